@@ -1,0 +1,56 @@
+"""The one root of everything starwatt raises on purpose, below every room of the house.
+
+    StarwattError                   exit code 1
+    ├── UsageError                  exit code 2: a command line or a config file is wrong
+    ├── TraceError                  a file of a run is missing, torn beyond reading, or of another schema
+    ├── BuildError                  a checkpoint could not be made
+    ├── EngineError                 a server did not start, died, or did not stop
+    ├── MeterError                  a power meter is not there or failed
+    ├── LoadError                   the load generator could not do its work at all
+    ├── GradingError                the grader itself (never a candidate) failed
+    └── RunError                    a study could not go on
+
+The command line prints the message alone, without a traceback, and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class StarwattError(Exception):
+    """A failure with a message for the person who ran the command: what is wrong, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(StarwattError):
+    """A command line or a config file is wrong; names the file, the field, and what it takes."""
+
+    exit_code = 2
+
+
+class TraceError(StarwattError):
+    """A file of a run is missing, torn beyond reading, or of a schema this version does not read."""
+
+
+class BuildError(StarwattError):
+    """A checkpoint could not be made."""
+
+
+class EngineError(StarwattError):
+    """A server did not start, died, or did not stop; carries its last lines of output."""
+
+
+class MeterError(StarwattError):
+    """A power meter is not there, not permitted, or failed while it was read."""
+
+
+class LoadError(StarwattError):
+    """The load generator could not do its work at all (single failed requests are rows, not errors)."""
+
+
+class GradingError(StarwattError):
+    """The grader itself failed; what a candidate does is a verdict, never this."""
+
+
+class RunError(StarwattError):
+    """A study could not go on."""
