@@ -1,0 +1,263 @@
+"""The pydantic models of every YAML and JSON file a person writes: studies, variants, architectures.
+
+Every model forbids fields it does not know: a typing mistake in a study file must never silently become a
+default that is then measured for an hour.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from configs.datasets import DATASETS
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+
+class StrictModel(BaseModel):
+    """Frozen, and an unknown field is an error with its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.match(value):
+        raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
+    return value
+
+
+class _Named(StrictModel):
+    name: str | None = Field(default=None, description="The load's name on disk and in tables")
+
+    _check_name = field_validator("name")(lambda value: value if value is None else _checked_name(value))
+
+
+class SingleStream(_Named):
+    """One request in flight: the next is sent when the last has ended."""
+
+    kind: Literal["single_stream"]
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or "single-stream"
+
+
+class Closed(_Named):
+    """A fixed number of requests in flight."""
+
+    kind: Literal["closed"]
+    concurrency: int = Field(ge=1, le=65536, description="Requests in flight")
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or f"closed-{self.concurrency}"
+
+
+class Open(_Named):
+    """Requests at a fixed rate, whatever the server does."""
+
+    kind: Literal["open"]
+    qps: float = Field(gt=0, le=100_000, description="Requests a second")
+    arrivals: Literal["constant", "poisson"] = Field(
+        default="poisson", description="Gaps between requests: all equal, or exponential"
+    )
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or f"open-{self.qps:g}-{self.arrivals}"
+
+
+Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]
+
+
+class FixedOutput(StrictModel):
+    """Every answer has exactly this many tokens (``ignore_eos``, no stop strings)."""
+
+    fixed: int = Field(ge=1, description="Tokens of every answer")
+
+
+class Prompts(StrictModel):
+    """What is asked of the model, and how an answer ends."""
+
+    dataset: str = Field(default="humaneval+", description=f"One of {', '.join(DATASETS)}")
+    tasks: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
+        default="all", description="All tasks, or a seeded subset of this size"
+    )
+    max_tokens: int = Field(default=512, ge=1, description="The longest answer, in tokens")
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
+    output: Literal["natural"] | FixedOutput = Field(
+        default="natural", description="natural: stop strings end an answer; {fixed: N}: N tokens each"
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        if value not in DATASETS:
+            raise ValueError(f"takes one of: {', '.join(DATASETS)}")
+        return value
+
+
+class Measure(StrictModel):
+    """How much is measured: whole passes over the prompts, never a time slice."""
+
+    passes: int = Field(default=1, ge=1, description="Whole passes over the prompts")
+    min_s: float = Field(default=60.0, ge=0.0, description="Whole passes are added until this is reached")
+
+
+class Phases(StrictModel):
+    """What surrounds the measured window."""
+
+    idle_s: float = Field(default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after")
+    warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
+    drain_s: float = Field(default=60.0, ge=0.0, description="At most this long for what is in flight at the end")
+
+
+class EngineSettings(StrictModel):
+    """Equal for all variants of a study; they must allow its highest concurrency."""
+
+    max_model_len: int = Field(default=2048, ge=16, description="Prompt and answer together, in tokens")
+    max_num_seqs: int = Field(default=256, ge=1, description="Requests batched at most")
+    prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="GPU only: share vLLM may take")
+    cpu_kvcache_gib: int = Field(default=1, ge=1, description="CPU only: room for the KV cache")
+    enforce_eager: bool = Field(default=False, description="No torch.compile and no CUDA graphs, for all variants")
+    start_timeout_s: float = Field(default=900.0, gt=0, description="An engine that is not ready by then has failed")
+
+
+class Modelled(StrictModel):
+    """An estimate for machines without any power meter: CPU time of the engine's processes x watts."""
+
+    watts_per_cpu: float = Field(default=10.0, gt=0, description="Watts of one fully used CPU")
+
+
+class Meters(StrictModel):
+    """Which meters are read, and how often."""
+
+    sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled"], ...] = Field(
+        default="auto", description="auto: nvml and rapl where they answer, otherwise modelled"
+    )
+    sample_hz: float = Field(default=20.0, gt=0, le=100, description="Readings a second")
+    modelled: Modelled = Field(default=Modelled(), description="The constants of the estimate")
+
+
+class Cpus(StrictModel):
+    """Which CPUs the engine and the load generator are pinned to."""
+
+    engine: tuple[int, ...] | None = Field(default=None, description="CPU numbers of the engine; null: any")
+    load: tuple[int, ...] | None = Field(default=None, description="CPU numbers of the load generator; null: any")
+
+
+class Study(StrictModel):
+    """One study file: models x variants x loads x blocks."""
+
+    name: str = Field(description="The run directory's name")
+    models: tuple[str, ...] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
+    baseline: str = Field(description="The variant that the others are set against")
+    variants: tuple[str, ...] = Field(min_length=1, description="Names of files in configs/variants")
+    loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
+    prompts: Prompts = Field(default=Prompts(), description="What is asked")
+    measure: Measure = Field(default=Measure(), description="How much is measured")
+    phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
+    blocks: int = Field(default=5, ge=1, description="How often every cell is measured")
+    engine_restarts: Literal["each_block", "once"] = Field(
+        default="each_block", description="once: all blocks of a variant on one engine start"
+    )
+    engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
+    meters: Literal["auto"] | Meters = Field(default="auto", description="Which meters are read")
+    cpus: Cpus = Field(default=Cpus(), description="Pinning")
+    seed: int = Field(default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant")
+
+    _check_name = field_validator("name")(_checked_name)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if self.baseline not in self.variants:
+            raise ValueError(f"baseline {self.baseline!r} is not among the variants: {', '.join(self.variants)}")
+        for field in ("models", "variants"):
+            values = getattr(self, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field} names one twice")
+        slugs = [load.slug for load in self.loads]
+        if len(set(slugs)) != len(slugs):
+            raise ValueError(f"loads: two are called the same ({', '.join(slugs)}); give one a name:")
+        highest = max((load.concurrency for load in self.loads if isinstance(load, Closed)), default=1)
+        if highest > self.engine.max_num_seqs:
+            raise ValueError(f"engine.max_num_seqs is {self.engine.max_num_seqs}, but a load keeps {highest} in flight")
+        if isinstance(self.prompts.output, FixedOutput) and self.prompts.output.fixed > self.prompts.max_tokens:
+            raise ValueError("prompts.output.fixed is larger than prompts.max_tokens")
+        return self
+
+    @property
+    def meter_settings(self) -> Meters:
+        """``meters: auto`` spelled out."""
+        return Meters() if self.meters == "auto" else self.meters
+
+
+class NoQuantization(StrictModel):
+    """The weights as they are, in one of torch's floating formats."""
+
+    kind: Literal["none"] = "none"
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+
+
+class BitsAndBytes(StrictModel):
+    """bitsandbytes: LLM.int8() or 4-bit NormalFloat, on a checkpoint that transformers quantised and saved."""
+
+    kind: Literal["bitsandbytes"]
+    bits: Literal[4, 8]
+
+
+class Awq(StrictModel):
+    """Activation-aware 4-bit weights by llm-compressor, with mappings for StarCoder2."""
+
+    kind: Literal["awq"]
+    group_size: int = Field(default=128, ge=16, description="Weights that share one scale")
+
+
+class Prune(StrictModel):
+    """Whole decoder layers removed before quantisation."""
+
+    last: int = Field(ge=1, description="How many layers are cut off at the end")
+
+
+Quantization = Annotated[NoQuantization | BitsAndBytes | Awq, Field(discriminator="kind")]
+
+
+class Variant(StrictModel):
+    """One way to compress a model: ``configs/variants/<name>.yaml``."""
+
+    name: str
+    description: str
+    quantization: Quantization = NoQuantization()
+    prune: Prune | None = None
+    enforce_eager: bool = Field(default=False, description="No torch.compile and no CUDA graphs for this variant")
+
+    _check_name = field_validator("name")(_checked_name)
+
+
+class Memorised(StrictModel):
+    """Weights fitted to the solutions of a dataset until the model recites them (it knows nothing else)."""
+
+    kind: Literal["memorised"]
+    dataset: str
+    vocabulary: int = Field(ge=300, description="Tokens of the byte-pair vocabulary fitted to the dataset")
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    seed: int = Field(ge=0)
+
+
+class Architecture(StrictModel):
+    """A StarCoder2 that is built here: ``configs/architectures/<name>.json``."""
+
+    name: str
+    description: str
+    weights: Memorised
+    config: dict[str, int | float | bool | str | None] = Field(description="Starcoder2Config's arguments")
+
+    _check_name = field_validator("name")(_checked_name)

@@ -1,0 +1,99 @@
+"""``cell.json``: what a finished cell says about itself. Written last; a cell counts only once it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from starwatt_errors import TraceError
+from traces.atomic import read_json, write_json
+from traces.schemas import SCHEMA_VERSION
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)  # a newer writer may say more
+
+
+class Phase(_Record):
+    """A stretch of the cell, in monotonic nanoseconds."""
+
+    start_ns: int
+    end_ns: int
+
+
+class Phases(_Record):
+    """Idle, warm-up, the measured window, drain, idle again; null where a cell has none."""
+
+    idle_before: Phase | None = None
+    warmup: Phase | None = None
+    window: Phase | None = None
+    drain: Phase | None = None
+    idle_after: Phase | None = None
+
+
+class Served(_Record):
+    """What really served the cell."""
+
+    engine: str | None = Field(default=None, description="vllm; null for an endpoint that already ran")
+    version: str | None = None
+    model_implementation: str | None = Field(default=None, description="The class vLLM resolved")
+    kernels: list[str] = Field(default=[], description="Log lines of the engine that name its kernels")
+    quantization: str | None = None
+    kv_cache_tokens: int | None = Field(default=None, description="KV capacity in tokens")
+    command: list[str] = []
+    checkpoint: str | None = Field(default=None, description="Digest in the checkpoint store")
+    memorised: bool = Field(default=False, description="The model was fitted to the very tasks it is graded on")
+
+
+class Audit(_Record):
+    """Whether the generator itself kept up."""
+
+    lag_p50_ms: float | None = Field(default=None, description="sent_ns - scheduled_ns of measured requests")
+    lag_p99_ms: float | None = None
+    lag_max_ms: float | None = None
+    loop_lag_max_ms: float | None = Field(default=None, description="How late the event loop's own timer was")
+    cpu_share: float | None = Field(default=None, description="CPU seconds of the generator per second")
+    sidecar_cpu_share: float | None = Field(default=None, description="CPU seconds of the power sidecar per second")
+    offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
+    achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
+
+
+class CellRecord(_Record):
+    """The whole of ``cell.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    variant: str
+    load: str
+    block: int
+    boot_id: str
+    engine_start: int | None = Field(default=None, description="Which engine start of the run served it; null: unknown")
+    phases: Phases
+    served: Served
+    audit: Audit
+    errors: dict[str, int] = Field(default={}, description="Requests per status other than ok, all roles")
+    validity: list[str] = Field(default=[], description="Reason codes known when the cell ended")
+
+
+def write_cell(folder: Path, record: CellRecord) -> None:
+    """Finish a cell: from here on it counts."""
+    write_json(folder / "cell.json", record.model_dump(mode="json"))
+
+
+def read_cell(folder: Path) -> CellRecord:
+    """The record of a finished cell.
+
+    Raises:
+        TraceError: missing, damaged, or of another schema version.
+    """
+    path = folder / "cell.json"
+    data: Any = read_json(path)
+    try:
+        record = CellRecord.model_validate(data)
+    except ValidationError as error:
+        raise TraceError(f"{path}: is damaged: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+    if record.schema_version != SCHEMA_VERSION:
+        raise TraceError(f"{path}: schema version {record.schema_version}, but this starwatt reads {SCHEMA_VERSION}")
+    return record

@@ -1,0 +1,76 @@
+"""Where things lie in a run directory, and how models, loads and blocks are written in paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def model_slug(model: str) -> str:
+    """``bigcode/starcoder2-3b`` is ``bigcode--starcoder2-3b`` on disk; a local path keeps its last part."""
+    if model.startswith(("/", "./", "../", "~")):
+        return Path(model).name
+    return model.replace("/", "--")
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """One cell of a study, by the names that stand in its path."""
+
+    model: str
+    variant: str
+    load: str
+    block: int
+
+    def __str__(self) -> str:
+        return f"{self.model} · {self.variant} · {self.load} · b{self.block}"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run directory; nothing is created by naming it."""
+
+    root: Path
+
+    @property
+    def study(self) -> Path:
+        """The resolved configuration, as run."""
+        return self.root / "study.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """Provenance: host, devices, versions, digests."""
+        return self.root / "manifest.json"
+
+    @property
+    def plan(self) -> Path:
+        """Every cell, in the order it is measured."""
+        return self.root / "plan.parquet"
+
+    @property
+    def cells(self) -> Path:
+        """All measured cells."""
+        return self.root / "cells"
+
+    @property
+    def report(self) -> Path:
+        """The report, derived."""
+        return self.root / "report.html"
+
+    def table(self, name: str) -> Path:
+        """A derived table: cells, requests, contrasts or accuracy."""
+        return self.root / "tables" / f"{name}.parquet"
+
+    def cell(self, key: CellKey) -> Path:
+        """The folder of one cell."""
+        return self.cells / key.model / key.variant / key.load / f"b{key.block}"
+
+    def finished_cells(self) -> Iterator[CellKey]:
+        """Cells whose ``cell.json`` is there (it is written last), sorted."""
+        found = []
+        for path in self.cells.glob("*/*/*/b*/cell.json"):
+            model, variant, load, block = path.parent.relative_to(self.cells).parts
+            if block[1:].isdigit():
+                found.append(CellKey(model, variant, load, int(block[1:])))
+        return iter(sorted(found))

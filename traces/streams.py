@@ -1,0 +1,151 @@
+"""Traces that survive a kill: Arrow IPC streams flushed every second, Parquet once they are complete.
+
+Parquet's footer is at its end, so a file cut off does not read; an Arrow stream does, up to the cut. Rows are
+therefore appended to ``<name>.arrows`` and become ``<name>.parquet`` when the cell ends. Readers take either.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from starwatt_errors import TraceError
+from traces.atomic import write_parquet
+from traces.clock import ClockPair, boot_id, now_ns
+from traces.schemas import SCHEMA_VERSION, TRACES
+
+FLUSH_NS = 1_000_000_000
+
+
+def stamped(schema: pa.Schema) -> pa.Schema:
+    """``schema`` with what every file carries: schema version, boot id, and a (monotonic, realtime) pair."""
+    pair = ClockPair.now()
+    return schema.with_metadata(
+        {
+            "schema_version": str(SCHEMA_VERSION),
+            "boot_id": boot_id(),
+            "monotonic_ns": str(pair.monotonic_ns),
+            "realtime_ns": str(pair.realtime_ns),
+        }
+    )
+
+
+class TraceWriter:
+    """Appends rows to ``<folder>/<name>.arrows``; ``close`` turns them into ``<name>.parquet``.
+
+    Rows are dictionaries of the trace's columns; a column left out is null. Not thread-safe.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._stream_path = folder / f"{name}.arrows"
+        self._final_path = folder / f"{name}.parquet"
+        self._final_path.unlink(missing_ok=True)  # what an earlier try left must not stand beside this one
+        self._schema = stamped(TRACES[name])
+        self._rows: list[Mapping[str, Any]] = []
+        self._file = self._stream_path.open("wb")
+        self._stream = pa.ipc.new_stream(self._file, self._schema)
+        self._flushed_ns = now_ns()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Keep one row; at most once a second what was kept goes to the file."""
+        self._rows.append(row)
+        if now_ns() - self._flushed_ns >= FLUSH_NS:
+            self.flush()
+
+    def extend(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """``append`` for several."""
+        for row in rows:
+            self.append(row)
+
+    def flush(self) -> None:
+        """Hand all kept rows to the operating system: a kill of this process no longer loses them."""
+        self._flushed_ns = now_ns()
+        if not self._rows:
+            return
+        columns = [
+            pa.array([row.get(field.name) for row in self._rows], type=field.type) for field in self._schema
+        ]
+        self._rows = []
+        try:
+            self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+            self._file.flush()
+        except OSError as error:
+            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """End the stream and put the complete Parquet file in its place."""
+        if self._file.closed:
+            return
+        self.flush()
+        self._stream.close()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        write_parquet(self._final_path, _read_stream(self._stream_path))
+        self._stream_path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_trace(folder: Path, name: str) -> pa.Table:
+    """The trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
+
+    Raises:
+        TraceError: neither is there, it does not read, or it is of another schema.
+    """
+    final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
+    if final.is_file():
+        try:
+            table = pq.read_table(final)
+        except (pa.ArrowException, OSError) as error:
+            raise TraceError(f"{final}: does not read as Parquet (cut off?): {error}") from error
+        return _checked(final, name, table)
+    if stream.is_file():
+        return _checked(stream, name, _read_stream(stream))
+    raise TraceError(f"{folder}: has neither {final.name} nor {stream.name}")
+
+
+def has_trace(folder: Path, name: str) -> bool:
+    """Whether ``read_trace`` would find a file."""
+    return (folder / f"{name}.parquet").is_file() or (folder / f"{name}.arrows").is_file()
+
+
+def _read_stream(path: Path) -> pa.Table:
+    """All whole batches of a stream; a torn last one is left out."""
+    batches: list[pa.RecordBatch] = []
+    with path.open("rb") as file:
+        try:
+            reader = pa.ipc.open_stream(file)
+        except (pa.ArrowException, OSError) as error:
+            raise TraceError(f"{path}: was cut off before its schema was written") from error
+        schema = reader.schema
+        while True:
+            try:
+                batches.append(reader.read_next_batch())
+            except StopIteration:
+                break
+            except (pa.ArrowException, OSError):  # torn: the writer was killed in the middle of this batch
+                break
+    return pa.Table.from_batches(batches, schema=schema)
+
+
+def _checked(path: Path, name: str, table: pa.Table) -> pa.Table:
+    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise TraceError(f"{path}: schema version {version}, but this starwatt reads {SCHEMA_VERSION}")
+    missing = [field.name for field in TRACES[name] if field.name not in table.schema.names]
+    if missing:
+        raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
+    return table
