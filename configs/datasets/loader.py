@@ -1,0 +1,150 @@
+"""Load a task set: the bundled ``starwatt-24``, or HumanEval+ through evalplus.
+
+Both come in HumanEval+'s own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
+``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. Expected outputs are not in the file:
+they are what the canonical solution returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import socket
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from starwatt_errors import UsageError
+
+DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
+
+_DOWNLOAD_TIMEOUT_S = 30.0
+_OVERRIDE = "HUMANEVAL_OVERRIDE_PATH"
+_HASHED_FIELDS = (
+    "task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """One programming task.
+
+    ``prompt`` ends after the docstring and ``canonical_solution`` is the body that follows it. Each of
+    ``base_inputs`` and ``plus_inputs`` is one list of positional arguments. ``atol`` is the absolute
+    tolerance of comparing floats; 0 means exact, but evalplus' rules relax it where a float is expected.
+    """
+
+    task_id: str
+    prompt: str
+    entry_point: str
+    canonical_solution: str
+    base_inputs: tuple[list[Any], ...]
+    plus_inputs: tuple[list[Any], ...]
+    atol: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named task set; ``sha256`` is over the content that prompts and verdicts depend on."""
+
+    name: str
+    sha256: str
+    tasks: tuple[Task, ...]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Task]:
+        """The tasks by their ``task_id``."""
+        return MappingProxyType({task.task_id: task for task in self.tasks})
+
+
+def load_dataset(name: str) -> Dataset:
+    """Load the task set of that name.
+
+    Raises ``UsageError`` for an unknown name (listing the known ones), and where HumanEval+ can neither be
+    read nor downloaded (saying what to set).
+    """
+    if name == "starwatt-24":
+        path = Path(__file__).with_name("starwatt-24.jsonl")
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    elif name == "humaneval+":
+        records = _human_eval_plus_records()
+    else:
+        raise UsageError(f"unknown dataset {name!r}: it is one of {', '.join(DATASETS)}")
+    return Dataset(name=name, sha256=_content_sha256(records), tasks=tuple(map(_task, records)))
+
+
+def _task(record: Mapping[str, Any]) -> Task:
+    return Task(
+        task_id=record["task_id"],
+        prompt=record["prompt"],
+        entry_point=record["entry_point"],
+        canonical_solution=record["canonical_solution"],
+        base_inputs=tuple(record["base_input"]),
+        plus_inputs=tuple(record["plus_input"]),
+        atol=float(record["atol"]),
+    )
+
+
+def _content_sha256(records: list[dict[str, Any]]) -> str:
+    """Hash the fields that matter, so that the same tasks give the same hash however the file is packed.
+
+    evalplus' own ``get_human_eval_plus_hash`` is an md5 over the file's bytes: it differs between the ``.gz``
+    and the unpacked file of one release.
+    """
+    digest = hashlib.sha256()
+    for record in records:
+        content = {field: record[field] for field in _HASHED_FIELDS}
+        digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _human_eval_plus_records() -> list[dict[str, Any]]:
+    override = os.environ.get(_OVERRIDE)
+    if override and not Path(override).is_file():
+        raise UsageError(f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz")
+    try:
+        with _evalplus_settings(override):
+            from evalplus.data import get_human_eval_plus  # noqa: PLC0415 (slow to import)
+
+            records = list(get_human_eval_plus().values())
+            return [{field: record[field] for field in _HASHED_FIELDS} for record in records]
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        AssertionError,
+        zlib.error,
+        http.client.HTTPException,
+    ) as error:
+        raise UsageError(
+            f"cannot read the dataset humaneval+ ({type(error).__name__}: {error}): set {_OVERRIDE} to a "
+            "HumanEvalPlus.jsonl.gz of evalplus' release v0.1.10, or go online once so that evalplus can "
+            "download it into its cache"
+        ) from error
+
+
+@contextlib.contextmanager
+def _evalplus_settings(override: str | None) -> Iterator[None]:
+    """Make evalplus read the override as it is now, bound its download, and keep its chatter off stdout."""
+    with contextlib.redirect_stdout(sys.stderr):
+        from evalplus.data import humaneval  # noqa: PLC0415 (slow to import)
+
+        # evalplus reads the variable once, when it is imported; wget has no time limit of its own.
+        before = humaneval.HUMANEVAL_OVERRIDE_PATH, socket.getdefaulttimeout()
+        humaneval.HUMANEVAL_OVERRIDE_PATH = override or None
+        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
+        try:
+            yield
+        finally:
+            humaneval.HUMANEVAL_OVERRIDE_PATH = before[0]
+            socket.setdefaulttimeout(before[1])
