@@ -1,0 +1,83 @@
+"""Child processes that never outlive their parent and never keep a group behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    cpus: Sequence[int] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own; the kernel ends it (SIGTERM) when this process dies.
+
+    ``cpus`` pins it and everything it starts.
+    """
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(environment) if environment is not None else None,
+        cwd=cwd,
+        start_new_session=True,
+        preexec_fn=_before_exec(cpus),  # noqa: PLW1509 -- two system calls, no Python lock is taken
+    )
+
+
+def stop_group(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
+    """End a child and its whole process group: SIGTERM, then SIGKILL after ``grace_s`` seconds."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=grace_s)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + grace_s
+    while group_alive(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process of this group still runs (a zombie does not)."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                return True
+    return False
+
+
+def last_lines(path: Path, count: int) -> str:
+    """The last lines of a log, indented, for an error message."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(f"  {line}" for line in lines[-count:]) or "  (it printed nothing)"
+
+
+def _before_exec(cpus: Sequence[int] | None) -> Callable[[], None]:
+    def prepare() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if cpus is not None:
+            os.sched_setaffinity(0, cpus)
+
+    return prepare
