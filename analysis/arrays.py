@@ -1,0 +1,45 @@
+"""The array types of analysis, and how nullable Arrow columns become NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def ints(table: pa.Table, name: str) -> tuple[Ints, Bools]:
+    """Column ``name`` as int64 of shape (n,), nulls as 0, and a mask that is true where it is not null.
+
+    Nanoseconds stay integers: float64 would round them after 104 days of uptime.
+    """
+    column = table.column(name).combine_chunks()
+    present = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    values = pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return values, present
+
+
+def floats(table: pa.Table, name: str) -> Floats:
+    """Column ``name`` as float64 of shape (n,), nulls as NaN."""
+    column = pc.cast(table.column(name).combine_chunks(), pa.float64())
+    return np.asarray(pc.fill_null(column, np.nan).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def equals(table: pa.Table, name: str, value: str) -> Bools:
+    """Where the string column ``name`` is ``value``; false where it is null."""
+    matches = pc.fill_null(pc.equal(table.column(name).combine_chunks(), value), False)
+    return np.asarray(matches.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def percentile(values: Floats, q: float) -> float | None:
+    """The ``q``-th percentile (linear interpolation), or None of nothing."""
+    return float(np.percentile(values, q)) if values.size else None
+
+
+def mean(values: Floats) -> float | None:
+    """The mean, or None of nothing."""
+    return float(values.mean()) if values.size else None

@@ -1,0 +1,180 @@
+"""One cell, from its raw files to everything that is known of it. A damaged cell is a result with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import yaml
+from pydantic import ValidationError
+
+from analysis.accuracy import Accuracy, cell_accuracy
+from analysis.attribution import Attribution, by_tokens, in_flight
+from analysis.energy import BoundaryEnergy, boundary_energies, primary
+from analysis.latency import Latencies, latencies
+from analysis.power import read_series
+from analysis.requests import Requests, read_columns
+from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
+from analysis.window import Window, WindowShare, measured_window, shares_in
+from configs.schema import Study
+from starwatt_errors import TraceError
+from traces.cell import CellRecord, Phase, read_cell
+from traces.layout import CellKey, RunDir
+from traces.streams import has_trace, read_trace
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the study's configuration says that analysis needs; unknown where a run has none."""
+
+    study: Study | None = None
+
+    @property
+    def min_s(self) -> float | None:
+        """The shortest window that the study accepts."""
+        return self.study.measure.min_s if self.study else None
+
+    @property
+    def baseline(self) -> str | None:
+        """The variant that the others are set against."""
+        return self.study.baseline if self.study else None
+
+    @property
+    def one_engine_start(self) -> bool:
+        """Whether all blocks of a variant ran on one engine start."""
+        return self.study is not None and self.study.engine_restarts == "once"
+
+    def kind(self, load: str) -> str | None:
+        """single_stream, closed or open; without a study, by the load's usual name."""
+        for one in self.study.loads if self.study else ():
+            if one.slug == load:
+                return one.kind
+        usual = {"single": "single_stream", "closed": "closed", "open": "open"}
+        return usual.get(load.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the requests of a cell tell: only there where its window exists."""
+
+    requests: Requests
+    window: Window
+    share: WindowShare
+    latency: Latencies
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Everything computed from one cell."""
+
+    key: CellKey
+    record: CellRecord | None = None
+    measured: Measured | None = None
+    energies: tuple[BoundaryEnergy, ...] = ()
+    energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
+    checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
+    codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
+    problem: str | None = None  # the message behind trace_damaged
+    attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
+
+    @property
+    def primary(self) -> BoundaryEnergy | None:
+        """The boundary that per-request joules are given for."""
+        return primary(list(self.energies))
+
+    def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
+        """Why the joules of ``energy`` are not to be trusted."""
+        failed = [check.code for check in energy_checks(energy) if check.failed]
+        return sorted({*failed, *self.energy_reasons})
+
+
+def read_context(run: RunDir) -> tuple[Context, str | None]:
+    """The run's study, and a warning where ``study.yaml`` is there but does not read.
+
+    Presets that it names need not exist here any more: what was measured stays readable.
+    """
+    if not run.study.is_file():
+        return Context(), None
+    try:
+        return Context(Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))), None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        return Context(), f"{run.study}: does not read, so the baseline is not known: {first}"
+
+
+def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
+    """Read one cell and compute all of it; never raises for what is wrong with the cell."""
+    folder = run.cell(key)
+    if not (folder / "cell.json").is_file():
+        return CellResult(key, codes=("not_measured",))
+    try:
+        record = read_cell(folder)
+        table = read_trace(folder, "requests")
+        requests = read_columns(table)
+        accuracy = cell_accuracy(folder, requests, record.validity)
+        engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
+        power = read_trace(folder, "power") if has_trace(folder, "power") else None
+    except TraceError as error:
+        return CellResult(key, codes=("trace_damaged",), problem=str(error))
+    taken_over = [code for code in record.validity if code not in RECOMPUTED]
+    latency = latencies(requests)
+    checks = request_checks(requests, latency, is_open=context.kind(key.load) == "open")
+    window = measured_window(requests)
+    if window is None:
+        return CellResult(
+            key, record, checks=tuple(checks), codes=_codes(checks, [*taken_over, "no_completed_request"])
+        )
+    checks.append(window_check(window, context.min_s))
+    if engine is not None:
+        checks.append(engine_check(engine, window))
+    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
+    if measured.share.output_tokens is None:
+        taken_over.append("tokens_unknown")
+    energies = _energies(power, window, record)
+    return CellResult(
+        key=key,
+        record=record,
+        measured=measured,
+        energies=energies,
+        energy_reasons=_energy_reasons(table, power),
+        checks=tuple(checks),
+        codes=_codes(checks, taken_over),
+        attributions=_attributions(measured, primary(list(energies))),
+    )
+
+
+def _energies(power: pa.Table | None, window: Window, record: CellRecord) -> tuple[BoundaryEnergy, ...]:
+    if power is None:
+        return ()
+    before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
+    return tuple(boundary_energies(read_series(power), window, before, after))
+
+
+def _energy_reasons(requests: pa.Table, power: pa.Table | None) -> tuple[str, ...]:
+    if power is None or power.num_rows == 0:
+        return ("no_power",)
+    boots = [(table.schema.metadata or {}).get(b"boot_id") for table in (requests, power)]
+    return () if boots[0] == boots[1] else ("clock_uncertain",)
+
+
+def _attributions(measured: Measured, energy: BoundaryEnergy | None) -> dict[str, Attribution]:
+    if energy is None or energy.energy_j is None or not energy.curves:
+        return {}
+    requests, window = measured.requests, measured.window
+    timed = requests.timed
+    start = requests.sent_ns.copy()
+    end = requests.end_ns.copy()
+    start[~timed] = end[~timed] = window.start_ns  # no life that is known: nothing to charge
+    found = {"in_flight": in_flight(start, end, energy.curves, window)}
+    if measured.share.output_tokens is not None:
+        found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
+    return found
+
+
+def _codes(checks: list[Check], others: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({check.code for check in checks if check.failed} | set(others)))
+
+
+def _stretch(phase: Phase | None) -> Window | None:
+    return None if phase is None else Window(phase.start_ns, phase.end_ns)

@@ -1,0 +1,55 @@
+"""Latency of requests and throughput of a cell; milliseconds, from ``scheduled_ns`` on.
+
+Counting from the scheduled time keeps a late generator from hiding a slow server; how late it was is
+``dispatch_lag``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.arrays import Floats
+from analysis.requests import Requests
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Of n requests, NaN where a request has none (no token, one token, did not end well)."""
+
+    ttft_ms: Floats  # (n,) first_token_ns - scheduled_ns
+    e2e_ms: Floats  # (n,) end_ns - scheduled_ns
+    tpot_ms: Floats  # (n,) (end_ns - first_token_ns) / (output tokens - 1), from two tokens on
+    dispatch_lag_ms: Floats  # (n,) sent_ns - scheduled_ns
+    itl_ms: Floats  # (tokens,) gap before each token after a measured request's first chunk
+
+
+def latencies(requests: Requests) -> Latencies:
+    """Per-request latencies of all completed requests; inter-token gaps of the measured ones alone."""
+    good = requests.ok & requests.timed
+    first = good & requests.has_first_token
+    several = first & (requests.output_tokens > 1)
+    after_first = (requests.end_ns - requests.first_token_ns) / 1e6
+    return Latencies(
+        ttft_ms=np.where(first, (requests.first_token_ns - requests.scheduled_ns) / 1e6, np.nan),
+        e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
+        tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
+        dispatch_lag_ms=np.where(requests.timed, (requests.sent_ns - requests.scheduled_ns) / 1e6, np.nan),
+        itl_ms=_inter_token_ms(requests),
+    )
+
+
+def _inter_token_ms(requests: Requests) -> Floats:
+    """Gaps between successive chunks of a request; a chunk of k tokens gives k gaps of a k-th each.
+
+    A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
+    Where tokens per chunk are not known, a chunk counts once.
+    """
+    carries = (requests.chunk_weight > 0) & requests.completed[requests.chunk_row]
+    rows, times = requests.chunk_row[carries], requests.chunk_ns[carries]
+    tokens = requests.chunk_weight[carries]
+    same = rows[1:] == rows[:-1]
+    gaps = np.diff(times)[same] / 1e6
+    count = tokens[1:][same]
+    return np.repeat(gaps / count, count.astype(np.int64))

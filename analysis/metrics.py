@@ -1,0 +1,208 @@
+"""The rows of ``tables/cells``: one a metric, with its unit, interval, validity and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from analysis.arrays import Floats, mean, percentile
+from analysis.cell import CellResult, Measured
+from analysis.energy import BoundaryEnergy
+from analysis.validity import Check, energy_checks, reasons_for
+
+Row = dict[str, Any]
+Z95 = 1.959964  # two-sided 95 % of the normal distribution
+
+
+class _Rows:
+    """Collects rows of one cell."""
+
+    def __init__(self, result: CellResult) -> None:
+        key = result.key
+        self._key = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block}
+        self.rows: list[Row] = []
+
+    def add(
+        self,
+        metric: str,
+        value: float | None,
+        unit: str,
+        reasons: Iterable[str],
+        *,
+        energy: BoundaryEnergy | None = None,
+        error: float | None = None,
+    ) -> None:
+        """One row; valid where there is a value and no reason against it. ``error``: a standard error."""
+        known = value is not None and np.isfinite(value)
+        half = Z95 * error if known and error is not None else None
+        self.rows.append(
+            {
+                **self._key,
+                "boundary": energy.boundary if energy else None,
+                "source": energy.source if energy else None,
+                "metric": metric,
+                "value": value if known else None,
+                "unit": unit,
+                "lo": value - half if value is not None and half is not None else None,
+                "hi": value + half if value is not None and half is not None else None,
+                "interval_kind": "measurement" if half is not None else None,
+                "valid": known and not list(reasons),
+                "reasons": sorted(set(reasons)),
+            }
+        )
+
+    def add_check(self, check: Check, energy: BoundaryEnergy | None = None) -> None:
+        """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
+        self.add(
+            f"check:{check.code}",
+            check.value,
+            check.unit,
+            [check.code] if check.failed else [],
+            energy=energy,
+        )
+        kind = None if check.lo is None and check.hi is None else "allowed"
+        self.rows[-1].update(lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed)
+
+
+def cell_rows(result: CellResult) -> list[Row]:
+    """All metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
+    rows = _Rows(result)
+    reasons = reasons_for("cell", result.codes)
+    measured = result.measured
+    if measured is None:
+        rows.add("window_s", None, "s", reasons)
+        for check in result.checks:
+            rows.add_check(check)
+        return rows.rows
+    _throughput(rows, measured, reasons)
+    _latency(rows, measured, reasons)
+    _accuracy(rows, result, measured)
+    if result.record is not None:
+        audit = result.record.audit
+        rows.add("client_cpu_share", audit.cpu_share, "cpus", [])
+        rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, "cpus", [])
+    for check in result.checks:
+        rows.add_check(check)
+    for energy in result.energies:
+        _energy(rows, result, measured, energy)
+    if not result.energies:
+        spoiled = [*reasons, *result.energy_reasons]
+        rows.add("energy_gross_j", None, "J", spoiled)
+        rows.add("j_per_request", None, "J", spoiled)
+    return rows.rows
+
+
+def _throughput(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
+    seconds, share = measured.window.seconds, measured.share
+    completed = measured.requests.completed
+    reason_given = np.asarray(measured.requests.table.column("finish_reason").to_numpy())
+    tokens = share.output_tokens
+    rows.add("window_s", seconds, "s", reasons)
+    rows.add("requests_completed", float(completed.sum()), "requests", reasons)
+    rows.add("requests_in_window", share.requests, "requests", reasons)
+    rows.add("output_tokens_in_window", tokens, "tokens", reasons)
+    rows.add("tokens_per_request", _ratio(tokens, share.requests), "tokens", reasons)
+    rows.add("request_rate", share.requests / seconds, "requests/s", reasons)
+    rows.add("output_token_rate", _ratio(tokens, seconds), "tokens/s", reasons)
+    rows.add(
+        "finish_length_share",
+        mean((reason_given[completed] == "length").astype(np.float64)),
+        "ratio",
+        reasons,
+    )
+
+
+def _latency(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
+    latency, completed = measured.latency, measured.requests.completed
+    sent = measured.requests.measured & measured.requests.timed
+    samples: dict[str, Floats] = {
+        "ttft": latency.ttft_ms[completed],
+        "tpot": latency.tpot_ms[completed],
+        "itl": latency.itl_ms,
+        "e2e": latency.e2e_ms[completed],
+        "dispatch_lag": latency.dispatch_lag_ms[sent],
+    }
+    for name, values in samples.items():
+        known = values[np.isfinite(values)]
+        rows.add(f"{name}_mean_ms", mean(known), "ms", reasons)
+        for q in (50, 90, 99):
+            rows.add(f"{name}_p{q}_ms", percentile(known, q), "ms", reasons)
+
+
+def _accuracy(rows: _Rows, result: CellResult, measured: Measured) -> None:
+    accuracy = measured.accuracy
+    reasons = reasons_for("accuracy", [*result.codes, *filter(None, [accuracy.reason])])
+    rows.add("pass_at_1_base", accuracy.pass_at_1_base, "ratio", reasons)
+    rows.add("pass_at_1_plus", accuracy.pass_at_1_plus, "ratio", reasons)
+
+
+def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:
+    seconds, share = measured.window.seconds, measured.share
+    reasons = reasons_for("energy", [*result.codes])
+    reasons = sorted({*reasons, *result.energy_codes(energy)})
+    no_idle = [] if energy.idle_before_w is not None else ["no_idle"]
+    gross_j = energy.energy_j
+    idle_j = None if energy.idle_before_w is None else energy.idle_before_w * seconds
+    net_j = None if gross_j is None or idle_j is None else gross_j - idle_j
+    parts = (
+        ("", gross_j, reasons),
+        ("_idle", idle_j, [*reasons, *no_idle]),
+        ("_net", net_j, [*reasons, *no_idle]),
+    )
+
+    def add(metric: str, value: float | None, unit: str, why: list[str], error: float | None = None) -> None:
+        rows.add(metric, value, unit, why, energy=energy, error=error)
+
+    for (suffix, joules, why), name in zip(parts, ("gross", "idle", "net"), strict=True):
+        error = energy.error_j if suffix == "" else None
+        add(f"energy_{name}_j", joules, "J", why, error)
+        add(f"j_per_request{suffix}", _ratio(joules, share.requests), "J", why, _ratio(error, share.requests))
+        add(f"j_per_output_token{suffix}", _ratio(joules, share.output_tokens), "J", why)
+    completed = float(measured.requests.completed.sum())
+    add("j_per_completion", _ratio(gross_j, completed), "J", reasons)
+    add("power_mean_w", _ratio(gross_j, seconds), "W", reasons)
+    add("power_idle_w", energy.idle_before_w, "W", no_idle)
+    add(
+        "power_idle_after_w", energy.idle_after_w, "W", [] if energy.idle_after_w is not None else ["no_idle"]
+    )
+    add("energy_counter_j", energy.counter_j, "J", list(energy.counter_faults))
+    add("energy_integral_j", energy.integral_j, "J", [])
+    add("counter_integral_disagreement", energy.disagreement, "ratio", [])
+    _solved(rows, result, measured, energy, reasons)
+    for check in energy_checks(energy):
+        rows.add_check(check, energy)
+    if energy is result.primary:
+        _attributed(rows, result, measured, energy, reasons)
+
+
+def _solved(
+    rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+) -> None:
+    """Gross joules per measured request over pass@1 (plus): what one solved task costs."""
+    accuracy = measured.accuracy
+    why = [*reasons, *reasons_for("accuracy", [*result.codes, *filter(None, [accuracy.reason])])]
+    per_request, solved = _ratio(energy.energy_j, measured.share.requests), accuracy.pass_at_1_plus
+    if solved == 0:
+        why.append("none_solved")
+    rows.add("j_per_solved_task", _ratio(per_request, solved), "J", why, energy=energy)
+
+
+def _attributed(
+    rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+) -> None:
+    """Per rule: joules of measured requests, of warm-up and filler, and of none. They sum to the gross."""
+    is_measured = measured.requests.measured
+    for rule, split in sorted(result.attributions.items()):
+        parts = {
+            "measured": float(split.energy_j[is_measured].sum()),
+            "other": float(split.energy_j[~is_measured].sum()),
+            "unattributed": split.unattributed_j,
+        }
+        for name, joules in parts.items():
+            rows.add(f"energy_{rule}_{name}_j", joules, "J", reasons, energy=energy)
+
+
+def _ratio(value: float | None, by: float | None) -> float | None:
+    return None if value is None or by is None or by == 0 else value / by
