@@ -1,0 +1,210 @@
+"""Grade many candidates: equal ones once, several sandboxes side by side, doubtful ones again and alone."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from analysis.grading.cache import Cache, content_key
+from analysis.grading.judge import Answers, judge
+from analysis.grading.proof import sandbox_status
+from analysis.grading.references import expected_answers
+from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
+from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
+from configs import prompt_format
+from configs.datasets import Dataset
+from starwatt_errors import GradingError, StarwattError
+
+Progress = Callable[[int, int], None]
+
+_BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program that claims to solve a task."""
+
+    task_id: str
+    source: str
+
+
+def grade(
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    *,
+    workers: int = 2,
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> list[Grade]:
+    """Grade completions, in their order.
+
+    ``workers`` sandboxes run side by side. With ``cache_dir``, verdicts are kept there for ever; if all are known, no
+    sandbox is needed. ``on_progress`` gets (candidates with a verdict, all candidates), in the calling thread.
+    Raises ``GradingError`` for an unknown task, and when the sandbox is not usable (``sandbox_status`` says why).
+    """
+    unknown = sorted({candidate.task_id for candidate in candidates} - set(dataset.by_id))
+    if unknown:
+        raise GradingError(f"{dataset.name} has no task {', '.join(unknown[:5])}")
+    programs = [
+        Program(
+            task_id=candidate.task_id,
+            source=prompt_format.assemble_solution(
+                dataset.by_id[candidate.task_id].prompt, candidate.completion
+            ),
+        )
+        for candidate in candidates
+    ]
+    verdicts = judge_programs(
+        dataset, programs, workers=workers, cache_dir=cache_dir, on_progress=on_progress, limits=limits
+    )
+    return [
+        Grade(request_id=candidate.request_id, task_id=candidate.task_id, **asdict(verdict))
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+    ]
+
+
+def judge_programs(
+    dataset: Dataset,
+    programs: Sequence[Program],
+    *,
+    workers: int = 2,
+    cache_dir: Path | None = None,
+    on_progress: Progress | None = None,
+    limits: Limits | None = None,
+) -> list[Verdict]:
+    """The verdicts of whole programs, in their order; otherwise as ``grade``."""
+    limits = limits or Limits()
+    counts = Counter(programs)
+    verdicts: dict[Program, Verdict] = {}
+    known = 0
+
+    def settle(program: Program, verdict: Verdict) -> None:
+        nonlocal known
+        verdicts[program] = verdict
+        known += counts[program]
+        if on_progress is not None:
+            on_progress(known, len(programs))
+
+    with contextlib.closing(Cache(cache_dir)) as cache:
+        keys = {program: _key(dataset, program, limits) for program in counts}
+        for program, key in keys.items():
+            if (kept := cache.get(key)) is not None:
+                settle(program, Verdict(**kept))
+        open_programs = [program for program in counts if program not in verdicts]
+        if open_programs:
+            for program, verdict in _fresh_verdicts(dataset, open_programs, cache, workers, limits):
+                cache.put(keys[program], asdict(verdict))
+                settle(program, verdict)
+    return [verdicts[program] for program in programs]
+
+
+def _key(dataset: Dataset, program: Program, limits: Limits) -> str:
+    versions = GRADER_VERSION, prompt_format.VERSION
+    return content_key("verdict", versions, dataset.sha256, asdict(limits), program.task_id, program.source)
+
+
+def _fresh_verdicts(
+    dataset: Dataset, programs: Sequence[Program], cache: Cache, workers: int, limits: Limits
+) -> Generator[tuple[Program, Verdict], None, None]:
+    status = sandbox_status()
+    if not status.ok:
+        raise GradingError(f"{status.reason} ({status.remedy})")
+    answers = expected_answers(dataset, dict.fromkeys(program.task_id for program in programs), cache)
+    doubtful = []
+    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, limits)) as judged:
+        for program, verdict in judged:
+            if verdict.reason == "timeout" or verdict == _BROUGHT_DOWN:
+                doubtful.append(program)
+            else:
+                yield program, verdict
+    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, limits)) as judged:
+        for program, verdict in judged:
+            yield program, replace(verdict, retried=True)
+
+
+def _side_by_side(
+    dataset: Dataset, programs: Sequence[Program], answers: dict[str, Answers], workers: int, limits: Limits
+) -> Generator[tuple[Program, Verdict], None, None]:
+    """Judge with several threads, each with a sandbox; closing the generator ends them and kills what runs."""
+    todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
+    for program in programs:
+        todo.put(program)
+    done: queue.SimpleQueue[tuple[Program, Verdict] | StarwattError | OSError] = queue.SimpleQueue()
+    crew = [
+        _Worker(number, dataset, answers, limits, todo, done) for number in range(min(workers, len(programs)))
+    ]
+    for worker in crew:
+        worker.start()
+    try:
+        for _ in programs:
+            result = done.get()
+            if not isinstance(result, tuple):
+                raise GradingError(f"grading stopped: {result}") from result
+            yield result
+    finally:
+        for worker in crew:
+            worker.stop()
+        for worker in crew:
+            worker.join()
+
+
+class _Worker(threading.Thread):
+    """Takes programs and gives verdicts until none is left or it is told to stop."""
+
+    def __init__(
+        self,
+        number: int,
+        dataset: Dataset,
+        answers: dict[str, Answers],
+        limits: Limits,
+        todo: queue.SimpleQueue[Program],
+        done: queue.SimpleQueue[tuple[Program, Verdict] | StarwattError | OSError],
+    ) -> None:
+        super().__init__(name=f"grader-{number}", daemon=True)
+        self._number = number
+        self._dataset = dataset
+        self._answers = answers
+        self._limits = limits
+        self._todo = todo
+        self._done = done
+        self._stopping = threading.Event()
+        self._sandbox: Sandbox | None = None
+
+    def run(self) -> None:
+        try:
+            for program in self._programs():
+                self._done.put((program, self._judge(program)))
+        except (StarwattError, OSError) as error:
+            self._done.put(error)
+        finally:
+            if self._sandbox is not None:
+                self._sandbox.close()
+
+    def stop(self) -> None:
+        """End after the current program, which is killed."""
+        self._stopping.set()
+        if self._sandbox is not None:
+            self._sandbox.kill()
+
+    def _programs(self) -> Iterable[Program]:
+        while not self._stopping.is_set():
+            try:
+                yield self._todo.get_nowait()
+            except queue.Empty:
+                return
+
+    def _judge(self, program: Program) -> Verdict:
+        if self._sandbox is None or self._sandbox.closed:
+            self._sandbox = Sandbox(worker=self._number, limits=self._limits)
+        task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
+        try:
+            return judge(self._sandbox, task, program.source, answers)
+        except SandboxDiedError:
+            self._sandbox.close()
+            return _BROUGHT_DOWN

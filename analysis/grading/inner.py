@@ -1,0 +1,302 @@
+"""What runs inside the sandbox: process 1, and one forked child per candidate. Standard library only.
+
+This file is never imported by the grader: its text is handed to a bare interpreter (``python -c``) under
+bubblewrap. Process 1 reads no program, no input and no output of any candidate: it forks, waits, kills
+everything that is left, and says how the child ended. The child reads its own request and sends back what the
+function returned, as data. No expected answer is ever in here.
+
+Four pipes: fd 0 carries requests to the child, fd 1 its results; two more, which only process 1 holds, carry
+``{"wall_s"}`` or ``stop`` in, and ``ready`` or ``{"why", "status", "clean"}`` out.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import fcntl
+import gc
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import struct
+import sys
+import termios
+import time
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NoReturn
+
+MAX_DEPTH = 64
+NUMPY_KINDS = frozenset("?biufc")
+PRELOADED: tuple[str, ...] = (
+    "bisect",
+    "copy",
+    "datetime",
+    "functools",
+    "hashlib",
+    "heapq",
+    "itertools",
+    "math",
+    "operator",
+)
+PRELOADED += ("random", "re", "statistics", "string", "typing")
+
+
+def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one line)
+    """A value as JSON that keeps Python's types apart; decided by exact type, so no method of it is called."""
+    kind = type(value)
+    if value is None or kind in (bool, str, float):
+        return value
+    if kind is int:
+        return value if -(2**53) < value < 2**53 else ["i", hex(value)]
+    if depth >= MAX_DEPTH:
+        return ["o", "too deep"]
+    if kind in SEQUENCES:
+        return [SEQUENCES[kind], [encode(item, depth + 1) for item in value]]
+    if kind is dict:
+        return ["d", [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in value.items()]]
+    if kind in (bytes, bytearray):
+        return ["b" if kind is bytes else "B", value.hex()]
+    if kind is complex:
+        return ["c", value.real, value.imag]
+    if kind is range:
+        return ["r", encode(value.start), encode(value.stop), encode(value.step)]
+    if kind is Fraction:
+        return ["q", encode(value.numerator), encode(value.denominator)]
+    if kind is Decimal:
+        return ["D", str(value)]
+    return encode_other(value, kind, depth)
+
+
+SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
+
+
+def encode_other(value: Any, kind: type, depth: int) -> Any:
+    """numpy's numbers and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
+    if kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in NUMPY_KINDS:
+        shape = list(value.shape)
+        flat = value.reshape(-1).tolist()
+        return ["n", value.dtype.str, shape, [encode(item, depth + 1) for item in flat]]
+    ancestor: Any
+    for ancestor in type.mro(kind)[1:]:
+        if ancestor in PLAIN:
+            if kind.__eq__ is not ancestor.__eq__ and kind not in SAME_EQUALITY:
+                break
+            if ancestor is dict:
+                plain = dict(dict.items(value))
+            elif ancestor in SEQUENCES:
+                plain = ancestor(ancestor.__iter__(value))
+            else:
+                plain = ancestor.__getnewargs__(value)[0]
+            return ["u", kind.__name__, encode(plain, depth + 1)]
+    return ["o", kind.__name__]
+
+
+PLAIN: frozenset[Any] = frozenset({int, float, str, list, tuple, set, frozenset, dict})
+SAME_EQUALITY = frozenset({collections.Counter, collections.OrderedDict})
+
+
+def read_exactly(fd: int, size: int) -> bytes:
+    """That many bytes, or fewer at the end of the stream."""
+    parts = []
+    while size > 0 and (part := os.read(fd, min(size, 1 << 20))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def send(fd: int, message: dict[str, Any]) -> None:
+    """One frame: four bytes of length, then JSON."""
+    body = json.dumps(message).encode()
+    data = memoryview(struct.pack(">I", len(body)) + body)
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def limit_resources(limits: dict[str, int]) -> None:
+    """Set soft and hard limits of this process and of what it forks."""
+    wanted = {
+        resource.RLIMIT_AS: limits["memory_bytes"],
+        resource.RLIMIT_STACK: limits["memory_bytes"],
+        resource.RLIMIT_NPROC: limits["processes"],
+        resource.RLIMIT_CPU: limits["cpu_s"],
+        resource.RLIMIT_FSIZE: limits["file_bytes"],
+        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+    }
+    for which, value in wanted.items():
+        spare = (
+            1 if which == resource.RLIMIT_CPU else 0
+        )  # a signal that has a name first, then the one that kills
+        hard = resource.getrlimit(which)[1]
+        new_hard = value + spare if hard == resource.RLIM_INFINITY else min(value + spare, hard)
+        resource.setrlimit(which, (min(value, new_hard), new_hard))
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An exception as data. Its text is the candidate's own code, so it may raise as well."""
+    try:
+        text = str(error)[:300]
+    except BaseException:  # noqa: BLE001 (hostile code; process 1 and the time limits stand behind this)
+        text = ""
+    return {"raised": type(error).__name__[:100], "text": text, "memory": isinstance(error, MemoryError)}
+
+
+def be_candidate() -> None:
+    """Read one request, run it, and send what it returns. Whatever happens here is the candidate's own doing."""
+    (size,) = struct.unpack(">I", read_exactly(0, 4))
+    request = json.loads(read_exactly(0, size))
+    results = os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    limit_resources(request["limits"])
+    timer, prof, real = signal.setitimer, signal.ITIMER_PROF, signal.ITIMER_REAL
+    clock, cpu_limits, wall_factor = time.process_time, request["cpu_limits_s"], request["wall_factor"]
+    try:
+        program = compile(request["code"], "<solution>", "exec")
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        send(results, {"syntax": f"{type(error).__name__}: {error}"[:300]})
+        return
+    try:
+        names: dict[str, Any] = {}
+        exec(program, names)  # noqa: S102 (this is what the sandbox is for)
+        function = names[request["entry_point"]]
+        for arguments, cpu_limit_s in zip(request["inputs"], cpu_limits, strict=True):
+            # Nobody handles these two signals: they end the process, whatever the candidate catches.
+            timer(real, cpu_limit_s * wall_factor)
+            timer(prof, cpu_limit_s)
+            began = clock()
+            value = function(*arguments)
+            cpu_s = clock() - began
+            timer(prof, 0)
+            timer(real, 0)
+            send(results, {"value": encode(value), "cpu_s": cpu_s})
+    except BaseException as error:  # noqa: BLE001 (SystemExit and KeyboardInterrupt are failures too, as in evalplus)
+        send(results, describe(error))
+
+
+def leftovers() -> bool:
+    """Whether anything outlives a candidate although all its processes are dead: System V objects."""
+    libc = ctypes.CDLL(None)
+    info = (ctypes.c_int * 64)()
+    shm_info, msg_info, sem_info = 14, 12, 19
+    if libc.shmctl(0, shm_info, info) < 0 or info[0] != 0:
+        return True
+    if libc.msgctl(0, msg_info, info) < 0 or info[0] != 0:
+        return True
+    return bool(libc.semctl(0, 0, sem_info, info) < 0 or info[7] != 0)
+
+
+def clean_up(baseline: list[tuple[int, int]]) -> bool:
+    """Empty /tmp; True if nothing of the candidate is left that the next one could meet."""
+    for entry in os.scandir("/tmp"):  # noqa: S108 (a tmpfs of this sandbox alone)
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108
+        except OSError:
+            return False
+    unread = fcntl.ioctl(0, termios.FIONREAD, b"\0" * 4)
+    return unread == b"\0" * 4 and own_limits() == baseline and not leftovers()
+
+
+def own_limits() -> list[tuple[int, int]]:
+    """This process's limits: a child of the same user could have changed them (prlimit)."""
+    return [resource.getrlimit(which) for which in range(16)]
+
+
+class Control:
+    """Lines from outside; ``stop`` may still be on its way when a candidate has ended by itself."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.pending = b""
+
+    def job(self) -> dict[str, Any]:
+        """The next job; leaves the process when the other side has closed the pipe."""
+        while True:
+            line, found, rest = self.pending.partition(b"\n")
+            if found:
+                self.pending = rest
+                if line != b"stop":
+                    return dict(json.loads(line))
+                continue
+            data = os.read(self.fd, 4096)
+            if not data:
+                os._exit(0)
+            self.pending += data
+
+    def stopped(self) -> bool:
+        """Called when there is something to read while a candidate runs: that can only be ``stop``, or the end."""
+        if not os.read(self.fd, 4096):
+            os._exit(0)
+        return True
+
+
+def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
+    """Wait for the child, then kill and reap every other process of this namespace."""
+    pidfd = os.pidfd_open(pid)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    poller.register(control.fd, select.POLLIN)
+    ready = [fd for fd, _ in poller.poll(wall_s * 1000)]
+    if pidfd in ready:
+        why = "ended"
+    elif ready and control.stopped():
+        why = "stopped"
+    else:
+        why = "wall"
+    os.close(pidfd)
+    statuses = {}
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)  # all but process 1, and at once: no fork escapes between two of them
+        try:
+            dead, status = os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+        statuses[dead] = status
+    return {"why": why, "status": statuses[pid]}
+
+
+def main() -> NoReturn:
+    """Process 1."""
+    control, answers = Control(int(sys.argv[1])), int(sys.argv[2])
+    pr_set_dumpable = 4
+    if (
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0) != 0
+    ):  # no ptrace and no memory access by children
+        os._exit(3)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # unhandled signals from inside do not reach process 1
+    for name in PRELOADED:
+        __import__(name)
+    sys.path.append("/runtime/site")
+    os.chdir("/tmp")  # noqa: S108
+    baseline = own_limits()
+    gc.freeze()
+    os.write(answers, b'{"why": "ready"}\n')
+    while True:
+        job = control.job()
+        pid = os.fork()
+        if pid == 0:
+            os.close(control.fd)
+            os.close(answers)
+            try:
+                be_candidate()
+            finally:
+                os._exit(0)
+        outcome = supervise(pid, job["wall_s"], control)
+        outcome["clean"] = clean_up(baseline)
+        os.write(answers, json.dumps(outcome).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

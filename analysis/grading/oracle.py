@@ -1,0 +1,59 @@
+"""When is an output right? evalplus' rules (0.3.1, ``evalplus/eval/__init__.py``), on plain values.
+
+evalplus compares inside the candidate's process; here both sides are data outside of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from analysis.grading.values import Subclassed
+
+
+class Oracle:
+    """Compares the outputs of one run in the order of its inputs.
+
+    The order matters: once a float was expected, evalplus keeps the tolerance of 1e-6 for the rest of the run.
+    """
+
+    def __init__(self, entry_point: str, atol: float) -> None:
+        self._entry_point = entry_point
+        self._atol = atol
+
+    def accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
+        """Whether evalplus would take this output; whatever cannot be compared is wrong."""
+        try:
+            with np.errstate(all="ignore"):
+                return self._accepts(arguments, output, expected)
+        except (TypeError, ValueError, ArithmeticError, RecursionError):
+            return False
+
+    def _accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
+        exact = output == expected
+        if self._entry_point == "find_zero":
+            # HumanEval/32 has many right answers: any zero of the polynomial.
+            return abs(_polynomial(arguments[0], output)) <= self._atol
+        if self._atol == 0 and _is_floats(expected):
+            self._atol = 1e-6
+        if exact or self._atol == 0:
+            return bool(exact)
+        if type(output) is not type(expected) or isinstance(output, Subclassed):
+            return False
+        if isinstance(expected, (list, tuple)) and len(output) != len(expected):
+            return False
+        return bool(np.allclose(output, expected, rtol=1e-07, atol=self._atol))
+
+
+def _is_floats(value: Any) -> bool:
+    if isinstance(value, float):
+        return True
+    if isinstance(value, (list, tuple)) and value:
+        return all(isinstance(item, float) for item in value)
+    return isinstance(value, np.ndarray) and value.dtype in (np.float64, np.float32)
+
+
+def _polynomial(coefficients: list[float], x: Any) -> float:
+    return sum(coefficient * math.pow(x, power) for power, coefficient in enumerate(coefficients))

@@ -1,0 +1,102 @@
+"""Prove, before any candidate runs, that the sandbox starts here and that its limits hold."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from typing import Any
+
+from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
+from analysis.grading.types import SandboxStatus
+from analysis.grading.values import decode
+from starwatt_errors import GradingError
+
+# Runs inside. Every entry of what it returns must be True.
+_PROBE = """
+import ctypes, os, signal, socket, time
+
+def refused(action):
+    try:
+        action()
+    except (OSError, MemoryError):
+        return True
+    return False
+
+def write(path, size=1):
+    with open(path, "wb") as file:
+        file.write(b"x" * size)
+
+def fork_too_often(limit):
+    for _ in range(limit):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+
+def probe(memory_bytes, processes, tmp_bytes):
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_user_namespace, attach = 0x10000000, 16
+    os.kill(1, signal.SIGKILL)
+    return {
+        "the network is cut off": [name for _, name in socket.if_nameindex()] == ["lo"],
+        "it is an ordinary user": os.getuid() == os.geteuid() == 65534 and refused(lambda: os.setuid(0)),
+        "no new user namespaces": libc.unshare(new_user_namespace) != 0,
+        "process 1 cannot be traced": libc.ptrace(attach, 1, 0, 0) != 0,
+        "no files of this machine but /usr": not set(os.listdir("/")) - set(
+            ("usr", "lib", "lib32", "lib64", "runtime", "tmp", "dev")),
+        "nothing can be written but /tmp": all(
+            refused(lambda: write(path + "/written")) for path in ("", "/usr", "/runtime", "/dev")),
+        "files are limited": refused(lambda: write("/tmp/large", 2 * tmp_bytes)),
+        "memory is limited": refused(lambda: bytearray(memory_bytes)),
+        "processes are limited": refused(lambda: fork_too_often(2 * processes)),
+    }
+"""
+_SPIN = "def spin():\n    while True:\n        pass\n"
+
+
+def sandbox_status() -> SandboxStatus:
+    """Start a sandbox and try its limits. Never raises for a machine that cannot do it: it says why, and what helps."""
+    if shutil.which("bwrap") is None:
+        return SandboxStatus(
+            False, "bubblewrap (the command bwrap) is not installed", "apt-get install bubblewrap"
+        )
+    try:
+        broken = _broken_promises()
+    except GradingError as error:
+        return SandboxStatus(False, str(error), _remedy(str(error)))
+    except (SandboxDiedError, ValueError) as error:
+        return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _remedy(""))
+    if broken:
+        return SandboxStatus(False, f"the sandbox does not hold: {'; '.join(broken)}", _remedy(""))
+    return SandboxStatus(True, "", "")
+
+
+def _broken_promises() -> list[str]:
+    limits = Limits()
+    frames: list[dict[str, Any]] = []
+
+    def take(frame: dict[str, Any], _size: int) -> bool:
+        frames.append(frame)
+        return True
+
+    with Sandbox(limits=limits) as sandbox:
+        arguments = [limits.memory_bytes, limits.processes, limits.file_bytes]
+        sandbox.run(Job(_PROBE, "probe", (arguments,), (10.0,)), take)
+        spinning = sandbox.run(Job(_SPIN, "spin", ([],), (0.1,)), take)
+    if len(frames) != 1 or "value" not in frames[0]:
+        return [f"the probe failed: {frames}"[:500]]
+    findings = decode(frames[0]["value"])
+    broken = [promise for promise, kept in findings.items() if kept is not True]
+    if spinning.signal != signal.SIGPROF:
+        broken.append("CPU time is limited")
+    return broken
+
+
+def _remedy(message: str) -> str:
+    if "nknown option" in message:
+        return "install bubblewrap 0.8 or newer"
+    if any(words in message for words in ("namespace", "uid map", "not permitted", "Permission denied")):
+        return (
+            "allow unprivileged user namespaces: on Ubuntu `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, "
+            "in Docker `--security-opt seccomp=unconfined`, elsewhere `sysctl user.max_user_namespaces=10000`"
+        )
+    return "see docs/sandbox.md"

@@ -1,0 +1,55 @@
+"""What goes into the grader and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Part of every cache key: raised whenever a verdict could come out differently.
+GRADER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One completion, as the server returned it, of one request."""
+
+    request_id: int
+    task_id: str
+    completion: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one program.
+
+    ``plus`` means base and plus. ``reason`` is ``passed``, ``wrong_answer``, ``exception``, ``timeout``, ``memory``,
+    ``syntax``, ``output`` (more than a result may hold) or ``forbidden`` (it wrote results by itself, or brought the
+    sandbox down); ``detail`` names the first failing input. ``retried``: it was run again, alone, before it counted.
+    """
+
+    base: bool
+    plus: bool
+    reason: str
+    detail: str
+    retried: bool
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The verdict of one request; the fields are those of ``Verdict``."""
+
+    request_id: int
+    task_id: str
+    base: bool
+    plus: bool
+    reason: str
+    detail: str
+    retried: bool
+
+
+@dataclass(frozen=True)
+class SandboxStatus:
+    """Whether candidates can be run here; if not, why, and the command or setting that helps."""
+
+    ok: bool
+    reason: str
+    remedy: str
