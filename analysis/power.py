@@ -161,47 +161,57 @@ def counter(series: PowerSeries, window: Window) -> CounterReading:
     nothing = CounterReading(None, 0, 0.0, None)
     if not covers(t_ns, window, series.gap_bound_s):
         return nothing
-    near = _with_neighbours(t_ns, window)
     changes = np.diff(energy_j, prepend=energy_j[0])
     moved = changes != 0
+    near = _with_neighbours(t_ns, window) if series.modelled else _with_neighbours(t_ns, window, moved)
     inside = moved & (t_ns > window.start_ns) & (t_ns <= window.end_ns)
     steps = int(inside.sum())
     step_j = float(np.median(changes[inside])) if steps else 0.0
     fault = _fault(series, window, t_ns[near], changes[near], moved[near])
     exact = np.ones_like(moved) if series.modelled else moved
-    knots_ns, knots_j = t_ns[exact], energy_j[exact]
+    knots_ns, knots_j = t_ns[exact & near], energy_j[exact & near]
     if fault or not covers(knots_ns, window, series.gap_bound_s):
         return CounterReading(None, steps, step_j, fault)
     within = (knots_ns > window.start_ns) & (knots_ns < window.end_ns)
     t_s = _knots(knots_ns[within], window)
-    cumulative = np.interp(t_s, (knots_ns - window.start_ns) / 1e9, knots_j)
+    cumulative = _extended((knots_ns - window.start_ns) / 1e9, knots_j, t_s)
     return CounterReading(Curve(t_s, cumulative - cumulative[0]), steps, step_j, None)
+
+
+def _extended(knots_s: Floats, knots_j: Floats, t_s: Floats) -> Floats:
+    """Interpolates, and beyond the first and last knot goes on at the mean power between them.
+
+    Holding the counter there would lose the joules of the last part of a step.
+    """
+    power_w = (knots_j[-1] - knots_j[0]) / (knots_s[-1] - knots_s[0]) if knots_s[-1] > knots_s[0] else 0.0
+    beyond_s = np.minimum(t_s - knots_s[0], 0.0) + np.maximum(t_s - knots_s[-1], 0.0)
+    return np.asarray(np.interp(t_s, knots_s, knots_j) + power_w * beyond_s, dtype=np.float64)
 
 
 def _fault(series: PowerSeries, window: Window, t_ns: Ints, changes: Floats, moved: Bools) -> str | None:
     """What is wrong with the counter's changes in and around the window, if anything."""
-    changes, gaps_s = changes[1:], np.diff(t_ns) / 1e9
-    if (changes < 0).any():
+    if (changes[1:] < 0).any():
         return "counter_backwards"
     if series.modelled:
         return None
     highest = float(series.power_w.max()) if series.power_w.size else 0.0
     bound_w = JUMP_FACTOR * highest if highest > 0 else JUMP_W
-    step_times = t_ns[moved]
-    usual_s = float(np.median(np.diff(step_times))) / 1e9 if step_times.size > 2 else 0.0
-    if (changes > bound_w * np.maximum(gaps_s, max(JUMP_S, 2 * usual_s))).any():
+    step_times, step_j = t_ns[moved], changes[moved]
+    apart_s = np.diff(step_times) / 1e9
+    if (step_j[1:] > bound_w * np.maximum(apart_s, JUMP_S)).any():
         return "counter_jumped"
+    usual_s = float(np.median(apart_s)) if apart_s.size > 1 else 0.0
     quiet_s = longest_gap_s(step_times, window) if step_times.size else window.seconds
     drew_power = highest > 0 or not series.power_w.size
     return "counter_silent" if drew_power and quiet_s > max(MIN_GAP_S, SILENT_STEPS * usual_s) else None
 
 
-def _with_neighbours(t_ns: Ints, window: Window) -> Bools:
-    """Readings inside the window and the nearest one on either side."""
-    first = max(int(np.searchsorted(t_ns, window.start_ns, side="right")) - 1, 0)
-    last = min(int(np.searchsorted(t_ns, window.end_ns, side="left")), t_ns.size - 1)
-    index = np.arange(t_ns.size)
-    return (index >= first) & (index <= last)
+def _with_neighbours(t_ns: Ints, window: Window, among: Bools | None = None) -> Bools:
+    """Readings inside the window, and on either side up to the nearest one that is ``among`` these."""
+    times = t_ns if among is None or not among.any() else t_ns[among]
+    first = max(int(np.searchsorted(times, window.start_ns, side="right")) - 1, 0)
+    last = min(int(np.searchsorted(times, window.end_ns, side="left")), times.size - 1)
+    return np.asarray((t_ns >= times[first]) & (t_ns <= times[last]), dtype=np.bool_)
 
 
 def _knots(inside_ns: Ints, window: Window) -> Floats:

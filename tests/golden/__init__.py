@@ -1,0 +1,1 @@
+"""A simulated world whose joules are known: computed here, never by analysis/."""

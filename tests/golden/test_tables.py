@@ -1,0 +1,323 @@
+"""Analysis of a simulated run against the world's own truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.tables import analyze, read_table
+from tests.golden.world import MODEL_NAME, Sensor, World, write_rows
+from traces.layout import CellKey, RunDir
+from traces.schemas import POWER
+from traces.streams import read_trace
+
+MODELLED = Sensor(source="modelled", boundary="cpu", device="engine")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Three variants, three loads, three blocks, read by a GPU-like sensor."""
+    return World(tmp_path_factory.mktemp("golden") / "run").build()
+
+
+@pytest.fixture(scope="module")
+def cells(world: World) -> pd.DataFrame:
+    """``tables/cells`` of that world."""
+    summary = analyze(world.run)
+    assert summary.measured == summary.cells == 27
+    assert summary.invalid == ()
+    table: pd.DataFrame = read_table(world.run, "cells").to_pandas()
+    return table
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> World:
+    """One variant, two loads, one block: cheap to damage."""
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1)
+    world.loads = world.loads[:2]
+    return world.build()
+
+
+def metrics(table: pd.DataFrame, key: CellKey) -> Any:
+    """Values of one cell by metric."""
+    rows = table[(table.variant == key.variant) & (table.load == key.load) & (table.block == key.block)]
+    return rows[~rows.metric.str.startswith("check:")].set_index("metric").value
+
+
+def row(run: RunDir, load: str, metric: str) -> Any:
+    """The one row of a small world's metric."""
+    table = read_table(run, "cells").to_pandas()
+    found = table[(table.load == load) & (table.metric == metric)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_window_joules_and_joules_per_request_are_the_worlds(world: World, cells: pd.DataFrame) -> None:
+    for key, truth in world.truth.items():
+        found = metrics(cells, key)
+        assert found.window_s == pytest.approx((truth.end_ns - truth.start_ns) / 1e9, rel=1e-12)
+        assert found.energy_gross_j == pytest.approx(truth.energy_j, rel=0.005)
+        assert found.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
+        assert found.requests_in_window == pytest.approx(truth.requests, rel=1e-9)
+        assert found.output_tokens_in_window == pytest.approx(truth.tokens, rel=1e-9)
+        assert found.j_per_request == pytest.approx(truth.j_per_request, rel=0.005)
+        assert found.power_idle_w == pytest.approx(truth.idle_w, rel=0.005)
+        net = truth.energy_j - truth.idle_w * (truth.end_ns - truth.start_ns) / 1e9
+        assert found.energy_net_j == pytest.approx(net, rel=0.02)
+
+
+def test_a_modelled_counter_gives_the_worlds_joules_exactly(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1, sensor=MODELLED).build()
+    analyze(world.run)
+    table = read_table(world.run, "cells").to_pandas()
+    assert set(table.source.dropna()) == {"modelled"}
+    for key, truth in world.truth.items():
+        assert metrics(table, key).energy_gross_j == pytest.approx(truth.energy_j, rel=0.002)
+
+
+def test_without_a_counter_the_integral_is_used(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1).build()
+    for key in world.cell_keys():
+        rows = read_trace(world.run.cell(key), "power").to_pylist()
+        write_rows(world.run.cell(key), "power", POWER, [{**one, "energy_j": None} for one in rows])
+    assert analyze(world.run).invalid == ()
+    table = read_table(world.run, "cells").to_pandas()
+    for key, truth in world.truth.items():
+        found = metrics(table, key)
+        assert math.isnan(found.energy_counter_j)
+        assert found.energy_gross_j == found.energy_integral_j == pytest.approx(truth.energy_j, rel=0.01)
+
+
+def test_each_rule_conserves_the_windows_joules(world: World, cells: pd.DataFrame) -> None:
+    for key in world.cell_keys():
+        found = metrics(cells, key)
+        for rule in ("in_flight", "tokens"):
+            parts = sum(found[f"energy_{rule}_{part}_j"] for part in ("measured", "other", "unattributed"))
+            assert parts == pytest.approx(found.energy_gross_j, rel=1e-9)
+
+
+def test_joules_in_flight_are_the_worlds_request_by_request(tmp_path: Path, world: World) -> None:
+    fine = World(
+        tmp_path / "run",
+        variants=("bf16",),
+        blocks=1,
+        sensor=dataclasses.replace(MODELLED, period_ns=5_000_000),
+    )
+    fine.build()
+    analyze(fine.run)
+    table = read_table(fine.run, "requests").to_pandas()
+    assert set(table.role) == {"measured"}
+    for key, truth in fine.truth.items():
+        rows = table[table.load == key.load]
+        assert len(rows) == fine.tasks
+        for identity, joules in zip(rows.request_id, rows.energy_in_flight_j, strict=True):
+            assert joules == pytest.approx(truth.in_flight_j[identity], rel=0.01)
+
+
+def test_the_factor_of_batching_is_the_worlds(world: World, cells: pd.DataFrame) -> None:
+    table = read_table(world.run, "contrasts").to_pandas()
+    factors = table[table.metric == "energy_factor"]
+    assert len(factors) == len(world.variants) * 2
+    for one in factors.itertuples():
+        ratios = [
+            world.truth[dataclasses.replace(key, load="single-stream")].j_per_request / truth.j_per_request
+            for key, truth in world.truth.items()
+            if (key.variant, key.load) == (one.variant, one.load)
+        ]
+        expected = math.exp(sum(math.log(ratio) for ratio in ratios) / len(ratios))
+        assert one.value == pytest.approx(expected, rel=0.005)
+        assert one.lo < expected < one.hi
+        assert one.blocks == 3
+
+
+def test_the_log_ratio_of_a_variant_splits_into_tokens_and_joules_per_token(
+    world: World, cells: pd.DataFrame
+) -> None:
+    table = read_table(world.run, "contrasts").to_pandas()
+    table = table[table.contrast == "variant_vs_baseline"]
+    assert set(table.variant) == {"int8-bnb", "pruned-last-1"}
+    for _, rows in table.groupby(["variant", "load"]):
+        value = rows.set_index("metric").value
+        product = value.tokens_per_request_ratio * value.j_per_output_token_ratio
+        assert value.j_per_request_ratio == pytest.approx(product, rel=1e-9)
+
+
+def test_pass_at_1_and_joules_per_solved_task(world: World, cells: pd.DataFrame) -> None:
+    found = metrics(cells, CellKey(MODEL_NAME, "int8-bnb", "closed-8", 2))
+    assert found.pass_at_1_plus == 0.75
+    assert found.j_per_solved_task == pytest.approx(found.j_per_request / 0.75)
+    nothing = cells[(cells.variant == "pruned-last-1") & (cells.metric == "j_per_solved_task")]
+    assert nothing.value.isna().all()
+    assert {tuple(reasons) for reasons in nothing.reasons} == {("none_solved",)}
+    accuracy = read_table(world.run, "accuracy").to_pandas()
+    int8 = accuracy[(accuracy.variant == "int8-bnb") & (accuracy.load == "closed-8")]
+    assert int8.samples.tolist() == [3] * 24
+    assert int8.plus_passed.sum() == 3 * 18
+    assert int8.graded.all()
+
+
+def test_deleted_tables_come_back_byte_for_byte(small: World) -> None:
+    analyze(small.run)
+    names = ("cells", "requests", "contrasts", "accuracy")
+    before = {name: small.run.table(name).read_bytes() for name in names}
+    shutil.rmtree(small.run.table("cells").parent)
+    analyze(small.run)
+    assert {name: small.run.table(name).read_bytes() for name in names} == before
+
+
+def test_one_block_gives_a_factor_without_an_interval_and_says_why(small: World) -> None:
+    analyze(small.run)
+    table = read_table(small.run, "contrasts").to_pandas()
+    factor = table[table.metric == "energy_factor"].iloc[0]
+    assert factor.valid
+    assert factor.value > 1
+    assert math.isnan(factor.lo)
+    assert list(factor.reasons) == ["too_few_blocks"]
+
+
+def test_one_engine_start_gives_variants_no_interval_but_loads_one(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), engine_restarts="once").build()
+    analyze(world.run)
+    table = read_table(world.run, "contrasts").to_pandas()
+    variants = table[table.contrast == "variant_vs_baseline"]
+    assert variants.lo.isna().all()
+    assert all("one_engine_start" in reasons for reasons in variants.reasons)
+    assert variants.value.notna().all()
+    assert table[table.metric == "energy_factor"].lo.notna().all()
+
+
+@pytest.mark.parametrize("name", ["requests", "power", "engine", "grades"])
+def test_a_truncated_trace_is_a_row_with_a_reason_and_leaves_the_contrasts(small: World, name: str) -> None:
+    path = small.run.cell(small.cell_keys()[1]) / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    summary = analyze(small.run)
+    assert [one.reasons for one in summary.invalid] == [("trace_damaged",)]
+    assert str(path) in (summary.invalid[0].problem or "")
+    broken = row(small.run, "closed-8", "window_s")
+    assert not broken.valid
+    assert list(broken.reasons) == ["trace_damaged"]
+    factor = read_table(small.run, "contrasts").to_pandas().set_index("metric").loc["energy_factor"]
+    assert not factor.valid
+    assert set(factor.reasons) == {"no_valid_block", "trace_damaged"}
+
+
+def test_a_cell_without_power_keeps_latency_and_has_null_joules(small: World) -> None:
+    (small.run.cell(small.cell_keys()[1]) / "power.parquet").unlink()
+    summary = analyze(small.run)
+    assert [one.reasons for one in summary.invalid] == [("no_power",)]
+    assert row(small.run, "closed-8", "e2e_p50_ms").valid
+    joules = row(small.run, "closed-8", "j_per_request")
+    assert math.isnan(joules.value)
+    assert list(joules.reasons) == ["no_power"]
+
+
+def test_a_cell_without_a_completed_request_has_no_window(small: World) -> None:
+    folder = small.run.cell(small.cell_keys()[1])
+    table = read_trace(folder, "requests")
+    status = pa.array(["timeout"] * table.num_rows)
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("status"), "status", status),
+        folder / "requests.parquet",
+    )
+    analyze(small.run)
+    assert list(row(small.run, "closed-8", "window_s").reasons) == ["errors", "no_completed_request"]
+
+
+def test_a_hole_in_the_power_trace_is_a_gap(small: World) -> None:
+    key = small.cell_keys()[0]
+    truth, folder = small.truth[key], small.run.cell(key)
+    middle = (truth.start_ns + truth.end_ns) // 2
+    rows = [
+        one for one in read_trace(folder, "power").to_pylist() if abs(one["t_ns"] - middle) > 1_000_000_000
+    ]
+    write_rows(folder, "power", POWER, rows)
+    summary = analyze(small.run)
+    assert [one.reasons for one in summary.invalid] == [("power_gap",)]
+    check = row(small.run, "single-stream", "check:power_gap")
+    assert check.value > 2
+    assert check.hi == 1
+
+
+def test_a_wrong_gain_of_power_against_its_counter_is_found(small: World) -> None:
+    key = small.cell_keys()[0]
+    folder = small.run.cell(key)
+    rows = [{**one, "power_w": one["power_w"] * 1.1} for one in read_trace(folder, "power").to_pylist()]
+    write_rows(folder, "power", POWER, rows)
+    summary = analyze(small.run)
+    assert [one.reasons for one in summary.invalid] == [("counter_disagrees",)]
+    assert row(small.run, "single-stream", "counter_integral_disagreement").value == pytest.approx(
+        0.1, abs=0.01
+    )
+
+
+def test_traces_of_two_boots_are_not_joined_silently(small: World) -> None:
+    folder = small.run.cell(small.cell_keys()[0])
+    table = read_trace(folder, "power")
+    other = {**table.schema.metadata, b"boot_id": b"another"}
+    pq.write_table(table.replace_schema_metadata(other), folder / "power.parquet")
+    assert [one.reasons for one in analyze(small.run).invalid] == [("clock_uncertain",)]
+
+
+def test_a_planned_cell_that_was_not_finished_is_named(small: World) -> None:
+    (small.run.cell(small.cell_keys()[1]) / "cell.json").unlink()
+    summary = analyze(small.run)
+    assert (summary.cells, summary.measured) == (2, 1)
+    assert list(row(small.run, "closed-8", "window_s").reasons) == ["not_measured"]
+
+
+def test_a_run_of_one_endpoint_without_a_study_is_read(small: World) -> None:
+    small.run.study.unlink()
+    small.run.plan.unlink()
+    shutil.move(
+        small.run.cell(small.cell_keys()[0]), small.run.root / "cells" / "m" / "endpoint" / "mine" / "b1"
+    )
+    shutil.rmtree(small.run.cells / small.cell_keys()[0].model)
+    summary = analyze(small.run)
+    assert (summary.cells, summary.measured, summary.contrasts) == (1, 1, 0)
+
+
+def test_ungraded_completions_leave_joules_valid(small: World) -> None:
+    for key in small.cell_keys():
+        (small.run.cell(key) / "grades.parquet").unlink()
+    assert analyze(small.run).invalid == ()
+    assert row(small.run, "closed-8", "j_per_request").valid
+    for metric in ("pass_at_1_plus", "j_per_solved_task"):
+        found = row(small.run, "closed-8", metric)
+        assert math.isnan(found.value)
+        assert list(found.reasons) == ["not_graded"]
+
+
+def test_modelled_and_measured_joules_stay_apart(small: World) -> None:
+    key = small.cell_keys()[0]
+    folder = small.run.cell(key)
+    measured = read_trace(folder, "power").to_pylist()
+    doubled = [{**one, "device": "engine", "boundary": "gpu", "source": "modelled"} for one in measured]
+    write_rows(folder, "power", POWER, measured + doubled)
+    analyze(small.run)
+    table = read_table(small.run, "cells").to_pandas()
+    rows = table[(table.load == key.load) & (table.metric == "energy_gross_j")].set_index("source").value
+    assert set(rows.index) == {"nvml", "modelled"}
+    assert rows.nvml == pytest.approx(small.truth[key].energy_j, rel=0.005)
+
+
+def test_two_devices_of_one_boundary_are_summed(small: World) -> None:
+    key = small.cell_keys()[0]
+    folder = small.run.cell(key)
+    one = read_trace(folder, "power").to_pylist()
+    write_rows(folder, "power", POWER, one + [{**row, "device": "GPU-second"} for row in one])
+    analyze(small.run)
+    found = row(small.run, key.load, "energy_gross_j")
+    assert found.value == pytest.approx(2 * small.truth[key].energy_j, rel=0.005)
+
+
+def test_the_worlds_counter_moves_in_steps(small: World) -> None:
+    energy = read_trace(small.run.cell(small.cell_keys()[0]), "power").to_pandas().energy_j
+    assert 0.3 < (energy.diff() > 0).mean() < 0.6
