@@ -127,19 +127,16 @@ def boundary_energies(
     ]
 
 
+def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
+    """Sorts what is shown where there is room for one: measured before modelled, GPU before wall before CPU."""
+    order = ("gpu", "host", "cpu", "dram")
+    place = order.index(boundary) if boundary in order else len(order)
+    return source == "modelled", place, boundary, source
+
+
 def primary(energies: list[BoundaryEnergy]) -> BoundaryEnergy | None:
-    """The one that a table with room for one shows: measured before modelled, GPU before wall before CPU."""
-    order = ["gpu", "host", "cpu", "dram"]
-    ranked = sorted(
-        energies,
-        key=lambda one: (
-            one.source == "modelled",
-            order.index(one.boundary) if one.boundary in order else len(order),
-            one.boundary,
-            one.source,
-        ),
-    )
-    return ranked[0] if ranked else None
+    """The one that ``rank`` puts first."""
+    return min(energies, key=lambda one: rank(one.boundary, one.source), default=None)
 
 
 def integral_error_j(power_w: Floats, seconds: float) -> float | None:

@@ -1,0 +1,225 @@
+"""The report's figures: inline SVG, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.power import PowerSeries
+from analysis.results import Point, Results
+from analysis.summary import significant
+from traces.cell import Phases
+
+_STYLE: Any = {
+    "svg.hashsalt": "starwatt",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+# Okabe and Ito's colours, told apart by readers with any colour vision.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_PHASES = (
+    ("idle_before", "idle", "#d9d9d9"),
+    ("warmup", "warm-up", "#fde0b5"),
+    ("window", "window", "#c7e3f5"),
+    ("drain", "drain", "#fde0b5"),
+    ("idle_after", "idle", "#d9d9d9"),
+)
+MOST_POINTS = 1200
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An inline SVG with its words."""
+
+    name: str
+    title: str
+    svg: str
+    description: str  # what a reader who cannot see it is told
+    caption: str
+
+
+@dataclass(frozen=True)
+class PowerTrace:
+    """What the power figure shows of one cell."""
+
+    label: str
+    series: tuple[PowerSeries, ...]
+    phases: Phases
+
+
+def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None:
+    """Bars of J/request: net below, idle above; a dot a block."""
+    points = [one for one in results.points if one.model == model and one.mean("j_per_request") is not None]
+    if not points:
+        return None
+    variants, loads = _names(points)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(max(7.0, 1.5 * len(variants)), 4.0), layout="constrained")
+        axes = figure.subplots()
+        width = 0.8 / len(loads)
+        for k, load in enumerate(loads):
+            for point in (one for one in points if one.load == load):
+                x = variants.index(point.variant) + (k - (len(loads) - 1) / 2) * width
+                _bar(axes, point, x, width, _COLOURS[k % len(_COLOURS)])
+            axes.bar([0], [0], color=_COLOURS[k % len(_COLOURS)], label=load)
+        axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
+        axes.set_xticks(range(len(variants)), variants)
+        axes.set_ylabel("J / request (gross)")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+        svg = _svg(figure, "joules")
+    words = "; ".join(
+        f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules" for one in points
+    )
+    return Drawing(
+        name=f"joules-{model}",
+        title=f"J/request by variant and load{note}",
+        svg=svg,
+        description=f"Bar chart of joules per request{note}: {words}.",
+        caption="Whole bars are gross, their hatched part is idle power x time, the rest is net. "
+        "Each dot is one block.",
+    )
+
+
+def power_over_time(traces: Sequence[PowerTrace], unit_note: str) -> Drawing | None:
+    """Small multiples, a panel a load: watts over seconds, phases shaded and named."""
+    shown = [trace for trace in traces if any(one.power_w.size for one in trace.series)]
+    if not shown:
+        return None
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.0, 2.1 * len(shown) + 0.4), layout="constrained")
+        panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+        for axes, trace in zip(panels, shown, strict=True):
+            _power_panel(axes, trace)
+        panels[-1].set_xlabel("seconds from the start of the window")
+        svg = _svg(figure, "power")
+    labels = ", ".join(trace.label for trace in shown)
+    return Drawing(
+        name="power",
+        title=f"Power over time{unit_note}",
+        svg=svg,
+        description=f"Line charts of power over time{unit_note} with the phases idle, warm-up, window, drain "
+        f"and idle marked, for {labels}.",
+        caption="One representative cell a load. Joules are counted in the window alone; idle power comes "
+        "from the idle phase before it.",
+    )
+
+
+def joules_against_latency(results: Results, model: str, note: str) -> Drawing | None:
+    """J/request over the median end-to-end latency: a colour a variant, a marker a load."""
+    points = [
+        one
+        for one in results.points
+        if one.model == model and one.mean("j_per_request") is not None and one.mean("e2e_p50_ms") is not None
+    ]
+    if not points:
+        return None
+    variants, loads = _names(points)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for point in points:
+            axes.plot(
+                [point.mean("e2e_p50_ms") or 0.0],  # points without either were left out above
+                [point.mean("j_per_request") or 0.0],
+                marker=_MARKERS[loads.index(point.load) % len(_MARKERS)],
+                color=_COLOURS[variants.index(point.variant) % len(_COLOURS)],
+                linestyle="none",
+                markersize=8,
+            )
+        for k, variant in enumerate(variants):
+            axes.plot([], [], color=_COLOURS[k % len(_COLOURS)], linewidth=4, label=variant)
+        for k, load in enumerate(loads):
+            axes.plot(
+                [], [], color="#333333", marker=_MARKERS[k % len(_MARKERS)], linestyle="none", label=load
+            )
+        axes.set_xlabel("median end-to-end latency, ms")
+        axes.set_ylabel("J / request (gross)")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, ncols=2)
+        svg = _svg(figure, "latency")
+    words = "; ".join(
+        f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules "
+        f"at {significant(one.mean('e2e_p50_ms'))} milliseconds"
+        for one in points
+    )
+    return Drawing(
+        name=f"latency-{model}",
+        title=f"J/request against latency{note}",
+        svg=svg,
+        description=f"Scatter plot of joules per request{note} over median latency: {words}.",
+        caption="Lower left is better on both. Latency counts from the time a request was scheduled.",
+    )
+
+
+def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
+    gross, idle = point.mean("j_per_request") or 0.0, point.mean("j_per_request_idle") or 0.0
+    axes.bar([x], [gross], width=width * 0.92, color=colour)
+    if 0 < idle <= gross:
+        axes.bar(
+            [x],
+            [idle],
+            bottom=[gross - idle],
+            width=width * 0.92,
+            color="#ffffff80",
+            edgecolor="#555555",
+            hatch="///",
+            linewidth=0,
+        )
+    blocks = point.values["j_per_request"]
+    axes.plot([x] * len(blocks), blocks, linestyle="none", marker="o", markersize=3, color="#222222")
+
+
+def _power_panel(axes: Axes, trace: PowerTrace) -> None:
+    window = trace.phases.window
+    origin = window.start_ns if window else int(trace.series[0].t_ns[0])
+    for series in trace.series:
+        stride = max(1, -(-series.power_w.size // MOST_POINTS))
+        whole = series.power_w.size // stride * stride
+        power = series.power_w[:whole].reshape(-1, stride).mean(axis=1)
+        times = (series.power_t_ns[:whole].reshape(-1, stride)[:, 0] - origin) / 1e9
+        axes.plot(times, power, linewidth=0.9, color="#333333")
+    top = max(float(one.power_w.max()) for one in trace.series if one.power_w.size) or 1.0
+    for name, label, colour in _PHASES:
+        phase = getattr(trace.phases, name)
+        if phase is None or phase.end_ns <= phase.start_ns:
+            continue
+        start, end = (phase.start_ns - origin) / 1e9, (phase.end_ns - origin) / 1e9
+        axes.axvspan(start, end, color=colour, linewidth=0, zorder=0)
+        axes.text((start + end) / 2, top * 1.12, label, ha="center", fontsize=8)
+    axes.set_ylim(0, top * 1.25)
+    axes.set_ylabel("W")
+    axes.set_title(trace.label, loc="left", fontsize=10)
+
+
+def _names(points: Sequence[Point]) -> tuple[list[str], list[str]]:
+    return (
+        list(dict.fromkeys(one.variant for one in points)),
+        list(dict.fromkeys(one.load for one in points)),
+    )
+
+
+def _svg(figure: Figure, prefix: str) -> str:
+    """The figure as an element for inlining: no prolog, no metadata, ids of its own."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(href="|url\()#', rf"\g<1>#{prefix}-", text)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(r'height="[\d.]+pt" ', "", text, count=1), count=1
+    )

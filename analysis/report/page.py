@@ -1,0 +1,151 @@
+"""``starwatt report``: the page is put together from tables and traces, and written whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from analysis.power import read_series
+from analysis.report.figures import (
+    Drawing,
+    PowerTrace,
+    joules_against_latency,
+    joules_by_variant,
+    power_over_time,
+)
+from analysis.report.sections import (
+    contrast_tables,
+    main_table,
+    manifest_rows,
+    pair_table,
+    validity_rows,
+)
+from analysis.results import Results, read_results
+from analysis.summary import ESTIMATED, MEMORISED, headline_of
+from analysis.tables import analyze
+from starwatt_errors import TraceError
+from traces.atomic import read_json, write_text
+from traces.cell import CellRecord, read_cell
+from traces.layout import CellKey, RunDir
+from traces.streams import read_trace
+
+HERE = Path(__file__).resolve().parent
+
+
+def write_report(run: RunDir) -> Path:
+    """Write ``report.html``: one file, no script, no network. Analyses the run first where that was not done.
+
+    Raises:
+        TraceError: the run has no cells.
+    """
+    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
+        analyze(run)
+    results = read_results(run)
+    records = _records(run)
+    note = f" ({ESTIMATED})" if results.estimated else ""
+    drawings = _drawings(run, results, records, note)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("page.html.j2").render(
+        title=run.root.resolve().name,
+        note=note,
+        estimated=results.estimated,
+        estimated_words=ESTIMATED,
+        memorised=sorted(results.memorised),
+        memorised_words=MEMORISED,
+        models=[_model_section(results, model) for model in results.models],
+        drawings=drawings,
+        pair=results.pair,
+        pair_table=pair_table(results),
+        validity=validity_rows(results),
+        cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
+        engines=_engines(records),
+        manifest=manifest_rows(_manifest(run)),
+    )
+    write_text(run.report, page)
+    return run.report
+
+
+def _model_section(results: Results, model: str) -> dict[str, Any]:
+    lines = [line for line in headline_of(results) if line.model == model]
+    return {
+        "name": model,
+        "memorised": model in results.memorised,
+        "batched": [line for line in lines if line.kind == "batched_vs_single"],
+        "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
+        "table": main_table(results, model),
+        "contrasts": contrast_tables(results, model),
+    }
+
+
+def _drawings(
+    run: RunDir, results: Results, records: Mapping[CellKey, CellRecord], note: str
+) -> list[Drawing]:
+    found: list[Drawing | None] = []
+    for model in results.models:
+        found.append(joules_by_variant(results, model, note))
+        found.append(power_over_time(_power_traces(run, results, records, model), note))
+        found.append(joules_against_latency(results, model, note))
+    return [one for one in found if one is not None]
+
+
+def _power_traces(
+    run: RunDir, results: Results, records: Mapping[CellKey, CellRecord], model: str
+) -> list[PowerTrace]:
+    """One cell a load: of the baseline where contrasts name one, the first block that reads."""
+    baselines = [one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"]
+    candidates = sorted(
+        (key for key in records if key.model == model),
+        key=lambda key: (
+            key.variant != baselines[0] if baselines else False,
+            key.variant,
+            key.load,
+            key.block,
+        ),
+    )
+    chosen: dict[str, PowerTrace] = {}
+    for key in candidates:
+        if key.load in chosen:
+            continue
+        try:
+            series = read_series(read_trace(run.cell(key), "power"))
+        except TraceError:  # the validity table names it
+            continue
+        own = tuple(one for one in series if (one.boundary, one.source) == results.pair)
+        if own:
+            chosen[key.load] = PowerTrace(
+                f"{key.variant}, {key.load}, block {key.block}", own, records[key].phases
+            )
+    return [chosen[load] for load in sorted(chosen)]
+
+
+def _records(run: RunDir) -> dict[CellKey, CellRecord]:
+    """Every ``cell.json`` that reads; the others are in the validity table."""
+    records = {}
+    for key in run.finished_cells():
+        try:
+            records[key] = read_cell(run.cell(key))
+        except TraceError:
+            continue
+    return records
+
+
+def _engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
+    """Engine, version and model implementation, each combination once."""
+    served = (record.served for record in records.values())
+    named = (" ".join(filter(None, (one.engine, one.version, one.model_implementation))) for one in served)
+    return sorted({name for name in named if name})
+
+
+def _manifest(run: RunDir) -> Any:
+    if not run.manifest.is_file():
+        return {}
+    try:
+        return read_json(run.manifest)
+    except TraceError as error:
+        return {"manifest": f"does not read: {json.dumps(str(error))}"}

@@ -1,0 +1,193 @@
+"""The report's tables, as rows of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.results import Contrast, Point, Results
+from analysis.summary import significant
+from analysis.validity import EXPLANATIONS
+
+_MAIN = (
+    ("J/request", ("j_per_request",), 3),
+    ("net", ("j_per_request_net",), 3),
+    ("J/output token", ("j_per_output_token",), 3),
+    ("requests/s", ("request_rate",), 3),
+    ("TTFT p50, ms", ("ttft_p50_ms",), 3),
+    ("e2e p50, ms", ("e2e_p50_ms",), 3),
+    ("pass@1 base", ("pass_at_1_base",), 3),
+    ("pass@1 base and plus", ("pass_at_1_plus",), 3),
+    ("J/solved task", ("j_per_solved_task",), 3),
+)
+_FACTORS = (
+    ("factor, gross", "energy_factor"),
+    ("factor, net", "energy_factor_net"),
+    ("single, requests/s", "single_rate"),
+    ("batched, requests/s", "batched_rate"),
+    ("idle's share, single", "single_idle_share"),
+    ("idle's share, batched", "batched_idle_share"),
+    ("idle's share of what is saved", "idle_share"),
+)
+_RATIOS = (
+    ("J/request", "j_per_request_ratio"),
+    ("tokens/request", "tokens_per_request_ratio"),
+    ("J/token", "j_per_output_token_ratio"),
+)
+_LONG = 160
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header and rows of text; the first ``labels`` columns are words, the others figures."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A reason of one cell, in words, with the figure behind it."""
+
+    cell: str
+    code: str
+    explanation: str
+    figure: str
+
+
+def main_table(results: Results, model: str) -> Table:
+    """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
+    mark = " (memorised)" if model in results.memorised else ""
+    names = (name + mark if name.startswith("pass@1") else name for name, _, _ in _MAIN)
+    header = ("variant", "load", *names, "valid blocks", "reasons")
+    rows = [_main_row(point) for point in results.points if point.model == model]
+    return Table(header, tuple(rows), 2)
+
+
+def _main_row(point: Point) -> tuple[str, ...]:
+    figures = [significant(point.mean(metrics[0]), digits) for _, metrics, digits in _MAIN]
+    valid = len(point.values.get("j_per_request", ()))
+    reasons = point.why([metric for _, metrics, _ in _MAIN for metric in metrics] + ["window_s"])
+    return (point.variant, point.load, *figures, f"{valid} of {point.blocks}", ", ".join(reasons))
+
+
+def contrast_tables(results: Results, model: str) -> dict[str, Table]:
+    """Batched against single-stream, and variants against the baseline; those that have rows."""
+    own = [one for one in results.contrasts if one.model == model]
+    kinds = (
+        ("batched_vs_single", _FACTORS, ("variant", "load")),
+        ("variant_vs_baseline", _RATIOS, ("variant", "load")),
+    )
+    tables = {}
+    for kind, metrics, labels in kinds:
+        rows = [_contrast_row(one, metrics) for one in own if one.kind == kind]
+        if rows:
+            header = (*labels, *(name for name, _ in metrics), "blocks", "reasons")
+            tables[kind] = Table(header, tuple(rows), 2)
+    return tables
+
+
+def _contrast_row(contrast: Contrast, metrics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    cells = []
+    for _, metric in metrics:
+        row = contrast.metrics.get(metric)
+        text = significant(row["value"] if row else None)
+        if row and row["lo"] is not None:
+            text += f" ({significant(row['lo'])} to {significant(row['hi'])})"
+        cells.append(text)
+    first = contrast.metrics.get(metrics[0][1])
+    reasons = sorted(
+        {reason for _, metric in metrics for reason in contrast.metrics.get(metric, {}).get("reasons", [])}
+    )
+    blocks = str(first["blocks"]) if first else "–"
+    return (contrast.variant, contrast.load, *cells, blocks, ", ".join(reasons))
+
+
+def pair_table(results: Results) -> Table:
+    """Gross, idle and net of every boundary and source, side by side and never summed."""
+    header = (
+        "model",
+        "variant",
+        "load",
+        "boundary",
+        "source",
+        "J/request",
+        "idle",
+        "net",
+        "mean W",
+        "idle W",
+    )
+    sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for row in results.cell_rows:
+        if row["boundary"] is None:
+            continue
+        key = tuple(str(row[name]) for name in ("model", "variant", "load", "boundary", "source"))
+        values = sums.setdefault(key, {})
+        if row["valid"] and row["value"] is not None:
+            values.setdefault(row["metric"], []).append(row["value"])
+    metrics = ("j_per_request", "j_per_request_idle", "j_per_request_net", "power_mean_w", "power_idle_w")
+    rows = [
+        (*key, *(significant(_mean(values.get(metric))) for metric in metrics))
+        for key, values in sorted(sums.items())
+    ]
+    return Table(header, tuple(rows), 5)
+
+
+def validity_rows(results: Results) -> tuple[Excluded, ...]:
+    """Each cell's reasons once, with the check's figure where there is one."""
+    checks: dict[tuple[str, str], Mapping[str, Any]] = {}
+    found: dict[tuple[str, str], None] = {}
+    for row in results.cell_rows:
+        cell = f"{row['model']} · {row['variant']} · {row['load']} · b{row['block']}"
+        for code in row["reasons"]:
+            found[cell, code] = None
+            if row["metric"] == f"check:{code}" and row["value"] is not None:
+                checks[cell, code] = row
+    return tuple(
+        Excluded(
+            cell,
+            code,
+            EXPLANATIONS.get(code, "Found when the cell was measured."),
+            _figure(checks.get((cell, code))),
+        )
+        for cell, code in found
+    )
+
+
+def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
+    """A manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
+    if not isinstance(manifest, dict):
+        return [("manifest", _text(manifest))] if manifest else []
+    rows: list[tuple[str, str]] = []
+    for key, value in manifest.items():
+        if isinstance(value, dict):
+            rows += [(f"{key} · {inner}", _text(deeper)) for inner, deeper in value.items()]
+        else:
+            rows.append((str(key), _text(value)))
+    return rows
+
+
+def _figure(check: Mapping[str, Any] | None) -> str:
+    if check is None:
+        return ""
+    text = f"{significant(check['value'])} {check['unit']}"
+    bounds = [
+        f"{word} {significant(check[end])}"
+        for word, end in (("at least", "lo"), ("at most", "hi"))
+        if check[end] is not None
+    ]
+    return f"{text}; allowed: {', '.join(bounds)}" if bounds else text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+        value = ", ".join(str(one) for one in value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+
+
+def _mean(values: list[float] | None) -> float | None:
+    return sum(values) / len(values) if values else None

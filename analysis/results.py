@@ -1,0 +1,160 @@
+"""The derived tables as figures to show: one ``Point`` per model, variant and load, blocks averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analysis.energy import rank
+from analysis.tables import read_table
+from starwatt_errors import TraceError
+from traces.cell import read_cell
+from traces.layout import RunDir
+
+Pair = tuple[str, str]  # boundary, source
+
+
+@dataclass(frozen=True)
+class Point:
+    """One variant under one load: per metric, the valid values of its blocks in order."""
+
+    model: str
+    variant: str
+    load: str
+    blocks: int  # cells, valid or not
+    values: Mapping[str, tuple[float, ...]]
+    reasons: Mapping[str, tuple[str, ...]]  # per metric, why blocks are missing
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of the valid blocks, or None."""
+        known = self.values.get(metric, ())
+        return float(np.mean(known)) if known else None
+
+    def why(self, metrics: Iterable[str]) -> tuple[str, ...]:
+        """All reasons that stand against these metrics in any block."""
+        return tuple(sorted({reason for metric in metrics for reason in self.reasons.get(metric, ())}))
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One comparison: its metrics, each a row of ``tables/contrasts``."""
+
+    model: str
+    kind: str  # batched_vs_single or variant_vs_baseline
+    variant: str
+    reference_variant: str
+    load: str
+    reference_load: str
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    def value(self, metric: str) -> float | None:
+        """The metric's value, or None."""
+        row = self.metrics.get(metric)
+        return None if row is None else row["value"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run says, with joules of one boundary and source."""
+
+    pair: Pair | None  # None: no power at all
+    pairs: tuple[Pair, ...]  # all that were recorded
+    points: tuple[Point, ...]
+    contrasts: tuple[Contrast, ...]
+    cell_rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+    memorised: frozenset[str] = frozenset()  # models that were fitted to the tasks they are graded on
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the joules are modelled: CPU time x watts."""
+        return self.pair is not None and self.pair[1] == "modelled"
+
+    @property
+    def models(self) -> list[str]:
+        """In order."""
+        return sorted({point.model for point in self.points})
+
+    def point(self, model: str, variant: str, load: str) -> Point | None:
+        """One of them, or None."""
+        found = [one for one in self.points if (one.model, one.variant, one.load) == (model, variant, load)]
+        return found[0] if found else None
+
+
+def read_results(run: RunDir, pair: Pair | None = None) -> Results:
+    """Read ``tables/cells`` and ``tables/contrasts``; joules are those of ``pair``, by default the first by rank.
+
+    Raises:
+        TraceError: the tables are not there.
+    """
+    rows = read_table(run, "cells").to_pylist()
+    contrasts = read_table(run, "contrasts").to_pylist()
+    pairs = sorted(
+        {(row["boundary"], row["source"]) for row in rows if row["boundary"]}, key=lambda one: rank(*one)
+    )
+    chosen = pair or (pairs[0] if pairs else None)
+    wanted = [row for row in rows if row["boundary"] is None or (row["boundary"], row["source"]) == chosen]
+    return Results(
+        pair=chosen,
+        pairs=tuple(pairs),
+        points=tuple(_points(wanted)),
+        contrasts=tuple(_contrasts(row for row in contrasts if (row["boundary"], row["source"]) == chosen)),
+        cell_rows=tuple(rows),
+        memorised=_memorised(run),
+    )
+
+
+def _memorised(run: RunDir) -> frozenset[str]:
+    """Models that say so in any ``cell.json`` that reads."""
+    found: set[str] = set()
+    for key in run.finished_cells():
+        if key.model in found:
+            continue
+        try:
+            record = read_cell(run.cell(key))
+        except TraceError:  # tables/cells has it as trace_damaged
+            continue
+        if record.served.memorised:
+            found.add(key.model)
+    return frozenset(found)
+
+
+def _points(rows: list[dict[str, Any]]) -> list[Point]:
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault((row["model"], row["variant"], row["load"]), []).append(row)
+    points = []
+    for (model, variant, load), own in sorted(grouped.items()):
+        values: dict[str, list[float]] = {}
+        reasons: dict[str, set[str]] = {}
+        for row in own:
+            if row["valid"] and row["value"] is not None:
+                values.setdefault(row["metric"], []).append(row["value"])
+            if row["reasons"]:
+                reasons.setdefault(row["metric"], set()).update(row["reasons"])
+        points.append(
+            Point(
+                model=model,
+                variant=variant,
+                load=load,
+                blocks=len({row["block"] for row in own}),
+                values={metric: tuple(known) for metric, known in values.items()},
+                reasons={metric: tuple(sorted(why)) for metric, why in reasons.items()},
+            )
+        )
+    return points
+
+
+def _contrasts(rows: Iterable[dict[str, Any]]) -> list[Contrast]:
+    names = ("model", "contrast", "variant", "reference_variant", "load", "reference_load")
+    grouped: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        grouped.setdefault(tuple(row[name] for name in names), {})[row["metric"]] = row
+    return [
+        Contrast(model, kind, variant, reference_variant, load, reference_load, metrics)
+        for (model, kind, variant, reference_variant, load, reference_load), metrics in sorted(
+            grouped.items()
+        )
+    ]

@@ -1,0 +1,125 @@
+"""The answer in words: by what factor batching pays, and what each variant costs and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.results import Contrast, Results, read_results
+from traces.layout import RunDir
+
+ESTIMATED = "estimated, not measured: CPU time x watts"
+MEMORISED = "memorised the tasks: its pass@1 says what compression damages, nothing about programming ability"
+
+
+@dataclass(frozen=True)
+class HeadlineLine:
+    """One statement, and the figures that it rests on."""
+
+    model: str
+    kind: str  # batched_vs_single or variant_vs_baseline
+    variant: str
+    load: str
+    text: str
+    value: float | None
+    lo: float | None
+    hi: float | None
+    reasons: tuple[str, ...]
+    estimated: bool
+
+
+def headline(run: RunDir) -> list[HeadlineLine]:
+    """What the run says, a line each: all factors of batching first, then the variants.
+
+    Raises:
+        TraceError: the run has not been analysed.
+    """
+    return headline_of(read_results(run))
+
+
+def headline_of(results: Results) -> list[HeadlineLine]:
+    """``headline`` for results that are already read."""
+    kinds = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
+    lines = []
+    for kind, metric in kinds.items():
+        for contrast in results.contrasts:
+            row = contrast.metrics.get(metric)
+            if contrast.kind != kind or row is None:
+                continue
+            batched = kind == "batched_vs_single"
+            lines.append(
+                HeadlineLine(
+                    model=contrast.model,
+                    kind=kind,
+                    variant=contrast.variant,
+                    load=contrast.load,
+                    text=_batched(results, contrast, row) if batched else _variant(results, contrast, row),
+                    value=row["value"],
+                    lo=row["lo"],
+                    hi=row["hi"],
+                    reasons=tuple(row["reasons"]),
+                    estimated=results.estimated,
+                )
+            )
+    return lines
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
+    if value is None:
+        return "–"
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        text = f"{value:.{digits}g}"
+        return f"{float(text):,.0f}".replace(",", " ") if "e" in text else text
+    return f"{value:.{digits - 1}e}"
+
+
+def interval_words(row: Mapping[str, Any], *, percent: bool = False) -> str:
+    """``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
+    blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
+    if row["lo"] is not None and row["hi"] is not None:
+        lo, hi = (
+            (f"{(row[end] - 1) * 100:+.1f} %" if percent else significant(row[end])) for end in ("lo", "hi")
+        )
+        return f"95 %: {lo} to {hi}; {blocks}"
+    return f"no interval: {', '.join(row['reasons'])}; {blocks}"
+
+
+def _joules(results: Results) -> str:
+    return "estimated J/request" if results.estimated else "J/request"
+
+
+def _batched(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return f"{contrast.variant}, {contrast.load}: no valid comparison ({', '.join(row['reasons'])})"
+    rates = [contrast.value(metric) for metric in ("single_rate", "batched_rate")]
+    return (
+        f"{contrast.variant}: {contrast.reference_load} costs {significant(row['value'])} times "
+        f"the {_joules(results)} of {contrast.load} ({interval_words(row)}), "
+        f"at {significant(rates[0])} and {significant(rates[1])} requests/s"
+    )
+
+
+def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
+    text = f"{contrast.variant}, {contrast.load}: "
+    if row["value"] is None:
+        text += f"no valid comparison with {contrast.reference_variant} ({', '.join(row['reasons'])})"
+    else:
+        change = (row["value"] - 1) * 100
+        word = "more" if change >= 0 else "less"
+        text += (
+            f"{abs(change):.1f} % {word} {_joules(results)} than {contrast.reference_variant} "
+            f"({interval_words(row, percent=True)})"
+        )
+    passed = [
+        point.mean("pass_at_1_plus") if point else None
+        for point in (
+            results.point(contrast.model, contrast.variant, contrast.load),
+            results.point(contrast.model, contrast.reference_variant, contrast.load),
+        )
+    ]
+    if None in passed:
+        return text + "; pass@1 not known"
+    what = "base and plus, of memorised tasks" if contrast.model in results.memorised else "base and plus"
+    return text + f"; pass@1 ({what}) {passed[0]:.2f} against {passed[1]:.2f}"
