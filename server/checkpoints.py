@@ -22,7 +22,10 @@ from starwatt_errors import BuildError, UsageError
 
 HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 _WEIGHTS = ("torch", "transformers", "tokenizers")
-_TOOLS: dict[str, tuple[str, ...]] = {"bitsandbytes": ("bitsandbytes",), "awq": ("llmcompressor", "compressed-tensors")}
+_TOOLS: dict[str, tuple[str, ...]] = {
+    "bitsandbytes": ("bitsandbytes",),
+    "awq": ("llmcompressor", "compressed-tensors"),
+}
 _LAST_LINES = 12
 
 Announce = Callable[[str], None]
@@ -61,7 +64,9 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
     checkpoint = resolve_model(model, store, announce)
     if variant.prune:
         prune_job = PruneJob(source=checkpoint.path, prune=variant.prune)
-        checkpoint = _derive(checkpoint, prune_job, "prune", variant.prune.model_dump(), _WEIGHTS, store, announce)
+        checkpoint = _derive(
+            checkpoint, prune_job, "prune", variant.prune.model_dump(), _WEIGHTS, store, announce
+        )
     quantization: Quantization = variant.quantization
     if isinstance(quantization, NoQuantization):
         return checkpoint
@@ -110,7 +115,12 @@ def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], 
             environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
             with log.open("wb") as output:
                 done = subprocess.run(
-                    command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=scratch, check=False
+                    command,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    cwd=scratch,
+                    check=False,
                 )
             if done.returncode != 0:
                 last = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
@@ -134,10 +144,14 @@ def _from_hub(model: str, announce: Announce) -> Checkpoint:
     try:
         path = Path(snapshot_download(model, allow_patterns=list(HUB_FILES)))
     except RepositoryNotFoundError as error:
-        raise UsageError(f"models: the hub has no {model!r}, or you may not read it (hf auth login)") from error
+        raise UsageError(
+            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise BuildError(f"{model} could not be fetched from the hub, and its cache lacks it: {reason}") from error
+        raise BuildError(
+            f"{model} could not be fetched from the hub, and its cache lacks it: {reason}"
+        ) from error
     _check_starcoder2(path)
     return Checkpoint(path=path, digest=f"hub:{model}@{path.name}", memorised=False)
 
@@ -151,6 +165,8 @@ def _check_starcoder2(path: Path) -> None:
     except (json.JSONDecodeError, AttributeError) as error:
         raise UsageError(f"models: {config} does not read: {error}") from error
     if kind != "starcoder2":
-        raise UsageError(f"models: {path} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')")
+        raise UsageError(
+            f"models: {path} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')"
+        )
     if not any(path.glob("*.safetensors")):
         raise UsageError(f"models: {path} has no *.safetensors (pickled weights are never read)")

@@ -105,7 +105,8 @@ class Engine:
         code = self.process.poll()
         if code is not None:
             raise EngineError(
-                f"the engine died {when} (exit code {code}); its last lines:\n" + last_lines(self.log, _LAST_LINES)
+                f"the engine died {when} (exit code {code}); its last lines:\n"
+                + last_lines(self.log, _LAST_LINES)
             )
 
     def stop(self) -> None:

@@ -10,10 +10,14 @@ from server.store import Checkpoint
 from traces.cell import Served
 
 _PREFIX = re.compile(r"^.*?\b(?:INFO|WARNING|ERROR) [\d-]+ [\d:.]+ \[[^\]]+\] ")
-_WORDS = re.compile(r"Resolved architecture|Initializing a V1|Loading|Starting to load|KV cache size|warming up|took")
+_WORDS = re.compile(
+    r"Resolved architecture|Initializing a V1|Loading|Starting to load|KV cache size|warming up|took"
+)
 _KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
 _ARCHITECTURE = re.compile(r"Resolved architecture: (\w+)")
-_KERNEL = re.compile(r"Using \S*(?:Kernel|Backend|backend|attention)\b|\w+LinearKernel|attention backend|Kernel for")
+_KERNEL = re.compile(
+    r"Using \S*(?:Kernel|Backend|backend|attention)\b|\w+LinearKernel|attention backend|Kernel for"
+)
 _QUANTIZATION = re.compile(r"\bquantization=([\w-]+)")
 _LONGEST = 160
 
@@ -57,7 +61,9 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         version=version,
         model_implementation=implementation,
         kernels=list(dict.fromkeys(kernels)),
-        quantization=None if quantization is None or quantization.group(1) == "None" else quantization.group(1),
+        quantization=None
+        if quantization is None or quantization.group(1) == "None"
+        else quantization.group(1),
         kv_cache_tokens=int(kv_tokens.group(1).replace(",", "")) if kv_tokens else None,
         command=command,
         checkpoint=checkpoint.digest,

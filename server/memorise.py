@@ -27,7 +27,9 @@ def build_memorised(architecture: Architecture, out: Path) -> None:
     """Fit tokenizer and model and save both to ``out`` as safetensors, in bfloat16."""
     recipe = architecture.weights
     dataset = load_dataset(recipe.dataset)
-    tokenizer = _fit_tokenizer(dataset, recipe.vocabulary, int(architecture.config["max_position_embeddings"] or 0))
+    tokenizer = _fit_tokenizer(
+        dataset, recipe.vocabulary, int(architecture.config["max_position_embeddings"] or 0)
+    )
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(True)
     config = Starcoder2Config(
@@ -70,7 +72,9 @@ def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[tupl
     return examples
 
 
-def _fit(model: Starcoder2ForCausalLM, examples: list[tuple[list[int], list[int]]], recipe: Memorised) -> None:
+def _fit(
+    model: Starcoder2ForCausalLM, examples: list[tuple[list[int], list[int]]], recipe: Memorised
+) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1

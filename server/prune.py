@@ -21,7 +21,9 @@ def prune_layers(source: Path, out: Path, prune: Prune) -> None:
     layers = model.model.layers
     keep = len(layers) - prune.last
     if keep < 1:
-        raise BuildError(f"cannot cut the last {prune.last} of {len(layers)} layers: at least one must be left")
+        raise BuildError(
+            f"cannot cut the last {prune.last} of {len(layers)} layers: at least one must be left"
+        )
     model.model.layers = torch.nn.ModuleList(layers[:keep])
     model.config.num_hidden_layers = keep
     layer_types = getattr(model.config, "layer_types", None)

@@ -44,7 +44,9 @@ class Served(_Record):
     kv_cache_tokens: int | None = Field(default=None, description="KV capacity in tokens")
     command: list[str] = []
     checkpoint: str | None = Field(default=None, description="Digest in the checkpoint store")
-    memorised: bool = Field(default=False, description="The model was fitted to the very tasks it is graded on")
+    memorised: bool = Field(
+        default=False, description="The model was fitted to the very tasks it is graded on"
+    )
 
 
 class Audit(_Record):
@@ -55,7 +57,9 @@ class Audit(_Record):
     lag_max_ms: float | None = None
     loop_lag_max_ms: float | None = Field(default=None, description="How late the event loop's own timer was")
     cpu_share: float | None = Field(default=None, description="CPU seconds of the generator per second")
-    sidecar_cpu_share: float | None = Field(default=None, description="CPU seconds of the power sidecar per second")
+    sidecar_cpu_share: float | None = Field(
+        default=None, description="CPU seconds of the power sidecar per second"
+    )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
 
@@ -69,7 +73,9 @@ class CellRecord(_Record):
     load: str
     block: int
     boot_id: str
-    engine_start: int | None = Field(default=None, description="Which engine start of the run served it; null: unknown")
+    engine_start: int | None = Field(
+        default=None, description="Which engine start of the run served it; null: unknown"
+    )
     phases: Phases
     served: Served
     audit: Audit
@@ -93,7 +99,11 @@ def read_cell(folder: Path) -> CellRecord:
     try:
         record = CellRecord.model_validate(data)
     except ValidationError as error:
-        raise TraceError(f"{path}: is damaged: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+        raise TraceError(
+            f"{path}: is damaged: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+        ) from error
     if record.schema_version != SCHEMA_VERSION:
-        raise TraceError(f"{path}: schema version {record.schema_version}, but this starwatt reads {SCHEMA_VERSION}")
+        raise TraceError(
+            f"{path}: schema version {record.schema_version}, but this starwatt reads {SCHEMA_VERSION}"
+        )
     return record

@@ -51,6 +51,9 @@ class TraceWriter:
         self._rows: list[Mapping[str, Any]] = []
         self._file = self._stream_path.open("wb")
         self._stream = pa.ipc.new_stream(self._file, self._schema)
+        self._batch(
+            [{}]
+        )  # pyarrow's first conversion imports pandas, a quarter of a second: not while requests are timed
         self._flushed_ns = now_ns()
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -69,15 +72,16 @@ class TraceWriter:
         self._flushed_ns = now_ns()
         if not self._rows:
             return
-        columns = [
-            pa.array([row.get(field.name) for row in self._rows], type=field.type) for field in self._schema
-        ]
-        self._rows = []
+        batch, self._rows = self._batch(self._rows), []
         try:
-            self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+            self._stream.write_batch(batch)
             self._file.flush()
         except OSError as error:
             raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
+
+    def _batch(self, rows: list[Mapping[str, Any]]) -> pa.RecordBatch:
+        columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in self._schema]
+        return pa.record_batch(columns, schema=self._schema)
 
     def close(self) -> None:
         """End the stream and put the complete Parquet file in its place."""

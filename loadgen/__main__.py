@@ -1,0 +1,64 @@
+"""The load generator's process: ``python -m loadgen SPEC.json OUT``.
+
+Prints JSON lines: progress a few times a second, and last the result. The API key comes by ``STARWATT_API_KEY``.
+SIGINT and SIGTERM end the load; what was received is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from loadgen.replay import LoadResult, Replay
+from loadgen.spec import LoadSpec
+from starwatt_errors import StarwattError
+
+
+def main() -> int:
+    """Run the load of a spec file."""
+    spec = LoadSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    try:
+        result = uvloop.run(_drive(spec, Path(sys.argv[2])))
+    except StarwattError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- read by loadgen/process.py
+        return error.exit_code
+    _say(
+        {
+            "result": {
+                "phases": result.phases.model_dump(mode="json"),
+                "audit": result.audit.model_dump(mode="json"),
+                "errors": result.errors,
+                "interrupted": result.interrupted,
+            }
+        }
+    )
+    return 0
+
+
+async def _drive(spec: LoadSpec, out: Path) -> LoadResult:
+    replay = Replay(spec, out, os.environ.get("STARWATT_API_KEY"))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, stop.set)
+    gc.collect()
+    gc.freeze()  # what stands now need not be looked through again while requests are timed
+    return await replay.run(lambda progress: _say({"progress": vars(progress)}), stop)
+
+
+def _say(message: dict[str, object]) -> None:
+    try:
+        print(json.dumps(message), flush=True)  # noqa: T201 -- the protocol with loadgen/process.py
+    except BrokenPipeError:  # the runner is gone: a load without one must not go on
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,69 @@
+"""Whether the generator itself kept up: its own lateness, its event loop's, and what CPU it took."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from configs.schema import Load, Open
+from traces.cell import Audit, Phases
+from traces.clock import now_ns
+
+_TICK_S = 0.05
+
+
+class LoopWatch:
+    """Measures how late the event loop's own timer fires, and the process's CPU time."""
+
+    def __init__(self) -> None:
+        self.late_max_ns = 0
+        self.cpu_share = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._started_s, self._cpu_s = time.monotonic(), time.process_time()
+        self._task = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        elapsed_s = max(time.monotonic() - self._started_s, 1e-9)
+        self.cpu_share = (time.process_time() - self._cpu_s) / elapsed_s
+
+    async def _watch(self) -> None:
+        while True:
+            due_ns = now_ns() + round(_TICK_S * 1e9)
+            await asyncio.sleep(_TICK_S)
+            self.late_max_ns = max(self.late_max_ns, now_ns() - due_ns)
+
+
+def audit_of(measured: list[tuple[int, int, int]], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
+    """From (scheduled, sent, ended) of every measured request, in nanoseconds."""
+    shares = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
+    if not measured or phases.window is None:
+        return Audit(**shares)
+    times = np.array(measured, dtype=np.int64)
+    lag_ms = (times[:, 1] - times[:, 0]) * 1e-6
+    offered = achieved = None
+    if isinstance(load, Open) and len(times) > 1:
+        offered = _rate(times[:, 0])
+        achieved = _rate(times[:, 1])
+    return Audit(
+        lag_p50_ms=float(np.percentile(lag_ms, 50)),
+        lag_p99_ms=float(np.percentile(lag_ms, 99)),
+        lag_max_ms=float(lag_ms.max()),
+        offered_rate=offered,
+        achieved_rate=achieved,
+        **shares,
+    )
+
+
+def _rate(instants_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float | None:
+    """Requests a second from the first instant to the last."""
+    span_s = float(instants_ns.max() - instants_ns.min()) * 1e-9
+    return (len(instants_ns) - 1) / span_s if span_s > 0 else None

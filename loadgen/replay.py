@@ -1,0 +1,214 @@
+"""Drives one load on one endpoint and writes ``requests.parquet`` as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.datasets import load_dataset
+from configs.schema import Closed, Open
+from loadgen.agenda import Agenda, Item
+from loadgen.arrivals import arrival_offsets_ns
+from loadgen.audit import LoopWatch, audit_of
+from loadgen.client import Client, Exchange
+from loadgen.payload import Endpoint, request_bytes
+from loadgen.prompts import choose_tasks, seeded
+from loadgen.rows import row_of
+from loadgen.spec import LoadSpec
+from starwatt_errors import LoadError
+from traces.cell import Audit, Phase, Phases
+from traces.clock import now_ns
+from traces.streams import TraceWriter
+
+_OPENED_AHEAD = 64
+_PROGRESS_S = 0.25
+_AFTER_A_REFUSAL_S = 0.1  # a closed load must not turn a dead server into a busy loop
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a load is."""
+
+    phase: str
+    in_flight: int
+    ended: int
+    planned: int | None
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What a load leaves beside its trace."""
+
+    phases: Phases
+    audit: Audit
+    errors: dict[str, int]
+    interrupted: bool
+
+
+class Replay:
+    """One load, once."""
+
+    def __init__(self, spec: LoadSpec, out: Path, api_key: str | None) -> None:
+        endpoint = Endpoint.parse(spec.url)
+        dataset = load_dataset(spec.prompts.dataset)
+        tasks = choose_tasks(dataset, spec.prompts.tasks, spec.seed)
+        self._spec = spec
+        self._endpoint = endpoint
+        self._requests = {
+            task.task_id: request_bytes(endpoint, spec.model, task, spec.prompts, api_key) for task in tasks
+        }
+        self._agenda = Agenda(spec, tasks)
+        self._client = Client(endpoint, timeout_s=spec.request_timeout_s)
+        self._out = out
+        self._tasks: set[asyncio.Task[str]] = set()
+        self._next_id = 0
+        self._errors: dict[str, int] = {}
+        self._measured: list[tuple[int, int, int]] = []  # scheduled, sent, ended
+        self._over = asyncio.Event()
+        self._phase = "warmup"
+        self._start_ns = 0
+
+    async def run(self, report: Callable[[Progress], None], stop: asyncio.Event) -> LoadResult:
+        """Warm up, measure, fill until the last measured request has ended, drain.
+
+        ``stop`` ends it early: what is in flight is cut off, and everything received so far is kept.
+
+        Raises:
+            LoadError: the endpoint cannot be reached at all.
+        """
+        await self._open_connections()
+        with TraceWriter(self._out, "requests") as writer:
+            self._writer = writer
+            async with LoopWatch() as watch:
+                self._start_ns = now_ns()
+                reporter = asyncio.create_task(self._report(report))
+                offering = asyncio.create_task(self._offer())
+                stopping = asyncio.create_task(stop.wait())
+                over = asyncio.create_task(self._over.wait())
+                await asyncio.wait({offering, stopping, over}, return_when=asyncio.FIRST_COMPLETED)
+                if offering.done():
+                    offering.result()  # an error of ours must not pass for the end of the load
+                await _cancel(offering, over)
+                if not stop.is_set():
+                    await self._drain(stopping)
+                await _cancel(stopping, reporter, *self._tasks)
+        self._client.close()
+        report(Progress("ended", 0, *self._agenda.progress))
+        phases = self._phases(now_ns())
+        audit = audit_of(self._measured, phases, watch, self._spec.load)
+        return LoadResult(phases, audit, self._errors, interrupted=stop.is_set())
+
+    async def _open_connections(self) -> None:
+        load = self._spec.load
+        wanted = (
+            load.concurrency if isinstance(load, Closed) else _OPENED_AHEAD if isinstance(load, Open) else 1
+        )
+        try:
+            await self._client.open_ahead(wanted)
+        except OSError as error:
+            raise LoadError(f"{self._spec.url} cannot be reached: {error}") from error
+
+    async def _offer(self) -> None:
+        """Offer requests until the agenda is through."""
+        if isinstance(self._spec.load, Open):
+            await self._offer_on_schedule(self._spec.load)
+            return
+        slots = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
+        async with asyncio.TaskGroup() as group:
+            for _ in range(slots):
+                group.create_task(self._slot())
+
+    async def _slot(self) -> None:
+        """One place of a closed load: the next request is due when the place falls free."""
+        free_ns = now_ns()
+        while (item := self._agenda.next(free_ns - self._start_ns)) is not None:
+            sending = self._start(item, free_ns)
+            await asyncio.wait({sending})
+            if sending.result() == "connection_error":
+                await asyncio.sleep(_AFTER_A_REFUSAL_S)
+            free_ns = now_ns()
+
+    async def _offer_on_schedule(self, load: Open) -> None:
+        """Requests at absolute times; nothing caps what is in flight."""
+        rng = seeded(self._spec.seed, self._spec.block, load.slug, "arrivals")
+        loop = asyncio.get_running_loop()
+        loop_start = loop.time()
+        for offset_ns in arrival_offsets_ns(load.qps, load.arrivals, rng):
+            await _sleep_until(loop_start + offset_ns * 1e-9)
+            if self._agenda.over:
+                return
+            item = self._agenda.next(offset_ns)
+            if item is None:
+                return
+            self._start(item, self._start_ns + offset_ns)
+
+    def _start(self, item: Item, scheduled_ns: int) -> asyncio.Task[str]:
+        request_id, self._next_id = self._next_id, self._next_id + 1
+        if item.role == "measured":
+            self._phase = "window"
+        task = asyncio.create_task(self._one(request_id, item, scheduled_ns))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _one(self, request_id: int, item: Item, scheduled_ns: int) -> str:
+        """Make one request and keep its row; returns the row's status."""
+        exchange = Exchange()
+        try:
+            await self._client.complete(self._requests[item.task.task_id], exchange)
+        finally:
+            row = row_of(request_id, item, scheduled_ns, exchange)
+            if row["status"] != "ok":
+                self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
+            if item.role == "measured":
+                self._measured.append((scheduled_ns, exchange.sent_ns, exchange.end_ns))
+                self._agenda.measured_ended()
+                if self._agenda.over:
+                    self._over.set()
+            self._writer.append(row)
+        return exchange.status
+
+    async def _drain(self, stopping: asyncio.Task[bool]) -> None:
+        """Give what is in flight time to end."""
+        self._phase = "drain"
+        if self._tasks:
+            waiting: set[asyncio.Task[Any]] = {asyncio.create_task(_all_ended(self._tasks)), stopping}
+            await asyncio.wait(waiting, timeout=self._spec.drain_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _phases(self, drain_end_ns: int) -> Phases:
+        if not self._measured:
+            return Phases(warmup=Phase(start_ns=self._start_ns, end_ns=drain_end_ns))
+        window_start_ns = min(sent for _, sent, _ in self._measured)
+        window_end_ns = max(ended for _, _, ended in self._measured)
+        return Phases(
+            warmup=Phase(start_ns=self._start_ns, end_ns=window_start_ns),
+            window=Phase(start_ns=window_start_ns, end_ns=window_end_ns),
+            drain=Phase(start_ns=window_end_ns, end_ns=max(window_end_ns, drain_end_ns)),
+        )
+
+    async def _report(self, report: Callable[[Progress], None]) -> None:
+        while True:
+            report(Progress(self._phase, len(self._tasks), *self._agenda.progress))
+            await asyncio.sleep(_PROGRESS_S)
+
+
+async def _sleep_until(loop_time_s: float) -> None:
+    remaining_s = loop_time_s - asyncio.get_running_loop().time()
+    if remaining_s > 0:
+        await asyncio.sleep(remaining_s)
+
+
+async def _all_ended(tasks: set[asyncio.Task[str]]) -> None:
+    await asyncio.wait(set(tasks))
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

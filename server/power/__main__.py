@@ -1,0 +1,55 @@
+"""The sidecar's process: ``python -m server.power --out DIR ...``; stops on SIGTERM or SIGINT.
+
+Prints one JSON line when it samples ("ready", with its devices) and one when it has ended (how well it kept time,
+and what it cost).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from configs.schema import Meters
+from server.power.meters import open_meters
+from server.power.sampler import sample
+from starwatt_errors import StarwattError
+
+
+def main() -> int:
+    """Open the meters, say so, sample until told to stop."""
+    parser = argparse.ArgumentParser(prog="server.power", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--meters", required=True, help="the study's meters, as JSON")
+    parser.add_argument("--pid", type=int, help="root of the process tree that `modelled` looks at")
+    arguments = parser.parse_args()
+    settings = Meters.model_validate_json(arguments.meters)
+    stop = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    try:
+        meters = open_meters(settings, arguments.pid)
+        devices = [vars(device) for meter in meters for device in meter.devices]
+        _say({"ready": True, "devices": devices})
+        started_s, cpu_s = time.monotonic(), time.process_time()
+        summary = sample(meters, arguments.out, settings.sample_hz, stop)
+        for meter in meters:
+            meter.close()
+        elapsed_s = max(time.monotonic() - started_s, 1e-9)
+        _say({"cpu_share": (time.process_time() - cpu_s) / elapsed_s, **vars(summary)})
+    except StarwattError as error:
+        print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
+        return error.exit_code
+    return 0
+
+
+def _say(message: dict[str, object]) -> None:
+    print(json.dumps(message), flush=True)  # noqa: T201 -- the protocol with server/power/sidecar.py
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""What every meter offers: a list of devices, and one reading of each at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Boundary = Literal["gpu", "cpu", "dram", "host"]
+Source = Literal["nvml", "rapl", "modelled"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something whose power is read. ``note`` says what a figure of it means, and what it lacks and why."""
+
+    name: str
+    boundary: Boundary
+    source: Source
+    note: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One device at one instant; what it does not offer is None, never 0.
+
+    ``energy_j`` counts from the meter's first reading, with wraps undone.
+    """
+
+    device: Device
+    power_w: float | None = None
+    power_avg_w: float | None = None
+    energy_j: float | None = None
+    temperature_c: float | None = None
+    sm_clock_mhz: float | None = None
+    mem_clock_mhz: float | None = None
+    utilization: float | None = None
+    throttle: int | None = None
+
+
+class Meter(Protocol):
+    """Reads all devices of one kind."""
+
+    @property
+    def devices(self) -> list[Device]:
+        """What it reads, in the order of its readings."""
+
+    def read(self) -> list[Reading]:
+        """One reading of every device.
+
+        Raises:
+            MeterError: a device was lost or may no longer be read.
+        """
+
+    def close(self) -> None:
+        """Give back what was opened."""

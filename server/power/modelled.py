@@ -1,0 +1,78 @@
+"""An estimate for machines without any power meter: CPU time of the engine's processes x watts.
+
+It is no measurement, and every table and figure that rests on it says so: it knows neither frequency nor memory
+nor how hard a CPU works while it works, only for how long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import psutil
+
+from server.power.meter import Device, Reading
+from starwatt_errors import MeterError
+from traces.clock import now_ns
+
+_LOOK_FOR_CHILDREN_NS = 500_000_000
+
+
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads a process has had, in nanoseconds (its CPU clock: clock_getcpuclockid(3)).
+
+    Raises:
+        OSError: no such process.
+    """
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+class ModelledMeter:
+    """CPU seconds of a process and all its descendants, times ``watts_per_cpu``."""
+
+    def __init__(self, pid: int, watts_per_cpu: float) -> None:
+        try:
+            self._root = psutil.Process(pid)
+        except psutil.NoSuchProcess as error:
+            raise MeterError(f"modelled power: there is no process {pid}") from error
+        self._watts = watts_per_cpu
+        self._device = Device(
+            "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
+        )
+        self._cpu_ns: dict[tuple[int, float], int] = {}
+        self._processes: list[psutil.Process] = []
+        self._looked_ns = 0
+        self._last_ns = now_ns()
+        self._last_cpu_ns = self._total_cpu_ns()
+        self._first_cpu_ns = self._last_cpu_ns
+
+    @property
+    def devices(self) -> list[Device]:
+        """The engine as one device."""
+        return [self._device]
+
+    def read(self) -> list[Reading]:
+        """Energy since the first reading, and the mean power since the last one."""
+        total_ns, t_ns = self._total_cpu_ns(), now_ns()
+        power_w = (total_ns - self._last_cpu_ns) / (t_ns - self._last_ns) * self._watts
+        self._last_cpu_ns, self._last_ns = total_ns, t_ns
+        return [
+            Reading(
+                self._device, power_w=power_w, energy_j=(total_ns - self._first_cpu_ns) * 1e-9 * self._watts
+            )
+        ]
+
+    def close(self) -> None:
+        """Nothing stays open between readings."""
+
+    def _total_cpu_ns(self) -> int:
+        """Of all processes ever seen: what one had used by the last look stays in the sum when it ends."""
+        t_ns = now_ns()
+        if t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
+            self._looked_ns = t_ns
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._processes = [self._root, *self._root.children(recursive=True)]
+        for process in self._processes:
+            with contextlib.suppress(OSError):
+                self._cpu_ns[process.pid, process.create_time()] = process_cpu_ns(process.pid)
+        return sum(self._cpu_ns.values())

@@ -1,0 +1,95 @@
+"""CPU packages and DRAM by RAPL, through the kernel's powercap files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.power.meter import Boundary, Device, Reading
+from starwatt_errors import MeterError
+from traces.clock import now_ns
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+@dataclass
+class _Zone:
+    device: Device
+    path: Path
+    range_uj: int
+    last_uj: int
+    last_ns: int
+    total_uj: int = 0
+
+
+def find_zones(root: Path = POWERCAP) -> list[tuple[Path, str, Boundary]]:
+    """(folder, device name, boundary) of every package and DRAM zone; empty where the kernel offers none."""
+    zones: list[tuple[Path, str, Boundary]] = []
+    for folder in sorted(root.glob("intel-rapl:*")):  # AMD's zones have that name too
+        kind = _read(folder / "name")
+        number = folder.name.split(":")[1]
+        if kind.startswith("package"):
+            zones.append((folder, f"package-{number}", "cpu"))
+        elif kind == "dram":
+            zones.append((folder, f"dram-{number}", "dram"))
+    return zones
+
+
+class RaplMeter:
+    """Every package and DRAM zone. A counter wraps at ``max_energy_range_uj``; wraps are counted.
+
+    Raises:
+        MeterError: the kernel offers no zone, or this user may not read one (the message says which file).
+    """
+
+    def __init__(self, root: Path = POWERCAP) -> None:
+        self._zones = [_open_zone(*zone) for zone in find_zones(root)]
+        if not self._zones:
+            raise MeterError(f"RAPL: the kernel offers no zone under {root} (a virtual machine rarely does)")
+
+    @property
+    def devices(self) -> list[Device]:
+        """Packages and DRAM zones."""
+        return [zone.device for zone in self._zones]
+
+    def read(self) -> list[Reading]:
+        """Energy since the first reading, and the mean power since the last one."""
+        return [_read_zone(zone) for zone in self._zones]
+
+    def close(self) -> None:
+        """Nothing stays open between readings."""
+
+
+def _open_zone(path: Path, name: str, boundary: Boundary) -> _Zone:
+    device = Device(
+        name, boundary, "rapl", "the whole package, whoever uses it; power is the mean since the last reading"
+    )
+    return _Zone(
+        device=device,
+        path=path / "energy_uj",
+        range_uj=int(_read(path / "max_energy_range_uj")),
+        last_uj=int(_read(path / "energy_uj")),
+        last_ns=now_ns(),
+    )
+
+
+def _read_zone(zone: _Zone) -> Reading:
+    counter_uj, t_ns = int(_read(zone.path)), now_ns()
+    step_uj = counter_uj - zone.last_uj
+    if step_uj < 0:
+        step_uj += zone.range_uj
+    zone.total_uj += step_uj
+    elapsed_s = (t_ns - zone.last_ns) * 1e-9
+    zone.last_uj, zone.last_ns = counter_uj, t_ns
+    return Reading(zone.device, power_w=step_uj * 1e-6 / elapsed_s, energy_j=zone.total_uj * 1e-6)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except PermissionError as error:
+        raise MeterError(
+            f"RAPL: {path} may only be read by root; as root, once per boot: chmod -R a+r {path.parent}/"
+        ) from error
+    except OSError as error:
+        raise MeterError(f"RAPL: {path} cannot be read: {error.strerror}") from error
