@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,14 +96,24 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
     )
     chosen = pair or (pairs[0] if pairs else None)
     wanted = [row for row in rows if row["boundary"] is None or (row["boundary"], row["source"]) == chosen]
+    own = _contrasts(row for row in contrasts if (row["boundary"], row["source"]) == chosen)
+    order = _order(own)
     return Results(
         pair=chosen,
         pairs=tuple(pairs),
-        points=tuple(_points(wanted)),
-        contrasts=tuple(_contrasts(row for row in contrasts if (row["boundary"], row["source"]) == chosen)),
+        points=tuple(sorted(_points(wanted), key=lambda one: order(one.model, one.variant, one.load))),
+        contrasts=tuple(sorted(own, key=lambda one: order(one.model, one.variant, one.load))),
         cell_rows=tuple(rows),
         memorised=_memorised(run),
     )
+
+
+def _order(contrasts: Iterable[Contrast]) -> Callable[[str, str, str], tuple[Any, ...]]:
+    """Sorts the baseline before other variants, and single-stream before other loads."""
+    contrasts = tuple(contrasts)
+    baselines = {one.reference_variant for one in contrasts if one.kind == "variant_vs_baseline"}
+    singles = {one.reference_load for one in contrasts if one.kind == "batched_vs_single"}
+    return lambda model, variant, load: (model, variant not in baselines, variant, load not in singles, load)
 
 
 def _memorised(run: RunDir) -> frozenset[str]:

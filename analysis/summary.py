@@ -69,10 +69,10 @@ def significant(value: float | None, digits: int = 3) -> str:
     """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
     if value is None:
         return "–"
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        text = f"{value:.{digits}g}"
-        return f"{float(text):,.0f}".replace(",", " ") if "e" in text else text
-    return f"{value:.{digits - 1}e}"
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:#.{digits}g}".rstrip(".")
+    return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
 
 
 def interval_words(row: Mapping[str, Any], *, percent: bool = False) -> str:

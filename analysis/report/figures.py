@@ -79,7 +79,7 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
         axes.set_ylabel("J / request (gross)")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
-        svg = _svg(figure, "joules")
+        svg = _svg(figure, f"joules-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules" for one in points
     )
@@ -93,7 +93,7 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
     )
 
 
-def power_over_time(traces: Sequence[PowerTrace], unit_note: str) -> Drawing | None:
+def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) -> Drawing | None:
     """Small multiples, a panel a load: watts over seconds, phases shaded and named."""
     shown = [trace for trace in traces if any(one.power_w.size for one in trace.series)]
     if not shown:
@@ -104,10 +104,10 @@ def power_over_time(traces: Sequence[PowerTrace], unit_note: str) -> Drawing | N
         for axes, trace in zip(panels, shown, strict=True):
             _power_panel(axes, trace)
         panels[-1].set_xlabel("seconds from the start of the window")
-        svg = _svg(figure, "power")
+        svg = _svg(figure, f"power-{model}")
     labels = ", ".join(trace.label for trace in shown)
     return Drawing(
-        name="power",
+        name=f"power-{model}",
         title=f"Power over time{unit_note}",
         svg=svg,
         description=f"Line charts of power over time{unit_note} with the phases idle, warm-up, window, drain "
@@ -118,7 +118,7 @@ def power_over_time(traces: Sequence[PowerTrace], unit_note: str) -> Drawing | N
 
 
 def joules_against_latency(results: Results, model: str, note: str) -> Drawing | None:
-    """J/request over the median end-to-end latency: a colour a variant, a marker a load."""
+    """J/request over the median end-to-end latency: a colour a load, a marker a variant."""
     points = [
         one
         for one in results.points
@@ -134,23 +134,22 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
             axes.plot(
                 [point.mean("e2e_p50_ms") or 0.0],  # points without either were left out above
                 [point.mean("j_per_request") or 0.0],
-                marker=_MARKERS[loads.index(point.load) % len(_MARKERS)],
-                color=_COLOURS[variants.index(point.variant) % len(_COLOURS)],
+                marker=_MARKERS[variants.index(point.variant) % len(_MARKERS)],
+                color=_COLOURS[loads.index(point.load) % len(_COLOURS)],
                 linestyle="none",
                 markersize=8,
             )
-        for k, variant in enumerate(variants):
-            axes.plot([], [], color=_COLOURS[k % len(_COLOURS)], linewidth=4, label=variant)
         for k, load in enumerate(loads):
-            axes.plot(
-                [], [], color="#333333", marker=_MARKERS[k % len(_MARKERS)], linestyle="none", label=load
-            )
+            axes.plot([], [], color=_COLOURS[k % len(_COLOURS)], linewidth=4, label=load)
+        for k, variant in enumerate(variants):
+            marker = _MARKERS[k % len(_MARKERS)]
+            axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=variant)
         axes.set_xlabel("median end-to-end latency, ms")
         axes.set_ylabel("J / request (gross)")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, ncols=2)
-        svg = _svg(figure, "latency")
+        svg = _svg(figure, f"latency-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules "
         f"at {significant(one.mean('e2e_p50_ms'))} milliseconds"

@@ -25,8 +25,9 @@ from analysis.report.sections import (
     validity_rows,
 )
 from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, MEMORISED, headline_of
+from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
 from analysis.tables import analyze
+from analysis.validity import EXPLANATIONS
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord, read_cell
@@ -73,14 +74,28 @@ def write_report(run: RunDir) -> Path:
 
 def _model_section(results: Results, model: str) -> dict[str, Any]:
     lines = [line for line in headline_of(results) if line.model == model]
+    codes = sorted({code for line in lines for code in line.reasons})
     return {
         "name": model,
         "memorised": model in results.memorised,
+        "lead": _lead(results, lines),
+        "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": main_table(results, model),
         "contrasts": contrast_tables(results, model),
     }
+
+
+def _lead(results: Results, lines: list[HeadlineLine]) -> str | None:
+    """The answer to the first question in one sentence, or None where nothing valid answers it."""
+    factors = [line.value for line in lines if line.kind == "batched_vs_single" and line.value is not None]
+    if not factors:
+        return None
+    low, high = significant(min(factors)), significant(max(factors))
+    span = low if low == high else f"between {low} and {high}"
+    joules = "estimated joules" if results.estimated else "joules"
+    return f"One request at a time costs {span} times the {joules} per request of the batched loads."
 
 
 def _drawings(
@@ -89,7 +104,7 @@ def _drawings(
     found: list[Drawing | None] = []
     for model in results.models:
         found.append(joules_by_variant(results, model, note))
-        found.append(power_over_time(_power_traces(run, results, records, model), note))
+        found.append(power_over_time(_power_traces(run, results, records, model), model, note))
         found.append(joules_against_latency(results, model, note))
     return [one for one in found if one is not None]
 

@@ -122,7 +122,9 @@ class World:
         rng = random.Random(f"{key.block} {key.load}")  # noqa: S311 - a simulation
         rng.shuffle(tasks)
         start_ns = 1_000 * SECOND + rng.randrange(SECOND)
-        trace = Simulation(model, load, tasks, seed=key.block, start_ns=start_ns).run()
+        trace = Simulation(model, load, tasks, seed=key.block, start_ns=start_ns).run(
+            warmup=3 + load.concurrency
+        )
         self.truth[key] = truth_of(trace, model.idle_w)
         folder = self.run.cell(key)
         write_rows(folder, "requests", REQUESTS, request_rows(trace.requests))

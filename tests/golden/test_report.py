@@ -1,0 +1,182 @@
+"""The report of simulated runs: everything in it, nothing outside it, nothing left unsaid."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.report import write_report
+from analysis.summary import ESTIMATED, MEMORISED, headline, significant
+from analysis.tables import analyze
+from tests.golden.world import Sensor, World
+
+VOID = {"meta", "link", "br", "hr", "img"}
+
+
+class Page(HTMLParser):
+    """Checks nesting, and keeps what the tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.captions: list[str] = []
+        self.titles: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["caption"]:
+            self.captions.append(data)
+        if self.open[-2:] == ["figure", "h3"]:
+            self.titles.append(data)
+
+
+@pytest.fixture(scope="module")
+def estimated(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The demo's shape: two blocks, one engine start, modelled power, a model that memorised."""
+    sensor = Sensor(source="modelled", boundary="cpu", device="engine")
+    return World(
+        tmp_path_factory.mktemp("report") / "<demo> & co", blocks=2, engine_restarts="once", sensor=sensor
+    ).build()
+
+
+@pytest.fixture(scope="module")
+def html(estimated: World) -> str:
+    """Its report; writing it analyses the run first."""
+    assert not estimated.run.table("cells").exists()
+    return write_report(estimated.run).read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(html: str) -> None:
+    page = Page(html)
+    for tag, attributes in page.tags:
+        assert tag != "script"
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert "@import" not in html
+    assert "&lt;demo&gt; &amp; co" in html
+    assert "<demo>" not in html
+
+
+def test_no_element_shares_its_id_and_every_reference_is_there(html: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', html)) <= set(ids)
+
+
+def test_three_figures_have_a_description_for_those_who_cannot_see_them(html: str) -> None:
+    page = Page(html)
+    images = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(images) == 3
+    assert all(len(attributes.get("aria-label") or "") > 80 for attributes in images)
+    assert [title.split(" (")[0] for title in page.titles] == [
+        "J/request by variant and load",
+        "Power over time",
+        "J/request against latency",
+    ]
+    for phase in ("idle", "warm-up", "window", "drain"):
+        assert f">{phase}</text>" in html
+
+
+def test_every_caption_and_title_with_joules_says_that_they_are_estimated(html: str) -> None:
+    page = Page(html)
+    with_joules = [text for text in page.captions if "J/" in text or "joules" in text or "Gross" in text]
+    assert len(with_joules) == 4
+    for text in with_joules + page.titles:
+        assert ESTIMATED in text
+
+
+def test_pass_at_1_of_a_memorised_model_is_never_shown_without_saying_so(html: str) -> None:
+    assert html.count(MEMORISED) >= 3
+    assert '<th scope="col">pass@1 base (memorised)</th>' in html
+    answers = re.findall(r"<li>([^<]*pass@1[^<]*)</li>", html)
+    assert len(answers) == 6
+    assert all("of memorised tasks" in answer for answer in answers)
+
+
+def test_missing_intervals_are_explained(html: str) -> None:
+    assert "no interval: one_engine_start, too_few_blocks" in html
+    assert "Each variant had a single engine start" in html
+
+
+def test_measured_power_carries_no_warning_and_intervals_are_shown(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), memorised=False).build()
+    text = write_report(world.run).read_text(encoding="utf-8")
+    assert ESTIMATED not in text
+    assert "memorised" not in text.replace("starcoder2-memorised", "")
+    assert "95 %: " in text
+
+
+def test_the_same_run_gives_the_same_page(estimated: World, html: str) -> None:
+    estimated.run.report.unlink()
+    assert write_report(estimated.run).read_text(encoding="utf-8") == html
+
+
+def test_a_run_without_power_and_with_a_torn_cell_still_has_a_report(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1).build()
+    for key in world.cell_keys():
+        (world.run.cell(key) / "power.parquet").unlink()
+    torn = world.run.cell(world.cell_keys()[0]) / "requests.parquet"
+    torn.write_bytes(torn.read_bytes()[:50])
+    (world.run.cell(world.cell_keys()[1]) / "cell.json").write_text("{", encoding="utf-8")
+    world.run.manifest.unlink()
+    text = write_report(world.run).read_text(encoding="utf-8")
+    Page(text)
+    for reason in ("no_power", "trace_damaged"):
+        assert f"<code>{reason}</code>" in text
+    assert "no manifest" in text
+
+
+def test_a_run_of_one_cell_has_a_report(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1)
+    world.loads = world.loads[2:]
+    world.build().run.study.unlink()
+    text = write_report(world.run).read_text(encoding="utf-8")
+    assert Page(text).titles
+    assert "nothing to set against each other" in text
+
+
+def test_the_headline_has_a_factor_per_batched_load_and_a_line_per_variant(
+    estimated: World, html: str
+) -> None:
+    analyze(estimated.run)
+    lines = headline(estimated.run)
+    factors = [line for line in lines if line.kind == "batched_vs_single"]
+    assert {(line.variant, line.load) for line in factors} == {
+        (variant, load) for variant in estimated.variants for load in ("closed-8", "open-4-poisson")
+    }
+    assert all(line.value is not None and line.value > 1 and line.estimated for line in factors)
+    variants = [line for line in lines if line.kind == "variant_vs_baseline"]
+    assert len(variants) == 2 * 3
+    assert all("pass@1" in line.text for line in variants)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.0, "0.00"),
+        (21.0, "21.0"),
+        (123.4, "123"),
+        (1280.0, "1\u00a0280"),
+        (0.01234, "0.0123"),
+        (2e-6, "2.00e-06"),
+    ],
+)
+def test_figures_keep_three_significant_digits(value: float | None, text: str) -> None:
+    assert significant(value) == text
