@@ -24,11 +24,13 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         """Open or make ``grading.sqlite`` in the folder; raises ``GradingError`` if that cannot be."""
         self._lock = threading.Lock()
+        self._where = ":memory:" if folder is None else str(folder / "grading.sqlite")
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-            where = ":memory:" if folder is None else str(folder / "grading.sqlite")
-            self._database = sqlite3.connect(where, timeout=60, check_same_thread=False, isolation_level=None)
+            self._database = sqlite3.connect(
+                self._where, timeout=60, check_same_thread=False, isolation_level=None
+            )
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
             )
@@ -37,15 +39,20 @@ class Cache:
 
     def get(self, key: str) -> Any | None:
         """The value, or None."""
-        with self._lock:
-            row = self._database.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(zlib.decompress(row[0]))
+        rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
+        return json.loads(zlib.decompress(rows[0][0])) if rows else None
 
     def put(self, key: str, value: Any) -> None:
         """Store it at once: what was graded before an interruption is not graded again."""
         packed = zlib.compress(json.dumps(value).encode(), 1)  # the expected outputs of HumanEval+ are 290 MB
-        with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, packed))
+        self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, packed))
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            with self._lock:
+                return self._database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise GradingError(f"the cache of verdicts is not usable ({error}): {self._where}") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -22,6 +22,9 @@ from starwatt_errors import GradingError, StarwattError
 
 Progress = Callable[[int, int], None]
 
+#: A verdict, what stopped a worker, or None when a worker has ended.
+_Result = tuple["Program", Verdict] | StarwattError | OSError | None
+
 _BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False)
 
 
@@ -135,18 +138,23 @@ def _side_by_side(
     todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
     for program in programs:
         todo.put(program)
-    done: queue.SimpleQueue[tuple[Program, Verdict] | StarwattError | OSError] = queue.SimpleQueue()
+    done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
     crew = [
         _Worker(number, dataset, answers, limits, todo, done) for number in range(min(workers, len(programs)))
     ]
     for worker in crew:
         worker.start()
     try:
-        for _ in programs:
+        missing, working = len(programs), len(crew)
+        while missing:
             result = done.get()
-            if not isinstance(result, tuple):
+            if isinstance(result, tuple):
+                missing -= 1
+                yield result
+            elif result is not None:
                 raise GradingError(f"grading stopped: {result}") from result
-            yield result
+            elif (working := working - 1) == 0:
+                raise GradingError(f"the workers ended with {missing} programs left")
     finally:
         for worker in crew:
             worker.stop()
@@ -164,7 +172,7 @@ class _Worker(threading.Thread):
         answers: dict[str, Answers],
         limits: Limits,
         todo: queue.SimpleQueue[Program],
-        done: queue.SimpleQueue[tuple[Program, Verdict] | StarwattError | OSError],
+        done: queue.SimpleQueue[_Result],
     ) -> None:
         super().__init__(name=f"grader-{number}", daemon=True)
         self._number = number
@@ -185,6 +193,7 @@ class _Worker(threading.Thread):
         finally:
             if self._sandbox is not None:
                 self._sandbox.close()
+            self._done.put(None)
 
     def stop(self) -> None:
         """End after the current program, which is killed."""

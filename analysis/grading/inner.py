@@ -47,7 +47,10 @@ PRELOADED += ("random", "re", "statistics", "string", "typing")
 
 
 def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one line)
-    """A value as JSON that keeps Python's types apart; decided by exact type, so no method of it is called."""
+    """A value as JSON that keeps Python's types apart; decided by its exact type.
+
+    A hostile value can only spoil its own encoding: whoever decodes it trusts nothing and knows what to expect.
+    """
     kind = type(value)
     if value is None or kind in (bool, str, float):
         return value
@@ -77,7 +80,12 @@ SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
     """numpy's numbers and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
-    if kind.__module__ == "numpy" and hasattr(value, "dtype") and value.dtype.kind in NUMPY_KINDS:
+    # A class that was made in the candidate's bare namespace has no __module__.
+    if (
+        getattr(kind, "__module__", None) == "numpy"
+        and hasattr(value, "dtype")
+        and value.dtype.kind in NUMPY_KINDS
+    ):
         shape = list(value.shape)
         flat = value.reshape(-1).tolist()
         return ["n", value.dtype.str, shape, [encode(item, depth + 1) for item in flat]]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.grading.grader import Program, Progress, judge_programs
+from analysis.grading.sandbox import Limits
 from configs.datasets import Dataset
 from starwatt_errors import UsageError
 
@@ -19,6 +20,7 @@ def grade_samples(
     workers: int = 2,
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Grade the file; the result is what ``starwatt grade --samples FILE --json`` prints.
 
@@ -29,7 +31,7 @@ def grade_samples(
     """
     programs = _read(path, dataset)
     verdicts = judge_programs(
-        dataset, programs, workers=workers, cache_dir=cache_dir, on_progress=on_progress
+        dataset, programs, workers=workers, cache_dir=cache_dir, on_progress=on_progress, limits=limits
     )
     seen: Counter[str] = Counter()
     grades = []
