@@ -36,6 +36,7 @@ class _Rows:
     ) -> None:
         """One row; valid where there is a value and no reason against it. ``error``: a standard error."""
         known = value is not None and np.isfinite(value)
+        against = sorted(set(reasons)) or ([] if known else ["not_available"])
         half = Z95 * error if known and error is not None else None
         self.rows.append(
             {
@@ -48,22 +49,19 @@ class _Rows:
                 "lo": value - half if value is not None and half is not None else None,
                 "hi": value + half if value is not None and half is not None else None,
                 "interval_kind": "measurement" if half is not None else None,
-                "valid": known and not list(reasons),
-                "reasons": sorted(set(reasons)),
+                "valid": not against,
+                "reasons": against,
             }
         )
 
     def add_check(self, check: Check, energy: BoundaryEnergy | None = None) -> None:
         """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
-        self.add(
-            f"check:{check.code}",
-            check.value,
-            check.unit,
-            [check.code] if check.failed else [],
-            energy=energy,
-        )
+        self.add(f"check:{check.code}", check.value, check.unit, [], energy=energy)
         kind = None if check.lo is None and check.hi is None else "allowed"
-        self.rows[-1].update(lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed)
+        reasons = [check.code] if check.failed else []
+        self.rows[-1].update(
+            lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed, reasons=reasons
+        )
 
 
 def cell_rows(result: CellResult) -> list[Row]:

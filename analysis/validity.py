@@ -49,6 +49,7 @@ EXPLANATIONS = {
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "none_solved": "No task was solved: joules per solved task do not exist.",
     "trace_damaged": "A trace of the cell is missing or does not read.",
+    "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
     "not_measured": "The plan has this cell, but it is not finished.",
     "too_few_blocks": "Below three blocks there is no interval.",
     "no_valid_block": "No block has both sides of the comparison valid.",

@@ -143,6 +143,8 @@ def validity_rows(results: Results) -> tuple[Excluded, ...]:
     for row in results.cell_rows:
         cell = f"{row['model']} · {row['variant']} · {row['load']} · b{row['block']}"
         for code in row["reasons"]:
+            if code == "not_available":  # a dash in a table says as much
+                continue
             found[cell, code] = None
             if row["metric"] == f"check:{code}" and row["value"] is not None:
                 checks[cell, code] = row

@@ -318,6 +318,17 @@ def test_two_devices_of_one_boundary_are_summed(small: World) -> None:
     assert found.value == pytest.approx(2 * small.truth[key].energy_j, rel=0.005)
 
 
+def test_every_missing_figure_has_a_reason_and_every_valid_one_is_there(small: World) -> None:
+    for key, name in zip(small.cell_keys(), ("power", "grades"), strict=True):
+        (small.run.cell(key) / f"{name}.parquet").unlink()
+    analyze(small.run)
+    table = read_table(small.run, "cells").to_pandas()
+    table = table[~table.metric.str.startswith("check:")]
+    assert table.value.isna().any()
+    assert ((table.reasons.map(len) == 0) == table.valid).all()
+    assert (table.valid <= table.value.notna()).all()
+
+
 def test_the_worlds_counter_moves_in_steps(small: World) -> None:
     energy = read_trace(small.run.cell(small.cell_keys()[0]), "power").to_pandas().energy_j
     assert 0.3 < (energy.diff() > 0).mean() < 0.6
