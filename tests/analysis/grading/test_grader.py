@@ -45,7 +45,7 @@ def test_every_canonical_solution_passes_base_and_plus_in_the_order_it_was_given
     ("task_id", "completion", "base", "reason", "detail"),
     [
         (BOUNDED, "\n    return min(high, value)", False, "wrong_answer", "input 1 [-2, 0, 10]: got -2, expected 0"),
-        (BOUNDED, "\n    return max(low, min(high, value if value < 10**9 else 0))", True, "wrong_answer", "plus input"),
+        (BOUNDED, "\n    return max(low, min(high, value * (value < 10**9)))", True, "wrong_answer", "plus input"),
         (BOUNDED, "\n    return max(low, min(high, value", False, "syntax", "SyntaxError"),
         (BOUNDED, "\n    return \0", False, "syntax", "null bytes"),
         (BOUNDED, "return 1", False, "syntax", "outside function"),

@@ -1,0 +1,50 @@
+"""A machine that cannot sandbox says why, and what helps; it never grades without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.grading import sandbox_status
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_sandbox_that_holds_is_reported_as_usable() -> None:
+    status = sandbox_status()
+    assert (status.ok, status.reason, status.remedy) == (True, "", "")
+
+
+def test_without_bubblewrap_the_line_that_installs_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    status = sandbox_status()
+    assert not status.ok
+    assert "not installed" in status.reason
+    assert status.remedy == "apt-get install bubblewrap"
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (
+            "bwrap: No permissions to create a new namespace, likely because the kernel does not allow it",
+            "apparmor",
+        ),
+        ("bwrap: setting up uid map: Permission denied", "apparmor"),
+        ("bwrap: Creating new namespace failed: Operation not permitted", "seccomp=unconfined"),
+        ("bwrap: Unknown option --disable-userns", "0.8 or newer"),
+    ],
+)
+def test_what_bubblewrap_says_when_it_cannot_start_is_passed_on_with_a_remedy(
+    words: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
+    bwrap.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)  # the unprivileged user that starts it must reach it
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status = sandbox_status()
+    assert not status.ok
+    assert words in status.reason
+    assert remedy in status.remedy
