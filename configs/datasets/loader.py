@@ -113,7 +113,7 @@ def _human_eval_plus_records() -> list[dict[str, Any]]:
         raise UsageError(f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz")
     try:
         with _evalplus_settings(override):
-            from evalplus.data import get_human_eval_plus  # noqa: PLC0415 (slow to import)
+            from evalplus.data import get_human_eval_plus  # slow to import
 
             records = list(get_human_eval_plus().values())
             return [{field: record[field] for field in _HASHED_FIELDS} for record in records]
@@ -137,7 +137,7 @@ def _human_eval_plus_records() -> list[dict[str, Any]]:
 def _evalplus_settings(override: str | None) -> Iterator[None]:
     """Make evalplus read the override as it is now, bound its download, and keep its chatter off stdout."""
     with contextlib.redirect_stdout(sys.stderr):
-        from evalplus.data import humaneval  # noqa: PLC0415 (slow to import)
+        from evalplus.data import humaneval  # slow to import
 
         # evalplus reads the variable once, when it is imported; wget has no time limit of its own.
         before = humaneval.HUMANEVAL_OVERRIDE_PATH, socket.getdefaulttimeout()
