@@ -29,8 +29,8 @@ def visible_gpus() -> list[tuple[str, str]]:
         raise MeterError(f"NVML: {error}; does nvidia-smi work?") from error
     try:
         return [
-            (_text(pynvml.nvmlDeviceGetUUID(handle)), _text(pynvml.nvmlDeviceGetName(handle)))
-            for handle in _visible_handles()
+            (text(pynvml.nvmlDeviceGetUUID(handle)), text(pynvml.nvmlDeviceGetName(handle)))
+            for handle in visible_handles()
         ]
     except pynvml.NVMLError as error:
         raise MeterError(f"NVML: {error}") from error
@@ -44,7 +44,7 @@ class NvmlMeter:
     def __init__(self) -> None:
         try:
             pynvml.nvmlInit()
-            self._handles = _visible_handles()
+            self._handles = visible_handles()
             self._devices = [_device(handle) for handle in self._handles]
         except pynvml.NVMLError as error:
             raise MeterError(f"NVML: {error}; does nvidia-smi work?") from error
@@ -86,17 +86,17 @@ class NvmlMeter:
             sm_clock_mhz=_scaled(pynvml.nvmlDeviceGetClockInfo, 1.0, handle, pynvml.NVML_CLOCK_SM),
             mem_clock_mhz=_scaled(pynvml.nvmlDeviceGetClockInfo, 1.0, handle, pynvml.NVML_CLOCK_MEM),
             utilization=_utilization(handle),
-            throttle=_asked(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
+            throttle=asked(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons, handle),
         )
 
     def _energy_j(self, handle: Any, device: Device) -> float | None:
-        counter_mj = _asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+        counter_mj = asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
         if counter_mj is None:
             return None
         return float(counter_mj - self._first_mj.setdefault(device.name, counter_mj)) * 1e-3
 
 
-def _visible_handles() -> list[Any]:
+def visible_handles() -> list[Any]:
     """Handles in NVML's order, or of ``CUDA_VISIBLE_DEVICES`` in its own (numbers or UUIDs)."""
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
@@ -111,22 +111,20 @@ def _visible_handles() -> list[Any]:
 
 
 def _device(handle: Any) -> Device:
-    name = _text(pynvml.nvmlDeviceGetName(handle))
+    name = text(pynvml.nvmlDeviceGetName(handle))
     lacks = (
-        ""
-        if _asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None
-        else "; no energy counter"
+        "" if asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle) is not None else "; no energy counter"
     )
     instant, _ = _power_fields(handle)
     if instant is None:
         lacks += "; no instantaneous power"
-    return Device(_text(pynvml.nvmlDeviceGetUUID(handle)), "gpu", "nvml", f"{name}, whole board{lacks}")
+    return Device(text(pynvml.nvmlDeviceGetUUID(handle)), "gpu", "nvml", f"{name}, whole board{lacks}")
 
 
 def _power_fields(handle: Any) -> tuple[float | None, float | None]:
     """(instantaneous, average) watts by field values; None where the board or driver does not offer one."""
     fields = [pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_FI_DEV_POWER_AVERAGE]
-    values = _asked(pynvml.nvmlDeviceGetFieldValues, handle, fields)
+    values = asked(pynvml.nvmlDeviceGetFieldValues, handle, fields)
     if values is None:
         return None, None
     watts = [
@@ -136,16 +134,16 @@ def _power_fields(handle: Any) -> tuple[float | None, float | None]:
 
 
 def _utilization(handle: Any) -> float | None:
-    rates = _asked(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    rates = asked(pynvml.nvmlDeviceGetUtilizationRates, handle)
     return None if rates is None else rates.gpu / 100.0
 
 
 def _scaled(call: Callable[..., Any], factor: float, *arguments: Any) -> float | None:
-    value = _asked(call, *arguments)
+    value = asked(call, *arguments)
     return None if value is None else float(value) * factor
 
 
-def _asked(call: Callable[..., Any], *arguments: Any) -> Any:
+def asked(call: Callable[..., Any], *arguments: Any) -> Any:
     """What NVML answers, or None where this board does not offer it.
 
     Raises:
@@ -164,5 +162,6 @@ def _asked(call: Callable[..., Any], *arguments: Any) -> Any:
         raise MeterError(f"NVML: {getattr(call, '__name__', 'a call')}: {error}") from error
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
+    """NVML's strings, whichever way this pynvml hands them out."""
     return value.decode() if isinstance(value, bytes) else value

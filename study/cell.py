@@ -1,0 +1,128 @@
+"""Measures one cell: idle, warm-up, window, drain, idle again, with the sidecar and the scraper beside it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from configs.schema import Study
+from loadgen.process import LoadOutcome, run_load
+from loadgen.spec import LoadSpec, Passes
+from server.engine import Engine
+from server.engine_metrics import EngineScraper
+from server.power.sidecar import Sidecar
+from starwatt_errors import RunError
+from study.plan import PlannedCell
+from traces.cell import CellRecord, Phase, write_cell
+from traces.clock import boot_id, now_ns
+from traces.layout import RunDir
+
+SETTLE_S = 1.5
+"""After its last request vLLM's worker polls for a second before it sleeps: idle is measured after that."""
+_CHECK_S = 0.25
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells of one engine start share."""
+
+    run: RunDir
+    study: Study
+    engine: Engine
+    api_key: str | None
+    announce: Callable[[str], None]
+    known_reasons: tuple[str, ...] = ()
+    """Reason codes that hold for every cell, such as ``sandbox_missing``."""
+
+
+def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
+    """Measure ``cell`` and write its folder; ``cell.json`` comes last.
+
+    Raises:
+        EngineError: the engine died; the cell does not count.
+        RunError: the load was ended from outside.
+    """
+    folder = bench.run.cell(cell.key)
+    if folder.exists():
+        shutil.rmtree(folder)  # an earlier try that was not finished
+    study, engine = bench.study, bench.engine
+    pid = engine.process.pid
+    with (
+        EngineScraper(engine.url, folder),
+        Sidecar.start(folder, study.meter_settings, engine_pid=pid) as sidecar,
+    ):
+        idle_before = _stay_idle(bench, sidecar, study.phases.idle_s)
+        outcome = _load(bench, cell)
+        if outcome.interrupted:
+            raise RunError("the load was ended from outside; run the same command again to resume")
+        bench.announce("idle")
+        _stay_idle(bench, sidecar, SETTLE_S)
+        idle_after = _stay_idle(bench, sidecar, study.phases.idle_s)
+    engine.check_alive(f"during {cell.key}")
+    shutil.copyfile(engine.log, folder / "engine.log")
+    phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
+    audit = outcome.audit.model_copy(update={"sidecar_cpu_share": sidecar.summary.get("cpu_share")})
+    record = CellRecord(
+        model=cell.key.model,
+        variant=cell.key.variant,
+        load=cell.key.load,
+        block=cell.key.block,
+        boot_id=boot_id(),
+        engine_start=cell.engine_start,
+        phases=phases,
+        served=engine.served,
+        audit=audit,
+        errors=dict(outcome.errors),
+        validity=list(bench.known_reasons),
+    )
+    write_cell(folder, record)
+    return record
+
+
+def settle(engine: Engine) -> None:
+    """Let an engine come to rest that has just been loaded."""
+    time.sleep(SETTLE_S)
+    engine.check_alive("after it was loaded")
+
+
+def _load(bench: Bench, cell: PlannedCell) -> LoadOutcome:
+    study = bench.study
+    spec = LoadSpec(
+        url=bench.engine.url,
+        model=bench.engine.spec.model,
+        load=cell.load,
+        prompts=study.prompts,
+        amount=Passes(measure=study.measure),
+        warmup_s=study.phases.warmup_s,
+        drain_s=study.phases.drain_s,
+        seed=study.seed,
+        block=cell.key.block,
+    )
+    return run_load(
+        spec,
+        bench.run.cell(cell.key),
+        api_key=bench.api_key,
+        cpus=study.cpus.load,
+        on_progress=lambda progress: bench.announce(
+            _words(progress["phase"], progress["ended"], progress["planned"])
+        ),
+    )
+
+
+def _words(phase: str, ended: int, planned: int | None) -> str:
+    if phase != "window":
+        return phase
+    return f"measuring {ended}/{planned}" if planned is not None else f"measuring {ended}"
+
+
+def _stay_idle(bench: Bench, sidecar: Sidecar, seconds: float) -> Phase:
+    """Wait with nothing in flight, and notice when engine or sidecar die."""
+    start_ns = now_ns()
+    end_ns = start_ns + round(seconds * 1e9)
+    while (left_ns := end_ns - now_ns()) > 0:
+        bench.engine.check_alive("while it was idle")
+        sidecar.check_alive()
+        time.sleep(min(_CHECK_S, left_ns * 1e-9))
+    return Phase(start_ns=start_ns, end_ns=now_ns())

@@ -1,0 +1,165 @@
+"""The command line: ``starwatt COMMAND``. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from configs.loader import variant_names
+from starwatt_errors import StarwattError
+from study import commands
+from study.display import console
+from study.load_flags import LoadFlags
+
+INVALID = 3
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+DEFAULT_MODEL = "bigcode/starcoder2-3b"
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
+    commands.doctor(as_json=as_json)
+
+
+@app.command()
+def build(
+    variants: Annotated[list[str], typer.Argument(help=f"Of: {', '.join(variant_names())}.")],
+    model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make the checkpoints of variants (nothing to do where the store has them)."""
+    commands.build(tuple(variants), model, as_json=as_json)
+
+
+@app.command()
+def serve(
+    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}.")],
+    model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    max_model_len: Annotated[int, typer.Option(min=16, help="Prompt and answer together, in tokens.")] = 2048,
+    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests batched at most.")] = 256,
+    enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
+) -> None:
+    """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
+
+    A key in STARWATT_API_KEY is asked of every request.
+    """
+    commands.serve(variant, model, host, port, max_model_len, max_num_seqs, enforce_eager=enforce_eager)
+
+
+@app.command()
+def meter(
+    out: Annotated[Path, typer.Option(help="Folder for power.parquet.")],
+    pid: Annotated[
+        int | None, typer.Option(help="Server whose CPU time is modelled without a meter.")
+    ] = None,
+    hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
+) -> None:
+    """The power sidecar alone, until Ctrl-C: OUT/power.parquet."""
+    commands.meter(out, pid, hz)
+
+
+@app.command()
+def load(
+    url: Annotated[str, typer.Option(help="The endpoint, with or without /v1.")],
+    model: Annotated[str, typer.Option(help="The name that the endpoint serves.")],
+    out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
+    single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight.")] = None,
+    qps: Annotated[float | None, typer.Option(help="Requests a second, whatever the server does.")] = None,
+    arrivals: Annotated[str, typer.Option(help="With --qps: constant or poisson.")] = "poisson",
+    duration: Annotated[float | None, typer.Option(help="Seconds of measured requests.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="Number of measured requests.")] = None,
+    warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
+    dataset: Annotated[str, typer.Option(help="The prompts: starwatt-24 or humaneval+.")] = "starwatt-24",
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws order and arrivals.")] = 20,
+    meter: Annotated[str | None, typer.Option(help="local: record this machine's power beside it.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
+
+    With --meter local, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent as bearer token.
+    """
+    flags = LoadFlags(
+        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
+        duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
+        ignore_eos=ignore_eos, seed=seed,
+    )  # fmt: skip
+    if commands.load(flags.spec(), out, meter, as_json=as_json):
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study file.")],
+    out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a study; the same command again resumes it."""
+    if not commands.run(study, out, as_json=as_json):
+        raise typer.Exit(INVALID)
+
+
+@app.command()
+def grade(
+    run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
+    samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
+    dataset: Annotated[str, typer.Option(help="With --samples: starwatt-24 or humaneval+.")] = "humaneval+",
+    as_json: JsonFlag = False,
+) -> None:
+    """Grade the measured completions of a run, or a file of samples, in the sandbox."""
+    commands.grade(run_directory, samples, dataset, as_json=as_json)
+
+
+@app.command()
+def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+    """Make RUN/tables from the traces; needs no engine and no GPU."""
+    commands.analyze_run(run_directory, as_json=as_json)
+
+
+@app.command()
+def report(run_directory: RunDirectory) -> None:
+    """Make RUN/report.html from the tables and traces."""
+    commands.report(run_directory)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message and its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except StarwattError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
+        console.print(f"starwatt: {error}", markup=False, style="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("starwatt: interrupted; what was measured is kept", markup=False)
+        sys.exit(INTERRUPTED)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM ends a command as Ctrl-C does: children first."""
+    raise KeyboardInterrupt

@@ -1,0 +1,235 @@
+"""What each command does and prints; ``study/cli.py`` only reads the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from analysis.grading import grade_samples
+from analysis.report import write_report
+from analysis.summary import headline
+from analysis.tables import AnalysisSummary, analyze
+from configs.datasets import DATASETS, load_dataset
+from configs.loader import load_study, load_variant
+from configs.schema import EngineSettings, Meters
+from loadgen.spec import LoadSpec
+from server.engine import EngineSpec
+from server.power.sidecar import Sidecar
+from starwatt_errors import GradingError, StarwattError, UsageError
+from study import doctor as examination
+from study.display import Display, console
+from study.grading import grade_cells, ungraded_cells, why_no_sandbox
+from study.load import load_test
+from study.run import api_key, build_all, run_study, started
+from study.summary import summary_table
+from traces.layout import RunDir, model_slug
+
+_POLL_S = 0.2
+
+
+def doctor(*, as_json: bool) -> None:
+    """Print the findings; a failed one is an error (exit code 1)."""
+    findings = examination.examine()
+    if as_json:
+        _print_json([vars(finding) for finding in findings])
+    else:
+        table = Table(show_header=False)
+        for finding in findings:
+            table.add_row(
+                finding.what, finding.state, "\n".join(filter(None, (finding.detail, finding.remedy)))
+            )
+        console.print(table)
+    failed = [finding.what for finding in findings if finding.state == "failed"]
+    if failed:
+        raise StarwattError(f"to mend: {', '.join(failed)}")
+
+
+def build(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:
+    """Build and print where each checkpoint lies."""
+    checkpoints = build_all((model,), variants)
+    if as_json:
+        _print_json(
+            [
+                {"model": name, "variant": variant, "path": str(checkpoint.path), "digest": checkpoint.digest}
+                for (name, variant), checkpoint in checkpoints.items()
+            ]
+        )
+        return
+    for (_, variant), checkpoint in checkpoints.items():
+        print(f"{variant}\t{checkpoint.path}")  # noqa: T201
+
+
+def serve(
+    variant: str,
+    model: str,
+    host: str,
+    port: int,
+    max_model_len: int,
+    max_num_seqs: int,
+    *,
+    enforce_eager: bool,
+) -> None:
+    """Serve until interrupted, or until the engine dies."""
+    checkpoint = build_all((model,), (variant,))[model, variant]
+    spec = EngineSpec(
+        model=model_slug(model),
+        variant=load_variant(variant),
+        checkpoint=checkpoint,
+        settings=EngineSettings(
+            max_model_len=max_model_len, max_num_seqs=max_num_seqs, enforce_eager=enforce_eager
+        ),
+        port=port,
+        host=host,
+        api_key=api_key(),
+    )
+    log = Path("runs") / "serve" / f"{spec.model}-{variant}-{port}.log"
+    with Display("serving", 1) as display:
+        display.title(f"{model} · {variant}")
+        engine = started(spec, log.resolve(), display.say)
+    with engine:
+        key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""
+        body = json.dumps({"model": spec.model, "prompt": "def fibonacci(n):", "max_tokens": 32})
+        print(f"{engine.url}/v1  (model {spec.model}, log {log}; Ctrl-C stops it)")  # noqa: T201
+        print(  # noqa: T201
+            f"curl {engine.url}/v1/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+            flush=True,
+        )
+        while True:
+            engine.check_alive("while it was serving")
+            time.sleep(_POLL_S)
+
+
+def meter(out: Path, pid: int | None, hz: float) -> None:
+    """Sample until interrupted."""
+    if (out / "power.parquet").exists():
+        raise UsageError(f"--out {out} holds a power.parquet already: take a new folder")
+    sidecar = Sidecar.start(out, Meters(sample_hz=hz), engine_pid=pid)
+    try:
+        for device in sidecar.devices:
+            print(f"{device['name']}\t{device['boundary']}\t{device['source']}\t{device['note']}", flush=True)  # noqa: T201
+        while True:
+            sidecar.check_alive()
+            time.sleep(_POLL_S)
+    finally:
+        sidecar.stop()
+
+
+def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> bool:
+    """Drive the load and print its figures; returns whether it was interrupted."""
+    if meter_at not in (None, "local"):
+        raise UsageError(f"--meter {meter_at}: takes local")
+    test = load_test(spec, out, metered=meter_at is not None)
+    if as_json:
+        _print_json(test.summary)
+    else:
+        console.print(summary_table(test.summary))
+        for status, count in test.summary["errors"].items():
+            console.print(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
+    if test.run is not None:
+        analyze(test.run)
+        console.print(f"energy: {write_report(test.run)}", markup=False)
+    return test.interrupted
+
+
+def run(study: Path, out: Path | None, *, as_json: bool) -> bool:
+    """Run or resume a study; returns whether every cell is valid."""
+    result = run_study(study, out)
+    _tell(result.run, result.summary, as_json=as_json)
+    if not as_json:
+        print(f"report: {result.report}")  # noqa: T201
+    return not result.summary.invalid
+
+
+def grade(run_directory: Path | None, samples: Path | None, dataset: str, *, as_json: bool) -> None:
+    """Grade a run's cells that are not graded yet, or a file of samples."""
+    if (run_directory is None) == (samples is None):
+        raise UsageError("grade takes a run directory, or --samples FILE.jsonl")
+    if dataset not in DATASETS:
+        raise UsageError(f"--dataset {dataset}: takes one of {', '.join(DATASETS)}")
+    no_sandbox = why_no_sandbox()
+    if no_sandbox:
+        raise GradingError(f"generated code is only run in a sandbox, and there is none: {no_sandbox}")
+    with Display("grading", 1) as display:
+        if samples is not None:
+            display.title(str(samples))
+            result = grade_samples(samples, load_dataset(dataset))
+        else:
+            assert run_directory is not None  # noqa: S101 -- checked above
+            display.title(str(run_directory))
+            result = _grade_run(RunDir(run_directory), display)
+    if as_json:
+        _print_json(result)
+    elif samples is not None:
+        passed = result["pass_at_1"]
+        print(f"pass@1 base {passed['base']:.3f}, plus {passed['plus']:.3f}")  # noqa: T201
+    else:
+        print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
+
+
+def analyze_run(run_directory: Path, *, as_json: bool) -> None:
+    """Make the tables and print what they say."""
+    run_dir = _existing(run_directory)
+    with Display("analyzing", 1) as display:
+        display.title(str(run_directory))
+        summary = analyze(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+    _tell(run_dir, summary, as_json=as_json)
+
+
+def report(run_directory: Path) -> None:
+    """Write the report; the tables are made first where they are missing."""
+    run_dir = _existing(run_directory)
+    if not run_dir.table("cells").is_file():
+        analyze(run_dir)
+    print(write_report(run_dir))  # noqa: T201
+
+
+def _grade_run(run_dir: RunDir, display: Display) -> dict[str, Any]:
+    study = load_study(_existing(run_dir.root).study)
+    cells = ungraded_cells(run_dir)
+    completions = grade_cells(
+        run_dir,
+        load_dataset(study.prompts.dataset),
+        cells,
+        lambda done, total: display.say(f"{done}/{total} completions"),
+    )
+    return {"cells": len(cells), "completions": completions}
+
+
+def _existing(root: Path) -> RunDir:
+    if not root.is_dir():
+        raise UsageError(f"there is no run directory {root}")
+    return RunDir(root)
+
+
+def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
+    """The answer in words, and what is invalid."""
+    lines = headline(run_dir)
+    if as_json:
+        _print_json(
+            {
+                "cells": summary.cells,
+                "measured": summary.measured,
+                "invalid": [
+                    {"cell": str(cell.key), "reasons": list(cell.reasons), "problem": cell.problem}
+                    for cell in summary.invalid
+                ],
+                "headline": [vars(line) for line in lines],
+                "report": str(run_dir.report),
+            }
+        )
+        return
+    for line in lines:
+        console.print(f"{line.variant}: {line.text}", markup=False)
+    for cell in summary.invalid:
+        console.print(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}", markup=False)
+    for warning in summary.warnings:
+        console.print(warning, markup=False)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))  # noqa: T201

@@ -1,0 +1,94 @@
+"""What a person sees while something takes longer than a second: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+console = Console(stderr=True, highlight=False)
+
+
+class Display:
+    """Counts steps, tells what goes on now, and how much time is left.
+
+    ``estimate_s`` is the expected time of all steps; it is corrected by the pace of those that were done.
+    """
+
+    def __init__(self, what: str, steps: int, *, estimate_s: float | None = None) -> None:
+        self._what = what
+        self._steps = steps
+        self._estimate_s = estimate_s
+        self._done = 0
+        self._done_estimate_s = 0.0
+        self._started_s = time.monotonic()
+        self._title = ""
+        self._said = ""
+        self._live = console.is_terminal
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._task = self._progress.add_task(what, total=steps, left="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def title(self, title: str) -> None:
+        """Name the step that begins."""
+        self._title = title
+        if not self._live:
+            console.print(f"{self._what} {self._done + 1}/{self._steps}: {title}{self._left()}", markup=False)
+        self._show("")
+
+    def say(self, words: str) -> None:
+        """What goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
+        self._show(words)
+
+    def note(self, words: str) -> None:
+        """Something worth a line of its own."""
+        if words != self._said:
+            self._said = words
+            console.print(f"  {words}", markup=False)
+
+    def advance(self, *, estimate_s: float = 0.0) -> None:
+        """A step, of that expected time, is done."""
+        self._done += 1
+        self._done_estimate_s += estimate_s
+        self._progress.update(self._task, advance=1)
+
+    def _show(self, words: str) -> None:
+        description = " · ".join(filter(None, (self._what, self._title, words)))
+        self._progress.update(self._task, description=description, left=self._left())
+
+    def _left(self) -> str:
+        if self._estimate_s is None:
+            return ""
+        left_s = self._estimate_s - self._done_estimate_s
+        if self._done_estimate_s > 0:
+            left_s *= (time.monotonic() - self._started_s) / self._done_estimate_s
+        minutes, seconds = divmod(round(left_s), 60)
+        return f"  (about {minutes} min {seconds:02d} s left)"

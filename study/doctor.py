@@ -1,0 +1,99 @@
+"""``starwatt doctor``: what this machine can do, and the remedy for what it can't."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from analysis.grading import sandbox_status
+from configs.datasets import load_dataset
+from server.engine import vllm_version
+from server.power.inventory import gpu_inventory
+from server.power.meters import available_sources, why_no_rapl
+from server.store import store_root
+from starwatt_errors import StarwattError
+
+_LITTLE_DISK_GIB = 20.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
+
+    what: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order a new user meets them."""
+    checks: list[Callable[[], Finding]] = [_gpus, _meters, _engine, _sandbox, _bundled, _humaneval, _disk]
+    findings = []
+    for check in checks:
+        try:
+            findings.append(check())
+        except StarwattError as error:
+            findings.append(Finding(check.__name__.strip("_"), "failed", str(error)))
+    return findings
+
+
+def _gpus() -> Finding:
+    gpus = gpu_inventory()
+    if not gpus:
+        return Finding(
+            "GPUs", "missing", "no NVIDIA driver answers", "the CPU engine serves; power is then an estimate"
+        )
+    boards = ", ".join(f"{gpu.name} ({gpu.uuid}, driver {gpu.driver})" for gpu in gpus)
+    if any(gpu.mig for gpu in gpus):
+        return Finding(
+            "GPUs", "failed", f"{boards}; MIG is on", "power is the whole board's: switch MIG off to measure"
+        )
+    return Finding("GPUs", "ok", boards)
+
+
+def _meters() -> Finding:
+    found = available_sources()
+    if found:
+        return Finding("meters", "ok", "; ".join(f"{source}: {what}" for source, what in found.items()))
+    remedy = why_no_rapl() or ""
+    return Finding("meters", "missing", "none: power is modelled (CPU time x watts), an estimate", remedy)
+
+
+def _engine() -> Finding:
+    return Finding("engine", "ok", vllm_version())
+
+
+def _sandbox() -> Finding:
+    status = sandbox_status()
+    return Finding(
+        "sandbox", "ok" if status.ok else "failed", status.reason or "bubblewrap holds", status.remedy
+    )
+
+
+def _bundled() -> Finding:
+    dataset = load_dataset("starwatt-24")
+    return Finding("starwatt-24", "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+
+
+def _humaneval() -> Finding:
+    if not os.environ.get("HUMANEVAL_OVERRIDE_PATH"):
+        return Finding(
+            "humaneval+",
+            "missing",
+            "evalplus fetches it when it is first used",
+            "without a network: HUMANEVAL_OVERRIDE_PATH=HumanEvalPlus.jsonl.gz",
+        )
+    dataset = load_dataset("humaneval+")
+    return Finding("humaneval+", "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+
+
+def _disk() -> Finding:
+    root = store_root()
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    free_gib = shutil.disk_usage(existing).free / 2**30
+    state = "ok" if free_gib >= _LITTLE_DISK_GIB else "failed"
+    remedy = "" if state == "ok" else "set STARWATT_STORE to a folder on a larger disk"
+    return Finding("disk", state, f"{free_gib:.0f} GiB free for checkpoints in {root}", remedy)

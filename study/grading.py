@@ -1,0 +1,63 @@
+"""Grades the very completions that were measured, after the loads, never beside one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.grading import Candidate, Grade, grade, sandbox_status
+from configs.datasets import Dataset
+from traces.atomic import write_parquet
+from traces.layout import CellKey, RunDir
+from traces.schemas import GRADES
+from traces.streams import has_trace, read_trace, stamped
+
+
+def ungraded_cells(run: RunDir) -> list[CellKey]:
+    """Finished cells without grades."""
+    return [key for key in run.finished_cells() if not has_trace(run.cell(key), "grades")]
+
+
+def grade_cells(
+    run: RunDir, dataset: Dataset, cells: list[CellKey], on_progress: Callable[[int, int], None]
+) -> int:
+    """Write ``grades.parquet`` of ``cells``; returns how many completions were graded.
+
+    All cells are graded in one go, so that an equal completion is run once.
+
+    Raises:
+        GradingError: the sandbox cannot be used here, or the grader failed.
+    """
+    candidates: list[Candidate] = []
+    counts: list[int] = []
+    for key in cells:
+        of_cell = _candidates(run.cell(key))
+        counts.append(len(of_cell))
+        candidates += of_cell
+    grades = grade(dataset, candidates, on_progress=on_progress)
+    for key, count in zip(cells, counts, strict=True):
+        _write(run.cell(key), grades[:count])
+        grades = grades[count:]
+    return len(candidates)
+
+
+def why_no_sandbox() -> str | None:
+    """None where generated code can be run safely; otherwise why not, and the line that mends it."""
+    status = sandbox_status()
+    return None if status.ok else f"{status.reason}\n  {status.remedy}"
+
+
+def _candidates(folder: Path) -> list[Candidate]:
+    """The whole answers to measured requests."""
+    requests = read_trace(folder, "requests")
+    wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
+    rows = requests.filter(wanted).select(["request_id", "task_id", "completion"]).to_pylist()
+    return [Candidate(**row) for row in rows]
+
+
+def _write(folder: Path, grades: list[Grade]) -> None:
+    columns = {field.name: [getattr(one, field.name) for one in grades] for field in GRADES}
+    write_parquet(folder / "grades.parquet", pa.table(columns, schema=stamped(GRADES)))

@@ -1,0 +1,81 @@
+"""The flags of ``starwatt load`` as the load generator's spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from configs.schema import FixedOutput, Load, Prompts
+from loadgen.payload import Endpoint
+from loadgen.spec import Duration, LoadSpec, Requests
+from starwatt_errors import UsageError
+
+_LOADS: TypeAdapter[Load] = TypeAdapter(Load)
+_DRAIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class LoadFlags:
+    """One field a flag, as the command line has them."""
+
+    url: str
+    model: str
+    single_stream: bool
+    concurrency: int | None
+    qps: float | None
+    arrivals: str
+    duration: float | None
+    requests: int | None
+    warmup: float
+    dataset: str
+    max_tokens: int
+    ignore_eos: bool
+    seed: int
+
+    def spec(self) -> LoadSpec:
+        """The spec these flags ask for.
+
+        Raises:
+            UsageError: a flag is missing or wrong, or two contradict each other.
+        """
+        if (self.single_stream, self.concurrency is not None, self.qps is not None).count(True) != 1:
+            raise UsageError("say how requests are offered: one of --single-stream, --concurrency N, --qps R")
+        Endpoint.parse(self.url)
+        try:
+            return LoadSpec(
+                url=self.url,
+                model=self.model,
+                load=self._load(),
+                prompts=self._prompts(),
+                amount=self._amount(),
+                warmup_s=self.warmup,
+                drain_s=_DRAIN_S,
+                seed=self.seed,
+                block=1,
+            )
+        except ValidationError as error:
+            problem = error.errors()[0]
+            flag = str(problem["loc"][-1]).replace("seconds", "duration").replace("_", "-")
+            message = str(problem["msg"]).removeprefix("Value error, ")
+            raise UsageError(f"--{flag}: {message} (given: {problem['input']!r})") from error
+
+    def _load(self) -> Load:
+        offered: dict[str, Any] = {"kind": "single_stream"}
+        if self.concurrency is not None:
+            offered = {"kind": "closed", "concurrency": self.concurrency}
+        elif self.qps is not None:
+            offered = {"kind": "open", "qps": self.qps, "arrivals": self.arrivals}
+        return _LOADS.validate_python(offered)
+
+    def _prompts(self) -> Prompts:
+        output = FixedOutput(fixed=self.max_tokens) if self.ignore_eos else "natural"
+        return Prompts(dataset=self.dataset, max_tokens=self.max_tokens, output=output)
+
+    def _amount(self) -> Duration | Requests:
+        if self.duration is not None and self.requests is None:
+            return Duration(kind="duration", seconds=self.duration)
+        if self.requests is not None and self.duration is None:
+            return Requests(kind="requests", requests=self.requests)
+        raise UsageError("say how much is measured: one of --duration S, --requests N")

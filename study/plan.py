@@ -1,0 +1,90 @@
+"""Which cells a study has, in which order they are measured, and which of them share an engine start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+
+from configs.schema import Load, Open, Study
+from loadgen.prompts import seeded
+from traces.layout import CellKey, model_slug
+from traces.schemas import PLAN
+from traces.streams import stamped
+
+ENGINE_START_S = 45.0  # what an engine start is expected to take: for the estimate alone
+_REQUEST_S = 0.5
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell and its place in the order."""
+
+    model: str
+    """As in the study file; ``key.model`` is its name in paths."""
+    variant: str
+    load: Load
+    key: CellKey
+    position: int
+    engine_start: int
+    estimated_s: float
+
+
+def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
+    """Every cell in the order of measuring, drawn from the seed.
+
+    A block holds every cell once, its variants in random order, each with one engine start and its loads in random
+    order. With ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other.
+    """
+    order = seeded(study.seed, "plan")
+    pairs = [(model, variant) for model in study.models for variant in study.variants]
+    blocks = range(1, study.blocks + 1)
+    starts: list[tuple[tuple[str, str], list[int]]] = []
+    if study.engine_restarts == "once":
+        starts = [(pairs[index], list(blocks)) for index in order.permutation(len(pairs))]
+    else:
+        starts = [(pairs[index], [block]) for block in blocks for index in order.permutation(len(pairs))]
+    cells: list[PlannedCell] = []
+    for engine_start, ((model, variant), its_blocks) in enumerate(starts):
+        for block in its_blocks:
+            for index in order.permutation(len(study.loads)):
+                load = study.loads[index]
+                cells.append(
+                    PlannedCell(
+                        model=model,
+                        variant=variant,
+                        load=load,
+                        key=CellKey(model_slug(model), variant, load.slug, block),
+                        position=len(cells),
+                        engine_start=engine_start,
+                        estimated_s=_estimate_s(study, load, tasks),
+                    )
+                )
+    return cells
+
+
+def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
+    """The cells of each engine start, in order."""
+    return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
+
+
+def plan_table(cells: list[PlannedCell]) -> pa.Table:
+    """``plan.parquet``."""
+    columns = {
+        "model": [cell.key.model for cell in cells],
+        "variant": [cell.variant for cell in cells],
+        "load": [cell.key.load for cell in cells],
+        "block": [cell.key.block for cell in cells],
+        "position": [cell.position for cell in cells],
+        "engine_start": [cell.engine_start for cell in cells],
+        "estimated_s": [cell.estimated_s for cell in cells],
+    }
+    return pa.table(columns, schema=stamped(PLAN))
+
+
+def _estimate_s(study: Study, load: Load, tasks: int) -> float:
+    """A guess for the progress display, before anything was measured."""
+    per_pass_s = tasks / load.qps if isinstance(load, Open) else tasks * _REQUEST_S
+    measured_s = max(study.measure.min_s, study.measure.passes * per_pass_s)
+    return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

@@ -1,0 +1,85 @@
+"""The figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich.table import Table
+
+from analysis.arrays import Floats, mean, percentile
+from analysis.latency import latencies
+from analysis.requests import Requests, read_columns
+
+_PERCENTILES = (50, 90, 99)
+LATENCIES = {
+    "ttft": "TTFT",
+    "itl": "ITL",
+    "tpot": "TPOT",
+    "e2e": "end to end",
+    "dispatch_lag": "dispatch lag",
+}
+
+
+def summarise(table: pa.Table) -> dict[str, Any]:
+    """Counts, rates and latencies (milliseconds) of the measured requests of a ``requests`` trace.
+
+    Rates are over the time from the first measured request sent to the last one ended; None where nothing was.
+    """
+    requests = read_columns(table)
+    completed = requests.completed
+    metrics: dict[str, Any] = {
+        "measured_requests": int(requests.measured.sum()),
+        "completed_requests": int(completed.sum()),
+        "failed_requests": int((requests.measured & ~requests.ok).sum()),
+        **_rates(requests),
+    }
+    found = latencies(requests)
+    for name in LATENCIES:
+        values: Floats = getattr(found, f"{name}_ms")
+        metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
+    return metrics
+
+
+def summary_table(summary: dict[str, Any]) -> Table:
+    """A load test's figures for the terminal."""
+    metrics = summary["metrics"]
+    table = Table(
+        title=f"{metrics['completed_requests']} of {metrics['measured_requests']} requests completed"
+    )
+    for column in ("", "mean", "p50", "p90", "p99"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, title in LATENCIES.items():
+        spread = metrics[f"{name}_ms"]
+        table.add_row(f"{title} (ms)", *(_shown(spread[key]) for key in ("mean", "p50", "p90", "p99")))
+    table.add_section()
+    table.add_row("requests/s", _shown(metrics["request_rate"]))
+    table.add_row("output tokens/s", _shown(metrics["output_token_rate"]))
+    offered = summary["audit"]["offered_rate"]
+    if offered is not None:
+        table.add_row("offered requests/s", _shown(offered))
+    return table
+
+
+def _rates(requests: Requests) -> dict[str, float | None]:
+    completed = requests.completed
+    timed = requests.measured & requests.timed
+    if not completed.any():
+        return {"duration_s": None, "request_rate": None, "output_token_rate": None}
+    duration_s = float(requests.end_ns[timed].max() - requests.sent_ns[timed].min()) * 1e-9
+    tokens = requests.output_tokens[completed]
+    return {
+        "duration_s": duration_s,
+        "request_rate": int(completed.sum()) / duration_s,
+        "output_token_rate": None if np.isnan(tokens).any() else float(tokens.sum()) / duration_s,
+    }
+
+
+def _spread(values: Floats) -> dict[str, float | None]:
+    known = values[~np.isnan(values)]
+    return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in _PERCENTILES}}
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
