@@ -23,7 +23,7 @@ from server.power.sidecar import Sidecar
 from starwatt_errors import GradingError, StarwattError, UsageError
 from study import doctor as examination
 from study.display import Display, console
-from study.grading import grade_cells, ungraded_cells, why_no_sandbox
+from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
 from study.summary import summary_table
@@ -157,7 +157,7 @@ def grade(run_directory: Path | None, samples: Path | None, dataset: str, *, as_
     with Display("grading", 1) as display:
         if samples is not None:
             display.title(str(samples))
-            result = grade_samples(samples, load_dataset(dataset))
+            result = grade_samples(samples, load_dataset(dataset), cache_dir=verdict_cache())
         else:
             assert run_directory is not None  # noqa: S101 -- checked above
             display.title(str(run_directory))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,11 +38,16 @@ def grade_cells(
         of_cell = _candidates(run.cell(key))
         counts.append(len(of_cell))
         candidates += of_cell
-    grades = grade(dataset, candidates, on_progress=on_progress)
+    grades = grade(dataset, candidates, cache_dir=verdict_cache(), on_progress=on_progress)
     for key, count in zip(cells, counts, strict=True):
         _write(run.cell(key), grades[:count])
         grades = grades[count:]
     return len(candidates)
+
+
+def verdict_cache() -> Path:
+    """Where verdicts are kept: an equal completion is run once, ever."""
+    return platformdirs.user_cache_path("starwatt") / "verdicts"
 
 
 def why_no_sandbox() -> str | None:

@@ -56,9 +56,15 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         checkpoints = build_all(study.models, study.variants)
         write_json(run.manifest, build_manifest(study, dataset, checkpoints))
         write_parquet(run.plan, plan_table(cells))
-        _measure(
-            run, study, todo, len(cells), checkpoints, () if no_sandbox is None else ("sandbox_missing",)
-        )
+        reasons = () if no_sandbox is None else ("sandbox_missing",)
+        if len(todo) < len(cells):
+            console.print(f"resuming: {len(cells) - len(todo)} of {len(cells)} cells are there already")
+        starts = by_engine_start(todo)
+        estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
+        with Display("cell", len(todo), estimate_s=estimate_s) as display:
+            campaign = _Campaign(run, study, checkpoints, reasons, display)
+            for group in starts:
+                _measure_on_one_engine(campaign, group)
     return finish(run, dataset, gradable=no_sandbox is None)
 
 
@@ -104,42 +110,34 @@ def _claim(run: RunDir, study: Study, study_file: Path) -> None:
     write_text(run.study, dump_study(study))
 
 
-def _measure(
-    run: RunDir, study: Study, todo: list[PlannedCell], total: int, checkpoints: Checkpoints
-) -> None:
-    starts = by_engine_start(todo)
-    estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
-    if len(todo) < total:
-        console.print(f"resuming: {total - len(todo)} of {total} cells are there already")
-    with Display("cell", len(todo), estimate_s=estimate_s) as display:
-        for cells in starts:
-            _measure_on_one_engine(run, study, cells, checkpoints, display, known_reasons)
+@dataclass(frozen=True)
+class _Campaign:
+    """What all engine starts of a study share."""
+
+    run: RunDir
+    study: Study
+    checkpoints: Checkpoints
+    known_reasons: tuple[str, ...]
+    display: Display
 
 
-def _measure_on_one_engine(
-    run: RunDir,
-    study: Study,
-    cells: list[PlannedCell],
-    checkpoints: Checkpoints,
-    display: Display,
-    known_reasons: tuple[str, ...],
-) -> None:
-    first = cells[0]
+def _measure_on_one_engine(campaign: _Campaign, cells: list[PlannedCell]) -> None:
+    first, study, display = cells[0], campaign.study, campaign.display
     spec = EngineSpec(
         model=first.key.model,
         variant=load_variant(first.variant),
-        checkpoint=checkpoints[first.model, first.variant],
+        checkpoint=campaign.checkpoints[first.model, first.variant],
         settings=study.engine,
         port=free_port(),
         api_key=api_key(),
         cpus=study.cpus.engine,
         seed=study.seed,
     )
-    log = run.root / "engines" / f"{first.engine_start:03d}-{first.key.model}-{first.variant}.log"
-    display.say(f"starting {first.variant}")
-    with started(spec, log, display.say) as engine:
+    log = campaign.run.root / "engines" / f"{first.engine_start:03d}-{first.key.model}-{first.variant}.log"
+    display.title(f"starting the engine of {first.variant}")
+    with started(spec, log.resolve(), display.say) as engine:
         settle(engine)
-        bench = Bench(run, study, engine, api_key(), display.say, known_reasons)
+        bench = Bench(campaign.run, study, engine, api_key(), display.say, campaign.known_reasons)
         for index, cell in enumerate(cells):
             display.title(str(cell.key))
             measure_cell(bench, cell)
