@@ -99,7 +99,7 @@ def _without_pinned_memory() -> Iterator[None]:
     """llm-compressor 0.14 pins its activation cache without asking whether there is an accelerator, and dies.
 
     Pinning only speeds copies to a GPU: without one it is left out, in this process and this block alone.
-    ``tests/server/test_quantize.py`` fails when the work-around is no longer needed.
+    ``tests/server/test_models.py`` fails when the work-around is no longer needed.
     """
     if torch.cuda.is_available():
         yield

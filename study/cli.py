@@ -14,7 +14,7 @@ import typer
 from configs.loader import variant_names
 from starwatt_errors import StarwattError
 from study import commands
-from study.display import console
+from study.display import tell
 from study.load_flags import LoadFlags
 
 INVALID = 3
@@ -153,10 +153,10 @@ def main() -> None:
     except StarwattError as error:
         if "--json" in sys.argv:
             print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
-        console.print(f"starwatt: {error}", markup=False, style="red")
+        tell(f"starwatt: {error}", style="red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        console.print("starwatt: interrupted; what was measured is kept", markup=False)
+        tell("starwatt: interrupted; what was measured is kept")
         sys.exit(INTERRUPTED)
 
 

@@ -22,7 +22,7 @@ from server.engine import EngineSpec
 from server.power.sidecar import Sidecar
 from starwatt_errors import GradingError, StarwattError, UsageError
 from study import doctor as examination
-from study.display import Display, console
+from study.display import Display, console, tell
 from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
@@ -129,10 +129,10 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> b
     else:
         console.print(summary_table(test.summary))
         for status, count in test.summary["errors"].items():
-            console.print(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
+            tell(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
     if test.run is not None:
         analyze(test.run)
-        console.print(f"energy: {write_report(test.run)}", markup=False)
+        tell(f"energy: {write_report(test.run)}")
     return test.interrupted
 
 
@@ -224,11 +224,11 @@ def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
         )
         return
     for line in lines:
-        console.print(f"{line.variant}: {line.text}", markup=False)
+        tell(f"{line.variant}: {line.text}")
     for cell in summary.invalid:
-        console.print(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}", markup=False)
+        tell(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}")
     for warning in summary.warnings:
-        console.print(warning, markup=False)
+        tell(warning)
 
 
 def _print_json(data: Any) -> None:

@@ -19,6 +19,11 @@ from rich.progress import (
 console = Console(stderr=True, highlight=False)
 
 
+def tell(words: str, *, style: str | None = None) -> None:
+    """One line for a person, on standard error; never wrapped, so that it can be searched for."""
+    console.print(words, markup=False, soft_wrap=True, style=style)
+
+
 class Display:
     """Counts steps, tells what goes on now, and how much time is left.
 
@@ -61,7 +66,7 @@ class Display:
         """Name the step that begins."""
         self._title = title
         if not self._live:
-            console.print(f"{self._what} {self._done + 1}/{self._steps}: {title}{self._left()}", markup=False)
+            tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{self._left()}")
         self._show("")
 
     def say(self, words: str) -> None:
@@ -72,7 +77,7 @@ class Display:
         """Something worth a line of its own."""
         if words != self._said:
             self._said = words
-            console.print(f"  {words}", markup=False)
+            tell(f"  {words}")
 
     def advance(self, *, estimate_s: float = 0.0) -> None:
         """A step, of that expected time, is done."""

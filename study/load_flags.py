@@ -70,8 +70,8 @@ class LoadFlags:
         return _LOADS.validate_python(offered)
 
     def _prompts(self) -> Prompts:
-        output = FixedOutput(fixed=self.max_tokens) if self.ignore_eos else "natural"
-        return Prompts(dataset=self.dataset, max_tokens=self.max_tokens, output=output)
+        fixed = FixedOutput(fixed=self.max_tokens) if self.ignore_eos else None
+        return Prompts(dataset=self.dataset, max_tokens=self.max_tokens, output=fixed or "natural")
 
     def _amount(self) -> Duration | Requests:
         if self.duration is not None and self.requests is None:

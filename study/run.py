@@ -17,7 +17,7 @@ from server.engine import Engine, EngineSpec, free_port
 from server.store import Checkpoint, Store, store_root
 from starwatt_errors import EngineError, UsageError
 from study.cell import Bench, measure_cell, settle
-from study.display import Display, console
+from study.display import Display, tell
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.manifest import build_manifest
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
@@ -49,7 +49,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
     dataset = load_dataset(study.prompts.dataset)
     no_sandbox = why_no_sandbox()
     if no_sandbox:
-        console.print(f"pass@1 will be missing (sandbox_missing): {no_sandbox}", markup=False)
+        tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
     cells = plan_cells(study, len(dataset.tasks))
     todo = [cell for cell in cells if not (run.cell(cell.key) / "cell.json").is_file()]
     if todo:
@@ -58,7 +58,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         write_parquet(run.plan, plan_table(cells))
         reasons = () if no_sandbox is None else ("sandbox_missing",)
         if len(todo) < len(cells):
-            console.print(f"resuming: {len(cells) - len(todo)} of {len(cells)} cells are there already")
+            tell(f"resuming: {len(cells) - len(todo)} of {len(cells)} cells are there already")
         starts = by_engine_start(todo)
         estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
         with Display("cell", len(todo), estimate_s=estimate_s) as display:
