@@ -59,6 +59,10 @@ class TraceWriter:
     def append(self, row: Mapping[str, Any]) -> None:
         """Keep one row; at most once a second what was kept goes to the file."""
         self._rows.append(row)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Flush what has waited for a second; for writers whose rows come in bursts, between these."""
         if now_ns() - self._flushed_ns >= FLUSH_NS:
             self.flush()
 
