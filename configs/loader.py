@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,18 @@ STUDIES = HERE / "studies"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
+class _Yaml(yaml.SafeLoader):
+    """Safe YAML in which a field that is there twice is an error, not silently the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is there twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_study(path: Path) -> Study:
     """Read a study file and check that its variants exist.
 
@@ -27,27 +39,32 @@ def load_study(path: Path) -> Study:
         UsageError: the file is missing, is no YAML, or a field is wrong.
     """
     study = _load(path, Study)
-    for name in study.variants:
-        load_variant(name, named_in=path)
+    for index, name in enumerate(study.variants):
+        if name not in variant_names():
+            line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
+            raise UsageError(f"{path}{line}: variants.{index}: {_no_such_variant(name)}")
+        load_variant(name)
     return study
 
 
-def load_variant(name: str, *, named_in: Path | None = None) -> Variant:
+def load_variant(name: str) -> Variant:
     """The preset ``configs/variants/<name>.yaml``.
 
     Raises:
         UsageError: no such variant; the message lists those there are.
     """
-    path = VARIANTS / f"{name}.yaml"
-    if not path.is_file():
-        where = f"{named_in}: variants: " if named_in else ""
-        raise UsageError(f"{where}there is no variant {name!r}; there are: {', '.join(variant_names())}")
-    return _load(path, Variant)
+    if name not in variant_names():
+        raise UsageError(_no_such_variant(name))
+    return _load(VARIANTS / f"{name}.yaml", Variant)
 
 
 def variant_names() -> list[str]:
     """All presets, sorted."""
     return sorted(path.stem for path in VARIANTS.glob("*.yaml"))
+
+
+def _no_such_variant(name: str) -> str:
+    return f"there is no variant {name!r}; there are: {', '.join(variant_names())}"
 
 
 def load_architecture(name: str) -> Architecture | None:
@@ -68,8 +85,10 @@ def _load(path: Path, model: type[_Model]) -> _Model:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text: {error}") from error
     try:
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        data = json.loads(text) if path.suffix == ".json" else _Yaml(text).get_single_data()
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise UsageError(f"{path}: is not valid {path.suffix.lstrip('.').upper()}: {error}") from error
     if not isinstance(data, dict):
@@ -83,9 +102,12 @@ def _load(path: Path, model: type[_Model]) -> _Model:
 def _explain(path: Path, text: str, model: type[BaseModel], error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
-        location = tuple(part for part in problem["loc"] if not _is_union_tag(part))
+        at = problem.get("ctx", {}).get("at")  # set where two fields contradict each other
+        location = tuple(
+            at.split(".") if at else (part for part in problem["loc"] if not _is_union_tag(part))
+        )
         field = ".".join(str(part) for part in location) or "(whole file)"
-        lines.append(f"{path}{_line_of(text, location)}: {field}: {_message(problem, model, location)}")
+        lines.append(f"{path}{_line_of(text, location)}: {field}: {_message(problem, model)}")
     return "\n".join(dict.fromkeys(lines))
 
 
@@ -98,15 +120,39 @@ def _is_union_tag(part: object) -> bool:
     )
 
 
-def _message(problem: Any, model: type[BaseModel], location: tuple[Any, ...]) -> str:
+def _message(problem: Any, model: type[BaseModel]) -> str:
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields) if len(location) == 1 else "see docs/design.md"
-        return f"no such field; known here: {known}" if len(location) == 1 else f"no such field ({known})"
+        return f"no such field; known here: {', '.join(_known_beside(model, problem['loc']))}"
     if problem["type"] == "missing":
         return "is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
     return message if isinstance(given, dict | list) else f"{message} (given: {given!r})"
+
+
+def _known_beside(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The fields of the model that the last part of ``location`` (as pydantic has it) would belong to."""
+    owners = [model]
+    for part in location[:-1]:
+        inner = [
+            found
+            for owner in owners
+            if part in owner.model_fields
+            for found in _models_in(owner.model_fields[part].annotation)
+        ]
+        owners = inner or [owner for owner in owners if _has_tag(owner, part)] or owners
+    return list(dict.fromkeys(name for owner in owners for name in owner.model_fields))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+
+
+def _has_tag(model: type[BaseModel], tag: object) -> bool:
+    kind = model.model_fields.get("kind")
+    return model.__name__ == tag or (kind is not None and tag in get_args(kind.annotation))
 
 
 def _line_of(text: str, location: tuple[Any, ...]) -> str:

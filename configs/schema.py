@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
 
@@ -20,6 +21,11 @@ class StrictModel(BaseModel):
     """Frozen, and an unknown field is an error with its name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _inconsistent(at: str, message: str) -> PydanticCustomError:
+    """Two fields contradict each other; ``at`` is the one to look at, with dots between its parts."""
+    return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
 
 
 def _checked_name(value: str) -> str:
@@ -112,9 +118,13 @@ class Measure(StrictModel):
 class Phases(StrictModel):
     """What surrounds the measured window."""
 
-    idle_s: float = Field(default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after")
+    idle_s: float = Field(
+        default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
+    )
     warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
-    drain_s: float = Field(default=60.0, ge=0.0, description="At most this long for what is in flight at the end")
+    drain_s: float = Field(
+        default=60.0, ge=0.0, description="At most this long for what is in flight at the end"
+    )
 
 
 class EngineSettings(StrictModel):
@@ -123,10 +133,16 @@ class EngineSettings(StrictModel):
     max_model_len: int = Field(default=2048, ge=16, description="Prompt and answer together, in tokens")
     max_num_seqs: int = Field(default=256, ge=1, description="Requests batched at most")
     prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
-    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="GPU only: share vLLM may take")
+    gpu_memory_utilization: float = Field(
+        default=0.9, gt=0, le=1, description="GPU only: share vLLM may take"
+    )
     cpu_kvcache_gib: int = Field(default=1, ge=1, description="CPU only: room for the KV cache")
-    enforce_eager: bool = Field(default=False, description="No torch.compile and no CUDA graphs, for all variants")
-    start_timeout_s: float = Field(default=900.0, gt=0, description="An engine that is not ready by then has failed")
+    enforce_eager: bool = Field(
+        default=False, description="No torch.compile and no CUDA graphs, for all variants"
+    )
+    start_timeout_s: float = Field(
+        default=900.0, gt=0, description="An engine that is not ready by then has failed"
+    )
 
 
 class Modelled(StrictModel):
@@ -149,14 +165,18 @@ class Cpus(StrictModel):
     """Which CPUs the engine and the load generator are pinned to."""
 
     engine: tuple[int, ...] | None = Field(default=None, description="CPU numbers of the engine; null: any")
-    load: tuple[int, ...] | None = Field(default=None, description="CPU numbers of the load generator; null: any")
+    load: tuple[int, ...] | None = Field(
+        default=None, description="CPU numbers of the load generator; null: any"
+    )
 
 
 class Study(StrictModel):
     """One study file: models x variants x loads x blocks."""
 
     name: str = Field(description="The run directory's name")
-    models: tuple[str, ...] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
+    models: tuple[str, ...] = Field(
+        min_length=1, description="Hub ids, local paths, or configs/architectures"
+    )
     baseline: str = Field(description="The variant that the others are set against")
     variants: tuple[str, ...] = Field(min_length=1, description="Names of files in configs/variants")
     loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
@@ -170,26 +190,34 @@ class Study(StrictModel):
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
     meters: Literal["auto"] | Meters = Field(default="auto", description="Which meters are read")
     cpus: Cpus = Field(default=Cpus(), description="Pinning")
-    seed: int = Field(default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant")
+    seed: int = Field(
+        default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
+    )
 
     _check_name = field_validator("name")(_checked_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
-            raise ValueError(f"baseline {self.baseline!r} is not among the variants: {', '.join(self.variants)}")
+            raise _inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
         for field in ("models", "variants"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
-                raise ValueError(f"{field} names one twice")
+                raise _inconsistent(field, "names one twice")
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
-            raise ValueError(f"loads: two are called the same ({', '.join(slugs)}); give one a name:")
+            raise _inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
         highest = max((load.concurrency for load in self.loads if isinstance(load, Closed)), default=1)
         if highest > self.engine.max_num_seqs:
-            raise ValueError(f"engine.max_num_seqs is {self.engine.max_num_seqs}, but a load keeps {highest} in flight")
-        if isinstance(self.prompts.output, FixedOutput) and self.prompts.output.fixed > self.prompts.max_tokens:
-            raise ValueError("prompts.output.fixed is larger than prompts.max_tokens")
+            raise _inconsistent(
+                "engine.max_num_seqs",
+                f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
+            )
+        if (
+            isinstance(self.prompts.output, FixedOutput)
+            and self.prompts.output.fixed > self.prompts.max_tokens
+        ):
+            raise _inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
         return self
 
     @property
@@ -235,7 +263,9 @@ class Variant(StrictModel):
     description: str
     quantization: Quantization = NoQuantization()
     prune: Prune | None = None
-    enforce_eager: bool = Field(default=False, description="No torch.compile and no CUDA graphs for this variant")
+    enforce_eager: bool = Field(
+        default=False, description="No torch.compile and no CUDA graphs for this variant"
+    )
 
     _check_name = field_validator("name")(_checked_name)
 

@@ -1,0 +1,77 @@
+"""Names of loads, and that nobody's typing mistake becomes a default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from configs import schema
+from configs.schema import Closed, Load, Meters, Open, Prompts, SingleStream, StrictModel, Study
+
+LOADS: TypeAdapter[Load] = TypeAdapter(Load)
+MODELS = [
+    thing
+    for thing in vars(schema).values()
+    if isinstance(thing, type) and issubclass(thing, BaseModel) and thing.__module__ == schema.__name__
+]
+
+
+@pytest.mark.parametrize(
+    ("load", "slug"),
+    [
+        (SingleStream(kind="single_stream"), "single-stream"),
+        (Closed(kind="closed", concurrency=16), "closed-16"),
+        (Open(kind="open", qps=8), "open-8-poisson"),
+        (Open(kind="open", qps=0.25, arrivals="constant"), "open-0.25-constant"),
+        (Open(kind="open", qps=8, name="busy"), "busy"),
+    ],
+)
+def test_a_load_is_called_as_the_design_says(load: Load, slug: str) -> None:
+    assert load.slug == slug
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/b", "-x", "a b", "ü"])
+def test_a_name_that_would_be_no_good_folder_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="takes letters, digits"):
+        Open(kind="open", qps=1, name=name)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_no_model_takes_a_field_it_does_not_know(model: type[BaseModel]) -> None:
+    assert issubclass(model, StrictModel)
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate({"no_such_field": 1})
+    assert "extra_forbidden" in {problem["type"] for problem in caught.value.errors()}
+
+
+@pytest.mark.parametrize("model", [Study, Prompts, Meters, Closed, Open], ids=lambda model: model.__name__)
+def test_every_field_that_a_person_writes_says_what_it_is(model: type[BaseModel]) -> None:
+    bare = [name for name, field in model.model_fields.items() if not field.description]
+    assert bare in ([], ["kind"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "closed", "concurrency": 0},
+        {"kind": "closed", "concurrency": 1.5},
+        {"kind": "open", "qps": -1},
+        {"kind": "open", "qps": float("nan")},
+        {"kind": "open", "qps": float("inf")},
+        {"kind": "single_stream", "concurrency": 2},
+    ],
+)
+def test_a_load_that_cannot_be_offered_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        LOADS.validate_python(fields)
+
+
+def test_meters_auto_means_the_defaults() -> None:
+    fields = {
+        "name": "s", "models": ["m"], "baseline": "bf16", "variants": ["bf16"], "loads": [{"kind": "single_stream"}]
+    }  # fmt: skip
+    assert Study.model_validate(fields).meter_settings == Meters()
+    chosen = Study.model_validate({**fields, "meters": {"sample_hz": 50}})
+    assert chosen.meter_settings == Meters(sample_hz=50)
