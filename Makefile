@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup check test test-long bench lock sandbox clean
+.PHONY: demo setup check test test-long lock sandbox clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is

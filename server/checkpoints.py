@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -17,8 +18,9 @@ from configs.datasets import load_dataset
 from configs.loader import ARCHITECTURES, load_architecture
 from configs.schema import Architecture, NoQuantization, Quantization, Variant
 from server.builder import Job, MemoriseJob, PruneJob, QuantizeJob
-from server.store import Checkpoint, Store, file_digest
+from server.store import PROVENANCE, Checkpoint, Store, file_digest
 from starwatt_errors import BuildError, UsageError
+from traces.atomic import read_json
 
 HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
 _WEIGHTS = ("torch", "transformers", "tokenizers")
@@ -102,7 +104,11 @@ def _derive(
 
 
 def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    return {package: metadata.version(package) for package in packages}
+    """Of packages, and of Python: its library is what AWQ is calibrated on."""
+    return {
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
 
 
 def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], None]:
@@ -133,7 +139,9 @@ def _local(path: Path) -> Checkpoint:
     _check_starcoder2(path)
     digests = {file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()}
     digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-    return Checkpoint(path=path, digest=digest, memorised=False)
+    ours = path / PROVENANCE  # a checkpoint of a store, given by its path
+    memorised = ours.is_file() and bool(read_json(ours).get("memorised"))
+    return Checkpoint(path=path, digest=digest, memorised=memorised)
 
 
 def _from_hub(model: str, announce: Announce) -> Checkpoint:

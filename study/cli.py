@@ -15,10 +15,8 @@ from configs.loader import variant_names
 from starwatt_errors import StarwattError
 from study import commands
 from study.display import tell
+from study.exit_codes import INTERRUPTED, INVALID
 from study.load_flags import LoadFlags
-
-INVALID = 3
-INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,8 +105,9 @@ def load(
         duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
         ignore_eos=ignore_eos, seed=seed,
     )  # fmt: skip
-    if commands.load(flags.spec(), out, meter, as_json=as_json):
-        raise typer.Exit(INTERRUPTED)
+    code = commands.load(flags.spec(), out, meter, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -136,7 +135,8 @@ def grade(
 @app.command()
 def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make RUN/tables from the traces; needs no engine and no GPU."""
-    commands.analyze_run(run_directory, as_json=as_json)
+    if not commands.analyze_run(run_directory, as_json=as_json):
+        raise typer.Exit(INVALID)
 
 
 @app.command()
@@ -155,9 +155,10 @@ def main() -> None:
             print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
         tell(f"starwatt: {error}", style="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        tell("starwatt: interrupted; what was measured is kept")
-        sys.exit(INTERRUPTED)
+    except SystemExit as end:  # typer makes this of a KeyboardInterrupt
+        if end.code == INTERRUPTED:
+            tell("starwatt: interrupted; what was measured is kept")
+        raise
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from analysis.report import write_report
 from analysis.summary import headline
 from analysis.tables import AnalysisSummary, analyze
 from configs.datasets import DATASETS, load_dataset
-from configs.loader import load_study, load_variant
+from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
 from server.engine import EngineSpec
@@ -23,10 +23,12 @@ from server.power.sidecar import Sidecar
 from starwatt_errors import GradingError, StarwattError, UsageError
 from study import doctor as examination
 from study.display import Display, console, tell
+from study.exit_codes import INTERRUPTED, INVALID
 from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
 from study.summary import summary_table
+from traces.atomic import read_json
 from traces.layout import RunDir, model_slug
 
 _POLL_S = 0.2
@@ -119,8 +121,8 @@ def meter(out: Path, pid: int | None, hz: float) -> None:
         sidecar.stop()
 
 
-def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> bool:
-    """Drive the load and print its figures; returns whether it was interrupted."""
+def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+    """Drive the load and print its figures; returns the exit code."""
     if meter_at not in (None, "local"):
         raise UsageError(f"--meter {meter_at}: takes local")
     test = load_test(spec, out, metered=meter_at is not None)
@@ -130,10 +132,13 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> b
         console.print(summary_table(test.summary))
         for status, count in test.summary["errors"].items():
             tell(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
+    invalid = False
     if test.run is not None:
-        analyze(test.run)
+        analysis = analyze(test.run)
+        invalid = bool(analysis.invalid)
         tell(f"energy: {write_report(test.run)}")
-    return test.interrupted
+        _tell_invalid(analysis)
+    return INTERRUPTED if test.interrupted else INVALID if invalid else 0
 
 
 def run(study: Path, out: Path | None, *, as_json: bool) -> bool:
@@ -171,13 +176,14 @@ def grade(run_directory: Path | None, samples: Path | None, dataset: str, *, as_
         print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
 
 
-def analyze_run(run_directory: Path, *, as_json: bool) -> None:
-    """Make the tables and print what they say."""
+def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
+    """Make the tables and print what they say; returns whether every cell is valid."""
     run_dir = _existing(run_directory)
     with Display("analyzing", 1) as display:
         display.title(str(run_directory))
         summary = analyze(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
     _tell(run_dir, summary, as_json=as_json)
+    return not summary.invalid
 
 
 def report(run_directory: Path) -> None:
@@ -189,11 +195,11 @@ def report(run_directory: Path) -> None:
 
 
 def _grade_run(run_dir: RunDir, display: Display) -> dict[str, Any]:
-    study = load_study(_existing(run_dir.root).study)
+    dataset = read_json(_existing(run_dir.root).manifest)["dataset"]["name"]
     cells = ungraded_cells(run_dir)
     completions = grade_cells(
         run_dir,
-        load_dataset(study.prompts.dataset),
+        load_dataset(dataset),
         cells,
         lambda done, total: display.say(f"{done}/{total} completions"),
     )
@@ -225,6 +231,10 @@ def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
         return
     for line in lines:
         tell(f"{line.variant}: {line.text}")
+    _tell_invalid(summary)
+
+
+def _tell_invalid(summary: AnalysisSummary) -> None:
     for cell in summary.invalid:
         tell(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}")
     for warning in summary.warnings:

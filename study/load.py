@@ -107,6 +107,7 @@ def _metered(spec: LoadSpec, folder: Path, key: CellKey, display: Display) -> Lo
         )
     with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
         display.say("idle")
+        time.sleep(SETTLE_S)
         idle_before = _idle()
         outcome = _driven(spec, folder, display)
         display.say("idle")

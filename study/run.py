@@ -12,6 +12,7 @@ from analysis.tables import AnalysisSummary, analyze
 from configs.datasets import Dataset, load_dataset
 from configs.loader import dump_study, load_study, load_variant
 from configs.schema import Study
+from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
 from server.engine import Engine, EngineSpec, free_port
 from server.store import Checkpoint, Store, store_root
@@ -50,7 +51,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
     no_sandbox = why_no_sandbox()
     if no_sandbox:
         tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
-    cells = plan_cells(study, len(dataset.tasks))
+    cells = plan_cells(study, len(choose_tasks(dataset, study.prompts.tasks, study.seed)))
     todo = [cell for cell in cells if not (run.cell(cell.key) / "cell.json").is_file()]
     if todo:
         checkpoints = build_all(study.models, study.variants)
