@@ -135,10 +135,8 @@ class Replay:
     async def _offer_on_schedule(self, load: Open) -> None:
         """Requests at absolute times; nothing caps what is in flight."""
         rng = seeded(self._spec.seed, self._spec.block, load.slug, "arrivals")
-        loop = asyncio.get_running_loop()
-        loop_start = loop.time()
         for offset_ns in arrival_offsets_ns(load.qps, load.arrivals, rng):
-            await _sleep_until(loop_start + offset_ns * 1e-9)
+            await _sleep_until(self._start_ns + offset_ns)
             if self._agenda.over:
                 return
             item = self._agenda.next(offset_ns)
@@ -193,13 +191,14 @@ class Replay:
     async def _report(self, report: Callable[[Progress], None]) -> None:
         while True:
             report(Progress(self._phase, len(self._tasks), *self._agenda.progress))
+            self._writer.flush_if_due()
             await asyncio.sleep(_PROGRESS_S)
 
 
-async def _sleep_until(loop_time_s: float) -> None:
-    remaining_s = loop_time_s - asyncio.get_running_loop().time()
-    if remaining_s > 0:
-        await asyncio.sleep(remaining_s)
+async def _sleep_until(due_ns: int) -> None:
+    """Never early: the loop's own clock and timers are rounded to milliseconds, so the last one may take a few turns."""
+    while (remaining_ns := due_ns - now_ns()) > 0:
+        await asyncio.sleep(remaining_ns * 1e-9)
 
 
 async def _all_ended(tasks: set[asyncio.Task[str]]) -> None:
