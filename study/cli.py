@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from configs.loader import variant_names
 from starwatt_errors import StarwattError
-from study import commands
+from study import commands, interrupts
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
 from study.load_flags import LoadFlags
@@ -147,7 +145,7 @@ def report(run_directory: RunDirectory) -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one message and its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.install()
     try:
         app()
     except StarwattError as error:
@@ -159,8 +157,3 @@ def main() -> None:
         if end.code == INTERRUPTED:
             tell("starwatt: interrupted; what was measured is kept")
         raise
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM ends a command as Ctrl-C does: children first."""
-    raise KeyboardInterrupt
