@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._cutter = EventCutter()
         self._arrived_ns = 0
         self._error_body = b""
+        self._framed = False
 
     @property
     def usable(self) -> bool:
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._cutter = EventCutter()
         self._error_body = b""
+        self._framed = False
         self._exchange = exchange
         self._ended = asyncio.get_running_loop().create_future()
         exchange.sent_ns = now_ns()
@@ -87,12 +89,23 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """An answer under way is cut off."""
+        """An answer under way is cut off, or whole where nothing but the connection's end could say so."""
         self._transport = None
         self._arrived_ns = now_ns()
+        if exc is None and not self._framed and self._exchange and self._exchange.http_status:
+            self.on_message_complete()
         self._finish("connection_error", f"connection lost in mid-answer: {exc or 'closed by the server'}")
 
     # httptools.HttpResponseParser
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """Note whether the answer says where it ends (RFC 9112, 6.3)."""
+        self._framed = self._framed or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        """The status stands, whatever happens to the body."""
+        if self._exchange is not None and self._parser is not None:
+            self._exchange.http_status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
         """Cut the stream into events, or keep the message of an error."""
@@ -107,7 +120,6 @@ class Connection(asyncio.Protocol):
         """The answer is whole; decoding decides later whether it is a good one."""
         if self._exchange is None or self._parser is None:
             return
-        self._exchange.http_status = self._parser.get_status_code()
         keep_alive = self._parser.should_keep_alive()
         if self._exchange.http_status == 200:
             self._finish("ok", None)

@@ -56,7 +56,7 @@ def request_bytes(endpoint: Endpoint, model: str, task: Task, prompts: Prompts, 
     content = json.dumps(body).encode()
     head = [
         f"POST {endpoint.path} HTTP/1.1",
-        f"Host: {endpoint.host}:{endpoint.port}",
+        f"Host: {f'[{endpoint.host}]' if ':' in endpoint.host else endpoint.host}:{endpoint.port}",
         "Content-Type: application/json",
         "Accept: text/event-stream",
         f"Content-Length: {len(content)}",

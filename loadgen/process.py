@@ -61,9 +61,9 @@ def run_load(
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends the load in order
             )
-        if cpus is not None:
-            os.sched_setaffinity(process.pid, cpus)
         try:
+            if cpus is not None:
+                _pin(process.pid, cpus)
             result = _follow(process, on_progress)
         finally:
             _end(process)
@@ -76,6 +76,16 @@ def run_load(
         errors=result["errors"],
         interrupted=result["interrupted"],
     )
+
+
+def _pin(pid: int, cpus: Sequence[int]) -> None:
+    try:
+        os.sched_setaffinity(pid, cpus)
+    except OSError as error:
+        raise LoadError(
+            f"cpus.load: {list(cpus)}: {error.strerror}; it takes CPUs of this process: "
+            f"{sorted(os.sched_getaffinity(0))}"
+        ) from error
 
 
 def _follow(

@@ -196,7 +196,7 @@ class Replay:
 
 
 async def _sleep_until(due_ns: int) -> None:
-    """Never early: the loop's own clock and timers are rounded to milliseconds, so the last one may take a few turns."""
+    """Never early: the loop's timers are rounded to milliseconds, so the last one may take a few turns."""
     while (remaining_ns := due_ns - now_ns()) > 0:
         await asyncio.sleep(remaining_ns * 1e-9)
 

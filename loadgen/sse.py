@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import msgspec
 
 DONE = b"[DONE]"
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what the columns of the trace hold
 
 
 class _Choice(msgspec.Struct):
@@ -15,19 +19,19 @@ class _Choice(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
 
 
 class _Event(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 _DECODER = msgspec.json.Decoder(_Event)
@@ -68,17 +72,18 @@ def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
     decoded = Decoded()
     texts: list[str] = []
     totals: list[int | None] = []
+    counted = 0
     for t_ns, data in events:
         if data == DONE:
             decoded.done = True
             continue
         try:
             event = _DECODER.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             decoded.problem = f"an event is not the JSON of a completion: {error}"
             break
         if event.error is not None:
-            decoded.problem = f"the server sent an error: {bytes(event.error).decode(errors='replace')[:300]}"
+            decoded.problem = f"the server sent an error: {msgspec.json.encode(event.error).decode()[:300]}"
             break
         if event.usage is not None:
             _take_usage(decoded, event.usage)
@@ -87,9 +92,10 @@ def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
             texts.append(choice.text)
             decoded.finish_reason = choice.finish_reason or decoded.finish_reason
             total = event.usage.completion_tokens if event.usage is not None else None
-            if choice.text or total is not None:
+            if choice.text or (total or 0) > counted:
                 decoded.chunk_ns.append(t_ns)
                 totals.append(total)
+                counted = max(total or 0, counted)
     decoded.completion = "".join(texts)
     decoded.chunk_tokens = _growth(totals)
     return decoded
