@@ -1,0 +1,96 @@
+"""What goes over the wire."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.datasets import load_dataset
+from configs.prompt_format import STOP_STRINGS, render_prompt
+from configs.schema import FixedOutput, Prompts
+from loadgen.payload import Endpoint, request_bytes
+from starwatt_errors import UsageError
+from tests.loadgen.driving import SINGLE, drive, make_spec
+from tests.loadgen.server import TruthServer
+
+TASK = load_dataset("starwatt-24").tasks[0]
+KEY = "sk-quite-secret-20"
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://127.0.0.1:8000", Endpoint("127.0.0.1", 8000, False, "/v1/completions")),
+        ("http://127.0.0.1:8000/v1/", Endpoint("127.0.0.1", 8000, False, "/v1/completions")),
+        ("http://h:1/v1/completions", Endpoint("h", 1, False, "/v1/completions")),
+        ("localhost:8000", Endpoint("localhost", 8000, False, "/v1/completions")),
+        ("https://h/prefix/v1", Endpoint("h", 443, True, "/prefix/v1/completions")),
+        ("http://[::1]:8000", Endpoint("::1", 8000, False, "/v1/completions")),
+        ("http://h", Endpoint("h", 80, False, "/v1/completions")),
+    ],
+)
+def test_an_address_is_taken_with_and_without_v1(url: str, endpoint: Endpoint) -> None:
+    assert Endpoint.parse(url) == endpoint
+
+
+@pytest.mark.parametrize("url", ["", "ftp://h", "http://", "http://h:x", "http://h:99999", "unix:///run/s"])
+def test_what_is_no_address_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="--url"):
+        Endpoint.parse(url)
+
+
+def body_of(prompts: Prompts) -> dict[str, object]:
+    """The body of a request for the first task."""
+    data = request_bytes(Endpoint.parse("http://h"), "m", TASK, prompts, None)
+    head, _, content = data.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(content)}".encode() in head
+    body: dict[str, object] = json.loads(content)
+    return body
+
+
+def test_natural_output_ends_at_stop_strings() -> None:
+    body = body_of(Prompts(dataset="starwatt-24", max_tokens=64))
+    assert body["stop"] == list(STOP_STRINGS)
+    assert body["max_tokens"] == 64
+    assert "ignore_eos" not in body
+
+
+def test_fixed_output_has_no_stop_strings_and_ignores_the_end_of_text() -> None:
+    body = body_of(Prompts(dataset="starwatt-24", max_tokens=64, output=FixedOutput(fixed=7)))
+    assert (body["max_tokens"], body["ignore_eos"]) == (7, True)
+    assert "stop" not in body
+
+
+def test_a_request_asks_for_a_stream_that_counts_its_tokens_and_sets_nothing_nobody_set() -> None:
+    body = body_of(Prompts(temperature=0.2))
+    assert body["prompt"] == render_prompt(TASK.prompt)
+    assert body["temperature"] == 0.2
+    assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    assert set(body) == {"model", "prompt", "temperature", "stream", "stream_options", "max_tokens", "stop"}
+
+
+def test_an_ipv6_host_is_written_in_brackets() -> None:
+    data = request_bytes(Endpoint.parse("http://[::1]:8000"), "m", TASK, Prompts(), None)
+    assert b"\r\nHost: [::1]:8000\r\n" in data
+
+
+def test_the_key_goes_in_the_header_and_into_no_file(tmp_path: Path) -> None:
+    with TruthServer() as server:
+        driven = drive(make_spec(server.url, SINGLE), tmp_path, api_key=KEY)
+        without = drive(make_spec(server.url, SINGLE), tmp_path / "without")
+    asked = [one.headers.get("authorization") for one in server.asked]
+    assert asked == [f"Bearer {KEY}"] * len(driven.rows) + [None] * len(without.rows)
+    assert asked[0] is not None
+    for file in tmp_path.rglob("*.parquet"):
+        assert KEY.encode() not in file.read_bytes()
+    assert KEY not in str(driven)
+
+
+def test_fixed_output_gives_so_many_tokens_in_every_row(tmp_path: Path) -> None:
+    prompts = {"dataset": "starwatt-24", "tasks": 3, "max_tokens": 9, "output": {"fixed": 9}}
+    with TruthServer() as server:
+        driven = drive(make_spec(server.url, SINGLE, prompts=prompts), tmp_path)
+    assert {row["output_tokens"] for row in driven.rows} == {9}
+    assert {asked.path for asked in server.asked} == {"/v1/completions"}
