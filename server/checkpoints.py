@@ -146,11 +146,18 @@ def _local(path: Path) -> Checkpoint:
 
 def _from_hub(model: str, announce: Announce) -> Checkpoint:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     announce(f"fetching {model} from the hub")
     try:
         path = Path(snapshot_download(model, allow_patterns=list(HUB_FILES)))
+    except HFValidationError as error:
+        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
     except RepositoryNotFoundError as error:
         raise UsageError(
             f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
@@ -170,7 +177,7 @@ def _check_starcoder2(path: Path) -> None:
         raise UsageError(f"models: {path} has no config.json: it is no checkpoint")
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise UsageError(f"models: {config} does not read: {error}") from error
     if kind != "starcoder2":
         raise UsageError(

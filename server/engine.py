@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import http.client
 import os
 import socket
 import sys
@@ -183,17 +185,25 @@ def healthy(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as response:  # noqa: S310 -- our own http URL
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
         return False
 
 
 def port_in_use(host: str, port: int) -> bool:
-    """Whether something already listens there."""
+    """Whether something already listens there.
+
+    Raises:
+        EngineError: the address is not this machine's, or the port is not this user's.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise EngineError(
+                    f"{host}:{port} cannot be listened on: {error.strerror or error}"
+                ) from error
             return True
     return False
 

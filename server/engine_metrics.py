@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -22,16 +25,18 @@ METRICS = {
     "vllm:prefix_cache_hits_total": "prefix_hits_total",
     "vllm:num_preemptions_total": "preemptions_total",
 }
+_SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time stamp may follow
 
 
 def parse_metrics(text: str) -> dict[str, float]:
     """Our columns from Prometheus text, summed over label sets; a metric that is not there is left out."""
     values: dict[str, float] = {}
     for line in text.splitlines():
-        name, _, rest = line.partition("{")
-        column = METRICS.get(name)
-        if column is not None:
-            values[column] = values.get(column, 0.0) + float(rest.rpartition(" ")[2])
+        found = _SAMPLE.match(line)
+        column = METRICS.get(found["name"]) if found else None
+        if found and column is not None:
+            with contextlib.suppress(ValueError):
+                values[column] = values.get(column, 0.0) + float(found["value"])
     return values
 
 
@@ -65,8 +70,8 @@ class EngineScraper:
     def _scrape(self) -> None:
         try:
             with urllib.request.urlopen(self._url, timeout=PERIOD_S) as response:  # noqa: S310 -- our own http URL
-                text = response.read().decode()
-        except (urllib.error.URLError, OSError):
+                text = response.read().decode(errors="replace")
+        except (urllib.error.URLError, http.client.HTTPException, OSError):
             return
         values = parse_metrics(text)
         if values:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import signal
 import sys
 import threading
@@ -28,9 +29,7 @@ def main() -> int:
     parser.add_argument("--pid", type=int, help="root of the process tree that `modelled` looks at")
     arguments = parser.parse_args()
     settings = Meters.model_validate_json(arguments.meters)
-    stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
+    stop = _told_to_stop()
     try:
         meters = open_meters(settings, arguments.pid)
         devices = [vars(device) for meter in meters for device in meter.devices]
@@ -45,6 +44,22 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code
     return 0
+
+
+def _told_to_stop() -> threading.Event:
+    """Set by SIGTERM or SIGINT, through a thread and the one queue whose ``put`` is reentrant: a handler runs within
+    the very ``wait`` of the event that it would set, and can find its lock held.
+    """
+    stop, told = threading.Event(), queue.SimpleQueue[int]()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda number, _: told.put(number))
+
+    def wait() -> None:
+        told.get()
+        stop.set()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+    return stop
 
 
 def _say(message: dict[str, object]) -> None:

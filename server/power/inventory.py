@@ -9,6 +9,7 @@ from typing import Any
 import pynvml
 
 from server.power.nvml import asked, text, visible_handles
+from starwatt_errors import MeterError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def gpu_inventory() -> list[Gpu]:
     try:
         driver = text(pynvml.nvmlSystemGetDriverVersion())
         return [_gpu(handle, driver) for handle in visible_handles()]
+    except pynvml.NVMLError as error:
+        raise MeterError(f"NVML: {error}") from error
     finally:
         pynvml.nvmlShutdown()
 

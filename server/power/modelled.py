@@ -39,7 +39,9 @@ class ModelledMeter:
         self._device = Device(
             "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
         )
-        self._cpu_ns: dict[tuple[int, float], int] = {}
+        self._cpu_ns: dict[
+            psutil.Process, int
+        ] = {}  # by pid and start since boot, which no clock update moves
         self._processes: list[psutil.Process] = []
         self._looked_ns = 0
         self._last_ns = now_ns()
@@ -74,5 +76,5 @@ class ModelledMeter:
                 self._processes = [self._root, *self._root.children(recursive=True)]
         for process in self._processes:
             with contextlib.suppress(OSError):
-                self._cpu_ns[process.pid, process.create_time()] = process_cpu_ns(process.pid)
+                self._cpu_ns[process] = process_cpu_ns(process.pid)
         return sum(self._cpu_ns.values())

@@ -103,6 +103,8 @@ def visible_handles() -> list[Any]:
         return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
     handles = []
     for part in filter(None, (piece.strip() for piece in wanted.split(","))):
+        if part == "-1":  # as CUDA has it: this one and all after it are hidden
+            break
         if part.isdigit():
             handles.append(pynvml.nvmlDeviceGetHandleByIndex(int(part)))
         else:

@@ -1,0 +1,195 @@
+"""The sidecar as the process that it is, on NVML of two boards and on a busy process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from configs.schema import Meters, Modelled
+from server.power.sidecar import Sidecar
+from starwatt_errors import MeterError, TraceError
+from traces.streams import read_trace
+
+NVML = Meters(sources=("nvml",), sample_hz=50)
+MODELLED = Meters(sources=("modelled",), sample_hz=50, modelled=Modelled(watts_per_cpu=10))
+A, B = "GPU-00000000-aaaa", "GPU-11111111-bbbb"
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The readings so far."""
+    try:
+        rows: list[dict[str, Any]] = read_trace(folder, "power").to_pylist()
+    except TraceError:  # nothing was flushed yet
+        return []
+    return rows
+
+
+def wait_for(enough: Callable[[], bool]) -> None:
+    """Ask again until it is so; the test's own time limit is the bound."""
+    while not enough():
+        os.sched_yield()
+
+
+def sampled(folder: Path, settings: Meters, pid: int | None = None) -> tuple[list[dict[str, Any]], Sidecar]:
+    """What a sidecar reads until its first rows are on disk, and after it was stopped."""
+    with Sidecar.start(folder, settings, engine_pid=pid) as sidecar:
+        wait_for(lambda: len(read(folder)) > 0)
+    return read(folder), sidecar
+
+
+@pytest.mark.usefixtures("nvml")
+def test_every_visible_board_is_read_and_what_one_lacks_is_null(tmp_path: Path) -> None:
+    rows, sidecar = sampled(tmp_path, NVML)
+    assert [(device["name"], device["note"]) for device in sidecar.devices] == [
+        (A, "Board A, whole board"),
+        (B, "Board B, whole board; no energy counter; no instantaneous power"),
+    ]
+    first = [row for row in rows if row["device"] == A]
+    second = [row for row in rows if row["device"] == B]
+    assert len(first) == len(second) > 4
+    for row in first:
+        assert (row["boundary"], row["source"]) == ("gpu", "nvml")
+        assert (row["power_w"], row["power_avg_w"]) == (300.5, 250.25)
+        assert (row["temperature_c"], row["utilization"], row["throttle"]) == (61, 0.87, 0x24)
+        assert (row["sm_clock_mhz"], row["mem_clock_mhz"]) == (1980, 2619)
+        assert row["read_ns"] > 0
+    for row in second:
+        assert row["power_w"] is row["energy_j"] is row["temperature_c"] is None
+        assert row["power_avg_w"] == 251.25
+
+
+@pytest.mark.usefixtures("nvml")
+def test_the_energy_counter_is_joules_since_the_first_reading_in_every_fourth(tmp_path: Path) -> None:
+    rows, _ = sampled(tmp_path, NVML)
+    counter = [row["energy_j"] for row in rows if row["device"] == A]
+    assert [value is not None for value in counter[:8]] == [True, False, False, False] * 2
+    known = [value for value in counter if value is not None]
+    assert known == pytest.approx([1.5 * index for index in range(len(known))])
+
+
+@pytest.mark.usefixtures("nvml")
+@pytest.mark.parametrize(
+    ("visible", "boards"),
+    [("1", [B]), ("1,0", [B, A]), (f"{B}", [B]), (f"{B}, {A}", [B, A]), ("0,-1,1", [A])],
+)
+def test_cuda_visible_devices_chooses_the_boards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str, boards: list[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with Sidecar.start(tmp_path, NVML, engine_pid=None) as sidecar:
+        assert [device["name"] for device in sidecar.devices] == boards
+
+
+@pytest.mark.usefixtures("nvml")
+@pytest.mark.parametrize("visible", ["", "-1"])
+def test_hidden_boards_are_no_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(MeterError, match="meters: nvml: no NVIDIA driver answers here"):
+        Sidecar.start(tmp_path, NVML, engine_pid=None)
+
+
+@pytest.mark.usefixtures("nvml")
+@pytest.mark.parametrize("visible", ["7", "GPU-none"])
+def test_a_board_that_is_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(MeterError, match="NVML: "):
+        Sidecar.start(tmp_path, NVML, engine_pid=None)
+
+
+@pytest.mark.usefixtures("nvml")
+def test_auto_takes_the_boards_where_there_are_any(tmp_path: Path) -> None:
+    with Sidecar.start(tmp_path, Meters(), engine_pid=None) as sidecar:
+        assert {A, B} <= {device["name"] for device in sidecar.devices}
+        assert "modelled" not in {device["source"] for device in sidecar.devices}
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_lost_board_is_told_in_the_sidecars_words_and_what_was_read_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NVML_LOST_AFTER", "5")
+    sidecar = Sidecar.start(tmp_path, NVML, engine_pid=None)
+    sidecar.process.wait(timeout=20)
+    with pytest.raises(
+        MeterError, match=r"stopped by itself:\n.*nvmlDeviceGetTotalEnergyConsumption: GPU is lost"
+    ):
+        sidecar.check_alive()
+    with pytest.raises(MeterError, match="GPU is lost"):
+        sidecar.stop()
+    assert (tmp_path / "power.parquet").is_file()
+    assert (
+        sum(row["energy_j"] is not None for row in read(tmp_path)) == 4
+    )  # one more was read to know the board
+
+
+def test_no_meter_and_no_process_to_look_at_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MeterError, match="name it with --pid"):
+        Sidecar.start(tmp_path, MODELLED, engine_pid=None)
+
+
+def test_a_process_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MeterError, match="there is no process 4194000"):
+        Sidecar.start(tmp_path, MODELLED, engine_pid=4_194_000)
+
+
+def test_the_sidecar_keeps_its_schedule_and_says_what_it_cost(tmp_path: Path, busy_pid: int) -> None:
+    rows, sidecar = sampled(tmp_path, MODELLED, busy_pid)
+    elapsed_s = (rows[-1]["t_ns"] - rows[0]["t_ns"]) * 1e-9
+    due = elapsed_s * MODELLED.sample_hz
+    assert sidecar.summary["samples"] == len(rows)
+    assert len(rows) + sidecar.summary["skipped"] == pytest.approx(due, abs=3)
+    assert len(rows) > 0.7 * due
+    assert 0 < sidecar.summary["cpu_share"] < 1
+    assert [row["t_ns"] for row in rows] == sorted(row["t_ns"] for row in rows)
+
+
+def test_a_sidecar_killed_outright_leaves_a_file_that_reads(tmp_path: Path, busy_pid: int) -> None:
+    sidecar = Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
+    wait_for(lambda: len(read(tmp_path)) > 0)
+    sidecar.process.kill()
+    sidecar.process.wait(timeout=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["power.arrows"]
+    assert len(read(tmp_path)) > 0.7 * MODELLED.sample_hz
+    with pytest.raises(MeterError):
+        sidecar.stop()
+
+
+def test_an_error_beside_the_sidecar_ends_it_too(tmp_path: Path, busy_pid: int) -> None:
+    pids = []
+
+    def fail_beside_it() -> None:
+        with Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid) as sidecar:
+            pids.append(sidecar.process.pid)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_beside_it()
+    assert not psutil.pid_exists(pids[0])
+    assert (tmp_path / "power.parquet").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_either_signal_ends_the_sampling_in_order(
+    tmp_path: Path, busy_pid: int, number: signal.Signals
+) -> None:
+    command = [
+        sys.executable, "-m", "server.power", "--out", str(tmp_path), "--meters", MODELLED.model_dump_json(),
+        "--pid", str(busy_pid),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b'"ready": true' in process.stdout.readline()
+        process.send_signal(number)
+        assert b'"samples"' in process.stdout.readline()
+        assert process.wait(timeout=10) == 0
+    assert (tmp_path / "power.parquet").is_file()
