@@ -16,7 +16,8 @@ from pathlib import Path
 
 import uvloop
 
-from loadgen.replay import LoadResult, Replay
+from loadgen.replay import Replay
+from loadgen.result import RESULTS, LoadResult
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError
 
@@ -29,16 +30,7 @@ def main() -> int:
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by loadgen/process.py
         return error.exit_code
-    _say(
-        {
-            "result": {
-                "phases": result.phases.model_dump(mode="json"),
-                "audit": result.audit.model_dump(mode="json"),
-                "errors": result.errors,
-                "interrupted": result.interrupted,
-            }
-        }
-    )
+    _say({"result": RESULTS.dump_python(result, mode="json")})
     return 0
 
 

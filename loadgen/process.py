@@ -9,26 +9,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadgen.result import RESULTS, LoadResult
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
-from traces.cell import Audit, Phases
 
 _STOP_S = 15.0
 _LONGEST_ERROR = 2000
-
-
-@dataclass(frozen=True)
-class LoadOutcome:
-    """The phases of the load and the generator's audit of itself; the requests are in ``requests.parquet``."""
-
-    phases: Phases
-    audit: Audit
-    errors: Mapping[str, int]
-    interrupted: bool
 
 
 def run_load(
@@ -38,7 +27,7 @@ def run_load(
     api_key: str | None = None,
     cpus: Sequence[int] | None = None,
     on_progress: Callable[[Mapping[str, Any]], None] = lambda _: None,
-) -> LoadOutcome:
+) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
 
     Raises:
@@ -70,22 +59,7 @@ def run_load(
         if result is None:
             said = errors.read_text(errors="replace").strip()
             raise LoadError(said[-_LONGEST_ERROR:] if said else "the load generator ended without a result")
-    return LoadOutcome(
-        phases=Phases.model_validate(result["phases"]),
-        audit=Audit.model_validate(result["audit"]),
-        errors=result["errors"],
-        interrupted=result["interrupted"],
-    )
-
-
-def _pin(pid: int, cpus: Sequence[int]) -> None:
-    try:
-        os.sched_setaffinity(pid, cpus)
-    except OSError as error:
-        raise LoadError(
-            f"cpus.load: {list(cpus)}: {error.strerror}; it takes CPUs of this process: "
-            f"{sorted(os.sched_getaffinity(0))}"
-        ) from error
+    return RESULTS.validate_python(result)
 
 
 def _follow(

@@ -17,10 +17,11 @@ from loadgen.audit import LoopWatch, audit_of
 from loadgen.client import Client, Exchange
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks, seeded
+from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
-from traces.cell import Audit, Phase, Phases
+from traces.cell import Phase, Phases
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
@@ -37,16 +38,6 @@ class Progress:
     in_flight: int
     ended: int
     planned: int | None
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """What a load leaves beside its trace."""
-
-    phases: Phases
-    audit: Audit
-    errors: dict[str, int]
-    interrupted: bool
 
 
 class Replay:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from configs.schema import Study
-from loadgen.process import LoadOutcome, run_load
+from loadgen.process import run_load
+from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engine import Engine
 from server.engine_metrics import EngineScraper
@@ -87,7 +88,7 @@ def settle(engine: Engine) -> None:
     engine.check_alive("after it was loaded")
 
 
-def _load(bench: Bench, cell: PlannedCell) -> LoadOutcome:
+def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from configs.datasets import load_dataset
 from configs.schema import Meters
-from loadgen.process import LoadOutcome, run_load
+from loadgen.process import run_load
+from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
 from server.power.meters import choose_sources
 from server.power.sidecar import Sidecar
@@ -92,13 +93,13 @@ def server_pid(url: str) -> int | None:
     return None
 
 
-def _driven(spec: LoadSpec, folder: Path, display: Display) -> LoadOutcome:
+def _driven(spec: LoadSpec, folder: Path, display: Display) -> LoadResult:
     return run_load(
         spec, folder, api_key=api_key(), on_progress=lambda progress: display.say(_words(progress))
     )
 
 
-def _metered(spec: LoadSpec, folder: Path, key: CellKey, display: Display) -> LoadOutcome:
+def _metered(spec: LoadSpec, folder: Path, key: CellKey, display: Display) -> LoadResult:
     pid = server_pid(spec.url)
     if pid is None and choose_sources(Meters()) == ["modelled"]:
         raise MeterError(

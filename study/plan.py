@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from configs.schema import Load, Open, Study
 from loadgen.prompts import seeded
+from starwatt_errors import UsageError
 from traces.layout import CellKey, model_slug
 from traces.schemas import PLAN
 from traces.streams import stamped
@@ -36,7 +37,11 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
 
     A block holds every cell once, its variants in random order, each with one engine start and its loads in random
     order. With ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other.
+
+    Raises:
+        UsageError: two models would share a folder.
     """
+    _check_names(study.models)
     order = seeded(study.seed, "plan")
     pairs = [(model, variant) for model in study.models for variant in study.variants]
     blocks = range(1, study.blocks + 1)
@@ -62,6 +67,14 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
                     )
                 )
     return cells
+
+
+def _check_names(models: tuple[str, ...]) -> None:
+    named: dict[str, str] = {}
+    for model in models:
+        other = named.setdefault(model_slug(model), model)
+        if other != model:
+            raise UsageError(f"models: {other} and {model} are both called {model_slug(model)} on disk")
 
 
 def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:

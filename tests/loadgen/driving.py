@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from configs.datasets import load_dataset
 from configs.prompt_format import render_prompt
 from configs.schema import Load
-from loadgen.replay import LoadResult, Progress, Replay
+from loadgen.replay import Progress, Replay
+from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
 from traces.streams import read_trace
 

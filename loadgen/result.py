@@ -1,0 +1,23 @@
+"""What a load leaves beside its trace; it goes from the load generator's process to the runner as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from traces.cell import Audit, Phases
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """The requests themselves are in ``requests.parquet``."""
+
+    phases: Phases
+    audit: Audit
+    errors: dict[str, int]
+    """Requests per status other than ok, all roles."""
+    interrupted: bool
+
+
+RESULTS: TypeAdapter[LoadResult] = TypeAdapter(LoadResult)
