@@ -62,6 +62,16 @@ def run_load(
     return RESULTS.validate_python(result)
 
 
+def _pin(pid: int, cpus: Sequence[int]) -> None:
+    try:
+        os.sched_setaffinity(pid, cpus)
+    except OSError as error:
+        raise LoadError(
+            f"cpus.load: {list(cpus)}: {error.strerror}; it takes CPUs of this process: "
+            f"{sorted(os.sched_getaffinity(0))}"
+        ) from error
+
+
 def _follow(
     process: subprocess.Popen[bytes], on_progress: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any] | None:
