@@ -189,7 +189,10 @@ class Study(StrictModel):
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
     meters: Literal["auto"] | Meters = Field(default="auto", description="Which meters are read")
-    cpus: Cpus = Field(default=Cpus(), description="Pinning")
+    cpus: Literal["shared", "split"] | Cpus = Field(
+        default="shared",
+        description="split: one CPU is the load generator's alone, the others are the engine's",
+    )
     seed: int = Field(
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
     )

@@ -33,6 +33,7 @@ class Bench:
     study: Study
     engine: Engine
     api_key: str | None
+    load_cpus: tuple[int, ...] | None
     announce: Callable[[str], None]
     known_reasons: tuple[str, ...] = ()
     """Reason codes that hold for every cell, such as ``sandbox_missing``."""
@@ -105,7 +106,7 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         spec,
         bench.run.cell(cell.key),
         api_key=bench.api_key,
-        cpus=study.cpus.load,
+        cpus=bench.load_cpus,
         on_progress=lambda progress: bench.announce(
             _words(progress["phase"], progress["ended"], progress["planned"])
         ),

@@ -18,6 +18,7 @@ from configs.schema import Study
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.store import Checkpoint
+from study.placement import place
 from traces.clock import ClockPair, boot_id
 from traces.schemas import SCHEMA_VERSION
 
@@ -47,6 +48,7 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
+        "cpus": vars(place(study)),
         "seed": study.seed,
     }
 

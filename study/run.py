@@ -21,6 +21,7 @@ from study.cell import Bench, measure_cell, settle
 from study.display import Display, tell
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.manifest import build_manifest
+from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
 from traces.atomic import write_json, write_parquet, write_text
 from traces.layout import RunDir
@@ -45,6 +46,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         StarwattError: a build, an engine, a meter or the load generator failed; what was measured stays.
     """
     study = load_study(study_file)
+    placement = place(study)
     run = RunDir(out if out is not None else Path("runs") / study.name)
     _claim(run, study, study_file)
     dataset = load_dataset(study.prompts.dataset)
@@ -63,7 +65,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         starts = by_engine_start(todo)
         estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
         with Display("cell", len(todo), estimate_s=estimate_s) as display:
-            campaign = _Campaign(run, study, checkpoints, reasons, display)
+            campaign = _Campaign(run, study, checkpoints, placement, reasons, display)
             for group in starts:
                 _measure_on_one_engine(campaign, group)
     return finish(run, dataset, gradable=no_sandbox is None)
@@ -118,6 +120,7 @@ class _Campaign:
     run: RunDir
     study: Study
     checkpoints: Checkpoints
+    placement: Placement
     known_reasons: tuple[str, ...]
     display: Display
 
@@ -131,14 +134,22 @@ def _measure_on_one_engine(campaign: _Campaign, cells: list[PlannedCell]) -> Non
         settings=study.engine,
         port=free_port(),
         api_key=api_key(),
-        cpus=study.cpus.engine,
+        cpus=campaign.placement.engine,
         seed=study.seed,
     )
     log = campaign.run.root / "engines" / f"{first.engine_start:03d}-{first.key.model}-{first.variant}.log"
     display.title(f"starting the engine of {first.variant}")
     with started(spec, log.resolve(), display.say) as engine:
         settle(engine)
-        bench = Bench(campaign.run, study, engine, api_key(), display.say, campaign.known_reasons)
+        bench = Bench(
+            campaign.run,
+            study,
+            engine,
+            api_key(),
+            campaign.placement.load,
+            display.say,
+            campaign.known_reasons,
+        )
         for index, cell in enumerate(cells):
             display.title(str(cell.key))
             measure_cell(bench, cell)
