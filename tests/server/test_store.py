@@ -92,7 +92,10 @@ def test_two_threads_that_want_the_same_checkpoint_build_it_once(tmp_path: Path)
 
 def test_two_processes_that_want_the_same_checkpoint_build_it_once(tmp_path: Path) -> None:
     with start_builder(tmp_path) as first, start_builder(tmp_path) as second:
-        places = {process.communicate()[0].splitlines()[-1] for process in (first, second)}
+        for process in (first, second):
+            assert process.stdin is not None
+            process.stdin.close()
+        places = {process.stdout.read().splitlines()[-1] for process in (first, second) if process.stdout}
     assert (tmp_path / "built").read_text() == "once\n"
     assert len(places) == 1
     assert (Path(places.pop()) / "model.safetensors").read_bytes() == b"weights"

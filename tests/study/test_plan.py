@@ -1,0 +1,117 @@
+"""Every cell once a block, in an order that the seed alone decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.loader import load_study
+from configs.schema import Study
+from starwatt_errors import UsageError
+from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
+from study.run import _claim
+from tests.configs.studies import write_study
+from traces.layout import RunDir
+from traces.schemas import PLAN
+
+VARIANTS = ["bf16", "int8-bnb", "nf4-bnb", "int4-awq", "pruned-last-1"]
+FIELDS: dict[str, Any] = {
+    "name": "s",
+    "models": ["starcoder2-memorised", "bigcode/starcoder2-3b"],
+    "baseline": "bf16",
+    "variants": VARIANTS,
+    "loads": [{"kind": "single_stream"}, {"kind": "closed", "concurrency": 8}, {"kind": "open", "qps": 4}],
+    "measure": {"passes": 2, "min_s": 0},
+    "phases": {"idle_s": 1.5, "warmup_s": 2},
+    "blocks": 4,
+}
+
+
+def plan(**changes: Any) -> list[PlannedCell]:
+    """The plan of the study above, over ten tasks."""
+    return plan_cells(Study.model_validate({**FIELDS, **changes}), 10)
+
+
+@pytest.mark.parametrize("restarts", ["each_block", "once"])
+def test_every_cell_is_there_once_a_block(restarts: str) -> None:
+    cells = plan(engine_restarts=restarts)
+    assert set(Counter(cell.key for cell in cells).values()) == {1}
+    assert Counter(cell.key.block for cell in cells) == dict.fromkeys(range(1, 5), 2 * 5 * 3)
+    assert [cell.position for cell in cells] == list(range(len(cells)))
+    assert {cell.key.model for cell in cells} == {"starcoder2-memorised", "bigcode--starcoder2-3b"}
+
+
+def test_each_block_starts_every_variant_once_and_measures_all_its_loads_on_that_engine() -> None:
+    groups = by_engine_start(plan())
+    assert len(groups) == 4 * 2 * 5
+    for group in groups:
+        assert len({(cell.model, cell.variant, cell.key.block, cell.engine_start) for cell in group}) == 1
+        assert {cell.key.load for cell in group} == {"single-stream", "closed-8", "open-4-poisson"}
+    assert [group[0].key.block for group in groups] == sorted(group[0].key.block for group in groups)
+
+
+def test_once_puts_all_blocks_of_a_variant_on_one_engine_start() -> None:
+    groups = by_engine_start(plan(engine_restarts="once"))
+    assert len(groups) == 2 * 5
+    for group in groups:
+        assert len({(cell.model, cell.variant, cell.engine_start) for cell in group}) == 1
+        assert [cell.key.block for cell in group] == [block for block in range(1, 5) for _ in range(3)]
+
+
+def test_variants_and_loads_are_in_another_order_in_another_block() -> None:
+    cells = plan()
+    variants = {
+        block: tuple(group[0].variant for group in by_engine_start(cells) if group[0].key.block == block)
+        for block in range(1, 5)
+    }
+    assert len(set(variants.values())) > 1
+    assert len({tuple(cell.key.load for cell in group) for group in by_engine_start(cells)}) > 1
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_another() -> None:
+    assert plan() == plan()
+    assert [cell.key for cell in plan(seed=21)] != [cell.key for cell in plan()]
+
+
+def test_the_estimate_counts_idle_warm_up_passes_and_the_least_time() -> None:
+    by_load = {cell.key.load: cell.estimated_s for cell in plan()}
+    assert by_load["open-4-poisson"] == 2 * 1.5 + 2 + 2 * 10 / 4
+    longer = {cell.key.load: cell.estimated_s for cell in plan(measure={"passes": 1, "min_s": 600})}
+    assert set(longer.values()) == {2 * 1.5 + 2 + 600}
+
+
+def test_the_plan_on_disk_is_the_plan() -> None:
+    cells = plan()
+    table = plan_table(cells)
+    assert table.schema.equals(PLAN)
+    assert [
+        (row["variant"], row["load"], row["block"], row["engine_start"]) for row in table.to_pylist()
+    ] == [(cell.variant, cell.key.load, cell.key.block, cell.engine_start) for cell in cells]
+
+
+def test_two_models_that_would_share_a_folder_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"models: \./a/mine and \./b/mine are both called mine on disk"):
+        plan(models=["./a/mine", "./b/mine"])
+
+
+def test_a_run_directory_belongs_to_the_study_that_claimed_it(tmp_path: Path) -> None:
+    file = write_study(tmp_path)
+    run, study = RunDir(tmp_path / "run"), load_study(file)
+    _claim(run, study, file)
+    _claim(run, study, file)
+    assert load_study(run.study) == study
+    other = load_study(write_study(tmp_path, ("seed: 20", "seed: 21")))
+    with pytest.raises(UsageError, match=r"run holds another study than .*study\.yaml"):
+        _claim(run, other, file)
+    assert load_study(run.study) == study
+
+
+def test_a_folder_with_something_else_in_it_is_not_taken(tmp_path: Path) -> None:
+    file = write_study(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(UsageError, match="other is not empty and holds no study"):
+        _claim(RunDir(tmp_path / "other"), load_study(file), file)
