@@ -230,7 +230,7 @@ def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
         )
         return
     for line in lines:
-        tell(f"{line.variant}: {line.text}")
+        tell(line.text)
     _tell_invalid(summary)
 
 
