@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -101,14 +102,14 @@ def test_joules_are_cpu_time_times_watts(busy_pid: int) -> None:
     before_ns = process_cpu_ns(busy_pid)
     meter = ModelledMeter(busy_pid, watts_per_cpu=10)
     while process_cpu_ns(busy_pid) - before_ns < 400_000_000:
-        meter.read()
+        os.sched_yield()
     [reading] = meter.read()
     cpu = psutil.Process(busy_pid).cpu_times()
     assert reading.energy_j is not None
     assert reading.energy_j == pytest.approx((process_cpu_ns(busy_pid) - before_ns) * 1e-9 * 10, rel=0.05)
     assert process_cpu_ns(busy_pid) * 1e-9 == pytest.approx(cpu.user + cpu.system, abs=0.05)
     assert reading.power_w is not None
-    assert 0 <= reading.power_w < 15
+    assert 0 < reading.power_w < 11
 
 
 def test_children_count_and_stay_in_the_sum_when_they_have_ended() -> None:
