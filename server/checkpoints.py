@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from configs.datasets import load_dataset
 from configs.loader import ARCHITECTURES, load_architecture
 from configs.schema import Architecture, NoQuantization, Quantization, Variant
 from server.builder import Job, MemoriseJob, PruneJob, QuantizeJob
+from server.processes import spawn, stop_group
 from server.store import PROVENANCE, Checkpoint, Store, file_digest
 from starwatt_errors import BuildError, UsageError
 from traces.atomic import read_json
@@ -29,6 +29,7 @@ _TOOLS: dict[str, tuple[str, ...]] = {
     "awq": ("llmcompressor", "compressed-tensors"),
 }
 _LAST_LINES = 12
+_STOP_S = 2.0
 
 Announce = Callable[[str], None]
 
@@ -120,15 +121,14 @@ def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], 
             command = [sys.executable, "-m", "server.builder", str(job_file), str(folder)]
             environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
             with log.open("wb") as output:
-                done = subprocess.run(
-                    command,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=scratch,
-                    check=False,
+                process = spawn(
+                    command, stdout=output, stderr=output, environment=environment, cwd=Path(scratch)
                 )
-            if done.returncode != 0:
+            try:
+                code = process.wait()
+            finally:
+                stop_group(process, grace_s=_STOP_S)
+            if code != 0:
                 last = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
                 raise BuildError(f"building {label} failed:\n  " + "\n  ".join(last))
 

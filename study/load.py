@@ -34,7 +34,7 @@ from traces.schemas import PLAN, SCHEMA_VERSION
 from traces.streams import read_trace, stamped
 
 VARIANT = "endpoint"
-_IDLE_S = 5.0
+_IDLE_S = 3.0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def test_the_demo_measures_every_variant_under_every_load_and_batching_saves_ene
     run = RunDir(tmp_path / "demo")
     finished = {(key.variant, key.load, key.block) for key in run.finished_cells()}
     loads = [load.slug for load in study.loads]
-    assert finished == {(variant, load, block) for variant in study.variants for load in loads for block in (1, 2)}
+    assert finished == {
+        (variant, load, block) for variant in study.variants for load in loads for block in (1, 2)
+    }
     rows = pq.read_table(run.table("contrasts")).to_pylist()
     factors = {
         row["variant"]: row["value"]

@@ -58,7 +58,9 @@ def test_a_server_that_dies_while_loading_is_shown_with_its_last_words(
 ) -> None:
     model = tmp_path / "broken"
     model.mkdir()
-    (model / "config.json").write_text('{"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"]}')
+    (model / "config.json").write_text(
+        '{"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"]}'
+    )
     (model / "model.safetensors").write_bytes(b"no weights")
     server = starwatt("serve", "bf16", "--model", str(model), "--port", str(free_port()))
     assert server.end() == 1

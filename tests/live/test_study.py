@@ -57,7 +57,9 @@ def test_an_interrupted_study_resumes_and_its_figures_follow_from_its_traces(
     code = second.end()
     assert code in (0, 3), second.said  # 3: on a busy machine a cell may be measured but invalid
     assert second.left_behind() == []
-    assert (run.cell(kept) / "cell.json").stat().st_mtime_ns == written_ns, "a finished cell was measured again"
+    assert (run.cell(kept) / "cell.json").stat().st_mtime_ns == written_ns, (
+        "a finished cell was measured again"
+    )
     assert "resuming: 1 of 2 cells" in second.said
 
     cells = {key.load: key for key in run.finished_cells()}
@@ -76,7 +78,9 @@ def _every_task_was_measured_and_solved(run: RunDir, key: CellKey) -> None:
     assert len(set(measured["task_id"].to_pylist())) == 24
     assert set(measured["status"].to_pylist()) == {"ok"}
     tokens = [sum(one) for one in measured["chunk_tokens"].to_pylist()]
-    assert tokens == measured["output_tokens"].to_pylist(), "the tokens of the chunks are the tokens of the answer"
+    assert tokens == measured["output_tokens"].to_pylist(), (
+        "the tokens of the chunks are the tokens of the answer"
+    )
     assert set(measured["cached_tokens"].to_pylist()) == {0}, "the prefix cache is off"
     power = read_trace(folder, "power")
     assert set(power["source"].to_pylist()) <= {"nvml", "rapl", "modelled"}

@@ -91,4 +91,3 @@ def test_the_work_around_for_pinned_memory_is_still_needed() -> None:
     cache.update(0, {"hidden": torch.zeros(4)})
     with pytest.raises(RuntimeError):
         cache.pin_memory(0)
-
