@@ -27,7 +27,7 @@ from study.exit_codes import INTERRUPTED, INVALID
 from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
-from study.summary import summary_table
+from study.summary import energy_words, summary_table
 from traces.atomic import read_json
 from traces.layout import RunDir, model_slug
 
@@ -136,7 +136,9 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> i
     if test.run is not None:
         analysis = analyze(test.run)
         invalid = bool(analysis.invalid)
-        tell(f"energy: {write_report(test.run)}")
+        for words in energy_words(test.run):
+            tell(words)
+        tell(f"report: {write_report(test.run)}")
         _tell_invalid(analysis)
     return INTERRUPTED if test.interrupted else INVALID if invalid else 0
 
