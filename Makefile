@@ -30,7 +30,8 @@ check: $(STAMP)  ## lint, format, types, import contract
 	$(BIN)/lint-imports
 
 test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not live" -n 2
+	$(BIN)/python -m pytest -m "live and not long"
 
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest

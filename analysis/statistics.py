@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 MIN_BLOCKS = 3
 
@@ -44,7 +44,7 @@ def paired_ratio(
     blocks, centre = int(logs.size), float(logs.mean())
     if blocks < MIN_BLOCKS:
         return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))
-    half = float(stats.t.ppf((1 + confidence) / 2, blocks - 1)) * float(logs.std(ddof=1)) / np.sqrt(blocks)
+    half = float(stdtrit(blocks - 1, (1 + confidence) / 2)) * float(logs.std(ddof=1)) / np.sqrt(blocks)
     return RatioEstimate(
         float(np.exp(centre)), float(np.exp(centre - half)), float(np.exp(centre + half)), blocks, ()
     )

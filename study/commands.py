@@ -189,11 +189,8 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
 
 
 def report(run_directory: Path) -> None:
-    """Write the report; the tables are made first where they are missing."""
-    run_dir = _existing(run_directory)
-    if not run_dir.table("cells").is_file():
-        analyze(run_dir)
-    print(write_report(run_dir))  # noqa: T201
+    """Write the report and print where it is."""
+    print(write_report(_existing(run_directory)))  # noqa: T201
 
 
 def _grade_run(run_dir: RunDir, display: Display) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from traces.streams import read_trace
 HERE = Path(__file__).resolve().parent
 
 
-def write_report(run: RunDir) -> Path:
+def write_page(run: RunDir) -> Path:
     """Write ``report.html``: one file, no script, no network. Analyses the run first where that was not done.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ def test_without_bubblewrap_the_line_that_installs_it_is_given(monkeypatch: pyte
     assert status.remedy == "apt-get install bubblewrap"
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the unprivileged user who starts bubblewrap can reach; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
@@ -36,14 +47,12 @@ def test_without_bubblewrap_the_line_that_installs_it_is_given(monkeypatch: pyte
     ],
 )
 def test_what_bubblewrap_says_when_it_cannot_start_is_passed_on_with_a_remedy(
-    words: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, remedy: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bwrap = tmp_path / "bwrap"
+    bwrap = open_folder / "bwrap"
     bwrap.write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
     bwrap.chmod(0o755)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)  # the unprivileged user that starts it must reach it
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(open_folder))
     status = sandbox_status()
     assert not status.ok
     assert words in status.reason
