@@ -1,8 +1,11 @@
-"""Server-Sent Events of /v1/completions: cut into events as bytes arrive, decoded only once a request has ended."""
+"""Server-Sent Events of /v1/completions: cut and decoded only once a request has ended."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
@@ -13,22 +16,22 @@ DONE = b"[DONE]"
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what the columns of the trace hold
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     text: str = ""
     finish_reason: str | None = None
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None
@@ -37,16 +40,23 @@ class _Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Event)
 
 
-class EventCutter:
-    """Cuts a byte stream into the ``data`` of its events, however the bytes are split."""
+def cut_events(pieces_ns: list[int], pieces: list[bytes]) -> list[tuple[int, bytes]]:
+    """The ``data`` of each event of a stream that came in these pieces, with the arrival of its line's last byte.
 
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The events that ``data`` completes."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+    However the bytes are split, the events are the same.
+    """
+    events = []
+    arrivals = zip(accumulate(map(len, pieces)), pieces_ns, strict=True)
+    received, t_ns = 0, 0
+    end = 0
+    *lines, _unfinished = b"".join(pieces).split(b"\n")
+    for line in lines:
+        end += len(line) + 1
+        if line.startswith(b"data:"):
+            while received < end:
+                received, t_ns = next(arrivals)
+            events.append((t_ns, line[5:].strip()))
+    return events
 
 
 @dataclass
@@ -73,6 +83,48 @@ def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
     texts: list[str] = []
     totals: list[int | None] = []
     counted = 0
+    usage: _Usage | None = None
+    for t_ns, event in _parsed(events, decoded):
+        if event.error is not None:
+            decoded.problem = f"the server sent an error: {msgspec.json.encode(event.error).decode()[:300]}"
+            break
+        total = None
+        if event.usage is not None:
+            usage = event.usage
+            total = usage.completion_tokens
+        if event.choices:
+            choice = event.choices[0]
+            texts.append(choice.text)
+            if choice.finish_reason:
+                decoded.finish_reason = choice.finish_reason
+            if choice.text or (total or 0) > counted:
+                decoded.chunk_ns.append(t_ns)
+                totals.append(total)
+                counted = max(total or 0, counted)
+    if usage is not None:
+        _take_usage(decoded, usage)
+    decoded.completion = "".join(texts)
+    decoded.chunk_tokens = _growth(totals)
+    return decoded
+
+
+def _parsed(events: list[tuple[int, bytes]], decoded: Decoded) -> Iterable[tuple[int, _Event]]:
+    """The events as structures: of a good answer all at once, else one by one up to the first that is none."""
+    if not events or events[-1][1] != DONE:
+        return _one_by_one(events, decoded)
+    data = [data for _, data in events[:-1]]
+    lines = b"\n".join(data)
+    # Between two braces a newline can only stand between two documents, so that line and document are one.
+    if lines[:1] == b"{" and lines[-1:] == b"}" and lines.count(b"}\n{") == len(data) - 1:
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            parsed = _DECODER.decode_lines(lines)
+            if len(parsed) == len(data):
+                decoded.done = True
+                return [(t_ns, event) for (t_ns, _), event in zip(events, parsed, strict=False)]
+    return _one_by_one(events, decoded)
+
+
+def _one_by_one(events: list[tuple[int, bytes]], decoded: Decoded) -> Iterator[tuple[int, _Event]]:
     for t_ns, data in events:
         if data == DONE:
             decoded.done = True
@@ -81,24 +133,8 @@ def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
             event = _DECODER.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             decoded.problem = f"an event is not the JSON of a completion: {error}"
-            break
-        if event.error is not None:
-            decoded.problem = f"the server sent an error: {msgspec.json.encode(event.error).decode()[:300]}"
-            break
-        if event.usage is not None:
-            _take_usage(decoded, event.usage)
-        if event.choices:
-            choice = event.choices[0]
-            texts.append(choice.text)
-            decoded.finish_reason = choice.finish_reason or decoded.finish_reason
-            total = event.usage.completion_tokens if event.usage is not None else None
-            if choice.text or (total or 0) > counted:
-                decoded.chunk_ns.append(t_ns)
-                totals.append(total)
-                counted = max(total or 0, counted)
-    decoded.completion = "".join(texts)
-    decoded.chunk_tokens = _growth(totals)
-    return decoded
+            return
+        yield t_ns, event
 
 
 def _take_usage(decoded: Decoded, usage: _Usage) -> None:

@@ -84,7 +84,9 @@ def main() -> None:
         scheduled_ns=np.array([scheduled for scheduled, _, _ in Bare.answers], dtype=np.int64),
         sent_ns=np.array([sent for _, sent, _ in Bare.answers], dtype=np.int64),
         first_ns=np.array([times[0] for _, _, times in Bare.answers], dtype=np.int64),
-        gaps_ns=np.concatenate([np.diff(times[:-2]) for _, _, times in Bare.answers]),  # less usage and [DONE]
+        gaps_ns=np.concatenate(
+            [np.diff(times[:-2]) for _, _, times in Bare.answers]
+        ),  # less usage and [DONE]
     )
 
 

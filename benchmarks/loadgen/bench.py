@@ -70,7 +70,9 @@ def main() -> int:
                 table.append(figures)
                 print(_line(figures), flush=True)
                 if asked.json:
-                    asked.json.write_text(json.dumps([asdict(row) for row in table], indent=1), encoding="utf-8")
+                    asked.json.write_text(
+                        json.dumps([asdict(row) for row in table], indent=1), encoding="utf-8"
+                    )
     return 0
 
 
@@ -147,6 +149,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rates", type=float, nargs="+", default=[100, 400, 800], help="requests a second")
     parser.add_argument("--seconds", type=float, default=15.0, help="of measured load in each run")
     parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
-    parser.add_argument("--stall-s", type=float, default=0.0, help="the server stalls so long, a third into the run")
+    parser.add_argument(
+        "--stall-s", type=float, default=0.0, help="the server stalls so long, a third into the run"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     return parser.parse_args()

@@ -61,9 +61,7 @@ def ours(order: Order) -> Reported:
         url=order.url,
         model="m",
         load=Open(kind="open", qps=order.rate, arrivals="constant"),
-        prompts=Prompts.model_validate(
-            {"dataset": "starwatt-24", "max_tokens": 64, "output": {"fixed": 64}}
-        ),
+        prompts=Prompts.model_validate({"dataset": "starwatt-24", "max_tokens": 64, "output": {"fixed": 64}}),
         amount=Requests(kind="requests", requests=order.count),
         warmup_s=WARMUP_S,
         drain_s=10,
@@ -120,7 +118,8 @@ def vllm(order: Order) -> Reported:
     sent = (np.array(said["start_times"])[whole] * 1e9).astype(np.int64)
     offset = np.array(whole, dtype=np.int64) * round(1e9 / order.rate)
     return Reported(
-        scheduled_ns=offset + int((sent - offset).min()),  # it keeps no schedule: the earliest request fixes it
+        scheduled_ns=offset
+        + int((sent - offset).min()),  # it keeps no schedule: the earliest request fixes it
         sent_ns=sent,
         ttft_ns=(np.array(said["ttfts"])[whole] * 1e9).astype(np.int64),
         gaps_ns=(np.concatenate([said["itls"][number] for number in whole]) * 1e9).astype(np.int64),
@@ -143,7 +142,9 @@ def _run(order: Order, command: list[str], **environment: str) -> None:
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"{command[:4]}: exit {done.returncode}: {log.read_text(errors='replace')[-1500:]}")
+        raise RuntimeError(
+            f"{command[:4]}: exit {done.returncode}: {log.read_text(errors='replace')[-1500:]}"
+        )
 
 
 def _saved(path: Path, count: int, *, from_schedule: bool) -> Reported:

@@ -1,7 +1,7 @@
 """The same load by Locust, evenly paced by hand: its users take turns on one schedule.
 
-Read by ``locust -f``; ``BENCH_RATE``, ``BENCH_COUNT`` and ``BENCH_OUT`` say what to do. First tokens are timed as well as
-Locust can: by ``stream.readline``, since ``iter_content`` waits until a block is full.
+Read by ``locust -f``; ``BENCH_RATE``, ``BENCH_COUNT`` and ``BENCH_OUT`` say what to do. First tokens are timed as well
+as Locust can: by ``stream.readline``, since ``iter_content`` waits until a block is full.
 """
 
 from __future__ import annotations

@@ -71,5 +71,7 @@ def _below(pid: int) -> set[int]:
 
 def _stolen() -> tuple[int, int]:
     """Ticks that the host took from this machine, and all ticks."""
-    fields = [int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[1:9]]
+    fields = [
+        int(field) for field in Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[1:9]
+    ]
     return fields[7], sum(fields)
