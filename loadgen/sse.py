@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 DONE = b"[DONE]"
+_LAST = b"data: [DONE]\n\n"
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what the columns of the trace hold
@@ -74,17 +74,76 @@ class Decoded:
     problem: str | None = None
 
 
-def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
-    """Join (arrival in ns, data) events of one answer.
+def decode_answer(pieces_ns: list[int], pieces: list[bytes]) -> Decoded:
+    """What an answer says whose body came in these pieces at these times."""
+    at_once = _each_an_event(pieces)
+    if at_once is not None:
+        decoded = _joined(zip(pieces_ns, at_once, strict=False))
+        decoded.done = True
+        return decoded
+    return decode_events(cut_events(pieces_ns, pieces))
 
-    A chunk is an event that brings text or tokens; its tokens are the growth of ``usage.completion_tokens``.
+
+def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
+    """The same of (arrival in ns, data) events."""
+    reader = _Reader(events)
+    decoded = _joined(reader)
+    decoded.done = reader.done
+    decoded.problem = decoded.problem or reader.problem
+    return decoded
+
+
+def _each_an_event(pieces: list[bytes]) -> list[_Event] | None:
+    """All events but [DONE] at once, where each piece is one of them and all is well: what a server sends as it should.
+
+    Between two braces a newline stands between two documents, never within one; so lines and documents are the same.
     """
+    if not pieces or pieces[-1] != _LAST:
+        return None
+    count = len(pieces) - 1
+    lines = b"".join([piece[6:-1] for piece in pieces[:-1]])
+    if (
+        lines.count(b"\n") != count
+        or [piece[:7] for piece in pieces].count(b"data: {") != count
+        or [piece[-3:] for piece in pieces].count(b"}\n\n") != count
+    ):
+        return None
+    try:
+        events = _DECODER.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return events if len(events) == count else None
+
+
+class _Reader:
+    """Events one by one, up to the first that is none."""
+
+    def __init__(self, events: list[tuple[int, bytes]]) -> None:
+        self._events = events
+        self.done = False
+        self.problem: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, _Event]]:
+        for t_ns, data in self._events:
+            if data == DONE:
+                self.done = True
+                continue
+            try:
+                event = _DECODER.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self.problem = f"an event is not the JSON of a completion: {error}"
+                return
+            yield t_ns, event
+
+
+def _joined(events: Iterable[tuple[int, _Event]]) -> Decoded:
+    """A chunk is an event that brings text or tokens; its tokens are the growth of ``usage.completion_tokens``."""
     decoded = Decoded()
     texts: list[str] = []
     totals: list[int | None] = []
     counted = 0
     usage: _Usage | None = None
-    for t_ns, event in _parsed(events, decoded):
+    for t_ns, event in events:
         if event.error is not None:
             decoded.problem = f"the server sent an error: {msgspec.json.encode(event.error).decode()[:300]}"
             break
@@ -106,35 +165,6 @@ def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
     decoded.completion = "".join(texts)
     decoded.chunk_tokens = _growth(totals)
     return decoded
-
-
-def _parsed(events: list[tuple[int, bytes]], decoded: Decoded) -> Iterable[tuple[int, _Event]]:
-    """The events as structures: of a good answer all at once, else one by one up to the first that is none."""
-    if not events or events[-1][1] != DONE:
-        return _one_by_one(events, decoded)
-    data = [data for _, data in events[:-1]]
-    lines = b"\n".join(data)
-    # Between two braces a newline can only stand between two documents, so that line and document are one.
-    if lines[:1] == b"{" and lines[-1:] == b"}" and lines.count(b"}\n{") == len(data) - 1:
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            parsed = _DECODER.decode_lines(lines)
-            if len(parsed) == len(data):
-                decoded.done = True
-                return [(t_ns, event) for (t_ns, _), event in zip(events, parsed, strict=False)]
-    return _one_by_one(events, decoded)
-
-
-def _one_by_one(events: list[tuple[int, bytes]], decoded: Decoded) -> Iterator[tuple[int, _Event]]:
-    for t_ns, data in events:
-        if data == DONE:
-            decoded.done = True
-            continue
-        try:
-            event = _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            decoded.problem = f"an event is not the JSON of a completion: {error}"
-            return
-        yield t_ns, event
 
 
 def _take_usage(decoded: Decoded, usage: _Usage) -> None:
