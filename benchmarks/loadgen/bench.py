@@ -80,18 +80,21 @@ def main() -> int:
 
 def one_run(client: str, rate: float, seconds: float, binary: Path, *, stall_s: float = 0.0) -> Figures:
     """One generator on a server of its own."""
-    stall = {"stall_at": 1.0 + seconds / 3, "stall_s": stall_s} if stall_s else {}
     with tempfile.TemporaryDirectory(prefix="starwatt-bench-") as folder:
         scratch = Path(folder)
-        timing = {"first_ms": FIRST_MS, "every_ms": EVERY_MS, "tokens": TOKENS}
-        with TruthServer(binary, scratch, cpu=SERVER_CPU, **timing, **stall) as server:
+        timing = {"first-ms": FIRST_MS, "every-ms": EVERY_MS, "tokens": TOKENS}
+        if stall_s:
+            timing |= {"stall-at": 1.0 + seconds / 3, "stall-s": stall_s}
+        with TruthServer(binary, scratch, timing, cpu=SERVER_CPU) as server:
             order = Order(server.url, rate, seconds, CLIENT_CPU, scratch)
             with Watch(server.pid) as watch:
                 reported = CLIENTS[client](order)
-        return compare(client, order, reported, server.truth, watch)
+        return compare(client, order, reported, server.truth, watch, stalled=bool(stall_s))
 
 
-def compare(client: str, order: Order, reported: Reported, everything: Truth, watch: Watch) -> Figures:
+def compare(
+    client: str, order: Order, reported: Reported, everything: Truth, watch: Watch, *, stalled: bool
+) -> Figures:
     """The figures of one run."""
     truth = everything.part(reported.skip, len(reported.sent_ns))
     span_s = float(truth.arrival_ns[-1] - truth.arrival_ns[0]) * 1e-9
@@ -103,7 +106,6 @@ def compare(client: str, order: Order, reported: Reported, everything: Truth, wa
     whole = int(truth.arrival_ns[0]), int(truth.last_token_ns.max())
     steal, others = watch.steal(*whole), watch.others(*whole)
     late_ms = (reported.sent_ns - reported.scheduled_ns) * 1e-6
-    stalled = of_p99 - FIRST_MS > 10 * _MOST_OFF_MS
     return Figures(
         client=client,
         rate=order.rate,

@@ -51,7 +51,6 @@ class Paced(FastHttpUser):
             self.environment.runner.quit()
 
 
-@events.quitting.add_listener
 def save(**_: object) -> None:
     """Save the times."""
     np.savez(
@@ -61,3 +60,6 @@ def save(**_: object) -> None:
         first_ns=np.array([times[0] for _, _, times in _answers], dtype=np.int64),
         gaps_ns=np.concatenate([np.diff(times[:-1]) for _, _, times in _answers]),  # less usage
     )
+
+
+events.quitting.add_listener(save)

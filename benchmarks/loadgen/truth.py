@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -63,11 +64,13 @@ def compile_server(folder: Path) -> Path:
 class TruthServer:
     """Use as a context manager; ``truth`` is there afterwards. Options are those of ``truth_server.c``."""
 
-    def __init__(self, binary: Path, folder: Path, *, cpu: int | None = None, **options: float) -> None:
+    def __init__(
+        self, binary: Path, folder: Path, options: Mapping[str, float], *, cpu: int | None = None
+    ) -> None:
         self._file = folder / "truth.csv"
         pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
-        named = [f"--{name.replace('_', '-')}={value}".split("=") for name, value in options.items()]
-        self._command = [*pinned, str(binary), str(self._file), *(word for pair in named for word in pair)]
+        flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        self._command = [*pinned, str(binary), str(self._file), *flags]
         self.port = 0
 
     @property

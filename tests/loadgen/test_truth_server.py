@@ -16,9 +16,11 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C co
 TOKENS = 8
 
 
-def run(out: Path, load: dict[str, Any], **options: float) -> tuple[Driven, TruthServer]:
+def run(out: Path, load: dict[str, Any], **stall: float) -> tuple[Driven, TruthServer]:
     """Forty measured requests of eight tokens."""
-    with TruthServer(compile_server(out), out, tokens=TOKENS, **options) as server:
+    options: dict[str, float] = {"first-ms": 10, "every-ms": 2, "tokens": TOKENS}
+    options |= {name.replace("_", "-"): value for name, value in stall.items()}
+    with TruthServer(compile_server(out), out, options) as server:
         driven = drive(make_spec(server.url, load, amount=requests(40)), out)
     return driven, server
 
@@ -27,7 +29,7 @@ def run(out: Path, load: dict[str, Any], **options: float) -> tuple[Driven, Trut
 def test_every_request_that_the_server_saw_is_a_row_and_no_token_is_seen_before_it_left(
     tmp_path: Path, load: dict[str, Any]
 ) -> None:
-    driven, server = run(tmp_path, load, first_ms=10, every_ms=2)
+    driven, server = run(tmp_path, load)
     truth = server.truth
     rows = [row for row in driven.rows if row["status"] == "ok"]
     assert len(truth.arrival_ns) == len(rows)
@@ -42,7 +44,7 @@ def test_every_request_that_the_server_saw_is_a_row_and_no_token_is_seen_before_
 
 
 def test_a_stall_is_seen_for_what_it_is(tmp_path: Path) -> None:
-    driven, server = run(tmp_path, constant(100), first_ms=10, every_ms=2, stall_at=0.1, stall_s=0.5)
+    driven, server = run(tmp_path, constant(100), stall_at=0.1, stall_s=0.5)
     rows = driven.of("measured")
     assert len(rows) == 40
     reported_ns = np.array([row["first_token_ns"] - row["scheduled_ns"] for row in rows])
