@@ -20,6 +20,7 @@ from loadgen.prompts import choose_tasks, seeded
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
+from loadgen.timer import DueTimer
 from starwatt_errors import LoadError
 from traces.cell import Phase, Phases
 from traces.clock import now_ns
@@ -72,8 +73,8 @@ class Replay:
             LoadError: the endpoint cannot be reached at all.
         """
         await self._open_connections()
-        with TraceWriter(self._out, "requests") as writer:
-            self._writer = writer
+        with TraceWriter(self._out, "requests") as writer, contextlib.closing(DueTimer()) as timer:
+            self._writer, self._timer = writer, timer
             async with LoopWatch() as watch:
                 self._start_ns = now_ns()
                 reporter = asyncio.create_task(self._report(report))
@@ -127,7 +128,7 @@ class Replay:
         """Requests at absolute times; nothing caps what is in flight."""
         rng = seeded(self._spec.seed, self._spec.block, load.slug, "arrivals")
         for offset_ns in arrival_offsets_ns(load.qps, load.arrivals, rng):
-            await _sleep_until(self._start_ns + offset_ns)
+            await self._timer.until(self._start_ns + offset_ns)
             if self._agenda.over:
                 return
             item = self._agenda.next(offset_ns)
@@ -182,14 +183,8 @@ class Replay:
     async def _report(self, report: Callable[[Progress], None]) -> None:
         while True:
             report(Progress(self._phase, len(self._tasks), *self._agenda.progress))
-            self._writer.flush_if_due()
+            self._writer.flush()  # a second at once would hold the loop up
             await asyncio.sleep(_PROGRESS_S)
-
-
-async def _sleep_until(due_ns: int) -> None:
-    """Never early: the loop's timers are rounded to milliseconds, so the last one may take a few turns."""
-    while (remaining_ns := due_ns - now_ns()) > 0:
-        await asyncio.sleep(remaining_ns * 1e-9)
 
 
 async def _all_ended(tasks: set[asyncio.Task[str]]) -> None:
