@@ -9,6 +9,7 @@ from itertools import islice
 
 from configs.datasets import Task
 from configs.schema import Open
+from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
 
@@ -32,7 +33,7 @@ class Agenda:
         key = (tasks, spec.seed, spec.block, spec.load.slug)
         self._other = {role: passes(*key, role) for role in ("warmup", "filler")}
         self._measured: Iterator[tuple[int, Task]] = passes(*key, "measured")
-        self._qps = spec.load.qps if isinstance(spec.load, Open) else None
+        self._arrivals = Arrivals.of(spec) if isinstance(spec.load, Open) else None
         self._planned = self._planned_ahead()
         self._handed_out = 0
         self._ended = 0
@@ -84,9 +85,10 @@ class Agenda:
         """How many requests are measured, where that does not depend on how fast the server answers."""
         if isinstance(self._amount, Requests):
             return self._amount.requests
-        if isinstance(self._amount, Passes) and self._qps is not None:
+        if isinstance(self._amount, Passes) and self._arrivals is not None:
             measure = self._amount.measure
-            return self._tasks * max(measure.passes, math.ceil(measure.min_s * self._qps / self._tasks))
+            offered = self._arrivals.within(measure.min_s)
+            return self._tasks * max(measure.passes, math.ceil(offered / self._tasks))
         return None
 
     def _draw(self, role: str) -> Item:

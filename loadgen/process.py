@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.result import RESULTS, LoadResult
+from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
 
@@ -32,12 +33,14 @@ def run_load(
 
     Raises:
         LoadError: the endpoint cannot be reached, or the generator failed.
+        UsageError: the trace file of the arrivals does not read.
     """
     environment = {**os.environ}
     environment.pop("STARWATT_API_KEY", None)
     if api_key:
         environment["STARWATT_API_KEY"] = api_key
     out.mkdir(parents=True, exist_ok=True)
+    write_schedule(spec, out)
     with tempfile.TemporaryDirectory(prefix="starwatt-load-") as scratch:
         spec_file, errors = Path(scratch) / "load.json", Path(scratch) / "errors"
         spec_file.write_text(spec.model_dump_json(), encoding="utf-8")

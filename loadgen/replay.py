@@ -12,11 +12,11 @@ from typing import Any
 from configs.datasets import load_dataset
 from configs.schema import Closed, Open
 from loadgen.agenda import Agenda, Item
-from loadgen.arrivals import arrival_offsets_ns
+from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, audit_of
 from loadgen.client import Client, Exchange
 from loadgen.payload import Endpoint, request_bytes
-from loadgen.prompts import choose_tasks, seeded
+from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
@@ -106,7 +106,7 @@ class Replay:
     async def _offer(self) -> None:
         """Offer requests until the agenda is through."""
         if isinstance(self._spec.load, Open):
-            await self._offer_on_schedule(self._spec.load)
+            await self._offer_on_schedule()
             return
         slots = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
         async with asyncio.TaskGroup() as group:
@@ -123,10 +123,9 @@ class Replay:
                 await asyncio.sleep(_AFTER_A_REFUSAL_S)
             free_ns = now_ns()
 
-    async def _offer_on_schedule(self, load: Open) -> None:
+    async def _offer_on_schedule(self) -> None:
         """Requests at absolute times; nothing caps what is in flight."""
-        rng = seeded(self._spec.seed, self._spec.block, load.slug, "arrivals")
-        for offset_ns in arrival_offsets_ns(load.qps, load.arrivals, rng):
+        for offset_ns in Arrivals.of(self._spec).offsets_ns():
             await _sleep_until(self._start_ns + offset_ns)
             if self._agenda.over:
                 return

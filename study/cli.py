@@ -81,7 +81,13 @@ def load(
     single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight.")] = None,
     qps: Annotated[float | None, typer.Option(help="Requests a second, whatever the server does.")] = None,
-    arrivals: Annotated[str, typer.Option(help="With --qps: constant or poisson.")] = "poisson",
+    arrivals: Annotated[
+        str | None, typer.Option(help="With --qps: constant or poisson (unless said).")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+    ] = None,
     duration: Annotated[float | None, typer.Option(help="Seconds of measured requests.")] = None,
     requests: Annotated[int | None, typer.Option(min=1, help="Number of measured requests.")] = None,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
@@ -100,8 +106,8 @@ def load(
     """
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
-        duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
-        ignore_eos=ignore_eos, seed=seed,
+        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
+        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed,
     )  # fmt: skip
     code = commands.load(flags.spec(), out, meter, as_json=as_json)
     if code:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from configs.offsets import read_offsets_ns
 from configs.schema import FixedOutput, Load, Prompts
 from loadgen.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
@@ -25,7 +27,8 @@ class LoadFlags:
     single_stream: bool
     concurrency: int | None
     qps: float | None
-    arrivals: str
+    arrivals: str | None
+    trace: Path | None
     duration: float | None
     requests: int | None
     warmup: float
@@ -40,8 +43,18 @@ class LoadFlags:
         Raises:
             UsageError: a flag is missing or wrong, or two contradict each other.
         """
-        if (self.single_stream, self.concurrency is not None, self.qps is not None).count(True) != 1:
-            raise UsageError("say how requests are offered: one of --single-stream, --concurrency N, --qps R")
+        ways = (
+            self.single_stream,
+            self.concurrency is not None,
+            self.qps is not None,
+            self.trace is not None,
+        )
+        if ways.count(True) != 1:
+            raise UsageError(
+                "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE"
+            )
+        if self.arrivals is not None and self.qps is None:
+            raise UsageError("--arrivals belongs to --qps")
         Endpoint.parse(self.url)
         try:
             return LoadSpec(
@@ -67,6 +80,9 @@ class LoadFlags:
             offered = {"kind": "closed", "concurrency": self.concurrency}
         elif self.qps is not None:
             offered = {"kind": "open", "qps": self.qps, "arrivals": self.arrivals}
+        elif self.trace is not None:
+            read_offsets_ns(self.trace)
+            offered = {"kind": "open", "trace": self.trace.resolve()}
         return _LOADS.validate_python(offered)
 
     def _prompts(self) -> Prompts:
@@ -78,4 +94,6 @@ class LoadFlags:
             return Duration(kind="duration", seconds=self.duration)
         if self.requests is not None and self.duration is None:
             return Requests(kind="requests", requests=self.requests)
+        if self.trace is not None and self.requests is None:
+            return Requests(kind="requests", requests=len(read_offsets_ns(self.trace)))
         raise UsageError("say how much is measured: one of --duration S, --requests N")

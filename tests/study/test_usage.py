@@ -18,7 +18,7 @@ LOAD = ("load", "--url", "http://127.0.0.1:9", "--model", "m")
 BAD_FLAGS = {
     "no load": (
         ("--requests", 3),
-        "say how requests are offered: one of --single-stream, --concurrency N, --qps R",
+        "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE",
     ),
     "two loads": (("--single-stream", "--qps", 3, "--requests", 3), "say how requests are offered"),
     "no amount": (("--single-stream",), "say how much is measured: one of --duration S, --requests N"),
@@ -30,6 +30,11 @@ BAD_FLAGS = {
         ("--single-stream", "--duration", -1),
         "--duration: Input should be greater than 0",
     ),
+    "arrivals without a rate": (
+        ("--single-stream", "--arrivals", "poisson", "--requests", 3),
+        "--arrivals belongs to --qps",
+    ),
+    "a trace that is not there": (("--trace", "none.csv"), "none.csv: cannot be read"),
     "another meter": (("--single-stream", "--requests", 3, "--meter", "wall"), "--meter wall: takes local"),
 }
 
