@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.offsets import read_offsets_ns
-from configs.schema import Architecture, Open, Study, Variant
+from configs.schema import Architecture, Load, Open, Study, Variant
 from starwatt_errors import UsageError
 
 HERE = Path(__file__).resolve().parent
@@ -50,7 +50,7 @@ def load_study(path: Path) -> Study:
 
 def _with_traces_found(path: Path, study: Study) -> Study:
     """The study with the trace files of its open loads as absolute paths, each read once to see that it does."""
-    loads = []
+    loads: list[Load] = []
     for index, load in enumerate(study.loads):
         if isinstance(load, Open) and load.trace is not None:
             trace = (path.parent / load.trace).resolve()
