@@ -36,6 +36,8 @@ class LoadFlags:
     max_tokens: int
     ignore_eos: bool
     seed: int
+    workers: int
+    client: str
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -57,22 +59,30 @@ class LoadFlags:
             raise UsageError("--arrivals belongs to --qps")
         Endpoint.parse(self.url)
         try:
-            return LoadSpec(
-                url=self.url,
-                model=self.model,
-                load=self._load(),
-                prompts=self._prompts(),
-                amount=self._amount(),
-                warmup_s=self.warmup,
-                drain_s=_DRAIN_S,
-                seed=self.seed,
-                block=1,
-            )
+            fields: dict[str, Any] = {
+                "url": self.url,
+                "model": self.model,
+                "load": self._load(),
+                "prompts": self._prompts(),
+                "amount": self._amount(),
+                "warmup_s": self.warmup,
+                "drain_s": _DRAIN_S,
+                "seed": self.seed,
+                "block": 1,
+                "workers": self.workers,
+                "client": self.client,
+            }
+            return LoadSpec.model_validate(fields)
         except ValidationError as error:
             problem = error.errors()[0]
-            flag = str(problem["loc"][-1]).replace("seconds", "duration").replace("_", "-")
+            flag = (
+                str(problem["loc"][-1] if problem["loc"] else "workers")
+                .replace("seconds", "duration")
+                .replace("_", "-")
+            )
             message = str(problem["msg"]).removeprefix("Value error, ")
-            raise UsageError(f"--{flag}: {message} (given: {problem['input']!r})") from error
+            given = self.workers if flag == "workers" else problem["input"]
+            raise UsageError(f"--{flag}: {message} (given: {given!r})") from error
 
     def _load(self) -> Load:
         offered: dict[str, Any] = {"kind": "single_stream"}

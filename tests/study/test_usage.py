@@ -35,6 +35,18 @@ BAD_FLAGS = {
         "--arrivals belongs to --qps",
     ),
     "a trace that is not there": (("--trace", "none.csv"), "none.csv: cannot be read"),
+    "an unknown client": (
+        ("--single-stream", "--requests", 3, "--client", "curl"),
+        "--client: Input should be",
+    ),
+    "two workers for one stream": (
+        ("--single-stream", "--requests", 3, "--workers", 2),
+        "--workers: a single stream takes one worker (given: 2)",
+    ),
+    "more workers than requests in flight": (
+        ("--concurrency", 2, "--requests", 3, "--workers", 3),
+        "--workers: takes at most 2: so many requests are in flight (given: 3)",
+    ),
     "another meter": (("--single-stream", "--requests", 3, "--meter", "wall"), "--meter wall: takes local"),
 }
 
