@@ -98,11 +98,15 @@ def test_a_generator_that_was_late_is_named_with_its_figure_and_its_bound() -> N
 def test_a_load_test_whose_generator_stood_still_is_exit_code_3_with_the_reason(tmp_path: Path) -> None:
     stood_still = threading.Event()
 
+    def go_on(pid: int) -> None:
+        os.kill(pid, signal.SIGCONT)
+        stood_still.set()
+
     def behave(asked: Asked) -> Answer:
         if asked.number == 10:
             [generator] = generators()
             os.kill(generator.pid, signal.SIGSTOP)
-            threading.Timer(0.5, lambda: (os.kill(generator.pid, signal.SIGCONT), stood_still.set())).start()
+            threading.Timer(0.5, go_on, args=(generator.pid,)).start()
         return Answer()
 
     with TruthServer(behave) as server:
