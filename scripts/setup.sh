@@ -12,7 +12,8 @@ import sys
 if not (3, 11) <= sys.version_info[:2] <= (3, 12):
     sys.exit(f"starwatt runs on Python 3.11 and 3.12, not {sys.version.split()[0]}")
 PY
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# An environment whose making was cut short has no working pip: it is made anew.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 log=$venv/set-up.log
 : > "$log"
 

@@ -14,6 +14,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from starwatt_errors import GradingError
@@ -51,19 +52,26 @@ def prepare_runtime(folder: Path | None = None) -> Path:
             return runtime
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_if_others_may_write(folder)
-        building = Path(tempfile.mkdtemp(dir=folder, prefix="building-"))
-        try:
-            _copy_into(building)
-            building.chmod(0o755)
-            shutil.rmtree(runtime, ignore_errors=True)
-            building.rename(runtime)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        with filelock.FileLock(
+            folder / f"{runtime.name}.lock"
+        ):  # a copy in use must not be replaced by another
+            if not _is_complete(runtime):
+                _make(runtime)
     except (OSError, shutil.Error) as error:
-        if _is_complete(runtime):  # another grader was faster
-            return runtime
         raise GradingError(f"cannot make the sandbox's Python below {folder}: {error}") from error
     return runtime
+
+
+def _make(runtime: Path) -> None:
+    """Copy beside the final place, then move the whole there."""
+    building = Path(tempfile.mkdtemp(dir=runtime.parent, prefix="building-"))
+    try:
+        _copy_into(building)
+        building.chmod(0o755)
+        shutil.rmtree(runtime, ignore_errors=True)
+        building.rename(runtime)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def python_in(runtime: Path) -> Path:

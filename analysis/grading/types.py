@@ -34,16 +34,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Grade:
-    """The verdict of one request; the fields are those of ``Verdict``."""
+class Grade(Verdict):
+    """The verdict of one request."""
 
     request_id: int
     task_id: str
-    base: bool
-    plus: bool
-    reason: str
-    detail: str
-    retried: bool
 
 
 @dataclass(frozen=True)

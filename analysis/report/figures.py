@@ -76,7 +76,7 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
             axes.bar([0], [0], color=_COLOURS[k % len(_COLOURS)], label=load)
         axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
         axes.set_xticks(range(len(variants)), variants)
-        axes.set_ylabel("J / request (gross)")
+        axes.set_ylabel(_said("J / request (gross)", note))
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
         svg = _svg(figure, f"joules-{model}")
@@ -102,7 +102,7 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
         figure = Figure(figsize=(8.0, 2.1 * len(shown) + 0.4), layout="constrained")
         panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for axes, trace in zip(panels, shown, strict=True):
-            _power_panel(axes, trace)
+            _power_panel(axes, trace, unit_note)
         panels[-1].set_xlabel("seconds from the start of the window")
         svg = _svg(figure, f"power-{model}")
     labels = ", ".join(trace.label for trace in shown)
@@ -145,7 +145,7 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
             marker = _MARKERS[k % len(_MARKERS)]
             axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=variant)
         axes.set_xlabel("median end-to-end latency, ms")
-        axes.set_ylabel("J / request (gross)")
+        axes.set_ylabel(_said("J / request (gross)", note))
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, ncols=2)
@@ -182,7 +182,12 @@ def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
     axes.plot([x] * len(blocks), blocks, linestyle="none", marker="o", markersize=3, color="#222222")
 
 
-def _power_panel(axes: Axes, trace: PowerTrace) -> None:
+def _said(label: str, note: str) -> str:
+    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
+    return f"estimated {label}" if note else label
+
+
+def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
     window = trace.phases.window
     origin = window.start_ns if window else int(trace.series[0].t_ns[0])
     for series in trace.series:
@@ -200,7 +205,7 @@ def _power_panel(axes: Axes, trace: PowerTrace) -> None:
         axes.axvspan(start, end, color=colour, linewidth=0, zorder=0)
         axes.text((start + end) / 2, top * 1.12, label, ha="center", fontsize=8)
     axes.set_ylim(0, top * 1.25)
-    axes.set_ylabel("W")
+    axes.set_ylabel(_said("W", note))
     axes.set_title(trace.label, loc="left", fontsize=10)
 
 
