@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup check test test-long lock sandbox clean
+.PHONY: demo setup check test test-long bench lock sandbox clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -35,6 +35,9 @@ test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
 
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest
+
+bench: $(STAMP)  ## the load generator beside a bare client, vllm bench serve and Locust (needs cc and two CPUs)
+	$(BIN)/python -m benchmarks.loadgen
 
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh

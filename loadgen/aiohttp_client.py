@@ -15,7 +15,6 @@ from yarl import URL
 
 from loadgen.client import Exchange
 from loadgen.payload import Endpoint
-from loadgen.sse import EventCutter
 from traces.clock import now_ns
 
 _LONGEST_ERROR_BODY = 2000
@@ -95,10 +94,9 @@ class AiohttpClient:
                     content += await response.content.read(_LONGEST_ERROR_BODY - len(content))
                 exchange.status, exchange.error = "http_error", content.decode(errors="replace")
                 return
-            cutter = EventCutter()
             while data := await response.content.readany():
-                arrived_ns = now_ns()
-                exchange.events += [(arrived_ns, event) for event in cutter.feed(data)]
+                exchange.pieces_ns.append(now_ns())
+                exchange.pieces.append(data)
             exchange.status, exchange.end_ns = "ok", now_ns()
 
     def _first_hop(self) -> tuple[str, int]:

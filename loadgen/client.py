@@ -8,27 +8,36 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from time import monotonic_ns
 from typing import cast
 
 import httptools
 
 from loadgen.payload import Endpoint
-from loadgen.sse import EventCutter
+from loadgen.sse import cut_events
 from traces.clock import now_ns
 
 _LONGEST_ERROR_BODY = 2000
 
 
-@dataclass
+@dataclass(slots=True)
 class Exchange:
     """One request and what came back, undecoded. ``status`` is one of ``traces.schemas.STATUSES``."""
 
     sent_ns: int = 0
     end_ns: int = 0
-    events: list[tuple[int, bytes]] = field(default_factory=list)
+    pieces_ns: list[int] = field(default_factory=list)
+    """When each of ``pieces`` arrived."""
+    pieces: list[bytes] = field(default_factory=list)
+    """The body of a good answer, as the bytes came."""
     http_status: int | None = None
     status: str = "aborted"
     error: str | None = None
+
+    @property
+    def events(self) -> list[tuple[int, bytes]]:
+        """The arrival and the data of each event."""
+        return cut_events(self.pieces_ns, self.pieces)
 
 
 class Connection(asyncio.Protocol):
@@ -39,8 +48,8 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._exchange: Exchange | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._cutter = EventCutter()
         self._arrived_ns = 0
+        self._good = False
         self._error_body = b""
         self._framed = False
 
@@ -53,9 +62,8 @@ class Connection(asyncio.Protocol):
         """Send, and return when the answer has ended one way or another; ``exchange`` says how."""
         assert self._transport is not None  # noqa: S101 -- the pool hands out open connections only
         self._parser = httptools.HttpResponseParser(self)
-        self._cutter = EventCutter()
         self._error_body = b""
-        self._framed = False
+        self._framed = self._good = False
         self._exchange = exchange
         self._ended = asyncio.get_running_loop().create_future()
         exchange.sent_ns = now_ns()
@@ -78,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the time first, then parse."""
-        self._arrived_ns = now_ns()
+        self._arrived_ns = monotonic_ns()
         if self._exchange is None or self._parser is None:
             self.close()  # bytes that nobody asked for: this connection is out of step
             return
@@ -106,13 +114,16 @@ class Connection(asyncio.Protocol):
         """The status stands, whatever happens to the body."""
         if self._exchange is not None and self._parser is not None:
             self._exchange.http_status = self._parser.get_status_code()
+            self._good = self._exchange.http_status == 200
 
     def on_body(self, body: bytes) -> None:
-        """Cut the stream into events, or keep the message of an error."""
-        if self._exchange is None or self._parser is None:
+        """Keep the bytes of the stream and their time, or the message of an error."""
+        exchange = self._exchange
+        if exchange is None:
             return
-        if self._parser.get_status_code() == 200:
-            self._exchange.events += [(self._arrived_ns, event) for event in self._cutter.feed(body)]
+        if self._good:
+            exchange.pieces_ns.append(self._arrived_ns)
+            exchange.pieces.append(body)
         elif len(self._error_body) < _LONGEST_ERROR_BODY:
             self._error_body += body
 

@@ -22,6 +22,7 @@ from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
+from loadgen.timer import DueTimer
 from starwatt_errors import LoadError
 from traces.cell import Phase, Phases
 from traces.clock import now_ns
@@ -75,8 +76,8 @@ class Replay:
             LoadError: the endpoint cannot be reached at all.
         """
         await self._open_connections()
-        with TraceWriter(self._out, "requests") as writer:
-            self._writer = writer
+        with TraceWriter(self._out, "requests") as writer, contextlib.closing(DueTimer()) as timer:
+            self._writer, self._timer = writer, timer
             self._start_ns = await self._crew.start_ns()
             async with LoopWatch() as watch:
                 reporter = asyncio.create_task(self._report(report))
@@ -109,7 +110,7 @@ class Replay:
         if isinstance(self._spec.load, Open):
             await self._offer_on_schedule()
             return
-        await _sleep_until(self._start_ns)
+        await self._timer.until(self._start_ns)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._slots):
                 group.create_task(self._slot())
@@ -138,7 +139,7 @@ class Replay:
                 if item is not None:
                     self._agenda.is_of_another(item)
                 continue
-            await _sleep_until(self._start_ns + offset_ns)
+            await self._timer.until(self._start_ns + offset_ns)
             item = self._next(offset_ns)
             if item is None:
                 return
@@ -203,14 +204,8 @@ class Replay:
     async def _report(self, report: Callable[[Progress], None]) -> None:
         while True:
             report(Progress(self._phase, len(self._tasks), *self._agenda.progress))
-            self._writer.flush_if_due()
+            self._writer.flush()  # a second at once would hold the loop up
             await asyncio.sleep(_PROGRESS_S)
-
-
-async def _sleep_until(due_ns: int) -> None:
-    """Never early: the loop's timers are rounded to milliseconds, so the last one may take a few turns."""
-    while (remaining_ns := due_ns - now_ns()) > 0:
-        await asyncio.sleep(remaining_ns * 1e-9)
 
 
 async def _all_ended(tasks: set[asyncio.Task[str]]) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from loadgen.agenda import Item
 from loadgen.client import Exchange
-from loadgen.sse import Decoded, decode_events
+from loadgen.sse import Decoded, decode_answer
 
 
 def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
     """The columns of ``traces.schemas.REQUESTS``."""
-    decoded = decode_events(exchange.events)
+    decoded = decode_answer(exchange.pieces_ns, exchange.pieces)
     status, error = exchange.status, exchange.error
     if status == "ok":
         error = _what_is_wrong(decoded)

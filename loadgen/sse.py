@@ -1,34 +1,37 @@
-"""Server-Sent Events of /v1/completions: cut into events as bytes arrive, decoded only once a request has ended."""
+"""Server-Sent Events of /v1/completions: cut and decoded only once a request has ended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Annotated, Any
 
 import msgspec
 
 DONE = b"[DONE]"
+_LAST = b"data: [DONE]\n\n"
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # what the columns of the trace hold
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     text: str = ""
     finish_reason: str | None = None
 
 
-class _Details(msgspec.Struct):
+class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
     prompt_tokens_details: _Details | None = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     error: Any = None
@@ -37,16 +40,23 @@ class _Event(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Event)
 
 
-class EventCutter:
-    """Cuts a byte stream into the ``data`` of its events, however the bytes are split."""
+def cut_events(pieces_ns: list[int], pieces: list[bytes]) -> list[tuple[int, bytes]]:
+    """The ``data`` of each event of a stream that came in these pieces, with the arrival of its line's last byte.
 
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The events that ``data`` completes."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+    However the bytes are split, the events are the same.
+    """
+    events = []
+    arrivals = zip(accumulate(map(len, pieces)), pieces_ns, strict=True)
+    received, t_ns = 0, 0
+    end = 0
+    *lines, _unfinished = b"".join(pieces).split(b"\n")
+    for line in lines:
+        end += len(line) + 1
+        if line.startswith(b"data:"):
+            while received < end:
+                received, t_ns = next(arrivals)
+            events.append((t_ns, line[5:].strip()))
+    return events
 
 
 @dataclass
@@ -64,38 +74,94 @@ class Decoded:
     problem: str | None = None
 
 
-def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
-    """Join (arrival in ns, data) events of one answer.
+def decode_answer(pieces_ns: list[int], pieces: list[bytes]) -> Decoded:
+    """What an answer says whose body came in these pieces at these times."""
+    at_once = _each_an_event(pieces)
+    if at_once is not None:
+        decoded = _joined(zip(pieces_ns, at_once, strict=False))
+        decoded.done = True
+        return decoded
+    return decode_events(cut_events(pieces_ns, pieces))
 
-    A chunk is an event that brings text or tokens; its tokens are the growth of ``usage.completion_tokens``.
+
+def decode_events(events: list[tuple[int, bytes]]) -> Decoded:
+    """The same of (arrival in ns, data) events."""
+    reader = _Reader(events)
+    decoded = _joined(reader)
+    decoded.done = reader.done
+    decoded.problem = decoded.problem or reader.problem
+    return decoded
+
+
+def _each_an_event(pieces: list[bytes]) -> list[_Event] | None:
+    """All events but [DONE] at once, where each piece is one of them and all is well: what a server sends as it should.
+
+    Between two braces a newline stands between two documents, never within one; so lines and documents are the same.
     """
+    if not pieces or pieces[-1] != _LAST:
+        return None
+    count = len(pieces) - 1
+    lines = b"".join([piece[6:-1] for piece in pieces[:-1]])
+    if (
+        lines.count(b"\n") != count
+        or [piece[:7] for piece in pieces].count(b"data: {") != count
+        or [piece[-3:] for piece in pieces].count(b"}\n\n") != count
+    ):
+        return None
+    try:
+        events = _DECODER.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return events if len(events) == count else None
+
+
+class _Reader:
+    """Events one by one, up to the first that is none."""
+
+    def __init__(self, events: list[tuple[int, bytes]]) -> None:
+        self._events = events
+        self.done = False
+        self.problem: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, _Event]]:
+        for t_ns, data in self._events:
+            if data == DONE:
+                self.done = True
+                continue
+            try:
+                event = _DECODER.decode(data)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                self.problem = f"an event is not the JSON of a completion: {error}"
+                return
+            yield t_ns, event
+
+
+def _joined(events: Iterable[tuple[int, _Event]]) -> Decoded:
+    """A chunk is an event that brings text or tokens; its tokens are the growth of ``usage.completion_tokens``."""
     decoded = Decoded()
     texts: list[str] = []
     totals: list[int | None] = []
     counted = 0
-    for t_ns, data in events:
-        if data == DONE:
-            decoded.done = True
-            continue
-        try:
-            event = _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            decoded.problem = f"an event is not the JSON of a completion: {error}"
-            break
+    usage: _Usage | None = None
+    for t_ns, event in events:
         if event.error is not None:
             decoded.problem = f"the server sent an error: {msgspec.json.encode(event.error).decode()[:300]}"
             break
+        total = None
         if event.usage is not None:
-            _take_usage(decoded, event.usage)
+            usage = event.usage
+            total = usage.completion_tokens
         if event.choices:
             choice = event.choices[0]
             texts.append(choice.text)
-            decoded.finish_reason = choice.finish_reason or decoded.finish_reason
-            total = event.usage.completion_tokens if event.usage is not None else None
+            if choice.finish_reason:
+                decoded.finish_reason = choice.finish_reason
             if choice.text or (total or 0) > counted:
                 decoded.chunk_ns.append(t_ns)
                 totals.append(total)
                 counted = max(total or 0, counted)
+    if usage is not None:
+        _take_usage(decoded, usage)
     decoded.completion = "".join(texts)
     decoded.chunk_tokens = _growth(totals)
     return decoded

@@ -21,6 +21,7 @@ from traces.clock import ClockPair, boot_id, now_ns
 from traces.schemas import SCHEMA_VERSION, TRACES
 
 FLUSH_NS = 1_000_000_000
+_MOST_ROWS = 64  # converted at once: more would hold up an event loop that times requests
 
 
 def stamped(schema: pa.Schema) -> pa.Schema:
@@ -57,9 +58,12 @@ class TraceWriter:
         self._flushed_ns = now_ns()
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Keep one row; at most once a second what was kept goes to the file."""
+        """Keep one row; within a second what was kept goes to the file."""
         self._rows.append(row)
-        self.flush_if_due()
+        if len(self._rows) >= _MOST_ROWS:
+            self.flush()
+        else:
+            self.flush_if_due()
 
     def flush_if_due(self) -> None:
         """Flush what has waited for a second; for writers whose rows come in bursts, between these."""

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.client import Connection, Exchange
-from loadgen.sse import EventCutter, decode_events
+from loadgen.sse import cut_events, decode_events
 from tests.loadgen.server import Answer, Asked, as_chunk, completion_events, completion_text
 
 ANSWER = Answer(tokens=4)
@@ -75,8 +75,13 @@ def exchange_over(answer: list[bytes]) -> tuple[Exchange, Wire]:
 
 @given(st.sets(st.integers(0, len(BODY))))
 def test_events_are_cut_the_same_however_the_stream_is_split(cuts: set[int]) -> None:
-    cutter = EventCutter()
-    assert [found for piece in pieces(BODY, cuts) for found in cutter.feed(piece)] == DATA
+    split = pieces(BODY, cuts)
+    events = cut_events(list(range(len(split))), split)
+    assert [data for _, data in events] == DATA
+    for number, data in events:  # the piece that brought the last byte of the line
+        until = b"".join(split[: number + 1])
+        assert data + b"\n" in until.replace(b"\r\n", b"\n")
+        assert data + b"\n" not in b"".join(split[:number]).replace(b"\r\n", b"\n")
 
 
 @settings(max_examples=50, deadline=None)
@@ -91,6 +96,7 @@ def test_an_answer_is_the_same_however_its_bytes_are_split(cuts: set[int]) -> No
     assert exchange.sent_ns <= times[0] <= times[-1] <= exchange.end_ns
 
 
+@settings(deadline=None)  # the first conversion imports pandas
 @given(st.lists(st.binary(max_size=40) | st.sampled_from(DATA), max_size=6))
 def test_whatever_a_server_sends_is_a_row_and_never_an_exception(events: list[bytes]) -> None:
     decoded = decode_events([(number, data) for number, data in enumerate(events)])
@@ -117,6 +123,19 @@ def test_an_event_that_is_no_completion_is_named_and_what_came_before_is_kept(da
     assert decoded.problem is not None
     assert decoded.problem.startswith("an event is not the JSON of a completion")
     assert (decoded.completion, decoded.chunk_ns, decoded.output_tokens) == ("a", [1], 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [b"{} {}", b'{"choices":[]', b'"usage":null}'],  # as many documents as lines, but not a document each
+        [b'{"choices":[],', b'"usage":null}', b"{} {}"],
+        [b'{"choices":[{"text":"a}', b'{b"}]}'],
+        [b"{}{}", b"[DONE]"],
+    ],
+)
+def test_an_event_is_a_document_of_its_own(data: list[bytes]) -> None:
+    assert decode_events([(1, one) for one in [*data, b"[DONE]"]]).problem is not None
 
 
 def test_an_error_event_is_told_in_the_servers_words() -> None:

@@ -1,0 +1,54 @@
+"""The benchmarks' server knows when its tokens left, and the load generator reports that."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.loadgen.truth import TruthServer, compile_server
+from tests.loadgen.driving import Driven, closed, constant, drive, make_spec, requests
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+TOKENS = 8
+
+
+def run(out: Path, load: dict[str, Any], **stall: float) -> tuple[Driven, TruthServer]:
+    """Forty measured requests of eight tokens."""
+    options: dict[str, float] = {"first-ms": 10, "every-ms": 2, "tokens": TOKENS}
+    options |= {name.replace("_", "-"): value for name, value in stall.items()}
+    with TruthServer(compile_server(out), out, options) as server:
+        driven = drive(make_spec(server.url, load, amount=requests(40)), out)
+    return driven, server
+
+
+@pytest.mark.parametrize("load", [constant(100), closed(3)], ids=["open", "closed"])
+def test_every_request_that_the_server_saw_is_a_row_and_no_token_is_seen_before_it_left(
+    tmp_path: Path, load: dict[str, Any]
+) -> None:
+    driven, server = run(tmp_path, load)
+    truth = server.truth
+    rows = [row for row in driven.rows if row["status"] == "ok"]
+    assert len(truth.arrival_ns) == len(rows)
+    assert {row["output_tokens"] for row in rows} == {TOKENS}
+    assert {tuple(row["chunk_tokens"]) for row in rows} == {(1,) * TOKENS}
+    rows.sort(key=lambda row: row["first_token_ns"])
+    for row, left_ns in zip(rows, sorted(truth.first_token_ns), strict=True):
+        assert left_ns < row["first_token_ns"]
+    assert np.all(truth.ttft_ns >= 10e6)
+    gaps_ns = np.concatenate([np.diff(row["chunk_ns"]) for row in rows])
+    assert gaps_ns.mean() == pytest.approx(truth.itl_ns, rel=0.1)
+
+
+def test_a_stall_is_seen_for_what_it_is(tmp_path: Path) -> None:
+    driven, server = run(tmp_path, constant(100), stall_at=0.1, stall_s=0.5)
+    rows = driven.of("measured")
+    assert len(rows) == 40
+    reported_ns = np.array([row["first_token_ns"] - row["scheduled_ns"] for row in rows])
+    true_ns = server.truth.part(0, len(rows)).ttft_ns
+    assert true_ns.max() > 450e6
+    assert reported_ns.mean() == pytest.approx(true_ns.mean(), rel=0.1)
+    assert np.percentile(reported_ns, 99) == pytest.approx(np.percentile(true_ns, 99), rel=0.1)
