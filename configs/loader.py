@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from configs.schema import Architecture, Study, Variant
+from configs.offsets import read_offsets_ns
+from configs.schema import Architecture, Load, Open, Study, Variant
 from starwatt_errors import UsageError
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +45,24 @@ def load_study(path: Path) -> Study:
             line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
             raise UsageError(f"{path}{line}: variants.{index}: {_no_such_variant(name)}")
         load_variant(name)
-    return study
+    return _with_traces_found(path, study)
+
+
+def _with_traces_found(path: Path, study: Study) -> Study:
+    """The study with the trace files of its open loads as absolute paths, each read once to see that it does."""
+    loads: list[Load] = []
+    for index, load in enumerate(study.loads):
+        if isinstance(load, Open) and load.trace is not None:
+            trace = (path.parent / load.trace).resolve()
+            try:
+                read_offsets_ns(trace)
+            except UsageError as error:
+                line = _line_of(path.read_text(encoding="utf-8"), ("loads", index, "trace"))
+                raise UsageError(f"{path}{line}: loads.{index}.trace: {error}") from error
+            loads.append(load.model_copy(update={"trace": trace}))
+        else:
+            loads.append(load)
+    return study.model_copy(update={"loads": tuple(loads)})
 
 
 def load_variant(name: str) -> Variant:

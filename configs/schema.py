@@ -7,7 +7,8 @@ default that is then measured for an hour.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -64,18 +65,42 @@ class Closed(_Named):
 
 
 class Open(_Named):
-    """Requests at a fixed rate, whatever the server does."""
+    """Requests at given times, whatever the server does: at a rate, or as a file recorded them."""
 
     kind: Literal["open"]
-    qps: float = Field(gt=0, le=100_000, description="Requests a second")
-    arrivals: Literal["constant", "poisson"] = Field(
-        default="poisson", description="Gaps between requests: all equal, or exponential"
+    qps: float | None = Field(default=None, gt=0, le=100_000, description="Requests a second")
+    arrivals: Literal["constant", "poisson"] | None = Field(
+        default=None,
+        description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
     )
+    trace: Path | None = Field(
+        default=None,
+        description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_arrivals(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("qps") is not None and data.get("arrivals") is None:
+            return {**data, "arrivals": "poisson"}
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Open:
+        if (self.qps is None) == (self.trace is None):
+            raise ValueError("an open load takes one of qps and trace")
+        if self.trace is not None and self.arrivals is not None:
+            raise ValueError("arrivals belongs to qps: a trace has its own")
+        return self
 
     @property
     def slug(self) -> str:
         """The load's name in paths and tables."""
-        return self.name or f"open-{self.qps:g}-{self.arrivals}"
+        if self.name is not None:
+            return self.name
+        if self.trace is not None:
+            return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}"
+        return f"open-{self.qps:g}-{self.arrivals}"
 
 
 Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]

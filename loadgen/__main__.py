@@ -1,6 +1,7 @@
-"""The load generator's process: ``python -m loadgen SPEC.json OUT``.
+"""The load generator's process: ``python -m loadgen SPEC.json OUT [WORKER]``.
 
 Prints JSON lines: progress a few times a second, and last the result. The API key comes by ``STARWATT_API_KEY``.
+WORKER is its number where the spec has several; then it is told on its standard input what ``loadgen/crew.py`` says.
 SIGINT and SIGTERM end the load; what was received is kept.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import uvloop
 
+from loadgen.crew import Alone, Crew, OneOfSeveral
 from loadgen.replay import Replay
 from loadgen.result import RESULTS, LoadResult
 from loadgen.spec import LoadSpec
@@ -35,9 +37,14 @@ def main() -> int:
 
 
 async def _drive(spec: LoadSpec, out: Path) -> LoadResult:
-    replay = Replay(spec, out, os.environ.get("STARWATT_API_KEY"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    crew: Crew = Alone()
+    if spec.workers > 1:
+        told = asyncio.StreamReader()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)
+        crew = OneOfSeveral(int(sys.argv[3]), _say, told, stop)
+    replay = Replay(spec, out, os.environ.get("STARWATT_API_KEY"), crew)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stop.set)
     gc.collect()

@@ -9,6 +9,7 @@ from itertools import islice
 
 from configs.datasets import Task
 from configs.schema import Open
+from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
 
@@ -23,18 +24,28 @@ class Item:
 
 
 class Agenda:
-    """Hands out requests in order. Times are nanoseconds since the load began."""
+    """Hands out requests in order. Times are nanoseconds since the load began.
 
-    def __init__(self, spec: LoadSpec, tasks: list[Task]) -> None:
+    Where a load has several workers: of an open load each one's agenda hands out every request, and the worker
+    passes over those of the others (``is_of_another``); of a closed load it hands out every n-th of each role.
+    """
+
+    def __init__(self, spec: LoadSpec, tasks: list[Task], worker: int = 0) -> None:
         self._amount = spec.amount
+        self._released = spec.workers == 1
         self._tasks = len(tasks)
         self._warmup_ns = round(spec.warmup_s * 1e9)
         key = (tasks, spec.seed, spec.block, spec.load.slug)
-        self._other = {role: passes(*key, role) for role in ("warmup", "filler")}
-        self._measured: Iterator[tuple[int, Task]] = passes(*key, "measured")
-        self._qps = spec.load.qps if isinstance(spec.load, Open) else None
-        self._planned = self._planned_ahead()
+        self._arrivals = Arrivals.of(spec) if isinstance(spec.load, Open) else None
+        share = slice(worker, None, spec.workers) if self._arrivals is None else slice(None)
+        drawn = {role: passes(*key, role) for role in ("warmup", "measured", "filler")}
+        self._drawn: dict[str, Iterator[tuple[int, Task]]] = {
+            role: islice(drawing, share.start, None, share.step) for role, drawing in drawn.items()
+        }
+        planned = self._planned_ahead()
+        self._planned = None if planned is None else len(range(planned)[share])
         self._handed_out = 0
+        self._of_others = 0
         self._ended = 0
         self._first_ns: int | None = None
 
@@ -45,24 +56,38 @@ class Agenda:
         if self._first_ns is None:
             self._first_ns = at_ns
         if self._measures_at(at_ns):
-            sample, task = next(self._measured)
             self._handed_out += 1
-            return Item(task, sample, "measured")
-        return None if self._ended >= self._handed_out else self._draw("filler")
+            return self._draw("measured")
+        return None if self.finished else self._draw("filler")
 
     def measured_ended(self) -> None:
         """A measured request has ended."""
         self._ended += 1
 
+    def is_of_another(self, item: Item) -> None:
+        """A request that was handed out is another worker's: nothing of it is waited for here."""
+        if item.role == "measured":
+            self._of_others += 1
+            self._ended += 1
+
+    def release(self) -> None:
+        """The measured requests of all workers have ended: no more filler."""
+        self._released = True
+
     @property
     def over(self) -> bool:
-        """Whether every measured request was handed out and has ended."""
+        """Whether every measured request of this worker was handed out and has ended."""
         return self._planned is not None and self._ended >= self._planned
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be offered."""
+        return self.over and self._released
 
     @property
     def progress(self) -> tuple[int, int | None]:
         """Measured requests that ended, and how many there will be (None while that depends on time)."""
-        return self._ended, self._planned
+        return self._ended - self._of_others, self._planned
 
     def _measures_at(self, at_ns: int) -> bool:
         assert self._first_ns is not None  # noqa: S101 -- set by next()
@@ -84,11 +109,15 @@ class Agenda:
         """How many requests are measured, where that does not depend on how fast the server answers."""
         if isinstance(self._amount, Requests):
             return self._amount.requests
-        if isinstance(self._amount, Passes) and self._qps is not None:
+        if isinstance(self._amount, Passes):
             measure = self._amount.measure
-            return self._tasks * max(measure.passes, math.ceil(measure.min_s * self._qps / self._tasks))
+            if measure.min_s == 0:
+                return self._tasks * measure.passes
+            if self._arrivals is not None:
+                offered = self._arrivals.within(measure.min_s)
+                return self._tasks * max(measure.passes, math.ceil(offered / self._tasks))
         return None
 
     def _draw(self, role: str) -> Item:
-        [(sample, task)] = islice(self._other[role], 1)
+        sample, task = next(self._drawn[role])
         return Item(task, sample, role)

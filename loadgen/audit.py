@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class LoopWatch:
 
 def audit_of(measured: list[tuple[int, int, int]], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
     """From (scheduled, sent, ended) of every measured request, in nanoseconds."""
-    shares = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
+    shares: dict[str, Any] = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
     if not measured or phases.window is None:
         return Audit(**shares)
     times = np.array(measured, dtype=np.int64)

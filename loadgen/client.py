@@ -155,6 +155,7 @@ class Client:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
+        self.opened_late: int | None = 0
         self._tls = ssl.create_default_context() if endpoint.tls else None
 
     async def open_ahead(self, count: int) -> None:
@@ -170,7 +171,7 @@ class Client:
         connection = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = self._take() or await self._open()
+                connection = self._take() or await self._open_late()
                 await connection.send(request, exchange)
         except TimeoutError:
             self._fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
@@ -186,7 +187,7 @@ class Client:
                 else:
                     connection.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close all idle connections."""
         for connection in self._idle:
             connection.close()
@@ -198,6 +199,10 @@ class Client:
             if connection.usable:
                 return connection
         return None
+
+    async def _open_late(self) -> Connection:
+        self.opened_late = (self.opened_late or 0) + 1
+        return await self._open()
 
     async def _open(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -1,23 +1,33 @@
-"""Runs the load generator as a process of its own: nothing else a runner does can then make it late."""
+"""Runs the load generator as processes of its own: nothing else a runner does can then make it late."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadgen.merge import merge_results, merge_traces
 from loadgen.result import RESULTS, LoadResult
+from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
+from traces.clock import now_ns
+from traces.streams import has_trace
 
 _STOP_S = 15.0
 _LONGEST_ERROR = 2000
+_START_AHEAD_NS = 50_000_000  # so that every worker has heard of the common start before it comes
+_PHASES = ("warmup", "window", "drain", "ended")
 
 
 def run_load(
@@ -30,36 +40,175 @@ def run_load(
 ) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
 
+    Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
+    ``out``, as if one had written it.
+
     Raises:
         LoadError: the endpoint cannot be reached, or the generator failed.
+        UsageError: the trace file of the arrivals does not read.
     """
-    environment = {**os.environ}
-    environment.pop("STARWATT_API_KEY", None)
-    if api_key:
-        environment["STARWATT_API_KEY"] = api_key
     out.mkdir(parents=True, exist_ok=True)
+    write_schedule(spec, out)
+    several = spec.workers > 1
+    folders = [out / f"worker-{number}" for number in range(spec.workers)] if several else [out]
     with tempfile.TemporaryDirectory(prefix="starwatt-load-") as scratch:
-        spec_file, errors = Path(scratch) / "load.json", Path(scratch) / "errors"
+        spec_file = Path(scratch) / "load.json"
         spec_file.write_text(spec.model_dump_json(), encoding="utf-8")
+        foreman = _Foreman(on_progress, is_open=spec.load.kind == "open")
+        try:
+            for number, folder in enumerate(folders):
+                worker = foreman.hire(number, spec_file, folder, api_key, heeds_us=several)
+                if cpus is not None:
+                    _pin(worker.process.pid, cpus)
+            results = foreman.follow()
+        except LoadError:
+            if not any(has_trace(folder, "requests") for folder in folders):
+                (out / "schedule.parquet").unlink()  # nothing was asked: the folder is as it was
+            raise
+        finally:
+            foreman.end()
+            if several and all((folder / "requests.parquet").is_file() for folder in folders):
+                requests = merge_traces(folders, out)
+    return merge_results(results, requests, spec.load) if several else results[0]
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """One process of the load generator."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    errors: Path
+
+    def tell(self, line: str) -> None:
+        """One line to its standard input; a worker that is gone is noticed by its silence."""
+        assert self.process.stdin is not None  # noqa: S101 -- only several workers are told anything
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{line}\n".encode())
+            self.process.stdin.flush()
+
+    def problem(self) -> str:
+        """Why it ended without a result."""
+        said = self.errors.read_text(errors="replace").strip()
+        return said[-_LONGEST_ERROR:] if said else "the load generator ended without a result"
+
+
+class _Foreman:
+    """Starts the workers of a load together, adds their progress up, and collects their results."""
+
+    def __init__(self, on_progress: Callable[[Mapping[str, Any]], None], *, is_open: bool) -> None:
+        self._workers: list[_Worker] = []
+        self._listeners: list[threading.Thread] = []
+        self._on_progress = on_progress
+        self._is_open = is_open
+        self._messages: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._ready = self._measured_ended = 0
+        self._progress: dict[int, dict[str, Any]] = {}
+        self._results: dict[int, LoadResult] = {}
+
+    def hire(
+        self, number: int, spec_file: Path, folder: Path, api_key: str | None, *, heeds_us: bool
+    ) -> _Worker:
+        """Start a worker that writes to ``folder``."""
+        environment = {**os.environ}
+        environment.pop("STARWATT_API_KEY", None)
+        if api_key:
+            environment["STARWATT_API_KEY"] = api_key
+        errors = spec_file.with_name(f"errors-{number}")
         with errors.open("wb") as error_output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "loadgen", str(spec_file), str(out.resolve())],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "loadgen", str(spec_file), str(folder.resolve()), str(number)],
+                stdin=subprocess.PIPE if heeds_us else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=error_output,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends the load in order
             )
-        try:
-            if cpus is not None:
-                _pin(process.pid, cpus)
-            result = _follow(process, on_progress)
-        finally:
-            _end(process)
-        if result is None:
-            said = errors.read_text(errors="replace").strip()
-            raise LoadError(said[-_LONGEST_ERROR:] if said else "the load generator ended without a result")
-    return RESULTS.validate_python(result)
+        worker = _Worker(number, process, errors)
+        self._workers.append(worker)
+        self._listeners.append(threading.Thread(target=self._listen, args=(worker,), daemon=True))
+        self._listeners[-1].start()
+        return worker
+
+    def follow(self) -> list[LoadResult]:
+        """The result of every worker, in their order.
+
+        Raises:
+            LoadError: one ended without.
+        """
+        silent = 0
+        while silent < len(self._workers):
+            worker, message = self._messages.get()
+            if message is not None:
+                self._heed(worker, message)
+                continue
+            silent += 1
+            if worker.number not in self._results:
+                worker.process.wait()
+                raise LoadError(worker.problem())
+        return [self._results[worker.number] for worker in self._workers]
+
+    def _listen(self, worker: _Worker) -> None:
+        assert worker.process.stdout is not None  # noqa: S101 -- started with a pipe
+        with worker.process.stdout as lines:
+            for line in lines:
+                self._messages.put((worker, json.loads(line)))
+        self._messages.put((worker, None))
+
+    def _heed(self, worker: _Worker, message: dict[str, Any]) -> None:
+        if "progress" in message:
+            self._progress[worker.number] = message["progress"]
+            if len(self._progress) == len(self._workers):
+                self._on_progress(self._together())
+        elif "ready" in message:
+            self._ready += 1
+            if self._ready == len(self._workers):
+                self._tell_all(f"start {now_ns() + _START_AHEAD_NS}")
+        elif "measured_ended" in message:
+            self._measured_ended += 1
+            if self._measured_ended == len(self._workers):
+                self._tell_all("over")
+        else:
+            result = RESULTS.validate_python(message["result"])
+            self._results[worker.number] = result
+            if result.interrupted:
+                self._ask_to_end()
+
+    def _tell_all(self, line: str) -> None:
+        for worker in self._workers:
+            worker.tell(line)
+
+    def end(self) -> None:
+        """Let every worker keep what it received, then make sure that it is gone."""
+        self._ask_to_end()
+        for worker in self._workers:
+            try:
+                worker.process.wait(timeout=_STOP_S)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            if worker.process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    worker.process.stdin.close()
+        for listener in self._listeners:
+            listener.join()
+
+    def _ask_to_end(self) -> None:
+        for worker in self._workers:
+            if worker.number not in self._results and worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGTERM)
+
+    def _together(self) -> dict[str, Any]:
+        """The furthest behind gives the phase; of an open load every worker knows the whole number planned."""
+        steps = list(self._progress.values())
+        planned = [step["planned"] for step in steps if step["planned"] is not None]
+        total = max(planned, default=0) if self._is_open else sum(planned)
+        return {
+            "phase": min((step["phase"] for step in steps), key=_PHASES.index),
+            "in_flight": sum(step["in_flight"] for step in steps),
+            "ended": sum(step["ended"] for step in steps),
+            "planned": total if len(planned) == len(steps) else None,
+        }
 
 
 def _pin(pid: int, cpus: Sequence[int]) -> None:
@@ -70,31 +219,3 @@ def _pin(pid: int, cpus: Sequence[int]) -> None:
             f"cpus.load: {list(cpus)}: {error.strerror}; it takes CPUs of this process: "
             f"{sorted(os.sched_getaffinity(0))}"
         ) from error
-
-
-def _follow(
-    process: subprocess.Popen[bytes], on_progress: Callable[[Mapping[str, Any]], None]
-) -> dict[str, Any] | None:
-    """Pass progress on until the result comes; None if it never does."""
-    assert process.stdout is not None  # noqa: S101 -- started with a pipe
-    result: dict[str, Any] | None = None
-    for line in process.stdout:
-        message = json.loads(line)
-        if "progress" in message:
-            on_progress(message["progress"])
-        else:
-            result = message["result"]
-    return result
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the generator keep what it received, then make sure that it is gone."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

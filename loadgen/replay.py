@@ -12,11 +12,13 @@ from typing import Any
 from configs.datasets import load_dataset
 from configs.schema import Closed, Open
 from loadgen.agenda import Agenda, Item
-from loadgen.arrivals import arrival_offsets_ns
+from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, audit_of
-from loadgen.client import Client, Exchange
+from loadgen.client import Exchange
+from loadgen.clients import client_for
+from loadgen.crew import Alone, Crew
 from loadgen.payload import Endpoint, request_bytes
-from loadgen.prompts import choose_tasks, seeded
+from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
@@ -44,7 +46,7 @@ class Progress:
 class Replay:
     """One load, once."""
 
-    def __init__(self, spec: LoadSpec, out: Path, api_key: str | None) -> None:
+    def __init__(self, spec: LoadSpec, out: Path, api_key: str | None, crew: Crew | None = None) -> None:
         endpoint = Endpoint.parse(spec.url)
         dataset = load_dataset(spec.prompts.dataset)
         tasks = choose_tasks(dataset, spec.prompts.tasks, spec.seed)
@@ -53,8 +55,9 @@ class Replay:
         self._requests = {
             task.task_id: request_bytes(endpoint, spec.model, task, spec.prompts, api_key) for task in tasks
         }
-        self._agenda = Agenda(spec, tasks)
-        self._client = Client(endpoint, timeout_s=spec.request_timeout_s)
+        self._crew = crew or Alone()
+        self._agenda = Agenda(spec, tasks, self._crew.number)
+        self._client = client_for(spec)
         self._out = out
         self._tasks: set[asyncio.Task[str]] = set()
         self._next_id = 0
@@ -75,12 +78,12 @@ class Replay:
         await self._open_connections()
         with TraceWriter(self._out, "requests") as writer, contextlib.closing(DueTimer()) as timer:
             self._writer, self._timer = writer, timer
+            self._start_ns = await self._crew.start_ns()
             async with LoopWatch() as watch:
-                self._start_ns = now_ns()
                 reporter = asyncio.create_task(self._report(report))
                 offering = asyncio.create_task(self._offer())
                 stopping = asyncio.create_task(stop.wait())
-                over = asyncio.create_task(self._over.wait())
+                over = asyncio.create_task(self._all_over())
                 await asyncio.wait({offering, stopping, over}, return_when=asyncio.FIRST_COMPLETED)
                 if offering.done():
                     offering.result()  # an error of ours must not pass for the end of the load
@@ -88,17 +91,15 @@ class Replay:
                 if not stop.is_set():
                     await self._drain(stopping)
                 await _cancel(stopping, reporter, *self._tasks)
-        self._client.close()
+        await self._client.close()
         report(Progress("ended", 0, *self._agenda.progress))
         phases = self._phases(now_ns())
         audit = audit_of(self._measured, phases, watch, self._spec.load)
+        audit = audit.model_copy(update={"connections_opened_late": self._client.opened_late})
         return LoadResult(phases, audit, self._errors, interrupted=stop.is_set())
 
     async def _open_connections(self) -> None:
-        load = self._spec.load
-        wanted = (
-            load.concurrency if isinstance(load, Closed) else _OPENED_AHEAD if isinstance(load, Open) else 1
-        )
+        wanted = _OPENED_AHEAD if isinstance(self._spec.load, Open) else self._slots
         try:
             await self._client.open_ahead(wanted)
         except OSError as error:
@@ -107,34 +108,54 @@ class Replay:
     async def _offer(self) -> None:
         """Offer requests until the agenda is through."""
         if isinstance(self._spec.load, Open):
-            await self._offer_on_schedule(self._spec.load)
+            await self._offer_on_schedule()
             return
-        slots = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
+        await self._timer.until(self._start_ns)
         async with asyncio.TaskGroup() as group:
-            for _ in range(slots):
+            for _ in range(self._slots):
                 group.create_task(self._slot())
+
+    @property
+    def _slots(self) -> int:
+        """This worker's places of a closed load."""
+        places = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
+        return len(range(self._crew.number, places, self._spec.workers))
 
     async def _slot(self) -> None:
         """One place of a closed load: the next request is due when the place falls free."""
         free_ns = now_ns()
-        while (item := self._agenda.next(free_ns - self._start_ns)) is not None:
+        while (item := self._next(free_ns - self._start_ns)) is not None:
             sending = self._start(item, free_ns)
             await asyncio.wait({sending})
             if sending.result() == "connection_error":
                 await asyncio.sleep(_AFTER_A_REFUSAL_S)
             free_ns = now_ns()
 
-    async def _offer_on_schedule(self, load: Open) -> None:
+    async def _offer_on_schedule(self) -> None:
         """Requests at absolute times; nothing caps what is in flight."""
-        rng = seeded(self._spec.seed, self._spec.block, load.slug, "arrivals")
-        for offset_ns in arrival_offsets_ns(load.qps, load.arrivals, rng):
+        for position, offset_ns in enumerate(Arrivals.of(self._spec).offsets_ns()):
+            if position % self._spec.workers != self._crew.number:
+                item = self._next(offset_ns)
+                if item is not None:
+                    self._agenda.is_of_another(item)
+                continue
             await self._timer.until(self._start_ns + offset_ns)
-            if self._agenda.over:
-                return
-            item = self._agenda.next(offset_ns)
+            item = self._next(offset_ns)
             if item is None:
                 return
             self._start(item, self._start_ns + offset_ns)
+
+    def _next(self, at_ns: int) -> Item | None:
+        item = self._agenda.next(at_ns)
+        if self._agenda.over:  # said here too: a worker's share may be empty, or end by time
+            self._over.set()
+        return item
+
+    async def _all_over(self) -> None:
+        """Wait until the measured requests of every worker have ended."""
+        await self._over.wait()
+        await self._crew.all_measured_ended()
+        self._agenda.release()
 
     def _start(self, item: Item, scheduled_ns: int) -> asyncio.Task[str]:
         request_id, self._next_id = self._next_id, self._next_id + 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from configs.schema import Load, Measure, Prompts, StrictModel
+from configs.schema import Closed, Load, Measure, Prompts, SingleStream, StrictModel
 
 
 class Passes(StrictModel):
@@ -43,3 +43,23 @@ class LoadSpec(StrictModel):
     request_timeout_s: float = Field(default=600.0, gt=0)
     seed: int = Field(ge=0)
     block: int = Field(ge=1)
+    client: Literal["httptools", "aiohttp"] = Field(
+        default="httptools", description="Our own client, or aiohttp behind the same interface"
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="Processes that share the schedule")
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> LoadSpec:
+        if self.workers == 1:
+            return self
+        if isinstance(self.load, SingleStream):
+            raise ValueError("a single stream takes one worker")  # noqa: TRY004 -- pydantic wants it
+        if isinstance(self.load, Closed) and self.load.concurrency < self.workers:
+            raise ValueError(f"takes at most {self.load.concurrency}: so many requests are in flight")
+        if (
+            isinstance(self.load, Closed)
+            and isinstance(self.amount, Passes)
+            and self.amount.measure.min_s > 0
+        ):
+            raise ValueError("a closed load takes one worker where min_s decides how many passes there are")
+        return self

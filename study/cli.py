@@ -75,15 +75,35 @@ def meter(
 
 @app.command()
 def load(
-    url: Annotated[str, typer.Option(help="The endpoint, with or without /v1.")],
+    url: Annotated[
+        str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
+    ],
     model: Annotated[str, typer.Option(help="The name that the endpoint serves.")],
     out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
     single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Requests in flight.")] = None,
-    qps: Annotated[float | None, typer.Option(help="Requests a second, whatever the server does.")] = None,
-    arrivals: Annotated[str, typer.Option(help="With --qps: constant or poisson.")] = "poisson",
-    duration: Annotated[float | None, typer.Option(help="Seconds of measured requests.")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="Number of measured requests.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", "--max-concurrency", min=1, help="Requests in flight.")
+    ] = None,
+    qps: Annotated[
+        float | None,
+        typer.Option("--qps", "--request-rate", help="Requests a second, whatever the server does."),
+    ] = None,
+    arrivals: Annotated[
+        str | None, typer.Option(help="With --qps: constant or poisson (unless said).")
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
+    ] = None,
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            "--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."
+        ),
+    ] = None,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
     dataset: Annotated[str, typer.Option(help="The prompts: starwatt-24 or humaneval+.")] = "starwatt-24",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
@@ -91,6 +111,13 @@ def load(
         bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws order and arrivals.")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedule.")] = 1,
+    client: Annotated[
+        str, typer.Option(help="httptools (our own), or aiohttp for proxies and odd servers.")
+    ] = "httptools",
+    slo: Annotated[
+        str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
+    ] = None,
     meter: Annotated[str | None, typer.Option(help="local: record this machine's power beside it.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -100,10 +127,11 @@ def load(
     """
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
-        duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
-        ignore_eos=ignore_eos, seed=seed,
+        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
+        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
+        client=client,
     )  # fmt: skip
-    code = commands.load(flags.spec(), out, meter, as_json=as_json)
+    code = commands.load(flags.spec(), out, meter, slo, as_json=as_json)
     if code:
         raise typer.Exit(code)
 

@@ -27,6 +27,7 @@ from study.exit_codes import INTERRUPTED, INVALID
 from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
+from study.slo import parse_slo
 from study.summary import energy_words, summary_table
 from traces.atomic import read_json
 from traces.layout import RunDir, model_slug
@@ -121,21 +122,30 @@ def meter(out: Path, pid: int | None, hz: float) -> None:
         sidecar.stop()
 
 
-def load(spec: LoadSpec, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:
     """Drive the load and print its figures; returns the exit code."""
+    slo_ms = None if slo is None else parse_slo(slo)
     if meter_at not in (None, "local"):
         raise UsageError(f"--meter {meter_at}: takes local")
-    test = load_test(spec, out, metered=meter_at is not None)
+    test = load_test(spec, out, metered=meter_at is not None, slo_ms=slo_ms)
     if as_json:
         _print_json(test.summary)
     else:
         console.print(summary_table(test.summary))
         for status, count in test.summary["errors"].items():
             tell(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
-    invalid = False
+    for problem in test.summary["invalid"]:
+        bounds = (
+            f"at least {problem['lo']:.4g}" if problem["lo"] is not None else f"at most {problem['hi']:.4g}"
+        )
+        tell(
+            f"invalid: {problem['reason']}: {problem['value']:.4g} {problem['unit']}, allowed {bounds}. "
+            f"{problem['explanation']}"
+        )
+    invalid = bool(test.summary["invalid"])
     if test.run is not None:
         analysis = analyze(test.run)
-        invalid = bool(analysis.invalid)
+        invalid = invalid or bool(analysis.invalid)
         for words in energy_words(test.run):
             tell(words)
         tell(f"report: {write_report(test.run)}")

@@ -25,7 +25,7 @@ from study.cell import SETTLE_S
 from study.display import Display
 from study.manifest import host, package_versions
 from study.run import api_key
-from study.summary import summarise
+from study.summary import generator_problems, summarise
 from traces.atomic import write_json, write_parquet
 from traces.cell import CellRecord, Phase, Served, write_cell
 from traces.clock import boot_id, now_ns
@@ -47,10 +47,12 @@ class LoadTest:
     interrupted: bool
 
 
-def load_test(spec: LoadSpec, out: Path, *, metered: bool) -> LoadTest:
+def load_test(
+    spec: LoadSpec, out: Path, *, metered: bool, slo_ms: Mapping[str, float] | None = None
+) -> LoadTest:
     """Drive ``spec`` and write ``out/requests.parquet`` and ``out/summary.json``.
 
-    With ``metered``, power is recorded beside it, and ``out`` is a one-cell run.
+    With ``metered``, power is recorded beside it, and ``out`` is a one-cell run. ``slo_ms`` are the bounds of goodput.
 
     Raises:
         UsageError: ``out`` is not empty.
@@ -68,6 +70,7 @@ def load_test(spec: LoadSpec, out: Path, *, metered: bool) -> LoadTest:
     if run:
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
         _describe(run, spec, key)
+    requests = read_trace(folder, "requests")
     summary = {
         "schema_version": SCHEMA_VERSION,
         "url": _without_credentials(spec.url),
@@ -76,7 +79,9 @@ def load_test(spec: LoadSpec, out: Path, *, metered: bool) -> LoadTest:
         "errors": dict(outcome.errors),
         "audit": outcome.audit.model_dump(mode="json"),
         "interrupted": outcome.interrupted,
-        "metrics": summarise(read_trace(folder, "requests")),
+        "invalid": generator_problems(requests, is_open=spec.load.kind == "open"),
+        "slo_ms": None if slo_ms is None else dict(slo_ms),
+        "metrics": summarise(requests, slo_ms),
     }
     write_json(out / "summary.json", summary)
     return LoadTest(summary, run, outcome.interrupted)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from configs.offsets import read_offsets_ns
 from configs.schema import FixedOutput, Load, Prompts
 from loadgen.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
@@ -25,7 +27,8 @@ class LoadFlags:
     single_stream: bool
     concurrency: int | None
     qps: float | None
-    arrivals: str
+    arrivals: str | None
+    trace: Path | None
     duration: float | None
     requests: int | None
     warmup: float
@@ -33,6 +36,8 @@ class LoadFlags:
     max_tokens: int
     ignore_eos: bool
     seed: int
+    workers: int
+    client: str
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -40,26 +45,44 @@ class LoadFlags:
         Raises:
             UsageError: a flag is missing or wrong, or two contradict each other.
         """
-        if (self.single_stream, self.concurrency is not None, self.qps is not None).count(True) != 1:
-            raise UsageError("say how requests are offered: one of --single-stream, --concurrency N, --qps R")
+        ways = (
+            self.single_stream,
+            self.concurrency is not None,
+            self.qps is not None,
+            self.trace is not None,
+        )
+        if ways.count(True) != 1:
+            raise UsageError(
+                "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE"
+            )
+        if self.arrivals is not None and self.qps is None:
+            raise UsageError("--arrivals belongs to --qps")
         Endpoint.parse(self.url)
         try:
-            return LoadSpec(
-                url=self.url,
-                model=self.model,
-                load=self._load(),
-                prompts=self._prompts(),
-                amount=self._amount(),
-                warmup_s=self.warmup,
-                drain_s=_DRAIN_S,
-                seed=self.seed,
-                block=1,
-            )
+            fields: dict[str, Any] = {
+                "url": self.url,
+                "model": self.model,
+                "load": self._load(),
+                "prompts": self._prompts(),
+                "amount": self._amount(),
+                "warmup_s": self.warmup,
+                "drain_s": _DRAIN_S,
+                "seed": self.seed,
+                "block": 1,
+                "workers": self.workers,
+                "client": self.client,
+            }
+            return LoadSpec.model_validate(fields)
         except ValidationError as error:
             problem = error.errors()[0]
-            flag = str(problem["loc"][-1]).replace("seconds", "duration").replace("_", "-")
+            flag = (
+                str(problem["loc"][-1] if problem["loc"] else "workers")
+                .replace("seconds", "duration")
+                .replace("_", "-")
+            )
             message = str(problem["msg"]).removeprefix("Value error, ")
-            raise UsageError(f"--{flag}: {message} (given: {problem['input']!r})") from error
+            given = self.workers if flag == "workers" else problem["input"]
+            raise UsageError(f"--{flag}: {message} (given: {given!r})") from error
 
     def _load(self) -> Load:
         offered: dict[str, Any] = {"kind": "single_stream"}
@@ -67,6 +90,9 @@ class LoadFlags:
             offered = {"kind": "closed", "concurrency": self.concurrency}
         elif self.qps is not None:
             offered = {"kind": "open", "qps": self.qps, "arrivals": self.arrivals}
+        elif self.trace is not None:
+            read_offsets_ns(self.trace)
+            offered = {"kind": "open", "trace": self.trace.resolve()}
         return _LOADS.validate_python(offered)
 
     def _prompts(self) -> Prompts:
@@ -78,4 +104,6 @@ class LoadFlags:
             return Duration(kind="duration", seconds=self.duration)
         if self.requests is not None and self.duration is None:
             return Requests(kind="requests", requests=self.requests)
+        if self.trace is not None and self.requests is None:
+            return Requests(kind="requests", requests=len(read_offsets_ns(self.trace)))
         raise UsageError("say how much is measured: one of --duration S, --requests N")

@@ -8,6 +8,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from configs.schema import Load, Open, Study
+from loadgen.arrivals import mean_rate
 from loadgen.prompts import seeded
 from starwatt_errors import UsageError
 from traces.layout import CellKey, model_slug
@@ -98,6 +99,6 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
 
 def _estimate_s(study: Study, load: Load, tasks: int) -> float:
     """A guess for the progress display, before anything was measured."""
-    per_pass_s = tasks / load.qps if isinstance(load, Open) else tasks * _REQUEST_S
+    per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else tasks * _REQUEST_S
     measured_s = max(study.measure.min_s, study.measure.passes * per_pass_s)
     return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

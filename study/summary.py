@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,15 @@ import pyarrow as pa
 from rich.table import Table
 
 from analysis.arrays import Floats, mean, percentile
-from analysis.latency import latencies
+from analysis.latency import Latencies, latencies
 from analysis.requests import Requests, read_columns
 from analysis.summary import ESTIMATED, significant
 from analysis.tables import read_table
+from analysis.validity import EXPLANATIONS, request_checks
 from traces.layout import RunDir
 
 _PERCENTILES = (50, 90, 99)
+_OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
 LATENCIES = {
     "ttft": "TTFT",
     "itl": "ITL",
@@ -25,10 +28,11 @@ LATENCIES = {
 }
 
 
-def summarise(table: pa.Table) -> dict[str, Any]:
+def summarise(table: pa.Table, slo_ms: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Counts, rates and latencies (milliseconds) of the measured requests of a ``requests`` trace.
 
     Rates are over the time from the first measured request sent to the last one ended; None where nothing was.
+    With ``slo_ms`` (bounds by latency) there is ``goodput``: completed requests a second that kept all of them.
     """
     requests = read_columns(table)
     completed = requests.completed
@@ -42,7 +46,26 @@ def summarise(table: pa.Table) -> dict[str, Any]:
     for name in LATENCIES:
         values: Floats = getattr(found, f"{name}_ms")
         metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
+    if slo_ms is not None:
+        metrics["goodput"] = _goodput(requests, found, slo_ms, metrics["duration_s"])
     return metrics
+
+
+def generator_problems(table: pa.Table, *, is_open: bool) -> list[dict[str, Any]]:
+    """Why the load was not the one asked for, by the bounds of ``analysis/validity.py``; empty where it was."""
+    requests = read_columns(table)
+    return [
+        {
+            "reason": check.code,
+            "explanation": EXPLANATIONS[check.code],
+            "value": check.value,
+            "unit": check.unit,
+            "lo": check.lo,
+            "hi": check.hi,
+        }
+        for check in request_checks(requests, latencies(requests), is_open=is_open)
+        if check.failed and check.code in _OF_THE_GENERATOR
+    ]
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
@@ -59,9 +82,14 @@ def summary_table(summary: dict[str, Any]) -> Table:
     table.add_section()
     table.add_row("requests/s", _shown(metrics["request_rate"]))
     table.add_row("output tokens/s", _shown(metrics["output_token_rate"]))
-    offered = summary["audit"]["offered_rate"]
-    if offered is not None:
-        table.add_row("offered requests/s", _shown(offered))
+    if "goodput" in metrics:
+        bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in summary["slo_ms"].items())
+        table.add_row(f"goodput (requests/s; {bounds})", _shown(metrics["goodput"]))
+    audit = summary["audit"]
+    if audit["offered_rate"] is not None:
+        table.add_row("offered requests/s", _shown(audit["offered_rate"]))
+    if audit["connections_opened_late"]:
+        table.add_row("connections opened late", str(audit["connections_opened_late"]))
     return table
 
 
@@ -94,6 +122,23 @@ def _rates(requests: Requests) -> dict[str, float | None]:
         "request_rate": int(completed.sum()) / duration_s,
         "output_token_rate": None if np.isnan(tokens).any() else float(tokens.sum()) / duration_s,
     }
+
+
+def _goodput(
+    requests: Requests, found: Latencies, slo_ms: Mapping[str, float], duration_s: float | None
+) -> float | None:
+    """None where nothing was completed, or where TPOT has a bound and the server counts no tokens."""
+    completed = requests.completed
+    if duration_s is None or ("tpot" in slo_ms and np.isnan(requests.output_tokens[completed]).any()):
+        return None
+    good = completed.copy()
+    for name, bound_ms in slo_ms.items():
+        values: Floats = getattr(found, f"{name}_ms")
+        if name == "tpot":  # an answer of one token has no time between tokens
+            good &= (requests.output_tokens <= 1) | (values <= bound_ms)
+        else:
+            good &= values <= bound_ms
+    return int(good.sum()) / duration_s
 
 
 def _spread(values: Floats) -> dict[str, float | None]:

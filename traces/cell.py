@@ -62,6 +62,10 @@ class Audit(_Record):
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
+    connections_opened_late: int | None = Field(
+        default=None,
+        description="Connections opened while a request waited for one; null: the client can't say",
+    )
 
 
 class CellRecord(_Record):

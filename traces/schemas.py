@@ -37,6 +37,15 @@ REQUESTS = _schema(
     ("completion", pa.large_string()),
 )
 
+# What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
+SCHEDULE = _schema(
+    ("position", pa.int64()),
+    ("task_id", pa.string()),
+    ("sample", pa.int32()),
+    ("role", pa.string()),
+    ("due_ns", pa.int64()),
+)
+
 POWER = _schema(
     ("t_ns", pa.int64()),
     ("device", pa.string()),

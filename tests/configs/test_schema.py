@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ MODELS = [
         (Open(kind="open", qps=8), "open-8-poisson"),
         (Open(kind="open", qps=0.25, arrivals="constant"), "open-0.25-constant"),
         (Open(kind="open", qps=8, name="busy"), "busy"),
+        (Open(kind="open", trace=Path("in/rush hour.csv")), "open-trace-rush-hour"),
     ],
 )
 def test_a_load_is_called_as_the_design_says(load: Load, slug: str) -> None:
@@ -60,6 +62,9 @@ def test_every_field_that_a_person_writes_says_what_it_is(model: type[BaseModel]
         {"kind": "open", "qps": -1},
         {"kind": "open", "qps": float("nan")},
         {"kind": "open", "qps": float("inf")},
+        {"kind": "open"},
+        {"kind": "open", "qps": 1, "trace": "offsets.csv"},
+        {"kind": "open", "arrivals": "constant", "trace": "offsets.csv"},
         {"kind": "single_stream", "concurrency": 2},
     ],
 )

@@ -35,7 +35,7 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert json.loads((out / "summary.json").read_text()) == summary
-    assert {path.name for path in out.iterdir()} == {"requests.parquet", "summary.json"}
+    assert {path.name for path in out.iterdir()} == {"requests.parquet", "schedule.parquet", "summary.json"}
     rows = [row for row in read_trace(out, "requests").to_pylist() if row["role"] == "measured"]
     assert len(rows) == 12
     metrics = summary["metrics"]

@@ -18,7 +18,7 @@ LOAD = ("load", "--url", "http://127.0.0.1:9", "--model", "m")
 BAD_FLAGS = {
     "no load": (
         ("--requests", 3),
-        "say how requests are offered: one of --single-stream, --concurrency N, --qps R",
+        "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE",
     ),
     "two loads": (("--single-stream", "--qps", 3, "--requests", 3), "say how requests are offered"),
     "no amount": (("--single-stream",), "say how much is measured: one of --duration S, --requests N"),
@@ -29,6 +29,23 @@ BAD_FLAGS = {
     "a negative duration": (
         ("--single-stream", "--duration", -1),
         "--duration: Input should be greater than 0",
+    ),
+    "arrivals without a rate": (
+        ("--single-stream", "--arrivals", "poisson", "--requests", 3),
+        "--arrivals belongs to --qps",
+    ),
+    "a trace that is not there": (("--trace", "none.csv"), "none.csv: cannot be read"),
+    "an unknown client": (
+        ("--single-stream", "--requests", 3, "--client", "curl"),
+        "--client: Input should be",
+    ),
+    "two workers for one stream": (
+        ("--single-stream", "--requests", 3, "--workers", 2),
+        "--workers: a single stream takes one worker (given: 2)",
+    ),
+    "more workers than requests in flight": (
+        ("--concurrency", 2, "--requests", 3, "--workers", 3),
+        "--workers: takes at most 2: so many requests are in flight (given: 3)",
     ),
     "another meter": (("--single-stream", "--requests", 3, "--meter", "wall"), "--meter wall: takes local"),
 }

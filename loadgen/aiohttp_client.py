@@ -1,0 +1,109 @@
+"""The second opinion: the same exchanges through aiohttp, for proxies and odd servers.
+
+It takes several times the CPU of ``loadgen/client.py``. Proxies are those of the environment (``HTTPS_PROXY``,
+``NO_PROXY``). A request counts as sent when it is handed to aiohttp: opening a connection counts as latency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from loadgen.client import Exchange
+from loadgen.payload import Endpoint
+from traces.clock import now_ns
+
+_LONGEST_ERROR_BODY = 2000
+_LONGEST_READ = 2**16
+_CUT_OFF = "connection lost in mid-answer: closed by the server"
+_ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
+
+
+class AiohttpClient:
+    """A pool of aiohttp's connections to one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
+        self.opened_late: int | None = None  # aiohttp opens them unseen
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        base = f"{'https' if endpoint.tls else 'http'}://{host}:{endpoint.port}"
+        self._base = base
+        self._url = URL(base + endpoint.path, encoded=True)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open_ahead(self, count: int) -> None:  # noqa: ARG002 -- aiohttp opens connections by itself
+        """See that the endpoint, or the proxy before it, can be reached.
+
+        Raises:
+            OSError: it cannot.
+        """
+        host, port = self._first_hop()
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            trust_env=True,
+            auto_decompress=False,
+        )
+
+    async def complete(self, request: bytes, exchange: Exchange) -> None:
+        """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
+        exchange.sent_ns = now_ns()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._exchange(request, exchange)
+        except TimeoutError:
+            exchange.status = "timeout"
+            exchange.error = f"no complete answer within {self._timeout_s:g} s"
+        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
+            exchange.status, exchange.error = "connection_error", _CUT_OFF
+        except aiohttp.ClientResponseError as error:  # what came is no HTTP
+            exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
+        except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
+            exchange.status = "connection_error"
+            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
+        except asyncio.CancelledError:
+            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
+            raise
+        finally:
+            exchange.end_ns = exchange.end_ns or now_ns()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _exchange(self, request: bytes, exchange: Exchange) -> None:
+        assert self._session is not None  # noqa: S101 -- open_ahead() comes first
+        head, _, body = request.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        async with self._session.post(
+            self._url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            exchange.http_status = response.status
+            if response.status != 200:
+                content = await response.content.read(_LONGEST_ERROR_BODY)
+                while len(content) < _LONGEST_ERROR_BODY and not response.content.at_eof():
+                    content += await response.content.read(_LONGEST_ERROR_BODY - len(content))
+                exchange.status, exchange.error = "http_error", content.decode(errors="replace")
+                return
+            while data := await response.content.readany():
+                exchange.pieces_ns.append(now_ns())
+                exchange.pieces.append(data)
+            exchange.status, exchange.end_ns = "ok", now_ns()
+
+    def _first_hop(self) -> tuple[str, int]:
+        """The proxy of the environment, or the endpoint itself."""
+        parts = urlsplit(self._base)
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        if proxy is None or urllib.request.proxy_bypass(self._endpoint.host):
+            return self._endpoint.host, self._endpoint.port
+        hop = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)

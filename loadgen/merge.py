@@ -1,0 +1,89 @@
+"""What several workers recorded becomes one trace and one result."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.schema import Load
+from loadgen.audit import LoopWatch, audit_of
+from loadgen.result import LoadResult
+from traces.atomic import write_parquet
+from traces.cell import Phase, Phases
+from traces.streams import read_trace
+
+
+def merge_traces(folders: Sequence[Path], out: Path) -> pa.Table:
+    """Write ``out/requests.parquet`` from one folder a worker, in their order, and remove these.
+
+    ``worker`` is a folder's place; requests are numbered anew, by the time that they were scheduled for. Of an open
+    load that is the number which a single worker would have given them.
+
+    Raises:
+        TraceError: the trace of a worker does not read.
+    """
+    tables = []
+    for number, folder in enumerate(folders):
+        table = read_trace(folder, "requests")
+        tables.append(_with(table, "worker", [number] * len(table)))
+    merged = pa.concat_tables([table.replace_schema_metadata(tables[0].schema.metadata) for table in tables])
+    order = pc.sort_indices(
+        merged,
+        sort_keys=[("scheduled_ns", "ascending"), ("worker", "ascending"), ("request_id", "ascending")],
+    )
+    merged = merged.take(order)
+    merged = _with(merged, "request_id", list(range(len(merged))))
+    write_parquet(out / "requests.parquet", merged)
+    for folder in folders:
+        shutil.rmtree(folder)
+    return merged
+
+
+def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load) -> LoadResult:
+    """Phases and audit of all workers together; rates, lag and window are those of the merged requests.
+
+    ``cpu_share`` is the sum over the workers, in CPU seconds a second, and the event-loop lag the worst of them.
+    """
+    measured = requests.filter(pc.equal(requests.column("role"), "measured"))
+    names = ("scheduled_ns", "sent_ns", "end_ns")
+    times = list(zip(*(measured.column(name).to_pylist() for name in names), strict=True))
+    phases = _phases(results, times)
+    watch = LoopWatch()
+    watch.cpu_share = sum(result.audit.cpu_share or 0.0 for result in results)
+    watch.late_max_ns = round(max(result.audit.loop_lag_max_ms or 0.0 for result in results) * 1e6)
+    errors: Counter[str] = Counter()
+    for result in results:
+        errors.update(result.errors)
+    late = [result.audit.connections_opened_late for result in results]
+    audit = audit_of(times, phases, watch, load).model_copy(
+        update={"connections_opened_late": None if None in late else sum(filter(None, late))}
+    )
+    interrupted = any(result.interrupted for result in results)
+    return LoadResult(phases, audit, dict(errors), interrupted)
+
+
+def _phases(results: Sequence[LoadResult], times: list[tuple[int, int, int]]) -> Phases:
+    all_phases = [result.phases for result in results]
+    start_ns = min(phases.warmup.start_ns for phases in all_phases if phases.warmup is not None)
+    end_ns = max(
+        phase.end_ns for phases in all_phases for phase in (phases.warmup, phases.drain) if phase is not None
+    )
+    if not times:
+        return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
+    first_ns, last_ns = min(sent for _, sent, _ in times), max(ended for _, _, ended in times)
+    return Phases(
+        warmup=Phase(start_ns=start_ns, end_ns=first_ns),
+        window=Phase(start_ns=first_ns, end_ns=last_ns),
+        drain=Phase(start_ns=last_ns, end_ns=max(last_ns, end_ns)),
+    )
+
+
+def _with(table: pa.Table, name: str, values: list[int]) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    column = pa.array(values, type=table.schema.field(index).type)
+    return table.set_column(index, table.schema.field(index), column)

@@ -1,0 +1,74 @@
+"""Trace files of arrivals: what is read from them, and what is refused with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.loader import dump_study, load_study
+from configs.offsets import read_offsets_ns
+from configs.schema import Open
+from starwatt_errors import UsageError
+from tests.configs.studies import write_study
+
+OF_A_STUDY = ("qps: 6", "trace: arrivals/day.csv")
+
+
+@pytest.mark.parametrize(
+    "text", ["0\n0.5\n0.5\n2\n", "seconds\n10\n10.5\n\n10.5\n12", "\ufeff1e3\r\n1000.5\r\n1000.5\r\n1002"]
+)
+def test_offsets_count_from_the_first_and_may_be_equal(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    assert read_offsets_ns(tmp_path / "a.csv") == [0, 500_000_000, 500_000_000, 2_000_000_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at least two different offsets"),
+        ("1\n", "at least two different offsets"),
+        ("1\n1\n", "at least two different offsets"),
+        ("0\n2\n1\n", r"a\.csv:3: 1 comes before 2"),
+        ("0\nsoon\n", r"a\.csv:2: takes one offset in seconds a line \(given: 'soon'\)"),
+        ("0\n1,5\n", r"a\.csv:2: takes one offset"),
+        ("0\nnan\n", r"a\.csv:2: takes one offset"),
+        ("0\ninf\n", r"a\.csv:2: takes one offset"),
+    ],
+)
+def test_a_file_that_is_no_schedule_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        read_offsets_ns(tmp_path / "a.csv")
+
+
+def test_a_studys_trace_lies_beside_the_study_and_the_dumped_study_finds_it_from_elsewhere(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "arrivals").mkdir()
+    (tmp_path / "arrivals" / "day.csv").write_text("0\n1\n")
+    study = load_study(write_study(tmp_path, OF_A_STUDY))
+    load = study.loads[2]
+    assert isinstance(load, Open)
+    assert load.trace == (tmp_path / "arrivals" / "day.csv").resolve()
+    assert load.slug == "open-trace-day"
+    elsewhere = tmp_path / "run" / "study.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(dump_study(study), encoding="utf-8")
+    assert load_study(elsewhere) == study
+
+
+@pytest.mark.parametrize(("text", "problem"), [(None, "cannot be read"), ("0\nx\n", "takes one offset")])
+def test_a_studys_bad_trace_is_named_with_the_line_of_both_files(
+    tmp_path: Path, text: str | None, problem: str
+) -> None:
+    if text is not None:
+        (tmp_path / "arrivals").mkdir()
+        (tmp_path / "arrivals" / "day.csv").write_text(text)
+    with pytest.raises(UsageError, match=rf"study\.yaml:9: loads\.2\.trace: .*day\.csv.*{problem}"):
+        load_study(write_study(tmp_path, OF_A_STUDY))
+
+
+def test_a_load_with_a_rate_and_a_trace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"loads\.2: an open load takes one of qps and trace"):
+        load_study(write_study(tmp_path, ("qps: 6", "qps: 6\n    trace: a.csv")))
