@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -98,15 +99,24 @@ def test_a_zone_that_goes_away_is_an_error_with_its_name(tmp_path: Path) -> None
         meter.read()
 
 
+def _halt(pid: int) -> None:
+    """Stop a process, so that two looks at its CPU time see the same."""
+    os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        os.sched_yield()
+
+
 def test_joules_are_cpu_time_times_watts(busy_pid: int) -> None:
+    _halt(busy_pid)
     before_ns = process_cpu_ns(busy_pid)
     meter = ModelledMeter(busy_pid, watts_per_cpu=10)
+    os.kill(busy_pid, signal.SIGCONT)
     while process_cpu_ns(busy_pid) - before_ns < 400_000_000:
         os.sched_yield()
+    _halt(busy_pid)
     [reading] = meter.read()
     cpu = psutil.Process(busy_pid).cpu_times()
-    assert reading.energy_j is not None
-    assert reading.energy_j == pytest.approx((process_cpu_ns(busy_pid) - before_ns) * 1e-9 * 10, rel=0.05)
+    assert reading.energy_j == pytest.approx((process_cpu_ns(busy_pid) - before_ns) * 1e-9 * 10, rel=1e-6)
     assert process_cpu_ns(busy_pid) * 1e-9 == pytest.approx(cpu.user + cpu.system, abs=0.05)
     assert reading.power_w is not None
     assert 0 < reading.power_w < 11
