@@ -48,9 +48,7 @@ async def _drive(spec: LoadSpec, out: Path) -> LoadResult:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, stop.set)
     gc.collect()
-    gc.set_threshold(
-        100_000
-    )  # nothing on the hot path leaves cycles behind: a pass would only hold the loop up
+    gc.set_threshold(100_000)  # the hot path leaves no cycles behind: passes would only hold it up
     gc.freeze()  # what stands now need not be looked through again while requests are timed
     return await replay.run(lambda progress: _say({"progress": vars(progress)}), stop)
 

@@ -39,7 +39,7 @@ class Paced(FastHttpUser):
             gevent.sleep(remaining_ns * 1e-9)
         sent_ns, times = monotonic_ns(), []
         with self.client.post("/v1/completions", json=_BODY, stream=True, catch_response=True) as response:
-            while line := response.stream.readline():
+            while line := response.stream.readline(b"\n"):
                 if line.startswith(b"data: {"):
                     times.append(monotonic_ns())
                 elif line.startswith(b"data: ["):
@@ -62,4 +62,4 @@ def save(**_: object) -> None:
     )
 
 
-events.quitting.add_listener(save)
+events.quitting.add_listener(save)  # type: ignore[no-untyped-call]
