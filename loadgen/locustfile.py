@@ -247,5 +247,5 @@ def _join(environment: Any, **_: Any) -> None:
         role(environment)
 
 
-events.init_command_line_parser.add_listener(add_options)
-events.init.add_listener(_join)
+events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]
+events.init.add_listener(_join)  # type: ignore[no-untyped-call]
