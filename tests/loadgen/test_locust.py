@@ -201,4 +201,7 @@ def test_ctrl_c_keeps_every_row(tmp_path: Path) -> None:
             process.kill()
             process.communicate()
         asked = len(server.asked)
-    assert asked - 1 <= len(rows_of(tmp_path / "out")) <= asked + 1
+    rows = rows_of(tmp_path / "out")
+    statuses = Counter(row["status"] for row in rows)  # cut off may also be what did not reach the server yet
+    assert set(statuses) <= {"ok", "aborted"}
+    assert 30 <= statuses["ok"] <= asked <= len(rows) + 1
