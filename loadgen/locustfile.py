@@ -145,7 +145,7 @@ class Lead:
         except StarwattError as error:
             _LOG.error("%s", error)
             self._environment.process_exit_code = error.exit_code
-            gevent.spawn(runner.quit)
+            gevent.spawn(self._end_test)
             return
         self._folders = [out / f"worker-{number}" for number in range(spec.workers)]
         self._awaited = {_ENDED: spec.workers, _WRITTEN: spec.workers}
@@ -163,6 +163,10 @@ class Lead:
 
     def _finish(self) -> None:
         self._merge()
+        self._end_test()
+
+    def _end_test(self) -> None:
+        """Headless, Locust ends; with its web page it waits for the next test."""
         if self._environment.web_ui is None:
             self._environment.runner.quit()
         else:
