@@ -103,6 +103,7 @@ class Connection(asyncio.Protocol):
         if exc is None and not self._framed and self._exchange and self._exchange.http_status:
             self.on_message_complete()
         self._finish("connection_error", f"connection lost in mid-answer: {exc or 'closed by the server'}")
+        self._parser = None  # it holds this connection: a cycle that reference counting cannot end
 
     # httptools.HttpResponseParser
 

@@ -1,8 +1,12 @@
-"""What several workers recorded becomes one trace and one result."""
+"""What several workers recorded becomes one trace and one result.
+
+``python -m loadgen.merge DIR`` merges ``DIR/worker-*``, where Locust's workers were other machines.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +17,7 @@ import pyarrow.compute as pc
 from configs.schema import Load
 from loadgen.audit import LoopWatch, audit_of
 from loadgen.result import LoadResult
+from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
 from traces.cell import Phase, Phases
 from traces.streams import read_trace
@@ -24,13 +29,17 @@ def merge_traces(folders: Sequence[Path], out: Path) -> pa.Table:
     ``worker`` is a folder's place; requests are numbered anew, by the time that they were scheduled for. Of an open
     load that is the number which a single worker would have given them.
 
+    Times of another machine are shifted to the first one's clock by what both took the calendar time to be: as right
+    as the machines' calendar clocks agree. Durations within a request stay exact.
+
     Raises:
         TraceError: the trace of a worker does not read.
     """
-    tables = []
+    tables: list[pa.Table] = []
     for number, folder in enumerate(folders):
         table = read_trace(folder, "requests")
-        tables.append(_with(table, "worker", [number] * len(table)))
+        table = _with(table, "worker", [number] * len(table))
+        tables.append(_on_the_clock_of(tables[0], table) if tables else table)
     merged = pa.concat_tables([table.replace_schema_metadata(tables[0].schema.metadata) for table in tables])
     order = pc.sort_indices(
         merged,
@@ -83,7 +92,46 @@ def _phases(results: Sequence[LoadResult], times: list[tuple[int, int, int]]) ->
     )
 
 
+def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
+    mine, theirs = table.schema.metadata, reference.schema.metadata
+    if mine[b"boot_id"] == theirs[b"boot_id"]:
+        return table
+    calendar = [int(one[b"realtime_ns"]) - int(one[b"monotonic_ns"]) for one in (mine, theirs)]
+    shift_ns = calendar[0] - calendar[1]
+    for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):
+        index = table.schema.get_field_index(name)
+        table = table.set_column(index, table.schema.field(index), pc.add(table.column(name), shift_ns))
+    index = table.schema.get_field_index("chunk_ns")
+    shifted = [
+        None if chunk_ns is None else [t_ns + shift_ns for t_ns in chunk_ns]
+        for chunk_ns in table.column("chunk_ns").to_pylist()
+    ]
+    return table.set_column(
+        index, table.schema.field(index), pa.array(shifted, type=table.schema.field(index).type)
+    )
+
+
 def _with(table: pa.Table, name: str, values: list[int]) -> pa.Table:
     index = table.schema.get_field_index(name)
     column = pa.array(values, type=table.schema.field(index).type)
     return table.set_column(index, table.schema.field(index), column)
+
+
+def main() -> int:
+    """Merge the folders of the workers of a Locust run, and say what came of it."""
+    out = Path(sys.argv[1])
+    folders = sorted(out.glob("worker-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
+    if not folders:
+        print(f"{out} holds no folder worker-N", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        requests = merge_traces(folders, out)
+    except StarwattError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    print(f"{requests.num_rows} requests: {out / 'requests.parquet'}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -20,6 +23,7 @@ from starwatt_errors import LoadError
 from tests.loadgen.driving import SINGLE, TASK_OF_PROMPT, TASKS, closed, constant, make_spec, passes, requests
 from tests.loadgen.server import Answer, Asked, Behaviour, TruthServer
 from tests.loadgen.test_process import generators
+from traces.schemas import REQUESTS
 from traces.streams import read_trace
 
 MS = 1_000_000
@@ -177,3 +181,36 @@ def test_what_cannot_be_shared_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         make_spec("http://x", load, workers=2, **changes)
+
+
+def test_the_traces_of_two_machines_are_merged_on_the_first_ones_clock(tmp_path: Path) -> None:
+    # The second machine booted 1000 s later, so that its monotonic clock is 1000 s behind; both agree on the date.
+    for number, (boot, monotonic_ns) in enumerate([(b"one", 5_000_000_000_000), (b"two", 4_000_000_000_000)]):
+        row = {
+            "request_id": 0,
+            "role": "measured",
+            "scheduled_ns": monotonic_ns + number,
+            "sent_ns": monotonic_ns + number + 2,
+            "first_token_ns": None,
+            "end_ns": monotonic_ns + number + 9,
+            "chunk_ns": [monotonic_ns + number + 5],
+        }
+        metadata = {
+            b"schema_version": b"1",
+            b"boot_id": boot,
+            b"monotonic_ns": str(monotonic_ns).encode(),
+            b"realtime_ns": b"7000000000000",
+        }
+        folder = tmp_path / f"worker-{number}"
+        folder.mkdir()
+        table = pa.Table.from_pylist([row], schema=REQUESTS.with_metadata(metadata))
+        pq.write_table(table, folder / "requests.parquet")
+    command = [sys.executable, "-m", "loadgen.merge", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("2 requests: ")
+    first, second = read_trace(tmp_path, "requests").to_pylist()
+    assert (first["worker"], second["worker"], second["request_id"]) == (0, 1, 1)
+    for name in ("scheduled_ns", "sent_ns", "end_ns"):
+        assert second[name] == first[name] + 1
+    assert second["first_token_ns"] is None
+    assert second["chunk_ns"] == [first["chunk_ns"][0] + 1]

@@ -1,0 +1,193 @@
+"""One Locust process's share of a load, on gevent: the agenda, rows and trace of ``loadgen/replay.py``.
+
+Imported by ``loadgen/locustfile.py`` alone, since Locust patches the standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.pool import Group
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+from configs.datasets import load_dataset
+from configs.schema import Closed, Open
+from loadgen.agenda import Agenda, Item
+from loadgen.arrivals import Arrivals
+from loadgen.client import Exchange
+from loadgen.payload import Endpoint, request_bytes
+from loadgen.prompts import choose_tasks
+from loadgen.rows import row_of
+from loadgen.spec import LoadSpec
+from traces.clock import now_ns
+from traces.streams import TraceWriter
+
+_LONGEST_ERROR_BODY = 2000
+_MOST_CONNECTIONS = 65_536
+_AFTER_A_REFUSAL_S = 0.1
+
+
+class GeventClient:
+    """The connections of one Locust process to one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
+        self._path = endpoint.path
+        self._timeout_s = timeout_s
+        self._http = HTTPClient(
+            endpoint.host,
+            endpoint.port,
+            ssl=endpoint.tls,
+            connection_timeout=timeout_s,
+            network_timeout=timeout_s,
+            concurrency=_MOST_CONNECTIONS,
+        )
+
+    def complete(self, request: bytes, exchange: Exchange) -> None:
+        """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
+        exchange.sent_ns = now_ns()
+        try:
+            with gevent.Timeout(self._timeout_s, TimeoutError):
+                self._exchange(request, exchange)
+        except TimeoutError:
+            exchange.status = "timeout"
+            exchange.error = f"no complete answer within {self._timeout_s:g} s"
+        except HTTPParseError as error:
+            lost = "closed" in str(error) or exchange.http_status is not None
+            exchange.status = "connection_error" if lost else "malformed"
+            exchange.error = f"connection lost in mid-answer: {error}" if lost else f"not HTTP: {error}"
+        except OSError as error:
+            exchange.status = "connection_error"
+            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
+        except gevent.GreenletExit:
+            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
+            raise
+        finally:
+            exchange.end_ns = now_ns()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def _exchange(self, request: bytes, exchange: Exchange) -> None:
+        head, _, body = request.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        response = self._http.request("POST", self._path, body=body, headers=headers)
+        exchange.http_status = response.status_code
+        if response.status_code != 200:
+            exchange.status = "http_error"
+            exchange.error = bytes(response.read())[:_LONGEST_ERROR_BODY].decode(errors="replace")
+            return
+        # Line by line: a read of so many bytes would wait until there are so many.
+        while line := response.readline(b"\n"):
+            exchange.pieces_ns.append(now_ns())
+            exchange.pieces.append(line)
+        exchange.status = "ok"
+
+
+class Driver:
+    """Offers one process's share of a load and writes its rows to ``folder``."""
+
+    def __init__(
+        self,
+        spec: LoadSpec,
+        number: int,
+        folder: Path,
+        api_key: str | None,
+        on_request: Callable[[dict[str, Any]], None],
+    ) -> None:
+        endpoint = Endpoint.parse(spec.url)
+        tasks = choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
+        self._spec = spec
+        self._number = number
+        self._folder = folder
+        self._on_request = on_request
+        self._requests = {
+            task.task_id: request_bytes(endpoint, spec.model, task, spec.prompts, api_key) for task in tasks
+        }
+        self._agenda = Agenda(spec, tasks, number)
+        self._client = GeventClient(endpoint, timeout_s=spec.request_timeout_s)
+        self._sending = Group()
+        self._next_id = 0
+        self._stopped = False
+        self._over = Event()
+        self.measured_ended = Event()
+        self.written = Event()
+
+    def run(self) -> None:
+        """Offer until ``end`` is called, drain, and write the trace."""
+        with TraceWriter(self._folder, "requests") as self._writer:
+            self._start_ns = now_ns()
+            offering = Group()
+            if isinstance(self._spec.load, Open):
+                offering.spawn(self._offer_on_schedule)
+            else:
+                places = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
+                for _ in range(self._number, places, self._spec.workers):
+                    offering.spawn(self._place)
+            self._over.wait()
+            offering.kill()
+            self._sending.join(timeout=0 if self._stopped else self._spec.drain_s)
+            self._sending.kill()
+        self._client.close()
+        self.written.set()
+
+    def end(self, *, at_once: bool) -> None:
+        """No more requests; what is in flight is drained, or cut off ``at_once``."""
+        self._stopped = self._stopped or at_once
+        self._agenda.release()
+        self._over.set()
+
+    def _place(self) -> None:
+        """One place of a closed load: the next request is due when the place falls free."""
+        free_ns = now_ns()
+        while (item := self._next(free_ns - self._start_ns)) is not None:
+            sending = self._send(item, free_ns)
+            sending.join()
+            if sending.value == "connection_error":
+                gevent.sleep(_AFTER_A_REFUSAL_S)
+            free_ns = now_ns()
+
+    def _offer_on_schedule(self) -> None:
+        """Requests at absolute times, each in a greenlet of its own: none waits for another."""
+        for position, offset_ns in enumerate(Arrivals.of(self._spec).offsets_ns()):
+            mine = position % self._spec.workers == self._number
+            while mine and (remaining_ns := self._start_ns + offset_ns - now_ns()) > 0:
+                gevent.sleep(remaining_ns * 1e-9)
+            item = self._next(offset_ns)
+            if item is None:
+                return
+            if mine:
+                self._send(item, self._start_ns + offset_ns)
+            else:
+                self._agenda.is_of_another(item)
+
+    def _next(self, at_ns: int) -> Item | None:
+        item = self._agenda.next(at_ns)
+        self._note_whether_over()
+        return item
+
+    def _note_whether_over(self) -> None:
+        if self._agenda.over:
+            self.measured_ended.set()
+
+    def _send(self, item: Item, scheduled_ns: int) -> gevent.Greenlet:
+        request_id, self._next_id = self._next_id, self._next_id + 1
+        return self._sending.spawn(self._one, request_id, item, scheduled_ns)
+
+    def _one(self, request_id: int, item: Item, scheduled_ns: int) -> str:
+        exchange = Exchange()
+        try:
+            self._client.complete(self._requests[item.task.task_id], exchange)
+        finally:
+            row = row_of(request_id, item, scheduled_ns, exchange)
+            self._writer.append(row)
+            if item.role == "measured":
+                self._agenda.measured_ended()
+                self._note_whether_over()
+            self._on_request(row)
+        return exchange.status
