@@ -93,7 +93,7 @@ class Sandbox:
         try:
             self._start()
             self._await_ready()
-        except BaseException:
+        except BaseException:  # an interrupt too: whatever goes wrong here must leave no sandbox behind
             self.close()
             raise
 
