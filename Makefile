@@ -31,7 +31,7 @@ check: $(STAMP)  ## lint, format, types, import contract
 
 test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
 	$(BIN)/python -m pytest -m "not long and not live" -n 2
-	$(BIN)/python -m pytest -m "live and not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "live and not long"
 
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest

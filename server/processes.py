@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -53,6 +55,24 @@ def stop_group(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
     deadline = time.monotonic() + grace_s
     while group_alive(process.pid) and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def stop_children(*, grace_s: float) -> None:
+    """End every child that is left, with its group: the last thing a command does.
+
+    An interrupt can strike between the start of a child and the ``with`` block that would have stopped it.
+    """
+    children = psutil.Process().children()
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.terminate()
+    psutil.wait_procs(children, timeout=grace_s)
+    for child in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # a child that shares our group leads none of this number
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=grace_s)
 
 
 def group_alive(group: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.loader import variant_names
+from server.processes import stop_children
 from starwatt_errors import StarwattError
 from study import commands, interrupts
 from study.display import tell
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+_CHILDREN_GRACE_S = 10.0
 DEFAULT_MODEL = "bigcode/starcoder2-3b"
 
 
@@ -185,3 +187,5 @@ def main() -> None:
         if end.code == INTERRUPTED:
             tell("starwatt: interrupted; what was measured is kept")
         raise
+    finally:
+        stop_children(grace_s=_CHILDREN_GRACE_S)

@@ -50,7 +50,7 @@ class Sidecar:
         sidecar = cls(process=process, errors=Path(errors.name), devices=[])
         try:
             sidecar.devices = sidecar._message(_READY_S)["devices"]
-        except MeterError:
+        except (MeterError, KeyboardInterrupt):
             sidecar._clean_up()
             raise
         return sidecar

@@ -28,6 +28,16 @@ child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.sig
 print(child.pid, flush=True)
 time.sleep(600)
 """  # noqa: E501
+LEAVING = f"""
+import subprocess, sys
+from server.processes import spawn, stop_children
+for code in ({FAMILY!r}, {STUBBORN!r}):
+    child = spawn([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    print(child.pid, int(child.stdout.readline()), flush=True)
+stop_children(grace_s=1)
+print("left", flush=True)
+sys.stdin.read()
+"""
 PARENT = f"""
 import subprocess, sys, time
 from server.processes import spawn
@@ -54,6 +64,16 @@ def test_stopping_a_group_ends_grandchildren_too() -> None:
     assert gone(grandchild)
     assert not group_alive(process.pid)
     process.stdout.close()
+
+
+def test_a_command_that_leaves_takes_every_child_and_their_groups_along() -> None:
+    command = subprocess.Popen([sys.executable, "-c", LEAVING], stdin=PIPE, stdout=PIPE, text=True)
+    assert command.stdout is not None
+    *families, left = [command.stdout.readline() for _ in range(3)]
+    assert left == "left\n"
+    assert all(gone(int(pid)) for family in families for pid in family.split())
+    command.communicate()
+    assert command.returncode == 0
 
 
 def test_what_ignores_sigterm_is_killed_after_its_grace() -> None:
