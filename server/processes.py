@@ -52,9 +52,7 @@ def stop_group(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + grace_s
-    while group_alive(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    _wait_for_the_group(process.pid, grace_s)
 
 
 def stop_children(*, grace_s: float) -> None:
@@ -73,6 +71,8 @@ def stop_children(*, grace_s: float) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     psutil.wait_procs(children, timeout=grace_s)
+    for child in children:
+        _wait_for_the_group(child.pid, grace_s)
 
 
 def group_alive(group: int) -> bool:
@@ -92,6 +92,12 @@ def last_lines(path: Path, count: int) -> str:
     except OSError:
         lines = []
     return "\n".join(f"  {line}" for line in lines[-count:]) or "  (it printed nothing)"
+
+
+def _wait_for_the_group(group: int, grace_s: float) -> None:
+    deadline = time.monotonic() + grace_s
+    while group_alive(group) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _before_exec(cpus: Sequence[int] | None) -> Callable[[], None]:
