@@ -1,6 +1,6 @@
 """The second opinion: the same exchanges through aiohttp, for proxies and odd servers.
 
-It takes several times the CPU of ``loadgen/client.py``. Proxies are those of the environment (``HTTPS_PROXY``,
+It takes several times the CPU of our own clients. Proxies are those of the environment (``HTTPS_PROXY``,
 ``NO_PROXY``). A request counts as sent when it is handed to aiohttp: opening a connection counts as latency.
 """
 
@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from loadgen.client import Exchange
+from loadgen.exchange import LONGEST_ERROR_BODY, Exchange
 from loadgen.payload import Endpoint
 from traces.clock import now_ns
 
-_LONGEST_ERROR_BODY = 2000
 _LONGEST_READ = 2**16
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
 _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
@@ -25,6 +24,8 @@ _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
 
 class AiohttpClient:
     """A pool of aiohttp's connections to one endpoint."""
+
+    ahead_ns = 0
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
         self.opened_late: int | None = None  # aiohttp opens them unseen
@@ -89,9 +90,9 @@ class AiohttpClient:
         ) as response:
             exchange.http_status = response.status
             if response.status != 200:
-                content = await response.content.read(_LONGEST_ERROR_BODY)
-                while len(content) < _LONGEST_ERROR_BODY and not response.content.at_eof():
-                    content += await response.content.read(_LONGEST_ERROR_BODY - len(content))
+                content = await response.content.read(LONGEST_ERROR_BODY)
+                while len(content) < LONGEST_ERROR_BODY and not response.content.at_eof():
+                    content += await response.content.read(LONGEST_ERROR_BODY - len(content))
                 exchange.status, exchange.error = "http_error", content.decode(errors="replace")
                 return
             while data := await response.content.readany():

@@ -13,6 +13,9 @@ from typing import Protocol
 
 from traces.clock import now_ns
 
+START_AHEAD_NS = 80_000_000
+"""From the word that a load begins to its beginning: every worker has heard of it, and the first requests are ready."""
+
 
 class Crew(Protocol):
     """The workers of a load, as one of them sees them."""
@@ -32,8 +35,8 @@ class Alone:
     number = 0
 
     async def start_ns(self) -> int:
-        """Now."""
-        return now_ns()
+        """Soon enough, and time for the first request to be prepared."""
+        return now_ns() + START_AHEAD_NS
 
     async def all_measured_ended(self) -> None:
         """At once."""

@@ -19,7 +19,7 @@ from configs.datasets import load_dataset
 from configs.schema import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
-from loadgen.client import Exchange
+from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.rows import row_of

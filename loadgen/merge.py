@@ -70,7 +70,10 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
         errors.update(result.errors)
     late = [result.audit.connections_opened_late for result in results]
     audit = audit_of(times, phases, watch, load).model_copy(
-        update={"connections_opened_late": None if None in late else sum(filter(None, late))}
+        update={
+            "client": results[0].audit.client,
+            "connections_opened_late": None if None in late else sum(filter(None, late)),
+        }
     )
     interrupted = any(result.interrupted for result in results)
     return LoadResult(phases, audit, dict(errors), interrupted)

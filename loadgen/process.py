@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loadgen.crew import START_AHEAD_NS
 from loadgen.merge import merge_results, merge_traces
 from loadgen.result import RESULTS, LoadResult
 from loadgen.schedule import write_schedule
@@ -26,7 +27,6 @@ from traces.streams import has_trace
 
 _STOP_S = 15.0
 _LONGEST_ERROR = 2000
-_START_AHEAD_NS = 50_000_000  # so that every worker has heard of the common start before it comes
 _PHASES = ("warmup", "window", "drain", "ended")
 
 
@@ -163,7 +163,7 @@ class _Foreman:
         elif "ready" in message:
             self._ready += 1
             if self._ready == len(self._workers):
-                self._tell_all(f"start {now_ns() + _START_AHEAD_NS}")
+                self._tell_all(f"start {now_ns() + START_AHEAD_NS}")
         elif "measured_ended" in message:
             self._measured_ended += 1
             if self._measured_ended == len(self._workers):

@@ -14,9 +14,9 @@ from configs.schema import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, audit_of
-from loadgen.client import Exchange
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
+from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
@@ -57,7 +57,7 @@ class Replay:
         }
         self._crew = crew or Alone()
         self._agenda = Agenda(spec, tasks, self._crew.number)
-        self._client = client_for(spec)
+        self._client_name, self._client = client_for(spec)
         self._out = out
         self._tasks: set[asyncio.Task[str]] = set()
         self._next_id = 0
@@ -75,6 +75,12 @@ class Replay:
         Raises:
             LoadError: the endpoint cannot be reached at all.
         """
+        try:
+            return await self._run(report, stop)
+        finally:
+            await self._client.close()
+
+    async def _run(self, report: Callable[[Progress], None], stop: asyncio.Event) -> LoadResult:
         await self._open_connections()
         with TraceWriter(self._out, "requests") as writer, contextlib.closing(DueTimer()) as timer:
             self._writer, self._timer = writer, timer
@@ -91,11 +97,12 @@ class Replay:
                 if not stop.is_set():
                     await self._drain(stopping)
                 await _cancel(stopping, reporter, *self._tasks)
-        await self._client.close()
         report(Progress("ended", 0, *self._agenda.progress))
         phases = self._phases(now_ns())
         audit = audit_of(self._measured, phases, watch, self._spec.load)
-        audit = audit.model_copy(update={"connections_opened_late": self._client.opened_late})
+        audit = audit.model_copy(
+            update={"client": self._client_name, "connections_opened_late": self._client.opened_late}
+        )
         return LoadResult(phases, audit, self._errors, interrupted=stop.is_set())
 
     async def _open_connections(self) -> None:
@@ -139,7 +146,7 @@ class Replay:
                 if item is not None:
                     self._agenda.is_of_another(item)
                 continue
-            await self._timer.until(self._start_ns + offset_ns)
+            await self._timer.until(self._start_ns + offset_ns - self._client.ahead_ns)
             item = self._next(offset_ns)
             if item is None:
                 return
@@ -168,20 +175,24 @@ class Replay:
 
     async def _one(self, request_id: int, item: Item, scheduled_ns: int) -> str:
         """Make one request and keep its row; returns the row's status."""
-        exchange = Exchange()
+        exchange = Exchange(due_ns=scheduled_ns)
         try:
             await self._client.complete(self._requests[item.task.task_id], exchange)
         finally:
-            row = row_of(request_id, item, scheduled_ns, exchange)
-            if row["status"] != "ok":
-                self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
-            if item.role == "measured":
-                self._measured.append((scheduled_ns, exchange.sent_ns, exchange.end_ns))
-                self._agenda.measured_ended()
-                if self._agenda.over:
-                    self._over.set()
-            self._writer.append(row)
+            if exchange.end_ns >= scheduled_ns:  # else it was withdrawn before it was due
+                self._keep(request_id, item, scheduled_ns, exchange)
         return exchange.status
+
+    def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> None:
+        row = row_of(request_id, item, scheduled_ns, exchange)
+        if row["status"] != "ok":
+            self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
+        if item.role == "measured":
+            self._measured.append((scheduled_ns, exchange.sent_ns, exchange.end_ns))
+            self._agenda.measured_ended()
+            if self._agenda.over:
+                self._over.set()
+        self._writer.append(row)
 
     async def _drain(self, stopping: asyncio.Task[bool]) -> None:
         """Give what is in flight time to end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loadgen.agenda import Item
-from loadgen.client import Exchange
+from loadgen.exchange import Exchange
 from loadgen.sse import Decoded, decode_answer
 
 

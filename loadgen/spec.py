@@ -43,8 +43,10 @@ class LoadSpec(StrictModel):
     request_timeout_s: float = Field(default=600.0, gt=0)
     seed: int = Field(ge=0)
     block: int = Field(ge=1)
-    client: Literal["httptools", "aiohttp"] = Field(
-        default="httptools", description="Our own client, or aiohttp behind the same interface"
+    client: Literal["auto", "wire", "httptools", "aiohttp"] = Field(
+        default="auto",
+        description="wire: sent and timed outside Python, for http; httptools: on the event loop; aiohttp: the second"
+        " opinion; auto: wire where endpoint and machine allow it, else httptools",
     )
     workers: int = Field(default=1, ge=1, le=256, description="Processes that share the schedule")
 

@@ -115,8 +115,11 @@ def load(
     seed: Annotated[int, typer.Option(min=0, help="Draws order and arrivals.")] = 20,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedule.")] = 1,
     client: Annotated[
-        str, typer.Option(help="httptools (our own), or aiohttp for proxies and odd servers.")
-    ] = "httptools",
+        str,
+        typer.Option(
+            help="wire (sent and timed outside Python; http only), httptools, or aiohttp for proxies and odd servers."
+        ),
+    ] = "auto",
     slo: Annotated[
         str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
     ] = None,

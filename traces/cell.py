@@ -62,6 +62,7 @@ class Audit(_Record):
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
+    client: str | None = Field(default=None, description="Which client of ours made the requests")
     connections_opened_late: int | None = Field(
         default=None,
         description="Connections opened while a request waited for one; null: the client can't say",

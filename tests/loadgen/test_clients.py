@@ -1,4 +1,4 @@
-"""Two clients, one truth: both make the same row of the same bytes, however these are split."""
+"""Three clients, one truth: both make the same row of the same bytes, however these are split."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from configs.datasets import load_dataset
 from loadgen.agenda import Item
-from loadgen.client import Exchange
 from loadgen.clients import client_for
+from loadgen.exchange import Exchange
 from loadgen.process import run_load
 from loadgen.rows import row_of
 from starwatt_errors import LoadError
@@ -26,7 +26,7 @@ from tests.loadgen.test_sse import pieces
 from traces.streams import read_trace
 
 ITEM = Item(load_dataset("starwatt-24").tasks[0], 0, "measured")
-CLIENTS = ("httptools", "aiohttp")
+CLIENTS = ("wire", "httptools", "aiohttp")
 TIMES = ("sent_ns", "first_token_ns", "end_ns", "chunk_ns")
 
 
@@ -97,7 +97,7 @@ async def rows(answer: list[bytes]) -> list[dict[str, Any]]:
     made = []
     async with Script(answer) as url:
         for name in CLIENTS:
-            client = client_for(make_spec(url, SINGLE, client=name))
+            _, client = client_for(make_spec(url, SINGLE, client=name))
             await client.open_ahead(1)
             exchange = Exchange()
             request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
@@ -120,13 +120,13 @@ def without_times(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ANSWERS)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_both_clients_make_the_same_row_of_the_same_bytes_however_they_are_split(
+def test_all_clients_make_the_same_row_of_the_same_bytes_however_they_are_split(
     name: str, data: st.DataObject
 ) -> None:
     answer = ANSWERS[name]
     cuts = data.draw(st.sets(st.integers(1, len(answer) - 1), max_size=40))
-    ours, theirs = asyncio.run(rows([piece for piece in pieces(answer, cuts) if piece]))
-    assert without_times(ours) == without_times(theirs)
+    wire, ours, theirs = asyncio.run(rows([piece for piece in pieces(answer, cuts) if piece]))
+    assert without_times(wire) == without_times(ours) == without_times(theirs)
 
 
 @pytest.mark.parametrize("load", [SINGLE, closed(3), constant(100)], ids=["single", "closed", "open"])
@@ -182,13 +182,13 @@ def test_a_proxy_of_the_environment_is_gone_through(
     assert {row["status"] for row in read_trace(tmp_path, "requests").to_pylist()} == {"ok"}
 
 
-def test_the_server_is_asked_the_same_by_both_clients(tmp_path: Path) -> None:
+def test_the_server_is_asked_the_same_by_all_clients(tmp_path: Path) -> None:
     asked = []
     for name in CLIENTS:
         with TruthServer() as server:
             drive(make_spec(server.url, SINGLE, client=name), tmp_path / name, api_key="sk-1")
         asked.append([(one.path, one.body, {**one.headers, "host": ""}) for one in server.asked])
-    assert asked[0] == asked[1]
+    assert asked[0] == asked[1] == asked[2]
 
 
 def test_an_endpoint_that_refuses_is_an_error_through_aiohttp_too(tmp_path: Path) -> None:
@@ -205,7 +205,10 @@ def test_connections_that_had_to_be_opened_while_a_request_waited_are_counted(tm
 
     with TruthServer(behave) as server:
         driven = drive(
-            make_spec(server.url, constant(400), amount={"kind": "requests", "requests": 80}), tmp_path
+            make_spec(
+                server.url, constant(400), amount={"kind": "requests", "requests": 80}, client="httptools"
+            ),
+            tmp_path,
         )
     assert driven.result.audit.connections_opened_late is not None
     assert driven.result.audit.connections_opened_late >= 80 - 64

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.client import Connection, Exchange
+from loadgen.client import AsyncioConnection
+from loadgen.exchange import Exchange
 from loadgen.sse import cut_events, decode_events
 from tests.loadgen.server import Answer, Asked, as_chunk, completion_events, completion_text
 
@@ -42,7 +43,7 @@ def event(text: str = "", finish: str | None = None, tokens: int | None = None) 
 class Wire(asyncio.Transport):
     """Takes what is written and answers in the given pieces."""
 
-    def __init__(self, connection: Connection, answer: list[bytes]) -> None:
+    def __init__(self, connection: AsyncioConnection, answer: list[bytes]) -> None:
         super().__init__()
         self._connection, self._answer = connection, answer
         self.closed = False
@@ -64,7 +65,7 @@ def exchange_over(answer: list[bytes]) -> tuple[Exchange, Wire]:
     exchange = Exchange()
 
     async def run() -> Wire:
-        connection = Connection()
+        connection = AsyncioConnection()
         wire = Wire(connection, answer)
         connection.connection_made(wire)
         await connection.send(REQUEST, exchange)

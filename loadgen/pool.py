@@ -1,0 +1,112 @@
+"""Connections to one endpoint, kept open and opened ahead, whatever reads and writes on them."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import Protocol
+
+from loadgen.exchange import Exchange
+from traces.clock import now_ns
+
+
+class NotSentError(Exception):
+    """The server closed a connection before the request on it was due; another one will do."""
+
+
+class Connection(Protocol):
+    """One keep-alive connection; one exchange at a time."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether another exchange can start here."""
+
+    async def send(self, request: bytes, exchange: Exchange) -> None:
+        """Send, and return when the answer has ended one way or another; ``exchange`` says how.
+
+        Raises:
+            NotSentError: nothing was sent, and nothing can be.
+        """
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+class Pool:
+    """A pool of connections to one endpoint; the common part of our two clients."""
+
+    ahead_ns = 0
+    """How long before a request is due this client wants to know of it."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._idle: list[Connection] = []
+        self.opened_late: int | None = 0
+
+    async def open_ahead(self, count: int) -> None:
+        """Open connections before they are needed.
+
+        Raises:
+            OSError: the endpoint cannot be reached.
+        """
+        self._idle += await asyncio.gather(*(self._open() for _ in range(count)))
+
+    async def complete(self, request: bytes, exchange: Exchange) -> None:
+        """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
+        connection = None
+        try:
+            async with asyncio.timeout(self._timeout_s + max(exchange.due_ns - now_ns(), 0) * 1e-9):
+                while True:
+                    connection = self._take() or await self._open_for(exchange)
+                    try:
+                        await connection.send(request, exchange)
+                        break
+                    except NotSentError:
+                        connection.close()
+        except TimeoutError:
+            _fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
+        except OSError as error:  # refused, unreachable, TLS
+            _fail(exchange, "connection_error", str(error))
+        except asyncio.CancelledError:
+            _fail(exchange, "aborted", "cut off at the end of the load")
+            raise
+        finally:
+            if connection is not None:
+                if connection.usable and exchange.status not in ("timeout", "aborted"):
+                    self._idle.append(connection)
+                else:
+                    connection.close()
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    async def _open_for(self, exchange: Exchange) -> Connection:
+        connection = await self._open()
+        if now_ns() > exchange.due_ns:
+            self.opened_late = (self.opened_late or 0) + 1
+        return connection
+
+    @abstractmethod
+    async def _open(self) -> Connection:
+        """A new connection.
+
+        Raises:
+            OSError: the endpoint cannot be reached.
+        """
+
+
+def _fail(exchange: Exchange, status: str, error: str) -> None:
+    exchange.status, exchange.error = status, error
+    exchange.end_ns = now_ns()
+    exchange.sent_ns = exchange.sent_ns or exchange.end_ns

@@ -1,0 +1,1 @@
+"""Sending on time and timing arrivals outside Python: ``wire.c``, its binding, and a client on it."""

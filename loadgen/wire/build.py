@@ -1,0 +1,51 @@
+"""``wire.c`` becomes a shared library: compiled once, by the machine's own C compiler, into the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import platformdirs
+
+from starwatt_errors import LoadError
+
+SOURCE = Path(__file__).with_name("wire.c")
+_FLAGS = (
+    "-O2", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread",
+)  # fmt: skip
+_LONGEST_S = 60
+
+
+def library() -> Path:
+    """The library, compiled where it is not there yet.
+
+    Raises:
+        LoadError: it can't be compiled; the message says why.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(_FLAGS).encode() + platform.machine().encode())
+    folder = platformdirs.user_cache_path("starwatt") / "native"
+    built = folder / f"wire-{digest.hexdigest()[:16]}.so"
+    if built.is_file():
+        return built
+    if compiler is None:
+        raise LoadError("no C compiler (cc, gcc or clang) is installed")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            fresh = Path(scratch) / built.name
+            done = subprocess.run(
+                [compiler, *_FLAGS, "-o", str(fresh), str(SOURCE)],
+                capture_output=True, text=True, timeout=_LONGEST_S, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise LoadError(f"{SOURCE.name} does not compile: {done.stderr.strip()[-500:]}")
+            os.replace(fresh, built)  # noqa: PTH105 -- atomic, whoever else compiles
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LoadError(f"{SOURCE.name} cannot be compiled: {error}") from error
+    return built
