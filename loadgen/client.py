@@ -12,7 +12,7 @@ from typing import cast
 
 from loadgen.exchange import Answer, Exchange
 from loadgen.payload import Endpoint
-from loadgen.pool import Pool
+from loadgen.pool import Deadline, Pool
 from traces.clock import now_ns
 
 
@@ -23,26 +23,34 @@ class AsyncioConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._deadline = Deadline(self._expire)
 
     @property
     def usable(self) -> bool:
         """Whether another exchange can start here."""
         return self._transport is not None and not self._transport.is_closing() and self._answer is None
 
-    async def send(self, request: bytes, exchange: Exchange) -> None:
-        """Send, and return when the answer has ended one way or another; ``exchange`` says how."""
+    async def send(self, request: bytes, exchange: Exchange, timeout_s: float) -> None:
+        """Send, and return when the answer has ended one way or another; ``exchange`` says how.
+
+        Raises:
+            TimeoutError: the answer is not whole after so long.
+        """
         assert self._transport is not None  # noqa: S101 -- the pool hands out open connections only
         self._answer = Answer(exchange)
         self._ended = asyncio.get_running_loop().create_future()
         exchange.sent_ns = now_ns()
         self._transport.write(request)
+        self._deadline.set(timeout_s)
         try:
             await self._ended
         finally:
+            self._deadline.clear()
             self._answer = None
 
     def close(self) -> None:
         """Close at once."""
+        self._deadline.close()
         if self._transport is not None:
             self._transport.abort()
 
@@ -67,6 +75,10 @@ class AsyncioConnection(asyncio.Protocol):
         if self._answer is not None:
             self._answer.cut_off(now_ns(), exc)
             self._look()
+
+    def _expire(self) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(TimeoutError())
 
     def _look(self) -> None:
         assert self._answer is not None  # noqa: S101 -- both callers have looked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from configs.schema import Open
 from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint
 from loadgen.spec import LoadSpec
@@ -47,7 +48,8 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
         from loadgen.wire.client import WireClient
 
         try:
-            return "wire", WireClient(endpoint, timeout_s=spec.request_timeout_s)
+            at_once = not isinstance(spec.load, Open)
+            return "wire", WireClient(endpoint, timeout_s=spec.request_timeout_s, at_once=at_once)
         except LoadError:
             if spec.client == "wire":
                 raise

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from loadgen.exchange import Exchange
 from traces.clock import now_ns
+
+_LONGEST_OPENING_S = 30.0
 
 
 class NotSentError(Exception):
@@ -21,15 +24,54 @@ class Connection(Protocol):
     def usable(self) -> bool:
         """Whether another exchange can start here."""
 
-    async def send(self, request: bytes, exchange: Exchange) -> None:
+    async def send(self, request: bytes, exchange: Exchange, timeout_s: float) -> None:
         """Send, and return when the answer has ended one way or another; ``exchange`` says how.
 
         Raises:
             NotSentError: nothing was sent, and nothing can be.
+            TimeoutError: the answer is not whole ``timeout_s`` after it was due.
         """
 
     def close(self) -> None:
         """Close at once."""
+
+
+class Deadline:
+    """One timer for all exchanges of a connection, set anew when it fires: one for each would cost far more."""
+
+    def __init__(self, expire: Callable[[], None]) -> None:
+        self._expire = expire
+        self._loop = asyncio.get_running_loop()
+        self._at_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, in_s: float) -> None:
+        """Expire so many seconds from now, unless it is cleared or set again before."""
+        self._at_s = self._loop.time() + in_s
+        if self._timer is not None and self._timer.when() > self._at_s:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._at_s, self._fired)
+
+    def clear(self) -> None:
+        """Nothing is waited for."""
+        self._at_s = None
+
+    def close(self) -> None:
+        """Give the timer back."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _fired(self) -> None:
+        self._timer = None
+        if self._at_s is None:
+            return
+        if self._loop.time() >= self._at_s:
+            self._at_s = None
+            self._expire()
+        else:
+            self._timer = self._loop.call_at(self._at_s, self._fired)
 
 
 class Pool:
@@ -49,20 +91,19 @@ class Pool:
         Raises:
             OSError: the endpoint cannot be reached.
         """
-        self._idle += await asyncio.gather(*(self._open() for _ in range(count)))
+        self._idle += await asyncio.gather(*(self._open_in_time() for _ in range(count)))
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
         connection = None
         try:
-            async with asyncio.timeout(self._timeout_s + max(exchange.due_ns - now_ns(), 0) * 1e-9):
-                while True:
-                    connection = self._take() or await self._open_for(exchange)
-                    try:
-                        await connection.send(request, exchange)
-                        break
-                    except NotSentError:
-                        connection.close()
+            while True:
+                connection = self._take() or await self._open_for(exchange)
+                try:
+                    await connection.send(request, exchange, self._timeout_s)
+                    break
+                except NotSentError:
+                    connection.close()
         except TimeoutError:
             _fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
         except OSError as error:  # refused, unreachable, TLS
@@ -92,10 +133,18 @@ class Pool:
         return None
 
     async def _open_for(self, exchange: Exchange) -> Connection:
-        connection = await self._open()
+        connection = await self._open_in_time()
         if now_ns() > exchange.due_ns:
             self.opened_late = (self.opened_late or 0) + 1
         return connection
+
+    async def _open_in_time(self) -> Connection:
+        limit_s = min(self._timeout_s, _LONGEST_OPENING_S)
+        try:
+            async with asyncio.timeout(limit_s):
+                return await self._open()
+        except TimeoutError as error:
+            raise ConnectionError(f"no connection could be opened within {limit_s:g} s") from error
 
     @abstractmethod
     async def _open(self) -> Connection:

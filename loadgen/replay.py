@@ -146,11 +146,13 @@ class Replay:
                 if item is not None:
                     self._agenda.is_of_another(item)
                 continue
-            await self._timer.until(self._start_ns + offset_ns - self._client.ahead_ns)
+            due_ns, ahead_ns = self._start_ns + offset_ns, self._client.ahead_ns
+            if due_ns - now_ns() > ahead_ns:
+                await self._timer.until(due_ns - ahead_ns // 2)  # then for all of the next half as well
             item = self._next(offset_ns)
             if item is None:
                 return
-            self._start(item, self._start_ns + offset_ns)
+            self._start(item, due_ns)
 
     def _next(self, at_ns: int) -> Item | None:
         item = self._agenda.next(at_ns)

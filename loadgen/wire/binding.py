@@ -6,8 +6,8 @@ import ctypes
 import os
 from array import array
 from ctypes import byref, c_char_p, c_int, c_int64, c_uint32, c_void_p, string_at
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _NEWS_AT_ONCE = 256
 _PIECE_BYTES = 16
@@ -22,8 +22,7 @@ class _Taken(ctypes.Structure):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """What a slot received since it was last asked, and how it stands. Instants in nanoseconds."""
 
     data: bytes

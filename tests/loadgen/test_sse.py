@@ -68,7 +68,7 @@ def exchange_over(answer: list[bytes]) -> tuple[Exchange, Wire]:
         connection = AsyncioConnection()
         wire = Wire(connection, answer)
         connection.connection_made(wire)
-        await connection.send(REQUEST, exchange)
+        await connection.send(REQUEST, exchange, 60)
         return wire
 
     return exchange, asyncio.run(run())
