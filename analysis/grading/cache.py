@@ -19,7 +19,7 @@ def content_key(*parts: object) -> str:
 
 
 class Cache:
-    """A table of packed JSON values in one SQLite file, or in memory alone. Any thread may use it."""
+    """A table of packed values in one SQLite file, or in memory alone. Any thread may use it."""
 
     def __init__(self, folder: Path | None) -> None:
         """Open or make ``grading.sqlite`` in the folder; raises ``GradingError`` if that cannot be."""
@@ -38,14 +38,22 @@ class Cache:
             raise GradingError(f"cannot keep verdicts in {folder}: {error}") from error
 
     def get(self, key: str) -> Any | None:
-        """The value, or None."""
-        rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
-        return json.loads(zlib.decompress(rows[0][0])) if rows else None
+        """The JSON value, or None."""
+        kept = self.get_bytes(key)
+        return None if kept is None else json.loads(kept)
 
     def put(self, key: str, value: Any) -> None:
         """Store it at once: what was graded before an interruption is not graded again."""
-        packed = zlib.compress(json.dumps(value).encode(), 1)  # the expected outputs of HumanEval+ are 290 MB
-        self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, packed))
+        self.put_bytes(key, json.dumps(value).encode())
+
+    def get_bytes(self, key: str) -> bytes | None:
+        """What was stored, or None."""
+        rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
+        return zlib.decompress(rows[0][0]) if rows else None
+
+    def put_bytes(self, key: str, value: bytes) -> None:
+        """Store it at once, packed: the expected outputs of HumanEval+ are 290 MB."""
+        self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, zlib.compress(value, 1)))
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[Any]:
         try:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from dataclasses import replace
-from typing import Any
 
 from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
+from analysis.grading.traffic import Frame
 from analysis.grading.types import SandboxStatus
 from analysis.grading.values import decode
 from starwatt_errors import GradingError
 
 # Runs inside. Every entry of what it returns must be True.
 _PROBE = """
-import ctypes, os, signal, socket, time
+import ctypes, io, posix as os, signal, socket, time
+open = io.open
 
 def refused(action):
     try:
@@ -73,20 +75,20 @@ def sandbox_status() -> SandboxStatus:
 
 def _broken_promises() -> list[str]:
     limits = Limits()
-    frames: list[dict[str, Any]] = []
+    frames: list[Frame] = []
 
-    def take(frame: dict[str, Any], _size: int) -> bool:
+    def take(frame: Frame) -> bool:
         frames.append(frame)
         return True
 
     # On a machine so busy that a tenth of a second takes long, the CPU limit must still be the one that strikes.
     with Sandbox(limits=replace(limits, wall_factor=200.0)) as sandbox:
         arguments = [limits.memory_bytes, limits.processes, limits.file_bytes]
-        sandbox.run(Job(_PROBE, "probe", (arguments,), (10.0,)), take)
-        spinning = sandbox.run(Job(_SPIN, "spin", ([],), (0.1,)), take)
-    if len(frames) != 1 or "value" not in frames[0]:
+        sandbox.run(Job(_PROBE, "probe", json.dumps([arguments]).encode(), (10.0,)), take)
+        spinning = sandbox.run(Job(_SPIN, "spin", b"[[]]", (0.1,)), take)
+    if len(frames) != 1 or not frames[0].is_value:
         return [f"the probe failed: {frames}"[:500]]
-    findings = decode(frames[0]["value"])
+    findings = decode(frames[0].content)
     broken = [promise for promise, kept in findings.items() if kept is not True]
     if spinning.signal != signal.SIGPROF:
         broken.append("CPU time is limited")

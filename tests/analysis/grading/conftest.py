@@ -29,19 +29,30 @@ def answers_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("grading-cache")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sandboxed_processes() -> Callable[[], set[int]]:
-    """A function that lists the processes, seen from outside, that run the sandbox's interpreter."""
+    """A function that lists the sandboxed processes that this one started, and those that nobody owns any more.
+
+    Other tests run their own beside these.
+    """
 
     def running() -> set[int]:
-        found = set()
+        parents, sandboxed = {}, set()
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 command = (folder / "cmdline").read_bytes()
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:  # it has just ended
                 continue
-            if command.startswith(b"/runtime/bin/python3"):
-                found.add(int(folder.name))
-        return found
+            if command.startswith((b"/runtime/bin/python3", b"bwrap")):
+                sandboxed.add(int(folder.name))
+        return {pid for pid in sandboxed if _owner(pid, parents, sandboxed) in (os.getpid(), 1)}
 
     return running
+
+
+def _owner(pid: int, parents: dict[int, int], sandboxed: set[int]) -> int:
+    """The first ancestor that is not itself sandboxed."""
+    while pid in sandboxed:
+        pid = parents.get(pid, 1)
+    return pid
