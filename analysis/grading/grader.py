@@ -7,7 +7,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from analysis.grading.launch import Launcher, bubblewrap, plain
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
+from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
 from configs import prompt_format
-from configs.datasets import Dataset
+from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError, StarwattError
 
 Progress = Callable[[int, int], None]
@@ -33,10 +34,11 @@ _BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", 
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program that claims to solve a task."""
+    """A whole program that claims to solve a task; ``sanitize`` as evalplus does with what a model wrote."""
 
     task_id: str
     source: str
+    sanitize: bool = False
 
 
 def grade(
@@ -49,7 +51,7 @@ def grade(
     limits: Limits | None = None,
     unsafe_no_sandbox: bool = False,
 ) -> list[Grade]:
-    """Grade completions, in their order.
+    """Grade completions, in their order; each is made a program by ``prompt_format`` and evalplus' sanitiser.
 
     ``workers`` sandboxes run side by side. With ``cache_dir``, verdicts are kept there for ever; if all are known, no
     sandbox is needed. ``on_progress`` gets (candidates with a verdict, all candidates), in the calling thread.
@@ -65,6 +67,7 @@ def grade(
             source=prompt_format.assemble_solution(
                 dataset.by_id[candidate.task_id].prompt, candidate.completion
             ),
+            sanitize=True,
         )
         for candidate in candidates
     ]
@@ -122,7 +125,7 @@ def judge_programs(
 
 def _key(dataset: Dataset, program: Program, limits: Limits, launcher: Launcher) -> str:
     way = GRADER_VERSION, prompt_format.VERSION, launcher.__name__, asdict(limits)
-    return content_key("verdict", way, dataset.sha256, program.task_id, program.source)
+    return content_key("verdict", way, dataset.sha256, *astuple(program))
 
 
 def _fresh_verdicts(
@@ -238,7 +241,20 @@ class _Worker(threading.Thread):
             self._sandbox = self._start_sandbox()
         task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
         try:
-            return judge(self._sandbox, task, program.source, answers)
+            return self._verdict(self._sandbox, task, program, answers)
         except SandboxDiedError:
             self._sandbox.close()
             return _BROUGHT_DOWN
+
+    @staticmethod
+    def _verdict(sandbox: Sandbox, task: Task, program: Program, answers: TaskAnswers) -> Verdict:
+        if not program.sanitize:
+            return judge(sandbox, task, program.source, answers)
+        source, problem = sanitize(sandbox, program.source, task.entry_point)
+        verdict = judge(sandbox, task, source, answers)
+        if problem is None or verdict.base:
+            return verdict
+        # What was kept of it fails, but the reason is that the rest was no Python.
+        return replace(
+            verdict, reason="syntax", detail=f"{problem}; what is left of it: {verdict.detail}"[:500]
+        )

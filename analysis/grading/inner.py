@@ -50,7 +50,8 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-PRELOADED += ("multiprocessing", "random", "re", "statistics", "string", "subprocess", "typing")
+# The first two can't be imported behind the guard; evalplus has them loaded.
+PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "typing")
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.
@@ -214,9 +215,6 @@ def be_candidate() -> None:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     limit_resources(request["limits"])
-    if "numpy" in request["code"]:
-        with contextlib.suppress(ImportError):
-            __import__("numpy")  # evalplus has it loaded; behind the guard it could not be any more
     set_guard()
     timer, prof, real = signal.setitimer, signal.ITIMER_PROF, signal.ITIMER_REAL
     cpu_limits, wall_factor, clock = request["cpu_limits_s"], request["wall_factor"], time.process_time
@@ -355,9 +353,9 @@ def main() -> NoReturn:
     ):  # no ptrace and no memory access by children
         os._exit(3)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # unhandled signals from inside do not reach process 1
+    sys.path.append(sys.argv[3])
     for name in PRELOADED:
         __import__(name)
-    sys.path.append(sys.argv[3])
     if CONTAINED:
         os.chdir("/tmp")  # noqa: S108
     baseline = own_limits()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,9 @@ from starwatt_errors import GradingError
 
 _LIMIT_S = 60.0
 _OUTPUT_BYTES = 1 << 30
+# A text, or a list or tuple whose first item is a text, a list or a whole number.
+_NO_FLOATS = re.compile(rb'"|\["[lt]", \[(["\[]|-?[0-9]+[,\]])')
+_MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"')  # 1.5, 1e-7, NaN, Infinity, an array
 
 
 def expected_answers(
@@ -84,10 +88,21 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
     return Expected(
         inputs=job.inputs,
         encoded=tuple(encoded),
-        floats=tuple(map(is_floats, outputs)),
+        floats=tuple(map(_encodes_floats, encoded)),
         same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
         cpu_s=tuple(map(float, ends[0]["cpu_s"])),
     )
+
+
+def _holds_opaque(body: bytes) -> bool:
+    """Whether an output is of a type that has no plain counterpart. The outputs of all tasks are 290 MB: look first."""
+    return b'["o"' in body and isinstance(decode(json.loads(body)), Opaque)
+
+
+def _encodes_floats(body: bytes) -> bool:
+    if _NO_FLOATS.match(body) or not any(mark in body for mark in _MARKS_OF_FLOATS):
+        return False
+    return is_floats(decode(json.loads(body)))
 
 
 def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
