@@ -164,7 +164,8 @@ def _side_by_side(
 ) -> Generator[tuple[Program, Verdict], None, None]:
     """Judge with several threads, each with a sandbox; closing the generator ends them and kills what runs."""
     todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
-    for program in programs:
+    # What may take long comes first, so that no worker is left with it when the others have ended.
+    for program in sorted(programs, key=lambda program: -answers[program.task_id].cpu_s):
         todo.put(program)
     done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
     crew = [

@@ -79,6 +79,8 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
         return value if -(2**53) < value < 2**53 else ["i", hex(value)]
     if depth >= MAX_DEPTH:
         return ["o", "too deep"]
+    if kind is list and set(map(type, value)) <= SHORT_KINDS and fits(value):
+        return ["l", value]
     if kind in SEQUENCES:
         return [SEQUENCES[kind], [encode(item, depth + 1) for item in value]]
     if kind is dict:
@@ -96,6 +98,13 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
     return encode_other(value, kind, depth)
 
 
+def fits(numbers: list[Any]) -> bool:
+    """Whether all whole numbers of a list can be written as they are."""
+    whole = [number for number in numbers if type(number) is int]
+    return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
+
+
+SHORT_KINDS: frozenset[Any] = frozenset({int, float, bool, str, type(None)})
 SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 

@@ -7,6 +7,7 @@ decided by the caller. See ``docs/sandbox.md``.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
 
 _START_LIMIT_S = 60.0
 _GRACE_S = 20.0
+_RESULTS_PIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Sandbox:
             )
         for fd in (requests, results, answers, errors):
             os.set_blocking(fd, False)
+        with contextlib.suppress(OSError):  # users have a budget of pipe memory; less works as well
+            fcntl.fcntl(results, fcntl.F_SETPIPE_SZ, _RESULTS_PIPE_BYTES)
         return Pipes(requests, control, results, answers, errors)
 
     def _pipe(self, theirs: contextlib.ExitStack, *, ours: int) -> tuple[int, int]:

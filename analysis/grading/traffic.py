@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _HEADER = struct.Struct(">cI")
+# A candidate with many small results would wake us for each: they may gather in the pipe instead.
+_MANY_CHUNKS = 8
+_GATHER_S = 0.001
 
 
 class SandboxDiedError(Exception):
@@ -92,6 +95,7 @@ class Exchange:
         self._on_frame = on_frame
         self._buffer = bytearray()
         self._received = 0
+        self._chunks = 0
         self._output_bytes = output_bytes
         self.over: str | None = None  # why the rest of the frames is not wanted
         self.error: ValueError | None = None  # what no honest run sends
@@ -122,6 +126,8 @@ class Exchange:
                         selector.unregister(pipes.requests)
                 if pipes.results in ready:
                     self._read_results()
+                    if self._chunks > _MANY_CHUNKS and pipes.answers not in ready:
+                        time.sleep(_GATHER_S)
                 if pipes.answers in ready:
                     self._answers.read()
                     if answer := self._answers.next():
@@ -131,6 +137,7 @@ class Exchange:
     def _read_results(self) -> None:
         while data := _read_available(self._pipes.results):
             self._received += len(data)
+            self._chunks += 1
             if self.over is not None:
                 continue
             self._buffer += data
