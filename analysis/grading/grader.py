@@ -139,7 +139,10 @@ def _fresh_verdicts(
     if launcher is bubblewrap:
         status = sandbox_status()
         if not status.ok:
-            raise GradingError(f"{status.reason} ({status.remedy})")
+            raise GradingError(
+                "generated code is only run in a sandbox, and none is to be had here: "
+                f"{status.reason} ({status.remedy})"
+            )
     task_ids = dict.fromkeys(program.task_id for program in programs)
     answers = expected_answers(dataset, task_ids, cache, launcher)
     start = partial(Sandbox, limits=limits, launcher=launcher)

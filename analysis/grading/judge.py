@@ -17,6 +17,11 @@ from configs.datasets import Task
 _LONGEST_ENCODING = 16
 _SLACK_BYTES = 1 << 16
 _LEAST_OUTPUT_BYTES = 16 << 20
+_OVER_A_LIMIT = {
+    "wall": ("timeout", "wall-clock limit"),
+    "output": ("output", "more output than a result may have"),
+    "memory": ("memory", "its processes had too much in all"),
+}
 _TIME_SIGNALS = (signal.SIGPROF, signal.SIGALRM, signal.SIGXCPU)
 
 
@@ -102,10 +107,9 @@ class _Comparison:
         """Why a run failed whose outputs, as far as they came, were right."""
         if self._done == len(self._inputs):
             return None
-        if outcome.why == "wall":
-            return "timeout", self.place("wall-clock limit")
-        if outcome.why == "output":
-            return "output", self.place("more output than a result may have")
+        if outcome.why in _OVER_A_LIMIT:
+            reason, words = _OVER_A_LIMIT[outcome.why]
+            return reason, self.place(words)
         if outcome.signal in _TIME_SIGNALS:
             return "timeout", self.place(f"limit of {self._expected.cpu_limits_s[self._done]:.3g} s")
         if outcome.signal:

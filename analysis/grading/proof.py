@@ -7,6 +7,8 @@ import shutil
 import signal
 from dataclasses import replace
 
+from analysis.grading.cgroup import why_no_control_group
+from analysis.grading.namespaces import explained
 from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
 from analysis.grading.traffic import Frame
 from analysis.grading.types import SandboxStatus
@@ -53,6 +55,7 @@ def probe(memory_bytes, processes, tmp_bytes):
         "processes are limited": refused(lambda: fork_too_often(2 * processes)),
     }
 """
+_PAGE = "see docs/sandbox.md"
 _SPIN = "def spin():\n    while True:\n        pass\n"
 
 
@@ -65,12 +68,16 @@ def sandbox_status() -> SandboxStatus:
     try:
         broken = _broken_promises()
     except GradingError as error:
-        return SandboxStatus(False, str(error), _remedy(str(error)))
+        return SandboxStatus(False, *_explained(str(error)))
     except (SandboxDiedError, ValueError) as error:
-        return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _remedy(""))
+        return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _PAGE)
     if broken:
-        return SandboxStatus(False, f"the sandbox does not hold: {'; '.join(broken)}", _remedy(""))
-    return SandboxStatus(True, "", "")
+        return SandboxStatus(False, f"the sandbox does not hold: {'; '.join(broken)}", _PAGE)
+    no_group = why_no_control_group()
+    in_sum = (
+        "memory and processes are limited in sum" if no_group is None else f"not limited in sum ({no_group})"
+    )
+    return SandboxStatus(True, "", "", note=in_sum)
 
 
 def _broken_promises() -> list[str]:
@@ -95,12 +102,10 @@ def _broken_promises() -> list[str]:
     return broken
 
 
-def _remedy(message: str) -> str:
+def _explained(message: str) -> tuple[str, str]:
+    """What went wrong, with what is behind it, and what helps."""
     if "nknown option" in message:
-        return "install bubblewrap 0.8 or newer"
+        return message, "install bubblewrap 0.8 or newer"
     if any(words in message for words in ("namespace", "uid map", "not permitted", "Permission denied")):
-        return (
-            "allow unprivileged user namespaces: on Ubuntu `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, "
-            "in Docker `--security-opt seccomp=unconfined`, elsewhere `sysctl user.max_user_namespaces=10000`"
-        )
-    return "see docs/sandbox.md"
+        return explained(message)
+    return message, _PAGE

@@ -17,6 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+from analysis.grading.cgroup import ControlGroup
 from analysis.grading.launch import Launcher, bubblewrap
 from analysis.grading.traffic import Answers, Exchange, OnFrame, Pipes, SandboxDiedError, last_words
 from starwatt_errors import GradingError
@@ -25,14 +26,17 @@ __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
 
 _START_LIMIT_S = 60.0
 _GRACE_S = 20.0
+_OWN_PROCESSES = 4  # bubblewrap, process 1, and room
 _RESULTS_PIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one candidate may use. ``memory_bytes`` and ``cpu_s`` hold for each of its processes."""
+    """What one candidate may use. ``memory_bytes`` and ``cpu_s`` hold for each of its processes, and
+    ``all_memory_bytes`` for all together where control groups can be made."""
 
     memory_bytes: int = 2 << 30
+    all_memory_bytes: int = 3 << 30
     processes: int = 8
     file_bytes: int = 8 << 20
     wall_factor: float = 10.0
@@ -59,7 +63,8 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     """How a candidate's process ended: ``ended`` by itself, ``stopped`` by the caller, at the ``wall`` limit, over the
-    ``output`` limit; ``signal`` is 0 if none ended it. ``cpu_s``: what the kernel says it used with its children."""
+    ``output`` limit, or over the limit of ``memory`` in all; ``signal`` is 0 if none ended it. ``cpu_s``: what the
+    kernel says that it used with its children."""
 
     why: str
     signal: int
@@ -76,11 +81,13 @@ class Sandbox:
         self.limits = limits or Limits()
         self._resources = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
+        self._group: ControlGroup | None = None
         self.closed = False
         try:
             self._pipes = self._start(worker, launcher)
             self._answers = Answers(self._pipes.answers)
             self._await_ready()
+            self._join_group()
         except BaseException:  # an interrupt too: whatever goes wrong here must leave no sandbox behind
             self.close()
             raise
@@ -132,6 +139,15 @@ class Sandbox:
             words = last_words(self._pipes.errors) or "no message"
             raise GradingError(f"the sandbox does not start: {words}")
 
+    def _join_group(self) -> None:
+        """Put what has started into a control group of its own, if there may be one. Nothing forks yet."""
+        assert self._process is not None  # noqa: S101 -- it is ready
+        with contextlib.suppress(GradingError, OSError):
+            group = ControlGroup.make(self.limits.all_memory_bytes, self.limits.processes + _OWN_PROCESSES)
+            self._resources.callback(group.remove)
+            group.add(self._process.pid)
+            self._group = group
+
     def run(self, job: Job, on_frame: OnFrame) -> Outcome:
         """Run one candidate and hand over its frames while ``on_frame`` returns True.
 
@@ -140,15 +156,22 @@ class Sandbox:
         left something behind that the next one could meet, the sandbox is ``closed`` afterwards.
         """
         exchange = Exchange(self._pipes, self._answers, on_frame, job.output_bytes)
+        killed_before = self._killed_for_memory()
         wall_s = self.limits.wall_factor * (1 + job.cpu_s / 3)
         answer = exchange.drive(self._request(job), wall_s, _GRACE_S)
+        why = exchange.over or str(answer["why"])
+        if why == "ended" and self._killed_for_memory() > killed_before:
+            why = "memory"
         if not answer["clean"]:
             self.close()
         if exchange.error is not None:
             raise exchange.error
         status = int(answer["status"])
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        return Outcome(exchange.over or str(answer["why"]), ended_by, float(answer["cpu_s"]))
+        return Outcome(why, ended_by, float(answer["cpu_s"]))
+
+    def _killed_for_memory(self) -> int:
+        return 0 if self._group is None else self._group.killed()
 
     def _request(self, job: Job) -> bytes:
         limits = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 5
+GRADER_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Grade(Verdict):
 
 @dataclass(frozen=True)
 class SandboxStatus:
-    """Whether candidates can be run here; if not, why, and the command or setting that helps."""
+    """Whether candidates can be run here; if not, why, and the command or setting that helps. ``note``: what holds."""
 
     ok: bool
     reason: str
     remedy: str
+    note: str = ""
