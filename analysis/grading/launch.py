@@ -14,7 +14,8 @@ import numpy as np
 from analysis.grading.runtime import prepare_runtime, python_in
 from starwatt_errors import GradingError
 
-_FIRST_UID = 61184  # of the range that systemd keeps for dynamic users: nobody's files belong to them
+#: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
+FIRST_UID = 61184
 _NOBODY = "65534"
 _TMP_BYTES = 16 << 20
 _INNER = Path(__file__).with_name("inner.py")
@@ -57,7 +58,7 @@ def bubblewrap(worker: int, control_in: int, answers_out: int) -> Launch:
     return Launch(
         command=[*command, "--", *_inner(python, control_in, answers_out, "/runtime/site")],
         environment={"PATH": os.environ.get("PATH", os.defpath)},
-        uid=_FIRST_UID + worker if os.geteuid() == 0 else None,
+        uid=FIRST_UID + worker if os.geteuid() == 0 else None,
     )
 
 

@@ -38,6 +38,9 @@ class Attack:
     name: str
     body: str
 
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.name}"
+
     def program(self, **places: object) -> str:
         """The whole program, with the places of this machine filled in."""
         body = self.body

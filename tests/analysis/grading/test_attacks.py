@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from analysis.grading import Limits, grade_samples
+from analysis.grading.launch import FIRST_UID
 from analysis.grading.runtime import prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS, Attack
@@ -48,17 +49,21 @@ def honest(number: int) -> str:
 
 
 def machine() -> dict[str, object]:
-    """What a candidate must not change, as far as it can be listed in a moment."""
+    """What a candidate must not change, as far as it can be listed in a moment and nobody else changes it."""
     runtime = prepare_runtime()
-    files = sorted((str(path), path.lstat().st_mtime_ns) for path in runtime.rglob("*"))
-    shared = {name: Path("/proc/sysvipc", name).read_text().count("\n") for name in ("shm", "msg", "sem")}
     return {
-        "the runtime": files,
-        "/usr/lib": Path("/usr/lib").stat().st_mtime_ns,
-        "System V objects": shared,
-        "/dev/shm": sorted(Path("/dev/shm").iterdir()) if Path("/dev/shm").is_dir() else [],
+        "the runtime": sorted((str(path), path.lstat().st_mtime_ns) for path in runtime.rglob("*")),
+        "/usr/lib": Path("/usr/lib/written").exists(),
+        "System V objects": {name: objects_of_the_sandbox(name) for name in ("shm", "msg", "sem")},
         "these tests": sorted((p.name, p.stat().st_mtime_ns) for p in Path(__file__).parent.glob("*.py")),
     }
+
+
+def objects_of_the_sandbox(kind: str) -> list[str]:
+    """Objects outside that belong to the uid that bubblewrap is started by when root grades."""
+    head, *rows = Path("/proc/sysvipc", kind).read_text().splitlines()
+    column = head.split().index("uid")
+    return [row for row in rows if row.split()[column] == str(FIRST_UID)]
 
 
 @pytest.fixture(scope="module")
@@ -122,26 +127,26 @@ def test_there_is_an_attack_of_every_kind_and_no_two_are_the_same() -> None:
     assert len(ATTACKS) >= 40
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.kind}: {attack.name}")
-def test_an_attack_fails_and_the_next_candidate_is_graded_as_ever(
-    attack: Attack, onslaught: Onslaught
-) -> None:
-    hostile, next_one = onslaught.hostile[attack], onslaught.honest[attack]
-    assert (hostile["base"], hostile["plus"]) == (False, False), hostile
-    assert hostile["reason"] not in ("passed", "syntax"), hostile
-    assert SECRET not in hostile["detail"]
-    assert "root:" not in hostile["detail"]
-    assert (next_one["base"], next_one["plus"]) == (True, True), next_one
+@pytest.mark.timeout(900)
+def test_every_attack_fails_changes_nothing_and_leaves_nothing_behind(onslaught: Onslaught) -> None:
+    """One test, so that the attacks run once however many processes the tests run in."""
+    assert [str(attack) for attack in ATTACKS if won(onslaught.hostile[attack])] == []
+    assert [str(attack) for attack in ATTACKS if not solved(onslaught.honest[attack])] == [], (
+        "the next one suffered"
+    )
+    told = [attack for attack in ATTACKS if SECRET in onslaught.hostile[attack]["detail"]]
+    assert told == [], "the environment was read"
+    assert (onslaught.reached, onslaught.written) == ([], []), "something got out"
+    assert (onslaught.changed, onslaught.left) == ([], set()), "something is left"
 
 
-def test_nothing_gets_out_of_the_sandbox(onslaught: Onslaught) -> None:
-    assert onslaught.reached == []
-    assert onslaught.written == []
+def won(verdict: dict[str, Any]) -> bool:
+    """Any success counts; and one that does not even compile has attacked nothing."""
+    return verdict["base"] or verdict["plus"] or verdict["reason"] in ("passed", "syntax")
 
 
-def test_nothing_changes_outside_and_no_process_is_left(onslaught: Onslaught) -> None:
-    assert onslaught.changed == []
-    assert onslaught.left == set()
+def solved(verdict: dict[str, Any]) -> bool:
+    return (verdict["base"], verdict["plus"]) == (True, True)
 
 
 def test_attacks_are_programs_that_only_the_sandbox_stops() -> None:
