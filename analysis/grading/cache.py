@@ -52,8 +52,11 @@ class Cache:
         rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
         if not rows:
             return None
-        size, packed = rows[0][0].split(b" ", 1)
-        return bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
+        try:
+            size, packed = rows[0][0].split(b" ", 1)
+            return bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise GradingError(f"the cache of verdicts is damaged ({error}): remove {self._where}") from error
 
     def put_bytes(self, key: str, value: bytes) -> None:
         """Store it at once, packed: the expected outputs of HumanEval+ are 299 MB."""

@@ -54,3 +54,43 @@ def test_why_a_group_may_not_be_made_is_said(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("analysis.grading.cgroup._ROOT", tmp_path)
     with pytest.raises(GradingError, match="control group"):
         ControlGroup.make(1 << 30, 8)
+
+
+@pytest.fixture
+def version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders as version 2 of the kernel's interface shows them; this test's own group is /app.slice/shell.scope."""
+    own = tmp_path / "own"
+    own.write_text("0::/app.slice/shell.scope\n")
+    (tmp_path / "app.slice" / "shell.scope").mkdir(parents=True)
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "app.slice" / "cgroup.subtree_control").write_text("memory pids\n")
+    monkeypatch.setattr("analysis.grading.cgroup._ROOT", tmp_path)
+    monkeypatch.setattr("analysis.grading.cgroup._OWN", own)
+    return tmp_path / "app.slice"
+
+
+def test_in_version_2_a_group_is_made_beside_our_own(version_2: Path) -> None:
+    group = ControlGroup.make(1 << 30, 12)
+    (folder,) = group.folders
+    assert folder.parent == version_2
+    assert (folder / "memory.max").read_text() == str(1 << 30)
+    assert (folder / "pids.max").read_text() == "12"
+    group.add(os.getpid())
+    assert (folder / "cgroup.procs").is_file()
+    group.events.write_text("low 0\noom 3\noom_kill 2\n")
+    assert group.killed() == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "control", "words"),
+    [
+        ("0::/\n", "memory pids\n", "uppermost"),
+        ("0::/app.slice/shell.scope\n", "cpu\n", "memory and pids"),
+    ],
+)
+def test_in_version_2_what_is_not_handed_on_is_named(
+    version_2: Path, own: str, control: str, words: str
+) -> None:
+    (version_2.parent / "own").write_text(own)
+    (version_2 / "cgroup.subtree_control").write_text(control)
+    assert words in str(why_no_control_group())
