@@ -36,8 +36,9 @@ test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest
 
-bench: $(STAMP)  ## the load generator beside a bare client, vllm bench serve and Locust (needs cc and two CPUs)
+bench: $(STAMP) sandbox  ## the load generator beside its limit and its peers, the grader beside evalplus (cc, two CPUs)
 	$(BIN)/python -m benchmarks.loadgen
+	$(BIN)/python -m benchmarks.grading
 
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh

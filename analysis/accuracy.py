@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Bools, Floats, Ints, floats, ints
+from analysis.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.requests import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY
@@ -36,6 +37,17 @@ class Accuracy:
     def pass_at_1_plus(self) -> float | None:
         """The same for base and plus tests."""
         return self._mean(self.plus_passed)
+
+    def pass_at(self, k: int) -> tuple[float, float]:
+        """pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
+        counts = self.base_passed.tolist(), self.plus_passed.tolist()
+        base, plus = (mean_pass_at_k(self.samples.tolist(), passed, k) for passed in counts)
+        return base, plus
+
+    @property
+    def ks(self) -> list[int]:
+        """The k for which there is a pass@k."""
+        return [] if self.reason is not None else possible_ks(self.samples.tolist())
 
     def _mean(self, passed: Ints) -> float | None:
         if self.reason is not None or not self.samples.size:

@@ -134,6 +134,10 @@ def _accuracy(rows: _Rows, result: CellResult, measured: Measured) -> None:
     reasons = reasons_for("accuracy", [*result.codes, *filter(None, [accuracy.reason])])
     rows.add("pass_at_1_base", accuracy.pass_at_1_base, "ratio", reasons)
     rows.add("pass_at_1_plus", accuracy.pass_at_1_plus, "ratio", reasons)
+    for k in accuracy.ks[1:]:
+        base, plus = accuracy.pass_at(k)
+        rows.add(f"pass_at_{k}_base", base, "ratio", reasons)
+        rows.add(f"pass_at_{k}_plus", plus, "ratio", reasons)
 
 
 def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:

@@ -12,9 +12,10 @@ import typer
 from configs.loader import variant_names
 from server.processes import stop_children
 from starwatt_errors import StarwattError
-from study import commands, interrupts
+from study import commands, grade_command, interrupts
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
+from study.grade_command import GradeOrder
 from study.load_flags import LoadFlags
 
 app = typer.Typer(
@@ -157,10 +158,20 @@ def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
     dataset: Annotated[str, typer.Option(help="With --samples: starwatt-24 or humaneval+.")] = "humaneval+",
+    sanitize: Annotated[
+        bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
+    ] = False,
+    unsafe_no_sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-no-sandbox", help="Run generated code with all that you may do on this machine."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Grade the measured completions of a run, or a file of samples, in the sandbox."""
-    commands.grade(run_directory, samples, dataset, as_json=as_json)
+    order = GradeOrder(run_directory, samples, dataset, sanitize, unsafe_no_sandbox)
+    grade_command.grade(order, as_json=as_json)
 
 
 @app.command()

@@ -10,26 +10,22 @@ from typing import Any
 
 from rich.table import Table
 
-from analysis.grading import grade_samples
 from analysis.report import write_report
 from analysis.summary import headline
 from analysis.tables import AnalysisSummary, analyze
-from configs.datasets import DATASETS, load_dataset
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
 from server.engine import EngineSpec
 from server.power.sidecar import Sidecar
-from starwatt_errors import GradingError, StarwattError, UsageError
+from starwatt_errors import StarwattError, UsageError
 from study import doctor as examination
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
-from study.grading import grade_cells, ungraded_cells, verdict_cache, why_no_sandbox
 from study.load import load_test
 from study.run import api_key, build_all, run_study, started
 from study.slo import parse_slo
 from study.summary import energy_words, summary_table
-from traces.atomic import read_json
 from traces.layout import RunDir, model_slug
 
 _POLL_S = 0.2
@@ -162,32 +158,6 @@ def run(study: Path, out: Path | None, *, as_json: bool) -> bool:
     return not result.summary.invalid
 
 
-def grade(run_directory: Path | None, samples: Path | None, dataset: str, *, as_json: bool) -> None:
-    """Grade a run's cells that are not graded yet, or a file of samples."""
-    if (run_directory is None) == (samples is None):
-        raise UsageError("grade takes a run directory, or --samples FILE.jsonl")
-    if dataset not in DATASETS:
-        raise UsageError(f"--dataset {dataset}: takes one of {', '.join(DATASETS)}")
-    no_sandbox = why_no_sandbox()
-    if no_sandbox:
-        raise GradingError(f"generated code is only run in a sandbox, and there is none: {no_sandbox}")
-    with Display("grading", 1) as display:
-        if samples is not None:
-            display.title(str(samples))
-            result = grade_samples(samples, load_dataset(dataset), cache_dir=verdict_cache())
-        else:
-            assert run_directory is not None  # noqa: S101 -- checked above
-            display.title(str(run_directory))
-            result = _grade_run(RunDir(run_directory), display)
-    if as_json:
-        _print_json(result)
-    elif samples is not None:
-        passed = result["pass_at_1"]
-        print(f"pass@1 base {passed['base']:.3f}, plus {passed['plus']:.3f}")  # noqa: T201
-    else:
-        print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
-
-
 def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     """Make the tables and print what they say; returns whether every cell is valid."""
     run_dir = _existing(run_directory)
@@ -201,18 +171,6 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
 def report(run_directory: Path) -> None:
     """Write the report and print where it is."""
     print(write_report(_existing(run_directory)))  # noqa: T201
-
-
-def _grade_run(run_dir: RunDir, display: Display) -> dict[str, Any]:
-    dataset = read_json(_existing(run_dir.root).manifest)["dataset"]["name"]
-    cells = ungraded_cells(run_dir)
-    completions = grade_cells(
-        run_dir,
-        load_dataset(dataset),
-        cells,
-        lambda done, total: display.say(f"{done}/{total} completions"),
-    )
-    return {"cells": len(cells), "completions": completions}
 
 
 def _existing(root: Path) -> RunDir:

@@ -68,9 +68,8 @@ def _engine() -> Finding:
 
 def _sandbox() -> Finding:
     status = sandbox_status()
-    return Finding(
-        "sandbox", "ok" if status.ok else "failed", status.reason or "bubblewrap holds", status.remedy
-    )
+    detail = f"bubblewrap holds; {status.note}" if status.ok else status.reason
+    return Finding("sandbox", "ok" if status.ok else "failed", detail, status.remedy)
 
 
 def _bundled() -> Finding:

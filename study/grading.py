@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pyarrow as pa
@@ -23,7 +25,12 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
 
 
 def grade_cells(
-    run: RunDir, dataset: Dataset, cells: list[CellKey], on_progress: Callable[[int, int], None]
+    run: RunDir,
+    dataset: Dataset,
+    cells: list[CellKey],
+    on_progress: Callable[[int, int], None],
+    *,
+    unsafe_no_sandbox: bool = False,
 ) -> int:
     """Write ``grades.parquet`` of ``cells``; returns how many completions were graded.
 
@@ -38,11 +45,33 @@ def grade_cells(
         of_cell = _candidates(run.cell(key))
         counts.append(len(of_cell))
         candidates += of_cell
-    grades = grade(dataset, candidates, cache_dir=verdict_cache(), on_progress=on_progress)
+    grades = grade(
+        dataset,
+        candidates,
+        cache_dir=verdict_cache(),
+        on_progress=on_progress,
+        unsafe_no_sandbox=unsafe_no_sandbox,
+    )
     for key, count in zip(cells, counts, strict=True):
         _write(run.cell(key), grades[:count])
         grades = grades[count:]
     return len(candidates)
+
+
+def graded_rows(run: RunDir) -> list[dict[str, Any]]:
+    """What ``grades.parquet`` of all finished cells says, each row with its cell and its ``sample``."""
+    rows = []
+    for key in run.finished_cells():
+        folder = run.cell(key)
+        if not has_trace(folder, "grades"):
+            continue
+        requests = read_trace(folder, "requests").select(["request_id", "sample"]).to_pylist()
+        samples = {request["request_id"]: request["sample"] for request in requests}
+        rows += [
+            {**asdict(key), "sample": samples[row["request_id"]], **row}
+            for row in read_trace(folder, "grades").to_pylist()
+        ]
+    return rows
 
 
 def verdict_cache() -> Path:

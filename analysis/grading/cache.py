@@ -6,9 +6,10 @@ import hashlib
 import json
 import sqlite3
 import threading
-import zlib
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from starwatt_errors import GradingError
 
@@ -19,7 +20,7 @@ def content_key(*parts: object) -> str:
 
 
 class Cache:
-    """A table of packed JSON values in one SQLite file, or in memory alone. Any thread may use it."""
+    """A table of packed values in one SQLite file, or in memory alone. Any thread may use it."""
 
     def __init__(self, folder: Path | None) -> None:
         """Open or make ``grading.sqlite`` in the folder; raises ``GradingError`` if that cannot be."""
@@ -38,13 +39,28 @@ class Cache:
             raise GradingError(f"cannot keep verdicts in {folder}: {error}") from error
 
     def get(self, key: str) -> Any | None:
-        """The value, or None."""
-        rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
-        return json.loads(zlib.decompress(rows[0][0])) if rows else None
+        """The JSON value, or None."""
+        kept = self.get_bytes(key)
+        return None if kept is None else json.loads(kept)
 
     def put(self, key: str, value: Any) -> None:
         """Store it at once: what was graded before an interruption is not graded again."""
-        packed = zlib.compress(json.dumps(value).encode(), 1)  # the expected outputs of HumanEval+ are 290 MB
+        self.put_bytes(key, json.dumps(value).encode())
+
+    def get_bytes(self, key: str) -> bytes | None:
+        """What was stored, or None."""
+        rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
+        if not rows:
+            return None
+        try:
+            size, packed = rows[0][0].split(b" ", 1)
+            return bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise GradingError(f"the cache of verdicts is damaged ({error}): remove {self._where}") from error
+
+    def put_bytes(self, key: str, value: bytes) -> None:
+        """Store it at once, packed: the expected outputs of HumanEval+ are 299 MB."""
+        packed = f"{len(value)} ".encode() + pa.compress(value, codec="lz4", asbytes=True)
         self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, packed))
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[Any]:

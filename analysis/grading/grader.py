@@ -7,17 +7,21 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from analysis.grading.cache import Cache, content_key
-from analysis.grading.judge import Answers, judge
+from analysis.grading.expected import TaskAnswers
+from analysis.grading.judge import judge
+from analysis.grading.launch import Launcher, bubblewrap, plain
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
+from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
 from configs import prompt_format
-from configs.datasets import Dataset
+from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError, StarwattError
 
 Progress = Callable[[int, int], None]
@@ -25,15 +29,16 @@ Progress = Callable[[int, int], None]
 #: A verdict, what stopped a worker, or None when a worker has ended.
 _Result = tuple["Program", Verdict] | StarwattError | OSError | None
 
-_BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False)
+_BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False, cpu_s=0.0)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A whole program that claims to solve a task."""
+    """A whole program that claims to solve a task; ``sanitize`` as evalplus does with what a model wrote."""
 
     task_id: str
     source: str
+    sanitize: bool = False
 
 
 def grade(
@@ -44,11 +49,13 @@ def grade(
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
+    unsafe_no_sandbox: bool = False,
 ) -> list[Grade]:
-    """Grade completions, in their order.
+    """Grade completions, in their order; each is made a program by ``prompt_format`` and evalplus' sanitiser.
 
     ``workers`` sandboxes run side by side. With ``cache_dir``, verdicts are kept there for ever; if all are known, no
     sandbox is needed. ``on_progress`` gets (candidates with a verdict, all candidates), in the calling thread.
+    ``unsafe_no_sandbox`` runs them with nothing between them and this machine; verdicts of the two ways are kept apart.
     Raises ``GradingError`` for an unknown task, and when the sandbox is not usable (``sandbox_status`` says why).
     """
     unknown = sorted({candidate.task_id for candidate in candidates} - set(dataset.by_id))
@@ -60,11 +67,18 @@ def grade(
             source=prompt_format.assemble_solution(
                 dataset.by_id[candidate.task_id].prompt, candidate.completion
             ),
+            sanitize=True,
         )
         for candidate in candidates
     ]
     verdicts = judge_programs(
-        dataset, programs, workers=workers, cache_dir=cache_dir, on_progress=on_progress, limits=limits
+        dataset,
+        programs,
+        workers=workers,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        limits=limits,
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
     return [
         Grade(request_id=candidate.request_id, task_id=candidate.task_id, **asdict(verdict))
@@ -80,9 +94,11 @@ def judge_programs(
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
+    unsafe_no_sandbox: bool = False,
 ) -> list[Verdict]:
     """The verdicts of whole programs, in their order; otherwise as ``grade``."""
     limits = limits or Limits()
+    launcher = plain if unsafe_no_sandbox else bubblewrap
     counts = Counter(programs)
     verdicts: dict[Program, Verdict] = {}
     known = 0
@@ -95,54 +111,72 @@ def judge_programs(
             on_progress(known, len(programs))
 
     with contextlib.closing(Cache(cache_dir)) as cache:
-        keys = {program: _key(dataset, program, limits) for program in counts}
+        keys = {program: _key(dataset, program, limits, launcher) for program in counts}
         for program, key in keys.items():
             if (kept := cache.get(key)) is not None:
                 settle(program, Verdict(**kept))
         open_programs = [program for program in counts if program not in verdicts]
         if open_programs:
-            for program, verdict in _fresh_verdicts(dataset, open_programs, cache, workers, limits):
+            for program, verdict in _fresh_verdicts(dataset, open_programs, cache, workers, limits, launcher):
                 cache.put(keys[program], asdict(verdict))
                 settle(program, verdict)
     return [verdicts[program] for program in programs]
 
 
-def _key(dataset: Dataset, program: Program, limits: Limits) -> str:
-    versions = GRADER_VERSION, prompt_format.VERSION
-    return content_key("verdict", versions, dataset.sha256, asdict(limits), program.task_id, program.source)
+def _key(dataset: Dataset, program: Program, limits: Limits, launcher: Launcher) -> str:
+    way = GRADER_VERSION, prompt_format.VERSION, launcher.__name__, asdict(limits)
+    return content_key("verdict", way, dataset.sha256, *astuple(program))
 
 
 def _fresh_verdicts(
-    dataset: Dataset, programs: Sequence[Program], cache: Cache, workers: int, limits: Limits
+    dataset: Dataset,
+    programs: Sequence[Program],
+    cache: Cache,
+    workers: int,
+    limits: Limits,
+    launcher: Launcher,
 ) -> Generator[tuple[Program, Verdict], None, None]:
-    status = sandbox_status()
-    if not status.ok:
-        raise GradingError(f"{status.reason} ({status.remedy})")
-    answers = expected_answers(dataset, dict.fromkeys(program.task_id for program in programs), cache)
+    if launcher is bubblewrap:
+        status = sandbox_status()
+        if not status.ok:
+            raise GradingError(
+                "generated code is only run in a sandbox, and none is to be had here: "
+                f"{status.reason} ({status.remedy})"
+            )
+    task_ids = dict.fromkeys(program.task_id for program in programs)
+    answers = expected_answers(dataset, task_ids, cache, launcher)
+    start = partial(Sandbox, limits=limits, launcher=launcher)
     doubtful = []
-    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, limits)) as judged:
+    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start)) as judged:
         for program, verdict in judged:
             if verdict.reason == "timeout" or verdict == _BROUGHT_DOWN:
                 doubtful.append(program)
             else:
                 yield program, verdict
-    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, limits)) as judged:
+    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, start)) as judged:
         for program, verdict in judged:
             yield program, replace(verdict, retried=True)
 
 
 def _side_by_side(
-    dataset: Dataset, programs: Sequence[Program], answers: dict[str, Answers], workers: int, limits: Limits
+    dataset: Dataset,
+    programs: Sequence[Program],
+    answers: dict[str, TaskAnswers],
+    workers: int,
+    start: Callable[..., Sandbox],
 ) -> Generator[tuple[Program, Verdict], None, None]:
     """Judge with several threads, each with a sandbox; closing the generator ends them and kills what runs."""
     todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
-    for program in programs:
+    # What may take long comes first, so that no worker is left with it when the others have ended.
+    for program in sorted(programs, key=lambda program: -answers[program.task_id].cpu_s):
         todo.put(program)
     done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
     crew = [
-        _Worker(number, dataset, answers, limits, todo, done) for number in range(min(workers, len(programs)))
+        _Worker(partial(start, worker=number), dataset, answers, todo, done)
+        for number in range(min(workers, len(programs)))
     ]
-    for worker in crew:
+    for number, worker in enumerate(crew):
+        worker.name = f"grader-{number}"
         worker.start()
     try:
         missing, working = len(programs), len(crew)
@@ -167,18 +201,16 @@ class _Worker(threading.Thread):
 
     def __init__(
         self,
-        number: int,
+        start: Callable[[], Sandbox],
         dataset: Dataset,
-        answers: dict[str, Answers],
-        limits: Limits,
+        answers: dict[str, TaskAnswers],
         todo: queue.SimpleQueue[Program],
         done: queue.SimpleQueue[_Result],
     ) -> None:
-        super().__init__(name=f"grader-{number}", daemon=True)
-        self._number = number
+        super().__init__(daemon=True)
+        self._start_sandbox = start
         self._dataset = dataset
         self._answers = answers
-        self._limits = limits
         self._todo = todo
         self._done = done
         self._stopping = threading.Event()
@@ -210,10 +242,23 @@ class _Worker(threading.Thread):
 
     def _judge(self, program: Program) -> Verdict:
         if self._sandbox is None or self._sandbox.closed:
-            self._sandbox = Sandbox(worker=self._number, limits=self._limits)
+            self._sandbox = self._start_sandbox()
         task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
         try:
-            return judge(self._sandbox, task, program.source, answers)
+            return self._verdict(self._sandbox, task, program, answers)
         except SandboxDiedError:
             self._sandbox.close()
             return _BROUGHT_DOWN
+
+    @staticmethod
+    def _verdict(sandbox: Sandbox, task: Task, program: Program, answers: TaskAnswers) -> Verdict:
+        if not program.sanitize:
+            return judge(sandbox, task, program.source, answers)
+        source, problem = sanitize(sandbox, program.source, task.entry_point)
+        verdict = judge(sandbox, task, source, answers)
+        if problem is None or verdict.base:
+            return verdict
+        # What was kept of it fails, but the reason is that the rest was no Python.
+        return replace(
+            verdict, reason="syntax", detail=f"{problem}; what is left of it: {verdict.detail}"[:500]
+        )

@@ -5,8 +5,12 @@ bubblewrap. Process 1 reads no program, no input and no output of any candidate:
 everything that is left, and says how the child ended. The child reads its own request and sends back what the
 function returned, as data. No expected answer is ever in here.
 
-Four pipes: fd 0 carries requests to the child, fd 1 its results; two more, which only process 1 holds, carry
-``{"wall_s"}`` or ``stop`` in, and ``ready`` or ``{"why", "status", "clean"}`` out.
+Four pipes: fd 0 carries requests to the child (two messages: the job, and its inputs), fd 1 its results; two more,
+which only process 1 holds, carry ``{"wall_s"}`` or ``stop`` in, and ``ready`` or ``{"why", "status", "cpu_s",
+"clean"}`` out.
+
+Started by ``--unsafe-no-sandbox`` it is not process 1 of anything. It then ends the candidate's process group alone,
+and empties no folder: the machine's processes and its /tmp are not its own.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import io
 import json
 import os
 import resource
@@ -30,8 +35,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
 
+#: Whether this is process 1 of a PID namespace: a fact, not a flag, since everything else is killed if it is.
+CONTAINED = os.getpid() == 1
 MAX_DEPTH = 64
-NUMPY_KINDS = frozenset("?biufc")
+NUMPY_NUMBERS, NUMPY_OTHERS = "?biufc", "USO"
 PRELOADED: tuple[str, ...] = (
     "bisect",
     "copy",
@@ -43,7 +50,21 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-PRELOADED += ("random", "re", "statistics", "string", "typing")
+# The first two can't be imported behind the guard; evalplus has them loaded.
+PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "typing")
+
+#: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
+#: program that needs one of these names fails there, and so must fail here.
+GUARDED = {
+    "builtins": "exit quit open help",
+    "os": (
+        "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty killpg rename renames truncate replace "
+        "unlink fchmod fchown chmod chown chroot lchflags lchmod lchown getcwd chdir"
+    ),
+    "shutil": "rmtree move chown",
+    "subprocess": "Popen",
+}
+ABSENT = ("ipdb", "joblib", "resource", "psutil", "tkinter")
 
 
 def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one line)
@@ -58,6 +79,8 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
         return value if -(2**53) < value < 2**53 else ["i", hex(value)]
     if depth >= MAX_DEPTH:
         return ["o", "too deep"]
+    if kind is list and set(map(type, value)) <= SHORT_KINDS and fits(value):
+        return ["l", value]
     if kind in SEQUENCES:
         return [SEQUENCES[kind], [encode(item, depth + 1) for item in value]]
     if kind is dict:
@@ -75,20 +98,27 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
     return encode_other(value, kind, depth)
 
 
+def fits(numbers: list[Any]) -> bool:
+    """Whether all whole numbers of a list can be written as they are."""
+    whole = [number for number in numbers if type(number) is int]
+    return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
+
+
+SHORT_KINDS: frozenset[Any] = frozenset({int, float, bool, str, type(None)})
 SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
-    """numpy's numbers and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
+    """numpy's scalars and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
     # A class that was made in the candidate's bare namespace has no __module__.
     if (
         getattr(kind, "__module__", None) == "numpy"
         and hasattr(value, "dtype")
-        and value.dtype.kind in NUMPY_KINDS
+        and value.dtype.kind in NUMPY_NUMBERS + NUMPY_OTHERS
     ):
-        shape = list(value.shape)
-        flat = value.reshape(-1).tolist()
-        return ["n", value.dtype.str, shape, [encode(item, depth + 1) for item in flat]]
+        kind_of_items = value.dtype.str if value.dtype.kind in NUMPY_NUMBERS else "O"
+        items = [encode(item, depth + 1) for item in value.reshape(-1).tolist()]
+        return ["n", kind_of_items, list(value.shape), items]
     ancestor: Any
     for ancestor in type.mro(kind)[1:]:
         if ancestor in PLAIN:
@@ -117,10 +147,10 @@ def read_exactly(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def send(fd: int, message: dict[str, Any]) -> None:
-    """One frame: four bytes of length, then JSON."""
-    body = json.dumps(message).encode()
-    data = memoryview(struct.pack(">I", len(body)) + body)
+def send(fd: int, kind: bytes, content: Any) -> None:
+    """One frame: its kind (``v`` a value, ``e`` an end before the last one), four bytes of length, then JSON."""
+    body = json.dumps(content).encode()
+    data = memoryview(struct.pack(">cI", kind, len(body)) + body)
     while data:
         data = data[os.write(fd, data) :]
 
@@ -130,7 +160,6 @@ def limit_resources(limits: dict[str, int]) -> None:
     wanted = {
         resource.RLIMIT_AS: limits["memory_bytes"],
         resource.RLIMIT_STACK: limits["memory_bytes"],
-        resource.RLIMIT_NPROC: limits["processes"],
         resource.RLIMIT_CPU: limits["cpu_s"],
         resource.RLIMIT_FSIZE: limits["file_bytes"],
         resource.RLIMIT_NOFILE: 64,
@@ -138,6 +167,8 @@ def limit_resources(limits: dict[str, int]) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_MEMLOCK: 0,
     }
+    if CONTAINED:  # elsewhere it would count everything that this user runs
+        wanted[resource.RLIMIT_NPROC] = limits["processes"]
     for which, value in wanted.items():
         spare = (
             1 if which == resource.RLIMIT_CPU else 0
@@ -156,38 +187,72 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {"raised": type(error).__name__[:100], "text": text, "memory": isinstance(error, MemoryError)}
 
 
+class Silent(io.StringIO):
+    """What evalplus puts in the place of the standard streams: it swallows, and cannot be read."""
+
+    def read(self, *_: Any) -> NoReturn:
+        """Nothing is ever there."""
+        raise OSError
+
+    readline = readlines = read
+
+    def readable(self) -> bool:
+        """Never."""
+        return False
+
+
+def set_guard() -> None:
+    """Take away what evalplus takes away."""
+    for module, names in GUARDED.items():
+        for name in names.split():
+            setattr(__import__(module), name, None)
+    for module in ABSENT:
+        sys.modules[module] = None  # type: ignore[assignment]
+
+
+def read_message() -> Any:
+    """One message of the request, from fd 0."""
+    (size,) = struct.unpack(">I", read_exactly(0, 4))
+    return json.loads(read_exactly(0, size))
+
+
 def be_candidate() -> None:
     """Read one request, run it, and send what it returns. Whatever happens here is the candidate's own doing."""
-    (size,) = struct.unpack(">I", read_exactly(0, 4))
-    request = json.loads(read_exactly(0, size))
+    request, inputs = read_message(), read_message()
     results = os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     limit_resources(request["limits"])
+    set_guard()
     timer, prof, real = signal.setitimer, signal.ITIMER_PROF, signal.ITIMER_REAL
-    clock, cpu_limits, wall_factor = time.process_time, request["cpu_limits_s"], request["wall_factor"]
+    cpu_limits, wall_factor, clock = request["cpu_limits_s"], request["wall_factor"], time.process_time
+    cpu_s: list[float] = []
     try:
         program = compile(request["code"], "<solution>", "exec")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        send(results, {"syntax": f"{type(error).__name__}: {error}"[:300]})
+        send(results, b"e", {"syntax": f"{type(error).__name__}: {error}"[:300]})
         return
     try:
         names: dict[str, Any] = {}
+        sys.stdin = sys.stdout = sys.stderr = Silent()
         exec(program, names)  # noqa: S102 (this is what the sandbox is for)
         function = names[request["entry_point"]]
-        for arguments, cpu_limit_s in zip(request["inputs"], cpu_limits, strict=True):
+        for arguments, cpu_limit_s in zip(inputs, cpu_limits, strict=True):
+            sys.stdin = sys.stdout = sys.stderr = Silent()
             # Nobody handles these two signals: they end the process, whatever the candidate catches.
             timer(real, cpu_limit_s * wall_factor)
             timer(prof, cpu_limit_s)
             began = clock()
             value = function(*arguments)
-            cpu_s = clock() - began
+            cpu_s.append(clock() - began)
             timer(prof, 0)
             timer(real, 0)
-            send(results, {"value": encode(value), "cpu_s": cpu_s})
+            send(results, b"v", encode(value))
+        if request["timed"]:
+            send(results, b"e", {"cpu_s": cpu_s})
     except BaseException as error:  # noqa: BLE001 (SystemExit and KeyboardInterrupt are failures too, as in evalplus)
-        send(results, describe(error))
+        send(results, b"e", describe(error))
 
 
 def leftovers() -> bool:
@@ -204,6 +269,8 @@ def leftovers() -> bool:
 
 def clean_up(baseline: list[tuple[int, int]]) -> bool:
     """Empty /tmp; True if nothing of the candidate is left that the next one could meet."""
+    if not CONTAINED:
+        return True
     for entry in os.scandir("/tmp"):  # noqa: S108 (a tmpfs of this sandbox alone)
         try:
             if entry.is_dir(follow_symlinks=False):
@@ -249,6 +316,16 @@ class Control:
         return True
 
 
+def end_all(pid: int, *, reaped: bool) -> None:
+    """Kill all but process 1, at once: no fork escapes between two of them. Without a namespace: the child's group."""
+    with contextlib.suppress(ProcessLookupError):
+        if CONTAINED:
+            os.kill(-1, signal.SIGKILL)
+        elif not reaped:
+            os.kill(pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
+
+
 def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
     """Wait for the child, then kill and reap every other process of this namespace."""
     pidfd = os.pidfd_open(pid)
@@ -263,16 +340,17 @@ def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
     else:
         why = "wall"
     os.close(pidfd)
-    statuses = {}
+    statuses: dict[int, int] = {}
+    cpu_s = 0.0
     while True:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)  # all but process 1, and at once: no fork escapes between two of them
+        end_all(pid, reaped=pid in statuses)
         try:
-            dead, status = os.waitpid(-1, 0)
+            dead, status, usage = os.wait4(-1, 0)
         except ChildProcessError:
             break
         statuses[dead] = status
-    return {"why": why, "status": statuses[pid]}
+        cpu_s += usage.ru_utime + usage.ru_stime
+    return {"why": why, "status": statuses[pid], "cpu_s": cpu_s}
 
 
 def main() -> NoReturn:
@@ -284,10 +362,11 @@ def main() -> NoReturn:
     ):  # no ptrace and no memory access by children
         os._exit(3)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # unhandled signals from inside do not reach process 1
+    sys.path.append(sys.argv[3])
     for name in PRELOADED:
         __import__(name)
-    sys.path.append("/runtime/site")
-    os.chdir("/tmp")  # noqa: S108
+    if CONTAINED:
+        os.chdir("/tmp")  # noqa: S108
     baseline = own_limits()
     gc.freeze()
     os.write(answers, b'{"why": "ready"}\n')
@@ -295,6 +374,8 @@ def main() -> NoReturn:
         job = control.job()
         pid = os.fork()
         if pid == 0:
+            if not CONTAINED:
+                os.setsid()
             os.close(control.fd)
             os.close(answers)
             try:

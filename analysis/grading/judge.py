@@ -3,77 +3,60 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import Any
 
+from analysis.grading.expected import Expected, TaskAnswers
 from analysis.grading.oracle import Oracle
 from analysis.grading.sandbox import Job, Outcome, Sandbox
+from analysis.grading.traffic import Frame
 from analysis.grading.types import Verdict
 from analysis.grading.values import decode, short
 from configs.datasets import Task
 
-# evalplus 0.3.1, ``evalplus/config.py``; there in wall-clock time, here in CPU time.
-_MIN_LIMIT_S = 1.0
-_REFERENCE_FACTOR = 4.0
+# An equal value can have a longer encoding than the expected one: [1] as numpy's integers has eight times as much.
+_LONGEST_ENCODING = 16
 _SLACK_BYTES = 1 << 16
 _LEAST_OUTPUT_BYTES = 16 << 20
+_OVER_A_LIMIT = {
+    "wall": ("timeout", "wall-clock limit"),
+    "output": ("output", "more output than a result may have"),
+    "memory": ("memory", "its processes had too much in all"),
+}
 _TIME_SIGNALS = (signal.SIGPROF, signal.SIGALRM, signal.SIGXCPU)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a canonical solution returned for a list of inputs: values, encoded sizes in bytes, CPU seconds."""
-
-    outputs: tuple[Any, ...]
-    sizes: tuple[int, ...]
-    cpu_s: tuple[float, ...]
-
-    @property
-    def cpu_limits_s(self) -> tuple[float, ...]:
-        """The CPU seconds that a candidate may take for each input."""
-        return tuple(max(_MIN_LIMIT_S, _REFERENCE_FACTOR * seconds) for seconds in self.cpu_s)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The expected outputs of one task. They never enter a sandbox."""
-
-    base: Expected
-    plus: Expected
-
-
-def judge(sandbox: Sandbox, task: Task, program: str, answers: Answers) -> Verdict:
+def judge(sandbox: Sandbox, task: Task, program: str, answers: TaskAnswers) -> Verdict:
     """Run one program; raises ``SandboxDiedError`` if the sandbox ended with it."""
+    cpu_s = 0.0
     for phase, inputs, expected in (
         ("base", task.base_inputs, answers.base),
         ("plus", task.plus_inputs, answers.plus),
     ):
-        failure = _failure(sandbox, task, program, inputs, expected)
+        failure, used_s = _failure(sandbox, task, program, inputs, expected)
+        cpu_s += used_s
         if failure is not None:
             reason, detail = failure
-            return Verdict(
-                base=phase == "plus", plus=False, reason=reason, detail=f"{phase} {detail}", retried=False
-            )
-    return Verdict(base=True, plus=True, reason="passed", detail="", retried=False)
+            return Verdict(phase == "plus", False, reason, f"{phase} {detail}", retried=False, cpu_s=cpu_s)
+    return Verdict(base=True, plus=True, reason="passed", detail="", retried=False, cpu_s=cpu_s)
 
 
 def _failure(
     sandbox: Sandbox, task: Task, program: str, inputs: tuple[list[Any], ...], expected: Expected
-) -> tuple[str, str] | None:
-    """Why the program fails on these inputs, or None. Each list of inputs has a process of its own."""
+) -> tuple[tuple[str, str] | None, float]:
+    """Why the program fails on these inputs, or None, and its CPU seconds. Each list of inputs has its own process."""
     comparison = _Comparison(task, inputs, expected)
     job = Job(
         code=program,
         entry_point=task.entry_point,
-        inputs=inputs,
+        inputs=expected.inputs,
         cpu_limits_s=expected.cpu_limits_s,
-        output_bytes=_LEAST_OUTPUT_BYTES + 4 * sum(expected.sizes),
+        output_bytes=_LEAST_OUTPUT_BYTES + _LONGEST_ENCODING * sum(map(len, expected.encoded)),
     )
     try:
         outcome = sandbox.run(job, comparison.take)
     except ValueError as error:
-        return "forbidden", comparison.place(str(error))
-    return comparison.failure or comparison.failure_of(outcome)
+        return ("forbidden", comparison.place(str(error))), 0.0
+    return comparison.failure or comparison.failure_of(outcome), outcome.cpu_s
 
 
 class _Comparison:
@@ -86,31 +69,37 @@ class _Comparison:
         self._done = 0
         self.failure: tuple[str, str] | None = None
 
-    def take(self, frame: dict[str, Any], size: int) -> bool:
+    def take(self, frame: Frame) -> bool:
         """Judge one frame; False as soon as nothing more is wanted. Raises ``ValueError`` for a forged one."""
-        if "value" in frame:
-            return self._take_value(frame["value"], size)
-        if "raised" in frame:
-            reason = "memory" if frame.get("memory") is True else "exception"
-            text = f"{_printable(frame['raised'])}: {_printable(frame.get('text'))}"
+        if frame.is_value:
+            return self._take_value(frame)
+        content = frame.content
+        if type(content) is not dict:
+            raise ValueError("not an object")
+        if "raised" in content:
+            reason = "memory" if content.get("memory") is True else "exception"
+            text = f"{_printable(content['raised'])}: {_printable(content.get('text'))}"
             self.failure = reason, self.place(text)
-        elif "syntax" in frame:
-            self.failure = "syntax", _printable(frame["syntax"])
+        elif "syntax" in content:
+            self.failure = "syntax", _printable(content["syntax"])
         else:
             raise ValueError("not a frame of the runner")
         return False
 
-    def _take_value(self, encoded: Any, size: int) -> bool:
+    def _take_value(self, frame: Frame) -> bool:
         index = self._done
-        arguments, expected = self._inputs[index], self._expected.outputs[index]
-        if size > 4 * self._expected.sizes[index] + _SLACK_BYTES:
+        encoded = self._expected.encoded[index]
+        if frame.body == encoded and self._expected.same_is_right[index]:
+            self._oracle.note(floats=self._expected.floats[index])
+        elif len(frame.body) > _LONGEST_ENCODING * len(encoded) + _SLACK_BYTES:
             # Equal values have encodings of about equal size; this one is not worth decoding.
-            self.failure = "wrong_answer", self.place(f"the result has {size} bytes")
+            self.failure = "wrong_answer", self.place(f"the result has {len(frame.body)} bytes")
             return False
-        output = decode(encoded)
-        if not self._oracle.accepts(arguments, output, expected):
-            self.failure = "wrong_answer", self.place(f"got {short(output)}, expected {short(expected)}")
-            return False
+        else:
+            output, expected = decode(frame.content), self._expected.output(index)
+            if not self._oracle.accepts(self._inputs[index], output, expected):
+                self.failure = "wrong_answer", self.place(f"got {short(output)}, expected {short(expected)}")
+                return False
         self._done += 1
         return self._done < len(self._inputs)
 
@@ -118,10 +107,9 @@ class _Comparison:
         """Why a run failed whose outputs, as far as they came, were right."""
         if self._done == len(self._inputs):
             return None
-        if outcome.why == "wall":
-            return "timeout", self.place("wall-clock limit")
-        if outcome.why == "output":
-            return "output", self.place("more output than a result may have")
+        if outcome.why in _OVER_A_LIMIT:
+            reason, words = _OVER_A_LIMIT[outcome.why]
+            return reason, self.place(words)
         if outcome.signal in _TIME_SIGNALS:
             return "timeout", self.place(f"limit of {self._expected.cpu_limits_s[self._done]:.3g} s")
         if outcome.signal:

@@ -12,6 +12,8 @@ import numpy as np
 
 from analysis.grading.values import Subclassed
 
+_FIND_ZERO = "find_zero"
+
 
 class Oracle:
     """Compares the outputs of one run in the order of its inputs.
@@ -31,13 +33,17 @@ class Oracle:
         except (TypeError, ValueError, ArithmeticError, RecursionError):
             return False
 
+    def note(self, *, floats: bool) -> None:
+        """An output was expected here that is made of floats, or not."""
+        if floats and self._atol == 0:
+            self._atol = 1e-6
+
     def _accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
         exact = output == expected
-        if self._entry_point == "find_zero":
+        if self._entry_point == _FIND_ZERO:
             # HumanEval/32 has many right answers: any zero of the polynomial.
             return abs(_polynomial(arguments[0], output)) <= self._atol
-        if self._atol == 0 and _is_floats(expected):
-            self._atol = 1e-6
+        self.note(floats=is_floats(expected))
         if exact or self._atol == 0:
             return bool(exact)
         if type(output) is not type(expected) or isinstance(output, Subclassed):
@@ -47,7 +53,16 @@ class Oracle:
         return bool(np.allclose(output, expected, rtol=1e-07, atol=self._atol))
 
 
-def _is_floats(value: Any) -> bool:
+def own_encoding_is_right(entry_point: str, encoded: bytes) -> bool:
+    """Whether an output that is encoded as the expected one is right without being decoded.
+
+    It is equal then, unless it is not equal to itself (nan); and ``find_zero`` is not a matter of being equal.
+    """
+    return entry_point != _FIND_ZERO and b"NaN" not in encoded and b'["n"' not in encoded
+
+
+def is_floats(value: Any) -> bool:
+    """What evalplus calls floats: one, or a list, tuple or array of nothing else."""
     if isinstance(value, float):
         return True
     if isinstance(value, (list, tuple)) and value:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from dataclasses import replace
-from typing import Any
 
+from analysis.grading.cgroup import why_no_control_group
+from analysis.grading.namespaces import explained
 from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
+from analysis.grading.traffic import Frame
 from analysis.grading.types import SandboxStatus
 from analysis.grading.values import decode
 from starwatt_errors import GradingError
 
 # Runs inside. Every entry of what it returns must be True.
 _PROBE = """
-import ctypes, os, signal, socket, time
+import ctypes, io, posix as os, signal, socket, time
+open = io.open
 
 def refused(action):
     try:
@@ -51,6 +55,7 @@ def probe(memory_bytes, processes, tmp_bytes):
         "processes are limited": refused(lambda: fork_too_often(2 * processes)),
     }
 """
+_PAGE = "see docs/sandbox.md"
 _SPIN = "def spin():\n    while True:\n        pass\n"
 
 
@@ -63,42 +68,44 @@ def sandbox_status() -> SandboxStatus:
     try:
         broken = _broken_promises()
     except GradingError as error:
-        return SandboxStatus(False, str(error), _remedy(str(error)))
+        return SandboxStatus(False, *_explained(str(error)))
     except (SandboxDiedError, ValueError) as error:
-        return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _remedy(""))
+        return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _PAGE)
     if broken:
-        return SandboxStatus(False, f"the sandbox does not hold: {'; '.join(broken)}", _remedy(""))
-    return SandboxStatus(True, "", "")
+        return SandboxStatus(False, f"the sandbox does not hold: {'; '.join(broken)}", _PAGE)
+    no_group = why_no_control_group()
+    in_sum = (
+        "memory and processes are limited in sum" if no_group is None else f"not limited in sum ({no_group})"
+    )
+    return SandboxStatus(True, "", "", note=in_sum)
 
 
 def _broken_promises() -> list[str]:
     limits = Limits()
-    frames: list[dict[str, Any]] = []
+    frames: list[Frame] = []
 
-    def take(frame: dict[str, Any], _size: int) -> bool:
+    def take(frame: Frame) -> bool:
         frames.append(frame)
         return True
 
     # On a machine so busy that a tenth of a second takes long, the CPU limit must still be the one that strikes.
     with Sandbox(limits=replace(limits, wall_factor=200.0)) as sandbox:
         arguments = [limits.memory_bytes, limits.processes, limits.file_bytes]
-        sandbox.run(Job(_PROBE, "probe", (arguments,), (10.0,)), take)
-        spinning = sandbox.run(Job(_SPIN, "spin", ([],), (0.1,)), take)
-    if len(frames) != 1 or "value" not in frames[0]:
+        sandbox.run(Job(_PROBE, "probe", json.dumps([arguments]).encode(), (10.0,)), take)
+        spinning = sandbox.run(Job(_SPIN, "spin", b"[[]]", (0.1,)), take)
+    if len(frames) != 1 or not frames[0].is_value:
         return [f"the probe failed: {frames}"[:500]]
-    findings = decode(frames[0]["value"])
+    findings = decode(frames[0].content)
     broken = [promise for promise, kept in findings.items() if kept is not True]
     if spinning.signal != signal.SIGPROF:
         broken.append("CPU time is limited")
     return broken
 
 
-def _remedy(message: str) -> str:
+def _explained(message: str) -> tuple[str, str]:
+    """What went wrong, with what is behind it, and what helps."""
     if "nknown option" in message:
-        return "install bubblewrap 0.8 or newer"
+        return message, "install bubblewrap 0.8 or newer"
     if any(words in message for words in ("namespace", "uid map", "not permitted", "Permission denied")):
-        return (
-            "allow unprivileged user namespaces: on Ubuntu `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, "
-            "in Docker `--security-opt seccomp=unconfined`, elsewhere `sysctl user.max_user_namespaces=10000`"
-        )
-    return "see docs/sandbox.md"
+        return explained(message)
+    return message, _PAGE

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from analysis.grading.cache import Cache, content_key
-from analysis.grading.judge import Answers, Expected
+from analysis.grading.expected import Expected, TaskAnswers
+from analysis.grading.launch import Launcher
+from analysis.grading.oracle import is_floats, own_encoding_is_right
 from analysis.grading.sandbox import Job, Sandbox, SandboxDiedError
+from analysis.grading.traffic import Frame
 from analysis.grading.types import GRADER_VERSION
 from analysis.grading.values import Opaque, decode
 from configs.datasets import Dataset, Task
@@ -15,27 +20,34 @@ from starwatt_errors import GradingError
 
 _LIMIT_S = 60.0
 _OUTPUT_BYTES = 1 << 30
+# A text, or a list or tuple whose first item is a text, a list or a whole number.
+_NO_FLOATS = re.compile(rb'"|\["[lt]", \[(["\[]|-?[0-9]+[,\]])')
+_MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"')  # 1.5, 1e-7, NaN, Infinity, an array
 
 
-def expected_answers(dataset: Dataset, task_ids: Iterable[str], cache: Cache) -> dict[str, Answers]:
+def expected_answers(
+    dataset: Dataset, task_ids: Iterable[str], cache: Cache, launcher: Launcher
+) -> dict[str, TaskAnswers]:
     """The answers of these tasks. Raises ``GradingError`` for a canonical solution that does not run.
 
     Candidates never share a sandbox with canonical solutions: what is freed there could still be read.
     """
-    answers: dict[str, Answers] = {}
+    answers: dict[str, TaskAnswers] = {}
     missing: list[Task] = []
     for task_id in task_ids:
-        kept = cache.get(_key(dataset, task_id))
+        kept = cache.get_bytes(_key(dataset, task_id))
         if kept is None:
             missing.append(dataset.by_id[task_id])
         else:
-            answers[task_id] = _answers(kept)
+            answers[task_id] = _unpack(kept, dataset.by_id[task_id])
     if missing:
-        with Sandbox() as sandbox:
+        with Sandbox(launcher=launcher) as sandbox:
             for task in missing:
-                recorded = [_record(sandbox, task, inputs) for inputs in (task.base_inputs, task.plus_inputs)]
-                cache.put(_key(dataset, task.task_id), recorded)
-                answers[task.task_id] = _answers(recorded)
+                base, plus = (
+                    _record(sandbox, task, inputs) for inputs in (task.base_inputs, task.plus_inputs)
+                )
+                answers[task.task_id] = TaskAnswers(base, plus)
+                cache.put_bytes(_key(dataset, task.task_id), _pack(answers[task.task_id]))
     return answers
 
 
@@ -43,38 +55,90 @@ def _key(dataset: Dataset, task_id: str) -> str:
     return content_key("expected", GRADER_VERSION, dataset.sha256, task_id)
 
 
-def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> list[list[Any]]:
-    """One ``[encoded value, size in bytes, CPU seconds]`` for each input."""
-    rows: list[list[Any]] = []
-    problems: list[object] = []
+def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expected:
+    encoded: list[bytes] = []
+    ends: list[Any] = []
 
-    def take(frame: dict[str, Any], size: int) -> bool:
-        if "value" in frame:
-            rows.append([frame["value"], size, frame["cpu_s"]])
+    def take(frame: Frame) -> bool:
+        if frame.is_value:
+            encoded.append(frame.body)
         else:
-            problems.append(frame)
+            ends.append(frame.content)
         return True
 
-    limits = tuple(_LIMIT_S for _ in inputs)
-    job = Job(task.prompt + task.canonical_solution, task.entry_point, inputs, limits, _OUTPUT_BYTES)
+    job = Job(
+        code=task.prompt + task.canonical_solution,
+        entry_point=task.entry_point,
+        inputs=_as_json(inputs),
+        cpu_limits_s=tuple(_LIMIT_S for _ in inputs),
+        output_bytes=_OUTPUT_BYTES,
+        timed=True,
+    )
     try:
         outcome = sandbox.run(job, take)
     except (SandboxDiedError, ValueError) as error:
         raise GradingError(f"the canonical solution of {task.task_id} does not run: {error!r}") from error
-    if problems or len(rows) != len(inputs):
-        raise GradingError(f"the canonical solution of {task.task_id} does not run: {problems or outcome}")
-    return rows
-
-
-def _answers(recorded: list[list[list[Any]]]) -> Answers:
-    base, plus = (_expected(rows) for rows in recorded)
-    return Answers(base=base, plus=plus)
-
-
-def _expected(rows: list[list[Any]]) -> Expected:
-    outputs = tuple(decode(row[0]) for row in rows)
+    if len(ends) != 1 or "cpu_s" not in ends[0] or len(encoded) != len(inputs):
+        raise GradingError(f"the canonical solution of {task.task_id} does not run: {ends or outcome}")
+    outputs = [decode(json.loads(body)) for body in encoded]
     if any(isinstance(output, Opaque) for output in outputs):
-        raise GradingError("a canonical solution returns something that is not plain data")
+        raise GradingError(
+            f"the canonical solution of {task.task_id} returns something that is not plain data"
+        )
     return Expected(
-        outputs=outputs, sizes=tuple(row[1] for row in rows), cpu_s=tuple(float(row[2]) for row in rows)
+        inputs=job.inputs,
+        encoded=tuple(encoded),
+        floats=tuple(map(_encodes_floats, encoded)),
+        same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
+        cpu_s=tuple(map(float, ends[0]["cpu_s"])),
     )
+
+
+def _holds_opaque(body: bytes) -> bool:
+    """Whether an output is of a type that has no plain counterpart. The outputs of all tasks are 290 MB: look first."""
+    return b'["o"' in body and isinstance(decode(json.loads(body)), Opaque)
+
+
+def _encodes_floats(body: bytes) -> bool:
+    if _NO_FLOATS.match(body) or not any(mark in body for mark in _MARKS_OF_FLOATS):
+        return False
+    return is_floats(decode(json.loads(body)))
+
+
+def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
+    return json.dumps(inputs).encode()
+
+
+def _pack(answers: TaskAnswers) -> bytes:
+    """A line of JSON, then all encoded outputs one after the other."""
+    phases = (answers.base, answers.plus)
+    head = [
+        {
+            "sizes": [len(body) for body in phase.encoded],
+            "floats": phase.floats,
+            "same_is_right": phase.same_is_right,
+            "cpu_s": phase.cpu_s,
+        }
+        for phase in phases
+    ]
+    return b"".join((json.dumps(head).encode(), b"\n", *answers.base.encoded, *answers.plus.encoded))
+
+
+def _unpack(packed: bytes, task: Task) -> TaskAnswers:
+    start = packed.index(b"\n") + 1
+    phases = []
+    for head, inputs in zip(json.loads(packed[:start]), (task.base_inputs, task.plus_inputs), strict=True):
+        encoded = []
+        for size in head["sizes"]:
+            encoded.append(packed[start : start + size])
+            start += size
+        phases.append(
+            Expected(
+                inputs=_as_json(inputs),
+                encoded=tuple(encoded),
+                floats=tuple(head["floats"]),
+                same_is_right=tuple(head["same_is_right"]),
+                cpu_s=tuple(head["cpu_s"]),
+            )
+        )
+    return TaskAnswers(*phases)

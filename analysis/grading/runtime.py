@@ -1,4 +1,5 @@
-"""A copy of the running Python that an unprivileged user can read: its executable, standard library and numpy.
+"""A copy of the running Python that an unprivileged user can read: its executable, standard library, numpy, and the
+parser that evalplus' sanitiser uses.
 
 Candidates run on the very version that evalplus would run them on. The interpreter itself often lies where
 nobody else may look (pyenv below a root-only home), and the folder around it holds more than they need.
@@ -7,6 +8,7 @@ nobody else may look (pyenv below a root-only home), and the folder around it ho
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -19,7 +21,7 @@ import numpy as np
 
 from starwatt_errors import GradingError
 
-_LAYOUT = 1
+_LAYOUT = 2
 _LEFT_OUT: tuple[str, ...] = (
     "site-packages",
     "dist-packages",
@@ -82,7 +84,7 @@ def python_in(runtime: Path) -> Path:
 def _digest() -> str:
     executable = _executable()
     stat = executable.stat()
-    parts = (_LAYOUT, executable, stat.st_size, stat.st_mtime_ns, sys.version, np.__version__, np.__file__)
+    parts = (_LAYOUT, executable, stat.st_size, stat.st_mtime_ns, sys.version, np.__version__, *_packages())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -107,6 +109,14 @@ def _refuse_if_others_may_write(folder: Path) -> None:
         raise GradingError(f"{folder} belongs to, or can be written by, another user: remove it")
 
 
+def _packages() -> list[Path]:
+    """The folders of what candidates and the sanitiser may import."""
+    numpy_folder = Path(np.__file__).parent
+    parser = [importlib.util.find_spec(name) for name in ("tree_sitter", "tree_sitter_python")]
+    found = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]
+    return [numpy_folder, numpy_folder.parent / "numpy.libs", *found]
+
+
 def _copy_into(runtime: Path) -> None:
     python = python_in(runtime)
     python.parent.mkdir()
@@ -122,8 +132,7 @@ def _copy_into(runtime: Path) -> None:
     if shared.is_file() and ".so" in shared.name:
         (runtime / "lib").mkdir(exist_ok=True)
         shutil.copy(shared, runtime / "lib" / shared.name)
-    numpy_folder = Path(np.__file__).parent
-    for package in (numpy_folder, numpy_folder.parent / "numpy.libs"):
+    for package in _packages():
         if package.is_dir():
             shutil.copytree(package, runtime / "site" / package.name, ignore=ignore, symlinks=False)
     for folder, folders, files in os.walk(runtime):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from analysis.grading.grader import Program, Progress, judge_programs
 from analysis.grading.sandbox import Limits
+from analysis.pass_at_k import mean_pass_at_k, possible_ks
 from configs.datasets import Dataset
 from starwatt_errors import UsageError
 
@@ -21,42 +24,56 @@ def grade_samples(
     cache_dir: Path | None = None,
     on_progress: Progress | None = None,
     limits: Limits | None = None,
+    sanitize: bool = False,
+    unsafe_no_sandbox: bool = False,
 ) -> dict[str, Any]:
     """Grade the file; the result is what ``starwatt grade --samples FILE --json`` prints.
 
     As evalplus has it, ``solution`` is the whole program and ``completion`` follows the task's prompt; both are taken
-    as they are. ``pass_at_1`` is the mean over the tasks in the file of the share of their samples that pass.
+    as they are, or with ``sanitize`` as evalplus' sanitiser makes them. ``pass_at_1`` is the mean over the tasks in the
+    file of the share of their samples that pass; ``pass_at_k`` has it for every k that they all have samples for.
     ``sample`` counts the samples of a task from 0. Raises ``UsageError`` (file, line, field) for a bad file and
     ``GradingError`` as ``grade`` does.
     """
-    programs = _read(path, dataset)
+    programs = [replace(program, sanitize=sanitize) for program in _read(path, dataset)]
     verdicts = judge_programs(
-        dataset, programs, workers=workers, cache_dir=cache_dir, on_progress=on_progress, limits=limits
+        dataset,
+        programs,
+        workers=workers,
+        cache_dir=cache_dir,
+        on_progress=on_progress,
+        limits=limits,
+        unsafe_no_sandbox=unsafe_no_sandbox,
     )
     seen: Counter[str] = Counter()
     grades = []
     for program, verdict in zip(programs, verdicts, strict=True):
-        grades.append(
-            {
-                "task_id": program.task_id,
-                "sample": seen[program.task_id],
-                "base": verdict.base,
-                "plus": verdict.plus,
-                "reason": verdict.reason,
-                "detail": verdict.detail,
-                "retried": verdict.retried,
-            }
-        )
+        grades.append({"task_id": program.task_id, "sample": seen[program.task_id], **asdict(verdict)})
         seen[program.task_id] += 1
-    pass_at_1 = {kind: _pass_at_1(grades, kind) for kind in ("base", "plus")}
-    return {"dataset": dataset.name, "dataset_hash": dataset.sha256, "pass_at_1": pass_at_1, "grades": grades}
+    at = pass_at_every_k([(grade["task_id"], grade["base"], grade["plus"]) for grade in grades])
+    return {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.sha256,
+        "pass_at_1": at["1"],
+        "pass_at_k": at,
+        "grades": grades,
+    }
 
 
-def _pass_at_1(grades: list[dict[str, Any]], kind: str) -> float:
-    by_task: defaultdict[str, list[bool]] = defaultdict(list)
-    for grade in grades:
-        by_task[grade["task_id"]].append(grade[kind])
-    return sum(sum(passed) / len(passed) for passed in by_task.values()) / len(by_task)
+def pass_at_every_k(grades: Iterable[tuple[str, bool, bool]]) -> dict[str, dict[str, float]]:
+    """pass@k by k (as text, as in JSON) and kind, of (task, base, plus); k up to the fewest samples of a task."""
+    tasks: dict[str, list[tuple[bool, bool]]] = {}
+    for task_id, base, plus in grades:
+        tasks.setdefault(task_id, []).append((base, plus))
+    samples = [len(rows) for rows in tasks.values()]
+    passed = {
+        kind: [sum(row[place] for row in rows) for rows in tasks.values()]
+        for place, kind in enumerate(("base", "plus"))
+    }
+    return {
+        str(k): {kind: mean_pass_at_k(samples, passed[kind], k) for kind in passed}
+        for k in possible_ks(samples)
+    }
 
 
 def _read(path: Path, dataset: Dataset) -> list[Program]:

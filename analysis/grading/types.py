@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 1
+GRADER_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Verdict:
     ``plus`` means base and plus. ``reason`` is ``passed``, ``wrong_answer``, ``exception``, ``timeout``, ``memory``,
     ``syntax``, ``output`` (more than a result may hold) or ``forbidden`` (it wrote results by itself, or brought the
     sandbox down); ``detail`` names the first failing input. ``retried``: it was run again, alone, before it counted.
+    ``cpu_s``: the CPU seconds of its runs on base and plus together, as the kernel counts them.
     """
 
     base: bool
@@ -31,6 +32,7 @@ class Verdict:
     reason: str
     detail: str
     retried: bool
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,9 @@ class Grade(Verdict):
 
 @dataclass(frozen=True)
 class SandboxStatus:
-    """Whether candidates can be run here; if not, why, and the command or setting that helps."""
+    """Whether candidates can be run here; if not, why, and the command or setting that helps. ``note``: what holds."""
 
     ok: bool
     reason: str
     remedy: str
+    note: str = ""

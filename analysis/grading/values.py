@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 _MAX_DEPTH = 80
-_NUMPY_TYPE = re.compile(r"[<>|=](\?|b1|[iu][1248]|f[248]|c8|c16)")
+_NUMPY_TYPE = re.compile(r"[<>|=](\?|b1|[iu][1248]|f[248]|c8|c16)|O")
 
 
 class MalformedValueError(ValueError):
@@ -123,5 +123,13 @@ def _numpy(kind: str, shape: list[int], flat: list[Any], *, depth: int) -> Any:
         raise MalformedValueError("not a numpy type")
     if len(shape) > 8 or math.prod(shape) != len(flat):
         raise MalformedValueError("not a numpy shape")
-    array = np.array([_decode(item, depth) for item in flat], dtype=kind).reshape(shape)
-    return array if shape else array[()]
+    items = [_decode(item, depth) for item in flat]
+    if kind != "O":
+        array = np.array(items, dtype=kind).reshape(shape)
+        return array if shape else array[()]
+    if not shape:
+        return Subclassed("numpy", items[0])
+    objects = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):  # all at once would make lists of equal length another dimension
+        objects[index] = item
+    return objects.reshape(shape)

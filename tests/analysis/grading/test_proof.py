@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from analysis.grading import sandbox_status
+from analysis.grading.namespaces import explained
 
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_sandbox_that_holds_is_reported_as_usable() -> None:
     status = sandbox_status()
     assert (status.ok, status.reason, status.remedy) == (True, "", "")
+    assert "in sum" in status.note
 
 
 def test_without_bubblewrap_the_line_that_installs_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +34,35 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "remedy"),
+    [
+        (
+            "sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1\n",
+            "apparmor_restrict_unprivileged_userns=0",
+        ),
+        ("sys/kernel/unprivileged_userns_clone", "0\n", "unprivileged_userns_clone=1"),
+        ("sys/user/max_user_namespaces", "0\n", "max_user_namespaces=10000"),
+        ("self/status", "Name:\tpython\nSeccomp:\t2\nSeccomp_filters:\t1\n", "seccomp=unconfined"),
+    ],
+)
+def test_what_forbids_user_namespaces_is_named_with_its_remedy(
+    file: str, value: str, remedy: str, tmp_path: Path
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(value)
+    reason, line = explained("bwrap: no", tmp_path)
+    assert reason.startswith("bwrap: no (")
+    assert remedy in line
+
+
+def test_where_nothing_known_forbids_them_every_remedy_is_given(tmp_path: Path) -> None:
+    reason, line = explained("bwrap: no", tmp_path)
+    assert reason == "bwrap: no"
+    assert all(words in line for words in ("apparmor", "seccomp=unconfined", "max_user_namespaces"))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +84,7 @@ def test_what_bubblewrap_says_when_it_cannot_start_is_passed_on_with_a_remedy(
     bwrap.write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
     bwrap.chmod(0o755)
     monkeypatch.setenv("PATH", str(open_folder))
+    monkeypatch.setattr("analysis.grading.namespaces.obstacles", lambda _: [])
     status = sandbox_status()
     assert not status.ok
     assert words in status.reason

@@ -1,0 +1,127 @@
+"""A control group for each sandbox, where this machine lets us make one: memory and processes in sum.
+
+Resource limits hold for each process; a group holds for all of a candidate's together. Both versions of the kernel's
+interface are spoken: version 1 with a hierarchy for each controller, and version 2, where a group beside our own is
+made (one below our own may not be: ours has processes in it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from starwatt_errors import GradingError
+
+_ROOT = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
+_GONE_S = 5.0
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class ControlGroup:
+    """The folders of one group: one (version 2), or one for each controller (version 1)."""
+
+    folders: tuple[Path, ...]
+    events: Path  # where the kernel counts what it killed for lack of memory
+
+    @classmethod
+    def make(cls, memory_bytes: int, processes: int) -> ControlGroup:
+        """A new, empty group with these limits; raises ``GradingError`` that says why it may not be made here."""
+        name = f"starwatt-{os.getpid()}-{next(_numbers)}"
+        parents = _parents()
+        group = cls(
+            tuple(dict.fromkeys(parent / name for parent in parents.values())),
+            parents["memory"] / name / _FILES[_version_2()]["events"],
+        )
+        limits = {"memory": str(memory_bytes), "pids": str(processes)}
+        try:
+            for folder in group.folders:
+                folder.mkdir()
+            for controller, limit in limits.items():
+                (parents[controller] / name / _FILES[_version_2()][controller]).write_text(limit)
+            with contextlib.suppress(OSError):  # there only where swap is accounted
+                (parents["memory"] / name / "memory.swap.max").write_text("0")
+        except OSError as error:
+            group.remove()
+            raise GradingError(f"no control group may be made in {parents['memory']}: {error}") from error
+        return group
+
+    def add(self, pid: int) -> None:
+        """Move a process and all its descendants into the group; they must not fork meanwhile."""
+        for one in _tree(pid):
+            for folder in self.folders:
+                (folder / "cgroup.procs").write_text(str(one))
+
+    def killed(self) -> int:
+        """How many processes the kernel has killed because all together had too much memory."""
+        for line in self.events.read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+        return 0
+
+    def remove(self) -> None:
+        """Remove it as soon as its processes are gone; they must have been killed."""
+        deadline = time.monotonic() + _GONE_S
+        for folder in self.folders:
+            while folder.is_dir():
+                try:
+                    folder.rmdir()
+                except OSError:
+                    if time.monotonic() > deadline:
+                        break
+                    time.sleep(0.005)
+
+
+_FILES = {
+    False: {"memory": "memory.limit_in_bytes", "pids": "pids.max", "events": "memory.oom_control"},
+    True: {"memory": "memory.max", "pids": "pids.max", "events": "memory.events"},
+}
+
+
+def why_no_control_group() -> str | None:
+    """None where groups can be made; otherwise what stands in the way."""
+    try:
+        ControlGroup.make(1 << 30, 16).remove()
+    except GradingError as error:
+        return str(error)
+    return None
+
+
+def _version_2() -> bool:
+    return (_ROOT / "cgroup.controllers").is_file()
+
+
+def _parents() -> dict[str, Path]:
+    """The folder in which a group is made, for memory and for processes."""
+    try:
+        lines = _OWN.read_text().splitlines()
+    except OSError as error:
+        raise GradingError(f"this machine has no control groups: {error}") from error
+    own = {
+        name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")
+    }
+    if not _version_2():
+        if missing := {"memory", "pids"} - set(own):
+            raise GradingError(f"no control group for {' and '.join(sorted(missing))} here")
+        return {name: _ROOT / name / own[name].lstrip("/") for name in ("memory", "pids")}
+    parent = (_ROOT / own.get("", "/").lstrip("/")).parent
+    control = parent / "cgroup.subtree_control"
+    if parent == _ROOT.parent or not control.is_file():
+        raise GradingError("this process is in the uppermost control group that it can see")
+    if missing := {"memory", "pids"} - set(control.read_text().split()):
+        raise GradingError(f"{parent} does not hand on the controllers {' and '.join(sorted(missing))}")
+    return {"memory": parent, "pids": parent}
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += _tree(int(child))
+    return found

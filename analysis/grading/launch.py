@@ -1,0 +1,96 @@
+"""How the process that runs candidates is started: under bubblewrap, or plainly where somebody insisted on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.grading.runtime import prepare_runtime, python_in
+from starwatt_errors import GradingError
+
+#: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
+FIRST_UID = 61184
+_NOBODY = "65534"
+_TMP_BYTES = 16 << 20
+_INNER = Path(__file__).with_name("inner.py")
+_ENVIRONMENT = {
+    "HOME": "/tmp",  # noqa: S108 (a tmpfs of the sandbox)
+    "LANG": "C.UTF-8",
+    "LD_LIBRARY_PATH": "/runtime/lib",
+    "PYTHONHASHSEED": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command, its environment, and the uid that runs it (None: this one's)."""
+
+    command: list[str]
+    environment: dict[str, str]
+    uid: int | None
+
+
+#: Makes the launch of one worker's sandbox; gets the worker's number and the two ends of the control pipes.
+Launcher = Callable[[int, int, int], Launch]
+
+
+def bubblewrap(worker: int, control_in: int, answers_out: int) -> Launch:
+    """A sandbox. When root starts it, an unprivileged uid of this worker is taken before bubblewrap.
+
+    Otherwise ``RLIMIT_NPROC`` would not hold, and root's files could be read where they are mounted. Raises
+    ``GradingError`` where bubblewrap is missing.
+    """
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise GradingError("bubblewrap (the command bwrap) is not installed")
+    command = [bwrap, *_namespaces(), *_mounts(prepare_runtime()), "--clearenv"]
+    for name, value in _ENVIRONMENT.items():
+        command += ["--setenv", name, value]
+    python = [str(python_in(Path("/runtime"))), "-s", "-S", "-P", "-B"]
+    return Launch(
+        command=[*command, "--", *_inner(python, control_in, answers_out, "/runtime/site")],
+        environment={"PATH": os.environ.get("PATH", os.defpath)},
+        uid=FIRST_UID + worker if os.geteuid() == 0 else None,
+    )
+
+
+def plain(_worker: int, control_in: int, answers_out: int) -> Launch:
+    """No sandbox: candidates can read, write, send and kill whatever this user can."""
+    python = [sys.executable, "-s", "-S", "-P", "-B"]
+    site = str(Path(np.__file__).parents[1])
+    environment = {**_ENVIRONMENT, "HOME": os.environ.get("HOME", "/"), "PATH": os.defpath}
+    del environment["LD_LIBRARY_PATH"]
+    return Launch(_inner(python, control_in, answers_out, site), environment, uid=None)
+
+
+def _inner(python: list[str], control_in: int, answers_out: int, site: str) -> list[str]:
+    text = _INNER.read_text(encoding="utf-8")
+    return [*python, "-c", text, str(control_in), str(answers_out), site]
+
+
+def _namespaces() -> list[str]:
+    options = ["--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session"]
+    options += ["--as-pid-1", "--cap-drop", "ALL", "--uid", _NOBODY, "--gid", _NOBODY]
+    return [*options, "--hostname", "sandbox"]
+
+
+def _mounts(runtime: Path) -> list[str]:
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in ("lib", "lib32", "lib64"):
+        link = Path("/", name)
+        if link.is_symlink():
+            options += ["--symlink", str(link.readlink()), str(link)]
+        elif link.is_dir():
+            options += ["--ro-bind", str(link), str(link)]
+    options += ["--ro-bind", str(runtime), "/runtime"]
+    for device in ("/dev/null", "/dev/urandom"):
+        options += ["--dev-bind", device, device]
+    return [*options, "--size", str(_TMP_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/"]  # noqa: S108

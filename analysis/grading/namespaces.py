@@ -1,0 +1,71 @@
+"""Why a machine forbids user namespaces to ordinary users, and the line that allows them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What forbids them, and what to do about it."""
+
+    words: str
+    remedy: str
+
+
+# A file of the kernel below /proc/sys, the value that forbids, what that is, and the remedy.
+_SETTINGS = (
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor forbids user namespaces to programs without a profile (Ubuntu 23.10 and later)",
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        "the kernel forbids user namespaces to ordinary users (Debian's setting)",
+        "sysctl kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "user/max_user_namespaces",
+        "0",
+        "no user namespaces are allowed on this machine",
+        "sysctl user.max_user_namespaces=10000",
+    ),
+)
+_EVERYTHING = (
+    "allow unprivileged user namespaces: on Ubuntu `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, "
+    "in Docker `--security-opt seccomp=unconfined`, elsewhere `sysctl user.max_user_namespaces=10000`"
+)
+
+
+def obstacles(proc: Path = Path("/proc")) -> list[Obstacle]:
+    """Everything on this machine that can be the reason; empty where nothing that we know of is."""
+    found = [
+        Obstacle(words, f"`{line}`")
+        for name, value, words, line in _SETTINGS
+        if _read(proc / "sys" / name).strip() == value
+    ]
+    if re.search(r"^Seccomp:\s*2$", _read(proc / "self" / "status"), re.MULTILINE):
+        words = "a seccomp filter is set on this process, as Docker's, which forbids making namespaces"
+        found.append(Obstacle(words, "in Docker `--security-opt seccomp=unconfined`"))
+    return found
+
+
+def explained(message: str, proc: Path = Path("/proc")) -> tuple[str, str]:
+    """What bubblewrap said with what is behind it here, and the remedy."""
+    found = obstacles(proc)
+    if not found:
+        return message, _EVERYTHING
+    reasons = "; ".join(obstacle.words for obstacle in found)
+    return f"{message} ({reasons})", " and ".join(obstacle.remedy for obstacle in found)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # this kernel has no such setting
+        return ""

@@ -1,0 +1,125 @@
+"""``starwatt grade``: a run's measured completions, or a file of samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.grading import grade_samples
+from analysis.grading.samples import pass_at_every_k
+from configs.datasets import DATASETS, load_dataset
+from starwatt_errors import UsageError
+from study.display import Display, tell
+from study.grading import grade_cells, graded_rows, ungraded_cells, verdict_cache
+from traces.atomic import read_json
+from traces.layout import RunDir
+
+_CELL = ("model", "variant", "load", "block")
+
+
+@dataclass(frozen=True)
+class GradeOrder:
+    """What the command line asks for."""
+
+    run_directory: Path | None
+    samples: Path | None
+    dataset: str
+    sanitize: bool
+    unsafe_no_sandbox: bool
+
+
+def grade(order: GradeOrder, *, as_json: bool) -> None:
+    """Grade what is not graded yet, and print the verdicts or their means."""
+    _check(order)
+    with Display("grading", 1) as display:
+        result = _samples(order, display) if order.run_directory is None else _run(order, display)
+    if as_json:
+        print(json.dumps(result, indent=2))  # noqa: T201
+    elif order.run_directory is None:
+        print(_words(result["pass_at_k"]))  # noqa: T201
+    else:
+        print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
+        for one in result["pass_at_k"]:
+            block = "all blocks" if one["block"] is None else f"b{one['block']}"
+            print(f"{one['model']} · {one['variant']} · {one['load']} · {block}: {_words(one['pass_at_k'])}")  # noqa: T201
+
+
+def _check(order: GradeOrder) -> None:
+    if (order.run_directory is None) == (order.samples is None):
+        raise UsageError("grade takes a run directory, or --samples FILE.jsonl")
+    if order.sanitize and order.samples is None:
+        raise UsageError("--sanitize goes with --samples: the completions of a run are always sanitised")
+    if order.dataset not in DATASETS:
+        raise UsageError(f"--dataset {order.dataset}: takes one of {', '.join(DATASETS)}")
+    if order.run_directory is not None and not order.run_directory.is_dir():
+        raise UsageError(f"there is no run directory {order.run_directory}")
+    if order.unsafe_no_sandbox:
+        tell(
+            "starwatt: generated code runs with your rights on this machine (--unsafe-no-sandbox)",
+            style="red",
+        )
+
+
+def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
+    assert order.samples is not None  # noqa: S101 -- checked before
+    display.title(str(order.samples))
+    return grade_samples(
+        order.samples,
+        load_dataset(order.dataset),
+        cache_dir=verdict_cache(),
+        on_progress=lambda done, total: display.say(f"{done}/{total} samples"),
+        sanitize=order.sanitize,
+        unsafe_no_sandbox=order.unsafe_no_sandbox,
+    )
+
+
+def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
+    """Grade the cells that are not graded; then what is known of all of them.
+
+    ``pass_at_1`` is of all completions of the run together; ``pass_at_k`` has each cell, and each variant and load with
+    its blocks together (``block`` null).
+    """
+    assert order.run_directory is not None  # noqa: S101 -- checked before
+    display.title(str(order.run_directory))
+    run = RunDir(order.run_directory)
+    dataset = load_dataset(read_json(run.manifest)["dataset"]["name"])
+    cells = ungraded_cells(run)
+    completions = grade_cells(
+        run,
+        dataset,
+        cells,
+        lambda done, total: display.say(f"{done}/{total} completions"),
+        unsafe_no_sandbox=order.unsafe_no_sandbox,
+    )
+    rows = graded_rows(run)
+    return {
+        "dataset": dataset.name,
+        "dataset_hash": dataset.sha256,
+        "cells": len(cells),
+        "completions": completions,
+        "pass_at_1": _pass_at(rows).get("1"),
+        "pass_at_k": _by_cell(rows),
+        "grades": rows,
+    }
+
+
+def _by_cell(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in _CELL)
+        for name in (key, (*key[:-1], None)):
+            groups.setdefault(name, []).append(row)
+    return [
+        {**dict(zip(_CELL, key, strict=True)), "pass_at_k": _pass_at(group)} for key, group in groups.items()
+    ]
+
+
+def _pass_at(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    return pass_at_every_k((row["task_id"], row["base"], row["plus"]) for row in rows)
+
+
+def _words(at: dict[str, dict[str, float]]) -> str:
+    return "; ".join(f"pass@{k} base {one['base']:.3f}, plus {one['plus']:.3f}" for k, one in at.items())
