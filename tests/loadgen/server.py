@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -66,11 +67,12 @@ class TruthServer:
     asked: list[Asked] = field(default_factory=list)
     most_in_flight: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
         """Without /v1."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -94,7 +96,9 @@ class TruthServer:
         self._in_flight = 0
         self._waiting: list[tuple[Answer, asyncio.Future[None]]] = []
         self._conversations: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._meet, "127.0.0.1", self.port, backlog=1024)
+        self._server = await asyncio.start_server(
+            self._meet, "127.0.0.1", self.port, backlog=1024, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
