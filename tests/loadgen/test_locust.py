@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -205,3 +210,45 @@ def test_ctrl_c_keeps_every_row(tmp_path: Path) -> None:
     statuses = Counter(row["status"] for row in rows)  # cut off may also be what did not reach the server yet
     assert set(statuses) <= {"ok", "aborted"}
     assert 30 <= statuses["ok"] <= asked <= len(rows) + 1
+
+
+def test_a_load_begun_from_the_web_page_takes_what_its_form_says(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    page = f"http://127.0.0.1:{port}"
+    with TruthServer() as server:
+        process = locust(
+            "--web-host", "127.0.0.1", "--web-port", port, "--host", server.url, "--model", "m",
+            "--out", tmp_path / "out", "--concurrency", 1, "--requests", 1,
+        )  # fmt: skip
+        try:
+            asked = {"user_count": 1, "spawn_rate": 1, "host": server.url, "requests": 7}
+            answer = json.loads(when_up(f"{page}/swarm", urllib.parse.urlencode(asked).encode()))
+            assert answer["success"], answer
+            trace = tmp_path / "out" / "requests.parquet"
+            deadline = time.monotonic() + LIMIT_S
+            while not trace.is_file() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert b"max_tokens" in when_up(page, None), "the load's options stand in the form"
+        finally:
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=LIMIT_S)
+    assert trace.is_file(), said
+    measured = [row for row in rows_of(tmp_path / "out") if row["role"] == "measured"]
+    assert len(measured) == 7
+    check_whole(measured)
+
+
+def when_up(url: str, form: bytes | None) -> bytes:
+    """What a page answers, once it is there."""
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, data=form, timeout=LIMIT_S) as response:
+                body: bytes = response.read()
+                return body
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
