@@ -230,7 +230,6 @@ def test_a_load_begun_from_the_web_page_takes_what_its_form_says(tmp_path: Path)
             deadline = time.monotonic() + LIMIT_S
             while not trace.is_file() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert b"max_tokens" in when_up(page, None), "the load's options stand in the form"
         finally:
             process.send_signal(signal.SIGINT)
             said, _ = process.communicate(timeout=LIMIT_S)
