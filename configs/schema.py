@@ -191,6 +191,10 @@ class Meters(StrictModel):
     sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled"], ...] = Field(
         default="auto", description="auto: nvml and rapl where they answer, otherwise modelled"
     )
+    gpus: tuple[str, ...] | None = Field(
+        default=None,
+        description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
+    )
     sample_hz: float = Field(default=20.0, gt=0, le=100, description="Readings a second")
     counter_hz: float = Field(
         default=1.0,
