@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, in_flight
+from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
 from analysis.power import read_series
@@ -33,6 +34,12 @@ class Context:
 
     study: Study | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cpus(self) -> int | None:
+        """How many CPUs the machine has; None where the manifest does not say."""
+        cpus = (self.manifest.get("host") or {}).get("cpus")
+        return cpus if isinstance(cpus, int) else None
 
     @property
     def sensors(self) -> Sensors:
@@ -92,6 +99,7 @@ class CellResult:
     energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
+    client: Check | None = None  # what load generator and sidecar took of the CPUs
     problem: str | None = None  # the message behind trace_damaged
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
 
@@ -143,6 +151,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         accuracy = cell_accuracy(folder, requests, record.validity)
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
         power = read_trace(folder, "power") if has_trace(folder, "power") else None
+        occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
     except TraceError as error:
         return CellResult(key, codes=("trace_damaged",), problem=str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
@@ -156,6 +165,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     checks.append(window_check(window, context.min_s))
     if engine is not None:
         checks.append(engine_check(engine, window))
+    checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
@@ -168,6 +178,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         energy_reasons=_energy_reasons(table, power),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
+        client=client_check([record.audit.cpu_share, record.audit.sidecar_cpu_share], context.cpus),
         attributions=_attributions(measured, primary(list(energies))),
     )
 

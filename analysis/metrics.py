@@ -58,7 +58,7 @@ class _Rows:
         """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
         self.add(f"check:{check.code}", check.value, check.unit, [], energy=energy)
         kind = None if check.lo is None and check.hi is None else "allowed"
-        reasons = [check.code] if check.failed else []
+        reasons = [check.code] if check.failed or check.noted else []
         self.rows[-1].update(
             lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed, reasons=reasons
         )
@@ -173,6 +173,8 @@ def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: Boundar
     _solved(rows, result, measured, energy, reasons)
     for check in energy_checks(energy):
         rows.add_check(check, energy)
+    if result.client is not None and energy.source == "rapl":
+        rows.add_check(result.client, energy)
     if energy is result.primary:
         _attributed(rows, result, measured, energy, reasons)
 

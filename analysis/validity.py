@@ -37,6 +37,10 @@ EXPLANATIONS = {
     "counter_silent": "The energy counter stood still while power was drawn.",
     "power_gap": "The power trace has a hole in the window, or does not reach its edges.",
     "gain_unknown": "How far the meter's joules are from true ones is not known.",
+    "gpu_shared": "A process that is not the engine's was on the GPU: its energy is in the figures.",
+    "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
+    "throttled": "Heat or the power supply held the GPU's clocks down.",
+    "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
     "no_power": "There are no power readings.",
     "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
     "clock_uncertain": "Requests and power were recorded on different boots: their clocks do not compare.",
@@ -83,6 +87,7 @@ class Check:
     unit: str
     lo: float | None = None  # allowed from
     hi: float | None = None  # allowed up to
+    noted: bool = False  # something to know, which spoils nothing
 
 
 def scope_of(code: str) -> Scope:

@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +37,6 @@ def main() -> int:
         meters = open_meters(settings, arguments.pid)
         devices = [vars(device) for meter in meters for device in meter.devices]
         _say({"ready": True, "devices": devices})
-        started_s, cpu_s = time.monotonic(), time.process_time()
         sampler = Sampler(
             meters,
             Schedule(settings.sample_hz, settings.counter_hz),
@@ -48,8 +46,7 @@ def main() -> int:
         summary = sampler.run(arguments.out, stop)
         for meter in meters:
             meter.close()
-        elapsed_s = max(time.monotonic() - started_s, 1e-9)
-        _say({"cpu_share": (time.process_time() - cpu_s) / elapsed_s, **vars(summary)})
+        _say(vars(summary))
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code

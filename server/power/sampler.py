@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ class SamplerSummary:
     read_p50_ms: float
     """What one round of readings took."""
     read_p99_ms: float
+    cpu_share: float
+    """CPU time of this process over time while it sampled: without its start, and without writing Parquet."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Sampler:
         period_ns, slow_ns = round(1e9 / self._schedule.hz), round(1e9 / self._schedule.slow_hz)
         tick, skipped = 0, 0
         with TraceWriter(folder, "power") as writer, _Occupancies(folder, self._look) as occupancies:
-            start_ns = now_ns()
+            start_ns, start_cpu_ns = now_ns(), time.process_time_ns()
             slow_due_ns = start_ns
             while True:
                 stopping = stop.is_set()
@@ -89,7 +92,8 @@ class Sampler:
                 self._read_ns.append(now_ns() - begun_ns)
                 occupancies.write(self._look_if_due())
                 if stopping:
-                    return self._summary(skipped)
+                    cpu_ns = time.process_time_ns() - start_cpu_ns
+                    return self._summary(skipped, cpu_ns / max(now_ns() - start_ns, 1))
                 next_tick = max(tick + 1, -((start_ns - now_ns()) // period_ns))
                 skipped += next_tick - tick - 1
                 tick = next_tick
@@ -108,10 +112,12 @@ class Sampler:
                 )
         return found
 
-    def _summary(self, skipped: int) -> SamplerSummary:
+    def _summary(self, skipped: int, cpu_share: float) -> SamplerSummary:
         late = np.percentile(self._late_ns or [0], (50, 99, 100)) * 1e-6
         read = np.percentile(self._read_ns, (50, 99)) * 1e-6
-        return SamplerSummary(len(self._read_ns), skipped, *(float(value) for value in (*late, *read)))
+        return SamplerSummary(
+            len(self._read_ns), skipped, *(float(value) for value in (*late, *read)), cpu_share
+        )
 
 
 class _Occupancies:
