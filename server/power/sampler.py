@@ -116,7 +116,14 @@ class Sampler:
         late = np.percentile(self._late_ns or [0], (50, 99, 100)) * 1e-6
         read = np.percentile(self._read_ns, (50, 99)) * 1e-6
         return SamplerSummary(
-            len(self._read_ns), skipped, *(float(value) for value in (*late, *read)), cpu_share
+            samples=len(self._read_ns),
+            skipped=skipped,
+            late_p50_ms=float(late[0]),
+            late_p99_ms=float(late[1]),
+            late_max_ms=float(late[2]),
+            read_p50_ms=float(read[0]),
+            read_p99_ms=float(read[1]),
+            cpu_share=cpu_share,
         )
 
 
