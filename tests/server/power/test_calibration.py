@@ -73,3 +73,41 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
     assert "no load" in board["reasons"]["power_w.window_s"]
     assert found["devices"][B]["reasons"]["energy_j.step_s"] == "the board has no energy counter"
     assert "power_w" not in found["devices"][B]
+
+
+SWITCHED = """
+import json, sys
+from pathlib import Path
+from server.power.calibration import calibrate
+from tests.golden.nvml.world import BoardModel, GoldenBoards
+from traces.clock import now_ns
+
+boards = GoldenBoards(Path(sys.argv[1]), [BoardModel("GPU-a", window_s=0.05, average_s=1.0, lag_s=0.03)])
+
+class Engine:
+    def switch(self, on):
+        t_ns = now_ns()
+        boards.draw(500.0 if on else 70.0, t_ns)
+        return t_ns
+
+print(json.dumps(calibrate(load=Engine(), watch_s=25.0)))
+"""
+
+
+@pytest.mark.long
+def test_with_a_load_to_switch_window_and_lag_are_found_through_the_real_library(
+    tmp_path: Path, nvml_library: Path
+) -> None:
+    world = tmp_path / "world"
+    environment = {**os.environ, "GOLDEN_NVML": str(world), "LD_LIBRARY_PATH": str(nvml_library.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", SWITCHED, str(world)],
+        env=environment, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    board = json.loads(done.stdout)["devices"]["GPU-a"]
+    assert board["idle_w"] == 70.0
+    for channel, window_s in (("power_w", 0.05), ("power_avg_w", 1.0)):
+        assert board[channel]["update_s"] == pytest.approx(0.1, rel=0.02)
+        assert board[channel]["window_s"] == pytest.approx(window_s, rel=0.2)
+        assert board[channel]["lag_s"] == pytest.approx(0.03, abs=0.02)
+    assert board["energy_j"]["step_s"] == pytest.approx(0.1, rel=0.05)
