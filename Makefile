@@ -36,8 +36,9 @@ test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest
 
-bench: $(STAMP)  ## the load generator beside a bare client, vllm bench serve and Locust (needs cc and two CPUs)
+bench: $(STAMP)  ## the load generator and the meter beside their limits and peers (needs cc and two CPUs)
 	$(BIN)/python -m benchmarks.loadgen
+	$(BIN)/python -m benchmarks.energy
 
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh

@@ -60,7 +60,10 @@ def codecarbon() -> float:
         tracker.start()
         _end()
         tracker.stop()
-        return float(tracker.final_emissions_data.gpu_energy) * 3.6e6
+        found = tracker.final_emissions_data
+        if not found.gpu_model:
+            raise RuntimeError("it found no GPU")
+        return float(found.gpu_energy) * 3.6e6
 
 
 def _begin() -> None:

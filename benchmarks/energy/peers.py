@@ -65,6 +65,7 @@ def compare(python: str, seconds: float) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         library = compile_library(folder)
+        _put_nvidia_smi(folder)
         for number, (board, model) in enumerate(BOARDS.items()):
             for load in ("steady", "bursts"):
                 world = GoldenBoards(folder / f"world-{number}-{load}", [model])
@@ -110,6 +111,15 @@ def _window(
         peers=off,
         errors={peer: answer["error"] for peer, answer in answers.items() if "error" in answer},
     )
+
+
+def _put_nvidia_smi(folder: Path) -> None:
+    """CodeCarbon looks for NVIDIA's GPUs only where a command of this name ends well."""
+    command = folder / "bin" / "nvidia-smi"
+    command.parent.mkdir()
+    command.write_text("#!/bin/sh\nexit 0\n")
+    command.chmod(0o755)
+    os.environ["PATH"] = f"{command.parent}:{os.environ['PATH']}"
 
 
 def _plan(world: GoldenBoards, load: str, start_ns: int, seconds: float) -> None:

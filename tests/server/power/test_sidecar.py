@@ -78,11 +78,14 @@ def test_the_energy_counter_is_read_at_its_own_rate_and_counts_from_the_first_re
     with Sidecar.start(tmp_path, NVML, engine_pid=None):
         wait_for(lambda: len(read(tmp_path)) > 200)
     rows = [row for row in read(tmp_path) if row["device"] == A]
-    known = [(row["t_ns"], row["energy_j"]) for row in rows if row["energy_j"] is not None]
+    known = [row for row in rows if row["energy_j"] is not None]
     elapsed_s = (rows[-1]["t_ns"] - rows[0]["t_ns"]) * 1e-9
-    assert len(known) == pytest.approx(elapsed_s * NVML.counter_hz, abs=2.5)
-    for t_ns, joules in known:
-        assert joules == pytest.approx(300.0 * (t_ns - known[0][0]) * 1e-9, abs=300.0 * 0.11)
+    assert 2 <= len(known) <= elapsed_s * NVML.counter_hz + 2.5
+    assert sum(row["power_w"] is not None for row in rows) > 5 * len(known)
+    for row in known:
+        since_s = (row["t_ns"] - known[0]["t_ns"]) * 1e-9
+        off_s = 0.11 + (row["read_ns"] + known[0]["read_ns"]) * 1e-9  # a step, and what the readings took
+        assert row["energy_j"] == pytest.approx(300.0 * since_s, abs=300.0 * off_s)
 
 
 @pytest.mark.usefixtures("nvml")
