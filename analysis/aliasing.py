@@ -9,8 +9,8 @@ or nearly so, and wrong by up to the whole swing; nothing in them tells. What te
   that a window cannot resolve from k / U). What matters is how much of a swing would be left at k / U: a share
   sinc(W k / U) passes the averaging window (none where it holds whole periods), and where k / U is the h-th harmonic of
   the events' rate, power that follows them has at most about 1/h of its swing there;
-- the board's slow average, where it has one beside the instantaneous reading: it sees all, and must agree. It clears as
-  well as it convicts.
+- the board's slow average, where it has one beside the instantaneous reading: it must agree. It clears, too, where
+  calibration found that it sees everything; what calls itself an average may be the same short look.
 
 A beat in the readings alone is not taken for a sign: power that wanders over seconds looks the same.
 """
@@ -46,20 +46,37 @@ class Aliasing:
     coherence: float | None  # weighted; 0: events at all phases of the sensor's period
     average_off: float | None  # slow average over instantaneous readings, minus 1
     average_bound: float | None
+    average_clears: bool  # the average is known to see everything: where it agrees there is no aliasing
 
     @property
     def found(self) -> bool:
         """Whether the integral of the readings must not be believed."""
-        if self.average_off is not None and self.average_bound is not None:
-            return abs(self.average_off) > self.average_bound
-        return (self.coherence or 0.0) > COHERENCE_BOUND
+        if self._average_convicts:
+            return True
+        return not self.average_clears and (self.coherence or 0.0) > COHERENCE_BOUND
+
+    @property
+    def _average_convicts(self) -> bool:
+        off, bound = self.average_off, self.average_bound
+        return off is not None and bound is not None and abs(off) > bound
 
     @property
     def figure(self) -> tuple[float | None, float]:
         """The figure behind the verdict, a ratio, and its bound."""
-        if self.average_off is not None and self.average_bound is not None:
-            return abs(self.average_off), self.average_bound
+        off, bound = self.average_off, self.average_bound
+        if off is not None and bound is not None and (self.average_clears or self._average_convicts):
+            return abs(off), bound
         return self.coherence, COHERENCE_BOUND
+
+
+@dataclass(frozen=True)
+class Averages:
+    """A window's joules by a board's slow average and by its instantaneous readings."""
+
+    slow_j: float
+    fast_j: float
+    error_j: float  # standard error of their difference
+    sees_everything: bool  # calibration found that the slow one leaves no time out
 
 
 def look_for_aliasing(
@@ -67,7 +84,7 @@ def look_for_aliasing(
     sensor: Sensor,
     seconds: float,
     events_s: tuple[Floats, ...],
-    averages: tuple[float, float, float | None] | None = None,
+    averages: Averages | None = None,
 ) -> Aliasing:
     """Test one device's readings over a window.
 
@@ -76,17 +93,17 @@ def look_for_aliasing(
         sensor: how they come about.
         seconds: the window's length.
         events_s: sets of moments at which the load acted, in seconds from the window's start.
-        averages: (joules by the slow average, joules by the readings, standard error of these), where there are both.
+        averages: the slow average beside the readings, where there are both.
     """
     coherences = [
         found for events in events_s if (found := _coherence(events, readings, sensor, seconds)) is not None
     ]
     off, bound = None, None
-    if averages is not None and averages[1] > 0:
-        slow_j, fast_j, error_j = averages
-        off = slow_j / fast_j - 1
-        bound = max(AVERAGE_BOUND, AVERAGE_ERRORS * (error_j or 0.0) / fast_j)
-    return Aliasing(max(coherences, default=None), off, bound)
+    if averages is not None and averages.fast_j > 0:
+        off = averages.slow_j / averages.fast_j - 1
+        bound = max(AVERAGE_BOUND, AVERAGE_ERRORS * averages.error_j / averages.fast_j)
+    clears = averages is not None and averages.sees_everything
+    return Aliasing(max(coherences, default=None), off, bound, clears)
 
 
 def _coherence(events_s: Floats, readings: Updates, sensor: Sensor, seconds: float) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.aliasing import Aliasing, look_for_aliasing
+from analysis.aliasing import Aliasing, Averages, look_for_aliasing
 from analysis.arrays import Ints
 from analysis.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.power import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
@@ -176,9 +176,15 @@ def _aliasing(
         slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)
         slow_sensor = sensors.sensor(series.device, series.source, averaged=True, reading_s=series.reading_s)
         by_average = integral(slow, window, slow_sensor)
-        if by_average is not None and slow_sensor.window_s >= slow_sensor.update_s > sensor.window_s:
+        if by_average is not None:
             errors = np.hypot(by_average.error_j or 0.0, by_power.error_j or 0.0)
-            averages = (by_average.curve.total_j, by_power.curve.total_j, float(errors))
+            averages = Averages(
+                slow_j=by_average.curve.total_j,
+                fast_j=by_power.curve.total_j,
+                error_j=float(errors),
+                sees_everything="window_s" not in slow_sensor.assumed
+                and slow_sensor.window_s >= slow_sensor.update_s,
+            )
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns)
     return look_for_aliasing(by_power.readings, sensor, window.seconds, events_s, averages)
 

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.energy import device_energy
+from analysis.sensor import Sensors
+from analysis.window import Window
 from configs.schema import Gain, Meters
-from tests.golden.power_trials import BOARD, Trial, attempt
+from tests.golden.power_trials import BOARD, START_NS, Trial, attempt, nanoseconds, series_of
 from tests.golden.power_worlds import PowerWorld, bursts, periodic, steady, waves
 from tests.golden.sensors import (
     A100,
@@ -18,6 +21,7 @@ from tests.golden.sensors import (
     V100,
     Counter,
     SensorModel,
+    observe,
 )
 
 SEES_A_QUARTER = (A100, H100_INSTANT)
@@ -183,3 +187,34 @@ def test_without_that_check_power_in_step_would_be_off_by_far_more_than_its_inte
     assert max(abs(trial.off) for trial in trials) > 0.2
     assert max(trial.width for trial in trials) < 0.03
     assert all("aliased" in trial.found.reasons for trial in trials)
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.parametrize("period_s", [0.1, 0.1 * 2 / 3])
+def test_a_slow_average_convicts_power_in_step_and_clears_only_where_it_is_known_to_see_everything(
+    period_s: float, calibrated: bool
+) -> None:
+    """Bursts of 25 ms: at 100 ms the two channels disagree at most phases; at two thirds of that they agree."""
+    rng = np.random.default_rng(12)
+    verdicts = []
+    for _ in range(20):
+        world = periodic(rng, 60.0, period_s, duty=0.25)
+        seed = int(rng.integers(1 << 30))
+        instant, average = (
+            series_of(observe(world, without_counter(model), np.random.default_rng(seed), -2.0, 62.0))
+            for model in (H100_INSTANT, H100_AVERAGE)
+        )
+        series = replace(instant, average_t_ns=average.power_t_ns, average_w=average.power_w)
+        known = {"update_s": 0.1, "lag_s": 0.0}
+        slow = {**known, "window_s": 1.0} if calibrated else known
+        sensors = Sensors({BOARD: {"power_w": {**known, "window_s": 0.025}, "power_avg_w": slow}}, Meters())
+        window = Window(START_NS, START_NS + 60_000_000_000)
+        found = device_energy(series, window, sensors, (nanoseconds(world.event_s),))
+        assert found.integral_j is not None
+        off = abs(found.integral_j / world.energy_j(0.0, 60.0) - 1)
+        verdicts.append((off > 0.02, "aliased" in found.reasons))
+    assert all(aliased for wrong, aliased in verdicts if wrong)
+    if not calibrated and period_s == 0.1:
+        assert all(aliased for _, aliased in verdicts)
+    if calibrated and period_s != 0.1:
+        assert not any(aliased for wrong, aliased in verdicts if not wrong)
