@@ -36,8 +36,9 @@ test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
 test-long: $(STAMP) sandbox  ## full counts
 	$(BIN)/python -m pytest
 
-bench: $(STAMP) sandbox  ## the load generator beside its limit and its peers, the grader beside evalplus (cc, two CPUs)
+bench: $(STAMP) sandbox  ## load generator, meter and grader beside their limits and their peers (needs cc and two CPUs)
 	$(BIN)/python -m benchmarks.loadgen
+	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m benchmarks.grading
 
 lock:            ## compile requirements/*.in again (needs uv)

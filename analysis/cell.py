@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -10,14 +12,17 @@ from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, in_flight
+from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
 from analysis.power import read_series
 from analysis.requests import Requests, read_columns
+from analysis.sensor import Sensors
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.schema import Study
+from configs.schema import Meters, Study
 from starwatt_errors import TraceError
+from traces.atomic import read_json
 from traces.cell import CellRecord, Phase, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
@@ -28,6 +33,25 @@ class Context:
     """What the study's configuration says that analysis needs; unknown where a run has none."""
 
     study: Study | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cpus(self) -> int | None:
+        """How many CPUs the machine has; None where the manifest does not say."""
+        cpus = (self.manifest.get("host") or {}).get("cpus")
+        return cpus if isinstance(cpus, int) else None
+
+    @property
+    def sensors(self) -> Sensors:
+        """What the manifest says of the boards, and the study of their gains."""
+        calibration = self.manifest.get("sensor_calibration")
+        limits = {
+            gpu["uuid"]: float(gpu["power_limit_w"])
+            for gpu in self.manifest.get("gpus", [])
+            if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
+        }
+        found = calibration.get("devices") if isinstance(calibration, dict) else None
+        return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
 
     @property
     def min_s(self) -> float | None:
@@ -75,6 +99,7 @@ class CellResult:
     energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
+    client: Check | None = None  # what load generator and sidecar took of the CPUs
     problem: str | None = None  # the message behind trace_damaged
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
 
@@ -94,13 +119,24 @@ def read_context(run: RunDir) -> tuple[Context, str | None]:
 
     Presets that it names need not exist here any more: what was measured stays readable.
     """
+    manifest = _manifest(run)
     if not run.study.is_file():
-        return Context(), None
+        return Context(None, manifest), None
     try:
-        return Context(Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))), None
+        study = Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         first = str(error).splitlines()[0]
-        return Context(), f"{run.study}: does not read, so the baseline is not known: {first}"
+        return Context(None, manifest), f"{run.study}: does not read, so the baseline is not known: {first}"
+    return Context(study, manifest), None
+
+
+def _manifest(run: RunDir) -> Mapping[str, Any]:
+    """The run's manifest; one that is missing or damaged costs calibration alone."""
+    try:
+        found = read_json(run.manifest)
+    except TraceError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
@@ -115,6 +151,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         accuracy = cell_accuracy(folder, requests, record.validity)
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
         power = read_trace(folder, "power") if has_trace(folder, "power") else None
+        occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
     except TraceError as error:
         return CellResult(key, codes=("trace_damaged",), problem=str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
@@ -128,10 +165,11 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     checks.append(window_check(window, context.min_s))
     if engine is not None:
         checks.append(engine_check(engine, window))
+    checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    energies = _energies(power, window, record)
+    energies = _energies(power, window, record, requests, context.sensors)
     return CellResult(
         key=key,
         record=record,
@@ -140,15 +178,19 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         energy_reasons=_energy_reasons(table, power),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
+        client=client_check([record.audit.cpu_share, record.audit.sidecar_cpu_share], context.cpus),
         attributions=_attributions(measured, primary(list(energies))),
     )
 
 
-def _energies(power: pa.Table | None, window: Window, record: CellRecord) -> tuple[BoundaryEnergy, ...]:
+def _energies(
+    power: pa.Table | None, window: Window, record: CellRecord, requests: Requests, sensors: Sensors
+) -> tuple[BoundaryEnergy, ...]:
     if power is None:
         return ()
     before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
-    return tuple(boundary_energies(read_series(power), window, before, after))
+    events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
+    return tuple(boundary_energies(read_series(power), window, before, after, sensors, events_ns))
 
 
 def _energy_reasons(requests: pa.Table, power: pa.Table | None) -> tuple[str, ...]:

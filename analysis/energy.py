@@ -5,33 +5,44 @@ Nothing is ever summed over two boundaries or two sources: modelled watts never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.arrays import Floats
-from analysis.power import MIN_STEPS, Curve, PowerSeries, counter, covers, integral, longest_gap_s
+from analysis.aliasing import Aliasing, Averages, look_for_aliasing
+from analysis.arrays import Ints
+from analysis.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
+from analysis.power import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
+from analysis.sensor import Gain, Sensor, Sensors, no_calibration
 from analysis.window import Window
 
 DISAGREEMENT_BOUND = 0.05
+DISAGREEMENT_ERRORS = 3.0  # ... or this many standard errors, where a short window allows no better
 MIN_SAMPLES = 20
+_MOST_EDGE = 0.2  # of a phase: more is not left out at either end
 
 
 @dataclass(frozen=True)
 class DeviceEnergy:
-    """One device over one window."""
+    """One device over one window; joules are those that it shows times its gain's factor."""
 
     series: PowerSeries
+    sensor: Sensor
+    gain: Gain
     energy_j: float | None  # the counter's where it may be used, otherwise the integral's
     method: str | None  # counter or integral
     counter_j: float | None
     integral_j: float | None
     disagreement: float | None  # (integral - counter) / counter
+    disagreement_bound: float
     error_j: float | None  # standard error of energy_j from sampling; the sensor's gain is not in it
+    counter_error_j: float | None
+    integral_error_j: float | None
     samples: int  # readings inside the window
     gap_s: float  # longest stretch without a reading
     curve: Curve | None  # of energy_j, for attribution
     counter_fault: str | None
+    aliasing: Aliasing | None  # None: not looked for (means since the last reading see everything)
     reasons: tuple[str, ...]  # why energy_j is not to be trusted, or is None
 
 
@@ -46,7 +57,10 @@ class BoundaryEnergy:
     counter_j: float | None
     integral_j: float | None
     disagreement: float | None
-    error_j: float | None
+    error_j: float | None  # sampling
+    counter_error_j: float | None
+    integral_error_j: float | None
+    gain_half_width: float | None  # relative; None: nothing is known of it
     idle_before_w: float | None
     idle_after_w: float | None
     reasons: tuple[str, ...]
@@ -72,59 +86,142 @@ class BoundaryEnergy:
         """What was wrong with counters, if anything."""
         return tuple(sorted({device.counter_fault for device in self.devices if device.counter_fault}))
 
+    @property
+    def disagreement_bound(self) -> float:
+        """How far counter and integral may be apart."""
+        return max(device.disagreement_bound for device in self.devices)
 
-def device_energy(series: PowerSeries, window: Window) -> DeviceEnergy:
-    """Joules of ``series`` in ``window``, by both methods, and which of them is used."""
-    by_power, reading = integral(series, window), counter(series, window)
-    trusted = reading.curve is not None and (series.modelled or reading.steps >= MIN_STEPS)
-    counter_j = reading.curve.total_j if reading.curve else None
-    integral_j = by_power.total_j if by_power else None
-    difference = _disagreement(counter_j, integral_j)
-    curve = reading.curve if trusted else by_power
-    error_j = None
-    if trusted:
-        error_j = float(np.sqrt(2 / 12)) * reading.step_j  # each edge is uniform within one step
-    elif by_power is not None:
-        error_j = integral_error_j(_inside(series, window), window.seconds)
-    if trusted and not series.modelled and counter_j and by_power is not None and by_power.total_j > 0:
-        curve = by_power.scaled_to(counter_j)  # power has the finer clock, the counter the better total
+
+def device_energy(
+    series: PowerSeries,
+    window: Window,
+    sensors: Sensors | None = None,
+    events_ns: tuple[Ints, ...] = (),
+) -> DeviceEnergy:
+    """Joules of ``series`` in ``window``, by both methods, and which of them is used.
+
+    ``events_ns`` are sets of moments at which the load acted: they show power that is periodic with the sensor.
+    """
+    sensors = sensors or no_calibration()
+    sensor = sensors.sensor(
+        series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
+    )
+    gain = sensors.gain(series.device, series.source)
+    by_power = integral(series, window, sensor)
+    exact = series.source in EXACT_COUNTERS
+    reading = counter(series, window, sensor, by_power, sensors.limit_w(series.device))
+    trusted = reading.curve is not None and (exact or _better(reading, by_power))
+    curve = reading.curve if trusted else by_power.curve if by_power else None
+    difference = _disagreement(
+        *(one.curve.total_j if one and one.curve else None for one in (reading, by_power))
+    )
+    bound = _bound(reading, by_power)
     gap_s = longest_gap_s(series.t_ns, window) if series.t_ns.size else window.seconds
     reasons = []
     if gap_s > series.gap_bound_s or not covers(series.t_ns, window, series.gap_bound_s):
         reasons.append("power_gap")
-    if trusted and not series.modelled and difference is not None and abs(difference) > DISAGREEMENT_BOUND:
+    if (
+        not series.modelled
+        and difference is not None
+        and abs(difference) > bound
+        and reading.steps >= MIN_STEPS
+    ):
         reasons.append("counter_disagrees")
     if curve is None and reading.fault:
         reasons.append(reading.fault)
     elif curve is None and not reasons:
         reasons.append("no_power" if reading.curve is None else "window_too_short")
+    aliasing = _aliasing(series, window, sensors, by_power, events_ns)
+    if aliasing is not None and aliasing.found:
+        reasons.append("aliased")
+    integral_error_j = _times(by_power.error_j if by_power else None, gain.factor)
+    counter_error_j = _times(reading.error_j, gain.factor)
     return DeviceEnergy(
         series=series,
-        energy_j=curve.total_j if curve else None,
+        sensor=sensor,
+        gain=gain,
+        energy_j=_times(curve.total_j if curve else None, gain.factor),
         method=None if curve is None else ("counter" if trusted else "integral"),
-        counter_j=counter_j,
-        integral_j=integral_j,
+        counter_j=_times(reading.curve.total_j if reading.curve else None, gain.factor),
+        integral_j=_times(by_power.curve.total_j if by_power else None, gain.factor),
         disagreement=difference,
-        error_j=error_j,
+        disagreement_bound=bound,
+        error_j=counter_error_j if trusted else integral_error_j,
+        counter_error_j=counter_error_j,
+        integral_error_j=integral_error_j,
         samples=int(((series.t_ns >= window.start_ns) & (series.t_ns <= window.end_ns)).sum()),
         gap_s=gap_s,
-        curve=curve,
+        curve=None if curve is None else Curve(curve.t_s, curve.energy_j * gain.factor),
         counter_fault=reading.fault,
+        aliasing=aliasing,
         reasons=tuple(reasons),
     )
 
 
+def _aliasing(
+    series: PowerSeries,
+    window: Window,
+    sensors: Sensors,
+    by_power: Integral | None,
+    events_ns: tuple[Ints, ...],
+) -> Aliasing | None:
+    """The board's own sensor alone can alias; its slow average, where it has one, is the second opinion."""
+    if series.source != "nvml" or by_power is None:
+        return None
+    sensor = sensors.sensor(
+        series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
+    )
+    averages = None
+    if series.average_t_ns.size:
+        slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)
+        slow_sensor = sensors.sensor(series.device, series.source, averaged=True, reading_s=series.reading_s)
+        by_average = integral(slow, window, slow_sensor)
+        if by_average is not None:
+            errors = np.hypot(by_average.error_j or 0.0, by_power.error_j or 0.0)
+            averages = Averages(
+                slow_j=by_average.curve.total_j,
+                fast_j=by_power.curve.total_j,
+                error_j=float(errors),
+                sees_everything="window_s" not in slow_sensor.assumed
+                and slow_sensor.window_s >= slow_sensor.update_s,
+            )
+    events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns)
+    return look_for_aliasing(by_power.readings, sensor, window.seconds, events_s, averages)
+
+
+def _better(reading: CounterReading, by_power: Integral | None) -> bool:
+    """Whether a counter that ran through the window is used: enough of its steps, or the smaller error."""
+    if by_power is None or reading.steps >= MIN_STEPS:
+        return reading.steps >= MIN_STEPS
+    errors = (reading.error_j, by_power.error_j)
+    return errors[0] is not None and errors[1] is not None and errors[0] < errors[1] and reading.steps > 2
+
+
+def _bound(reading: CounterReading, by_power: Integral | None) -> float:
+    """How far counter and integral may be apart before one of them must be wrong, relative."""
+    if reading.curve is None or by_power is None or reading.curve.total_j <= 0:
+        return DISAGREEMENT_BOUND
+    errors = np.hypot(reading.error_j or 0.0, by_power.error_j or 0.0)
+    return max(DISAGREEMENT_BOUND, DISAGREEMENT_ERRORS * float(errors) / reading.curve.total_j)
+
+
 def boundary_energies(
-    series: list[PowerSeries], window: Window, idle_before: Window | None, idle_after: Window | None
+    series: list[PowerSeries],
+    window: Window,
+    idle_before: Window | None,
+    idle_after: Window | None,
+    sensors: Sensors | None = None,
+    events_ns: tuple[Ints, ...] = (),
 ) -> list[BoundaryEnergy]:
     """One result for each (boundary, source), sorted; devices of the same pair are summed."""
     pairs = sorted({(one.boundary, one.source) for one in series})
-    return [
-        _summed(
-            [one for one in series if (one.boundary, one.source) == pair], window, idle_before, idle_after
-        )
-        for pair in pairs
-    ]
+    found = []
+    for pair in pairs:
+        own = [one for one in series if (one.boundary, one.source) == pair]
+        idle = [_mean_power(own, phase, sensors) for phase in (idle_before, idle_after)]
+        devices = tuple(device_energy(one, window, sensors, events_ns) for one in own)
+        found.append(_summed(devices, idle[0], idle[1]))
+    return found
 
 
 def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
@@ -139,60 +236,68 @@ def primary(energies: list[BoundaryEnergy]) -> BoundaryEnergy | None:
     return min(energies, key=lambda one: rank(one.boundary, one.source), default=None)
 
 
-def integral_error_j(power_w: Floats, seconds: float) -> float | None:
-    """The standard error, in joules, of mean power x time from k evenly spaced samples.
-
-    sd x sqrt(tau / k) x seconds, where tau = 1 + 2 x (autocorrelations up to the first that is not positive)
-    discounts samples that repeat their neighbours (Geyer 1992's initial sequence, cut at zero). It takes all
-    variation of power for sampling noise, so it errs on the wide side. None below 8 samples.
-    """
-    if power_w.size < 8:
-        return None
-    centred = power_w - power_w.mean()
-    size = 1 << (2 * power_w.size - 1).bit_length()
-    spectrum = np.fft.rfft(centred, size)
-    products = np.fft.irfft(spectrum * np.conj(spectrum), size)[: power_w.size // 2]
-    if products[0] <= 1e-12 * max(1.0, float(np.square(power_w).sum())):
-        return 0.0
-    correlation = products / products[0]
-    stops = np.flatnonzero(correlation <= 0)
-    positive = correlation[1 : stops[0] if stops.size else correlation.size]
-    tau = 1 + 2 * float(positive.sum())
-    return float(power_w.std(ddof=1) * np.sqrt(min(tau / power_w.size, 1.0)) * seconds)
-
-
 def _summed(
-    series: list[PowerSeries], window: Window, idle_before: Window | None, idle_after: Window | None
+    devices: tuple[DeviceEnergy, ...], idle_before_w: float | None, idle_after_w: float | None
 ) -> BoundaryEnergy:
-    devices = tuple(device_energy(one, window) for one in series)
     counter_j, integral_j = _total([d.counter_j for d in devices]), _total([d.integral_j for d in devices])
-    error_j = _total([None if d.error_j is None else d.error_j**2 for d in devices])
     return BoundaryEnergy(
-        boundary=series[0].boundary,
-        source=series[0].source,
+        boundary=devices[0].series.boundary,
+        source=devices[0].series.source,
         devices=devices,
         energy_j=_total([d.energy_j for d in devices]),
         counter_j=counter_j,
         integral_j=integral_j,
         disagreement=_disagreement(counter_j, integral_j),
-        error_j=None if error_j is None else float(np.sqrt(error_j)),
-        idle_before_w=_mean_power(series, idle_before),
-        idle_after_w=_mean_power(series, idle_after),
+        error_j=_in_squares([d.error_j for d in devices]),
+        counter_error_j=_in_squares([d.counter_error_j for d in devices]),
+        integral_error_j=_in_squares([d.integral_error_j for d in devices]),
+        gain_half_width=_gain(devices),
+        idle_before_w=idle_before_w,
+        idle_after_w=idle_after_w,
         reasons=tuple(sorted({reason for device in devices for reason in device.reasons})),
     )
 
 
-def _mean_power(series: list[PowerSeries], stretch: Window | None) -> float | None:
-    """Watts over a phase, all devices together; None where there is no phase or a device has no readings."""
+def _gain(devices: tuple[DeviceEnergy, ...]) -> float | None:
+    """Boards' gains are independent of each other: half-widths in joules add up in squares."""
+    half_j = _in_squares([_times(device.gain.half_width, device.energy_j) for device in devices])
+    total_j = _total([device.energy_j for device in devices])
+    return None if half_j is None or not total_j else half_j / total_j
+
+
+def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sensors | None) -> float | None:
+    """Watts over a phase, all devices together; None where there is no phase or a device has no readings.
+
+    A phase of steady power needs no edges: what a sensor still shows, or shows already, of its neighbours is left out.
+    """
     if stretch is None or stretch.end_ns <= stretch.start_ns:
         return None
-    total_j = _total([device_energy(one, stretch).energy_j for one in series])
-    return None if total_j is None else total_j / stretch.seconds
+    powers = []
+    for one in series:
+        inner = _without_edges(one, stretch, sensors or no_calibration())
+        energy_j = device_energy(one, inner, sensors).energy_j
+        powers.append(None if energy_j is None else energy_j / inner.seconds)
+    return _total(powers)
+
+
+def _without_edges(series: PowerSeries, stretch: Window, sensors: Sensors) -> Window:
+    sensor = sensors.sensor(
+        series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
+    )
+    reach_s = sensor.window_s + sensor.update_s + sensor.lag_s + sensor.step_s
+    off_ns = int(1e9 * min(reach_s, _MOST_EDGE * stretch.seconds))
+    return Window(stretch.start_ns + off_ns, stretch.end_ns - off_ns)
 
 
 def _total(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
+
+
+def _in_squares(values: list[float | None]) -> float | None:
+    """The root of the sum of squares: of errors that are independent of each other."""
+    total = _total([None if value is None else value**2 for value in values])
+    return None if total is None else float(np.sqrt(total))
 
 
 def _disagreement(counter_j: float | None, integral_j: float | None) -> float | None:
@@ -203,6 +308,5 @@ def _disagreement(counter_j: float | None, integral_j: float | None) -> float | 
     return (integral_j - counter_j) / counter_j
 
 
-def _inside(series: PowerSeries, window: Window) -> Floats:
-    mask = (series.power_t_ns >= window.start_ns) & (series.power_t_ns <= window.end_ns)
-    return series.power_w[mask]
+def _times(value: float | None, factor: float | None) -> float | None:
+    return None if value is None or factor is None else value * factor

@@ -58,7 +58,7 @@ class _Rows:
         """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
         self.add(f"check:{check.code}", check.value, check.unit, [], energy=energy)
         kind = None if check.lo is None and check.hi is None else "allowed"
-        reasons = [check.code] if check.failed else []
+        reasons = [check.code] if check.failed or check.noted else []
         self.rows[-1].update(
             lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed, reasons=reasons
         )
@@ -169,14 +169,38 @@ def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: Boundar
     add(
         "power_idle_after_w", energy.idle_after_w, "W", [] if energy.idle_after_w is not None else ["no_idle"]
     )
-    add("energy_counter_j", energy.counter_j, "J", list(energy.counter_faults))
-    add("energy_integral_j", energy.integral_j, "J", [])
+    faults = list(energy.counter_faults)
+    add("energy_counter_j", energy.counter_j, "J", faults, energy.counter_error_j)
+    add("energy_integral_j", energy.integral_j, "J", [], energy.integral_error_j)
+    _gain(rows, energy)
     add("counter_integral_disagreement", energy.disagreement, "ratio", [])
     _solved(rows, result, measured, energy, reasons)
     for check in energy_checks(energy):
         rows.add_check(check, energy)
+    if result.client is not None and energy.source == "rapl":
+        rows.add_check(result.client, energy)
     if energy is result.primary:
         _attributed(rows, result, measured, energy, reasons)
+
+
+def _gain(rows: _Rows, energy: BoundaryEnergy) -> None:
+    """``energy_gain``: true over shown joules, as far as it is known, and its bounds; apart from sampling.
+
+    1 stands for joules as they are given (a calibration factor is in them already). It is the board's, the same in
+    all its cells, so it cancels in ratios.
+    """
+    if energy.source == "modelled":  # an estimate has no gain
+        return
+    half = energy.gain_half_width
+    rows.add(
+        "energy_gain",
+        None if half is None else 1.0,
+        "ratio",
+        ["gain_unknown"] * (half is None),
+        energy=energy,
+    )
+    if half is not None:
+        rows.rows[-1].update(lo=1 - half, hi=1 + half, interval_kind="gain")
 
 
 def _solved(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.arrays import floats, ints
-from analysis.energy import DISAGREEMENT_BOUND, MIN_SAMPLES, BoundaryEnergy
+from analysis.energy import MIN_SAMPLES, BoundaryEnergy
 from analysis.latency import Latencies
 from analysis.requests import Requests
 from analysis.window import Window
@@ -30,11 +30,17 @@ EXPLANATIONS = {
     "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
     "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
     "window_too_short": "The window is shorter than measure.min_s, or holds too few power readings.",
-    "counter_disagrees": "Energy counter and integrated power differ by more than 5 %.",
+    "counter_disagrees": "Energy counter and integrated power differ by more than 5 % and three standard errors.",
+    "aliased": "Power may have kept in step with the sensor's own period: its readings see one phase of it.",
     "counter_backwards": "The energy counter went backwards, and there is no power to integrate instead.",
     "counter_jumped": "The energy counter ran faster than any plausible power.",
     "counter_silent": "The energy counter stood still while power was drawn.",
     "power_gap": "The power trace has a hole in the window, or does not reach its edges.",
+    "gain_unknown": "How far the meter's joules are from true ones is not known.",
+    "gpu_shared": "A process that is not the engine's was on the GPU: its energy is in the figures.",
+    "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
+    "throttled": "Heat or the power supply held the GPU's clocks down.",
+    "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
     "no_power": "There are no power readings.",
     "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
     "clock_uncertain": "Requests and power were recorded on different boots: their clocks do not compare.",
@@ -58,6 +64,7 @@ EXPLANATIONS = {
 _SCOPES: dict[str, Scope] = {
     "window_too_short": "cell",
     "counter_disagrees": "energy",
+    "aliased": "energy",
     "counter_backwards": "energy",
     "counter_jumped": "energy",
     "counter_silent": "energy",
@@ -80,6 +87,7 @@ class Check:
     unit: str
     lo: float | None = None  # allowed from
     hi: float | None = None  # allowed up to
+    noted: bool = False  # something to know, which spoils nothing
 
 
 def scope_of(code: str) -> Scope:
@@ -149,17 +157,22 @@ def energy_checks(energy: BoundaryEnergy) -> list[Check]:
     bound_s = max(device.series.gap_bound_s for device in energy.devices)
     disagrees = "counter_disagrees" in energy.reasons
     samples, few = float(energy.samples), energy.samples < MIN_SAMPLES
+    allowed = energy.disagreement_bound
     checks = [
         Check("power_gap", "power_gap" in energy.reasons, energy.gap_s, "s", hi=bound_s),
-        Check(
-            "counter_disagrees",
-            disagrees,
-            energy.disagreement,
-            "ratio",
-            -DISAGREEMENT_BOUND,
-            DISAGREEMENT_BOUND,
-        ),
+        Check("counter_disagrees", disagrees, energy.disagreement, "ratio", -allowed, allowed),
         Check("window_too_short", few, samples, "samples", lo=float(MIN_SAMPLES)),
+        *_alias_checks(energy),
     ]
     named = {check.code for check in checks if check.failed}
     return checks + [Check(code, True, None, "") for code in energy.reasons if code not in named]
+
+
+def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
+    """The device that is worst off; none where no sensor could alias."""
+    looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
+    if not looked:
+        return []
+    worst = max(looked, key=lambda one: (one.found, one.figure[0] or 0.0))
+    value, bound = worst.figure
+    return [Check("aliased", worst.found, value, "ratio", hi=bound)]

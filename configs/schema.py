@@ -176,14 +176,39 @@ class Modelled(StrictModel):
     watts_per_cpu: float = Field(default=10.0, gt=0, description="Watts of one fully used CPU")
 
 
+class Gain(StrictModel):
+    """What one board's power readings were found to be, beside a meter that is trusted."""
+
+    factor: float = Field(gt=0.5, lt=2, description="True over shown joules; multiplies what the board shows")
+    uncertainty: float = Field(
+        default=0.0, ge=0, lt=0.5, description="Half-width that is left, relative (0.01: 1 %)"
+    )
+
+
 class Meters(StrictModel):
     """Which meters are read, and how often."""
 
     sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled"], ...] = Field(
         default="auto", description="auto: nvml and rapl where they answer, otherwise modelled"
     )
+    gpus: tuple[str, ...] | None = Field(
+        default=None,
+        description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
+    )
     sample_hz: float = Field(default=20.0, gt=0, le=100, description="Readings a second")
+    counter_hz: float = Field(
+        default=1.0,
+        gt=0,
+        le=10,
+        description="Readings of a GPU's energy counter a second: it goes stale when read often",
+    )
     modelled: Modelled = Field(default=Modelled(), description="The constants of the estimate")
+    gain: dict[str, Gain] = Field(
+        default={}, description="By device (a GPU's UUID): its calibration against a trusted meter"
+    )
+    require_exclusive: bool = Field(
+        default=False, description="Stop when another's process is on a GPU; otherwise its cell is invalid"
+    )
 
 
 class Cpus(StrictModel):

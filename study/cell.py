@@ -65,7 +65,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     engine.check_alive(f"during {cell.key}")
     shutil.copyfile(engine.log, folder / "engine.log")
     phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update={"sidecar_cpu_share": sidecar.summary.get("cpu_share")})
+    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar))
     record = CellRecord(
         model=cell.key.model,
         variant=cell.key.variant,
@@ -81,6 +81,17 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     )
     write_cell(folder, record)
     return record
+
+
+def sidecar_audit(sidecar: Sidecar) -> dict[str, float | None]:
+    """What cell.json says of a sidecar that has ended: its cost, and how late its readings were."""
+    told = sidecar.summary
+    return {
+        "sidecar_cpu_share": told.get("cpu_share"),
+        "sidecar_late_p50_ms": told.get("late_p50_ms"),
+        "sidecar_late_p99_ms": told.get("late_p99_ms"),
+        "sidecar_skipped": told.get("skipped"),
+    }
 
 
 def settle(engine: Engine) -> None:

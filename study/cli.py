@@ -11,7 +11,7 @@ import typer
 
 from configs.loader import variant_names
 from server.processes import stop_children
-from starwatt_errors import StarwattError
+from starwatt_errors import StarwattError, UsageError
 from study import commands, grade_command, interrupts
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
@@ -66,14 +66,23 @@ def serve(
 
 @app.command()
 def meter(
-    out: Annotated[Path, typer.Option(help="Folder for power.parquet.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: Annotated[
         int | None, typer.Option(help="Server whose CPU time is modelled without a meter.")
     ] = None,
     hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Say how this machine's GPU sensors behave, and end.")
+    ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """The power sidecar alone, until Ctrl-C: OUT/power.parquet."""
-    commands.meter(out, pid, hz)
+    """The power sidecar alone, until Ctrl-C: OUT/power.parquet. Or, with --calibrate, what its sensors are like."""
+    if calibrate:
+        commands.calibrate_sensors(as_json=as_json)
+    elif out is None:
+        raise UsageError("meter takes --out DIR, or --calibrate")
+    else:
+        commands.meter(out, pid, hz)
 
 
 @app.command()

@@ -17,6 +17,8 @@ from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
 from server.engine import EngineSpec
+from server.power.calibration import calibrate
+from server.power.calibration import words as calibration_words
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
 from study import doctor as examination
@@ -116,6 +118,18 @@ def meter(out: Path, pid: int | None, hz: float) -> None:
             time.sleep(_POLL_S)
     finally:
         sidecar.stop()
+
+
+def calibrate_sensors(*, as_json: bool) -> None:
+    """Watch the sensors for some seconds and print what was found."""
+    with Display("calibrating", 1) as display:
+        display.title("sensors")
+        found = calibrate()
+    if as_json:
+        _print_json(found)
+        return
+    for line in calibration_words(found):
+        print(line)  # noqa: T201
 
 
 def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +18,12 @@ from configs.schema import Meters
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
+from server.power.calibration import calibrate
+from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
-from study.cell import SETTLE_S
+from study.cell import SETTLE_S, sidecar_audit
 from study.display import Display
 from study.manifest import host, package_versions
 from study.run import api_key
@@ -120,7 +122,7 @@ def _metered(spec: LoadSpec, folder: Path, key: CellKey, display: Display) -> Lo
         time.sleep(SETTLE_S)
         idle_after = _idle()
     phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update={"sidecar_cpu_share": sidecar.summary.get("cpu_share")})
+    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar))
     write_cell(
         folder,
         CellRecord(
@@ -147,7 +149,9 @@ def _describe(run: RunDir, spec: LoadSpec, key: CellKey) -> None:
         "endpoint": {"url": _without_credentials(spec.url), "model": spec.model},
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
+        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
         "meters": {"used": choose_sources(Meters())},
+        "sensor_calibration": calibrate(),
         "seed": spec.seed,
     }
     write_json(run.manifest, manifest)

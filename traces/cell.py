@@ -60,6 +60,11 @@ class Audit(_Record):
     sidecar_cpu_share: float | None = Field(
         default=None, description="CPU seconds of the power sidecar per second"
     )
+    sidecar_late_p50_ms: float | None = Field(default=None, description="How late its readings began")
+    sidecar_late_p99_ms: float | None = None
+    sidecar_skipped: int | None = Field(
+        default=None, description="Instants of its schedule that passed during a reading"
+    )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
     client: str | None = Field(default=None, description="Which client of ours made the requests")

@@ -62,6 +62,15 @@ POWER = _schema(
     ("read_ns", pa.int64()),
 )
 
+# Who is on a GPU: `state` is exclusive, shared or unknown; `foreign` are processes that are not the engine's.
+OCCUPANCY = _schema(
+    ("t_ns", pa.int64()),
+    ("device", pa.string()),
+    ("state", pa.string()),
+    ("pids", pa.list_(pa.int64())),
+    ("foreign", pa.list_(pa.int64())),
+)
+
 ENGINE = _schema(
     ("t_ns", pa.int64()),
     ("running", pa.float64()),
@@ -140,6 +149,6 @@ ACCURACY = _schema(
     ("reason", pa.string()),
 )
 
-TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES}
+TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

@@ -12,12 +12,15 @@ import queue
 import signal
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 from configs.schema import Meters
+from server.power.exclusivity import Occupancy, Watch
+from server.power.meter import Meter
 from server.power.meters import open_meters
-from server.power.sampler import sample
+from server.power.nvml import NvmlMeter
+from server.power.sampler import Sampler, Schedule
 from starwatt_errors import StarwattError
 
 
@@ -34,16 +37,27 @@ def main() -> int:
         meters = open_meters(settings, arguments.pid)
         devices = [vars(device) for meter in meters for device in meter.devices]
         _say({"ready": True, "devices": devices})
-        started_s, cpu_s = time.monotonic(), time.process_time()
-        summary = sample(meters, arguments.out, settings.sample_hz, stop)
+        sampler = Sampler(
+            meters,
+            Schedule(settings.sample_hz, settings.counter_hz),
+            _watch(meters, settings, arguments.pid),
+            require_exclusive=settings.require_exclusive,
+        )
+        summary = sampler.run(arguments.out, stop)
         for meter in meters:
             meter.close()
-        elapsed_s = max(time.monotonic() - started_s, 1e-9)
-        _say({"cpu_share": (time.process_time() - cpu_s) / elapsed_s, **vars(summary)})
+        _say(vars(summary))
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code
     return 0
+
+
+def _watch(meters: list[Meter], settings: Meters, pid: int | None) -> Callable[[], list[Occupancy]] | None:
+    """Looks at who is on the GPUs, where there are any."""
+    if not any(isinstance(meter, NvmlMeter) for meter in meters):
+        return None
+    return Watch(pid, settings.gpus).look
 
 
 def _told_to_stop() -> threading.Event:

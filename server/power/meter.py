@@ -19,14 +19,17 @@ class Device:
     note: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """One device at one instant; what it does not offer is None, never 0.
+    """One device at one instant; what it does not offer, or was not asked this time, is None, never 0.
 
-    ``energy_j`` counts from the meter's first reading, with wraps undone.
+    ``t_ns`` is the middle of the reading, ``read_ns`` what it took. ``energy_j`` counts from the meter's first reading,
+    with wraps undone.
     """
 
     device: Device
+    t_ns: int
+    read_ns: int
     power_w: float | None = None
     power_avg_w: float | None = None
     energy_j: float | None = None
@@ -44,8 +47,10 @@ class Meter(Protocol):
     def devices(self) -> list[Device]:
         """What it reads, in the order of its readings."""
 
-    def read(self) -> list[Reading]:
-        """One reading of every device.
+    def read(self, *, slow: bool) -> list[Reading]:
+        """Readings of every device, each timed by itself.
+
+        ``slow``: those too that are read at a gentler rate (a GPU's energy counter, temperature and clocks).
 
         Raises:
             MeterError: a device was lost or may no longer be read.

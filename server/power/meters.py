@@ -52,7 +52,7 @@ def open_meters(settings: Meters, engine_pid: int | None) -> list[Meter]:
         if source == "nvml":
             if not visible_gpus():
                 raise MeterError("meters: nvml: no NVIDIA driver answers here")
-            meters.append(NvmlMeter())
+            meters.append(NvmlMeter(settings.gpus))
         elif source == "rapl":
             meters.append(RaplMeter())
         elif engine_pid is None:

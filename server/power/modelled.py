@@ -53,14 +53,19 @@ class ModelledMeter:
         """The engine as one device."""
         return [self._device]
 
-    def read(self) -> list[Reading]:
+    def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
         """Energy since the first reading, and the mean power since the last one."""
+        before_ns = now_ns()
         total_ns, t_ns = self._total_cpu_ns(), now_ns()
         power_w = (total_ns - self._last_cpu_ns) / (t_ns - self._last_ns) * self._watts
         self._last_cpu_ns, self._last_ns = total_ns, t_ns
         return [
             Reading(
-                self._device, power_w=power_w, energy_j=(total_ns - self._first_cpu_ns) * 1e-9 * self._watts
+                self._device,
+                t_ns,
+                t_ns - before_ns,
+                power_w=power_w,
+                energy_j=(total_ns - self._first_cpu_ns) * 1e-9 * self._watts,
             )
         ]
 

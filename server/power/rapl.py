@@ -52,7 +52,7 @@ class RaplMeter:
         """Packages and DRAM zones."""
         return [zone.device for zone in self._zones]
 
-    def read(self) -> list[Reading]:
+    def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
         """Energy since the first reading, and the mean power since the last one."""
         return [_read_zone(zone) for zone in self._zones]
 
@@ -74,14 +74,18 @@ def _open_zone(path: Path, name: str, boundary: Boundary) -> _Zone:
 
 
 def _read_zone(zone: _Zone) -> Reading:
-    counter_uj, t_ns = int(_read(zone.path)), now_ns()
+    before_ns = now_ns()
+    counter_uj = int(_read(zone.path))
+    after_ns = now_ns()
+    t_ns = (before_ns + after_ns) // 2
     step_uj = counter_uj - zone.last_uj
     if step_uj < 0:
         step_uj += zone.range_uj
     zone.total_uj += step_uj
     elapsed_s = (t_ns - zone.last_ns) * 1e-9
     zone.last_uj, zone.last_ns = counter_uj, t_ns
-    return Reading(zone.device, power_w=step_uj * 1e-6 / elapsed_s, energy_j=zone.total_uj * 1e-6)
+    power_w = step_uj * 1e-6 / elapsed_s if elapsed_s > 0 else None
+    return Reading(zone.device, t_ns, after_ns - before_ns, power_w=power_w, energy_j=zone.total_uj * 1e-6)
 
 
 def _read(path: Path) -> str:

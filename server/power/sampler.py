@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from server.power.exclusivity import Occupancy, named
 from server.power.meter import Meter, Reading
+from starwatt_errors import MeterError
 from traces.clock import now_ns
 from traces.streams import TraceWriter
+
+_OCCUPANCY_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -19,56 +26,139 @@ class SamplerSummary:
     samples: int
     skipped: int
     """Scheduled instants that passed while an earlier reading was still under way."""
+    late_p50_ms: float
+    late_p99_ms: float
     late_max_ms: float
+    read_p50_ms: float
+    """What one round of readings took."""
+    read_p99_ms: float
+    cpu_share: float
+    """CPU time of this process over time while it sampled: without its start, and without writing Parquet."""
 
 
-def sample(meters: list[Meter], folder: Path, hz: float, stop: threading.Event) -> SamplerSummary:
-    """Read all meters ``hz`` times a second until ``stop`` is set, and once more then, into power.parquet.
+@dataclass(frozen=True)
+class Schedule:
+    """How often what is read."""
 
-    A reading that takes too long makes the next ones skip to the next free instant of the schedule: readings are
-    never squeezed together, which would make counters go stale.
+    hz: float
+    slow_hz: float
+    """Of what is read at a gentler rate: a GPU's energy counter, temperature, clocks."""
 
-    Raises:
-        MeterError: a device was lost. What was read until then is kept.
+
+class Sampler:
+    """Samples until told to stop; a reading that takes too long makes the next ones skip.
+
+    Readings are never squeezed together, which would make counters go stale.
     """
-    period_ns = round(1e9 / hz)
-    tick, samples, skipped, late_max_ns = 0, 0, 0, 0
-    with TraceWriter(folder, "power") as writer:
-        start_ns = now_ns()
-        while True:
-            late_max_ns = (
-                max(late_max_ns, now_ns() - (start_ns + tick * period_ns))
-                if not stop.is_set()
-                else late_max_ns
-            )
-            for meter in meters:
-                _write_readings(writer, meter)
-            samples += 1
-            if stop.is_set():
-                return SamplerSummary(samples, skipped, late_max_ns * 1e-6)
-            next_tick = max(tick + 1, -((start_ns - now_ns()) // period_ns))
-            skipped += next_tick - tick - 1
-            tick = next_tick
-            stop.wait(max(0, start_ns + tick * period_ns - now_ns()) * 1e-9)
+
+    def __init__(
+        self,
+        meters: list[Meter],
+        schedule: Schedule,
+        look: Callable[[], list[Occupancy]] | None = None,
+        *,
+        require_exclusive: bool = False,
+    ) -> None:
+        self._meters, self._schedule = meters, schedule
+        self._look, self._require_exclusive = look, require_exclusive
+        self._late_ns: list[int] = []
+        self._read_ns: list[int] = []
+        self._looked_ns = 0
+
+    def run(self, folder: Path, stop: threading.Event) -> SamplerSummary:
+        """Read all meters until ``stop`` is set, and once more then, into power.parquet (and occupancy.parquet).
+
+        Raises:
+            MeterError: a device was lost, or another's process is on a GPU that must be ours alone. What was read
+                until then is kept.
+        """
+        period_ns, slow_ns = round(1e9 / self._schedule.hz), round(1e9 / self._schedule.slow_hz)
+        tick, skipped = 0, 0
+        with TraceWriter(folder, "power") as writer, _Occupancies(folder, self._look) as occupancies:
+            start_ns, start_cpu_ns = now_ns(), time.process_time_ns()
+            slow_due_ns = start_ns
+            while True:
+                stopping = stop.is_set()
+                due_ns = start_ns + tick * period_ns
+                begun_ns = now_ns()
+                if not stopping:
+                    self._late_ns.append(begun_ns - due_ns)
+                slow = stopping or begun_ns >= slow_due_ns
+                if slow:
+                    slow_due_ns += ((begun_ns - slow_due_ns) // slow_ns + 1) * slow_ns
+                for meter in self._meters:
+                    for reading in meter.read(slow=slow):
+                        writer.append(_row(reading))
+                self._read_ns.append(now_ns() - begun_ns)
+                occupancies.write(self._look_if_due())
+                if stopping:
+                    cpu_ns = time.process_time_ns() - start_cpu_ns
+                    return self._summary(skipped, cpu_ns / max(now_ns() - start_ns, 1))
+                next_tick = max(tick + 1, -((start_ns - now_ns()) // period_ns))
+                skipped += next_tick - tick - 1
+                tick = next_tick
+                stop.wait(max(0, start_ns + tick * period_ns - now_ns()) * 1e-9)
+
+    def _look_if_due(self) -> list[Occupancy]:
+        if self._look is None or now_ns() - self._looked_ns < _OCCUPANCY_NS:
+            return []
+        self._looked_ns = now_ns()
+        found = self._look()
+        for one in found:
+            if self._require_exclusive and one.state == "shared":
+                raise MeterError(
+                    f"{one.device} is not ours alone: {named(one.foreign)} runs on it; end it, or measure elsewhere "
+                    "(meters.require_exclusive asked to stop here)"
+                )
+        return found
+
+    def _summary(self, skipped: int, cpu_share: float) -> SamplerSummary:
+        late = np.percentile(self._late_ns or [0], (50, 99, 100)) * 1e-6
+        read = np.percentile(self._read_ns, (50, 99)) * 1e-6
+        return SamplerSummary(
+            samples=len(self._read_ns),
+            skipped=skipped,
+            late_p50_ms=float(late[0]),
+            late_p99_ms=float(late[1]),
+            late_max_ms=float(late[2]),
+            read_p50_ms=float(read[0]),
+            read_p99_ms=float(read[1]),
+            cpu_share=cpu_share,
+        )
 
 
-def _write_readings(writer: TraceWriter, meter: Meter) -> None:
-    """All devices of a meter carry the middle of its reading as their time."""
-    before_ns = now_ns()
-    readings = meter.read()
-    after_ns = now_ns()
-    for reading in readings:
-        writer.append(_row(reading, (before_ns + after_ns) // 2, after_ns - before_ns))
+class _Occupancies:
+    """The trace ``occupancy``, where there are boards to look at."""
+
+    def __init__(self, folder: Path, look: Callable[[], list[Occupancy]] | None) -> None:
+        self._writer = None if look is None else TraceWriter(folder, "occupancy")
+
+    def write(self, found: list[Occupancy]) -> None:
+        if self._writer is not None:
+            self._writer.extend(one.row() for one in found)
+
+    def __enter__(self) -> _Occupancies:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
 
 
-def _row(reading: Reading, t_ns: int, read_ns: int) -> dict[str, object]:
-    fields = {field.name: getattr(reading, field.name) for field in dataclasses.fields(reading)}
-    device = fields.pop("device")
+def _row(reading: Reading) -> dict[str, object]:
+    device = reading.device
     return {
-        "t_ns": t_ns,
+        "t_ns": reading.t_ns,
         "device": device.name,
         "boundary": device.boundary,
         "source": device.source,
-        **fields,
-        "read_ns": read_ns,
+        "power_w": reading.power_w,
+        "power_avg_w": reading.power_avg_w,
+        "energy_j": reading.energy_j,
+        "temperature_c": reading.temperature_c,
+        "sm_clock_mhz": reading.sm_clock_mhz,
+        "mem_clock_mhz": reading.mem_clock_mhz,
+        "utilization": reading.utilization,
+        "throttle": reading.throttle,
+        "read_ns": reading.read_ns,
     }

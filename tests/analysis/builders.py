@@ -10,8 +10,15 @@ import pyarrow as pa
 from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
 from analysis.requests import Requests, read_columns
+from analysis.sensor import Sensors
+from configs.schema import Meters
 from traces.schemas import REQUESTS
 
+IDEAL = Sensors(
+    {"d": {"power_w": {"update_s": 0.0, "window_s": 0.0, "lag_s": 0.0}, "energy_j": {"step_s": 0.0}}},
+    Meters(),
+)
+"""Device ``d`` shows power as it is at that instant, and a counter that is exact."""
 MS = 1_000_000
 SECOND = 1_000_000_000
 

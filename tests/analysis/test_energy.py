@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.energy import boundary_energies, device_energy, integral_error_j, primary
+from analysis.energy import boundary_energies, device_energy, primary
 from analysis.window import Window
-from tests.analysis.builders import MS, SECOND, series
+from tests.analysis.builders import IDEAL, MS, SECOND, series
 
 WINDOW = Window(2 * SECOND + 10 * MS, 8 * SECOND + 20 * MS)
 
@@ -18,7 +18,7 @@ def ramp(size: int = 201) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def test_the_integral_interpolates_the_edges_of_a_ramp_exactly() -> None:
-    found = device_energy(series(ramp()), WINDOW)
+    found = device_energy(series(ramp()), WINDOW, IDEAL)
     a, b = WINDOW.start_ns / 1e9, WINDOW.end_ns / 1e9
     assert found.energy_j == pytest.approx(100 * (b - a) + 5 * (b * b - a * a), rel=1e-12)
     assert found.method == "integral"
@@ -111,13 +111,3 @@ def test_measured_power_is_shown_before_modelled() -> None:
     assert chosen is not None
     assert chosen.source == "rapl"
     assert primary([]) is None
-
-
-def test_the_error_of_independent_samples_is_that_of_a_mean_and_of_repeated_ones_wider() -> None:
-    rng = np.random.default_rng(1)
-    white = rng.normal(100.0, 10.0, 4000)
-    assert integral_error_j(white, 10.0) == pytest.approx(10 * 10 / np.sqrt(4000), rel=0.15)
-    repeated = np.repeat(white[:400], 10)
-    assert integral_error_j(repeated, 10.0) == pytest.approx(10 * 10 / np.sqrt(400), rel=0.35)
-    assert integral_error_j(np.full(100, 5.0), 10.0) == 0.0
-    assert integral_error_j(white[:5], 10.0) is None

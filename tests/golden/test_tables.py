@@ -12,11 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from analysis.tables import analyze, read_table
+from tests.golden.engine import SECOND
 from tests.golden.world import MODEL_NAME, Sensor, World, write_rows
+from traces.cell import read_cell, write_cell
 from traces.layout import CellKey, RunDir
-from traces.schemas import POWER
+from traces.schemas import OCCUPANCY, POWER
 from traces.streams import read_trace
 
 MODELLED = Sensor(source="modelled", boundary="cpu", device="engine")
@@ -316,6 +319,75 @@ def test_two_devices_of_one_boundary_are_summed(small: World) -> None:
     analyze(small.run)
     found = row(small.run, key.load, "energy_gross_j")
     assert found.value == pytest.approx(2 * small.truth[key].energy_j, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("state", "during", "reasons"),
+    [
+        ("exclusive", True, ()),
+        ("unknown", True, ()),
+        ("shared", True, ("gpu_shared",)),
+        ("shared", False, ()),
+    ],
+)
+def test_anothers_process_on_the_gpu_makes_the_cell_invalid_and_hidden_ones_are_noted(
+    small: World, state: str, during: bool, reasons: tuple[str, ...]
+) -> None:
+    key = small.cell_keys()[0]
+    truth = small.truth[key]
+    t_ns = truth.start_ns + 1 if during else truth.end_ns + SECOND
+    looks = [
+        {"t_ns": truth.start_ns, "device": "GPU-golden", "state": "exclusive", "pids": [1], "foreign": []},
+        {"t_ns": t_ns, "device": "GPU-golden", "state": state, "pids": [1, 2], "foreign": [2]},
+    ]
+    write_rows(small.run.cell(key), "occupancy", OCCUPANCY, looks)
+    assert tuple(code for one in analyze(small.run).invalid for code in one.reasons) == reasons
+    note = row(small.run, key.load, "check:exclusivity_unknown")
+    assert list(note.reasons) == (["exclusivity_unknown"] if state == "unknown" else [])
+    assert note.valid
+
+
+@pytest.mark.parametrize(("mask", "invalid"), [(0x0, False), (0x4, False), (0x40, True), (0x24, True)])
+def test_clocks_held_down_by_heat_make_the_cell_invalid_and_a_power_cap_does_not(
+    small: World, mask: int, invalid: bool
+) -> None:
+    key = small.cell_keys()[0]
+    folder = small.run.cell(key)
+    rows = [{**one, "throttle": mask} for one in read_trace(folder, "power").to_pylist()]
+    write_rows(folder, "power", POWER, rows)
+    assert [one.reasons for one in analyze(small.run).invalid] == [("throttled",)] * invalid
+    assert row(small.run, key.load, "check:throttled").value == float(invalid)
+
+
+def test_a_busy_client_marks_the_rows_of_the_cpus_meter(tmp_path: Path) -> None:
+    sensor = Sensor(source="rapl", boundary="cpu", device="package-0")
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1, sensor=sensor).build()
+    key = world.cell_keys()[0]
+    for share, marked in ((0.02, False), (0.2, True)):
+        record = read_cell(world.run.cell(key))
+        audit = record.audit.model_copy(update={"cpu_share": share})
+        write_cell(world.run.cell(key), record.model_copy(update={"audit": audit}))
+        analyze(world.run)
+        found = row(world.run, key.load, "check:client_cpu")
+        assert found.value == pytest.approx(share + 0.01)
+        assert list(found.reasons) == ["client_cpu"] * marked
+
+
+def test_a_measured_boundary_has_its_gain_beside_it_and_a_factor_scales_all_joules(small: World) -> None:
+    key = small.cell_keys()[0]
+    analyze(small.run)
+    gain = row(small.run, key.load, "energy_gain")
+    assert (gain.value, gain.lo, gain.hi, gain.interval_kind) == (1.0, 0.95, 1.05, "gain")
+    before = row(small.run, key.load, "energy_gross_j").value
+    study = yaml.safe_load(small.run.study.read_text())
+    study["meters"] = {"gain": {"GPU-golden": {"factor": 1.02, "uncertainty": 0.004}}}
+    small.run.study.write_text(yaml.safe_dump(study))
+    analyze(small.run)
+    gain = row(small.run, key.load, "energy_gain")
+    assert (gain.lo, gain.hi) == pytest.approx((0.996, 1.004))
+    for metric in ("energy_gross_j", "energy_counter_j", "energy_integral_j", "power_idle_w"):
+        assert row(small.run, key.load, metric).value > 0
+    assert row(small.run, key.load, "energy_gross_j").value == pytest.approx(1.02 * before)
 
 
 def test_every_missing_figure_has_a_reason_and_every_valid_one_is_there(small: World) -> None:

@@ -94,7 +94,7 @@ class World:
     def build(self) -> World:
         """Write the whole run."""
         write_text(self.run.study, dump_study(self._study()))
-        write_json(self.run.manifest, {"host": {"name": "golden"}, "packages": {"vllm": "none"}, "seed": 20})
+        write_json(self.run.manifest, self._manifest())
         plan = [
             {
                 "model": key.model,
@@ -132,6 +132,17 @@ class World:
         write_rows(folder, "engine", ENGINE, engine_rows(trace))
         write_rows(folder, "grades", GRADES, self._grades(key, trace))
         write_cell(folder, self._record(key, trace))
+
+    def _manifest(self) -> dict[str, Any]:
+        """Calibrated: the world's sensor shows power as it is at that instant."""
+        power = {"update_s": 0.0, "window_s": 0.0, "lag_s": 0.0}
+        counter = {"step_s": self.sensor.counter_step_ns / SECOND}
+        return {
+            "host": {"name": "golden"},
+            "packages": {"vllm": "none"},
+            "seed": 20,
+            "sensor_calibration": {"devices": {self.sensor.device: {"power_w": power, "energy_j": counter}}},
+        }
 
     def _study(self) -> Study:
         loads: list[dict[str, Any]] = []

@@ -1,14 +1,15 @@
-"""A sidecar's helpers: a busy process, and NVML of two boards behind the real loader path."""
+"""A sidecar's helpers: a busy process, and the golden world's NVML behind the real loader path."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.golden.nvml.world import AVERAGE, BoardModel, GoldenBoards, compile_library
 
 BUSY = "import sys\nprint('busy', flush=True)\nwhile True: sum(range(1000))"
 
@@ -23,19 +24,33 @@ def busy_pid() -> Iterator[int]:
         process.kill()
 
 
+A, B = "GPU-00000000-aaaa", "GPU-11111111-bbbb"
+BOARDS = (
+    BoardModel(A, "Board A", throttle=0x24),
+    BoardModel(B, "Board B", offers=AVERAGE, gain=0.5),  # no counter, no instantaneous power, no temperature
+)
+
+
 @pytest.fixture(scope="session")
-def nvml_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our ``libnvidia-ml.so.1``."""
-    folder = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).with_name("fake_nvml.c")
-    command = ["cc", "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(source)]
-    subprocess.run(command, check=True)
-    return folder
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our ``libnvidia-ml.so.1``."""
+    return compile_library(tmp_path_factory.mktemp("nvml"))
 
 
 @pytest.fixture
-def nvml(nvml_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes started from here find two boards."""
-    paths = [str(nvml_folder), os.environ.get("LD_LIBRARY_PATH", "")]
-    monkeypatch.setenv("LD_LIBRARY_PATH", ":".join(filter(None, paths)))
+def nvml(nvml_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoldenBoards:
+    """Processes started from here find two boards that draw 300 W."""
+    return golden_boards(nvml_library, tmp_path, monkeypatch, BOARDS)
+
+
+def golden_boards(
+    library: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, models: Sequence[BoardModel]
+) -> GoldenBoards:
+    """These boards, for every process that is started from here; they have drawn 300 W for as long as they know."""
+    path = folder / "boards"
+    path.mkdir(exist_ok=True)
+    boards = GoldenBoards(path / "world", models, idle_w=300.0)
+    for name, value in boards.environment(library).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return boards

@@ -1,0 +1,80 @@
+"""What is known of a power sensor: how often it updates, what it averages over, how late, and the board's gain.
+
+Calibration (``sensor_calibration`` in manifest.json) says what was found on the machine. What it could not find is
+assumed here, on the side that makes intervals wide, and the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from configs.schema import Meters
+
+ASSUMED_UPDATE_S = 0.100
+ASSUMED_WINDOW_S = 0.025  # of 100 ms: the least that any board was found to look at (arXiv 2312.02741)
+ASSUMED_AVERAGE_S = 1.0  # what a reading that calls itself an average covers on Hopper and Ada (same source)
+ASSUMED_STEP_S = 0.100
+BOARD_GAIN = 0.05  # from board to board, as a half-width (same source, against an external meter)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """How a board's power readings come about; ``assumed`` names what calibration did not find."""
+
+    update_s: float = ASSUMED_UPDATE_S
+    window_s: float = ASSUMED_WINDOW_S  # each reading is the mean over this long ...
+    lag_s: float = 0.0  # ... which ended this long before the update that shows it
+    step_s: float = ASSUMED_STEP_S  # between two steps of the energy counter
+    assumed: tuple[str, ...] = ("update_s", "window_s", "lag_s", "step_s")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """True over shown joules of one board: a factor, applied, and its half-width, kept apart from sampling."""
+
+    factor: float = 1.0
+    half_width: float | None = BOARD_GAIN  # relative; None where nothing is known of it
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """All that a run says of its sensors."""
+
+    calibration: Mapping[str, Any]  # manifest.json's sensor_calibration: by device
+    meters: Meters
+    limits_w: Mapping[str, float] = field(default_factory=dict)  # by device: the board's power limit
+
+    def limit_w(self, device: str) -> float | None:
+        """What a board may draw on average; None where it does not say."""
+        return self.limits_w.get(device)
+
+    def sensor(self, device: str, source: str, *, averaged: bool, reading_s: float) -> Sensor:
+        """Of one device; ``averaged``: its power is the board's own average, not the instantaneous reading.
+
+        RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction.
+        """
+        if source != "nvml":
+            return Sensor(0.0, reading_s, 0.0, 0.001, ())
+        sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
+        found = self.calibration.get(device)
+        if not isinstance(found, Mapping):
+            return sensor
+        channel = found.get("power_avg_w" if averaged else "power_w") or {}
+        values = {name: channel.get(name) for name in ("update_s", "window_s", "lag_s")}
+        values["step_s"] = (found.get("energy_j") or {}).get("step_s")
+        known = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+        return replace(sensor, **known, assumed=tuple(name for name in sensor.assumed if name not in known))
+
+    def gain(self, device: str, source: str) -> Gain:
+        """Of one device: from the study's file, or what boards differ by; nothing is known of other meters'."""
+        given = self.meters.gain.get(device)
+        if given is not None:
+            return Gain(given.factor, given.uncertainty)
+        return Gain() if source == "nvml" else Gain(half_width=None)
+
+
+def no_calibration() -> Sensors:
+    """Where a run says nothing."""
+    return Sensors({}, Meters())

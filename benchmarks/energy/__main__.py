@@ -1,0 +1,5 @@
+"""``python -m benchmarks.energy``."""
+
+from benchmarks.energy.bench import main
+
+raise SystemExit(main())

@@ -1,0 +1,193 @@
+"""Calibrates the sensors of this machine: what their readings' rhythm, window, lag and cost are found to be here.
+
+The board's gain cannot be found from within: that takes a meter outside (``meters.gain`` in the study's file).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import pynvml
+
+from server.power.nvml import asked, handle_of, uuid_of, visible_gpus, visible_handles
+from server.power.response import Floats, Found, response, update_period
+from starwatt_errors import MeterError
+from traces.clock import now_ns
+
+WATCH_S = 3.0
+_POLL_S = 0.002
+_COUNTER_POLL_S = 0.010  # read too often a counter goes stale
+NO_LOAD = "no load was applied: the step of one would show it"
+
+
+class LoadSwitch(Protocol):
+    """A load that can be switched on and off."""
+
+    def switch(self, on: bool) -> int:
+        """Do it; returns when it took effect, on the run's clock."""
+
+
+@dataclass
+class _Channel:
+    """One figure of a board, polled."""
+
+    read: Callable[[], float | None]
+    poll_s: float
+    t_s: list[float] = field(default_factory=list)
+    shown: list[float] = field(default_factory=list)
+    cost_s: list[float] = field(default_factory=list)
+    due_s: float = 0.0
+
+    def poll(self) -> None:
+        begun_s = now_ns() * 1e-9
+        if begun_s < self.due_s:
+            return
+        value = self.read()
+        ended_s = now_ns() * 1e-9
+        self.due_s = ended_s + self.poll_s
+        self.cost_s.append(ended_s - begun_s)
+        if value is not None:
+            self.t_s.append((begun_s + ended_s) / 2)
+            self.shown.append(value)
+
+    @property
+    def arrays(self) -> tuple[Floats, Floats]:
+        return np.array(self.t_s), np.array(self.shown)
+
+
+def calibrate(
+    gpus: Sequence[str] | None = None, load: LoadSwitch | None = None, watch_s: float = WATCH_S
+) -> dict[str, Any]:
+    """Watch every GPU for ``watch_s``, or through switches of ``load``; for manifest.json's ``sensor_calibration``.
+
+    Raises:
+        MeterError: NVML fails on the way.
+    """
+    if not visible_gpus():
+        return {"devices": {}, "reason": "no NVIDIA driver answers here; RAPL and modelled power are means since the "
+                "last reading, and need no calibration"}  # fmt: skip
+    pynvml.nvmlInit()
+    try:
+        handles = visible_handles() if gpus is None else [handle_of(gpu) for gpu in gpus]
+        devices = {uuid_of(handle): _calibrate_board(handle, load, watch_s) for handle in handles}
+    except pynvml.NVMLError as error:
+        raise MeterError(f"NVML: {error}") from error
+    finally:
+        pynvml.nvmlShutdown()
+    return {"devices": devices, "load_applied": load is not None, "watched_s": watch_s}
+
+
+def _calibrate_board(handle: Any, load: LoadSwitch | None, watch_s: float) -> dict[str, Any]:
+    channels = _channels(handle)
+    idle: dict[str, float | None] = {}
+    _watch(channels, min(watch_s, 1.0))
+    for name, channel in channels.items():
+        idle[name] = float(np.mean(channel.shown)) if channel.shown else None
+    steps_s = _watch_steps(channels, load, watch_s) if load else []
+    if load is None:
+        _watch(channels, watch_s)
+    result: dict[str, Any] = {"reasons": {}}
+    for name, channel in channels.items():
+        figures = _figures(name, channel, steps_s)
+        result[name] = {key: found.value for key, found in figures.items()}
+        for key, found in figures.items():
+            if found.reason is not None:
+                result["reasons"][f"{name}.{key}"] = found.reason
+    known = idle.get("power_w") or idle.get("power_avg_w")
+    result["idle_w"] = known
+    costs = np.concatenate([channel.cost_s for channel in channels.values()])
+    result["read_ms"] = float(np.median(costs)) * 1e3
+    return result
+
+
+def _channels(handle: Any) -> dict[str, _Channel]:
+    def field_value(number: int) -> Callable[[], float | None]:
+        def read() -> float | None:
+            values = asked(pynvml.nvmlDeviceGetFieldValues, handle, [number])
+            if values is None or values[0].nvmlReturn != pynvml.NVML_SUCCESS:
+                return None
+            return float(values[0].value.uiVal) * 1e-3
+
+        return read
+
+    def usage() -> float | None:
+        milliwatts = asked(pynvml.nvmlDeviceGetPowerUsage, handle)
+        return None if milliwatts is None else milliwatts * 1e-3
+
+    def counter() -> float | None:
+        millijoules = asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+        return None if millijoules is None else millijoules * 1e-3
+
+    instant, average = (
+        field_value(number) for number in (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_FI_DEV_POWER_AVERAGE)
+    )
+    channels = {"energy_j": _Channel(counter, _COUNTER_POLL_S)}
+    if instant() is not None:
+        channels["power_w"] = _Channel(instant, _POLL_S)
+    slow = average if average() is not None else usage
+    channels["power_avg_w"] = _Channel(slow, _POLL_S)
+    return channels
+
+
+def _watch(channels: dict[str, _Channel], seconds: float) -> None:
+    end_ns = now_ns() + round(seconds * 1e9)
+    while now_ns() < end_ns:
+        for channel in channels.values():
+            channel.poll()
+        time.sleep(_POLL_S / 2)
+
+
+def _watch_steps(channels: dict[str, _Channel], load: LoadSwitch, watch_s: float) -> list[float]:
+    """Switch the load on and off at uneven moments, so that updates come at all phases; returns when."""
+    steps_s, on = [], True
+    rng = np.random.default_rng(1)
+    end_ns = now_ns() + round(watch_s * 1e9)
+    while now_ns() < end_ns:
+        steps_s.append(load.switch(on) * 1e-9)
+        on = not on
+        _watch(channels, float(rng.uniform(1.25, 1.55)))  # longer than the slowest average that is known
+    steps_s.append(load.switch(False) * 1e-9)
+    _watch(channels, 1.3)
+    return steps_s
+
+
+def _figures(name: str, channel: _Channel, steps_s: Sequence[float]) -> dict[str, Found]:
+    t_s, shown = channel.arrays
+    if name == "energy_j":
+        if not shown.size:
+            return {"step_s": Found(None, "the board has no energy counter")}
+        return {"step_s": update_period(t_s, shown)}
+    if not shown.size:
+        nothing = Found(None, "the board does not offer it")
+        return {"update_s": nothing, "window_s": nothing, "lag_s": nothing}
+    period = update_period(t_s, shown)
+    if not steps_s or period.value is None:
+        why = Found(None, NO_LOAD if not steps_s else period.reason)
+        return {"update_s": period, "window_s": why, "lag_s": why}
+    found = response(t_s, shown, steps_s, period.value)
+    return {"update_s": period, "window_s": found.window_s, "lag_s": found.lag_s}
+
+
+def words(calibration: dict[str, Any]) -> list[str]:
+    """A calibration for people, a line a figure."""
+    lines = [] if calibration["devices"] else [calibration["reason"]]
+    for device, found in calibration["devices"].items():
+        lines.append(
+            f"{device}: idle {_shown(found['idle_w'], 'W')}, a reading takes {_shown(found['read_ms'], 'ms')}"
+        )
+        for channel in ("power_w", "power_avg_w", "energy_j"):
+            for key, value in found.get(channel, {}).items():
+                reason = found["reasons"].get(f"{channel}.{key}")
+                unit = None if value is None else value * 1e3
+                lines.append(
+                    f"  {channel} {key.removesuffix('_s')}: {_shown(unit, 'ms')}{f' ({reason})' if reason else ''}"
+                )
+    return lines
+
+
+def _shown(value: float | None, unit: str) -> str:
+    return "not known" if value is None else f"{value:.3g} {unit}"

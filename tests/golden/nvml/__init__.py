@@ -1,0 +1,1 @@
+"""NVML's place taken by a library whose boards draw a power that is known."""

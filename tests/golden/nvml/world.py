@@ -1,0 +1,170 @@
+"""The boards behind ``golden_nvml.c``: made here, driven by a simulated engine, and the truth of what they used."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from traces.clock import now_ns
+
+BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 8
+INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES = (
+    1 << bit for bit in range(8)
+)
+CALLS = {"any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6}
+NOT_SUPPORTED, NO_PERMISSION, UNKNOWN, LOST, RESET_REQUIRED = 3, 4, 999, 15, 16
+
+
+_COPIED = (
+    "update_s", "window_s", "average_s", "lag_s", "step_s", "gain", "module_w", "limit_w", "throttle",
+)  # fmt: skip
+
+
+class _Fault(ctypes.Structure):
+    _fields_ = [
+        ("from_ns", ctypes.c_int64), ("until_ns", ctypes.c_int64), ("call", ctypes.c_int32),
+        ("board", ctypes.c_int32), ("code", ctypes.c_int32), ("after_calls", ctypes.c_int32),
+        ("sleep_s", ctypes.c_double),
+    ]  # fmt: skip
+
+
+class _Board(ctypes.Structure):
+    _fields_ = [
+        ("uuid", ctypes.c_char * 96), ("name", ctypes.c_char * 64), ("flags", ctypes.c_int32),
+        ("processes", ctypes.c_int32), ("pids", ctypes.c_uint32 * PROCESSES),
+        ("update_s", ctypes.c_double), ("window_s", ctypes.c_double), ("average_s", ctypes.c_double),
+        ("lag_s", ctypes.c_double), ("step_s", ctypes.c_double), ("gain", ctypes.c_double),
+        ("module_w", ctypes.c_double), ("phase_ns", ctypes.c_int64), ("counter_phase_ns", ctypes.c_int64),
+        ("counter_zero_ns", ctypes.c_int64), ("throttle", ctypes.c_uint64), ("limit_w", ctypes.c_double),
+        ("temperature_c", ctypes.c_double), ("sm_mhz", ctypes.c_double), ("mem_mhz", ctypes.c_double),
+        ("utilization", ctypes.c_double), ("count", ctypes.c_int64), ("t_ns", ctypes.c_int64 * SEGMENTS),
+        ("power_w", ctypes.c_double * SEGMENTS), ("used_j", ctypes.c_double * SEGMENTS),
+    ]  # fmt: skip
+
+
+class _World(ctypes.Structure):
+    _fields_ = [
+        ("boards", ctypes.c_int64), ("faults", _Fault * FAULTS), ("calls", ctypes.c_int64 * FAULTS),
+        ("board", _Board * BOARDS),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BoardModel:
+    """One simulated board and its sensor."""
+
+    uuid: str
+    name: str = "Golden board"
+    offers: int = INSTANT | AVERAGE | COUNTER | TEMPERATURE
+    update_s: float = 0.1
+    window_s: float = 0.025
+    average_s: float = 1.0
+    lag_s: float = 0.0
+    step_s: float = 0.1
+    gain: float = 1.0
+    phase_s: float = 0.013
+    counter_phase_s: float = 0.041
+    module_w: float = 0.0
+    limit_w: float = 700.0
+    throttle: int = 0
+
+
+def compile_library(folder: Path) -> Path:
+    """Build ``libnvidia-ml.so.1`` in ``folder``; needs a C compiler."""
+    source = Path(__file__).with_name("golden_nvml.c")
+    library = folder / "libnvidia-ml.so.1"
+    command = ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source), "-lm"]
+    subprocess.run(command, check=True, timeout=60)
+    return library
+
+
+class GoldenBoards:
+    """Boards in a file that the library maps; ``draw`` is the simulated engine's hand on them."""
+
+    def __init__(self, path: Path, models: Sequence[BoardModel], idle_w: float = 70.0) -> None:
+        self.path = path
+        with path.open("wb") as file:
+            file.truncate(ctypes.sizeof(_World))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_World))
+        self._world = _World.from_buffer(self._map)
+        start_ns = now_ns() - 20_000_000_000  # it has been idle for a while
+        for index, model in enumerate(models):
+            board = self._world.board[index]
+            board.uuid, board.name = model.uuid.encode(), model.name.encode()
+            board.flags = model.offers
+            for name in (
+                "update_s",
+                "window_s",
+                "average_s",
+                "lag_s",
+                "step_s",
+                "gain",
+                "module_w",
+                "limit_w",
+                "throttle",
+            ):
+                setattr(board, name, getattr(model, name))
+            board.phase_ns = start_ns + round(model.phase_s * 1e9)
+            board.counter_phase_ns = start_ns + round(model.counter_phase_s * 1e9)
+            board.temperature_c, board.sm_mhz, board.mem_mhz, board.utilization = 61, 1980, 2619, 0.87
+            board.t_ns[0], board.power_w[0], board.used_j[0], board.count = start_ns, idle_w, 0.0, 1
+        self._world.boards = len(models)
+
+    def draw(self, power_w: float, at_ns: int | None = None, *, board: int = 0) -> None:
+        """From ``at_ns`` (now, or later: a future that is already planned) on the board draws ``power_w``."""
+        own = self._world.board[board]
+        count = own.count
+        before_ns = own.t_ns[count - 1]
+        t_ns = max(now_ns() if at_ns is None else at_ns, before_ns)
+        own.t_ns[count], own.power_w[count] = t_ns, power_w
+        own.used_j[count] = own.used_j[count - 1] + own.power_w[count - 1] * (t_ns - before_ns) * 1e-9
+        own.count = count + 1
+
+    def true_j(self, start_ns: int, end_ns: int, *, board: int = 0) -> float:
+        """What the board really used; summed over its segments, one by one."""
+        own = self._world.board[board]
+        total = 0.0
+        for index in range(own.count):
+            until = own.t_ns[index + 1] if index + 1 < own.count else end_ns
+            overlap = min(until, end_ns) - max(own.t_ns[index], start_ns)
+            total += own.power_w[index] * max(overlap, 0) * 1e-9
+        return total
+
+    def strike(
+        self, call: str, code: int = 0, *, board: int = -1, after_calls: int = 0, sleep_s: float = 0.0,
+        from_ns: int = 0, until_ns: int = 0,
+    ) -> None:  # fmt: skip
+        """Calls of this kind fail with an NVML code, or take long; ``board`` -1 is any."""
+        at = next(
+            index for index, fault in enumerate(self._world.faults) if not fault.code and not fault.sleep_s
+        )
+        fault = self._world.faults[at]
+        fault.call, fault.board, fault.after_calls, fault.sleep_s = CALLS[call], board, after_calls, sleep_s
+        fault.from_ns, fault.until_ns, fault.code = from_ns, until_ns, code
+
+    def reset_driver(self, *, board: int = 0) -> None:
+        """The driver starts anew: its counter begins at zero."""
+        self._world.board[board].counter_zero_ns = now_ns()
+
+    def run_on(self, *pids: int, board: int = 0) -> None:
+        """These processes, and no others, are on the board."""
+        own = self._world.board[board]
+        own.processes = 0
+        for index, pid in enumerate(pids):
+            own.pids[index] = pid
+        own.processes = len(pids)
+
+    def throttle(self, mask: int, *, board: int = 0) -> None:
+        """The board says from now on why its clocks are low."""
+        self._world.board[board].throttle = mask
+
+    def environment(self, library: Path) -> dict[str, str]:
+        """What a process needs to find these boards; the loader's path is set for it alone."""
+        paths = [str(library.parent), os.environ.get("LD_LIBRARY_PATH", "")]
+        return {"GOLDEN_NVML": str(self.path), "LD_LIBRARY_PATH": ":".join(filter(None, paths))}
