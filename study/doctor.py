@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from analysis.grading import sandbox_status
 from configs.datasets import load_dataset
+from loadgen.wire.build import library
 from server.engine import vllm_version
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, why_no_rapl
 from server.store import store_root
-from starwatt_errors import StarwattError
+from starwatt_errors import LoadError, StarwattError
 
 _LITTLE_DISK_GIB = 20.0
 
@@ -30,7 +31,16 @@ class Finding:
 
 def examine() -> list[Finding]:
     """All findings, in the order a new user meets them."""
-    checks: list[Callable[[], Finding]] = [_gpus, _meters, _engine, _sandbox, _bundled, _humaneval, _disk]
+    checks: list[Callable[[], Finding]] = [
+        _gpus,
+        _meters,
+        _engine,
+        _load,
+        _sandbox,
+        _bundled,
+        _humaneval,
+        _disk,
+    ]
     findings = []
     for check in checks:
         try:
@@ -64,6 +74,19 @@ def _meters() -> Finding:
 
 def _engine() -> Finding:
     return Finding("engine", "ok", vllm_version())
+
+
+def _load() -> Finding:
+    try:
+        library()
+    except LoadError as error:
+        return Finding(
+            "load client",
+            "missing",
+            f"httptools, on the event loop: {error}",
+            "a C compiler makes it more punctual",
+        )
+    return Finding("load client", "ok", "wire: sent and timed outside Python; httptools for https")
 
 
 def _sandbox() -> Finding:

@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     int fd, answering, token; /* token: how many were sent */
     size_t filled, truth;
-    int64_t due_ns;
+    int64_t due_ns, arrived_ns;
     char *input;
 } Connection;
 
@@ -184,7 +184,7 @@ static void begin(Connection *c) {
         if (!truths) die("realloc");
     }
     c->truth = truths_used++;
-    truths[c->truth] = (Truth){.arrival_ns = now_ns()};
+    truths[c->truth] = (Truth){.arrival_ns = c->arrived_ns};
     c->token = 0;
     c->answering = 1;
     c->due_ns = after_stall(truths[c->truth].arrival_ns + first_ns);
@@ -216,14 +216,31 @@ static int take_request(Connection *c) {
     return 1;
 }
 
+/* When the last byte that recvmsg() gave came to this machine, whatever this server did then; now where it is not said. */
+static int64_t arrival_of(struct msghdr *message) {
+    struct timespec wall, arrived;
+    int64_t now = now_ns();
+    clock_gettime(CLOCK_REALTIME, &wall);
+    for (struct cmsghdr *said = CMSG_FIRSTHDR(message); said; said = CMSG_NXTHDR(message, said)) {
+        if (said->cmsg_level != SOL_SOCKET || said->cmsg_type != SCM_TIMESTAMPNS) continue;
+        memcpy(&arrived, CMSG_DATA(said), sizeof arrived);
+        return now - ((wall.tv_sec - arrived.tv_sec) * 1000000000LL + wall.tv_nsec - arrived.tv_nsec);
+    }
+    return now;
+}
+
 static void read_from(Connection *c) {
-    ssize_t got = read(c->fd, c->input + c->filled, LONGEST_REQUEST - 1 - c->filled);
+    char said[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec room = {.iov_base = c->input + c->filled, .iov_len = LONGEST_REQUEST - 1 - c->filled};
+    struct msghdr message = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = said, .msg_controllen = sizeof said};
+    ssize_t got = recvmsg(c->fd, &message, 0);
     if (got <= 0) {
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
         drop(c);
         return;
     }
     c->filled += (size_t)got;
+    c->arrived_ns = arrival_of(&message);
     while (!c->answering && c->filled && take_request(c)) continue;
     if (c->filled >= LONGEST_REQUEST - 1) drop(c);
 }
@@ -236,6 +253,7 @@ static void meet(int listening) {
         }
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
         Connection *c = calloc(1, sizeof *c);
         c->fd = fd;
         c->input = malloc(LONGEST_REQUEST);

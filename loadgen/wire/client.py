@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from loadgen.exchange import Answer, Exchange
 from loadgen.payload import Endpoint
@@ -17,6 +19,7 @@ from loadgen.wire.binding import Wire
 from loadgen.wire.build import library
 from traces.clock import now_ns
 
+Addresses = Sequence[tuple[Any, ...]]  # as getaddrinfo has them
 _AHEAD_NS = 40_000_000
 """Twice what Python is ever busy at a stretch, so that it can prepare requests by the handful."""
 _GATHERED_S = 0.02
@@ -116,6 +119,7 @@ class WireClient(Pool):
         self._connections: dict[int, WireConnection] = {}
         self._at_once = at_once
         self._looking: asyncio.Task[None] | None = None
+        self._addresses: Addresses | None = None  # looked up once: a load must not measure the resolver
 
     async def close(self) -> None:
         """Close all connections and end the thread."""
@@ -130,7 +134,11 @@ class WireClient(Pool):
         loop = asyncio.get_running_loop()
         if self._looking is None:
             self._looking = loop.create_task(self._look_always())
-        connected = await _connect(loop, self._endpoint)
+        if self._addresses is None:
+            self._addresses = await loop.getaddrinfo(
+                self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
+            )
+        connected = await _connect(loop, self._addresses)
         connection = WireConnection(self._wire, connected)
         self._connections[connection.slot] = connection
         return connection
@@ -155,9 +163,8 @@ class WireClient(Pool):
                 loop.remove_reader(news_fd)
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socket.socket:
+async def _connect(loop: asyncio.AbstractEventLoop, addresses: Addresses) -> socket.socket:
     """Connected to the first address that takes us."""
-    addresses = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     failures: list[OSError] = []
     for family, kind, protocol, _, address in addresses:
         opened = socket.socket(family, kind, protocol)
@@ -173,4 +180,4 @@ async def _connect(loop: asyncio.AbstractEventLoop, endpoint: Endpoint) -> socke
             raise
         else:
             return opened
-    raise failures[0] if failures else OSError(f"{endpoint.host} has no address")
+    raise failures[0]  # a name without an address is an error of getaddrinfo
