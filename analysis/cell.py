@@ -20,7 +20,7 @@ from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.schema import Meters, Study
+from configs.schema import Load, Meters, Open, Study
 from starwatt_errors import TraceError
 from traces.atomic import read_json
 from traces.cell import CellRecord, Phase, read_cell
@@ -68,9 +68,22 @@ class Context:
         """Whether all blocks of a variant ran on one engine start."""
         return self.study is not None and self.study.engine_restarts == "once"
 
+    @property
+    def _loads(self) -> tuple[Load, ...]:
+        return self.study.loads if self.study else ()
+
+    def most_in_flight(self, load: str) -> int | None:
+        """The cap of an open load, if it has one."""
+        for one in self._loads:
+            if isinstance(one, Open) and one.slug == load:
+                return one.max_in_flight
+        asked = self.manifest.get("load")  # a load test on its own has no study
+        cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
+        return cap if isinstance(cap, int) else None
+
     def kind(self, load: str) -> str | None:
         """single_stream, closed or open; without a study, by the load's usual name."""
-        for one in self.study.loads if self.study else ():
+        for one in self._loads:
             if one.slug == load:
                 return one.kind
         usual = {"single": "single_stream", "closed": "closed", "open": "open"}
@@ -155,8 +168,11 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     except TraceError as error:
         return CellResult(key, codes=("trace_damaged",), problem=str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
-    latency = latencies(requests)
-    checks = request_checks(requests, latency, is_open=context.kind(key.load) == "open")
+    most_in_flight = context.most_in_flight(key.load)
+    latency = latencies(requests, most_in_flight)
+    checks = request_checks(
+        requests, latency, is_open=context.kind(key.load) == "open", is_capped=most_in_flight is not None
+    )
     window = measured_window(requests)
     if window is None:
         return CellResult(

@@ -100,8 +100,10 @@ def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
     return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
 
 
-def request_checks(requests: Requests, latency: Latencies, *, is_open: bool) -> list[Check]:
-    """Checks that need the requests alone; rates and lag are judged for open loads only."""
+def request_checks(
+    requests: Requests, latency: Latencies, *, is_open: bool, is_capped: bool = False
+) -> list[Check]:
+    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them."""
     measured = requests.measured
     failed = float((measured & ~requests.ok).sum())
     cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
@@ -111,7 +113,8 @@ def request_checks(requests: Requests, latency: Latencies, *, is_open: bool) -> 
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
         Check("prefix_cache_hit", bool(cached), cached, "tokens", hi=0.0),
     ]
-    return checks + (_open_checks(requests, latency) if is_open else [])
+    open_checks = _open_checks(requests, latency) if is_open else []
+    return checks + [check for check in open_checks if not (is_capped and check.code == "rate_not_reached")]
 
 
 def _open_checks(requests: Requests, latency: Latencies) -> list[Check]:

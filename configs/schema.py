@@ -77,6 +77,11 @@ class Open(_Named):
         default=None,
         description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
     )
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="What is due beyond so many waits for a place, and its wait counts as latency",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -98,9 +103,10 @@ class Open(_Named):
         """The load's name in paths and tables."""
         if self.name is not None:
             return self.name
+        capped = f"-most-{self.max_in_flight}" if self.max_in_flight is not None else ""
         if self.trace is not None:
-            return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}"
-        return f"open-{self.qps:g}-{self.arrivals}"
+            return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"
+        return f"open-{self.qps:g}-{self.arrivals}{capped}"
 
 
 Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -42,17 +43,27 @@ class LoopWatch:
             self.late_max_ns = max(self.late_max_ns, now_ns() - due_ns)
 
 
-def audit_of(measured: list[tuple[int, int, int]], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
-    """From (scheduled, sent, ended) of every measured request, in nanoseconds."""
+class Measured(NamedTuple):
+    """The instants of one measured request. ``due_ns``: scheduled, or when a capped load had a place for it."""
+
+    scheduled_ns: int
+    due_ns: int
+    sent_ns: int
+    end_ns: int
+
+
+def audit_of(measured: Sequence[Measured], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
+    """How the generator kept up with its measured requests."""
     shares: dict[str, Any] = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
     if not measured or phases.window is None:
         return Audit(**shares)
     times = np.array(measured, dtype=np.int64)
-    lag_ms = (times[:, 1] - times[:, 0]) * 1e-6
+    scheduled_ns, due_ns, sent_ns, _ = times.T
+    lag_ms = (sent_ns - due_ns) * 1e-6
     offered = achieved = None
     if isinstance(load, Open) and len(times) > 1:
-        offered = _rate(times[:, 0])
-        achieved = _rate(times[:, 1])
+        offered = _rate(scheduled_ns)
+        achieved = _rate(sent_ns)
     return Audit(
         lag_p50_ms=float(np.percentile(lag_ms, 50)),
         lag_p99_ms=float(np.percentile(lag_ms, 99)),

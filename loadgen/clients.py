@@ -48,7 +48,7 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
         from loadgen.wire.client import WireClient
 
         try:
-            at_once = not isinstance(spec.load, Open)
+            at_once = not isinstance(spec.load, Open) or spec.load.max_in_flight is not None
             return "wire", WireClient(endpoint, timeout_s=spec.request_timeout_s, at_once=at_once)
         except LoadError:
             if spec.client == "wire":

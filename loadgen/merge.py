@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.schema import Load
-from loadgen.audit import LoopWatch, audit_of
+from loadgen.audit import LoopWatch, Measured, audit_of
 from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
@@ -60,7 +60,10 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     """
     measured = requests.filter(pc.equal(requests.column("role"), "measured"))
     names = ("scheduled_ns", "sent_ns", "end_ns")
-    times = list(zip(*(measured.column(name).to_pylist() for name in names), strict=True))
+    times = [
+        Measured(scheduled, scheduled, sent, ended)
+        for scheduled, sent, ended in zip(*(measured.column(name).to_pylist() for name in names), strict=True)
+    ]
     phases = _phases(results, times)
     watch = LoopWatch()
     watch.cpu_share = sum(result.audit.cpu_share or 0.0 for result in results)
@@ -79,7 +82,7 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     return LoadResult(phases, audit, dict(errors), interrupted)
 
 
-def _phases(results: Sequence[LoadResult], times: list[tuple[int, int, int]]) -> Phases:
+def _phases(results: Sequence[LoadResult], times: Sequence[Measured]) -> Phases:
     all_phases = [result.phases for result in results]
     start_ns = min(phases.warmup.start_ns for phases in all_phases if phases.warmup is not None)
     end_ns = max(
@@ -87,7 +90,7 @@ def _phases(results: Sequence[LoadResult], times: list[tuple[int, int, int]]) ->
     )
     if not times:
         return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
-    first_ns, last_ns = min(sent for _, sent, _ in times), max(ended for _, _, ended in times)
+    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
     return Phases(
         warmup=Phase(start_ns=start_ns, end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),

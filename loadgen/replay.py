@@ -13,7 +13,7 @@ from configs.datasets import load_dataset
 from configs.schema import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
-from loadgen.audit import LoopWatch, audit_of
+from loadgen.audit import LoopWatch, Measured, audit_of
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
@@ -62,7 +62,10 @@ class Replay:
         self._tasks: set[asyncio.Task[str]] = set()
         self._next_id = 0
         self._errors: dict[str, int] = {}
-        self._measured: list[tuple[int, int, int]] = []  # scheduled, sent, ended
+        self._measured: list[Measured] = []
+        capped = spec.load.max_in_flight if isinstance(spec.load, Open) else None
+        self._places = None if capped is None else asyncio.Semaphore(capped)
+        self._ahead_ns = self._client.ahead_ns if capped is None else 0  # a place is taken when it is due
         self._over = asyncio.Event()
         self._phase = "warmup"
         self._start_ns = 0
@@ -146,9 +149,9 @@ class Replay:
                 if item is not None:
                     self._agenda.is_of_another(item)
                 continue
-            due_ns, ahead_ns = self._start_ns + offset_ns, self._client.ahead_ns
-            if due_ns - now_ns() > ahead_ns:
-                await self._timer.until(due_ns - ahead_ns // 2)  # then for all of the next half as well
+            due_ns = self._start_ns + offset_ns
+            if due_ns - now_ns() > self._ahead_ns:
+                await self._timer.until(due_ns - self._ahead_ns // 2)  # then for all of the next half as well
             item = self._next(offset_ns)
             if item is None:
                 return
@@ -179,18 +182,35 @@ class Replay:
         """Make one request and keep its row; returns the row's status."""
         exchange = Exchange(due_ns=scheduled_ns)
         try:
-            await self._client.complete(self._requests[item.task.task_id], exchange)
+            if self._places is None:
+                await self._client.complete(self._requests[item.task.task_id], exchange)
+            else:
+                await self._complete_in_a_place(item, exchange, self._places)
         finally:
             if exchange.end_ns >= scheduled_ns:  # else it was withdrawn before it was due
                 self._keep(request_id, item, scheduled_ns, exchange)
         return exchange.status
+
+    async def _complete_in_a_place(self, item: Item, exchange: Exchange, places: asyncio.Semaphore) -> None:
+        """Wait until less than ``max_in_flight`` are; they are served in the order in which they fell due."""
+        try:
+            await places.acquire()
+        except asyncio.CancelledError:
+            exchange.end_ns = exchange.sent_ns = now_ns()
+            exchange.error = "cut off at the end of the load, while it waited for a place"
+            raise
+        exchange.due_ns = max(exchange.due_ns, now_ns())
+        try:
+            await self._client.complete(self._requests[item.task.task_id], exchange)
+        finally:
+            places.release()
 
     def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> None:
         row = row_of(request_id, item, scheduled_ns, exchange)
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role == "measured":
-            self._measured.append((scheduled_ns, exchange.sent_ns, exchange.end_ns))
+            self._measured.append(Measured(scheduled_ns, exchange.due_ns, exchange.sent_ns, exchange.end_ns))
             self._agenda.measured_ended()
             if self._agenda.over:
                 self._over.set()
@@ -206,8 +226,8 @@ class Replay:
     def _phases(self, drain_end_ns: int) -> Phases:
         if not self._measured:
             return Phases(warmup=Phase(start_ns=self._start_ns, end_ns=drain_end_ns))
-        window_start_ns = min(sent for _, sent, _ in self._measured)
-        window_end_ns = max(ended for _, _, ended in self._measured)
+        window_start_ns = min(request.sent_ns for request in self._measured)
+        window_end_ns = max(request.end_ns for request in self._measured)
         return Phases(
             warmup=Phase(start_ns=self._start_ns, end_ns=window_start_ns),
             window=Phase(start_ns=window_start_ns, end_ns=window_end_ns),

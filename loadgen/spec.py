@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.schema import Closed, Load, Measure, Prompts, SingleStream, StrictModel
+from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream, StrictModel
 
 
 class Passes(StrictModel):
@@ -56,6 +56,8 @@ class LoadSpec(StrictModel):
             return self
         if isinstance(self.load, SingleStream):
             raise ValueError("a single stream takes one worker")  # noqa: TRY004 -- pydantic wants it
+        if isinstance(self.load, Open) and self.load.max_in_flight is not None:
+            raise ValueError("an open load with max_in_flight takes one worker: one place is free for all")
         if isinstance(self.load, Closed) and self.load.concurrency < self.workers:
             raise ValueError(f"takes at most {self.load.concurrency}: so many requests are in flight")
         if (

@@ -94,7 +94,13 @@ def load(
     out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
     single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", "--max-concurrency", min=1, help="Requests in flight.")
+        int | None,
+        typer.Option(
+            "--concurrency",
+            "--max-concurrency",
+            min=1,
+            help="Requests in flight; with --qps or --trace: at most.",
+        ),
     ] = None,
     qps: Annotated[
         float | None,

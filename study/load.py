@@ -14,7 +14,7 @@ import psutil
 import pyarrow as pa
 
 from configs.datasets import load_dataset
-from configs.schema import Meters
+from configs.schema import Meters, Open
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
@@ -73,6 +73,7 @@ def load_test(
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
         _describe(run, spec, key)
     requests = read_trace(folder, "requests")
+    most = spec.load.max_in_flight if isinstance(spec.load, Open) else None
     summary = {
         "schema_version": SCHEMA_VERSION,
         "url": _without_credentials(spec.url),
@@ -81,9 +82,9 @@ def load_test(
         "errors": dict(outcome.errors),
         "audit": outcome.audit.model_dump(mode="json"),
         "interrupted": outcome.interrupted,
-        "invalid": generator_problems(requests, is_open=spec.load.kind == "open"),
+        "invalid": generator_problems(requests, is_open=spec.load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
-        "metrics": summarise(requests, slo_ms),
+        "metrics": summarise(requests, slo_ms, most),
     }
     write_json(out / "summary.json", summary)
     return LoadTest(summary, run, outcome.interrupted)

@@ -47,7 +47,7 @@ class LoadFlags:
         """
         ways = (
             self.single_stream,
-            self.concurrency is not None,
+            self.concurrency is not None and self.qps is None and self.trace is None,
             self.qps is not None,
             self.trace is not None,
         )
@@ -86,13 +86,15 @@ class LoadFlags:
 
     def _load(self) -> Load:
         offered: dict[str, Any] = {"kind": "single_stream"}
-        if self.concurrency is not None:
-            offered = {"kind": "closed", "concurrency": self.concurrency}
-        elif self.qps is not None:
-            offered = {"kind": "open", "qps": self.qps, "arrivals": self.arrivals}
+        if self.qps is not None:
+            offered = {
+                "kind": "open", "qps": self.qps, "arrivals": self.arrivals, "max_in_flight": self.concurrency,
+            }  # fmt: skip
         elif self.trace is not None:
             read_offsets_ns(self.trace)
-            offered = {"kind": "open", "trace": self.trace.resolve()}
+            offered = {"kind": "open", "trace": self.trace.resolve(), "max_in_flight": self.concurrency}
+        elif self.concurrency is not None:
+            offered = {"kind": "closed", "concurrency": self.concurrency}
         return _LOADS.validate_python(offered)
 
     def _prompts(self) -> Prompts:

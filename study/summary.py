@@ -28,7 +28,9 @@ LATENCIES = {
 }
 
 
-def summarise(table: pa.Table, slo_ms: Mapping[str, float] | None = None) -> dict[str, Any]:
+def summarise(
+    table: pa.Table, slo_ms: Mapping[str, float] | None = None, most_in_flight: int | None = None
+) -> dict[str, Any]:
     """Counts, rates and latencies (milliseconds) of the measured requests of a ``requests`` trace.
 
     Rates are over the time from the first measured request sent to the last one ended; None where nothing was.
@@ -42,7 +44,7 @@ def summarise(table: pa.Table, slo_ms: Mapping[str, float] | None = None) -> dic
         "failed_requests": int((requests.measured & ~requests.ok).sum()),
         **_rates(requests),
     }
-    found = latencies(requests)
+    found = latencies(requests, most_in_flight)
     for name in LATENCIES:
         values: Floats = getattr(found, f"{name}_ms")
         metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
@@ -51,7 +53,9 @@ def summarise(table: pa.Table, slo_ms: Mapping[str, float] | None = None) -> dic
     return metrics
 
 
-def generator_problems(table: pa.Table, *, is_open: bool) -> list[dict[str, Any]]:
+def generator_problems(
+    table: pa.Table, *, is_open: bool, most_in_flight: int | None = None
+) -> list[dict[str, Any]]:
     """Why the load was not the one asked for, by the bounds of ``analysis/validity.py``; empty where it was."""
     requests = read_columns(table)
     return [
@@ -63,7 +67,12 @@ def generator_problems(table: pa.Table, *, is_open: bool) -> list[dict[str, Any]
             "lo": check.lo,
             "hi": check.hi,
         }
-        for check in request_checks(requests, latencies(requests), is_open=is_open)
+        for check in request_checks(
+            requests,
+            latencies(requests, most_in_flight),
+            is_open=is_open,
+            is_capped=most_in_flight is not None,
+        )
         if check.failed and check.code in _OF_THE_GENERATOR
     ]
 

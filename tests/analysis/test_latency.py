@@ -44,3 +44,15 @@ def test_gaps_never_span_two_requests_and_leave_out_filler() -> None:
         3, 0, 500, role="filler", first_token_ns=10 * MS, chunk_ns=[10 * MS, 500 * MS], chunk_tokens=None
     )
     assert latencies(columns(first, second, filler)).itl_ms.tolist() == pytest.approx([10.0, 70.0])
+
+
+def test_what_waited_for_a_place_was_not_late_by_the_generator_and_still_waited() -> None:
+    queued = [
+        request(1, 0, 100),
+        request(2, 5, 60, scheduled_ns=5 * MS),
+        request(3, 62, 90, scheduled_ns=10 * MS),
+        request(4, 91, 120, scheduled_ns=90 * MS),
+    ]
+    assert latencies(columns(*queued), 2).dispatch_lag_ms.tolist() == [0.0, 0.0, 2.0, 1.0]
+    assert latencies(columns(*queued)).dispatch_lag_ms.tolist() == [0.0, 0.0, 52.0, 1.0]
+    assert latencies(columns(*queued), 2).e2e_ms.tolist() == [100.0, 55.0, 80.0, 30.0]
