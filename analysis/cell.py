@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, in_flight
+from analysis.clocks import clock_check, on_our_clock, shift_of
 from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
@@ -37,8 +38,8 @@ class Context:
 
     @property
     def cpus(self) -> int | None:
-        """How many CPUs the machine has; None where the manifest does not say."""
-        cpus = (self.manifest.get("host") or {}).get("cpus")
+        """How many CPUs the metered machine has; None where the manifest does not say."""
+        cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
         return cpus if isinstance(cpus, int) else None
 
     @property
@@ -165,6 +166,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
         power = read_trace(folder, "power") if has_trace(folder, "power") else None
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
+        power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
         return CellResult(key, codes=("trace_damaged",), problem=str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
@@ -182,6 +184,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if engine is not None:
         checks.append(engine_check(engine, window))
     checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
+    if record.power_clock is not None:
+        checks.append(clock_check(shift_of(record.power_clock), window))
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
@@ -191,10 +195,10 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         record=record,
         measured=measured,
         energies=energies,
-        energy_reasons=_energy_reasons(table, power),
+        energy_reasons=_energy_reasons(table, power, record),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
-        client=client_check([record.audit.cpu_share, record.audit.sidecar_cpu_share], context.cpus),
+        client=client_check(_shares_of_the_metered_host(record), context.cpus),
         attributions=_attributions(measured, primary(list(energies))),
     )
 
@@ -209,11 +213,19 @@ def _energies(
     return tuple(boundary_energies(read_series(power), window, before, after, sensors, events_ns))
 
 
-def _energy_reasons(requests: pa.Table, power: pa.Table | None) -> tuple[str, ...]:
+def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:
     if power is None or power.num_rows == 0:
         return ("no_power",)
-    boots = [(table.schema.metadata or {}).get(b"boot_id") for table in (requests, power)]
-    return () if boots[0] == boots[1] else ("clock_uncertain",)
+    known, boot = ((table.schema.metadata or {}).get(b"boot_id") for table in (requests, power))
+    if record.power_clock is not None:
+        known = record.power_clock.boot_id.encode()
+    return () if known == boot else ("clock_uncertain",)
+
+
+def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
+    """CPU shares of what of ours ran beside the engine: on another host the load generator did not."""
+    generator = record.audit.cpu_share if record.power_clock is None else None
+    return [generator, record.audit.sidecar_cpu_share]
 
 
 def _attributions(measured: Measured, energy: BoundaryEnergy | None) -> dict[str, Attribution]:

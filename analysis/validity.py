@@ -43,7 +43,7 @@ EXPLANATIONS = {
     "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
     "no_power": "There are no power readings.",
     "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
-    "clock_uncertain": "Requests and power were recorded on different boots: their clocks do not compare.",
+    "clock_uncertain": "Requests and power were recorded by clocks whose offset is not known well enough.",
     "prefix_cache_hit": "Parts of prompts came from the prefix cache: later passes are cheaper.",
     "preempted": "The engine preempted requests in the window: it did some work twice.",
     "errors": "Measured requests failed.",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from configs.schema import Study
 from loadgen.process import run_load
@@ -65,7 +66,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     engine.check_alive(f"during {cell.key}")
     shutil.copyfile(engine.log, folder / "engine.log")
     phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar))
+    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar.summary))
     record = CellRecord(
         model=cell.key.model,
         variant=cell.key.variant,
@@ -83,9 +84,8 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     return record
 
 
-def sidecar_audit(sidecar: Sidecar) -> dict[str, float | None]:
-    """What cell.json says of a sidecar that has ended: its cost, and how late its readings were."""
-    told = sidecar.summary
+def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
+    """What cell.json keeps of the summary of a sidecar that has ended: its cost, and how late its readings were."""
     return {
         "sidecar_cpu_share": told.get("cpu_share"),
         "sidecar_late_p50_ms": told.get("late_p50_ms"),

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from configs.loader import variant_names
+from server.power.listen import Listening
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import commands, grade_command, interrupts
@@ -74,13 +75,29 @@ def meter(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Say how this machine's GPU sensors behave, and end.")
     ] = False,
+    serve_http: Annotated[
+        bool, typer.Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="With --serve: address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --serve; 0: any free one.")] = 9520,
+    certificate: Annotated[Path | None, typer.Option(help="With --serve: PEM file, for TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="With --serve: PEM file of its key.")] = None,
+    allow_plain: Annotated[
+        bool, typer.Option("--allow-plain-http", help="With --serve: other machines may ask without TLS.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """The power sidecar alone, until Ctrl-C: OUT/power.parquet. Or, with --calibrate, what its sensors are like."""
+    """The power sidecar alone, until Ctrl-C: OUT/power.parquet.
+
+    With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
+    With --calibrate, what its sensors are like.
+    """
+    if [calibrate, serve_http, out is not None].count(True) != 1:
+        raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
     if calibrate:
         commands.calibrate_sensors(as_json=as_json)
     elif out is None:
-        raise UsageError("meter takes --out DIR, or --calibrate")
+        commands.serve_meter(Listening(host, port, certificate, key, allow_plain), pid, hz)
     else:
         commands.meter(out, pid, hz)
 
@@ -139,12 +156,18 @@ def load(
     slo: Annotated[
         str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
     ] = None,
-    meter: Annotated[str | None, typer.Option(help="local: record this machine's power beside it.")] = None,
+    meter: Annotated[
+        str | None,
+        typer.Option(
+            help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
 
-    With --meter local, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent as bearer token.
+    With --meter, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent to the endpoint as bearer
+    token, STARWATT_METER_TOKEN to the meter's service.
     """
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,

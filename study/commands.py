@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from loadgen.spec import LoadSpec
 from server.engine import EngineSpec
 from server.power.calibration import calibrate
 from server.power.calibration import words as calibration_words
+from server.power.listen import TOKEN_VARIABLE, Listening, address, token_of_the_service
+from server.power.listen import serve as listen
+from server.power.service import MeterService
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
 from study import doctor as examination
@@ -120,6 +124,20 @@ def meter(out: Path, pid: int | None, hz: float) -> None:
         sidecar.stop()
 
 
+def serve_meter(listening: Listening, pid: int | None, hz: float) -> None:
+    """Offer the sidecar over HTTP until interrupted. A token that was drawn here goes to stderr alone."""
+    context = listening.tls()
+    token, drawn = token_of_the_service()
+    with listening.bind() as bound:
+        tell("looking at the meters")
+        service = MeterService(Meters(sample_hz=hz), token, engine_pid=pid)
+        if drawn:
+            print(f"{TOKEN_VARIABLE}={token}", file=sys.stderr, flush=True)  # noqa: T201 -- rich would wrap it
+        print(address(listening, bound), flush=True)  # noqa: T201
+        listen(service, bound, context)
+    raise KeyboardInterrupt
+
+
 def calibrate_sensors(*, as_json: bool) -> None:
     """Watch the sensors for some seconds and print what was found."""
     with Display("calibrating", 1) as display:
@@ -135,9 +153,9 @@ def calibrate_sensors(*, as_json: bool) -> None:
 def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:
     """Drive the load and print its figures; returns the exit code."""
     slo_ms = None if slo is None else parse_slo(slo)
-    if meter_at not in (None, "local"):
-        raise UsageError(f"--meter {meter_at}: takes local")
-    test = load_test(spec, out, metered=meter_at is not None, slo_ms=slo_ms)
+    if meter_at is not None and meter_at != "local" and not meter_at.startswith(("http://", "https://")):
+        raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
+    test = load_test(spec, out, meter_at=meter_at, slo_ms=slo_ms)
     if as_json:
         _print_json(test.summary)
     else:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import pyarrow as pa
 
 from configs.datasets import load_dataset
@@ -21,22 +19,20 @@ from loadgen.spec import LoadSpec
 from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
-from server.power.sidecar import Sidecar
-from starwatt_errors import MeterError, UsageError
-from study.cell import SETTLE_S, sidecar_audit
-from study.display import Display
+from starwatt_errors import UsageError
+from study.display import Display, tell
 from study.manifest import host, package_versions
+from study.metering import Metered, metered_here, metered_there
 from study.run import api_key
 from study.summary import generator_problems, summarise
 from traces.atomic import write_json, write_parquet
-from traces.cell import CellRecord, Phase, Served, write_cell
-from traces.clock import boot_id, now_ns
+from traces.cell import CellRecord, Served, write_cell
+from traces.clock import boot_id
 from traces.layout import CellKey, RunDir, model_slug
 from traces.schemas import PLAN, SCHEMA_VERSION
 from traces.streams import read_trace, stamped
 
 VARIANT = "endpoint"
-_IDLE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,28 +46,37 @@ class LoadTest:
 
 
 def load_test(
-    spec: LoadSpec, out: Path, *, metered: bool, slo_ms: Mapping[str, float] | None = None
+    spec: LoadSpec, out: Path, *, meter_at: str | None, slo_ms: Mapping[str, float] | None = None
 ) -> LoadTest:
     """Drive ``spec`` and write ``out/requests.parquet`` and ``out/summary.json``.
 
-    With ``metered``, power is recorded beside it, and ``out`` is a one-cell run. ``slo_ms`` are the bounds of goodput.
+    With ``meter_at`` (``local``, or the URL of a `starwatt meter --serve`), power is recorded beside it, and ``out`` is
+    a one-cell run. ``slo_ms`` are the bounds of goodput.
 
     Raises:
-        UsageError: ``out`` is not empty.
+        UsageError: ``out`` is not empty, or ``meter_at`` is no meter.
         LoadError: the endpoint cannot be reached.
         MeterError: no meter answers.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
-    run = RunDir(out) if metered else None
+    run = RunDir(out) if meter_at is not None else None
+    metered: Metered | None = None
     key = CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     folder = run.cell(key) if run else out
     with Display("load", 1) as display:
         display.title(f"{spec.load.slug} on {spec.url}")
-        outcome = _metered(spec, folder, key, display) if run else _driven(spec, folder, display)
-    if run:
+        if meter_at is None:
+            outcome = _driven(spec, folder, display)
+        else:
+            metered = _metered(spec, folder, meter_at, display)
+            outcome = metered.outcome
+    if run and metered:
+        _record(folder, key, metered)
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
-        _describe(run, spec, key)
+        _describe(run, spec, key, metered)
+        if metered.problem:
+            tell(f"the power record is not whole: {metered.problem}")
     requests = read_trace(folder, "requests")
     most = spec.load.max_in_flight if isinstance(spec.load, Open) else None
     summary = {
@@ -90,57 +95,33 @@ def load_test(
     return LoadTest(summary, run, outcome.interrupted)
 
 
-def server_pid(url: str) -> int | None:
-    """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        return None
-    for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == parts.port:
-            return connection.pid
-    return None
-
-
 def _driven(spec: LoadSpec, folder: Path, display: Display) -> LoadResult:
     return run_load(
         spec, folder, api_key=api_key(), on_progress=lambda progress: display.say(_words(progress))
     )
 
 
-def _metered(spec: LoadSpec, folder: Path, key: CellKey, display: Display) -> LoadResult:
-    pid = server_pid(spec.url)
-    if pid is None and choose_sources(Meters()) == ["modelled"]:
-        raise MeterError(
-            f"--meter local: no power meter answers here, and no process of this machine listens at {spec.url} "
-            "from whose CPU time power could be estimated"
-        )
-    with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
-        display.say("idle")
-        time.sleep(SETTLE_S)
-        idle_before = _idle()
-        outcome = _driven(spec, folder, display)
-        display.say("idle")
-        time.sleep(SETTLE_S)
-        idle_after = _idle()
-    phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar))
+def _metered(spec: LoadSpec, folder: Path, meter_at: str, display: Display) -> Metered:
+    def drive() -> LoadResult:
+        return _driven(spec, folder, display)
+
+    if meter_at == "local":
+        return metered_here(spec.url, folder, drive, display.say)
+    return metered_there(meter_at, folder, drive, display.say)
+
+
+def _record(folder: Path, key: CellKey, metered: Metered) -> None:
     write_cell(
         folder,
         CellRecord(
-            model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(), phases=phases,
-            served=Served(), audit=audit, errors=dict(outcome.errors),
+            model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(),
+            phases=metered.phases, served=Served(), audit=metered.audit, errors=dict(metered.outcome.errors),
+            power_clock=metered.clock,
         ),
     )  # fmt: skip
-    return outcome
 
 
-def _idle() -> Phase:
-    start_ns = now_ns()
-    time.sleep(_IDLE_S)
-    return Phase(start_ns=start_ns, end_ns=now_ns())
-
-
-def _describe(run: RunDir, spec: LoadSpec, key: CellKey) -> None:
+def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered) -> None:
     """Plan and manifest of a one-cell run."""
     dataset = load_dataset(spec.prompts.dataset)
     manifest = {
@@ -150,14 +131,30 @@ def _describe(run: RunDir, spec: LoadSpec, key: CellKey) -> None:
         "endpoint": {"url": _without_credentials(spec.url), "model": spec.model},
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
-        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
-        "meters": {"used": choose_sources(Meters())},
-        "sensor_calibration": calibrate(),
         "seed": spec.seed,
+        **(_meters_here() if metered.host is None else _meters_there(metered.host, metered)),
     }
     write_json(run.manifest, manifest)
     row = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block, "position": 0}
     write_parquet(run.plan, pa.Table.from_pylist([row], schema=stamped(PLAN)))
+
+
+def _meters_here() -> dict[str, Any]:
+    return {
+        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
+        "meters": {"used": choose_sources(Meters())},
+        "sensor_calibration": calibrate(),
+    }
+
+
+def _meters_there(host: Mapping[str, Any], metered: Metered) -> dict[str, Any]:
+    """What the service said of its own host."""
+    return {
+        "gpus": host.get("gpus", []),
+        "meters": {"used": host.get("sources"), "problem": metered.problem, "marks": list(metered.marks)},
+        "meter_host": {name: host.get(name) for name in ("name", "boot_id", "cpus")},
+        "sensor_calibration": host.get("sensor_calibration"),
+    }
 
 
 def _without_credentials(url: str) -> str:

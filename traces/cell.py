@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
+from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
 
@@ -91,6 +92,9 @@ class CellRecord(_Record):
     audit: Audit
     errors: dict[str, int] = Field(default={}, description="Requests per status other than ok, all roles")
     validity: list[str] = Field(default=[], description="Reason codes known when the cell ended")
+    power_clock: PowerClock | None = Field(
+        default=None, description="Set where another host recorded power; null: the clock of the requests"
+    )
 
 
 def write_cell(folder: Path, record: CellRecord) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from analysis.clocks import on_our_clock
 from analysis.power import read_series
 from analysis.report.figures import (
     Drawing,
@@ -128,10 +129,10 @@ def _power_traces(
         if key.load in chosen:
             continue
         try:
-            series = read_series(read_trace(run.cell(key), "power"))
+            power = on_our_clock(read_trace(run.cell(key), "power"), records[key].power_clock)
         except TraceError:  # the validity table names it
             continue
-        own = tuple(one for one in series if (one.boundary, one.source) == results.pair)
+        own = tuple(one for one in read_series(power) if (one.boundary, one.source) == results.pair)
         if own:
             chosen[key.load] = PowerTrace(
                 f"{key.variant}, {key.load}, block {key.block}", own, records[key].phases

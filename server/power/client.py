@@ -1,0 +1,130 @@
+"""The other end of the sidecar's service: requests over one connection, and the offset of its clock."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from starwatt_errors import MeterError, UsageError
+from traces.clock import now_ns
+from traces.remote import ClockOffset
+
+EXCHANGES = 50
+_TIMEOUT_S = 10.0
+_STARTING_S = 60.0
+_LONGEST_ANSWER = 16 << 20
+
+
+class MeterUnreachableError(MeterError):
+    """Nothing answered, or not in time: it may do so later."""
+
+
+class ServiceClient:
+    """One connection, opened anew where it was lost. Not thread-safe."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Raises UsageError where ``url`` is none."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise UsageError(
+                f"--meter {url}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
+            )
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"--meter {url}: {error}") from error
+        self.url, self._path = url, parts.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname, port, timeout=_TIMEOUT_S, context=context
+            )
+        else:
+            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The JSON object that it answers.
+
+        Raises:
+            MeterUnreachableError: nothing answers there.
+            MeterError: it refuses, in its own words, or is no such service.
+        """
+        answer = self.fetch(method, path, body)
+        try:
+            found = json.loads(answer)
+        except ValueError as error:
+            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`") from error
+        if not isinstance(found, dict):
+            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
+        return found
+
+    def fetch(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """The bytes that it answers; errors as of ``ask``."""
+        payload = None if body is None else json.dumps(body).encode()
+        try:
+            self._connection.request(method, self._path + path, payload, self._headers)
+            response = self._connection.getresponse()
+            answer = response.read(_LONGEST_ANSWER)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise MeterUnreachableError(f"--meter {self.url}: cannot be reached: {words}") from error
+        if response.status >= 300:
+            raise MeterError(f"--meter {self.url}: {_refusal(response.status, answer)}")
+        return answer
+
+    def patient(self) -> Self:
+        """Wait longer for answers: opening meters and ending a recording take their time."""
+        self._connection.timeout = _STARTING_S
+        if self._connection.sock is not None:
+            self._connection.sock.settimeout(_STARTING_S)
+        return self
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def measure_offset(client: ServiceClient, exchanges: int = EXCHANGES) -> tuple[ClockOffset, str]:
+    """The service's clock minus ours, by the quickest of ``exchanges`` questions (as NTP does it), and its boot id.
+
+    With t0, t3 our times of asking and of having the answer, and t1, t2 its times of question and answer, the offset is
+    ((t1 - t0) + (t2 - t3)) / 2, and the truth at most half of the round trip (t3 - t0) - (t2 - t1) away (RFC 5905).
+    """
+    best: ClockOffset | None = None
+    boot = ""
+    for _ in range(exchanges):
+        asked_ns = now_ns()
+        told = client.ask("GET", "/v1/clock")
+        had_ns = now_ns()
+        try:
+            received_ns, sent_ns, boot = int(told["received_ns"]), int(told["sent_ns"]), str(told["boot_id"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise MeterError(f"--meter {client.url}: answers, but is no `starwatt meter --serve`") from error
+        round_trip_ns = max((had_ns - asked_ns) - (sent_ns - received_ns), 0)
+        found = ClockOffset(
+            at_ns=(asked_ns + had_ns) // 2,
+            offset_ns=((received_ns - asked_ns) + (sent_ns - had_ns)) // 2,
+            uncertainty_ns=round_trip_ns // 2 + 1,
+            exchanges=exchanges,
+        )
+        if best is None or found.uncertainty_ns < best.uncertainty_ns:
+            best = found
+    assert best is not None  # noqa: S101 -- at least one exchange
+    return best, boot
+
+
+def _refusal(status: int, answer: bytes) -> str:
+    if status == 401:
+        return "refuses the token: STARWATT_METER_TOKEN must be the one that the service was started with, or printed"
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        told = None
+    words = told.get("error") if isinstance(told, dict) else None
+    return str(words) if words else f"answers with HTTP status {status}"

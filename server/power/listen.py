@@ -1,0 +1,105 @@
+"""Where the sidecar's service listens, and who may ask: the rules that keep a token off an open network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from server.power.service import MeterService
+from starwatt_errors import MeterError, UsageError
+
+TOKEN_VARIABLE = "STARWATT_METER_TOKEN"  # noqa: S105 -- its name, not its value
+_SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Address and certificate of a service."""
+
+    host: str = "127.0.0.1"
+    port: int = 9520
+    certificate: Path | None = None
+    key: Path | None = None
+    allow_plain: bool = False
+    """Listen beyond this machine without TLS: the token and all figures can be read on the way."""
+
+    @property
+    def scheme(self) -> str:
+        """https where there is a certificate."""
+        return "http" if self.certificate is None else "https"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The certificate's context; None without one.
+
+        Raises:
+            UsageError: one of certificate and key is missing or does not read, or the address asks for them.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("TLS takes both: --certificate FILE.pem and --key FILE.pem")
+        if self.certificate is None or self.key is None:
+            if not self.allow_plain and not _is_loopback(self.host):
+                raise UsageError(
+                    f"--host {self.host} can be reached from other machines, and without TLS the token can be read on "
+                    "the way: give --certificate and --key, or tunnel to 127.0.0.1, or say --allow-plain-http"
+                )
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ssl.SSLError) as error:
+            words = f"--certificate {self.certificate}, --key {self.key}: {error.strerror or error}"
+            raise UsageError(words) from error
+        return context
+
+    def bind(self) -> socket.socket:
+        """A socket that listens there.
+
+        Raises:
+            MeterError: the address is not this machine's, or taken.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            return socket.create_server((self.host, self.port), family=family)
+        except OSError as error:
+            raise MeterError(f"--host {self.host} --port {self.port}: {error.strerror or error}") from error
+
+
+def token_of_the_service() -> tuple[str, bool]:
+    """The token, and whether it was made here just now: by STARWATT_METER_TOKEN, or drawn.
+
+    Raises:
+        UsageError: the one that was given is too short to keep anyone out, or no header can carry it.
+    """
+    given = os.environ.get(TOKEN_VARIABLE)
+    if not given:
+        return secrets.token_urlsafe(32), True
+    if len(given) < _SHORTEST_TOKEN or not (given.isascii() and given.isprintable()) or " " in given:
+        raise UsageError(f"{TOKEN_VARIABLE}: takes {_SHORTEST_TOKEN} or more ASCII characters without spaces")
+    return given, False
+
+
+def address(listening: Listening, bound: socket.socket) -> str:
+    """The service's URL."""
+    host = f"[{listening.host}]" if ":" in listening.host else listening.host
+    return f"{listening.scheme}://{host}:{bound.getsockname()[1]}"
+
+
+def serve(service: MeterService, bound: socket.socket, context: ssl.SSLContext | None) -> None:
+    """Answer until SIGINT or SIGTERM."""
+    web.run_app(service.app(), sock=bound, ssl_context=context, access_log=None, print=None)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether every address of this name is this machine's own."""
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise UsageError(f"--host {host}: {error}") from error
+    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)

@@ -1,0 +1,152 @@
+"""Power of another host, beside a load that runs here: what its service records is fetched as it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from server.power.client import MeterUnreachableError, ServiceClient, measure_offset
+from server.power.session import TRACES
+from starwatt_errors import MeterError
+from traces.remote import ClockOffset, PowerClock, complete_stream
+
+_FETCH_S = 1.0
+
+
+@dataclass
+class RemoteMeter:
+    """A recording on another host; use as a context manager.
+
+    Its bytes go to ``folder/power.arrows`` once a second, and become Parquet when it stops. A service that stops
+    answering on the way is no error here: what was fetched is kept, ``problem`` says what happened, and the trace
+    ends too early, which analysis finds.
+    """
+
+    url: str
+    folder: Path
+    host: dict[str, Any]
+    boot_id: str
+    before: ClockOffset
+    number: str
+    client: ServiceClient
+    fetching: ServiceClient
+    """A connection of its own: the thread that fetches never waits for the one that marks."""
+    after: ClockOffset | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    marks: list[dict[str, Any]] = field(default_factory=list)
+    problem: str | None = None
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def start(cls, url: str, token: str, folder: Path) -> RemoteMeter:
+        """Measure the offset of its clock, then start recording there.
+
+        Raises:
+            UsageError: ``url`` is none.
+            MeterError: it cannot be reached, refuses the token, records for another, or no meter answers there.
+        """
+        client = ServiceClient(url, token)
+        try:
+            host = client.ask("GET", "/v1/host")
+            before, boot = measure_offset(client)
+            told = client.patient().ask("POST", "/v1/sessions", {})
+        except MeterError:
+            client.close()
+            raise
+        folder.mkdir(parents=True, exist_ok=True)
+        meter = cls(
+            url, folder, host, boot, before, str(told.get("id")), client, ServiceClient(url, token).patient()
+        )
+        meter._thread = threading.Thread(target=meter._follow, name="remote-meter", daemon=True)
+        meter._thread.start()
+        return meter
+
+    @property
+    def clock(self) -> PowerClock:
+        """What cell.json keeps of its clock."""
+        return PowerClock(boot_id=self.boot_id, start=self.before, end=self.after)
+
+    def mark(self, phase: str) -> None:
+        """Note there that a phase begins; a service that does not answer is noted here."""
+        self._heed(lambda: self.client.ask("POST", f"/v1/sessions/{self.number}/phases", {"phase": phase}))
+
+    def stop(self) -> None:
+        """End the recording, fetch its rest, and measure the clock's offset again."""
+        self._end_thread()
+        self._heed(self._finish)
+        self._complete()
+
+    def _finish(self) -> None:
+        told = self.client.ask("POST", f"/v1/sessions/{self.number}/stop")
+        self.summary, self.marks = told.get("summary") or {}, told.get("marks") or []
+        self.problem = told.get("problem") or self.problem
+        self._fetch()
+        after, boot = measure_offset(self.client)
+        if boot != self.boot_id:
+            raise MeterError(f"--meter {self.url}: that host was started anew on the way")
+        self.after = after
+
+    def _follow(self) -> None:
+        while not self._over.wait(_FETCH_S):
+            self._heed(self._fetch)
+
+    def _fetch(self) -> None:
+        """Append what is new of each trace to our copy."""
+        for trace in TRACES:
+            path = self.folder / f"{trace}.arrows"
+            have = path.stat().st_size if path.is_file() else 0
+            while True:
+                try:
+                    piece = self.fetching.fetch(
+                        "GET", f"/v1/sessions/{self.number}/{trace}.arrows?offset={have}"
+                    )
+                except MeterUnreachableError:
+                    raise
+                except MeterError:
+                    if trace == "power":
+                        raise
+                    break  # no boards there, so nobody looks who is on them
+                if not piece:
+                    break
+                with path.open("ab") as file:
+                    file.write(piece)
+                have += len(piece)
+
+    def _heed(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except MeterError as error:
+            self.problem = str(error)
+        except OSError as error:
+            self.problem = f"{self.folder}: cannot be written: {error.strerror}"
+
+    def _end_thread(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _complete(self) -> None:
+        self.client.close()
+        self.fetching.close()
+        for trace in TRACES:
+            complete_stream(self.folder, trace)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.stop()
+            return
+        self._end_thread()
+        with contextlib.suppress(MeterError):
+            self.client.ask("POST", f"/v1/sessions/{self.number}/stop")
+        self._complete()

@@ -1,0 +1,103 @@
+"""One recording of the sidecar's service: a sidecar, the bytes it wrote, and the phases that a client marked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from configs.schema import Meters
+from server.power.sidecar import Sidecar
+from starwatt_errors import MeterError
+from traces.clock import now_ns
+
+TRACES = ("power", "occupancy")
+PIECE = 4 << 20
+"""Bytes of a stream that one request gets at most."""
+MOST_MARKS = 10_000
+_OPEN_S = 10.0
+
+
+@dataclass
+class Session:
+    """A recording; what it wrote can be read until ``forget``, also after it ended.
+
+    The streams stay open here: the sidecar replaces them by Parquet at its end, and an open file outlives its name.
+    """
+
+    sidecar: Sidecar
+    folder: Path
+    number: str = field(default_factory=lambda: uuid.uuid4().hex)
+    marks: list[dict[str, Any]] = field(default_factory=list)
+    used_ns: int = field(default_factory=now_ns)
+    ended: bool = False
+    problem: str | None = None
+    _streams: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, settings: Meters, engine_pid: int | None) -> Session:
+        """Start a sidecar that writes to a folder of its own.
+
+        Raises:
+            MeterError: no meter could be opened, or it died at once.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="starwatt-meter-"))
+        try:
+            session = cls(Sidecar.start(folder, settings, engine_pid=engine_pid), folder)
+            session._wait_for_its_stream()
+        except (MeterError, OSError):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return session
+
+    def mark(self, phase: str) -> int:
+        """Note that a phase begins now, by this host's clock."""
+        if len(self.marks) >= MOST_MARKS:
+            raise MeterError(f"a recording takes at most {MOST_MARKS} marks")
+        t_ns = now_ns()
+        self.marks.append({"phase": phase, "t_ns": t_ns})
+        return t_ns
+
+    def piece(self, trace: str, offset: int) -> bytes | None:
+        """Bytes of a trace's Arrow IPC stream from ``offset`` on; None where the trace is not written."""
+        self._open_streams()
+        if trace not in self._streams:
+            return None
+        return os.pread(self._streams[trace], PIECE, offset)
+
+    def end(self) -> None:
+        """Stop the sampling; ``problem`` says what had failed on the way. Harmless when repeated."""
+        if self.ended:
+            return
+        self._open_streams()
+        try:
+            self.sidecar.stop()
+        except MeterError as error:
+            self.problem = str(error)
+        self.ended = True
+
+    def forget(self) -> None:
+        """End it, and delete what it wrote."""
+        self.end()
+        for stream in self._streams.values():
+            os.close(stream)
+        self._streams.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _wait_for_its_stream(self) -> None:
+        deadline = time.monotonic() + _OPEN_S
+        while "power" not in self._streams and time.monotonic() < deadline:
+            self.sidecar.check_alive()
+            self._open_streams()
+            time.sleep(0.01)
+
+    def _open_streams(self) -> None:
+        for trace in TRACES:
+            path = self.folder / f"{trace}.arrows"
+            if trace not in self._streams and path.is_file():
+                self._streams[trace] = os.open(path, os.O_RDONLY)

@@ -1,0 +1,111 @@
+"""Power beside a load test: idle, the load, idle again, recorded on this machine or by a service on another."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+
+from configs.schema import Meters
+from loadgen.result import LoadResult
+from server.power.listen import TOKEN_VARIABLE
+from server.power.meters import choose_sources
+from server.power.remote import RemoteMeter
+from server.power.sidecar import Sidecar
+from starwatt_errors import MeterError, UsageError
+from study.cell import SETTLE_S, sidecar_audit
+from traces.cell import Audit, Phase, Phases
+from traces.clock import now_ns
+from traces.remote import PowerClock
+
+_IDLE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A load that was driven while power was recorded."""
+
+    outcome: LoadResult
+    phases: Phases
+    audit: Audit
+    clock: PowerClock | None = None
+    """Of the host that recorded power, where that is another one."""
+    host: Mapping[str, Any] | None = None
+    marks: Sequence[Mapping[str, Any]] = ()
+    problem: str | None = None
+
+
+def metered_here(
+    url: str, folder: Path, drive: Callable[[], LoadResult], announce: Callable[[str], None]
+) -> Metered:
+    """Record this machine's power while ``drive`` runs.
+
+    Raises:
+        MeterError: no meter answers, and the server is no process of this machine.
+    """
+    pid = server_pid(url)
+    if pid is None and choose_sources(Meters()) == ["modelled"]:
+        raise MeterError(
+            f"--meter local: no power meter answers here, and no process of this machine listens at {url} "
+            "from whose CPU time power could be estimated"
+        )
+    with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
+        outcome, phases = _between_idles(drive, announce)
+    return Metered(outcome, phases, outcome.audit.model_copy(update=sidecar_audit(sidecar.summary)))
+
+
+def metered_there(
+    url: str, folder: Path, drive: Callable[[], LoadResult], announce: Callable[[str], None]
+) -> Metered:
+    """Have the service at ``url`` record its host's power while ``drive`` runs here.
+
+    Raises:
+        UsageError: there is no token for it, or ``url`` is none.
+        MeterError: it does not answer at the start, or refuses.
+    """
+    token = os.environ.get(TOKEN_VARIABLE)
+    if url.startswith(("http://", "https://")) and not token:
+        raise UsageError(f"--meter {url}: set {TOKEN_VARIABLE} to the token of that service")
+    announce("measuring the clock's offset")
+    with RemoteMeter.start(url, token or "", folder) as meter:
+        outcome, phases = _between_idles(drive, announce, meter.mark)
+    audit = outcome.audit.model_copy(update=sidecar_audit(meter.summary))
+    return Metered(outcome, phases, audit, meter.clock, meter.host, meter.marks, meter.problem)
+
+
+def server_pid(url: str) -> int | None:
+    """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return None
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == parts.port:
+            return connection.pid
+    return None
+
+
+def _between_idles(
+    drive: Callable[[], LoadResult],
+    announce: Callable[[str], None],
+    mark: Callable[[str], None] = lambda _: None,
+) -> tuple[LoadResult, Phases]:
+    idle_before = _idle(announce, mark, "idle_before")
+    mark("load")
+    outcome = drive()
+    idle_after = _idle(announce, mark, "idle_after")
+    return outcome, outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
+
+
+def _idle(announce: Callable[[str], None], mark: Callable[[str], None], phase: str) -> Phase:
+    announce("idle")
+    time.sleep(SETTLE_S)
+    mark(phase)
+    start_ns = now_ns()
+    time.sleep(_IDLE_S)
+    return Phase(start_ns=start_ns, end_ns=now_ns())

@@ -1,0 +1,68 @@
+"""The sidecar's service on a port of its own: within this process, or as the command that it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from configs.schema import Meters, Modelled
+from server.power.listen import TOKEN_VARIABLE
+from server.power.service import LEASE_S, MeterService
+from tests.study.command import COMMAND
+
+TOKEN = "a-token-of-a-test-0123456789"
+MODELLED = Meters(sources=("modelled",), sample_hz=50, modelled=Modelled(watts_per_cpu=10))
+
+
+@contextmanager
+def serving(
+    pid: int | None,
+    settings: Meters = MODELLED,
+    *,
+    lease_s: float = LEASE_S,
+) -> Iterator[str]:
+    """The URL of a service that ends with the block."""
+    service = MeterService(settings, TOKEN, engine_pid=pid, lease_s=lease_s)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    bound = socket.create_server(("127.0.0.1", 0))
+    runner = web.AppRunner(service.app())
+
+    async def open_it() -> None:
+        await runner.setup()
+        await web.SockSite(runner, bound).start()
+
+    asyncio.run_coroutine_threadsafe(open_it(), loop).result(30)
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+@contextmanager
+def served(
+    *flags: object, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The URL of ``starwatt meter --serve`` and its process, which ends with the block."""
+    process = subprocess.Popen(
+        [*COMMAND, "meter", "--serve", "--port", "0", *map(str, flags)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, TOKEN_VARIABLE: TOKEN, **(environment or {})},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)

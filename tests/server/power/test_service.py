@@ -1,0 +1,227 @@
+"""The sidecar over HTTP: who may ask, what is recorded, and what becomes of a recording whose client is gone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from server.power.client import MeterUnreachableError, ServiceClient, measure_offset
+from server.power.listen import TOKEN_VARIABLE, Listening, token_of_the_service
+from server.power.remote import RemoteMeter
+from starwatt_errors import MeterError, UsageError
+from tests.golden.nvml.world import LOST, GoldenBoards
+from tests.loadgen.test_tls import certified
+from tests.server.power.conftest import A, B
+from tests.server.power.serving import TOKEN, served, serving
+from tests.server.power.test_sidecar import wait_for
+from traces.clock import boot_id
+from traces.streams import read_trace
+
+ADDRESSES = (
+    ("GET", "/v1/host"), ("GET", "/v1/clock"), ("POST", "/v1/sessions"), ("POST", "/v1/sessions/x/stop"),
+    ("GET", "/v1/sessions/x/power.arrows"), ("GET", "/metrics"), ("GET", "/nowhere"),
+)  # fmt: skip
+
+
+CLIENTS: list[ServiceClient] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close the connections of a test."""
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
+
+
+def client_of(url: str, token: str = TOKEN) -> ServiceClient:
+    """A patient client, closed when the test ends."""
+    CLIENTS.append(ServiceClient(url, token).patient())
+    return CLIENTS[-1]
+
+
+@pytest.fixture
+def url(busy_pid: int) -> Iterator[str]:
+    """A service that models the power of a busy process."""
+    with serving(busy_pid) as address:
+        yield address
+
+
+def test_no_address_answers_without_the_token(url: str) -> None:
+    for token in ("", "wrong", TOKEN[:-1], TOKEN + "x"):
+        client = client_of(url, token)
+        for method, path in ADDRESSES:
+            with pytest.raises(MeterError, match="refuses the token: STARWATT_METER_TOKEN must be"):
+                client.fetch(method, path)
+
+
+def test_a_recording_is_the_sidecars_own_trace_with_the_phases_that_were_marked(
+    url: str, tmp_path: Path
+) -> None:
+    with RemoteMeter.start(url, TOKEN, tmp_path / "cell") as meter:
+        meter.mark("load")
+        wait_for((tmp_path / "cell" / "power.arrows").is_file)
+        meter.mark("idle_after")
+    assert meter.problem is None
+    table = read_trace(tmp_path / "cell", "power")
+    rows = table.to_pylist()
+    assert [path.name for path in (tmp_path / "cell").iterdir()] == ["power.parquet"]
+    assert table.schema.metadata[b"boot_id"].decode() == boot_id()
+    assert len(rows) == meter.summary["samples"] > 20
+    assert {(row["source"], row["boundary"]) for row in rows} == {("modelled", "cpu")}
+    assert [mark["phase"] for mark in meter.marks] == ["load", "idle_after"]
+    assert rows[0]["t_ns"] < meter.marks[1]["t_ns"] < rows[-1]["t_ns"]
+    for offset in (meter.before, meter.after):  # one machine: the truth is 0
+        assert offset is not None
+        assert offset.lowest_ns <= 0 <= offset.highest_ns
+
+
+def test_only_one_records_at_a_time_and_the_next_may_begin_after_it(url: str, tmp_path: Path) -> None:
+    client = client_of(url)
+    first = client.ask("POST", "/v1/sessions", {})["id"]
+    with pytest.raises(MeterError, match="another client records here"):
+        RemoteMeter.start(url, TOKEN, tmp_path)
+    client.ask("POST", f"/v1/sessions/{first}/stop")
+    assert (
+        pa.ipc.open_stream(client.fetch("GET", f"/v1/sessions/{first}/power.arrows")).read_all().num_rows > 0
+    )
+    second = client.ask("POST", "/v1/sessions", {"sample_hz": 10})["id"]
+    assert second != first
+    with pytest.raises(MeterError, match="there is no such recording"):
+        client.fetch("GET", f"/v1/sessions/{first}/power.arrows")
+
+
+def test_a_recording_that_nobody_asks_after_ends_and_keeps_its_samples(busy_pid: int) -> None:
+    with serving(busy_pid, lease_s=0.4) as url:
+        client = client_of(url)
+        number = client.ask("POST", "/v1/sessions", {})["id"]
+        time.sleep(1.0)  # asking would renew it
+        wait_for(lambda: ended(client, number))
+        stream = client.fetch("GET", f"/v1/sessions/{number}/power.arrows")
+        assert pa.ipc.open_stream(stream).read_all().num_rows > 0
+
+
+def ended(client: ServiceClient, number: str) -> bool:
+    """Whether a recording takes no mark any more."""
+    try:
+        client.ask("POST", f"/v1/sessions/{number}/phases", {"phase": "x"})
+    except MeterError as error:
+        return "has ended" in str(error)
+    time.sleep(1.0)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("/v1/sessions", {"sample_hz": 1000}, "sample_hz: "),
+        ("/v1/sessions", {"hz": 10}, "hz: Extra inputs"),
+        ("/v1/sessions/none/stop", None, "no such recording"),
+        ("/v2", None, "Not Found"),
+    ],
+)
+def test_what_is_wrong_with_a_question_is_said(
+    url: str, path: str, body: dict[str, object] | None, words: str
+) -> None:
+    with pytest.raises(MeterError, match=re.escape(words)):
+        client_of(url).ask("POST", path, body)
+
+
+@pytest.mark.parametrize("query", ["offset=-1", "offset=1e3", "offset="])
+def test_an_offset_that_is_none_is_refused_and_one_beyond_the_end_is_empty(url: str, query: str) -> None:
+    client = client_of(url)
+    number = client.ask("POST", "/v1/sessions", {})["id"]
+    with pytest.raises(MeterError, match="offset: takes a number of bytes"):
+        client.fetch("GET", f"/v1/sessions/{number}/power.arrows?{query}")
+    assert client.fetch("GET", f"/v1/sessions/{number}/power.arrows?offset=99999999") == b""
+    with pytest.raises(MeterError, match="no trace 'occupancy'"):  # no board, so nobody looks
+        client.fetch("GET", f"/v1/sessions/{number}/occupancy.arrows")
+
+
+def test_over_tls_a_trusted_certificate_works_and_another_does_not(
+    tmp_path: Path, busy_pid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem, _ = certified(tmp_path, "127.0.0.1")
+    assert Listening("0.0.0.0", 0, pem, pem).tls() is not None  # noqa: S104 -- a certificate is what it takes
+    with served("--pid", busy_pid, "--certificate", pem, "--key", pem) as (url, _):
+        assert url.startswith("https://127.0.0.1:")
+        with pytest.raises(MeterUnreachableError, match="certificate"):
+            client_of(url).ask("GET", "/v1/host")
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        assert measure_offset(client_of(url))[1] == boot_id()
+
+
+def test_other_machines_are_let_in_with_tls_alone_or_where_it_is_said() -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1"):  # noqa: S104 -- refused
+        with pytest.raises(UsageError, match="--allow-plain-http"):
+            Listening(host).tls()
+        assert Listening(host, allow_plain=True).tls() is None
+    for host in ("127.0.0.1", "localhost", "::1"):
+        assert Listening(host).tls() is None
+
+
+def test_a_certificate_without_its_key_or_that_does_not_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="TLS takes both"):
+        Listening(certificate=tmp_path / "c.pem").tls()
+    with pytest.raises(UsageError, match=r"c\.pem.*No such file"):
+        Listening(certificate=tmp_path / "c.pem", key=tmp_path / "k.pem").tls()
+
+
+def test_a_token_is_drawn_unless_one_is_given_and_a_weak_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    (first, drawn), (second, _) = token_of_the_service(), token_of_the_service()
+    assert drawn
+    assert first != second
+    assert len(first) >= 32
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    assert token_of_the_service() == (TOKEN, False)
+    for weak in ("short", "with a space in it, and long", "ümlaut-in-a-long-token"):
+        monkeypatch.setenv(TOKEN_VARIABLE, weak)
+        with pytest.raises(UsageError, match="takes 16 or more ASCII characters"):
+            token_of_the_service()
+
+
+def test_a_service_without_any_meter_does_not_begin() -> None:
+    with pytest.raises(MeterError, match="name it with --pid"), serving(None):
+        pass
+
+
+def test_a_board_lost_on_the_way_is_told_at_the_end_in_the_sidecars_words(
+    tmp_path: Path, nvml: GoldenBoards
+) -> None:
+    with served() as (url, _):
+        meter = RemoteMeter.start(url, TOKEN, tmp_path / "cell")
+        wait_for((tmp_path / "cell" / "power.arrows").is_file)
+        nvml.strike("fields", LOST, board=0)
+        time.sleep(0.3)  # some readings at 20 Hz
+        meter.stop()
+    assert meter.problem is not None
+    assert "GPU is lost" in meter.problem
+    assert {row["device"] for row in read_trace(tmp_path / "cell", "power").to_pylist()} == {A, B}
+    assert read_trace(tmp_path / "cell", "occupancy").num_rows > 0
+
+
+@pytest.mark.usefixtures("nvml")
+def test_metrics_have_what_each_board_offers_and_no_line_for_what_it_lacks() -> None:
+    with served() as (url, _):
+        text = client_of(url).fetch("GET", "/metrics").decode()
+    a, b = (f'{{boundary="gpu",device="{board}",source="nvml"}}' for board in (A, B))
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    lines = {",".join(sorted(re.split("[{},]", name))): value for name, value in lines.items()}
+
+    def value(metric: str, labels: str) -> str | None:
+        return lines.get(",".join(sorted(re.split("[{},]", metric + labels))))
+
+    assert value("starwatt_power_watts", a) == "300.0"
+    assert value("starwatt_power_watts", b) == "150.0"
+    assert value("starwatt_temperature_celsius", a) == "61.0"
+    assert value("starwatt_energy_joules_total", a) is not None
+    assert value("starwatt_temperature_celsius", b) is value("starwatt_energy_joules_total", b) is None
+    assert "# TYPE starwatt_energy_joules_total counter" in text
