@@ -175,7 +175,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, addresses: Addresses) -> soc
         except OSError as error:
             opened.close()
             failures.append(error)
-        except BaseException:
+        except BaseException:  # cancelled: the socket must not outlive it
             opened.close()
             raise
         else:
