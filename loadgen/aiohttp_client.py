@@ -7,6 +7,7 @@ It takes several times the CPU of our own clients. Proxies are those of the envi
 from __future__ import annotations
 
 import asyncio
+import ssl
 import urllib.request
 from urllib.parse import urlsplit
 
@@ -47,7 +48,11 @@ class AiohttpClient:
         _, writer = await asyncio.open_connection(host, port)
         writer.close()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=self._timeout_s),
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                keepalive_timeout=self._timeout_s,
+                ssl=ssl.create_default_context(),  # aiohttp's own is as old as its import
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             trust_env=True,
