@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,13 @@ def test_a_connection_is_used_again_for_the_next_request(tmp_path: Path) -> None
         server.behave = lambda _: conversations.append(len(server._conversations)) or Answer()  # type: ignore[func-returns-value]
         drive(make_spec(server.url, SINGLE), tmp_path)
     assert set(conversations) == {1}
+
+
+@pytest.mark.parametrize("client", ["wire", "httptools", "aiohttp"])
+def test_an_event_of_ten_megabytes_is_a_row_like_any_other(tmp_path: Path, client: str) -> None:
+    text = "x" * 10_000_000
+    event = {"choices": [{"text": text, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}
+    long = Answer(events=(f"data: {json.dumps(event)}\n\n".encode(), b"data: [DONE]\n\n"))
+    driven = drive_with({1: long}, tmp_path, closed(2), client=client)
+    assert [row["status"] for row in driven.rows] == ["ok"] * len(driven.rows)
+    assert [row["completion"] for row in driven.rows].count(text) == 1
