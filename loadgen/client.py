@@ -23,7 +23,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._deadline = Deadline(self._expire)
+        self._deadline = Deadline()
 
     @property
     def usable(self) -> bool:
@@ -41,7 +41,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._ended = asyncio.get_running_loop().create_future()
         exchange.sent_ns = now_ns()
         self._transport.write(request)
-        self._deadline.set(timeout_s)
+        self._deadline.set(self._ended, timeout_s)
         try:
             await self._ended
         finally:
@@ -75,10 +75,6 @@ class AsyncioConnection(asyncio.Protocol):
         if self._answer is not None:
             self._answer.cut_off(now_ns(), exc)
             self._look()
-
-    def _expire(self) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_exception(TimeoutError())
 
     def _look(self) -> None:
         assert self._answer is not None  # noqa: S101 -- both callers have looked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Protocol
 
 from loadgen.exchange import Exchange
@@ -39,14 +38,15 @@ class Connection(Protocol):
 class Deadline:
     """One timer for all exchanges of a connection, set anew when it fires: one for each would cost far more."""
 
-    def __init__(self, expire: Callable[[], None]) -> None:
-        self._expire = expire
+    def __init__(self) -> None:
+        self._ended: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._at_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, in_s: float) -> None:
-        """Expire so many seconds from now, unless it is cleared or set again before."""
+    def set(self, ended: asyncio.Future[None], in_s: float) -> None:
+        """End this with a TimeoutError so many seconds from now, unless it is cleared or set again before."""
+        self._ended = ended
         self._at_s = self._loop.time() + in_s
         if self._timer is not None and self._timer.when() > self._at_s:
             self._timer.cancel()
@@ -56,7 +56,7 @@ class Deadline:
 
     def clear(self) -> None:
         """Nothing is waited for."""
-        self._at_s = None
+        self._at_s = self._ended = None
 
     def close(self) -> None:
         """Give the timer back."""
@@ -69,7 +69,8 @@ class Deadline:
             return
         if self._loop.time() >= self._at_s:
             self._at_s = None
-            self._expire()
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_exception(TimeoutError())
         else:
             self._timer = self._loop.call_at(self._at_s, self._fired)
 
