@@ -5,12 +5,13 @@ Nothing is ever summed over two boundaries or two sources: modelled watts never 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.aliasing import Aliasing, Averages, look_for_aliasing
+from analysis.aliasing import Aliasing, look_for_aliasing
 from analysis.arrays import Ints
+from analysis.averages import Slow, slow_average
 from analysis.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.power import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
 from analysis.sensor import Gain, Sensor, Sensors, no_calibration
@@ -30,7 +31,7 @@ class DeviceEnergy:
     sensor: Sensor
     gain: Gain
     energy_j: float | None  # the counter's where it may be used, otherwise the integral's
-    method: str | None  # counter or integral
+    method: str | None  # counter, integral, or average: the integral of the board's slow average
     counter_j: float | None
     integral_j: float | None
     disagreement: float | None  # (integral - counter) / counter
@@ -110,7 +111,13 @@ def device_energy(
     by_power = integral(series, window, sensor)
     exact = series.source in EXACT_COUNTERS
     reading = counter(series, window, sensor, by_power, sensors.limit_w(series.device))
+    slow = slow_average(series, window, sensors)
+    aliasing = _aliasing(series, window, sensor, by_power, slow, events_ns)
+    aliased = aliasing is not None and aliasing.found
+    by_average = slow.instead_of(by_power, aliased=aliased) if slow and by_power else None
+    by_power = by_average or by_power
     trusted = reading.curve is not None and (exact or _better(reading, by_power))
+    trusted = trusted and not (aliased and by_average)
     curve = reading.curve if trusted else by_power.curve if by_power else None
     difference = _disagreement(
         *(one.curve.total_j if one and one.curve else None for one in (reading, by_power))
@@ -131,8 +138,7 @@ def device_energy(
         reasons.append(reading.fault)
     elif curve is None and not reasons:
         reasons.append("no_power" if reading.curve is None else "window_too_short")
-    aliasing = _aliasing(series, window, sensors, by_power, events_ns)
-    if aliasing is not None and aliasing.found:
+    if aliased and not by_average:
         reasons.append("aliased")
     integral_error_j = _times(by_power.error_j if by_power else None, gain.factor)
     counter_error_j = _times(reading.error_j, gain.factor)
@@ -141,7 +147,7 @@ def device_energy(
         sensor=sensor,
         gain=gain,
         energy_j=_times(curve.total_j if curve else None, gain.factor),
-        method=None if curve is None else ("counter" if trusted else "integral"),
+        method=None if curve is None else "counter" if trusted else "average" if by_average else "integral",
         counter_j=_times(reading.curve.total_j if reading.curve else None, gain.factor),
         integral_j=_times(by_power.curve.total_j if by_power else None, gain.factor),
         disagreement=difference,
@@ -161,31 +167,16 @@ def device_energy(
 def _aliasing(
     series: PowerSeries,
     window: Window,
-    sensors: Sensors,
+    sensor: Sensor,
     by_power: Integral | None,
+    slow: Slow | None,
     events_ns: tuple[Ints, ...],
 ) -> Aliasing | None:
     """The board's own sensor alone can alias; its slow average, where it has one, is the second opinion."""
     if series.source != "nvml" or by_power is None:
         return None
-    sensor = sensors.sensor(
-        series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
-    )
-    averages = None
-    if series.average_t_ns.size:
-        slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)
-        slow_sensor = sensors.sensor(series.device, series.source, averaged=True, reading_s=series.reading_s)
-        by_average = integral(slow, window, slow_sensor)
-        if by_average is not None:
-            errors = np.hypot(by_average.error_j or 0.0, by_power.error_j or 0.0)
-            averages = Averages(
-                slow_j=by_average.curve.total_j,
-                fast_j=by_power.curve.total_j,
-                error_j=float(errors),
-                sees_everything="window_s" not in slow_sensor.assumed
-                and slow_sensor.window_s >= slow_sensor.update_s,
-            )
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns)
+    averages = slow.beside(by_power) if slow else None
     return look_for_aliasing(by_power.readings, sensor, window.seconds, events_s, averages)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from analysis.arrays import Floats
 from analysis.sensor import Sensor
 
-UNSEEN = 0.8
+UNSEEN = 0.62
 MIN_READINGS = 8
 _MIN_CHANGES = 20  # of value: below, the sensor's own rhythm is not looked for
 _RHYTHM_OFF = 0.1  # by how much its period may differ from the calibrated one

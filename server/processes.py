@@ -22,6 +22,7 @@ def spawn(
     command: Sequence[str],
     *,
     stdout: int | IO[bytes],
+    stdin: int = subprocess.DEVNULL,
     stderr: int | IO[bytes] | None = None,
     environment: Mapping[str, str] | None = None,
     cpus: Sequence[int] | None = None,
@@ -33,7 +34,7 @@ def spawn(
     """
     return subprocess.Popen(
         list(command),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         env=dict(environment) if environment is not None else None,

@@ -75,6 +75,9 @@ def meter(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Say how this machine's GPU sensors behave, and end.")
     ] = False,
+    apply_load: Annotated[
+        bool, typer.Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
+    ] = True,
     serve_http: Annotated[
         bool, typer.Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
     ] = False,
@@ -95,7 +98,7 @@ def meter(
     if [calibrate, serve_http, out is not None].count(True) != 1:
         raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
     if calibrate:
-        commands.calibrate_sensors(as_json=as_json)
+        commands.calibrate_sensors(as_json=as_json, load=apply_load)
     elif out is None:
         commands.serve_meter(Listening(host, port, certificate, key, allow_plain), pid, hz)
     else:

@@ -20,6 +20,7 @@ from loadgen.spec import LoadSpec
 from server.engine import EngineSpec
 from server.power.calibration import calibrate
 from server.power.calibration import words as calibration_words
+from server.power.heater import heated
 from server.power.listen import TOKEN_VARIABLE, Listening, address, token_of_the_service
 from server.power.listen import serve as listen
 from server.power.service import MeterService
@@ -138,11 +139,11 @@ def serve_meter(listening: Listening, pid: int | None, hz: float) -> None:
     raise KeyboardInterrupt
 
 
-def calibrate_sensors(*, as_json: bool) -> None:
-    """Watch the sensors for some seconds and print what was found."""
+def calibrate_sensors(*, as_json: bool, load: bool) -> None:
+    """Watch the sensors for some seconds, each board driven by a load or as it is, and print what was found."""
     with Display("calibrating", 1) as display:
         display.title("sensors")
-        found = calibrate()
+        found = calibrate(load=heated if load else None)
     if as_json:
         _print_json(found)
         return

@@ -16,6 +16,7 @@ import psutil
 from configs.datasets import Dataset
 from configs.schema import Study
 from server.power.calibration import calibrate
+from server.power.heater import heated
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.store import Checkpoint
@@ -49,7 +50,7 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "sensor_calibration": calibrate(study.meter_settings.gpus),
+        "sensor_calibration": calibrate(study.meter_settings.gpus, load=heated),
         "cpus": vars(place(study)),
         "seed": study.seed,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from starwatt_errors import MeterError
 from traces.clock import now_ns
 
 WATCH_S = 3.0
+WATCH_STEPS_S = 25.0  # about eighteen steps of a load
 _POLL_S = 0.002
 _COUNTER_POLL_S = 0.010  # read too often a counter goes stale
 NO_LOAD = "no load was applied: the step of one would show it"
@@ -28,7 +30,15 @@ class LoadSwitch(Protocol):
     """A load that can be switched on and off."""
 
     def switch(self, on: bool) -> int:
-        """Do it; returns when it took effect, on the run's clock."""
+        """Do it; returns when it took effect, on the run's clock.
+
+        Raises:
+            MeterError: it can't be done.
+        """
+
+
+Load = Callable[[str], AbstractContextManager[LoadSwitch]]
+"""Opens the switch of a board, by its UUID; raises MeterError, with the reason, where there can be none."""
 
 
 @dataclass
@@ -60,9 +70,11 @@ class _Channel:
 
 
 def calibrate(
-    gpus: Sequence[str] | None = None, load: LoadSwitch | None = None, watch_s: float = WATCH_S
+    gpus: Sequence[str] | None = None, load: Load | None = None, watch_s: float | None = None
 ) -> dict[str, Any]:
-    """Watch every GPU for ``watch_s``, or through switches of ``load``; for manifest.json's ``sensor_calibration``.
+    """Watch every GPU, through switches of ``load`` where it can be had; for manifest.json's ``sensor_calibration``.
+
+    ``load`` is for boards that serve nothing yet: each is driven for ``WATCH_STEPS_S``, on and off.
 
     Raises:
         MeterError: NVML fails on the way.
@@ -78,21 +90,28 @@ def calibrate(
         raise MeterError(f"NVML: {error}") from error
     finally:
         pynvml.nvmlShutdown()
-    return {"devices": devices, "load_applied": load is not None, "watched_s": watch_s}
+    return {"devices": devices, "load_applied": any(board["load_applied"] for board in devices.values())}
 
 
-def _calibrate_board(handle: Any, load: LoadSwitch | None, watch_s: float) -> dict[str, Any]:
+def _calibrate_board(handle: Any, load: Load | None, watch_s: float | None) -> dict[str, Any]:
     channels = _channels(handle)
     idle: dict[str, float | None] = {}
-    _watch(channels, min(watch_s, 1.0))
+    _watch(channels, min(watch_s or WATCH_S, 1.0))
     for name, channel in channels.items():
         idle[name] = float(np.mean(channel.shown)) if channel.shown else None
-    steps_s = _watch_steps(channels, load, watch_s) if load else []
-    if load is None:
-        _watch(channels, watch_s)
-    result: dict[str, Any] = {"reasons": {}}
+    steps_s: list[float] = []
+    without = NO_LOAD
+    if load is not None:
+        try:
+            with load(uuid_of(handle)) as switch:
+                steps_s = _watch_steps(channels, switch, watch_s or WATCH_STEPS_S)
+        except MeterError as error:
+            without = f"no load could be applied ({error}): the step of one would show it"
+    if not steps_s:
+        _watch(channels, watch_s or WATCH_S)
+    result: dict[str, Any] = {"load_applied": bool(steps_s), "reasons": {}}
     for name, channel in channels.items():
-        figures = _figures(name, channel, steps_s)
+        figures = _figures(name, channel, steps_s, without)
         result[name] = {key: found.value for key, found in figures.items()}
         for key, found in figures.items():
             if found.reason is not None:
@@ -155,7 +174,7 @@ def _watch_steps(channels: dict[str, _Channel], load: LoadSwitch, watch_s: float
     return steps_s
 
 
-def _figures(name: str, channel: _Channel, steps_s: Sequence[float]) -> dict[str, Found]:
+def _figures(name: str, channel: _Channel, steps_s: Sequence[float], without: str) -> dict[str, Found]:
     t_s, shown = channel.arrays
     if name == "energy_j":
         if not shown.size:
@@ -166,7 +185,7 @@ def _figures(name: str, channel: _Channel, steps_s: Sequence[float]) -> dict[str
         return {"update_s": nothing, "window_s": nothing, "lag_s": nothing}
     period = update_period(t_s, shown)
     if not steps_s or period.value is None:
-        why = Found(None, NO_LOAD if not steps_s else period.reason)
+        why = Found(None, without if not steps_s else period.reason)
         return {"update_s": period, "window_s": why, "lag_s": why}
     found = response(t_s, shown, steps_s, period.value)
     return {"update_s": period, "window_s": found.window_s, "lag_s": found.lag_s}
