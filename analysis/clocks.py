@@ -7,13 +7,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.sensor import CLOCK_BOUND
 from analysis.validity import Check
 from analysis.window import Window
 from traces.remote import PowerClock
-
-CLOCK_BOUND = 0.005
-"""Of the window. Shifted by this share, a window gains at one edge at most what it has there above the other edge:
-half a percent of its joules where the whole difference between idle and load lies between them."""
 
 
 @dataclass(frozen=True)

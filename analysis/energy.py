@@ -14,7 +14,7 @@ from analysis.arrays import Ints
 from analysis.averages import Slow, slow_average
 from analysis.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.power import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
-from analysis.sensor import Gain, Sensor, Sensors, no_calibration
+from analysis.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
 from analysis.window import Window
 
 DISAGREEMENT_BOUND = 0.05
@@ -140,6 +140,8 @@ def device_energy(
         reasons.append("no_power" if reading.curve is None else "window_too_short")
     if aliased and not by_average:
         reasons.append("aliased")
+    if sensor.clock_s / 2 > CLOCK_BOUND * window.seconds:
+        reasons.append("clock_uncertain")
     integral_error_j = _times(by_power.error_j if by_power else None, gain.factor)
     counter_error_j = _times(reading.error_j, gain.factor)
     return DeviceEnergy(
@@ -275,7 +277,7 @@ def _without_edges(series: PowerSeries, stretch: Window, sensors: Sensors) -> Wi
     sensor = sensors.sensor(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
-    reach_s = sensor.window_s + sensor.update_s + sensor.lag_s + sensor.step_s
+    reach_s = sensor.window_s + sensor.update_s + sensor.lag_s + sensor.step_s + sensor.clock_s
     off_ns = int(1e9 * min(reach_s, _MOST_EDGE * stretch.seconds))
     return Window(stretch.start_ns + off_ns, stretch.end_ns - off_ns)
 

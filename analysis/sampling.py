@@ -73,9 +73,10 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
             shown_s = np.asarray(
                 start_s + period_s * every - poll_s / 2, dtype=np.float64
             )  # seen half a poll late
-            return Updates(shown_s - behind_s, seen, period_s, poll_s, rhythm=True)
+            return Updates(shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True)
     age_s = sensor.update_s / 2
-    return Updates(t_s - age_s - behind_s, power_w, max(poll_s, sensor.update_s), sensor.update_s)
+    placed_s = sensor.update_s + sensor.clock_s
+    return Updates(t_s - age_s - behind_s, power_w, max(poll_s, sensor.update_s), placed_s)
 
 
 def _rhythm(changes_s: Floats, update_s: float, poll_s: float) -> tuple[Floats, float, float] | None:

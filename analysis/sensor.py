@@ -18,6 +18,10 @@ ASSUMED_AVERAGE_S = 1.0  # what a reading that calls itself an average covers on
 ASSUMED_STEP_S = 0.100
 BOARD_GAIN = 0.05  # from board to board, as a half-width (same source, against an external meter)
 
+CLOCK_BOUND = 0.005
+"""Of the window. Shifted by this share, a window gains at one edge at most what it has there above the other edge:
+half a percent of its joules where the whole difference between idle and load lies between them."""
+
 
 @dataclass(frozen=True)
 class Sensor:
@@ -27,6 +31,9 @@ class Sensor:
     window_s: float = ASSUMED_WINDOW_S  # each reading is the mean over this long ...
     lag_s: float = 0.0  # ... which ended this long before the update that shows it
     step_s: float = ASSUMED_STEP_S  # between two steps of the energy counter
+    clock_s: float = (
+        0.0  # within how many seconds the common place of its readings in time lies, by its own clock
+    )
     assumed: tuple[str, ...] = ("update_s", "window_s", "lag_s", "step_s")
 
 
@@ -53,10 +60,13 @@ class Sensors:
     def sensor(self, device: str, source: str, *, averaged: bool, reading_s: float) -> Sensor:
         """Of one device; ``averaged``: its power is the board's own average, not the instantaneous reading.
 
-        RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction.
+        RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction; a log's
+        readings are what the study's file says.
         """
+        if source == "external":
+            return self._of_a_log(device, reading_s)
         if source != "nvml":
-            return Sensor(0.0, reading_s, 0.0, 0.001, ())
+            return Sensor(0.0, reading_s, 0.0, 0.001, assumed=())
         sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
         found = self.calibration.get(device)
         if not isinstance(found, Mapping):
@@ -66,6 +76,14 @@ class Sensors:
         values["step_s"] = (found.get("energy_j") or {}).get("step_s")
         known = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
         return replace(sensor, **known, assumed=tuple(name for name in sensor.assumed if name not in known))
+
+    def _of_a_log(self, device: str, reading_s: float) -> Sensor:
+        """A line is a reading; its counter has moved at some moment since the line before."""
+        log = next((log for log in self.meters.external if log.device == device), None)
+        averages_s = log.averages_s if log else None
+        clock_s = 2 * log.clock_uncertainty_s if log else 0.0
+        assumed = ("window_s",) if averages_s is None else ()
+        return Sensor(0.0, averages_s or reading_s, 0.0, reading_s, clock_s, assumed)
 
     def gain(self, device: str, source: str) -> Gain:
         """Of one device: from the study's file, or what boards differ by; nothing is known of other meters'."""

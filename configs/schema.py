@@ -191,11 +191,42 @@ class Gain(StrictModel):
     )
 
 
+class ExternalLog(StrictModel):
+    """The log of a wall meter or a BMC: a CSV file with a header that another program writes while we measure."""
+
+    file: Path = Field(description="The log; relative to where starwatt was started")
+    device: str = Field(default="wall", min_length=1, description="What the tables call it")
+    boundary: Literal["gpu", "cpu", "dram", "host"] = Field(
+        default="host", description="What it measures: host is the whole machine, at the wall"
+    )
+    time_column: str = Field(default="time", description="Seconds since 1970, or ISO 8601 with its zone")
+    power_column: str | None = Field(default="power_w", description="Watts; null where the log has none")
+    energy_column: str | None = Field(default=None, description="A counter that only rises, if it has one")
+    energy_unit: Literal["J", "Wh", "kWh"] = Field(default="J", description="Of that counter")
+    averages_s: float | None = Field(
+        default=None, gt=0, description="Seconds that a reading averages over; null: since the line before"
+    )
+    clock_offset_s: float = Field(default=0.0, description="The log's clock minus this machine's calendar")
+    clock_uncertainty_s: float = Field(
+        default=0.1, ge=0, description="Half-width of what is not known of that offset"
+    )
+
+    @model_validator(mode="after")
+    def _measures(self) -> ExternalLog:
+        if self.power_column is None and self.energy_column is None:
+            raise _inconsistent("external", "takes a power_column, an energy_column or both")
+        return self
+
+
 class Meters(StrictModel):
     """Which meters are read, and how often."""
 
-    sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled"], ...] = Field(
-        default="auto", description="auto: nvml and rapl where they answer, otherwise modelled"
+    sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled", "external"], ...] = Field(
+        default="auto",
+        description="auto: nvml and rapl where they answer, otherwise modelled; and the external logs that are named",
+    )
+    external: tuple[ExternalLog, ...] = Field(
+        default=(), description="Logs of wall meters and BMCs, read beside the others"
     )
     gpus: tuple[str, ...] | None = Field(
         default=None,
@@ -215,6 +246,15 @@ class Meters(StrictModel):
     require_exclusive: bool = Field(
         default=False, description="Stop when another's process is on a GPU; otherwise its cell is invalid"
     )
+
+    @model_validator(mode="after")
+    def _logs_are_named(self) -> Meters:
+        if self.sources != "auto" and ("external" in self.sources) != bool(self.external):
+            raise _inconsistent("sources", "has external exactly where meters.external names a log")
+        devices = [log.device for log in self.external]
+        if len(set(devices)) != len(devices):
+            raise _inconsistent("external", "gives two logs the same device name")
+        return self
 
 
 class Cpus(StrictModel):

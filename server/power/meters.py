@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from configs.schema import Meters
+from server.power.external import ExternalMeter
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter
 from server.power.nvml import NvmlMeter, visible_gpus
@@ -35,10 +36,11 @@ def why_no_rapl() -> str | None:
 
 
 def choose_sources(settings: Meters) -> list[Source]:
-    """``auto`` is every measuring source that answers, or ``modelled`` where none does."""
+    """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    return list(available_sources()) or ["modelled"]
+    found: list[Source] = list(available_sources()) or ["modelled"]
+    return [*found, "external"] if settings.external else found
 
 
 def open_meters(settings: Meters, engine_pid: int | None) -> list[Meter]:
@@ -55,6 +57,8 @@ def open_meters(settings: Meters, engine_pid: int | None) -> list[Meter]:
             meters.append(NvmlMeter(settings.gpus))
         elif source == "rapl":
             meters.append(RaplMeter())
+        elif source == "external":
+            meters.extend(ExternalMeter(log) for log in settings.external)
         elif engine_pid is None:
             raise MeterError(
                 "no power meter answers here, and an estimate from CPU time needs the server's process: "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from analysis.clocks import CLOCK_BOUND, clock_check, on_our_clock, shift_of
+from analysis.clocks import clock_check, on_our_clock, shift_of
+from analysis.sensor import CLOCK_BOUND
 from analysis.window import Window
 from tests.analysis.builders import MS, SECOND
 from traces.remote import ClockOffset, PowerClock
