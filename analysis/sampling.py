@@ -8,7 +8,7 @@ power varies between two looks, which the variogram g(h) = mean((R[j+h] - R[j])^
   unseen part of each period would add n (1 - W/U) U^2 of variance. Were it bursts of length L between W and U - W,
   it would be n (1 - L / (U (1 - W / 3L))) U^2, which is less: a burst is longer than the look. Readings cannot tell
   L from W^2/L with another height (the overlap of two boxes is symmetric in them), so L is not estimated: n is taken
-  times ``UNSEEN``, in the middle between white noise and bursts of a third of a period;
+  times ``UNSEEN``, near what bursts of a third of a period would ask for (docs/decisions/0020);
 - what grows with distance (slope b a period): power that wanders. A sum of equidistant looks misses b/6 a period.
 
 Both are taken from neighbours alone, so trends and slow changes, which a sum follows, are not mistaken for noise.

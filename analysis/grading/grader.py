@@ -144,7 +144,7 @@ def _fresh_verdicts(
                 f"{status.reason} ({status.remedy})"
             )
     task_ids = dict.fromkeys(program.task_id for program in programs)
-    answers = expected_answers(dataset, task_ids, cache, launcher)
+    answers = expected_answers(dataset, task_ids, cache, launcher, workers)
     start = partial(Sandbox, limits=limits, launcher=launcher)
     doubtful = []
     with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start)) as judged:

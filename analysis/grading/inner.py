@@ -15,6 +15,8 @@ and empties no folder: the machine's processes and its /tmp are not its own.
 
 from __future__ import annotations
 
+import array
+import base64
 import collections
 import contextlib
 import ctypes
@@ -79,8 +81,9 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
         return value if -(2**53) < value < 2**53 else ["i", hex(value)]
     if depth >= MAX_DEPTH:
         return ["o", "too deep"]
-    if kind is list and set(map(type, value)) <= SHORT_KINDS and fits(value):
-        return ["l", value]
+    if kind is list and (kinds := set(map(type, value))) <= SHORT_KINDS and fits(value):
+        packed = pack(value) if len(value) >= LONG and kinds <= NUMBERS else None
+        return packed or ["l", value]
     if kind in SEQUENCES:
         return [SEQUENCES[kind], [encode(item, depth + 1) for item in value]]
     if kind is dict:
@@ -104,6 +107,23 @@ def fits(numbers: list[Any]) -> bool:
     return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
 
 
+def pack(numbers: list[Any]) -> Any:
+    """A long list of floats, and few whole numbers, as their bytes: ten times as fast as its digits. Not with a nan."""
+    kinds = list(map(type, numbers))
+    whole = kinds.count(int)
+    packed = array.array("d", numbers)
+    total = sum(packed)
+    if whole > MOST_WHOLE or total != total:  # noqa: PLR0124 -- a nan: the one number that is not itself
+        return None
+    places, at = [], -1
+    for _ in range(whole):
+        at = kinds.index(int, at + 1)
+        places.append(at)
+    return ["p", base64.b64encode(packed.tobytes()).decode(), places]
+
+
+LONG, MOST_WHOLE = 1000, 16
+NUMBERS: frozenset[Any] = frozenset({int, float})
 SHORT_KINDS: frozenset[Any] = frozenset({int, float, bool, str, type(None)})
 SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 

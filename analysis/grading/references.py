@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import queue
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from analysis.grading.cache import Cache, content_key
@@ -22,14 +25,22 @@ _LIMIT_S = 60.0
 _OUTPUT_BYTES = 1 << 30
 # A text, or a list or tuple whose first item is a text, a list or a whole number.
 _NO_FLOATS = re.compile(rb'"|\["[lt]", \[(["\[]|-?[0-9]+[,\]])')
-_MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"')  # 1.5, 1e-7, NaN, Infinity, an array
+_MARKS_OF_FLOATS = (
+    b".",
+    b"e",
+    b"N",
+    b"I",
+    b'"n"',
+    b'"p"',
+)  # 1.5, 1e-7, NaN, Infinity, an array, a packed list
 
 
 def expected_answers(
-    dataset: Dataset, task_ids: Iterable[str], cache: Cache, launcher: Launcher
+    dataset: Dataset, task_ids: Iterable[str], cache: Cache, launcher: Launcher, workers: int = 1
 ) -> dict[str, TaskAnswers]:
-    """The answers of these tasks. Raises ``GradingError`` for a canonical solution that does not run.
+    """The answers of these tasks, by ``workers`` sandboxes side by side.
 
+    Raises ``GradingError`` for a canonical solution that does not run.
     Candidates never share a sandbox with canonical solutions: what is freed there could still be read.
     """
     answers: dict[str, TaskAnswers] = {}
@@ -40,15 +51,38 @@ def expected_answers(
             missing.append(dataset.by_id[task_id])
         else:
             answers[task_id] = _unpack(kept, dataset.by_id[task_id])
-    if missing:
-        with Sandbox(launcher=launcher) as sandbox:
-            for task in missing:
+    for task_id, found in _side_by_side(missing, launcher, workers) if missing else ():
+        answers[task_id] = found
+        cache.put_bytes(_key(dataset, task_id), _pack(found))
+    return answers
+
+
+def _side_by_side(tasks: list[Task], launcher: Launcher, workers: int) -> list[tuple[str, TaskAnswers]]:
+    """Threads, each with a sandbox of its own, take one task after the other."""
+    todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    for task in tasks:
+        todo.put(task)
+    sandboxes: list[Sandbox] = []
+
+    def record(number: int) -> list[tuple[str, TaskAnswers]]:
+        found = []
+        with Sandbox(launcher=launcher, worker=number) as sandbox, contextlib.suppress(queue.Empty):
+            sandboxes.append(sandbox)
+            while True:
+                task = todo.get_nowait()
                 base, plus = (
                     _record(sandbox, task, inputs) for inputs in (task.base_inputs, task.plus_inputs)
                 )
-                answers[task.task_id] = TaskAnswers(base, plus)
-                cache.put_bytes(_key(dataset, task.task_id), _pack(answers[task.task_id]))
-    return answers
+                found.append((task.task_id, TaskAnswers(base, plus)))
+        return found
+
+    with ThreadPoolExecutor(min(workers, len(tasks)), thread_name_prefix="references") as crew:
+        try:
+            return [pair for pairs in crew.map(record, range(min(workers, len(tasks)))) for pair in pairs]
+        except BaseException:
+            for sandbox in sandboxes:
+                sandbox.kill()
+            raise
 
 
 def _key(dataset: Dataset, task_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import reprlib
@@ -79,6 +80,8 @@ def _decode(encoded: Any, depth: int) -> Any:
         return _container(tag, rest, depth + 1)
     if tag == "n":
         return _numpy(*rest, depth=depth + 1)
+    if tag == "p":
+        return _packed(*rest)
     return _scalar(tag, rest, depth)
 
 
@@ -93,6 +96,16 @@ def _container(tag: str, rest: list[Any], depth: int) -> Any:
         return decoded
     kinds = {"t": tuple, "s": set, "f": frozenset}
     return kinds[tag](decoded)
+
+
+def _packed(content: str, places: list[int]) -> list[float | int]:
+    """A long list of floats, with whole numbers at these places."""
+    numbers: list[float | int] = np.frombuffer(base64.b64decode(content, validate=True), "<f8").tolist()
+    for place in places:
+        if type(place) is not int or place < 0 or not float(numbers[place]).is_integer():
+            raise MalformedValueError("not the place of a whole number")
+        numbers[place] = int(numbers[place])
+    return numbers
 
 
 def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one tag, one line)

@@ -21,6 +21,8 @@ VALUES: list[Any] = [
     1 + 2j,
     [], [1, [2.5, "x"]], (), (1, (2,)), {1, 2}, frozenset({"a"}), {}, {"a": [1], 2: (3,), (1, 2): None}, range(1, 9, 2),
     Fraction(1, 3), Decimal("1.50"), [True, 1, 1.0],
+    [1, 3, *(at / 7 for at in range(2000)), 5], [-0.0, math.inf, 1e308, *[0.5] * 1000], [*range(2000), 0.5],
+    [0.5] * 1000 + [True], [2**60, *[0.5] * 1000], [[0.1] * 1000, [0.2]],
 ]  # fmt: skip
 
 
@@ -36,8 +38,18 @@ def test_a_plain_value_comes_back_equal_and_of_its_type(value: Any) -> None:
     assert repr(result) == repr(value) if value != 10**400 else True
 
 
-def test_nan_comes_back() -> None:
+def test_nan_comes_back_and_is_seen_in_the_bytes() -> None:
     assert math.isnan(through(math.nan))
+    numbers = [math.nan, *[0.5] * 2000]
+    assert math.isnan(through(numbers)[0])
+    assert "NaN" in json.dumps(encode(numbers))
+
+
+def test_a_long_list_of_floats_travels_as_bytes() -> None:
+    numbers = [1, 3, *(at / 7 for at in range(2000))]
+    assert encode(numbers)[0] == "p"
+    assert [type(item) for item in through(numbers)[:3]] == [int, int, float]
+    assert len(json.dumps(encode(numbers))) < 0.7 * len(json.dumps(numbers))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,9 @@ def test_a_value_with_its_own_idea_of_equality_is_equal_to_nothing(value: Any) -
         [], {}, {"a": 1}, [1], ["x", 1], ["l"], ["l", 1], ["l", [], []], ["d", [[1]]], ["d", [[["l", []], 1]]],
         ["s", [["l", []]]], ["i", 5], ["i", "zz"], ["b", "0"], ["c", 1], ["c", "a", "b"], ["q", 1, 0], ["q", 0.5, 1],
         ["r", 1, 2, 0], ["D", "one"], ["n", "V", [], [1]], ["n", "<f8", [2], [1]], ["n", "<f8", [-1], []],
-        ["n", "<f8", ["2"], [1, 2]], ["n", "<i8", [1], ["x"]], ["n", "<u1", [1], [1000]], ["n", 8, [], [1]],
+        ["n", "<f8", ["2"], [1, 2]], ["p", "AAAA", []], ["p", "?", []], ["p", 5, []], ["p", "AAAAAAAA8D8=", [1]],
+        ["p", "AAAAAAAA8D8=", [-1]], ["p", "AAAAAAAA8D8=", ["0"]], ["p", "AAAAAAAA4D8=", [0]], ["p", "AAAAAAAA8D8="],
+        ["n", "<i8", [1], ["x"]], ["n", "<u1", [1], [1000]], ["n", 8, [], [1]],
     ],
     ids=repr,
 )  # fmt: skip

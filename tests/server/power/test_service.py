@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,3 +228,17 @@ def test_metrics_have_what_each_board_offers_and_no_line_for_what_it_lacks() -> 
     assert value("starwatt_energy_joules_total", a) is not None
     assert value("starwatt_temperature_celsius", b) is value("starwatt_energy_joules_total", b) is None
     assert "# TYPE starwatt_energy_joules_total counter" in text
+
+
+def test_metrics_of_a_board_that_is_lost_are_refused_with_the_reason_and_the_service_goes_on(
+    nvml: GoldenBoards,
+) -> None:
+    with served() as (url, _):
+        nvml.strike("fields", LOST, board=0)
+        asked = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(asked, timeout=20):
+            pass
+        assert refused.value.code == 503
+        assert "GPU is lost" in json.loads(refused.value.read())["error"]
+        refused.value.close()
+        assert client_of(url).fetch("GET", "/v1/clock")
