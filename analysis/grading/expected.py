@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.grading.traffic import HEADER
 from analysis.grading.values import decode
 
 # evalplus 0.3.1, ``evalplus/config.py``; there in wall-clock time, here in CPU time.
@@ -15,18 +17,40 @@ _REFERENCE_FACTOR = 4.0
 
 @dataclass(frozen=True)
 class Expected:
-    """A list of inputs (JSON, n of them) and, for each, the encoded output, whether evalplus calls it floats, whether
-    an output with the same encoding is right without a look at it, and the CPU seconds that it took."""
+    """A list of inputs (JSON, n of them) and, for each, the frame in which its output came, whether evalplus calls it
+    floats, whether an output with the same encoding is right without a look at it, and the CPU seconds that it took."""
 
     inputs: bytes
-    encoded: tuple[bytes, ...]  # (n,)
+    frames: bytes  # one after the other, as they were sent
+    ends: tuple[int, ...]  # (n,) of each frame
     floats: tuple[bool, ...]  # (n,)
     same_is_right: tuple[bool, ...]  # (n,)
     cpu_s: tuple[float, ...]  # (n,)
 
     def output(self, index: int) -> Any:
         """The output that was expected for one input; decoded only where it is needed."""
-        return decode(json.loads(self.encoded[index]))
+        return decode(json.loads(self.body(index)))
+
+    def body(self, index: int) -> bytes:
+        """The encoded output that was expected for one input."""
+        return self.frames[self.start(index) + HEADER.size : self.ends[index]]
+
+    def start(self, index: int) -> int:
+        """Where its frame begins."""
+        return self.ends[index - 1] if index else 0
+
+    def known(self, done: int, received: bytes) -> int:
+        """How many of the outputs after the first ``done`` are whole in ``received``, and right by their bytes alone.
+
+        The last output is never among them. All are compared at once: a task has a thousand.
+        """
+        if not self.ends or not all(self.same_is_right):
+            return 0
+        start = self.start(done)
+        usable = min(len(received), self.start(len(self.ends) - 1) - start)
+        if usable <= 0 or not self.frames.startswith(received[:usable], start):
+            return 0
+        return bisect_right(self.ends, start + usable) - done
 
     @property
     def cpu_limits_s(self) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ evalplus compares inside the candidate's process; here both sides are data outsi
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ import numpy as np
 from analysis.grading.values import Subclassed
 
 _FIND_ZERO = "find_zero"
+_PACKED = re.compile(
+    rb'\["p", "[^"]*"'
+)  # a list of numbers, none of them nan, whose letters may happen to say so
 
 
 class Oracle:
@@ -58,7 +62,9 @@ def own_encoding_is_right(entry_point: str, encoded: bytes) -> bool:
 
     It is equal then, unless it is not equal to itself (nan); and ``find_zero`` is not a matter of being equal.
     """
-    return entry_point != _FIND_ZERO and b"NaN" not in encoded and b'["n"' not in encoded
+    if entry_point == _FIND_ZERO or b'["n"' in encoded:
+        return False
+    return b"NaN" not in _PACKED.sub(b"", encoded)
 
 
 def is_floats(value: Any) -> bool:

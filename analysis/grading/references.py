@@ -8,6 +8,7 @@ import queue
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import Any
 
 from analysis.grading.cache import Cache, content_key
@@ -15,7 +16,7 @@ from analysis.grading.expected import Expected, TaskAnswers
 from analysis.grading.launch import Launcher
 from analysis.grading.oracle import is_floats, own_encoding_is_right
 from analysis.grading.sandbox import Job, Sandbox, SandboxDiedError
-from analysis.grading.traffic import Frame
+from analysis.grading.traffic import HEADER, Frame
 from analysis.grading.types import GRADER_VERSION
 from analysis.grading.values import Opaque, decode
 from configs.datasets import Dataset, Task
@@ -114,14 +115,14 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
         raise GradingError(f"the canonical solution of {task.task_id} does not run: {error!r}") from error
     if len(ends) != 1 or "cpu_s" not in ends[0] or len(encoded) != len(inputs):
         raise GradingError(f"the canonical solution of {task.task_id} does not run: {ends or outcome}")
-    outputs = [decode(json.loads(body)) for body in encoded]
-    if any(isinstance(output, Opaque) for output in outputs):
+    if any(map(_holds_opaque, encoded)):
         raise GradingError(
             f"the canonical solution of {task.task_id} returns something that is not plain data"
         )
     return Expected(
         inputs=job.inputs,
-        encoded=tuple(encoded),
+        frames=b"".join(HEADER.pack(b"v", len(body)) + body for body in encoded),
+        ends=tuple(accumulate(HEADER.size + len(body) for body in encoded)),
         floats=tuple(map(_encodes_floats, encoded)),
         same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
         cpu_s=tuple(map(float, ends[0]["cpu_s"])),
@@ -144,32 +145,31 @@ def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
 
 
 def _pack(answers: TaskAnswers) -> bytes:
-    """A line of JSON, then all encoded outputs one after the other."""
+    """A line of JSON, then all frames one after the other."""
     phases = (answers.base, answers.plus)
     head = [
         {
-            "sizes": [len(body) for body in phase.encoded],
+            "ends": phase.ends,
             "floats": phase.floats,
             "same_is_right": phase.same_is_right,
             "cpu_s": phase.cpu_s,
         }
         for phase in phases
     ]
-    return b"".join((json.dumps(head).encode(), b"\n", *answers.base.encoded, *answers.plus.encoded))
+    return b"".join((json.dumps(head).encode(), b"\n", answers.base.frames, answers.plus.frames))
 
 
 def _unpack(packed: bytes, task: Task) -> TaskAnswers:
     start = packed.index(b"\n") + 1
     phases = []
     for head, inputs in zip(json.loads(packed[:start]), (task.base_inputs, task.plus_inputs), strict=True):
-        encoded = []
-        for size in head["sizes"]:
-            encoded.append(packed[start : start + size])
-            start += size
+        frames = packed[start : start + max(head["ends"], default=0)]
+        start += len(frames)
         phases.append(
             Expected(
                 inputs=_as_json(inputs),
-                encoded=tuple(encoded),
+                frames=frames,
+                ends=tuple(head["ends"]),
                 floats=tuple(head["floats"]),
                 same_is_right=tuple(head["same_is_right"]),
                 cpu_s=tuple(head["cpu_s"]),

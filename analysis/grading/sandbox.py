@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from analysis.grading.cgroup import ControlGroup
 from analysis.grading.launch import Launcher, bubblewrap
-from analysis.grading.traffic import Answers, Exchange, OnFrame, Pipes, SandboxDiedError, last_words
+from analysis.grading.traffic import Answers, Exchange, OnBytes, OnFrame, Pipes, SandboxDiedError, last_words
 from starwatt_errors import GradingError
 
 __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
@@ -148,14 +148,14 @@ class Sandbox:
             group.add(self._process.pid)
             self._group = group
 
-    def run(self, job: Job, on_frame: OnFrame) -> Outcome:
-        """Run one candidate and hand over its frames while ``on_frame`` returns True.
+    def run(self, job: Job, on_frame: OnFrame, on_bytes: OnBytes | None = None) -> Outcome:
+        """Run one candidate and hand over its frames while ``on_frame`` returns True; ``on_bytes`` may take some first.
 
         Raises ``SandboxDiedError`` when the sandbox is gone before the candidate was done. ``on_frame`` may raise
         ``ValueError`` for a frame that nobody honest sends: it ends the run, and is passed on. Where the candidate
         left something behind that the next one could meet, the sandbox is ``closed`` afterwards.
         """
-        exchange = Exchange(self._pipes, self._answers, on_frame, job.output_bytes)
+        exchange = Exchange(self._pipes, self._answers, on_frame, job.output_bytes, on_bytes)
         killed_before = self._killed_for_memory()
         wall_s = self.limits.wall_factor * (1 + job.cpu_s / 3)
         answer = exchange.drive(self._request(job), wall_s, _GRACE_S)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_HEADER = struct.Struct(">cI")
+HEADER = struct.Struct(">cI")
 # A candidate with many small results would wake us for each: they may gather in the pipe instead.
 _MANY_CHUNKS = 8
 _GATHER_S = 0.001
@@ -40,6 +40,8 @@ class Frame:
 
 #: Takes a frame and says whether more are wanted. It may raise ``ValueError`` for one that nobody honest sends.
 OnFrame = Callable[[Frame], bool]
+#: Takes what has come, which begins with a whole frame; says how many bytes of whole frames need no more looking at.
+OnBytes = Callable[[bytes], int]
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,17 @@ class Answers:
 class Exchange:
     """The traffic of one candidate: its request in, its frames out, until process 1 says that it is over."""
 
-    def __init__(self, pipes: Pipes, answers: Answers, on_frame: OnFrame, output_bytes: int) -> None:
+    def __init__(
+        self,
+        pipes: Pipes,
+        answers: Answers,
+        on_frame: OnFrame,
+        output_bytes: int,
+        on_bytes: OnBytes | None = None,
+    ) -> None:
         self._pipes = pipes
         self._answers = answers
-        self._on_frame = on_frame
+        self._on_frame, self._on_bytes = on_frame, on_bytes
         self._buffer = bytearray()
         self._received = 0
         self._chunks = 0
@@ -141,6 +150,8 @@ class Exchange:
             if self.over is not None:
                 continue
             self._buffer += data
+            if self._on_bytes is not None and self._whole_frame():
+                del self._buffer[: self._on_bytes(bytes(self._buffer))]
             try:
                 wanted = all(self._on_frame(frame) for frame in self._frames())
             except (ValueError, RecursionError) as error:
@@ -151,15 +162,22 @@ class Exchange:
             elif not wanted:
                 self._stop("stopped")
 
+    def _whole_frame(self) -> bool:
+        """Whether there is one at the beginning of what has come."""
+        if len(self._buffer) < HEADER.size:
+            return False
+        size: int = HEADER.unpack_from(self._buffer)[1]
+        return len(self._buffer) - HEADER.size >= size
+
     def _frames(self) -> Iterator[Frame]:
         start = 0
-        while len(self._buffer) - start >= _HEADER.size:
-            kind, size = _HEADER.unpack_from(self._buffer, start)
+        while len(self._buffer) - start >= HEADER.size:
+            kind, size = HEADER.unpack_from(self._buffer, start)
             if kind not in (b"v", b"e"):
                 raise ValueError("not a frame of the runner")
-            if len(self._buffer) - start - _HEADER.size < size:
+            if len(self._buffer) - start - HEADER.size < size:
                 break
-            start += _HEADER.size + size
+            start += HEADER.size + size
             yield Frame(kind == b"v", bytes(self._buffer[start - size : start]))
         del self._buffer[:start]
 

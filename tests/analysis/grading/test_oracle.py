@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import math
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
 from evalplus.eval import PASS, untrusted_check
 
-from analysis.grading.oracle import Oracle
+from analysis.grading.inner import encode
+from analysis.grading.oracle import Oracle, own_encoding_is_right
 
 CASES: list[tuple[float, list[Any], list[Any]]] = [
     (0, [1], [1]),
@@ -77,3 +81,13 @@ def test_any_zero_of_the_polynomial_is_right_for_find_zero() -> None:
 def test_what_can_not_be_compared_is_wrong(output: Any) -> None:
     assert not Oracle("find_zero", 1e-4).accepts([[-6, 11, -6, 1]], output, 3.0)
     assert not Oracle("f", 1e-6).accepts([], output, 3.0)
+
+
+def test_a_packed_list_is_right_by_its_bytes_whatever_its_letters_spell() -> None:
+    (encoded,) = struct.unpack("<d", base64.b64decode("NaNNaNNaN8A="))
+    body = json.dumps(encode([encoded, *[0.5] * 1000])).encode()
+    assert b"NaN" in body
+    assert own_encoding_is_right("f", body)
+    assert not own_encoding_is_right("f", json.dumps(encode([[float("nan")], [0.5] * 1000])).encode())
+    assert not own_encoding_is_right("f", json.dumps(encode([float("nan"), *[0.5] * 1000])).encode())
+    assert not own_encoding_is_right("find_zero", body)
