@@ -49,6 +49,16 @@ class RunDir:
         return self.root / "plan.parquet"
 
     @property
+    def attempts(self) -> Path:
+        """Tries at cells that failed."""
+        return self.root / "attempts.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the runner that measures."""
+        return self.root / ".lock"
+
+    @property
     def cells(self) -> Path:
         """All measured cells."""
         return self.root / "cells"

@@ -1,0 +1,76 @@
+"""``attempts.jsonl`` of a run: every try at a cell that failed, one line each, in the order of failing.
+
+It decides when a cell is given up, so it outlives the runner: each line is on the disk before the next try begins.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from starwatt_errors import TraceError
+from traces.layout import CellKey, RunDir
+
+
+class Attempt(BaseModel):
+    """One try that failed."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    variant: str
+    load: str
+    block: int
+    at: str
+    """By the calendar, ISO 8601."""
+    error: str
+
+    @classmethod
+    def now(cls, key: CellKey, error: str) -> Self:
+        """Of this moment."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(model=key.model, variant=key.variant, load=key.load, block=key.block, at=at, error=error)
+
+    @property
+    def key(self) -> CellKey:
+        """The cell."""
+        return CellKey(self.model, self.variant, self.load, self.block)
+
+
+def note_attempt(run: RunDir, attempt: Attempt) -> None:
+    """Add a line.
+
+    Raises:
+        TraceError: it cannot be written.
+    """
+    line = attempt.model_dump_json() + "\n"
+    try:
+        with run.attempts.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise TraceError(f"{run.attempts}: cannot be written: {error.strerror}") from error
+
+
+def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
+    """Failed tries by cell, oldest first; a line that was torn by a kill is left out."""
+    try:
+        lines = run.attempts.read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise TraceError(f"{run.attempts}: cannot be read: {error.strerror}") from error
+    found: dict[CellKey, list[Attempt]] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            attempt = Attempt.model_validate_json(line)
+        except ValidationError as error:
+            if number == len(lines):
+                break
+            raise TraceError(f"{run.attempts}, line {number}: is no attempt: {error}") from error
+        found.setdefault(attempt.key, []).append(attempt)
+    return found
