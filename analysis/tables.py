@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis.accuracy import Accuracy, accuracy_table
+from analysis.arrays import Ints, ints
 from analysis.attribution import RULES
 from analysis.cell import CellResult, analyse_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.metrics import Row, cell_rows
+from analysis.phase_tables import PhaseCell, fit_variants, keep, phase_of
 from analysis.validity import reasons_for
+from configs.schema import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir, model_slug
@@ -89,34 +91,72 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
-    rows: list[Row] = []
-    requests: list[pa.Table] = []
-    accuracies: list[tuple[CellKey, Accuracy]] = []
-    invalid: list[InvalidCell] = []
+    cells: list[_Tabulated] = []
     for done, key in enumerate(keys, 1):
-        result = analyse_cell(run, key, context)
-        rows += cell_rows(result)
-        if result.measured is not None:
-            requests.append(_request_rows(result))
-            accuracies.append((key, result.measured.accuracy))
-        if codes := _spoiled(result):
-            invalid.append(InvalidCell(key, codes, result.problem))
+        cells.append(_tabulate(analyse_cell(run, key, context)))
         if progress is not None:
             progress(done, len(keys))
-    contrasts = contrast_rows(rows, context)
-    request_table = pa.concat_tables([REQUESTS_TABLE.empty_table(), *requests])
+    rows = _with_phase(cells)
+    contrasts = contrast_rows([row for row in rows if not is_probe(row["load"])], context)
+    request_table = pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)])
+    accuracies = [(one.key, one.accuracy) for one in cells if one.accuracy is not None]
     _write(run, "cells", pa.Table.from_pylist(rows, schema=CELLS))
     _write(run, "requests", request_table)
     _write(run, "contrasts", pa.Table.from_pylist(contrasts, schema=CONTRASTS))
     _write(run, "accuracy", accuracy_table(accuracies))
     return AnalysisSummary(
         cells=len(keys),
-        measured=len(requests),
-        invalid=tuple(invalid),
+        measured=sum(one.phase is not None for one in cells),
+        invalid=tuple(one.invalid for one in cells if one.invalid is not None),
         requests=request_table.num_rows,
         contrasts=len(contrasts),
         warnings=tuple(filter(None, (study_warning, plan_warning))),
     )
+
+
+@dataclass
+class _Tabulated:
+    """One cell's part of the tables; the traces that it was made from are let go."""
+
+    key: CellKey
+    rows: list[Row]
+    requests: pa.Table
+    order: Ints  # which of the cell's requests are in the table, in its order
+    accuracy: Accuracy | None
+    phase: PhaseCell | None
+    invalid: InvalidCell | None
+
+
+def _tabulate(result: CellResult) -> _Tabulated:
+    codes = _spoiled(result)
+    table, order = _request_rows(result)
+    graded = result.measured is not None and not is_probe(result.key.load)
+    return _Tabulated(
+        key=result.key,
+        rows=cell_rows(result),
+        requests=table,
+        order=order,
+        accuracy=result.measured.accuracy if result.measured is not None and graded else None,
+        phase=keep(result, valid=not codes),
+        invalid=InvalidCell(result.key, codes, result.problem) if codes else None,
+    )
+
+
+def _with_phase(cells: list[_Tabulated]) -> list[Row]:
+    """All rows, and the column of the rule ``phase`` filled in: it takes all cells of a variant to know its costs."""
+    fits = fit_variants([one.phase for one in cells if one.phase is not None])
+    rows = []
+    for one in cells:
+        rows += one.rows
+        if one.phase is None:
+            continue
+        more, split, _ = phase_of(one.phase, fits)
+        rows += more
+        joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
+        at = one.requests.schema.get_field_index("energy_phase_j")
+        filled = pa.array(joules, from_pandas=True)
+        one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("energy_phase_j"), filled)
+    return rows
 
 
 def read_table(run: RunDir, name: str) -> pa.Table:
@@ -157,11 +197,11 @@ def _spoiled(result: CellResult) -> tuple[str, ...]:
     return tuple(sorted({*reasons_for("energy", result.codes), *energy}))
 
 
-def _request_rows(result: CellResult) -> pa.Table:
-    """The measured requests of a cell, in the order of their ids."""
+def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
+    """The measured requests of a cell, in the order of their ids, and where these stand in its trace."""
     measured, key = result.measured, result.key
     if measured is None:
-        return REQUESTS_TABLE.empty_table()
+        return REQUESTS_TABLE.empty_table(), np.zeros(0, dtype=np.int64)
     requests, energy = measured.requests, result.primary
     rows, size = requests.measured, requests.count
     columns = {name: requests.table.column(name).combine_chunks() for name in _COPIED}
@@ -189,8 +229,10 @@ def _request_rows(result: CellResult) -> pa.Table:
     for name, values in computed.items():
         columns[name] = pa.array(values, from_pandas=True)  # NaN becomes null
     table = pa.table([columns[name] for name in REQUESTS_TABLE.names], schema=REQUESTS_TABLE)
-    table = table.filter(pa.array(rows))
-    return table.take(pc.sort_indices(table, sort_keys=[("request_id", "ascending")]))
+    identities, _ = ints(requests.table, "request_id")
+    order = np.flatnonzero(rows)
+    order = order[np.argsort(identities[order], kind="stable")]
+    return table.take(pa.array(order)), order
 
 
 _COPIED = (

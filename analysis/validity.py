@@ -53,6 +53,8 @@ EXPLANATIONS = {
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
+    "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
+    "phase_not_identified": "The loads do not tell the cost of a step, a token and a prompt apart: it takes probes.",
     "none_solved": "No task was solved: joules per solved task do not exist.",
     "trace_damaged": "A trace of the cell is missing or does not read.",
     "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
