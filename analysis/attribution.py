@@ -57,7 +57,8 @@ def flights(start_ns: Ints, end_ns: Ints, window: Window) -> Flights:
     start = np.clip(start_ns, window.start_ns, window.end_ns)
     end = np.clip(end_ns, window.start_ns, window.end_ns)
     edges = np.array([window.start_ns, window.end_ns], dtype=np.int64)
-    moments = np.unique(np.concatenate((start, end, edges)))
+    moments = np.sort(np.concatenate((start, end, edges)), kind="stable")  # np.unique is many times slower
+    moments = moments[np.concatenate(([True], moments[1:] > moments[:-1]))]
     first, last = np.searchsorted(moments, start), np.searchsorted(moments, end)
     arrivals = np.bincount(first, minlength=moments.size) - np.bincount(last, minlength=moments.size)
     return Flights((moments - window.start_ns) / 1e9, np.cumsum(arrivals)[:-1], first, last)

@@ -9,13 +9,16 @@ the requests' first and last tokens: presence is counted on a grid of time that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.arrays import Bools, Floats, Ints
 from analysis.requests import Requests
 from analysis.window import Window
 
+_Number = TypeVar("_Number", np.float64, np.int64)
 KINDS = ("steps", "decoded", "prefilled", "context")
 MOST_BINS = 1 << 22
 FINEST_SHIFT = 18  # bins of 0.26 ms: tokens of one step arrive within less
@@ -49,23 +52,25 @@ def work_of(requests: Requests, window: Window, stretches: int) -> Work:
     length_ns = window.end_ns - window.start_ns
     per_request = np.zeros((requests.count, 4))
     per_stretch = np.zeros((stretches, 4))
+    stretch = presence.stretches(stretches)
     prompts = np.nan_to_num(requests.prompt_tokens)
     fresh = np.maximum(prompts - np.nan_to_num(requests.cached_tokens), 0.0)
     for slab in requests.slabs():
         since = requests.chunk_ns[slab.chunks] - window.start_ns
-        tokens = requests.chunk_weight[slab.chunks] * ((since >= 0) & (since <= length_ns))
+        inside = (since >= 0) & (since <= length_ns)
+        tokens = requests.chunk_weight[slab.chunks] * inside
         since = np.clip(since, 0, length_ns)
         before = _running(requests.chunk_weight[slab.chunks], slab.starts - slab.starts[0])
-        first = np.zeros(since.size, dtype=np.bool_)
         starts = (slab.starts - slab.starts[0])[:-1][slab.starts[1:] > slab.starts[:-1]]
-        first[starts] = True
+        prompt = np.zeros(since.size)
+        prompt[starts] = fresh[slab.rows][slab.starts[1:] > slab.starts[:-1]]
         columns = (
-            tokens * presence.share_at(since),
+            tokens * presence.at(presence.share, since),
             tokens,
-            slab.spread(fresh[slab.rows]) * (first & (tokens > 0)),
+            prompt * inside,
             tokens * (slab.spread(prompts[slab.rows]) + before),
         )
-        place = np.minimum(since * stretches // length_ns, stretches - 1)
+        place = presence.at(stretch, since)
         for at, values in enumerate(columns):
             per_request[slab.rows, at] = slab.per_request(values)
             per_stretch[:, at] += np.bincount(place, weights=values, minlength=stretches)
@@ -86,12 +91,18 @@ class _Presence:
         last = (np.clip(last_ns[here] - window.start_ns, 0, length_ns)) >> shift
         bins = (length_ns >> shift) + 2
         changes = np.bincount(first, minlength=bins) - np.bincount(last + 1, minlength=bins)
-        self._shift = shift
-        self._share = 1.0 / np.maximum(np.cumsum(changes), 1)
+        self._shift, self._length_ns = shift, length_ns
+        self.share: Floats = 1.0 / np.maximum(np.cumsum(changes), 1)  # (bins,) one over the number present
 
-    def share_at(self, since_ns: Ints) -> Floats:
-        """One over the number present, at moments from the window's start (not before it, not after its end)."""
-        return np.asarray(self._share[since_ns >> self._shift])
+    def stretches(self, count: int) -> Ints:
+        """In which of so many equal stretches of the window each bin lies, (bins,)."""
+        starts = np.arange(self.share.size, dtype=np.int64) << self._shift
+        return np.asarray(np.minimum(starts * count // self._length_ns, count - 1))
+
+    def at(self, of_bin: npt.NDArray[_Number], since_ns: Ints) -> npt.NDArray[_Number]:
+        """What a bin has, at moments from the window's start (not before it, not after its end)."""
+        found: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
+        return found
 
 
 def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:

@@ -77,11 +77,11 @@ def test_every_rule_conserves_whatever_the_traces_are_like(
 
 
 def test_a_token_is_a_share_of_its_step_and_attends_to_all_before_it() -> None:
-    alone = [11_000, 12_000, 13_000]
-    together = [13_000, 14_000]
+    alone = [11_500, 12_500, 13_500]
+    together = [13_500, 14_500]
     rows = [
-        request(1, 10_500, 13_000, chunk_ns=[t * MS for t in alone], chunk_tokens=[1, 1, 1], prompt_tokens=7),
-        request(2, 12_500, 14_000, chunk_ns=[t * MS for t in together], chunk_tokens=[1, 1], prompt_tokens=5),
+        request(1, 10_500, 13_500, chunk_ns=[t * MS for t in alone], chunk_tokens=[1, 1, 1], prompt_tokens=7),
+        request(2, 12_600, 14_500, chunk_ns=[t * MS for t in together], chunk_tokens=[1, 1], prompt_tokens=5),
     ]
     found = work_of(columns(*rows), WINDOW, 10)
     assert found.requests.tolist() == [[2.5, 3.0, 7.0, 7.0 + 8.0 + 9.0], [1.5, 2.0, 5.0, 5.0 + 6.0]]
