@@ -24,7 +24,7 @@ from analysis.sensor import Sensors
 from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.schema import Load, Meters, Open, Slo, Study, is_probe
+from configs.schema import Closed, Load, Meters, Open, Slo, Study, is_probe
 from starwatt_errors import TraceError
 from traces.atomic import read_json
 from traces.cell import CellRecord, Phase, read_cell
@@ -87,6 +87,13 @@ class Context:
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
         return cap if isinstance(cap, int) else None
+
+    def concurrency(self, load: str) -> int | None:
+        """How many requests a single-stream or closed load keeps in flight; None for others."""
+        for one in self._loads:
+            if one.slug == load and not isinstance(one, Open):
+                return one.concurrency if isinstance(one, Closed) else 1
+        return None
 
     def kind(self, load: str) -> str | None:
         """single_stream, closed, open or probe; without a study, by the load's usual name."""
