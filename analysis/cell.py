@@ -21,6 +21,7 @@ from analysis.phase import PhaseInput, stretches_of
 from analysis.power import read_series
 from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
+from analysis.steadiness import Trends, trends_in
 from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
@@ -131,6 +132,7 @@ class CellResult:
     client: Check | None = None  # what load generator and sidecar took of the CPUs
     problem: str | None = None  # the message behind trace_damaged
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
+    trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
     slo: Slo | None = None  # what the study calls a good request
     phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
 
@@ -207,6 +209,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     energies = _energies(power, window, record, requests, context.sensors)
+    trends = trends_in(requests, power, primary(list(energies)), window)
+    checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)))
     return CellResult(
         key=key,
@@ -220,6 +224,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         attributions=attributions,
         slo=context.study.slo if context.study else None,
         phase=phase,
+        trends=trends,
     )
 
 

@@ -66,7 +66,8 @@ def paired_blocks(
     return used, () if used else tuple(sorted(reasons))
 
 
-def key_of(contrast: str, side: Side, reference: Side, pair: tuple[str, str]) -> Row:
+def key_of(contrast: str, side: Side, reference: Side, pair: tuple[str | None, str | None]) -> Row:
+    """The columns that say what a contrast is of."""
     return {
         "model": side[0],
         "contrast": contrast,

@@ -94,6 +94,10 @@ def cell_rows(result: CellResult) -> list[Row]:
         audit = result.record.audit
         rows.add("client_cpu_share", audit.cpu_share, "cpus", [])
         rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, "cpus", [])
+    for name, line in result.trends.found.items():
+        unit = "°C" if name == "temperature" else "ratio"
+        rows.add(f"trend_{name}", line.change, unit, [])
+        rows.add(f"trend_{name}_p", line.p, "probability", [])
     for check in result.checks:
         rows.add_check(check)
     for energy in result.energies:

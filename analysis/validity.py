@@ -30,6 +30,8 @@ EXPLANATIONS = {
     "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
     "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
     "window_too_short": "The window is shorter than measure.min_s, or holds too few power readings.",
+    "not_steady": "Power, tokens, clock or temperature went one way through the window: its mean stands for no state.",
+    "drift": "Joules, watts or rates of this load went one way from block to block.",
     "counter_disagrees": "Energy counter and integrated power differ by more than 5 % and three standard errors.",
     "aliased": "Power may have kept in step with the sensor's own period: its readings see one phase of it.",
     "counter_backwards": "The energy counter went backwards, and there is no power to integrate instead.",
@@ -54,6 +56,7 @@ EXPLANATIONS = {
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
+    "several_samples": "McNemar's test takes one sample of each task.",
     "too_few_loads": "A curve over concurrency takes three loads of different concurrency.",
     "no_crossover": "One of the two costs less at every concurrency that was measured.",
     "several_crossovers": "The two costs cross more than once over the concurrencies that were measured.",
@@ -69,6 +72,8 @@ EXPLANATIONS = {
 }
 _SCOPES: dict[str, Scope] = {
     "window_too_short": "cell",
+    "not_steady": "cell",
+    "drift": "energy",
     "counter_disagrees": "energy",
     "aliased": "energy",
     "counter_backwards": "energy",

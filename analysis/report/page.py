@@ -46,6 +46,12 @@ def write_page(run: RunDir) -> Path:
     """
     if not run.table("cells").is_file() or not run.table("contrasts").is_file():
         analyze(run)
+    write_text(run.report, render(run))
+    return run.report
+
+
+def render(run: RunDir) -> str:
+    """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
     records = _records(run)
     note = f" ({ESTIMATED})" if results.estimated else ""
@@ -53,7 +59,7 @@ def write_page(run: RunDir) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.get_template("page.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         title=run.root.resolve().name,
         note=note,
         estimated=results.estimated,
@@ -69,8 +75,6 @@ def write_page(run: RunDir) -> Path:
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
     )
-    write_text(run.report, page)
-    return run.report
 
 
 def _model_section(results: Results, model: str) -> dict[str, Any]:

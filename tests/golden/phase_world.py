@@ -17,6 +17,7 @@ from tests.golden.shapley import of_schedule
 from tests.golden.world import Sensor, power_rows, request_rows, write_rows
 from traces.atomic import write_json, write_text
 from traces.cell import Audit, CellRecord, Phase, Phases, Served, write_cell
+from traces.clock import boot_id
 from traces.layout import CellKey, RunDir
 from traces.schemas import POWER, REQUESTS
 
@@ -87,7 +88,7 @@ class PhaseWorld:
             variant=VARIANT,
             load=load,
             block=1,
-            boot_id="golden",
+            boot_id=boot_id(),
             phases=Phases(
                 idle_before=Phase(start_ns=before[0], end_ns=before[1]),
                 idle_after=Phase(start_ns=after[0], end_ns=after[1]),
