@@ -93,7 +93,8 @@ def _batched(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
         return f"{contrast.variant}, {contrast.load}: no valid comparison ({', '.join(row['reasons'])})"
     if row["lo"] is not None and row["lo"] <= 1 <= row["hi"]:
         visible = contrast.metrics.get("energy_factor_smallest_visible")
-        return f"{contrast.variant}, {contrast.reference_load} against {contrast.load}: {effect_words(row, visible)}"
+        words = effect_words(row, visible, of=_joules(results), than=contrast.load)
+        return f"{contrast.variant}, {contrast.reference_load}: {words}"
     rates = [contrast.value(metric) for metric in ("single_rate", "batched_rate")]
     return (
         f"{contrast.variant}: {contrast.reference_load} costs {significant(row['value'])} times "
@@ -110,7 +111,7 @@ def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
         more = [
             contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
         ]
-        text += f"{effect_words(row, *more)}, {_joules(results)} against {contrast.reference_variant}"
+        text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
     passed = [
         point.mean("pass_at_1_plus") if point else None
         for point in (

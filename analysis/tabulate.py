@@ -12,6 +12,7 @@ from analysis.arrays import Ints, ints
 from analysis.attribution import RULES
 from analysis.cell import CellResult
 from analysis.metrics import Row, cell_rows
+from analysis.paper import paper_total_rows
 from analysis.phase_tables import PhaseCell, fit_variants, keep, phase_of
 from analysis.validity import reasons_for
 from configs.schema import is_probe
@@ -74,9 +75,10 @@ def tabulate(result: CellResult) -> Tabulated:
     """All of a cell that does not need the others."""
     codes = _spoiled(result)
     table, order = _request_rows(result)
+    rows = cell_rows(result)
     return Tabulated(
         key=result.key,
-        rows=cell_rows(result),
+        rows=[*rows, *paper_total_rows(rows)],
         requests=table,
         order=order,
         answers=_answers(result),

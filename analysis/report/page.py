@@ -11,6 +11,15 @@ import jinja2
 
 from analysis.clocks import on_our_clock
 from analysis.power import read_series
+from analysis.report.conclusions import (
+    accuracy_table,
+    attribution_table,
+    curves_table,
+    paper_section,
+    rates_table,
+    steadiness_table,
+    tests_table,
+)
 from analysis.report.figures import (
     Drawing,
     PowerTrace,
@@ -74,6 +83,7 @@ def render(run: RunDir) -> str:
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
+        paper=paper_section(results),
     )
 
 
@@ -89,6 +99,12 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": main_table(results, model),
         "contrasts": contrast_tables(results, model),
+        "tests": tests_table(results, model),
+        "rates": rates_table(results, model),
+        "curves": curves_table(results, model),
+        "accuracy": accuracy_table(results, model),
+        "attribution": attribution_table(results, model),
+        "steadiness": steadiness_table(results, model),
     }
 
 

@@ -42,3 +42,13 @@ def test_what_could_not_have_been_seen_is_said() -> None:
 def test_what_holm_does_not_bear_out_is_not_said_without_it() -> None:
     assert "may be chance" in effect_words(row(1.19, 1.01, 1.40), None, row(0.2))
     assert "chance" not in effect_words(row(1.19, 1.15, 1.23), None, row(0.001))
+
+
+def test_a_sentence_names_what_and_against_whom() -> None:
+    assert effect_words(row(1.19, 1.15, 1.23), of="J/request", than="bf16") == (
+        "costs 19 % more J/request than bf16 (95 %: 15 to 23; 5 blocks)"
+    )
+    assert "no difference in J/request to bf16 can be seen" in effect_words(
+        row(1.0, 0.9, 1.1), of="J/request", than="bf16"
+    )
+    assert "(95 %: 46.10 to 46.30; 5 blocks)" in effect_words(row(1.462, 1.461, 1.463))
