@@ -41,6 +41,7 @@ bench: $(STAMP) sandbox  ## load generator, meter, grader and attribution beside
 	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m benchmarks.grading
 	$(BIN)/python -m benchmarks.attribution
+	$(BIN)/python -m benchmarks.statistics
 
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh

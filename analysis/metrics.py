@@ -174,11 +174,14 @@ def _energy(rows: Rows, result: CellResult, measured: Measured, energy: Boundary
         rows.add(metric, value, unit, why, energy=energy, error=error)
 
     for (suffix, joules, why), name in zip(parts, ("gross", "idle", "net"), strict=True):
-        error = energy.error_j if suffix == "" else None
-        add(f"energy_{name}_j", joules, "J", why, error)
-        add(f"j_per_request{suffix}", _ratio(joules, share.requests), "J", why, _ratio(error, share.requests))
-        by_token = _ratio(error, share.output_tokens)
-        add(f"j_per_output_token{suffix}", _ratio(joules, share.output_tokens), "J", why, by_token)
+        off = _bounds(energy, seconds, name)
+        divided = (("energy_" + name + "_j", 1.0), ("j_per_request" + suffix, share.requests),
+                   ("j_per_output_token" + suffix, share.output_tokens))  # fmt: skip
+        for metric, by in divided:
+            add(metric, _ratio(joules, by), "J", why)
+            row = rows.rows[-1]
+            if row["value"] is not None and off is not None and by:
+                row.update(lo=row["value"] - off[0] / by, hi=row["value"] + off[1] / by, interval_kind=off[2])
     _per(rows, result, measured, energy, reasons)
     add("power_mean_w", _ratio(gross_j, seconds), "W", reasons)
     add("power_idle_w", energy.idle_before_w, "W", no_idle)
@@ -199,6 +202,25 @@ def _energy(rows: Rows, result: CellResult, measured: Measured, energy: Boundary
     if energy is result.primary:
         for rule, split in sorted(result.attributions.items()):
             attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
+
+
+def _bounds(energy: BoundaryEnergy, seconds: float, part: str) -> tuple[float, float, str] | None:
+    """How many joules below and above a part of the window's may be, and the interval's kind; None: not known.
+
+    Gross: sampling (``measurement``). Idle: from its power before the cell to that after (``idle_before_after``), which
+    is how far it was seen to move, not a probability. Net: both (``measurement_and_idle``).
+    """
+    half = None if energy.error_j is None else Z95 * energy.error_j
+    if part == "gross":
+        return None if half is None else (half, half, "measurement")
+    before, after = energy.idle_before_w, energy.idle_after_w
+    if before is None or after is None:
+        return None
+    moved_j = (after - before) * seconds
+    below, above = max(-moved_j, 0.0), max(moved_j, 0.0)
+    if part == "idle":
+        return below, above, "idle_before_after"
+    return None if half is None else (half + above, half + below, "measurement_and_idle")
 
 
 def _per(

@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 from analysis.arrays import Floats
 from analysis.attribution import Attribution
 from analysis.steps import KINDS, Work
+from configs.schema import is_probe
 
 MOST_CONDITION = 60.0
 """Of the fit's columns, each scaled to length one: beyond, an error of 1 % in joules may move a cost by half."""
@@ -133,9 +134,10 @@ def _fit(cells: Sequence[PhaseRows], columns: int) -> tuple[Floats, float] | Non
 
 
 def _holdout(cells: Sequence[PhaseRows], loads: Sequence[str], columns: int) -> float | None:
-    """The worst relative error of a load's joules by costs that were fitted without it."""
+    """The worst relative error of a load's joules by costs that were fitted without it; of probes, none: they are what
+    tells the costs apart."""
     errors = []
-    for load in loads:
+    for load in [load for load in loads if not is_probe(load)]:
         found = _fit([one for one in cells if one.load != load], columns)
         if found is None or found[1] > 2 * MOST_CONDITION:
             continue

@@ -142,7 +142,7 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     assert "+23 to +272 %" in text
     assert "95 %, all together" in text
     assert "costs 46 % more J/request than bf16" in text
-    assert "within 4 %" in text
+    assert "within 2 %" in text
 
 
 def test_the_same_run_gives_the_same_page(estimated: World, html: str) -> None:

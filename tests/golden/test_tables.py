@@ -177,6 +177,9 @@ def test_joules_are_divided_by_everything_that_is_asked_for(world: World, cells:
         kinds = rows.set_index("metric").interval_kind
         for metric in ("j_per_output_token", "j_per_total_token", "wh_per_1000_requests", "j_per_completion"):
             assert kinds[metric] == "measurement"
+        assert kinds["j_per_request"] == kinds["energy_gross_j"] == "measurement"
+        assert kinds["energy_idle_j"] == "idle_before_after"
+        assert kinds["j_per_request_net"] == "measurement_and_idle"
         spread = [found[f"energy_in_flight_request_p{q}_j"] for q in (10, 50, 90, 99)]
         assert spread == sorted(spread)
 
