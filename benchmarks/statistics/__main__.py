@@ -18,12 +18,12 @@ def worlds(rng: np.random.Generator) -> dict[str, Callable[[int], Floats]]:
     """By name: log-ratios of so many studies (rows) of k blocks, whose truth is ``TRUTH``."""
 
     def noise(k: int) -> Floats:
-        return np.asarray(TRUTH + rng.normal(0, SPREAD, (STUDIES, k)))
+        return np.asarray(TRUTH + rng.normal(0, SPREAD, (STUDIES, k)), dtype=np.float64)
 
     def common(k: int) -> Floats:
         ours, theirs = rng.normal(0, SPREAD / np.sqrt(2), (2, STUDIES, k))
         drift = np.linspace(0, 0.26, k)
-        return TRUTH + (ours + drift) - (theirs + drift)
+        return np.asarray(TRUTH + (ours + drift) - (theirs + drift), dtype=np.float64)
 
     def alike(k: int) -> Floats:
         found = np.empty((STUDIES, k))
