@@ -14,7 +14,7 @@ from analysis.arrays import Floats, Ints
 from analysis.power import Curve
 from analysis.window import Window
 
-RULES = ("in_flight", "tokens")
+RULES = ("in_flight", "tokens", "phase")
 
 
 @dataclass(frozen=True)
@@ -30,32 +30,60 @@ class Attribution:
         return float(self.energy_j.sum()) + self.unattributed_j
 
 
-def in_flight(start_ns: Ints, end_ns: Ints, curves: Sequence[Curve], window: Window) -> Attribution:
-    """At each instant the power is split equally among the requests in flight.
+@dataclass(frozen=True)
+class Flights:
+    """Requests in flight over a window: between two neighbouring starts or ends their number is constant."""
 
-    Request i has the integral over [start_i, end_i] of P(t) / N(t), where N(t) counts requests in flight.
-    One sweep: N is constant between two neighbouring starts or ends, so the integral is a difference of
-    cumulative sums over these stretches. O(n log n) in requests.
+    moments_s: Floats  # (k,) all starts and ends and the window's edges, once each, ascending
+    flying: Ints  # (k - 1,) how many are in flight from moment i to i + 1
+    first: Ints  # (n,) the moment at which each request starts
+    last: Ints  # (n,) ... and ends
+
+    def idle_j(self, curves: Sequence[Curve], edges_s: Floats) -> Floats:
+        """Joules drawn while none was in flight between each two neighbours of ``edges_s`` (j + 1,): (j,)."""
+        idle = np.where(self.flying > 0, 0.0, _between(self.moments_s, curves))
+        until = np.interp(edges_s, self.moments_s, np.concatenate(([0.0], np.cumsum(idle))))
+        return np.asarray(np.diff(until), dtype=np.float64)
+
+
+def flights(start_ns: Ints, end_ns: Ints, window: Window) -> Flights:
+    """Who is in flight when. One sort of 2n moments.
 
     Args:
         start_ns: (n,) when each was sent.
         end_ns: (n,) when each ended; not before its start.
-        curves: cumulative joules of each device over the window.
-        window: outside it nothing is charged.
+        window: outside it nothing counts.
     """
     start = np.clip(start_ns, window.start_ns, window.end_ns)
     end = np.clip(end_ns, window.start_ns, window.end_ns)
     edges = np.array([window.start_ns, window.end_ns], dtype=np.int64)
-    moments = np.unique(np.concatenate((start, end, edges)))
+    moments = np.sort(np.concatenate((start, end, edges)), kind="stable")  # np.unique is many times slower
+    moments = moments[np.concatenate(([True], moments[1:] > moments[:-1]))]
     first, last = np.searchsorted(moments, start), np.searchsorted(moments, end)
     arrivals = np.bincount(first, minlength=moments.size) - np.bincount(last, minlength=moments.size)
-    flying = np.cumsum(arrivals)[:-1]  # requests in flight between moment k and k + 1
-    t_s = (moments - window.start_ns) / 1e9
-    stretch_j = np.diff(np.sum([curve.at(t_s) for curve in curves], axis=0))
-    busy = flying > 0
-    each_j = np.where(busy, stretch_j / np.where(busy, flying, 1), 0.0)
+    return Flights((moments - window.start_ns) / 1e9, np.cumsum(arrivals)[:-1], first, last)
+
+
+def in_flight(lives: Flights, curves: Sequence[Curve]) -> Attribution:
+    """At each instant the power is split equally among the requests in flight.
+
+    Request i has the integral over [start_i, end_i] of P(t) / N(t), where N(t) counts requests in flight: a difference
+    of cumulative sums over the stretches of constant N.
+
+    Args:
+        lives: of n requests.
+        curves: cumulative joules of each device over the same window.
+    """
+    stretch_j = _between(lives.moments_s, curves)
+    busy = lives.flying > 0
+    each_j = np.where(busy, stretch_j / np.where(busy, lives.flying, 1), 0.0)
     cumulative = np.concatenate(([0.0], np.cumsum(each_j)))
-    return Attribution(cumulative[last] - cumulative[first], float(stretch_j[~busy].sum()))
+    return Attribution(cumulative[lives.last] - cumulative[lives.first], float(stretch_j[~busy].sum()))
+
+
+def _between(t_s: Floats, curves: Sequence[Curve]) -> Floats:
+    """Joules of all devices between neighbours of ``t_s``."""
+    return np.diff(np.sum([curve.at(t_s) for curve in curves], axis=0))
 
 
 def by_tokens(tokens: Floats, total_j: float) -> Attribution:

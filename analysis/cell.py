@@ -6,22 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
-from analysis.attribution import Attribution, by_tokens, in_flight
+from analysis.attribution import Attribution, by_tokens, flights, in_flight
 from analysis.clocks import clock_check, on_our_clock, shift_of
 from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
+from analysis.phase import PhaseInput, stretches_of
 from analysis.power import read_series
 from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
+from analysis.steadiness import Trends, trends_in
+from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.schema import Load, Meters, Open, Study
+from configs.schema import Closed, Load, Meters, Open, Slo, Study, is_probe
 from starwatt_errors import TraceError
 from traces.atomic import read_json
 from traces.cell import CellRecord, Phase, read_cell
@@ -54,10 +58,13 @@ class Context:
         found = calibration.get("devices") if isinstance(calibration, dict) else None
         return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
 
-    @property
-    def min_s(self) -> float | None:
-        """The shortest window that the study accepts."""
-        return self.study.measure.min_s if self.study else None
+    def min_s(self, load: str) -> float | None:
+        """The shortest window of a load that the study accepts."""
+        if self.study is None:
+            return None
+        if is_probe(load):
+            return self.study.probes.min_s if self.study.probes else None
+        return self.study.measure.min_s
 
     @property
     def baseline(self) -> str | None:
@@ -82,8 +89,17 @@ class Context:
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
         return cap if isinstance(cap, int) else None
 
+    def concurrency(self, load: str) -> int | None:
+        """How many requests a single-stream or closed load keeps in flight; None for others."""
+        for one in self._loads:
+            if one.slug == load and not isinstance(one, Open):
+                return one.concurrency if isinstance(one, Closed) else 1
+        return None
+
     def kind(self, load: str) -> str | None:
-        """single_stream, closed or open; without a study, by the load's usual name."""
+        """single_stream, closed, open or probe; without a study, by the load's usual name."""
+        if is_probe(load):
+            return "probe"
         for one in self._loads:
             if one.slug == load:
                 return one.kind
@@ -116,6 +132,9 @@ class CellResult:
     client: Check | None = None  # what load generator and sidecar took of the CPUs
     problem: str | None = None  # the message behind trace_damaged
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
+    trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
+    slo: Slo | None = None  # what the study calls a good request
+    phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
 
     @property
     def primary(self) -> BoundaryEnergy | None:
@@ -180,7 +199,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         return CellResult(
             key, record, checks=tuple(checks), codes=_codes(checks, [*taken_over, "no_completed_request"])
         )
-    checks.append(window_check(window, context.min_s))
+    checks.append(window_check(window, context.min_s(key.load)))
     if engine is not None:
         checks.append(engine_check(engine, window))
     checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
@@ -190,6 +209,9 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     energies = _energies(power, window, record, requests, context.sensors)
+    trends = trends_in(requests, power, primary(list(energies)), window)
+    checks += trends.checks
+    attributions, phase = _attributions(measured, primary(list(energies)))
     return CellResult(
         key=key,
         record=record,
@@ -199,7 +221,10 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), context.cpus),
-        attributions=_attributions(measured, primary(list(energies))),
+        attributions=attributions,
+        slo=context.study.slo if context.study else None,
+        phase=phase,
+        trends=trends,
     )
 
 
@@ -228,18 +253,26 @@ def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
     return [generator, record.audit.sidecar_cpu_share]
 
 
-def _attributions(measured: Measured, energy: BoundaryEnergy | None) -> dict[str, Attribution]:
+def _attributions(
+    measured: Measured, energy: BoundaryEnergy | None
+) -> tuple[dict[str, Attribution], PhaseInput | None]:
+    """What can be said of each request from this cell alone, and what the rule ``phase`` needs of it."""
     if energy is None or energy.energy_j is None or not energy.curves:
-        return {}
+        return {}, None
     requests, window = measured.requests, measured.window
     timed = requests.timed
     start = requests.sent_ns.copy()
     end = requests.end_ns.copy()
     start[~timed] = end[~timed] = window.start_ns  # no life that is known: nothing to charge
-    found = {"in_flight": in_flight(start, end, energy.curves, window)}
-    if measured.share.output_tokens is not None:
-        found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
-    return found
+    lives = flights(start, end, window)
+    found = {"in_flight": in_flight(lives, energy.curves)}
+    if measured.share.output_tokens is None:
+        return found, None
+    found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
+    work = work_of(requests, window, stretches_of(window.seconds))
+    idle_j = lives.idle_j(energy.curves, work.edges_s)
+    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
+    return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
 
 
 def _codes(checks: list[Check], others: list[str]) -> tuple[str, ...]:

@@ -123,9 +123,10 @@ def device_energy(
         *(one.curve.total_j if one and one.curve else None for one in (reading, by_power))
     )
     bound = _bound(reading, by_power)
-    gap_s = longest_gap_s(series.t_ns, window) if series.t_ns.size else window.seconds
+    seen_ns = series.t_ns if trusted else series.power_t_ns  # a reading without a value is none
+    gap_s = longest_gap_s(seen_ns, window) if seen_ns.size else window.seconds
     reasons = []
-    if gap_s > series.gap_bound_s or not covers(series.t_ns, window, series.gap_bound_s):
+    if seen_ns.size and (gap_s > series.gap_bound_s or not covers(seen_ns, window, series.gap_bound_s)):
         reasons.append("power_gap")
     if (
         not series.modelled

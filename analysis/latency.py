@@ -62,10 +62,13 @@ def _inter_token_ms(requests: Requests) -> Floats:
     A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
     Where tokens per chunk are not known, a chunk counts once.
     """
-    carries = (requests.chunk_weight > 0) & requests.completed[requests.chunk_row]
-    rows, times = requests.chunk_row[carries], requests.chunk_ns[carries]
-    tokens = requests.chunk_weight[carries]
-    same = rows[1:] == rows[:-1]
-    gaps = np.diff(times)[same] / 1e6
-    count = tokens[1:][same]
-    return np.repeat(gaps / count, count.astype(np.int64))
+    found, completed = [np.zeros(0)], requests.completed
+    for slab in requests.slabs():
+        rows = np.repeat(np.arange(slab.first, slab.last), np.diff(slab.starts))
+        carries = (requests.chunk_weight[slab.chunks] > 0) & completed[rows]
+        rows, times = rows[carries], requests.chunk_ns[slab.chunks][carries]
+        same = rows[1:] == rows[:-1]
+        gaps = np.diff(times)[same] / 1e6
+        count = requests.chunk_weight[slab.chunks][carries][1:][same]
+        found.append(np.repeat(gaps / count, count.astype(np.int64)))
+    return np.concatenate(found)

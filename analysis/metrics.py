@@ -7,20 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from analysis.arrays import Floats, mean, percentile
+from analysis.arrays import Bools, Floats, mean, percentile
+from analysis.attribution import Attribution
 from analysis.cell import CellResult, Measured
 from analysis.energy import BoundaryEnergy
 from analysis.validity import Check, energy_checks, reasons_for
+from configs.schema import Slo, is_probe
+from traces.layout import CellKey
 
 Row = dict[str, Any]
 Z95 = 1.959964  # two-sided 95 % of the normal distribution
 
 
-class _Rows:
+class Rows:
     """Collects rows of one cell."""
 
-    def __init__(self, result: CellResult) -> None:
-        key = result.key
+    def __init__(self, key: CellKey) -> None:
         self._key = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block}
         self.rows: list[Row] = []
 
@@ -64,9 +66,19 @@ class _Rows:
         )
 
 
+def rows_of(key: CellKey) -> Rows:
+    """None yet."""
+    return Rows(key)
+
+
+def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:
+    """Why joules of this boundary in this cell are not to be trusted."""
+    return sorted({*reasons_for("energy", result.codes), *result.energy_codes(energy)})
+
+
 def cell_rows(result: CellResult) -> list[Row]:
     """All metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
-    rows = _Rows(result)
+    rows = Rows(result.key)
     reasons = reasons_for("cell", result.codes)
     measured = result.measured
     if measured is None:
@@ -76,11 +88,16 @@ def cell_rows(result: CellResult) -> list[Row]:
         return rows.rows
     _throughput(rows, measured, reasons)
     _latency(rows, measured, reasons)
-    _accuracy(rows, result, measured)
+    if not is_probe(result.key.load):
+        _accuracy(rows, result, measured)
     if result.record is not None:
         audit = result.record.audit
         rows.add("client_cpu_share", audit.cpu_share, "cpus", [])
         rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, "cpus", [])
+    for name, line in result.trends.found.items():
+        unit = "°C" if name == "temperature" else "ratio"
+        rows.add(f"trend_{name}", line.change, unit, [])
+        rows.add(f"trend_{name}_p", line.p, "probability", [])
     for check in result.checks:
         rows.add_check(check)
     for energy in result.energies:
@@ -92,7 +109,7 @@ def cell_rows(result: CellResult) -> list[Row]:
     return rows.rows
 
 
-def _throughput(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
+def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     seconds, share = measured.window.seconds, measured.share
     completed = measured.requests.completed
     reason_given = np.asarray(measured.requests.table.column("finish_reason").to_numpy())
@@ -112,7 +129,7 @@ def _throughput(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
     )
 
 
-def _latency(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
+def _latency(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     latency, completed = measured.latency, measured.requests.completed
     sent = measured.requests.measured & measured.requests.timed
     samples: dict[str, Floats] = {
@@ -129,7 +146,7 @@ def _latency(rows: _Rows, measured: Measured, reasons: list[str]) -> None:
             rows.add(f"{name}_p{q}_ms", percentile(known, q), "ms", reasons)
 
 
-def _accuracy(rows: _Rows, result: CellResult, measured: Measured) -> None:
+def _accuracy(rows: Rows, result: CellResult, measured: Measured) -> None:
     accuracy = measured.accuracy
     reasons = reasons_for("accuracy", [*result.codes, *filter(None, [accuracy.reason])])
     rows.add("pass_at_1_base", accuracy.pass_at_1_base, "ratio", reasons)
@@ -140,10 +157,9 @@ def _accuracy(rows: _Rows, result: CellResult, measured: Measured) -> None:
         rows.add(f"pass_at_{k}_plus", plus, "ratio", reasons)
 
 
-def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:
+def _energy(rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:
     seconds, share = measured.window.seconds, measured.share
-    reasons = reasons_for("energy", [*result.codes])
-    reasons = sorted({*reasons, *result.energy_codes(energy)})
+    reasons = energy_reasons(result, energy)
     no_idle = [] if energy.idle_before_w is not None else ["no_idle"]
     gross_j = energy.energy_j
     idle_j = None if energy.idle_before_w is None else energy.idle_before_w * seconds
@@ -158,12 +174,15 @@ def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: Boundar
         rows.add(metric, value, unit, why, energy=energy, error=error)
 
     for (suffix, joules, why), name in zip(parts, ("gross", "idle", "net"), strict=True):
-        error = energy.error_j if suffix == "" else None
-        add(f"energy_{name}_j", joules, "J", why, error)
-        add(f"j_per_request{suffix}", _ratio(joules, share.requests), "J", why, _ratio(error, share.requests))
-        add(f"j_per_output_token{suffix}", _ratio(joules, share.output_tokens), "J", why)
-    completed = float(measured.requests.completed.sum())
-    add("j_per_completion", _ratio(gross_j, completed), "J", reasons)
+        off = _bounds(energy, seconds, name)
+        divided = (("energy_" + name + "_j", 1.0), ("j_per_request" + suffix, share.requests),
+                   ("j_per_output_token" + suffix, share.output_tokens))  # fmt: skip
+        for metric, by in divided:
+            add(metric, _ratio(joules, by), "J", why)
+            row = rows.rows[-1]
+            if row["value"] is not None and off is not None and by:
+                row.update(lo=row["value"] - off[0] / by, hi=row["value"] + off[1] / by, interval_kind=off[2])
+    _per(rows, result, measured, energy, reasons)
     add("power_mean_w", _ratio(gross_j, seconds), "W", reasons)
     add("power_idle_w", energy.idle_before_w, "W", no_idle)
     add(
@@ -174,16 +193,83 @@ def _energy(rows: _Rows, result: CellResult, measured: Measured, energy: Boundar
     add("energy_integral_j", energy.integral_j, "J", [], energy.integral_error_j)
     _gain(rows, energy)
     add("counter_integral_disagreement", energy.disagreement, "ratio", [])
-    _solved(rows, result, measured, energy, reasons)
+    if not is_probe(result.key.load):
+        _solved(rows, result, measured, energy, reasons)
     for check in energy_checks(energy):
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)
     if energy is result.primary:
-        _attributed(rows, result, measured, energy, reasons)
+        for rule, split in sorted(result.attributions.items()):
+            attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
 
 
-def _gain(rows: _Rows, energy: BoundaryEnergy) -> None:
+def _bounds(energy: BoundaryEnergy, seconds: float, part: str) -> tuple[float, float, str] | None:
+    """How many joules below and above a part of the window's may be, and the interval's kind; None: not known.
+
+    Gross: sampling (``measurement``). Idle: from its power before the cell to that after (``idle_before_after``), which
+    is how far it was seen to move, not a probability. Net: both (``measurement_and_idle``).
+    """
+    half = None if energy.error_j is None else Z95 * energy.error_j
+    if part == "gross":
+        return None if half is None else (half, half, "measurement")
+    before, after = energy.idle_before_w, energy.idle_after_w
+    if before is None or after is None:
+        return None
+    moved_j = (after - before) * seconds
+    below, above = max(-moved_j, 0.0), max(moved_j, 0.0)
+    if part == "idle":
+        return below, above, "idle_before_after"
+    return None if half is None else (half + above, half + below, "measurement_and_idle")
+
+
+def _per(
+    rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+) -> None:
+    """Gross joules by everything else that they are divided by."""
+
+    def add(metric: str, by: float | None, unit: str, why: list[str], factor: float = 1.0) -> None:
+        value, error = (_ratio(joules, by) for joules in (energy.energy_j, energy.error_j))
+        scaled = [None if one is None else one * factor for one in (value, error)]
+        rows.add(metric, scaled[0], unit, why, energy=energy, error=scaled[1])
+
+    share = measured.share
+    add("j_per_completion", float(measured.requests.completed.sum()), "J", reasons)
+    add("wh_per_1000_requests", share.requests, "Wh", reasons, 1000 / 3600)
+    add("j_per_total_token", _total_tokens(measured), "J", reasons)
+    if result.slo is None:
+        return
+    kept = kept_slo(measured, result.slo)
+    rows.add(
+        "slo_share", _ratio(float(kept.sum()), float(measured.requests.completed.sum())), "ratio", reasons
+    )
+    good = float(measured.share.share[kept].sum())
+    add("j_per_request_in_slo", good, "J", [*reasons, *(["none_in_slo"] if good == 0 else [])])
+
+
+def _total_tokens(measured: Measured) -> float | None:
+    """Output tokens that arrived inside, and those of prompts whose first token did; None where some are not known."""
+    requests, window = measured.requests, measured.window
+    inside = requests.has_first_token & (requests.first_token_ns >= window.start_ns)
+    inside &= requests.first_token_ns <= window.end_ns
+    prompts = float(requests.prompt_tokens[inside].sum())
+    output = measured.share.output_tokens
+    return None if output is None or not np.isfinite(prompts) else output + prompts
+
+
+def kept_slo(measured: Measured, slo: Slo) -> Bools:
+    """Completed measured requests that kept every bound (n,); an answer of one token has no time between tokens."""
+    latency, requests = measured.latency, measured.requests
+    kept = requests.completed.copy()
+    for bound_ms, values in ((slo.ttft_ms, latency.ttft_ms), (slo.e2e_ms, latency.e2e_ms)):
+        if bound_ms is not None:
+            kept &= values <= bound_ms
+    if slo.tpot_ms is not None:
+        kept &= (requests.output_tokens <= 1) | (latency.tpot_ms <= slo.tpot_ms)
+    return kept
+
+
+def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
     """``energy_gain``: true over shown joules, as far as it is known, and its bounds; apart from sampling.
 
     1 stands for joules as they are given (a calibration factor is in them already). It is the board's, the same in
@@ -204,7 +290,7 @@ def _gain(rows: _Rows, energy: BoundaryEnergy) -> None:
 
 
 def _solved(
-    rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+    rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
 ) -> None:
     """Gross joules per measured request over pass@1 (plus): what one solved task costs."""
     accuracy = measured.accuracy
@@ -212,22 +298,30 @@ def _solved(
     per_request, solved = _ratio(energy.energy_j, measured.share.requests), accuracy.pass_at_1_plus
     if solved == 0:
         why.append("none_solved")
-    rows.add("j_per_solved_task", _ratio(per_request, solved), "J", why, energy=energy)
+    error = _ratio(_ratio(energy.error_j, measured.share.requests), solved)
+    rows.add("j_per_solved_task", _ratio(per_request, solved), "J", why, energy=energy, error=error)
 
 
-def _attributed(
-    rows: _Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+def attributed_rows(
+    rows: Rows,
+    rule: str,
+    split: Attribution | None,
+    is_measured: Bools,
+    energy: BoundaryEnergy,
+    reasons: Iterable[str],
 ) -> None:
-    """Per rule: joules of measured requests, of warm-up and filler, and of none. They sum to the gross."""
-    is_measured = measured.requests.measured
-    for rule, split in sorted(result.attributions.items()):
-        parts = {
-            "measured": float(split.energy_j[is_measured].sum()),
-            "other": float(split.energy_j[~is_measured].sum()),
-            "unattributed": split.unattributed_j,
-        }
-        for name, joules in parts.items():
-            rows.add(f"energy_{rule}_{name}_j", joules, "J", reasons, energy=energy)
+    """Joules of measured requests, of warm-up and filler, and of none, which sum to the gross; and how they spread."""
+    of_measured = None if split is None else split.energy_j[is_measured]
+    parts = {
+        "measured": None if of_measured is None else float(of_measured.sum()),
+        "other": None if split is None else float(split.energy_j[~is_measured].sum()),
+        "unattributed": None if split is None else split.unattributed_j,
+    }
+    for name, joules in parts.items():
+        rows.add(f"energy_{rule}_{name}_j", joules, "J", reasons, energy=energy)
+    for q in (10, 50, 90, 99):
+        spread = None if of_measured is None else percentile(of_measured, q)
+        rows.add(f"energy_{rule}_request_p{q}_j", spread, "J", reasons, energy=energy)
 
 
 def _ratio(value: float | None, by: float | None) -> float | None:

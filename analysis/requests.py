@@ -1,7 +1,8 @@
-"""``requests.parquet`` of one cell as NumPy columns; the lists of chunks flattened, with the row of each."""
+"""``requests.parquet`` of one cell as NumPy columns; the lists of chunks flattened, with where each row's start."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Bools, Floats, Ints, equals, floats, ints
+
+SLAB_CHUNKS = 1 << 20  # worked on at once: temporaries stay small whatever the size of a trace
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Requests ``first`` to ``last`` (excluded), and where their chunks start."""
+
+    first: int
+    last: int
+    starts: Ints  # (last - first + 1,) into the chunks of all
+
+    @property
+    def rows(self) -> slice:
+        """Of arrays with a value a request."""
+        return slice(self.first, self.last)
+
+    @property
+    def chunks(self) -> slice:
+        """Of arrays with a value a chunk."""
+        return slice(int(self.starts[0]), int(self.starts[-1]))
+
+    def per_request(self, values: Floats | Ints | Bools) -> Floats:
+        """Sums of ``values`` (one a chunk of this slab) over each request's chunks."""
+        return sums(values, self.starts - self.starts[0])
+
+    def spread(self, values: Floats) -> Floats:
+        """``values`` (one a request of this slab) to each request's chunks."""
+        return np.repeat(values, np.diff(self.starts))
+
+
+def sums(values: Floats | Ints | Bools, starts: Ints) -> Floats:
+    """Sums over consecutive pieces of ``values``, piece i from ``starts[i]`` to ``starts[i + 1]``; 0 for empty ones."""
+    found = np.zeros(starts.size - 1)
+    filled = starts[1:] > starts[:-1]
+    if filled.any():
+        found[filled] = np.add.reduceat(values, starts[:-1][filled], dtype=np.float64)
+    return found
 
 
 @dataclass(frozen=True)
@@ -27,12 +66,23 @@ class Requests:
     first_token_ns: Ints  # (n,)
     has_first_token: Bools  # (n,)
     chunk_ns: Ints  # (m,) arrival of each chunk
-    chunk_row: Ints  # (m,) the request it belongs to
+    chunk_start: (
+        Ints  # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
+    )
     chunk_weight: Floats  # (m,) its tokens where the server says, otherwise 1
     tokens_known: Bools  # (n,) the server said how many tokens came with each chunk
     output_tokens: Floats  # (n,) NaN where nothing says
     prompt_tokens: Floats  # (n,) NaN where null
     cached_tokens: Floats  # (n,) NaN where null
+
+    def slabs(self) -> Iterator[Slab]:
+        """All requests, so many at a time that work on their chunks fits into a cache's reach of memory."""
+        first = 0
+        while first < self.count:
+            reach = int(self.chunk_start[first]) + SLAB_CHUNKS
+            last = max(int(np.searchsorted(self.chunk_start, reach, side="right")) - 1, first + 1)
+            yield Slab(first, last, self.chunk_start[first : last + 1])
+            first = last
 
     @property
     def count(self) -> int:
@@ -55,9 +105,9 @@ def read_columns(table: pa.Table) -> Requests:
     misordered = (both & (end_ns < sent_ns)) | (
         has_first & both & ((first_token_ns < sent_ns) | (first_token_ns > end_ns))
     )
-    chunk_ns, chunk_row, weight, known = _chunks(table)
+    chunk_ns, chunk_start, weight, known = _chunks(table)
     said = floats(table, "output_tokens")
-    counted = np.bincount(chunk_row, weights=weight, minlength=table.num_rows)
+    counted = sums(weight, chunk_start)
     return Requests(
         table=table,
         measured=equals(table, "role", "measured"),
@@ -71,7 +121,7 @@ def read_columns(table: pa.Table) -> Requests:
         first_token_ns=first_token_ns,
         has_first_token=has_first,
         chunk_ns=chunk_ns,
-        chunk_row=chunk_row,
+        chunk_start=chunk_start,
         chunk_weight=weight,
         tokens_known=known,
         output_tokens=np.where(np.isnan(said) & known, counted, said),
@@ -81,19 +131,29 @@ def read_columns(table: pa.Table) -> Requests:
 
 
 def _chunks(table: pa.Table) -> tuple[Ints, Ints, Floats, Bools]:
-    """Chunk times (m,), their rows (m,), their tokens or 1 (m,), and which rows (n,) know their tokens."""
-    times, tokens = table.column("chunk_ns").combine_chunks(), table.column("chunk_tokens").combine_chunks()
-    chunk_ns = np.asarray(pc.fill_null(times.flatten(), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
-    chunk_row = np.asarray(pc.list_parent_indices(times).to_numpy(zero_copy_only=False), dtype=np.int64)
-    token_row = np.asarray(pc.list_parent_indices(tokens).to_numpy(zero_copy_only=False), dtype=np.int64)
-    flat = pc.cast(tokens.flatten(), pa.float64())
-    token_count = np.asarray(pc.fill_null(flat, np.nan).to_numpy(zero_copy_only=False), dtype=np.float64)
-    rows = table.num_rows
-    chunks_of = np.bincount(chunk_row, minlength=rows)
-    whole = np.bincount(token_row, weights=np.isfinite(token_count) & (token_count >= 0), minlength=rows)
-    listed = np.bincount(token_row, minlength=rows)
-    total = np.bincount(token_row, weights=np.nan_to_num(token_count), minlength=rows)
-    known = (chunks_of > 0) & (listed == chunks_of) & (whole == listed) & (total > 0)
+    """Chunk times (m,), where each request's start (n + 1,), their tokens or 1 (m,), which rows (n,) know these."""
+    times, chunk_start = _flat(table, "chunk_ns")
+    tokens, token_start = _flat(table, "chunk_tokens")
+    chunk_ns = np.asarray(_filled(times, 0), dtype=np.int64)
+    count = _filled(tokens, -1)
+    chunks_of, listed = np.diff(chunk_start), np.diff(token_start)
+    if count.size == chunk_ns.size and (chunks_of == listed).all() and (not count.size or count.min() > 0):
+        return chunk_ns, chunk_start, count.astype(np.float64), chunks_of > 0
+    whole = sums(count >= 0, token_start) == listed
+    total = sums(np.maximum(count, 0), token_start)
+    known = (chunks_of > 0) & (listed == chunks_of) & whole & (total > 0)
     weight = np.ones(chunk_ns.size)
-    weight[known[chunk_row]] = token_count[known[token_row]]
-    return chunk_ns, chunk_row, weight, known
+    weight[np.repeat(known, chunks_of)] = count[np.repeat(known, listed)]
+    return chunk_ns, chunk_start, weight, known
+
+
+def _flat(table: pa.Table, name: str) -> tuple[pa.Array, Ints]:
+    """A column of lists as its values, and where each row's start (n + 1,); null lists are empty."""
+    lists = table.column(name).combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return lists.flatten(), np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+
+
+def _filled(values: pa.Array, null: int) -> Ints:
+    whole = values if values.null_count == 0 else pc.fill_null(values, null)
+    return np.asarray(whole.to_numpy(zero_copy_only=False))

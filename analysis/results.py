@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.energy import rank
 from analysis.tables import read_table
+from configs.schema import is_probe
 from starwatt_errors import TraceError
 from traces.cell import read_cell
 from traces.layout import RunDir
@@ -43,7 +44,7 @@ class Contrast:
     """One comparison: its metrics, each a row of ``tables/contrasts``."""
 
     model: str
-    kind: str  # batched_vs_single or variant_vs_baseline
+    kind: str  # batched_vs_single, variant_vs_baseline, saturation, crossover, drift, accuracy_vs_…
     variant: str
     reference_variant: str
     load: str
@@ -96,7 +97,9 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
     )
     chosen = pair or (pairs[0] if pairs else None)
     wanted = [row for row in rows if row["boundary"] is None or (row["boundary"], row["source"]) == chosen]
-    own = _contrasts(row for row in contrasts if (row["boundary"], row["source"]) == chosen)
+    wanted = [row for row in wanted if not is_probe(row["load"])]
+    shown = {chosen, (None, None)}  # pass@1 has no boundary
+    own = _contrasts(row for row in contrasts if (row["boundary"], row["source"]) in shown)
     order = _order(own)
     return Results(
         pair=chosen,

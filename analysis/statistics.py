@@ -1,4 +1,4 @@
-"""Intervals for ratios that are paired within blocks."""
+"""Intervals, tests and what could have been seen, for ratios that are paired within blocks (docs/statistics.md)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import nctdtrinc, stdtr, stdtrit
+
+from analysis.arrays import Floats
 
 MIN_BLOCKS = 3
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class RatioEstimate:
     hi: float | None
     blocks: int
     reasons: tuple[str, ...]
+    p: float | None = None  # two-sided, that the ratio is 1
+    smallest_visible: float | None = (
+        None  # a ratio above 1 that would have been seen with a probability of 80 %
+    )
+    half_log: float | None = None  # half of the interval's width, of the logarithm
+
+
+def student_t(logs: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
+    blocks = logs.shape[-1]
+    quantile = float(stdtrit(blocks - 1, (1 + confidence) / 2))
+    return logs.mean(axis=-1), quantile * logs.std(axis=-1, ddof=1) / np.sqrt(blocks)
 
 
 def paired_ratio(
@@ -41,10 +56,48 @@ def paired_ratio(
     logs = np.log(np.asarray(numerators, dtype=np.float64)) - np.log(
         np.asarray(denominators, dtype=np.float64)
     )
-    blocks, centre = int(logs.size), float(logs.mean())
+    blocks = int(logs.size)
     if blocks < MIN_BLOCKS:
-        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))
-    half = float(stdtrit(blocks - 1, (1 + confidence) / 2)) * float(logs.std(ddof=1)) / np.sqrt(blocks)
+        return RatioEstimate(float(np.exp(logs.mean())), None, None, blocks, ("too_few_blocks",))
+    centre, half = (float(one) for one in student_t(logs, confidence))
     return RatioEstimate(
-        float(np.exp(centre)), float(np.exp(centre - half)), float(np.exp(centre + half)), blocks, ()
+        float(np.exp(centre)),
+        float(np.exp(centre - half)),
+        float(np.exp(centre + half)),
+        blocks,
+        (),
+        p=p_value(logs),
+        smallest_visible=float(np.exp(smallest_visible(logs, confidence))),
+        half_log=half,
     )
+
+
+def p_value(logs: Floats) -> float:
+    """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; 1 where all are 0."""
+    error = float(logs.std(ddof=1)) / np.sqrt(logs.size)
+    if error == 0:
+        return 1.0 if float(logs.mean()) == 0 else 0.0
+    return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
+
+
+def smallest_visible(values: Floats, confidence: float = 0.95) -> float:
+    """The mean that a t test over (k,) values with this spread would have called different from 0 in 80 of 100 studies.
+
+    The noncentrality at which T exceeds its critical value with that probability (noncentral t), times the standard
+    error. The spread is the one observed, so this is as uncertain as it is.
+    """
+    freedom = values.size - 1
+    critical = float(stdtrit(freedom, (1 + confidence) / 2))
+    noncentral = float(nctdtrinc(freedom, 1 - POWER, critical))
+    return noncentral * float(values.std(ddof=1)) / float(np.sqrt(values.size))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979): the chance of any false finding in the family is at most the level."""
+    order = np.argsort(p_values, kind="stable")
+    count, highest = len(p_values), 0.0
+    adjusted = [0.0] * count
+    for place, index in enumerate(order):
+        highest = max(highest, min((count - place) * p_values[index], 1.0))
+        adjusted[index] = highest
+    return adjusted

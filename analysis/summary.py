@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.results import Contrast, Results, read_results
+from analysis.words import effect_words
 from traces.layout import RunDir
 
 ESTIMATED = "estimated, not measured: CPU time x watts"
@@ -75,14 +76,11 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
 
 
-def interval_words(row: Mapping[str, Any], *, percent: bool = False) -> str:
+def interval_words(row: Mapping[str, Any]) -> str:
     """``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is not None and row["hi"] is not None:
-        lo, hi = (
-            (f"{(row[end] - 1) * 100:+.1f} %" if percent else significant(row[end])) for end in ("lo", "hi")
-        )
-        return f"95 %: {lo} to {hi}; {blocks}"
+        return f"95 %: {significant(row['lo'])} to {significant(row['hi'])}; {blocks}"
     return f"no interval: {', '.join(row['reasons'])}; {blocks}"
 
 
@@ -93,6 +91,10 @@ def _joules(results: Results) -> str:
 def _batched(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
     if row["value"] is None:
         return f"{contrast.variant}, {contrast.load}: no valid comparison ({', '.join(row['reasons'])})"
+    if row["lo"] is not None and row["lo"] <= 1 <= row["hi"]:
+        visible = contrast.metrics.get("energy_factor_smallest_visible")
+        words = effect_words(row, visible, of=_joules(results), than=contrast.load)
+        return f"{contrast.variant}, {contrast.reference_load}: {words}"
     rates = [contrast.value(metric) for metric in ("single_rate", "batched_rate")]
     return (
         f"{contrast.variant}: {contrast.reference_load} costs {significant(row['value'])} times "
@@ -106,12 +108,10 @@ def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
     if row["value"] is None:
         text += f"no valid comparison with {contrast.reference_variant} ({', '.join(row['reasons'])})"
     else:
-        change = (row["value"] - 1) * 100
-        word = "more" if change >= 0 else "less"
-        text += (
-            f"{abs(change):.1f} % {word} {_joules(results)} than {contrast.reference_variant} "
-            f"({interval_words(row, percent=True)})"
-        )
+        more = [
+            contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
+        ]
+        text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
     passed = [
         point.mean("pass_at_1_plus") if point else None
         for point in (

@@ -2,63 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.accuracy import Accuracy, accuracy_table
-from analysis.attribution import RULES
-from analysis.cell import CellResult, analyse_cell, read_context
+from analysis.accuracy import accuracy_table
+from analysis.accuracy_contrasts import accuracy_contrast_rows
+from analysis.cell import analyse_cell, read_context
 from analysis.contrasts import contrast_rows
-from analysis.metrics import Row, cell_rows
-from analysis.validity import reasons_for
+from analysis.drift import drift_rows
+from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
+from configs.schema import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir, model_slug
 from traces.schemas import CELLS, CONTRASTS, SCHEMA_VERSION
 
-REQUESTS_TABLE = pa.schema(
-    [
-        ("model", pa.string()),
-        ("variant", pa.string()),
-        ("load", pa.string()),
-        ("block", pa.int32()),
-        ("request_id", pa.int64()),
-        ("task_id", pa.string()),
-        ("sample", pa.int32()),
-        ("role", pa.string()),
-        ("status", pa.string()),
-        ("finish_reason", pa.string()),
-        ("scheduled_ns", pa.int64()),
-        ("sent_ns", pa.int64()),
-        ("first_token_ns", pa.int64()),
-        ("end_ns", pa.int64()),
-        ("prompt_tokens", pa.int32()),
-        ("output_tokens", pa.int32()),
-        ("tokens_in_window", pa.float64()),
-        ("share_in_window", pa.float64()),
-        ("ttft_ms", pa.float64()),
-        ("e2e_ms", pa.float64()),
-        ("tpot_ms", pa.float64()),
-        ("boundary", pa.string()),
-        ("source", pa.string()),
-        *((f"energy_{rule}_j", pa.float64()) for rule in RULES),
-        ("valid", pa.bool_()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class InvalidCell:
-    """A cell whose figures are kept out of the contrasts."""
-
-    key: CellKey
-    reasons: tuple[str, ...]
-    problem: str | None  # what does not read, where that is why
+__all__ = ["REQUESTS_TABLE", "AnalysisSummary", "InvalidCell", "Tables", "analyze", "compute", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +35,14 @@ class AnalysisSummary:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The four tables of a run as its raw files give them, and what was found on the way."""
+
+    tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy
+    summary: AnalysisSummary
+
+
 def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> AnalysisSummary:
     """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``.
 
@@ -85,38 +55,49 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     Raises:
         TraceError: there is not a single cell, planned or finished.
     """
+    found = compute(run, progress)
+    for name, table in found.tables.items():
+        write_parquet(run.table(name), table)
+    return found.summary
+
+
+def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
+    """What ``analyze`` writes, without writing it; raises as it does."""
     context, study_warning = read_context(run)
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
-    rows: list[Row] = []
-    requests: list[pa.Table] = []
-    accuracies: list[tuple[CellKey, Accuracy]] = []
-    invalid: list[InvalidCell] = []
+    cells: list[Tabulated] = []
     for done, key in enumerate(keys, 1):
-        result = analyse_cell(run, key, context)
-        rows += cell_rows(result)
-        if result.measured is not None:
-            requests.append(_request_rows(result))
-            accuracies.append((key, result.measured.accuracy))
-        if codes := _spoiled(result):
-            invalid.append(InvalidCell(key, codes, result.problem))
+        cells.append(tabulate(analyse_cell(run, key, context)))
         if progress is not None:
             progress(done, len(keys))
-    contrasts = contrast_rows(rows, context)
-    request_table = pa.concat_tables([REQUESTS_TABLE.empty_table(), *requests])
-    _write(run, "cells", pa.Table.from_pylist(rows, schema=CELLS))
-    _write(run, "requests", request_table)
-    _write(run, "contrasts", pa.Table.from_pylist(contrasts, schema=CONTRASTS))
-    _write(run, "accuracy", accuracy_table(accuracies))
-    return AnalysisSummary(
+    rows = with_phase(cells)
+    graded = [row for row in rows if not is_probe(row["load"])]
+    drift = drift_rows(graded)  # before the contrasts: it marks what drifted
+    mark_drifted(cells)
+    answers = [one.answers for one in cells if one.answers is not None]
+    contrasts = [*contrast_rows(graded, context), *drift, *accuracy_contrast_rows(answers, context)]
+    tables = {
+        "cells": pa.Table.from_pylist(rows, schema=CELLS),
+        "requests": pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)]),
+        "contrasts": pa.Table.from_pylist(contrasts, schema=CONTRASTS),
+        "accuracy": accuracy_table([(one.key, one.accuracy) for one in answers]),
+    }
+    summary = AnalysisSummary(
         cells=len(keys),
-        measured=len(requests),
-        invalid=tuple(invalid),
-        requests=request_table.num_rows,
+        measured=sum(one.phase is not None for one in cells),
+        invalid=tuple(one.invalid for one in cells if one.invalid is not None),
+        requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
         warnings=tuple(filter(None, (study_warning, plan_warning))),
     )
+    return Tables({name: _stamped(table) for name, table in tables.items()}, summary)
+
+
+def _stamped(table: pa.Table) -> pa.Table:
+    """No clock in the metadata: a table says what its inputs say, whenever it is made."""
+    return table.replace_schema_metadata({"schema_version": str(SCHEMA_VERSION)}).combine_chunks()
 
 
 def read_table(run: RunDir, name: str) -> pa.Table:
@@ -148,70 +129,3 @@ def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
                 for row in plan.to_pylist()
             }
     return sorted(keys), warning
-
-
-def _spoiled(result: CellResult) -> tuple[str, ...]:
-    """Why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
-    primary = result.primary
-    energy = result.energy_codes(primary) if primary else result.energy_reasons
-    return tuple(sorted({*reasons_for("energy", result.codes), *energy}))
-
-
-def _request_rows(result: CellResult) -> pa.Table:
-    """The measured requests of a cell, in the order of their ids."""
-    measured, key = result.measured, result.key
-    if measured is None:
-        return REQUESTS_TABLE.empty_table()
-    requests, energy = measured.requests, result.primary
-    rows, size = requests.measured, requests.count
-    columns = {name: requests.table.column(name).combine_chunks() for name in _COPIED}
-    constant = {
-        "model": key.model,
-        "variant": key.variant,
-        "load": key.load,
-        "block": key.block,
-        "boundary": energy.boundary if energy else None,
-        "source": energy.source if energy else None,
-        "valid": not _spoiled(result),
-    }
-    for name, value in constant.items():
-        columns[name] = pa.repeat(pa.scalar(value, type=REQUESTS_TABLE.field(name).type), size)
-    computed = {
-        "tokens_in_window": measured.share.tokens,
-        "share_in_window": measured.share.share,
-        "ttft_ms": measured.latency.ttft_ms,
-        "e2e_ms": measured.latency.e2e_ms,
-        "tpot_ms": measured.latency.tpot_ms,
-    }
-    for rule in RULES:
-        split = result.attributions.get(rule)
-        computed[f"energy_{rule}_j"] = split.energy_j if split else np.full(size, np.nan)
-    for name, values in computed.items():
-        columns[name] = pa.array(values, from_pandas=True)  # NaN becomes null
-    table = pa.table([columns[name] for name in REQUESTS_TABLE.names], schema=REQUESTS_TABLE)
-    table = table.filter(pa.array(rows))
-    return table.take(pc.sort_indices(table, sort_keys=[("request_id", "ascending")]))
-
-
-_COPIED = (
-    "request_id",
-    "task_id",
-    "sample",
-    "role",
-    "status",
-    "finish_reason",
-    "scheduled_ns",
-    "sent_ns",
-    "first_token_ns",
-    "end_ns",
-    "prompt_tokens",
-    "output_tokens",
-)
-
-
-def _write(run: RunDir, name: str, table: pa.Table) -> None:
-    """No clock in the metadata: a table says what its inputs say, whenever it is made."""
-    write_parquet(
-        run.table(name),
-        table.replace_schema_metadata({"schema_version": str(SCHEMA_VERSION)}).combine_chunks(),
-    )

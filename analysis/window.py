@@ -65,10 +65,12 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     (``aborted``: filler at the end of the drain) would have had more tokens than it got, so its share is its
     tokens inside over the mean output of the completed requests, at most 1. Other failures count 0.
     """
-    inside = (requests.chunk_ns >= window.start_ns) & (requests.chunk_ns <= window.end_ns)
-    rows, weights = requests.chunk_row, requests.chunk_weight
-    total = np.bincount(rows, weights=weights, minlength=requests.count)
-    within = np.bincount(rows[inside], weights=weights[inside], minlength=requests.count).astype(np.float64)
+    total, within = np.zeros(requests.count), np.zeros(requests.count)
+    for slab in requests.slabs():
+        times, weights = requests.chunk_ns[slab.chunks], requests.chunk_weight[slab.chunks]
+        inside = (times >= window.start_ns) & (times <= window.end_ns)
+        total[slab.rows] = slab.per_request(weights)
+        within[slab.rows] = slab.per_request(weights * inside)
     ended_inside = (requests.end_ns >= window.start_ns) & (requests.end_ns <= window.end_ns)
     fraction = np.where(total > 0, within / np.where(total > 0, total, 1.0), ended_inside.astype(np.float64))
     tokens = np.where(fraction > 0, fraction * requests.output_tokens, 0.0)

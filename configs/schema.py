@@ -29,6 +29,14 @@ def _inconsistent(at: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
 
 
+PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
+
+
+def is_probe(load: str) -> bool:
+    """Whether a load of this name is a probe: it feeds the rule ``phase``, and no contrast and no graded figure."""
+    return load.startswith(PROBE_PREFIX)
+
+
 def _checked_name(value: str) -> str:
     if not _NAME.match(value):
         raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
@@ -131,6 +139,10 @@ class Prompts(StrictModel):
         default="natural", description="natural: stop strings end an answer; {fixed: N}: N tokens each"
     )
 
+    characters: int | None = Field(
+        default=None, ge=1, description="Probes alone: so many characters of each prompt are sent"
+    )
+
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
@@ -144,6 +156,35 @@ class Measure(StrictModel):
 
     passes: int = Field(default=1, ge=1, description="Whole passes over the prompts")
     min_s: float = Field(default=60.0, ge=0.0, description="Whole passes are added until this is reached")
+
+
+class Probes(StrictModel):
+    """Loads that tell the cost of reading a prompt from that of decoding: one token of answer; a short prompt and a
+    long answer. They feed the attribution rule ``phase``, and nothing else."""
+
+    concurrency: tuple[int, ...] = Field(
+        default=(1, 8, 64), min_length=1, description="Requests in flight; each is measured with both kinds"
+    )
+    answer_tokens: int = Field(default=256, ge=16, description="Length of the long answers")
+    prompt_characters: int = Field(default=80, ge=1, description="Of the short prompts")
+    min_s: float = Field(
+        default=10.0, ge=0, description="Whole passes over the prompts are added until this is reached"
+    )
+
+    @field_validator("concurrency")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value) or min(value) < 1:
+            raise ValueError("takes numbers from 1 on, each once")
+        return value
+
+
+class Slo(StrictModel):
+    """Bounds that a good request keeps; those given all count."""
+
+    ttft_ms: float | None = Field(default=None, gt=0, description="Time to the first token")
+    tpot_ms: float | None = Field(default=None, gt=0, description="Mean time between tokens")
+    e2e_ms: float | None = Field(default=None, gt=0, description="Until the answer was whole")
 
 
 class Phases(StrictModel):
@@ -278,6 +319,10 @@ class Study(StrictModel):
     loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
+    probes: Probes | None = Field(
+        default=None, description="Measured in block 1 beside the loads, for the rule phase; null: none"
+    )
+    slo: Slo | None = Field(default=None, description="For joules per request that kept it; null: none")
     phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
     blocks: int = Field(default=5, ge=1, description="How often every cell is measured")
     engine_restarts: Literal["each_block", "once"] = Field(
@@ -306,7 +351,10 @@ class Study(StrictModel):
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
             raise _inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
-        highest = max((load.concurrency for load in self.loads if isinstance(load, Closed)), default=1)
+        if any(slug.startswith(PROBE_PREFIX) for slug in slugs):
+            raise _inconsistent("loads", f"names that begin with {PROBE_PREFIX} are for probes:")
+        every = [*self.loads, *(load for load, _ in self.probe_loads)]
+        highest = max((load.concurrency for load in every if isinstance(load, Closed)), default=1)
         if highest > self.engine.max_num_seqs:
             raise _inconsistent(
                 "engine.max_num_seqs",
@@ -317,7 +365,30 @@ class Study(StrictModel):
             and self.prompts.output.fixed > self.prompts.max_tokens
         ):
             raise _inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+        if self.prompts.characters is not None:
+            raise _inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
         return self
+
+    @property
+    def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:
+        """Each probe with what it asks; empty where the study has none."""
+        if self.probes is None:
+            return ()
+        wanted = self.probes
+        prefill = {"max_tokens": 1, "output": FixedOutput(fixed=1)}
+        decode = {
+            "max_tokens": wanted.answer_tokens,
+            "output": FixedOutput(fixed=wanted.answer_tokens),
+            "characters": wanted.prompt_characters,
+        }
+        return tuple(
+            (
+                Closed(name=f"{PROBE_PREFIX}{kind}-{concurrency}", kind="closed", concurrency=concurrency),
+                self.prompts.model_copy(update=changes),
+            )
+            for kind, changes in (("prefill", prefill), ("decode", decode))
+            for concurrency in wanted.concurrency
+        )
 
     @property
     def meter_settings(self) -> Meters:

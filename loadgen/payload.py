@@ -44,7 +44,7 @@ def request_bytes(endpoint: Endpoint, model: str, task: Task, prompts: Prompts, 
     """Head and body of a streaming completion request for ``task``."""
     body: dict[str, object] = {
         "model": model,
-        "prompt": render_prompt(task.prompt),
+        "prompt": render_prompt(task.prompt)[: prompts.characters],
         "temperature": prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},

@@ -228,6 +228,13 @@ def report(run_directory: RunDirectory) -> None:
     commands.report(run_directory)
 
 
+@app.command()
+def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+    """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
+    if not commands.verify_run(run_directory, as_json=as_json):
+        raise typer.Exit(INVALID)
+
+
 def main() -> None:
     """Run the command line; an error of ours is one message and its exit code."""
     interrupts.install()

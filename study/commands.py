@@ -14,6 +14,7 @@ from rich.table import Table
 from analysis.report import write_report
 from analysis.summary import headline
 from analysis.tables import AnalysisSummary, analyze
+from analysis.verify import verify
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
@@ -204,6 +205,24 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
 def report(run_directory: Path) -> None:
     """Write the report and print where it is."""
     print(write_report(_existing(run_directory)))  # noqa: T201
+
+
+def verify_run(run_directory: Path, *, as_json: bool) -> bool:
+    """Recompute the run from its raw files and print what does not hold; returns whether all does."""
+    run_dir = _existing(run_directory)
+    with Display("verifying", 1) as display:
+        display.title(str(run_directory))
+        found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+    if as_json:
+        findings = [vars(finding) for finding in found.findings]
+        _print_json({"ok": found.ok, "cells": found.cells, "requests": found.requests, "findings": findings})
+        return found.ok
+    for finding in found.findings:
+        tell(f"{finding.kind}: {finding.where}: {finding.what}")
+    if found.ok:
+        counted = f"{found.cells} cells, {found.requests} measured requests"
+        tell(f"{counted}: all figures follow from the traces, and none is invalid")
+    return found.ok
 
 
 def _existing(root: Path) -> RunDir:

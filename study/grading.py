@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
+from configs.schema import is_probe
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir
 from traces.schemas import GRADES
@@ -20,8 +21,12 @@ from traces.streams import has_trace, read_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells without grades."""
-    return [key for key in run.finished_cells() if not has_trace(run.cell(key), "grades")]
+    """Finished cells without grades; probes get none: their answers are cut off or run on."""
+    return [
+        key
+        for key in run.finished_cells()
+        if not is_probe(key.load) and not has_trace(run.cell(key), "grades")
+    ]
 
 
 def grade_cells(

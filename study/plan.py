@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from configs.schema import Load, Open, Study
+from configs.schema import Load, Measure, Open, Prompts, Study
 from loadgen.arrivals import mean_rate
 from loadgen.prompts import seeded
 from starwatt_errors import UsageError
@@ -27,6 +27,8 @@ class PlannedCell:
     """As in the study file; ``key.model`` is its name in paths."""
     variant: str
     load: Load
+    prompts: Prompts
+    measure: Measure
     key: CellKey
     position: int
     engine_start: int
@@ -37,7 +39,8 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     """Every cell in the order of measuring, drawn from the seed.
 
     A block holds every cell once, its variants in random order, each with one engine start and its loads in random
-    order. With ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other.
+    order; block 1 holds the probes too. With ``engine_restarts: once`` whole variants are ordered, and all blocks of
+    one follow each other.
 
     Raises:
         UsageError: two models would share a folder.
@@ -54,20 +57,34 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     cells: list[PlannedCell] = []
     for engine_start, ((model, variant), its_blocks) in enumerate(starts):
         for block in its_blocks:
-            for index in order.permutation(len(study.loads)):
-                load = study.loads[index]
+            asked = _asked(study, block)
+            for index in order.permutation(len(asked)):
+                load, prompts, measure = asked[index]
                 cells.append(
                     PlannedCell(
                         model=model,
                         variant=variant,
                         load=load,
+                        prompts=prompts,
+                        measure=measure,
                         key=CellKey(model_slug(model), variant, load.slug, block),
                         position=len(cells),
                         engine_start=engine_start,
-                        estimated_s=_estimate_s(study, load, tasks),
+                        estimated_s=_estimate_s(study, load, measure, tasks),
                     )
                 )
     return cells
+
+
+def _asked(study: Study, block: int) -> list[tuple[Load, Prompts, Measure]]:
+    """The loads of a block, with what they ask; probes are measured once, in the first."""
+    asked: list[tuple[Load, Prompts, Measure]] = [
+        (load, study.prompts, study.measure) for load in study.loads
+    ]
+    if study.probes is not None and block == 1:
+        measure = Measure(passes=1, min_s=study.probes.min_s)
+        asked += [(load, prompts, measure) for load, prompts in study.probe_loads]
+    return asked
 
 
 def _check_names(models: tuple[str, ...]) -> None:
@@ -97,8 +114,8 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
     return pa.table(columns, schema=stamped(PLAN))
 
 
-def _estimate_s(study: Study, load: Load, tasks: int) -> float:
+def _estimate_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
     """A guess for the progress display, before anything was measured."""
     per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else tasks * _REQUEST_S
-    measured_s = max(study.measure.min_s, study.measure.passes * per_pass_s)
+    measured_s = max(measure.min_s, measure.passes * per_pass_s)
     return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

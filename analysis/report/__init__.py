@@ -6,7 +6,7 @@ from pathlib import Path
 
 from traces.layout import RunDir
 
-__all__ = ["write_report"]
+__all__ = ["page_of", "write_report"]
 
 
 def write_report(run: RunDir) -> Path:
@@ -18,3 +18,14 @@ def write_report(run: RunDir) -> Path:
     from analysis.report.page import write_page  # matplotlib takes a second to import: only a report pays
 
     return write_page(run)
+
+
+def page_of(run: RunDir) -> str:
+    """What ``write_report`` would write for the tables that are there.
+
+    Raises:
+        TraceError: a table is not there, or does not read.
+    """
+    from analysis.report.page import render
+
+    return render(run)

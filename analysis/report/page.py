@@ -11,6 +11,15 @@ import jinja2
 
 from analysis.clocks import on_our_clock
 from analysis.power import read_series
+from analysis.report.conclusions import (
+    accuracy_table,
+    attribution_table,
+    curves_table,
+    paper_section,
+    rates_table,
+    steadiness_table,
+    tests_table,
+)
 from analysis.report.figures import (
     Drawing,
     PowerTrace,
@@ -46,6 +55,12 @@ def write_page(run: RunDir) -> Path:
     """
     if not run.table("cells").is_file() or not run.table("contrasts").is_file():
         analyze(run)
+    write_text(run.report, render(run))
+    return run.report
+
+
+def render(run: RunDir) -> str:
+    """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
     records = _records(run)
     note = f" ({ESTIMATED})" if results.estimated else ""
@@ -53,7 +68,7 @@ def write_page(run: RunDir) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.get_template("page.html.j2").render(
+    return environment.get_template("page.html.j2").render(
         title=run.root.resolve().name,
         note=note,
         estimated=results.estimated,
@@ -68,9 +83,8 @@ def write_page(run: RunDir) -> Path:
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
+        paper=paper_section(results),
     )
-    write_text(run.report, page)
-    return run.report
 
 
 def _model_section(results: Results, model: str) -> dict[str, Any]:
@@ -85,6 +99,12 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": main_table(results, model),
         "contrasts": contrast_tables(results, model),
+        "tests": tests_table(results, model),
+        "rates": rates_table(results, model),
+        "curves": curves_table(results, model),
+        "accuracy": accuracy_table(results, model),
+        "attribution": attribution_table(results, model),
+        "steadiness": steadiness_table(results, model),
     }
 
 

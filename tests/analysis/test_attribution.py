@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.attribution import by_tokens, in_flight
+from analysis.attribution import by_tokens, flights, in_flight
 from analysis.power import Curve
 from analysis.window import Window
 from tests.analysis.builders import SECOND
@@ -33,7 +33,7 @@ def test_in_flight_conserves_whatever_overlaps_straddles_or_has_no_length(
     start = np.array([sent for sent, _ in lives], dtype=np.int64)
     end = start + np.array([length for _, length in lives], dtype=np.int64)
     one = curve(power)
-    split = in_flight(start, end, [one], WINDOW)
+    split = in_flight(flights(start, end, WINDOW), [one])
     assert split.total_j == pytest.approx(one.total_j, rel=1e-9, abs=1e-9)
     assert (split.energy_j >= -1e-9 * one.total_j).all()
     outside = (end <= WINDOW.start_ns) | (start >= WINDOW.end_ns)
@@ -51,14 +51,14 @@ def test_two_in_flight_halve_the_power_and_nobody_is_charged_for_idle() -> None:
     end = (
         np.array([16, 16, 16]) * SECOND
     )  # alone for 4 s, together for 2 s, the third without length; then idle
-    split = in_flight(start, end, [curve([100.0])], WINDOW)
+    split = in_flight(flights(start, end, WINDOW), [curve([100.0])])
     assert split.energy_j.tolist() == pytest.approx([500.0, 100.0, 0.0])
     assert split.unattributed_j == pytest.approx(400.0)
 
 
 def test_devices_are_charged_together() -> None:
     start, end = np.array([0]), np.array([30 * SECOND])
-    split = in_flight(start, end, [curve([100.0]), curve([0.0, 50.0])], WINDOW)
+    split = in_flight(flights(start, end, WINDOW), [curve([100.0]), curve([0.0, 50.0])])
     assert split.energy_j.tolist() == pytest.approx([1250.0])
 
 

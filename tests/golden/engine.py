@@ -1,15 +1,18 @@
 """A simulated serving engine on virtual time: iteration-level batching with a known power.
 
 Every step reads the weights once (``step_j``) and advances each decoding request by one token (``token_j``);
-prompts that enter cost ``prompt_j`` a token. So batching saves energy by a known amount.
+prompts that enter cost ``prompt_j`` a token. So batching saves energy by a known amount. Other models of a step
+are in ``step_models.py``.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 SECOND = 1_000_000_000
+Amounts = tuple[float, float, float]  # requests, tokens of prompts, tokens that attention looks at
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,34 @@ class Model:
     step_j: float = 1.0
     token_j: float = 0.1
     prompt_j: float = 0.01
+
+    def amounts(self, work: Work) -> Amounts:
+        """What a step does for one request; amounts of several add up."""
+        return 1.0, float(work.prefill), float(work.context)
+
+    def seconds(self, amounts: Amounts) -> float:
+        """How long a step takes that does this much."""
+        requests, prompts, _ = amounts
+        return self.step_s + self.per_request_s * requests + self.per_prompt_token_s * prompts
+
+    def joules(self, amounts: Amounts) -> float:
+        """What it draws beyond idle power."""
+        requests, prompts, _ = amounts
+        return self.step_j + self.token_j * requests + self.prompt_j * prompts
+
+    @property
+    def most_tokens(self) -> int | None:
+        """How many tokens (decoded and of prompts) a step takes at most; None: any number."""
+        return None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step does for one request: tokens of its prompt, whether it yields a token, and what it attends to."""
+
+    prefill: int
+    decode: bool
+    context: int  # tokens of prompt and answer before this step
 
 
 @dataclass
@@ -38,6 +69,7 @@ class Request:
     sent_ns: int = 0
     token_ns: list[int] = field(default_factory=list)
     end_ns: int | None = None
+    read: int = 0  # tokens of its prompt so far
 
 
 @dataclass(frozen=True)
@@ -52,6 +84,21 @@ class Segment:
         """What it drew between two moments."""
         overlap = min(self.end_ns, end_ns) - max(self.start_ns, start_ns)
         return self.power_w * max(overlap, 0) / SECOND
+
+
+def total(model: Model, parts: Mapping[int, Work]) -> Amounts:
+    """Of all that a step does."""
+    each = [model.amounts(one) for one in parts.values()]
+    return sum(a for a, _, _ in each), sum(b for _, b, _ in each), sum(c for _, _, c in each)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as it happened."""
+
+    start_ns: int
+    end_ns: int
+    parts: Mapping[int, Work]  # by request
 
 
 @dataclass(frozen=True)
@@ -71,6 +118,7 @@ class Trace:
     segments: list[Segment]
     idle_before: tuple[int, int]
     idle_after: tuple[int, int]
+    steps: list[Step] = field(default_factory=list)
 
 
 class Simulation:
@@ -85,6 +133,7 @@ class Simulation:
         self._made = 0
         self._requests: list[Request] = []
         self._segments: list[Segment] = []
+        self._steps: list[Step] = []
 
     def run(self, *, idle_s: float = 2.0, warmup: int = 3) -> Trace:
         """The whole cell."""
@@ -114,7 +163,7 @@ class Simulation:
                     break
             self._step(active, waiting)
         after = self._idle(idle_s)
-        return Trace(self._requests, self._segments, before, after)
+        return Trace(self._requests, self._segments, before, after, self._steps)
 
     def _arrivals(self, roles: list[str]) -> list[Request]:
         """Poisson arrivals for all roles, and filler for long enough after them."""
@@ -137,18 +186,40 @@ class Simulation:
         return request
 
     def _step(self, active: list[Request], waiting: list[Request]) -> None:
-        model, entering = self._model, list(waiting)
+        model = self._model
+        active.extend(waiting)
         waiting.clear()
-        active.extend(entering)
-        prompts = sum(request.prompt_tokens for request in entering)
-        seconds = model.step_s + model.per_request_s * len(active) + model.per_prompt_token_s * prompts
-        joules = model.step_j + model.token_j * len(active) + model.prompt_j * prompts
-        self._advance(int(seconds * SECOND), model.idle_w + joules / seconds)
+        parts = self._parts(active)
+        amounts = total(model, parts)
+        seconds = model.seconds(amounts)
+        start_ns = self._now
+        self._advance(int(seconds * SECOND), model.idle_w + model.joules(amounts) / seconds)
+        self._steps.append(Step(start_ns, self._now, parts))
         for request in list(active):
+            if request.identity not in parts or not parts[request.identity].decode:
+                continue
             request.token_ns.append(self._now)
             if len(request.token_ns) == request.output_tokens:
                 request.end_ns = self._now
                 active.remove(request)
+
+    def _parts(self, active: list[Request]) -> dict[int, Work]:
+        """Everyone decodes a token; what is left of the step's tokens goes to prompts, in the order they came."""
+        left = self._model.most_tokens
+        if left is not None:
+            left -= sum(request.read == request.prompt_tokens for request in active)
+        parts = {}
+        for request in active:
+            rest = request.prompt_tokens - request.read
+            now = rest if left is None else min(rest, max(left, 0))
+            if rest and not now:
+                continue
+            context = request.read + len(request.token_ns)
+            parts[request.identity] = Work(now, now == rest, context)
+            request.read += now
+            if left is not None:
+                left -= now
+        return parts
 
     def _idle(self, seconds: float) -> tuple[int, int]:
         start = self._now

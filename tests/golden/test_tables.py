@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from analysis.tables import analyze, read_table
-from tests.golden.engine import SECOND
-from tests.golden.world import MODEL_NAME, Sensor, World, write_rows
+from tests.golden.engine import SECOND, Load
+from tests.golden.world import ENGINES, MODEL_NAME, Sensor, World, write_rows
 from traces.cell import read_cell, write_cell
 from traces.layout import CellKey, RunDir
 from traces.schemas import OCCUPANCY, POWER
@@ -165,6 +165,68 @@ def test_pass_at_1_and_joules_per_solved_task(world: World, cells: pd.DataFrame)
     assert int8.samples.tolist() == [3] * 24
     assert int8.plus_passed.sum() == 3 * 18
     assert int8.graded.all()
+
+
+def test_joules_are_divided_by_everything_that_is_asked_for(world: World, cells: pd.DataFrame) -> None:
+    for key, truth in world.truth.items():
+        found = metrics(cells, key)
+        assert found.wh_per_1000_requests == pytest.approx(found.j_per_request * 1000 / 3600)
+        total = found.energy_gross_j / found.j_per_total_token
+        assert total > truth.tokens
+        rows = cells[(cells.load == key.load) & (cells.variant == key.variant) & (cells.block == key.block)]
+        kinds = rows.set_index("metric").interval_kind
+        for metric in ("j_per_output_token", "j_per_total_token", "wh_per_1000_requests", "j_per_completion"):
+            assert kinds[metric] == "measurement"
+        assert kinds["j_per_request"] == kinds["energy_gross_j"] == "measurement"
+        assert kinds["energy_idle_j"] == "idle_before_after"
+        assert kinds["j_per_request_net"] == "measurement_and_idle"
+        spread = [found[f"energy_in_flight_request_p{q}_j"] for q in (10, 50, 90, 99)]
+        assert spread == sorted(spread)
+
+
+def test_joules_per_request_within_the_slo_count_only_requests_that_kept_it(small: World) -> None:
+    analyze(small.run)
+    table = read_table(small.run, "requests").to_pandas()
+    latencies = table[table.load == "closed-8"].e2e_ms
+    before = row(small.run, "closed-8", "j_per_request").value
+    study = yaml.safe_load(small.run.study.read_text())
+    for bound, share in ((float(latencies.median()), 0.5), (float(latencies.max()) + 1, 1.0), (0.5, 0.0)):
+        study["slo"] = {"e2e_ms": bound}
+        small.run.study.write_text(yaml.safe_dump(study))
+        analyze(small.run)
+        assert row(small.run, "closed-8", "slo_share").value == pytest.approx(share)
+        found = row(small.run, "closed-8", "j_per_request_in_slo")
+        if share:
+            assert found.value >= before
+        else:
+            assert math.isnan(found.value)
+            assert list(found.reasons) == ["none_in_slo"]
+
+
+def test_curves_over_concurrency_tell_what_is_shared_and_where_variants_cross(tmp_path: Path) -> None:
+    loads = (Load("single-stream"), Load("closed-4", concurrency=4), Load("closed-8", concurrency=8))
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb", "pruned-last-1"), loads=loads).build()
+    analyze(world.run)
+    table = read_table(world.run, "contrasts").to_pandas()
+    curve = table[table.contrast == "saturation"].set_index(["variant", "metric"])
+    for variant, engine in ENGINES.items():
+        own, shared, misfit = (
+            curve.loc[(variant, f"saturation_{name}")] for name in ("own", "shared", "misfit")
+        )
+        mean_tokens = 55.0  # answers are 20 to 90 tokens
+        assert shared.value == pytest.approx(mean_tokens * (engine.step_j + 50 * engine.step_s), rel=0.25)
+        assert own.value < shared.value / 4
+        assert misfit.value < 0.05
+        assert own.lo < own.value < own.hi
+    crossed = table[(table.contrast == "crossover") & (table.metric == "crossover_concurrency")]
+    assert set(crossed.variant) == {"int8-bnb", "pruned-last-1"}
+    assert {tuple(reasons) for reasons in crossed.reasons} == {("no_crossover",)}
+    family = table[table.metric == "j_per_request_ratio_simultaneous"]
+    alone = table[table.metric == "j_per_request_ratio"]
+    assert set(family.interval_kind) == {"blocks_simultaneous"}
+    assert (family.hi.to_numpy() > alone.hi.to_numpy()).all()
+    adjusted = table[table.metric == "j_per_request_ratio_p_holm"].value.to_numpy()
+    assert (adjusted >= table[table.metric == "j_per_request_ratio_p"].value.to_numpy()).all()
 
 
 def test_deleted_tables_come_back_byte_for_byte(small: World) -> None:

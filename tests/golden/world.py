@@ -20,6 +20,7 @@ from configs.schema import Study
 from tests.golden.engine import SECOND, Load, Model, Request, Simulation, Trace
 from traces.atomic import write_json, write_parquet, write_text
 from traces.cell import Audit, CellRecord, Phase, Phases, Served, write_cell
+from traces.clock import boot_id
 from traces.layout import CellKey, RunDir
 from traces.schemas import ENGINE, GRADES, PLAN, POWER, REQUESTS
 from traces.streams import stamped
@@ -188,7 +189,7 @@ class World:
             variant=key.variant,
             load=key.load,
             block=key.block,
-            boot_id="golden",
+            boot_id=boot_id(),
             engine_start=key.block,
             phases=Phases(
                 idle_before=Phase(start_ns=trace.idle_before[0], end_ns=trace.idle_before[1]),

@@ -71,6 +71,10 @@ def test_a_request_asks_for_a_stream_that_counts_its_tokens_and_sets_nothing_nob
     assert set(body) == {"model", "prompt", "temperature", "stream", "stream_options", "max_tokens", "stop"}
 
 
+def test_a_probe_sends_the_beginning_of_each_prompt() -> None:
+    assert body_of(Prompts(characters=12))["prompt"] == render_prompt(TASK.prompt)[:12]
+
+
 def test_an_ipv6_host_is_written_in_brackets() -> None:
     data = request_bytes(Endpoint.parse("http://[::1]:8000"), "m", TASK, Prompts(), None)
     assert b"\r\nHost: [::1]:8000\r\n" in data

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from configs.loader import load_study
-from configs.schema import Study
+from configs.schema import Closed, FixedOutput, Study, is_probe
 from starwatt_errors import UsageError
 from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
 from study.run import _claim
@@ -115,3 +117,44 @@ def test_a_folder_with_something_else_in_it_is_not_taken(tmp_path: Path) -> None
     (tmp_path / "other" / "thesis.tex").write_text("")
     with pytest.raises(UsageError, match="other is not empty and holds no study"):
         _claim(RunDir(tmp_path / "other"), load_study(file), file)
+
+
+def test_probes_are_measured_in_block_1_alone_with_answers_and_prompts_of_their_own() -> None:
+    cells = plan(probes={"concurrency": [1, 8], "answer_tokens": 64, "prompt_characters": 40})
+    probes = [cell for cell in cells if is_probe(cell.key.load)]
+    assert {cell.key.block for cell in probes} == {1}
+    assert len(probes) == 2 * 5 * 4
+    asked = {cell.key.load: cell for cell in probes}
+    assert set(asked) == {"probe-prefill-1", "probe-prefill-8", "probe-decode-1", "probe-decode-8"}
+    assert asked["probe-prefill-8"].prompts.output == FixedOutput(fixed=1)
+    assert asked["probe-prefill-8"].prompts.characters is None
+    assert asked["probe-decode-8"].prompts.output == FixedOutput(fixed=64)
+    assert asked["probe-decode-8"].prompts.characters == 40
+    assert isinstance(asked["probe-decode-8"].load, Closed)
+    assert asked["probe-decode-8"].load.concurrency == 8
+    assert asked["probe-decode-8"].measure.min_s == 10
+    assert Closed.model_validate_json(asked["probe-decode-8"].load.model_dump_json()).slug == "probe-decode-8"
+
+
+def test_without_probes_the_order_is_what_it_was() -> None:
+    with_probes = [cell for cell in plan(probes={}, engine={"max_num_seqs": 64}) if cell.key.block > 1]
+    assert {cell.key for cell in with_probes} == {cell.key for cell in plan() if cell.key.block > 1}
+    assert [cell.measure.passes for cell in plan()] == [2] * len(plan())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"loads": [{"kind": "closed", "concurrency": 2, "name": "probe-x"}]}, "loads"),
+        ({"prompts": {"characters": 10}}, "prompts.characters"),
+        ({"probes": {"concurrency": [1, 512]}}, "engine.max_num_seqs"),
+        ({"probes": {"concurrency": [8, 8]}}, "probes.concurrency"),
+    ],
+)
+def test_a_probe_that_cannot_be_is_refused_with_the_field(
+    tmp_path: Path, changes: dict[str, Any], field: str
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**FIELDS, **changes}), encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(field)):
+        load_study(path)

@@ -1,0 +1,1 @@
+"""How long attribution takes, and beside a plain loop over requests."""

@@ -1,0 +1,5 @@
+"""``python -m benchmarks.attribution``."""
+
+from benchmarks.attribution.bench import main
+
+raise SystemExit(main())

@@ -1,0 +1,99 @@
+"""One measurement in a process of its own: ``python -m benchmarks.attribution.timed FOLDER ours|plain``.
+
+Prints JSON: seconds by stage, and the most memory that the process ever had.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from analysis.attribution import by_tokens, flights, in_flight
+from analysis.energy import boundary_energies
+from analysis.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase, stretches_of
+from analysis.power import read_series
+from analysis.requests import read_columns
+from analysis.steps import work_of
+from analysis.window import measured_window, shares_in
+from traces.streams import read_trace
+
+COSTS = PhaseCosts(np.array([1.2, 0.02, 0.006, 1e-5]), 1.0, None, 1, True)
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """From the files of a cell to joules of every request by every rule."""
+    times = [time.perf_counter()]
+    table, power = read_trace(folder, "requests"), read_trace(folder, "power")
+    times.append(time.perf_counter())
+    requests = read_columns(table)
+    window = measured_window(requests)
+    assert window is not None
+    share = shares_in(requests, window)
+    times.append(time.perf_counter())
+    energy = boundary_energies(read_series(power), window, None, None)[0]
+    assert energy.energy_j is not None
+    times.append(time.perf_counter())
+    lives = flights(requests.sent_ns, requests.end_ns, window)
+    splits = [in_flight(lives, energy.curves), by_tokens(share.tokens, energy.energy_j)]
+    times.append(time.perf_counter())
+    work = work_of(requests, window, stretches_of(window.seconds))
+    idle_j = lives.idle_j(energy.curves, work.edges_s)
+    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
+    cell = PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
+    fit_phase([PhaseRows("this", work.stretches, cell.busy_j)])
+    splits.append(by_phase(cell, COSTS))
+    times.append(time.perf_counter())
+    for split in splits:
+        assert abs(split.total_j / energy.energy_j - 1) < 1e-9
+    names = ("files", "columns_and_shares", "window_energy", "in_flight_and_tokens", "phase")
+    return dict(zip(names, np.diff(times).tolist(), strict=True))
+
+
+def plain(folder: Path) -> dict[str, float]:
+    """The same three rules as a plain loop over a pandas frame; files are read outside the time."""
+    frame = pq.read_table(
+        folder / "requests.parquet", columns=["sent_ns", "end_ns", "chunk_ns", "prompt_tokens"]
+    ).to_pandas()
+    power = pq.read_table(folder / "power.parquet", columns=["t_ns", "energy_j"]).to_pandas()
+    start = time.perf_counter()
+    lo, hi = frame.sent_ns.min(), frame.end_ns.max()
+    power = power[(power.t_ns >= lo) & (power.t_ns <= hi)].reset_index(drop=True)
+    power["step_j"] = power.energy_j.diff().fillna(0.0)
+    power["flying"] = 0
+    for _, row in frame.iterrows():
+        power.loc[(power.t_ns >= row.sent_ns) & (power.t_ns <= row.end_ns), "flying"] += 1
+    each = power.step_j / power.flying.clip(lower=1)
+    sent, ended = np.sort(frame.chunk_ns.str[0]), np.sort(frame.chunk_ns.str[-1])
+    found = []
+    for _, row in frame.iterrows():
+        joules = each[(power.t_ns >= row.sent_ns) & (power.t_ns <= row.end_ns)].sum()
+        times = row.chunk_ns
+        tokens = ((times >= lo) & (times <= hi)).sum()
+        present = np.searchsorted(sent, times, side="right") - np.searchsorted(ended, times)
+        context = (row.prompt_tokens + np.arange(times.size)).sum()
+        found.append((joules, tokens, (1 / present).sum(), tokens, row.prompt_tokens, context))
+    table = pd.DataFrame(found, columns=["in_flight", "inside", "steps", "decoded", "prompt", "context"])
+    total = power.step_j.sum()
+    table["tokens"] = table.inside / table.inside.sum() * total
+    cost = (table[["steps", "decoded", "prompt", "context"]] * COSTS.cost_j).sum(axis=1)
+    table["phase"] = cost / cost.sum() * total
+    return {"all": time.perf_counter() - start}
+
+
+def main() -> None:
+    """As told by the command line."""
+    folder, which = Path(sys.argv[1]), sys.argv[2]
+    seconds = ours(folder) if which == "ours" else plain(folder)
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb}))
+
+
+if __name__ == "__main__":
+    main()
