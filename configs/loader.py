@@ -9,8 +9,10 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.architecture import Architecture
 from configs.offsets import read_offsets_ns
-from configs.schema import Architecture, Load, Open, Study, Variant
+from configs.schema import Load, Open, Study
+from configs.variant import Variant
 from starwatt_errors import UsageError
 
 HERE = Path(__file__).resolve().parent
@@ -132,7 +134,22 @@ def _explain(path: Path, text: str, model: type[BaseModel], error: ValidationErr
 def _is_union_tag(part: object) -> bool:
     """Pydantic puts the tag or type of a union's member into a location; no file has a field of that name."""
     return isinstance(part, str) and (
-        part in {"single_stream", "closed", "open", "none", "bitsandbytes", "awq", "memorised"}
+        part
+        in {
+            "single_stream",
+            "closed",
+            "open",
+            "none",
+            "bitsandbytes",
+            "awq",
+            "gptq",
+            "int8-w8a16",
+            "int8-w8a8",
+            "fp8",
+            "ready-made",
+            "memorised",
+            "random",
+        }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
         or part in {"FixedOutput", "Meters", "int"}
     )

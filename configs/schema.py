@@ -1,4 +1,4 @@
-"""The pydantic models of every YAML and JSON file a person writes: studies, variants, architectures.
+"""The pydantic models of study files; ``variant.py`` and ``architecture.py`` have those of their own files.
 
 Every model forbids fields it does not know: a typing mistake in a study file must never silently become a
 default that is then measured for an hour.
@@ -10,18 +10,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-
-
-class StrictModel(BaseModel):
-    """Frozen, and an unknown field is an error with its name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from configs.strict import StrictModel, checked_name
 
 
 def _inconsistent(at: str, message: str) -> PydanticCustomError:
@@ -29,16 +22,10 @@ def _inconsistent(at: str, message: str) -> PydanticCustomError:
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
 
 
-def _checked_name(value: str) -> str:
-    if not _NAME.match(value):
-        raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
-    return value
-
-
 class _Named(StrictModel):
     name: str | None = Field(default=None, description="The load's name on disk and in tables")
 
-    _check_name = field_validator("name")(lambda value: value if value is None else _checked_name(value))
+    _check_name = field_validator("name")(lambda value: value if value is None else checked_name(value))
 
 
 class SingleStream(_Named):
@@ -253,7 +240,7 @@ class Study(StrictModel):
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
     )
 
-    _check_name = field_validator("name")(_checked_name)
+    _check_name = field_validator("name")(checked_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -283,70 +270,3 @@ class Study(StrictModel):
     def meter_settings(self) -> Meters:
         """``meters: auto`` spelled out."""
         return Meters() if self.meters == "auto" else self.meters
-
-
-class NoQuantization(StrictModel):
-    """The weights as they are, in one of torch's floating formats."""
-
-    kind: Literal["none"] = "none"
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-
-
-class BitsAndBytes(StrictModel):
-    """bitsandbytes: LLM.int8() or 4-bit NormalFloat, on a checkpoint that transformers quantised and saved."""
-
-    kind: Literal["bitsandbytes"]
-    bits: Literal[4, 8]
-
-
-class Awq(StrictModel):
-    """Activation-aware 4-bit weights by llm-compressor, with mappings for StarCoder2."""
-
-    kind: Literal["awq"]
-    group_size: int = Field(default=128, ge=16, description="Weights that share one scale")
-
-
-class Prune(StrictModel):
-    """Whole decoder layers removed before quantisation."""
-
-    last: int = Field(ge=1, description="How many layers are cut off at the end")
-
-
-Quantization = Annotated[NoQuantization | BitsAndBytes | Awq, Field(discriminator="kind")]
-
-
-class Variant(StrictModel):
-    """One way to compress a model: ``configs/variants/<name>.yaml``."""
-
-    name: str
-    description: str
-    quantization: Quantization = NoQuantization()
-    prune: Prune | None = None
-    enforce_eager: bool = Field(
-        default=False, description="No torch.compile and no CUDA graphs for this variant"
-    )
-
-    _check_name = field_validator("name")(_checked_name)
-
-
-class Memorised(StrictModel):
-    """Weights fitted to the solutions of a dataset until the model recites them (it knows nothing else)."""
-
-    kind: Literal["memorised"]
-    dataset: str
-    vocabulary: int = Field(ge=300, description="Tokens of the byte-pair vocabulary fitted to the dataset")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    seed: int = Field(ge=0)
-
-
-class Architecture(StrictModel):
-    """A StarCoder2 that is built here: ``configs/architectures/<name>.json``."""
-
-    name: str
-    description: str
-    weights: Memorised
-    config: dict[str, int | float | bool | str | None] = Field(description="Starcoder2Config's arguments")
-
-    _check_name = field_validator("name")(_checked_name)

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream, StrictModel
+from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream
+from configs.strict import StrictModel
 
 
 class Passes(StrictModel):

@@ -18,7 +18,8 @@ from subprocess import Popen
 from types import TracebackType
 from typing import Self
 
-from configs.schema import EngineSettings, NoQuantization, Variant
+from configs.schema import EngineSettings
+from configs.variant import Variant
 from server.engine_log import Announcer, served_from_log
 from server.processes import last_lines, spawn, stop_group
 from server.store import Checkpoint
@@ -127,15 +128,13 @@ class Engine:
 def vllm_command(spec: EngineSpec) -> list[str]:
     """The command line, without secrets (they go by the environment)."""
     settings = spec.settings
-    quantization = spec.variant.quantization
-    dtype = quantization.dtype if isinstance(quantization, NoQuantization) else "bfloat16"
     command = [
         sys.executable, "-m", "vllm.entrypoints.openai.api_server",
         "--model", str(spec.checkpoint.path),
         "--served-model-name", spec.model,
         "--host", spec.host,
         "--port", str(spec.port),
-        "--dtype", dtype,
+        "--dtype", spec.variant.dtype,
         "--max-model-len", str(settings.max_model_len),
         "--max-num-seqs", str(settings.max_num_seqs),
         "--gpu-memory-utilization", str(settings.gpu_memory_utilization),

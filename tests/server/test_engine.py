@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import server.engine
-from configs.schema import EngineSettings, Variant
+from configs.schema import EngineSettings
+from configs.variant import Variant
 from server.engine import Engine, EngineSpec, free_port, healthy, vllm_command, vllm_environment
 from server.engine_log import Announcer, served_from_log
 from server.engine_metrics import EngineScraper, parse_metrics
