@@ -1,4 +1,4 @@
-"""The rows of ``tables/contrasts``: batched against single-stream, and each variant against the baseline."""
+"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control."""
 
 from __future__ import annotations
 
@@ -105,13 +105,30 @@ def _batched(figures: CellFigures, side: _Side, pair: tuple[str, str], context: 
 def _against_baseline(
     figures: CellFigures, side: _Side, pair: tuple[str, str], context: Context
 ) -> list[Row]:
-    """What this variant costs over the baseline under the same load; log J/request = tokens + J/token."""
-    model, variant, load = side
-    baseline = context.baseline
-    if baseline is None or variant == baseline or (model, baseline, load) not in figures.sides:
+    """What this variant costs over the baseline under the same load; and over its control, where it has one."""
+    references = {
+        "variant_vs_baseline": context.baseline,
+        "variant_vs_control": context.controls.get(side[1]),
+    }
+    rows: list[Row] = []
+    for contrast, reference in references.items():
+        if reference is not None:
+            rows += _against(contrast, figures, side, (side[0], reference, side[2]), pair, context)
+    return rows
+
+
+def _against(
+    contrast: str,
+    figures: CellFigures,
+    side: _Side,
+    reference: _Side,
+    pair: tuple[str, str],
+    context: Context,
+) -> list[Row]:
+    """The ratios of one variant over another under the same load; log J/request = tokens + J/token."""
+    if side == reference or reference not in figures.sides:
         return []
-    reference = (model, baseline, load)
-    key = _key("variant_vs_baseline", side, reference, pair)
+    key = _key(contrast, side, reference, pair)
     why = ("one_engine_start",) if context.one_engine_start else ()
     metrics = (("j_per_request", pair), ("j_per_output_token", pair), ("tokens_per_request", None))
     return [

@@ -43,7 +43,7 @@ class Contrast:
     """One comparison: its metrics, each a row of ``tables/contrasts``."""
 
     model: str
-    kind: str  # batched_vs_single or variant_vs_baseline
+    kind: str  # batched_vs_single, variant_vs_baseline or variant_vs_control
     variant: str
     reference_variant: str
     load: str

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.architecture import Architecture
+from configs.derived import FORMS, derived_variant
 from configs.offsets import read_offsets_ns
 from configs.schema import Load, Open, Study
 from configs.variant import Variant
@@ -43,11 +44,17 @@ def load_study(path: Path) -> Study:
     """
     study = _load(path, Study)
     for index, name in enumerate(study.variants):
-        if name not in variant_names():
+        try:
+            _check_loads(load_variant(name), study.loads)
+        except UsageError as error:
             line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
-            raise UsageError(f"{path}{line}: variants.{index}: {_no_such_variant(name)}")
-        load_variant(name)
+            raise UsageError(f"{path}{line}: variants.{index}: {error}") from error
     return _with_traces_found(path, study)
+
+
+def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
+    if variant.engine == "transformers" and any(load.kind != "single_stream" for load in loads):
+        raise UsageError(f"{variant.name} is served by transformers, which takes single_stream loads alone")
 
 
 def _with_traces_found(path: Path, study: Study) -> Study:
@@ -68,23 +75,24 @@ def _with_traces_found(path: Path, study: Study) -> Study:
 
 
 def load_variant(name: str) -> Variant:
-    """The preset ``configs/variants/<name>.yaml``.
+    """The preset ``configs/variants/<name>.yaml``, or what the name makes of one (``configs/derived.py``).
 
     Raises:
         UsageError: no such variant; the message lists those there are.
     """
-    if name not in variant_names():
-        raise UsageError(_no_such_variant(name))
-    return _load(VARIANTS / f"{name}.yaml", Variant)
+    if name in variant_names():
+        return _load(VARIANTS / f"{name}.yaml", Variant)
+    derived = derived_variant(name, load_variant)
+    if derived is None:
+        raise UsageError(
+            f"there is no variant {name!r}; there are: {', '.join(variant_names())}; and of each, {FORMS}"
+        )
+    return derived
 
 
 def variant_names() -> list[str]:
     """All presets, sorted."""
     return sorted(path.stem for path in VARIANTS.glob("*.yaml"))
-
-
-def _no_such_variant(name: str) -> str:
-    return f"there is no variant {name!r}; there are: {', '.join(variant_names())}"
 
 
 def load_architecture(name: str) -> Architecture | None:

@@ -158,6 +158,7 @@ class EngineSettings(StrictModel):
     enforce_eager: bool = Field(
         default=False, description="No torch.compile and no CUDA graphs, for all variants"
     )
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that share each layer (vLLM)")
     start_timeout_s: float = Field(
         default=900.0, gt=0, description="An engine that is not ready by then has failed"
     )
@@ -221,7 +222,13 @@ class Study(StrictModel):
         min_length=1, description="Hub ids, local paths, or configs/architectures"
     )
     baseline: str = Field(description="The variant that the others are set against")
-    variants: tuple[str, ...] = Field(min_length=1, description="Names of files in configs/variants")
+    variants: tuple[str, ...] = Field(
+        min_length=1, description="Names of files in configs/variants, or derived from them"
+    )
+    controls: dict[str, str] = Field(
+        default={},
+        description="By variant: the control it is also set against; the plan adds those that are needed",
+    )
     loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
@@ -246,6 +253,9 @@ class Study(StrictModel):
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
             raise _inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
+        stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
+        if stray:
+            raise _inconsistent("controls", f"names {stray[0]}, which is none of the variants")
         for field in ("models", "variants"):
             values = getattr(self, field)
             if len(set(values)) != len(values):

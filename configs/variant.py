@@ -142,12 +142,12 @@ class Variant(StrictModel):
     def _served_as_made(self) -> Variant:
         if self.prune and isinstance(self.quantization, ReadyMade):
             raise ValueError("prune: a checkpoint that is quantised already cannot be pruned")
+        if self.engine == "transformers":
+            if not isinstance(self.quantization, NoQuantization | BitsAndBytes):
+                raise ValueError("engine: transformers takes quantization none or bitsandbytes")
+            if self.enforce_eager:
+                raise ValueError("enforce_eager belongs to engine: vllm; transformers compiles nothing")
         return self
-
-    @property
-    def eager(self) -> bool:
-        """Whether it is served without graphs: LLM.int8 and the transformers engine have none to lose."""
-        return self.enforce_eager and self.engine == "vllm"
 
     @property
     def dtype(self) -> Dtype | Literal["auto"]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from configs.derived import FORMS
 from configs.loader import variant_names
 from server.power.listen import Listening
 from server.processes import stop_children
@@ -40,7 +41,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def build(
-    variants: Annotated[list[str], typer.Argument(help=f"Of: {', '.join(variant_names())}.")],
+    variants: Annotated[list[str], typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")],
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
     as_json: JsonFlag = False,
 ) -> None:
@@ -50,19 +51,22 @@ def build(
 
 @app.command()
 def serve(
-    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}.")],
+    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}; or {FORMS}.")],
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     max_model_len: Annotated[int, typer.Option(min=16, help="Prompt and answer together, in tokens.")] = 2048,
     max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests batched at most.")] = 256,
+    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that share each layer.")] = 1,
     enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
 ) -> None:
     """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
 
     A key in STARWATT_API_KEY is asked of every request.
     """
-    commands.serve(variant, model, host, port, max_model_len, max_num_seqs, enforce_eager=enforce_eager)
+    commands.serve(
+        variant, model, host, port, max_model_len, max_num_seqs, tensor_parallel, enforce_eager=enforce_eager
+    )
 
 
 @app.command()

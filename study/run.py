@@ -9,12 +9,15 @@ from pathlib import Path
 
 from analysis.report import write_report
 from analysis.tables import AnalysisSummary, analyze
+from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
 from configs.loader import dump_study, load_study, load_variant
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
-from server.engine import Engine, EngineSpec, free_port
+from server.engine import Engine, free_port
+from server.engine_spec import EngineSpec
+from server.hardware import refuse_what_cannot_be_served
 from server.store import Checkpoint, Store, store_root
 from starwatt_errors import EngineError, UsageError
 from study.cell import Bench, measure_cell, settle
@@ -45,7 +48,10 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         UsageError: the study file is wrong, or the run directory belongs to another study.
         StarwattError: a build, an engine, a meter or the load generator failed; what was measured stays.
     """
-    study = load_study(study_file)
+    study = with_controls(load_study(study_file))
+    for variant, control in study.controls.items():
+        tell(f"{variant} is also set against {control}, which is served as it is")
+    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
     placement = place(study)
     run = RunDir(out if out is not None else Path("runs") / study.name)
     _claim(run, study, study_file)

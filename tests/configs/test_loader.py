@@ -39,7 +39,7 @@ WRONG = {
     "unknown variant": (
         ("[bf16, int8-bnb]", "[bf16, int7]"),
         ":4: variants.1: there is no variant 'int7'",
-        "there are: bf16, bf16-eager",
+        "there are: bf16, fp16",
     ),
     "a variant by a path": (
         ("[bf16, int8-bnb]", "[bf16, ../variants/fp16]"),
