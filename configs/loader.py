@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from configs.architecture import Architecture
 from configs.derived import FORMS, derived_variant
 from configs.offsets import read_offsets_ns
-from configs.schema import Load, Open, Study
+from configs.schema import Load, Open, RecordedOutput, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
 
@@ -49,7 +49,35 @@ def load_study(path: Path) -> Study:
         except UsageError as error:
             line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
             raise UsageError(f"{path}{line}: variants.{index}: {error}") from error
-    return _with_traces_found(path, study)
+    _check_random_models(path, study)
+    return _with_lengths_found(path, _with_traces_found(path, study))
+
+
+def _check_random_models(path: Path, study: Study) -> None:
+    """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
+    if study.prompts.output != "natural":
+        return
+    for index, model in enumerate(study.models):
+        architecture = load_architecture(model)
+        if architecture is not None and architecture.weights.kind == "random":
+            line = _line_of(path.read_text(encoding="utf-8"), ("models", index))
+            raise UsageError(
+                f"{path}{line}: models.{index}: {model} has random weights, whose answers have no natural length: "
+                "prompts.output takes {fixed: N} or {recorded: PATH}"
+            )
+
+
+def _with_lengths_found(path: Path, study: Study) -> Study:
+    """The study with the place of recorded lengths as an absolute path."""
+    output = study.prompts.output
+    if not isinstance(output, RecordedOutput):
+        return study
+    place = (path.parent / output.recorded).resolve()
+    if not place.exists():
+        line = _line_of(path.read_text(encoding="utf-8"), ("prompts", "output"))
+        raise UsageError(f"{path}{line}: prompts.output.recorded: there is no file and no run {place}")
+    prompts = study.prompts.model_copy(update={"output": RecordedOutput(recorded=place)})
+    return study.model_copy(update={"prompts": prompts})
 
 
 def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
@@ -159,7 +187,7 @@ def _is_union_tag(part: object) -> bool:
             "random",
         }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
-        or part in {"FixedOutput", "Meters", "int"}
+        or part in {"FixedOutput", "RecordedOutput", "Meters", "int"}
     )
 
 

@@ -105,6 +105,14 @@ class FixedOutput(StrictModel):
     fixed: int = Field(ge=1, description="Tokens of every answer")
 
 
+class RecordedOutput(StrictModel):
+    """Every task's answer is as long as it was recorded to be (``ignore_eos``), whatever the variant would say."""
+
+    recorded: Path = Field(
+        description="A CSV file (task_id,tokens), or a finished run: its baseline's lengths; relative to the study file"
+    )
+
+
 class Prompts(StrictModel):
     """What is asked of the model, and how an answer ends."""
 
@@ -114,8 +122,9 @@ class Prompts(StrictModel):
     )
     max_tokens: int = Field(default=512, ge=1, description="The longest answer, in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
-    output: Literal["natural"] | FixedOutput = Field(
-        default="natural", description="natural: stop strings end an answer; {fixed: N}: N tokens each"
+    output: Literal["natural"] | FixedOutput | RecordedOutput = Field(
+        default="natural",
+        description="natural: stop strings end an answer; {fixed: N}: N tokens each; {recorded: PATH}: as recorded",
     )
 
     @field_validator("dataset")

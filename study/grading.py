@@ -14,14 +14,19 @@ import pyarrow.compute as pc
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
 from traces.atomic import write_parquet
+from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
 from traces.schemas import GRADES
 from traces.streams import has_trace, read_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells without grades."""
-    return [key for key in run.finished_cells() if not has_trace(run.cell(key), "grades")]
+    """Finished cells without grades, but for those of random weights: there is nothing to grade."""
+    return [
+        key
+        for key in run.finished_cells()
+        if not has_trace(run.cell(key), "grades") and not read_cell(run.cell(key)).served.random_weights
+    ]
 
 
 def grade_cells(
