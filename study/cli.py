@@ -14,7 +14,7 @@ from configs.loader import variant_names
 from server.power.listen import Listening
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
-from study import commands, grade_command, interrupts
+from study import commands, grade_command, interrupts, store_command
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
 from study.grade_command import GradeOrder
@@ -41,12 +41,29 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def build(
-    variants: Annotated[list[str], typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")],
+    variants: Annotated[
+        list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
+    listing: Annotated[bool, typer.Option("--list", help="Say what the store holds, and check it.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove what no build finds any more: damaged, out of date, left over from a kill.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make the checkpoints of variants (nothing to do where the store has them)."""
-    commands.build(tuple(variants), model, as_json=as_json)
+    """Make the checkpoints of variants (nothing to do where the store has them), or look after the store."""
+    if [bool(variants), listing, prune].count(True) != 1:
+        raise UsageError("build takes one of VARIANT..., --list, --prune")
+    if variants:
+        commands.build(tuple(variants), model, as_json=as_json)
+    elif listing:
+        store_command.list_store(as_json=as_json)
+    else:
+        store_command.prune_store(as_json=as_json)
 
 
 @app.command()

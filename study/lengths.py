@@ -46,6 +46,7 @@ def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dic
             raise UsageError(
                 f"prompts.max_tokens takes at least {longest}: so long is an answer in {output.recorded}"
             )
+    recorded = {model: {task: lengths[task] for task in tasks} for model, lengths in recorded.items()}
     rows = io.StringIO()
     table = csv.writer(rows, lineterminator="\n")
     table.writerow(COLUMNS)

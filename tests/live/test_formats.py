@@ -57,4 +57,4 @@ def test_a_format_is_served_as_the_unserved_quantised_model_answers(
     assert found.worst_logprob <= TOLERANCE
     assert found.equal >= 0.95
     if bits == 4 and "pruned" not in variant:
-        assert found.from_bf16 > TOLERANCE, "the tolerance tells this format from bf16"
+        assert found.from_bf16 > found.worst_logprob, "it answers as its own checkpoint, not as bf16"
