@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
+from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
@@ -25,7 +26,7 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
     return [
         key
         for key in run.finished_cells()
-        if not has_trace(run.cell(key), "grades") and not read_cell(run.cell(key)).served.random_weights
+        if not has_trace(run.cell(key), "grades") and not _learnt_nothing(run.cell(key))
     ]
 
 
@@ -88,6 +89,13 @@ def why_no_sandbox() -> str | None:
     """None where generated code can be run safely; otherwise why not, and the line that mends it."""
     status = sandbox_status()
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
+
+
+def _learnt_nothing(folder: Path) -> bool:
+    try:
+        return read_cell(folder).served.random_weights
+    except TraceError:  # the analysis names it
+        return False
 
 
 def _candidates(folder: Path) -> list[Candidate]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.loader import HERE as CONFIGS
 from configs.loader import load_study
 from configs.schema import RecordedOutput, Study
 from starwatt_errors import UsageError
@@ -100,3 +101,9 @@ def test_random_weights_have_no_natural_length(tmp_path: Path) -> None:
     path = write_study(tmp_path, ("models: [starcoder2-memorised]", "models: [starcoder2-3b]"))
     with pytest.raises(UsageError, match=r"models\.0: starcoder2-3b has random weights.*\{fixed: N\}"):
         load_study(path)
+
+
+def test_the_table_that_comes_with_us_has_every_task_of_humaneval() -> None:
+    lengths = read_table(CONFIGS / "lengths" / "humaneval+-canonical.csv", "starcoder2-3b")
+    assert sorted(lengths) == sorted(f"HumanEval/{number}" for number in range(164))
+    assert max(lengths.values()) <= 512
