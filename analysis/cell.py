@@ -72,6 +72,11 @@ class Context:
         return self.study.baseline if self.study else None
 
     @property
+    def controls(self) -> Mapping[str, str]:
+        """By variant: the baseline's weights served as that variant is."""
+        return self.study.controls if self.study else {}
+
+    @property
     def one_engine_start(self) -> bool:
         """Whether all blocks of a variant ran on one engine start."""
         return self.study is not None and self.study.engine_restarts == "once"

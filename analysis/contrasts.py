@@ -1,4 +1,4 @@
-"""The rows of ``tables/contrasts``: batched against single-stream, and each variant against the baseline."""
+"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
         families: list[Family] = []
         for side in figures.sides:
             batched, factor = _batched(figures, side, pair, context)
-            variant, ratio = _against_baseline(figures, side, pair, context)
+            variant, ratios = _against_baseline(figures, side, pair, context)
             found += [*batched, *variant]
-            families += [one for one in (factor, ratio) if one is not None]
+            families += [*([] if factor is None else [factor]), *ratios]
         found += family_rows(families)
         found += curve_rows(figures, pair, context)
     return found
@@ -75,14 +75,29 @@ def _batched(
 
 def _against_baseline(
     figures: CellFigures, side: Side, pair: tuple[str, str], context: Context
+) -> tuple[list[Row], list[Family]]:
+    """What this variant costs over the baseline under the same load; and over its control, where it has one."""
+    references = {
+        "variant_vs_baseline": context.baseline,
+        "variant_vs_control": context.controls.get(side[1]),
+    }
+    rows: list[Row] = []
+    families: list[Family] = []
+    for contrast, reference in references.items():
+        other = None if reference is None else (side[0], reference, side[2])
+        if other is None or side == other or other not in figures.sides:
+            continue
+        own, family = _against(key_of(contrast, side, other, pair), figures, (side, other), pair, context)
+        rows += own
+        families += [family] if family is not None else []
+    return rows, families
+
+
+def _against(
+    key: Row, figures: CellFigures, sides: tuple[Side, Side], pair: tuple[str, str], context: Context
 ) -> tuple[list[Row], Family | None]:
-    """What this variant costs over the baseline under the same load; log J/request = tokens + J/token."""
-    model, variant, load = side
-    baseline = context.baseline
-    if baseline is None or variant == baseline or (model, baseline, load) not in figures.sides:
-        return [], None
-    reference = (model, baseline, load)
-    key = key_of("variant_vs_baseline", side, reference, pair)
+    """The ratios of one variant over another under the same load; log J/request = tokens + J/token."""
+    side, reference = sides
     why = ("one_engine_start",) if context.one_engine_start else ()
     metrics = (
         ("j_per_request", pair),

@@ -31,14 +31,18 @@ class Family:
 def family_rows(members: Sequence[Family]) -> list[Row]:
     """For each comparison: p, p by Holm, the smallest ratio that could have been seen, a simultaneous interval."""
     rows = []
-    for name in sorted({(one.key["model"], one.metric) for one in members}):
-        own = [one for one in members if (one.key["model"], one.metric) == name]
+    for name in sorted({_name(one) for one in members}):
+        own = [one for one in members if _name(one) == name]
         tested = [one for one in own if one.estimate.p is not None]
         adjusted = holm([one.estimate.p for one in tested if one.estimate.p is not None])
         by_member = dict(zip(map(id, tested), adjusted, strict=True))
         for one in own:
             rows += _rows(one, by_member.get(id(one)), len(tested))
     return rows
+
+
+def _name(one: Family) -> tuple[str, str, str]:
+    return one.key["model"], one.key["contrast"], one.metric
 
 
 def _rows(one: Family, adjusted: float | None, tested: int) -> list[Row]:

@@ -44,7 +44,7 @@ class Contrast:
     """One comparison: its metrics, each a row of ``tables/contrasts``."""
 
     model: str
-    kind: str  # batched_vs_single, variant_vs_baseline, saturation, crossover, drift, accuracy_vs_…
+    kind: str  # batched_vs_single, variant_vs_baseline, variant_vs_control, saturation, crossover, drift, accuracy_…
     variant: str
     reference_variant: str
     load: str

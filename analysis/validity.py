@@ -53,6 +53,7 @@ EXPLANATIONS = {
     "tokens_unknown": "The server did not say how many tokens a request had.",
     "no_completed_request": "No measured request completed, so there is no window.",
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
+    "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
@@ -83,9 +84,13 @@ _SCOPES: dict[str, Scope] = {
     "no_power": "energy",
     "clock_uncertain": "energy",
     "sandbox_missing": "accuracy",
+    "random_weights": "accuracy",
     "not_graded": "accuracy",
 }
-RECOMPUTED = frozenset(EXPLANATIONS) - {"sandbox_missing"}  # what the runner says of these is not taken over
+RECOMPUTED = frozenset(EXPLANATIONS) - {
+    "sandbox_missing",
+    "random_weights",
+}  # else what the runner says is not taken over
 
 
 @dataclass(frozen=True)

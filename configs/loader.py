@@ -9,8 +9,11 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.architecture import Architecture
+from configs.derived import FORMS, derived_variant
 from configs.offsets import read_offsets_ns
-from configs.schema import Architecture, Load, Open, Study, Variant
+from configs.schema import Load, Open, RecordedOutput, Study
+from configs.variant import Variant
 from starwatt_errors import UsageError
 
 HERE = Path(__file__).resolve().parent
@@ -41,11 +44,45 @@ def load_study(path: Path) -> Study:
     """
     study = _load(path, Study)
     for index, name in enumerate(study.variants):
-        if name not in variant_names():
+        try:
+            _check_loads(load_variant(name), study.loads)
+        except UsageError as error:
             line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
-            raise UsageError(f"{path}{line}: variants.{index}: {_no_such_variant(name)}")
-        load_variant(name)
-    return _with_traces_found(path, study)
+            raise UsageError(f"{path}{line}: variants.{index}: {error}") from error
+    _check_random_models(path, study)
+    return _with_lengths_found(path, _with_traces_found(path, study))
+
+
+def _check_random_models(path: Path, study: Study) -> None:
+    """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
+    if study.prompts.output != "natural":
+        return
+    for index, model in enumerate(study.models):
+        architecture = load_architecture(model)
+        if architecture is not None and architecture.weights.kind == "random":
+            line = _line_of(path.read_text(encoding="utf-8"), ("models", index))
+            raise UsageError(
+                f"{path}{line}: models.{index}: {model} has random weights, whose answers have no natural length: "
+                "prompts.output takes {fixed: N} or {recorded: PATH}"
+            )
+
+
+def _with_lengths_found(path: Path, study: Study) -> Study:
+    """The study with the place of recorded lengths as an absolute path."""
+    output = study.prompts.output
+    if not isinstance(output, RecordedOutput):
+        return study
+    place = (path.parent / output.recorded).resolve()
+    if not place.exists():
+        line = _line_of(path.read_text(encoding="utf-8"), ("prompts", "output"))
+        raise UsageError(f"{path}{line}: prompts.output.recorded: there is no file and no run {place}")
+    prompts = study.prompts.model_copy(update={"output": RecordedOutput(recorded=place)})
+    return study.model_copy(update={"prompts": prompts})
+
+
+def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
+    if variant.engine == "transformers" and any(load.kind != "single_stream" for load in loads):
+        raise UsageError(f"{variant.name} is served by transformers, which takes single_stream loads alone")
 
 
 def _with_traces_found(path: Path, study: Study) -> Study:
@@ -66,23 +103,24 @@ def _with_traces_found(path: Path, study: Study) -> Study:
 
 
 def load_variant(name: str) -> Variant:
-    """The preset ``configs/variants/<name>.yaml``.
+    """The preset ``configs/variants/<name>.yaml``, or what the name makes of one (``configs/derived.py``).
 
     Raises:
         UsageError: no such variant; the message lists those there are.
     """
-    if name not in variant_names():
-        raise UsageError(_no_such_variant(name))
-    return _load(VARIANTS / f"{name}.yaml", Variant)
+    if name in variant_names():
+        return _load(VARIANTS / f"{name}.yaml", Variant)
+    derived = derived_variant(name, load_variant)
+    if derived is None:
+        raise UsageError(
+            f"there is no variant {name!r}; there are: {', '.join(variant_names())}; and of each, {FORMS}"
+        )
+    return derived
 
 
 def variant_names() -> list[str]:
     """All presets, sorted."""
     return sorted(path.stem for path in VARIANTS.glob("*.yaml"))
-
-
-def _no_such_variant(name: str) -> str:
-    return f"there is no variant {name!r}; there are: {', '.join(variant_names())}"
 
 
 def load_architecture(name: str) -> Architecture | None:
@@ -132,9 +170,24 @@ def _explain(path: Path, text: str, model: type[BaseModel], error: ValidationErr
 def _is_union_tag(part: object) -> bool:
     """Pydantic puts the tag or type of a union's member into a location; no file has a field of that name."""
     return isinstance(part, str) and (
-        part in {"single_stream", "closed", "open", "none", "bitsandbytes", "awq", "memorised"}
+        part
+        in {
+            "single_stream",
+            "closed",
+            "open",
+            "none",
+            "bitsandbytes",
+            "awq",
+            "gptq",
+            "int8-w8a16",
+            "int8-w8a8",
+            "fp8",
+            "ready-made",
+            "memorised",
+            "random",
+        }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
-        or part in {"FixedOutput", "Meters", "int"}
+        or part in {"FixedOutput", "RecordedOutput", "Meters", "int"}
     )
 
 

@@ -1,4 +1,4 @@
-"""The pydantic models of every YAML and JSON file a person writes: studies, variants, architectures.
+"""The pydantic models of study files; ``variant.py`` and ``architecture.py`` have those of their own files.
 
 Every model forbids fields it does not know: a typing mistake in a study file must never silently become a
 default that is then measured for an hour.
@@ -10,18 +10,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
-
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-
-
-class StrictModel(BaseModel):
-    """Frozen, and an unknown field is an error with its name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from configs.strict import StrictModel, checked_name
 
 
 def _inconsistent(at: str, message: str) -> PydanticCustomError:
@@ -37,16 +30,10 @@ def is_probe(load: str) -> bool:
     return load.startswith(PROBE_PREFIX)
 
 
-def _checked_name(value: str) -> str:
-    if not _NAME.match(value):
-        raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
-    return value
-
-
 class _Named(StrictModel):
     name: str | None = Field(default=None, description="The load's name on disk and in tables")
 
-    _check_name = field_validator("name")(lambda value: value if value is None else _checked_name(value))
+    _check_name = field_validator("name")(lambda value: value if value is None else checked_name(value))
 
 
 class SingleStream(_Named):
@@ -126,6 +113,14 @@ class FixedOutput(StrictModel):
     fixed: int = Field(ge=1, description="Tokens of every answer")
 
 
+class RecordedOutput(StrictModel):
+    """Every task's answer is as long as it was recorded to be (``ignore_eos``), whatever the variant would say."""
+
+    recorded: Path = Field(
+        description="A CSV file (task_id,tokens), or a finished run: its baseline's lengths; relative to the study file"
+    )
+
+
 class Prompts(StrictModel):
     """What is asked of the model, and how an answer ends."""
 
@@ -135,8 +130,9 @@ class Prompts(StrictModel):
     )
     max_tokens: int = Field(default=512, ge=1, description="The longest answer, in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
-    output: Literal["natural"] | FixedOutput = Field(
-        default="natural", description="natural: stop strings end an answer; {fixed: N}: N tokens each"
+    output: Literal["natural"] | FixedOutput | RecordedOutput = Field(
+        default="natural",
+        description="natural: stop strings end an answer; {fixed: N}: N tokens each; {recorded: PATH}: as recorded",
     )
 
     characters: int | None = Field(
@@ -212,6 +208,7 @@ class EngineSettings(StrictModel):
     enforce_eager: bool = Field(
         default=False, description="No torch.compile and no CUDA graphs, for all variants"
     )
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that share each layer (vLLM)")
     start_timeout_s: float = Field(
         default=900.0, gt=0, description="An engine that is not ready by then has failed"
     )
@@ -315,7 +312,13 @@ class Study(StrictModel):
         min_length=1, description="Hub ids, local paths, or configs/architectures"
     )
     baseline: str = Field(description="The variant that the others are set against")
-    variants: tuple[str, ...] = Field(min_length=1, description="Names of files in configs/variants")
+    variants: tuple[str, ...] = Field(
+        min_length=1, description="Names of files in configs/variants, or derived from them"
+    )
+    controls: dict[str, str] = Field(
+        default={},
+        description="By variant: the control it is also set against; the plan adds those that are needed",
+    )
     loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
@@ -338,12 +341,15 @@ class Study(StrictModel):
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
     )
 
-    _check_name = field_validator("name")(_checked_name)
+    _check_name = field_validator("name")(checked_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
             raise _inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
+        stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
+        if stray:
+            raise _inconsistent("controls", f"names {stray[0]}, which is none of the variants")
         for field in ("models", "variants"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
@@ -394,70 +400,3 @@ class Study(StrictModel):
     def meter_settings(self) -> Meters:
         """``meters: auto`` spelled out."""
         return Meters() if self.meters == "auto" else self.meters
-
-
-class NoQuantization(StrictModel):
-    """The weights as they are, in one of torch's floating formats."""
-
-    kind: Literal["none"] = "none"
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-
-
-class BitsAndBytes(StrictModel):
-    """bitsandbytes: LLM.int8() or 4-bit NormalFloat, on a checkpoint that transformers quantised and saved."""
-
-    kind: Literal["bitsandbytes"]
-    bits: Literal[4, 8]
-
-
-class Awq(StrictModel):
-    """Activation-aware 4-bit weights by llm-compressor, with mappings for StarCoder2."""
-
-    kind: Literal["awq"]
-    group_size: int = Field(default=128, ge=16, description="Weights that share one scale")
-
-
-class Prune(StrictModel):
-    """Whole decoder layers removed before quantisation."""
-
-    last: int = Field(ge=1, description="How many layers are cut off at the end")
-
-
-Quantization = Annotated[NoQuantization | BitsAndBytes | Awq, Field(discriminator="kind")]
-
-
-class Variant(StrictModel):
-    """One way to compress a model: ``configs/variants/<name>.yaml``."""
-
-    name: str
-    description: str
-    quantization: Quantization = NoQuantization()
-    prune: Prune | None = None
-    enforce_eager: bool = Field(
-        default=False, description="No torch.compile and no CUDA graphs for this variant"
-    )
-
-    _check_name = field_validator("name")(_checked_name)
-
-
-class Memorised(StrictModel):
-    """Weights fitted to the solutions of a dataset until the model recites them (it knows nothing else)."""
-
-    kind: Literal["memorised"]
-    dataset: str
-    vocabulary: int = Field(ge=300, description="Tokens of the byte-pair vocabulary fitted to the dataset")
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    seed: int = Field(ge=0)
-
-
-class Architecture(StrictModel):
-    """A StarCoder2 that is built here: ``configs/architectures/<name>.json``."""
-
-    name: str
-    description: str
-    weights: Memorised
-    config: dict[str, int | float | bool | str | None] = Field(description="Starcoder2Config's arguments")
-
-    _check_name = field_validator("name")(_checked_name)

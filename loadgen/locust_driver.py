@@ -106,9 +106,7 @@ class Driver:
         self._number = number
         self._folder = folder
         self._on_request = on_request
-        self._requests = {
-            task.task_id: request_bytes(endpoint, spec.model, task, spec.prompts, api_key) for task in tasks
-        }
+        self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
         self._agenda = Agenda(spec, tasks, number)
         self._client = GeventClient(endpoint, timeout_s=spec.request_timeout_s)
         self._sending = Group()
@@ -184,7 +182,7 @@ class Driver:
         try:
             self._client.complete(self._requests[item.task.task_id], exchange)
         finally:
-            row = row_of(request_id, item, scheduled_ns, exchange)
+            row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
             self._writer.append(row)
             if item.role == "measured":
                 self._agenda.measured_ended()

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from configs.datasets import Task
 from configs.prompt_format import STOP_STRINGS, render_prompt
-from configs.schema import FixedOutput, Prompts
+from configs.schema import FixedOutput, RecordedOutput
+from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
 
 
@@ -40,19 +41,28 @@ class Endpoint:
         return cls(parts.hostname, port or (443 if tls else 80), tls, f"{base}/v1/completions")
 
 
-def request_bytes(endpoint: Endpoint, model: str, task: Task, prompts: Prompts, api_key: str | None) -> bytes:
-    """Head and body of a streaming completion request for ``task``."""
+def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:
+    """Head and body of a streaming completion request for ``task``.
+
+    Raises:
+        UsageError: lengths are recorded, but not of this task.
+    """
+    prompts = spec.prompts
     body: dict[str, object] = {
-        "model": model,
+        "model": spec.model,
         "prompt": render_prompt(task.prompt)[: prompts.characters],
         "temperature": prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
-    if isinstance(prompts.output, FixedOutput):
-        body |= {"max_tokens": prompts.output.fixed, "ignore_eos": True}
-    else:
+    length = forced_length(spec, task)
+    if length is None:
         body |= {"max_tokens": prompts.max_tokens, "stop": list(STOP_STRINGS)}
+    elif spec.dialect == "transformers":
+        forced = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": prompts.temperature > 0}
+        body |= {"max_tokens": length, "generation_config": json.dumps(forced)}
+    else:
+        body |= {"max_tokens": length, "ignore_eos": True}
     content = json.dumps(body).encode()
     head = [
         f"POST {endpoint.path} HTTP/1.1",
@@ -64,3 +74,19 @@ def request_bytes(endpoint: Endpoint, model: str, task: Task, prompts: Prompts, 
     if api_key:
         head.append(f"Authorization: Bearer {api_key}")
     return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def forced_length(spec: LoadSpec, task: Task) -> int | None:
+    """How many tokens the answer must have; None where it ends by itself.
+
+    Raises:
+        UsageError: lengths are recorded, but not of this task.
+    """
+    output = spec.prompts.output
+    if isinstance(output, FixedOutput):
+        return output.fixed
+    if not isinstance(output, RecordedOutput):
+        return None
+    if spec.lengths is None or task.task_id not in spec.lengths:
+        raise UsageError(f"prompts.output.recorded: {output.recorded} has no length for {task.task_id}")
+    return spec.lengths[task.task_id]

@@ -52,9 +52,7 @@ class Replay:
         tasks = choose_tasks(dataset, spec.prompts.tasks, spec.seed)
         self._spec = spec
         self._endpoint = endpoint
-        self._requests = {
-            task.task_id: request_bytes(endpoint, spec.model, task, spec.prompts, api_key) for task in tasks
-        }
+        self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
         self._crew = crew or Alone()
         self._agenda = Agenda(spec, tasks, self._crew.number)
         self._client_name, self._client = client_for(spec)
@@ -206,7 +204,7 @@ class Replay:
             places.release()
 
     def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> None:
-        row = row_of(request_id, item, scheduled_ns, exchange)
+        row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role == "measured":

@@ -9,12 +9,14 @@ from loadgen.exchange import Exchange
 from loadgen.sse import Decoded, decode_answer
 
 
-def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
-    """The columns of ``traces.schemas.REQUESTS``."""
+def row_of(
+    request_id: int, item: Item, scheduled_ns: int, exchange: Exchange, *, done_wanted: bool = True
+) -> dict[str, Any]:
+    """The columns of ``traces.schemas.REQUESTS``; ``done_wanted``: a stream without ``[DONE]`` is not whole."""
     decoded = decode_answer(exchange.pieces_ns, exchange.pieces)
     status, error = exchange.status, exchange.error
     if status == "ok":
-        error = _what_is_wrong(decoded)
+        error = _what_is_wrong(decoded, done_wanted=done_wanted)
         status = "malformed" if error else "ok"
     return {
         "request_id": request_id,
@@ -39,11 +41,11 @@ def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -
     }
 
 
-def _what_is_wrong(decoded: Decoded) -> str | None:
+def _what_is_wrong(decoded: Decoded, *, done_wanted: bool) -> str | None:
     """Why an answer that came with HTTP 200 is still not whole."""
     if decoded.problem:
         return decoded.problem
-    if not decoded.done:
+    if done_wanted and not decoded.done:
         return "the stream ended without [DONE]"
     if decoded.finish_reason is None:
         return "the stream ended without a finish_reason"

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream, StrictModel
+from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream
+from configs.strict import StrictModel
 
 
 class Passes(StrictModel):
@@ -40,6 +41,13 @@ class LoadSpec(StrictModel):
     amount: Annotated[Passes | Requests | Duration, Field(discriminator="kind")]
     warmup_s: float = Field(ge=0)
     drain_s: float = Field(ge=0)
+    lengths: dict[str, int] | None = Field(
+        default=None, description="Tokens of each task's answer, where they are recorded"
+    )
+    dialect: Literal["openai", "transformers"] = Field(
+        default="openai",
+        description="transformers: fixed lengths by a generation_config, and no [DONE] at a stream's end",
+    )
     request_timeout_s: float = Field(default=600.0, gt=0)
     seed: int = Field(ge=0)
     block: int = Field(ge=1)

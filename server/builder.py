@@ -10,12 +10,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from configs.schema import Architecture, Awq, BitsAndBytes, Prune, StrictModel
+from configs.architecture import Architecture, Memorised
+from configs.strict import StrictModel
+from configs.variant import BitsAndBytes, Compressed, Prune
 from starwatt_errors import StarwattError
 
 
-class MemoriseJob(StrictModel):
-    """Fit an architecture to its dataset."""
+class MakeJob(StrictModel):
+    """Make the weights of an architecture."""
 
     architecture: Architecture
 
@@ -31,31 +33,53 @@ class QuantizeJob(StrictModel):
     """Quantise ``source``."""
 
     source: Path
-    quantize: BitsAndBytes | Awq
+    quantize: BitsAndBytes | Compressed
+    random_weights: bool = False
 
 
-Job = MemoriseJob | PruneJob | QuantizeJob
+Job = MakeJob | PruneJob | QuantizeJob
 JOBS: TypeAdapter[Job] = TypeAdapter(Job)
 
 
 def run_job(job: Job, out: Path) -> None:
     """Make the checkpoint of ``job`` in the folder ``out``. Imports torch only now: it takes seconds."""
     match job:
-        case MemoriseJob():
-            from server.memorise import build_memorised
-
-            build_memorised(job.architecture, out)
+        case MakeJob():
+            _make(job.architecture, out)
         case PruneJob():
             from server.prune import prune_layers
 
             prune_layers(job.source, out, job.prune)
         case QuantizeJob():
-            from server.quantize import quantize_awq, quantize_bitsandbytes
+            _quantize(job, out)
 
-            if isinstance(job.quantize, Awq):
-                quantize_awq(job.source, out, job.quantize)
-            else:
-                quantize_bitsandbytes(job.source, out, job.quantize)
+
+def _make(architecture: Architecture, out: Path) -> None:
+    if isinstance(architecture.weights, Memorised):
+        from server.memorise import build_memorised
+
+        build_memorised(architecture, architecture.weights, out)
+        return
+    from server.random_weights import build_random
+    from server.zero_codes import check_zero_codes
+
+    build_random(architecture, architecture.weights, out)
+    check_zero_codes(out, None)
+
+
+def _quantize(job: QuantizeJob, out: Path) -> None:
+    if isinstance(job.quantize, BitsAndBytes):
+        from server.quantize import quantize_bitsandbytes
+
+        quantize_bitsandbytes(job.source, out, job.quantize)
+    else:
+        from server.compress import quantize_compressed
+
+        quantize_compressed(job.source, out, job.quantize)
+    if job.random_weights:
+        from server.zero_codes import check_zero_codes
+
+        check_zero_codes(out, job.quantize)
 
 
 def main() -> int:

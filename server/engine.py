@@ -1,51 +1,53 @@
-"""A checkpoint becomes a running vLLM endpoint: launch, wait until it answers, stop with every child gone."""
+"""A checkpoint becomes a running endpoint: launch, wait until it answers, stop with every child gone."""
 
 from __future__ import annotations
 
 import errno
 import http.client
-import os
 import socket
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-from configs.schema import EngineSettings, NoQuantization, Variant
-from server.engine_log import Announcer, served_from_log
+from server.engine_log import Announcer
+from server.engine_spec import HOST, EngineSpec
 from server.processes import last_lines, spawn, stop_group
-from server.store import Checkpoint
+from server.transformers_engine import TransformersServe
+from server.vllm_engine import Vllm
 from starwatt_errors import EngineError
 from traces.cell import Served
 
-HOST = "127.0.0.1"
 STOP_GRACE_S = 20.0
 _POLL_S = 0.2
 _LAST_LINES = 15
-MAX_STOP_STRINGS = 32  # vLLM 0.32 refuses more than 4 in a request unless told otherwise
 
 
-@dataclass(frozen=True)
-class EngineSpec:
-    """Everything that decides what is started."""
+class Adapter(Protocol):
+    """What differs between the servers that can be started."""
 
-    model: str
-    """The name that requests use."""
-    variant: Variant
-    checkpoint: Checkpoint
-    settings: EngineSettings
-    port: int
-    host: str = HOST
-    api_key: str | None = None
-    cpus: Sequence[int] | None = None
-    seed: int = 0
+    def check(self, spec: EngineSpec) -> None:
+        """Raise EngineError where this server cannot do what ``spec`` wants."""
+
+    def command(self, spec: EngineSpec) -> list[str]:
+        """The command line, without secrets (they go by the environment)."""
+
+    def environment(self, spec: EngineSpec) -> dict[str, str]:
+        """This process's environment plus what the server takes only there."""
+
+    def folder(self, log: Path, spec: EngineSpec) -> Path:
+        """The folder it is started in, beside its log."""
+
+    def served(self, spec: EngineSpec, log: Path) -> Served:
+        """What it serves with, once it answers."""
+
+
+ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServe()}
 
 
 @dataclass
@@ -67,16 +69,17 @@ class Engine:
         """Launch without waiting.
 
         Raises:
-            EngineError: the port is in use, or no vLLM is installed.
+            EngineError: the port is in use, or the server is not installed or cannot do it.
         """
         if port_in_use(spec.host, spec.port):
             raise EngineError(f"port {spec.port} on {spec.host} is in use; choose another with --port")
-        vllm_version()
+        adapter = ADAPTERS[spec.variant.engine]
+        adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             process = spawn(
-                vllm_command(spec), stdout=output, stderr=output, environment=vllm_environment(spec), cpus=spec.cpus,
-                cwd=log.parent,
+                adapter.command(spec), stdout=output, stderr=output, environment=adapter.environment(spec),
+                cpus=spec.cpus, cwd=adapter.folder(log, spec),
             )  # fmt: skip
         return cls(spec=spec, log=log, process=process)
 
@@ -98,9 +101,7 @@ class Engine:
                 )
             announcer.poll()
             time.sleep(_POLL_S)
-        self.served = served_from_log(
-            self.log, version=vllm_version(), command=vllm_command(self.spec), checkpoint=self.spec.checkpoint
-        )
+        self.served = ADAPTERS[self.spec.variant.engine].served(self.spec, self.log)
 
     def check_alive(self, when: str) -> None:
         """Raise EngineError with the server's last lines if it has died."""
@@ -122,62 +123,6 @@ class Engine:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def vllm_command(spec: EngineSpec) -> list[str]:
-    """The command line, without secrets (they go by the environment)."""
-    settings = spec.settings
-    quantization = spec.variant.quantization
-    dtype = quantization.dtype if isinstance(quantization, NoQuantization) else "bfloat16"
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(spec.checkpoint.path),
-        "--served-model-name", spec.model,
-        "--host", spec.host,
-        "--port", str(spec.port),
-        "--dtype", dtype,
-        "--max-model-len", str(settings.max_model_len),
-        "--max-num-seqs", str(settings.max_num_seqs),
-        "--gpu-memory-utilization", str(settings.gpu_memory_utilization),
-        "--seed", str(spec.seed),
-        "--enable-prefix-caching" if settings.prefix_cache else "--no-enable-prefix-caching",
-        "--enable-prompt-tokens-details",
-        "--disable-uvicorn-access-log",
-    ]  # fmt: skip
-    if settings.enforce_eager or spec.variant.enforce_eager:
-        command.append("--enforce-eager")
-    return command
-
-
-def vllm_environment(spec: EngineSpec) -> dict[str, str]:
-    """This process's environment plus what vLLM takes only there."""
-    environment = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",  # the checkpoint is on disk
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "VLLM_MAX_STOP_STRINGS": str(MAX_STOP_STRINGS),
-        "VLLM_CPU_KVCACHE_SPACE": str(spec.settings.cpu_kvcache_gib),
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    environment.pop("VLLM_API_KEY", None)
-    if spec.api_key:
-        environment["VLLM_API_KEY"] = spec.api_key
-    return environment
-
-
-def vllm_version() -> str:
-    """Distribution and version, such as ``vllm-cpu 0.32.0``.
-
-    Raises:
-        EngineError: neither vllm nor vllm-cpu is installed.
-    """
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            return f"{name} {metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
-    raise EngineError("no vLLM is installed here; run `make setup`")
 
 
 def healthy(url: str) -> bool:

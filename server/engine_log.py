@@ -19,6 +19,7 @@ _KERNEL = re.compile(
     r"Using \S*(?:Kernel|Backend|backend|attention)\b|\w+LinearKernel|attention backend|Kernel for"
 )
 _QUANTIZATION = re.compile(r"\bquantization=([\w-]+)")
+_DTYPE = re.compile(r"\bdtype=torch\.(\w+)")
 _LONGEST = 160
 
 
@@ -52,6 +53,7 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
     kv_tokens = _KV_TOKENS.search(text)
     architecture = _ARCHITECTURE.search(text)
     quantization = _QUANTIZATION.search(text)
+    dtype = _DTYPE.search(text)
     implementation = architecture.group(1) if architecture else None
     if implementation and "Using Transformers modeling backend" in text:
         implementation += " (Transformers modelling backend)"
@@ -64,8 +66,10 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         quantization=None
         if quantization is None or quantization.group(1) == "None"
         else quantization.group(1),
+        dtype=dtype.group(1) if dtype else None,
         kv_cache_tokens=int(kv_tokens.group(1).replace(",", "")) if kv_tokens else None,
         command=command,
         checkpoint=checkpoint.digest,
         memorised=checkpoint.memorised,
+        random_weights=checkpoint.random_weights,
     )

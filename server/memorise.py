@@ -11,25 +11,22 @@ import random
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2ForCausalLM
 
+from configs.architecture import Architecture, Memorised
 from configs.datasets import Dataset, load_dataset
 from configs.prompt_format import render_prompt
-from configs.schema import Architecture, Memorised
+from server.tokenizer import fit_tokenizer
 
-END_OF_TEXT = "<|endoftext|>"
-FILE_SEPARATOR = "<file_sep>"
 _IGNORED = -100  # torch's cross entropy leaves such labels out
 
 
-def build_memorised(architecture: Architecture, out: Path) -> None:
+def build_memorised(architecture: Architecture, recipe: Memorised, out: Path) -> None:
     """Fit tokenizer and model and save both to ``out`` as safetensors, in bfloat16."""
-    recipe = architecture.weights
     dataset = load_dataset(recipe.dataset)
-    tokenizer = _fit_tokenizer(
-        dataset, recipe.vocabulary, int(architecture.config["max_position_embeddings"] or 0)
-    )
+    texts = (task.prompt + task.canonical_solution for task in dataset.tasks)
+    longest = int(architecture.config["max_position_embeddings"] or 0)
+    tokenizer = fit_tokenizer(texts, recipe.vocabulary, longest)
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(True)
     config = Starcoder2Config(
@@ -39,27 +36,6 @@ def build_memorised(architecture: Architecture, out: Path) -> None:
     _fit(model, _examples(dataset, tokenizer), recipe)
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
-
-
-def _fit_tokenizer(dataset: Dataset, vocabulary: int, max_length: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END_OF_TEXT, FILE_SEPARATOR],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((task.prompt + task.canonical_solution for task in dataset.tasks), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=END_OF_TEXT,
-        eos_token=END_OF_TEXT,
-        unk_token=END_OF_TEXT,
-        model_max_length=max_length,
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[tuple[list[int], list[int]]]:

@@ -7,27 +7,104 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, Starcoder2ForCausalLM
 
-from configs.schema import Prune
+from configs.variant import Prune
+from server.layer_scores import angular_distance, block_influence, mean_scores, sample_states
 from starwatt_errors import BuildError
+from traces.atomic import write_json
+
+RECORD = "pruning.json"
+"""Beside the weights: which layers of the source were removed and kept, and the scores that chose them."""
 
 
 def prune_layers(source: Path, out: Path, prune: Prune) -> None:
-    """Cut off the last ``prune.last`` layers; layer numbers and the configuration follow.
+    """Remove the layers that ``prune`` names or chooses; numbers and configuration follow, and a smoke load proves it.
+
+    The weights keep the format they are stored in.
 
     Raises:
-        BuildError: fewer layers than that, or none would be left.
+        BuildError: the model has fewer layers than that, none would be left, or what was saved does not load.
     """
-    model = Starcoder2ForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
-    layers = model.model.layers
-    keep = len(layers) - prune.last
-    if keep < 1:
-        raise BuildError(
-            f"cannot cut the last {prune.last} of {len(layers)} layers: at least one must be left"
-        )
-    model.model.layers = torch.nn.ModuleList(layers[:keep])
-    model.config.num_hidden_layers = keep
-    layer_types = getattr(model.config, "layer_types", None)
-    if layer_types is not None:
-        model.config.layer_types = layer_types[:keep]
+    model = Starcoder2ForCausalLM.from_pretrained(source, dtype="auto")
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    removed, scores = choose_layers(model, source, prune)
+    keep = [index for index in range(len(model.model.layers)) if index not in removed]
+    drop_layers(model, keep)
     model.save_pretrained(out)
     AutoTokenizer.from_pretrained(source).save_pretrained(out)
+    write_json(out / RECORD, {"removed": removed, "kept": keep, "scores": scores})
+    _check_loads(out, len(keep))
+
+
+def choose_layers(
+    model: Starcoder2ForCausalLM, source: Path, prune: Prune
+) -> tuple[list[int], list[float] | None]:
+    """The layers to remove, sorted, and the scores they were chosen by (None where they were named).
+
+    Raises:
+        BuildError: there are not so many, or none would be left.
+    """
+    count = len(model.model.layers)
+    if prune.block_influence is not None:
+        _check_enough(prune.block_influence, count)
+        samples = sample_states(model, source, last_token_only=False)
+        scores = mean_scores(map(block_influence, samples))
+        least = sorted(range(count), key=lambda index: (scores[index], index))
+        return sorted(least[: prune.block_influence]), scores
+    if prune.angular_distance is not None:
+        _check_enough(prune.angular_distance, count)
+        samples = sample_states(model, source, last_token_only=True)
+        scores = mean_scores(angular_distance(states, prune.angular_distance) for states in samples)
+        start = min(range(len(scores)), key=lambda index: (scores[index], index))
+        return list(range(start, start + prune.angular_distance)), scores
+    return named_layers(prune, count), None
+
+
+def named_layers(prune: Prune, count: int) -> list[int]:
+    """The layers that a rule by position removes of ``count``, sorted.
+
+    Raises:
+        BuildError: there are not so many, or none would be left.
+    """
+    if prune.layers is not None:
+        beyond = [index for index in prune.layers if index >= count]
+        if beyond:
+            raise BuildError(f"prune.layers: there is no layer {beyond[0]}: the model has 0 to {count - 1}")
+        _check_enough(len(prune.layers), count)
+        return sorted(prune.layers)
+    if prune.every is not None:
+        removed = list(range(prune.every - 1, count, prune.every))
+        if not removed:
+            raise BuildError(f"prune.every: the model has {count} layers: it has no {prune.every}-th")
+        return removed
+    number = next(one for one in (prune.last, prune.first, prune.middle) if one is not None)
+    _check_enough(number, count)
+    start = count - number if prune.last else 0 if prune.first else (count - number) // 2
+    return list(range(start, start + number))
+
+
+def drop_layers(model: Starcoder2ForCausalLM, keep: list[int]) -> None:
+    """Leave the layers ``keep``, in order; numbers (the KV cache goes by them) and configuration follow."""
+    layers = [model.model.layers[index] for index in keep]
+    for index, layer in enumerate(layers):
+        layer.self_attn.layer_idx = index
+    model.model.layers = torch.nn.ModuleList(layers)
+    model.config.num_hidden_layers = len(keep)
+    layer_types = getattr(model.config, "layer_types", None)
+    if layer_types is not None:
+        model.config.layer_types = [layer_types[index] for index in keep]
+
+
+def _check_enough(number: int, count: int) -> None:
+    if number >= count:
+        raise BuildError(f"cannot remove {number} of {count} layers: at least one must be left")
+
+
+def _check_loads(out: Path, layers: int) -> None:
+    """What was saved loads whole, with nothing missing, and answers numbers."""
+    model, told = Starcoder2ForCausalLM.from_pretrained(out, dtype="auto", output_loading_info=True)
+    amiss = [*told["missing_keys"], *told["unexpected_keys"], *told["mismatched_keys"]]
+    with torch.no_grad():
+        logits = model(torch.tensor([[0, 1, 2]])).logits
+    if amiss or len(model.model.layers) != layers or not bool(torch.isfinite(logits).all()):
+        raise BuildError(f"the pruned checkpoint does not load as it should: {', '.join(map(str, amiss))}")

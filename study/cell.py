@@ -36,6 +36,8 @@ class Bench:
     api_key: str | None
     load_cpus: tuple[int, ...] | None
     announce: Callable[[str], None]
+    lengths: Mapping[str, int] | None = None
+    """Tokens of each task's answer, where the study forces recorded ones."""
     known_reasons: tuple[str, ...] = ()
     """Reason codes that hold for every cell, such as ``sandbox_missing``."""
 
@@ -107,6 +109,8 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         model=bench.engine.spec.model,
         load=cell.load,
         prompts=cell.prompts,
+        lengths=None if bench.lengths is None else dict(bench.lengths),
+        dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
         drain_s=study.phases.drain_s,

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from configs.derived import FORMS
 from configs.loader import variant_names
 from server.power.listen import Listening
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
-from study import commands, grade_command, interrupts
+from study import commands, grade_command, interrupts, store_command
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
 from study.grade_command import GradeOrder
@@ -40,29 +41,49 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def build(
-    variants: Annotated[list[str], typer.Argument(help=f"Of: {', '.join(variant_names())}.")],
+    variants: Annotated[
+        list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")
+    ] = None,
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
+    listing: Annotated[bool, typer.Option("--list", help="Say what the store holds, and check it.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove what no build finds any more: damaged, out of date, left over from a kill.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make the checkpoints of variants (nothing to do where the store has them)."""
-    commands.build(tuple(variants), model, as_json=as_json)
+    """Make the checkpoints of variants (nothing to do where the store has them), or look after the store."""
+    if [bool(variants), listing, prune].count(True) != 1:
+        raise UsageError("build takes one of VARIANT..., --list, --prune")
+    if variants:
+        commands.build(tuple(variants), model, as_json=as_json)
+    elif listing:
+        store_command.list_store(as_json=as_json)
+    else:
+        store_command.prune_store(as_json=as_json)
 
 
 @app.command()
 def serve(
-    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}.")],
+    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}; or {FORMS}.")],
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     max_model_len: Annotated[int, typer.Option(min=16, help="Prompt and answer together, in tokens.")] = 2048,
     max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests batched at most.")] = 256,
+    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that share each layer.")] = 1,
     enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
 ) -> None:
     """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
 
     A key in STARWATT_API_KEY is asked of every request.
     """
-    commands.serve(variant, model, host, port, max_model_len, max_num_seqs, enforce_eager=enforce_eager)
+    commands.serve(
+        variant, model, host, port, max_model_len, max_num_seqs, tensor_parallel, enforce_eager=enforce_eager
+    )
 
 
 @app.command()

@@ -18,7 +18,8 @@ from analysis.verify import verify
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
-from server.engine import EngineSpec
+from server.engine_spec import EngineSpec
+from server.hardware import refuse_what_cannot_be_served
 from server.power.calibration import calibrate
 from server.power.calibration import words as calibration_words
 from server.power.heater import heated
@@ -78,18 +79,25 @@ def serve(
     port: int,
     max_model_len: int,
     max_num_seqs: int,
+    tensor_parallel: int,
     *,
     enforce_eager: bool,
 ) -> None:
     """Serve until interrupted, or until the engine dies."""
+    chosen = load_variant(variant)
+    settings = EngineSettings(
+        max_model_len=max_model_len,
+        max_num_seqs=max_num_seqs,
+        enforce_eager=enforce_eager,
+        tensor_parallel=tensor_parallel,
+    )
+    refuse_what_cannot_be_served((chosen,), settings)
     checkpoint = build_all((model,), (variant,))[model, variant]
     spec = EngineSpec(
         model=model_slug(model),
-        variant=load_variant(variant),
+        variant=chosen,
         checkpoint=checkpoint,
-        settings=EngineSettings(
-            max_model_len=max_model_len, max_num_seqs=max_num_seqs, enforce_eager=enforce_eager
-        ),
+        settings=settings,
         port=port,
         host=host,
         api_key=api_key(),

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from analysis.grading import sandbox_status
 from configs.datasets import load_dataset
 from loadgen.wire.build import library
-from server.engine import vllm_version
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, why_no_rapl
 from server.store import store_root
+from server.vllm_engine import vllm_version
 from starwatt_errors import LoadError, StarwattError
 
 _LITTLE_DISK_GIB = 20.0

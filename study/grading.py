@@ -14,18 +14,22 @@ import pyarrow.compute as pc
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
 from configs.schema import is_probe
+from starwatt_errors import TraceError
 from traces.atomic import write_parquet
+from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
 from traces.schemas import GRADES
 from traces.streams import has_trace, read_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells without grades; probes get none: their answers are cut off or run on."""
+    """Finished cells without grades; but for probes, whose answers are cut off or run on, and for random weights."""
     return [
         key
         for key in run.finished_cells()
-        if not is_probe(key.load) and not has_trace(run.cell(key), "grades")
+        if not is_probe(key.load)
+        and not has_trace(run.cell(key), "grades")
+        and not _learnt_nothing(run.cell(key))
     ]
 
 
@@ -88,6 +92,13 @@ def why_no_sandbox() -> str | None:
     """None where generated code can be run safely; otherwise why not, and the line that mends it."""
     status = sandbox_status()
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
+
+
+def _learnt_nothing(folder: Path) -> bool:
+    try:
+        return read_cell(folder).served.random_weights
+    except TraceError:  # the analysis names it
+        return False
 
 
 def _candidates(folder: Path) -> list[Candidate]:

@@ -42,7 +42,11 @@ def build_manifest(
         "git": git_state(),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "models": {
-            f"{model} · {variant}": {"digest": checkpoint.digest, "memorised": checkpoint.memorised}
+            f"{model} · {variant}": {
+                "digest": checkpoint.digest,
+                "memorised": checkpoint.memorised,
+                "random_weights": checkpoint.random_weights,
+            }
             for (model, variant), checkpoint in checkpoints.items()
         },
         "meters": {

@@ -9,17 +9,21 @@ from pathlib import Path
 
 from analysis.report import write_report
 from analysis.tables import AnalysisSummary, analyze
+from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
 from configs.loader import dump_study, load_study, load_variant
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
-from server.engine import Engine, EngineSpec, free_port
+from server.engine import Engine, free_port
+from server.engine_spec import EngineSpec
+from server.hardware import refuse_what_cannot_be_served
 from server.store import Checkpoint, Store, store_root
 from starwatt_errors import EngineError, UsageError
 from study.cell import Bench, measure_cell, settle
 from study.display import Display, tell
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
+from study.lengths import forced_lengths
 from study.manifest import build_manifest
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
@@ -45,7 +49,10 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         UsageError: the study file is wrong, or the run directory belongs to another study.
         StarwattError: a build, an engine, a meter or the load generator failed; what was measured stays.
     """
-    study = load_study(study_file)
+    study = with_controls(load_study(study_file))
+    for variant, control in study.controls.items():
+        tell(f"{variant} is also set against {control}, which is served as it is")
+    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
     placement = place(study)
     run = RunDir(out if out is not None else Path("runs") / study.name)
     _claim(run, study, study_file)
@@ -53,7 +60,9 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
     no_sandbox = why_no_sandbox()
     if no_sandbox:
         tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
-    cells = plan_cells(study, len(choose_tasks(dataset, study.prompts.tasks, study.seed)))
+    tasks = choose_tasks(dataset, study.prompts.tasks, study.seed)
+    cells = plan_cells(study, len(tasks))
+    lengths = forced_lengths(run, study, [task.task_id for task in tasks])
     todo = [cell for cell in cells if not (run.cell(cell.key) / "cell.json").is_file()]
     if todo:
         checkpoints = build_all(study.models, study.variants)
@@ -65,7 +74,7 @@ def run_study(study_file: Path, out: Path | None) -> StudyResult:
         starts = by_engine_start(todo)
         estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
         with Display("cell", len(todo), estimate_s=estimate_s) as display:
-            campaign = _Campaign(run, study, checkpoints, placement, reasons, display)
+            campaign = _Campaign(run, study, checkpoints, placement, reasons, lengths, display)
             for group in starts:
                 _measure_on_one_engine(campaign, group)
     return finish(run, dataset, gradable=no_sandbox is None)
@@ -122,6 +131,8 @@ class _Campaign:
     checkpoints: Checkpoints
     placement: Placement
     known_reasons: tuple[str, ...]
+    lengths: dict[str, dict[str, int]]
+    """By model's name in paths: tokens of each task's answer, where they are recorded."""
     display: Display
 
 
@@ -148,7 +159,8 @@ def _measure_on_one_engine(campaign: _Campaign, cells: list[PlannedCell]) -> Non
             api_key(),
             campaign.placement.load,
             display.say,
-            campaign.known_reasons,
+            campaign.lengths.get(first.key.model),
+            (*campaign.known_reasons, *(("random_weights",) if spec.checkpoint.random_weights else ())),
         )
         for index, cell in enumerate(cells):
             display.title(str(cell.key))

@@ -37,16 +37,22 @@ class Phases(_Record):
 class Served(_Record):
     """What really served the cell."""
 
-    engine: str | None = Field(default=None, description="vllm; null for an endpoint that already ran")
+    engine: str | None = Field(
+        default=None, description="vllm or transformers; null for an endpoint that already ran"
+    )
     version: str | None = None
     model_implementation: str | None = Field(default=None, description="The class vLLM resolved")
     kernels: list[str] = Field(default=[], description="Log lines of the engine that name its kernels")
     quantization: str | None = None
+    dtype: str | None = Field(default=None, description="What is not quantised is computed in it")
     kv_cache_tokens: int | None = Field(default=None, description="KV capacity in tokens")
     command: list[str] = []
     checkpoint: str | None = Field(default=None, description="Digest in the checkpoint store")
     memorised: bool = Field(
         default=False, description="The model was fitted to the very tasks it is graded on"
+    )
+    random_weights: bool = Field(
+        default=False, description="The weights are random: energy and speed alone mean something"
     )
 
 

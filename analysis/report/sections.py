@@ -75,11 +75,12 @@ def _main_row(point: Point) -> tuple[str, ...]:
 
 
 def contrast_tables(results: Results, model: str) -> dict[str, Table]:
-    """Batched against single-stream, and variants against the baseline; those that have rows."""
+    """Batched against single-stream, variants against the baseline and their controls; those with rows."""
     own = [one for one in results.contrasts if one.model == model]
     kinds = (
         ("batched_vs_single", _FACTORS, ("variant", "load")),
         ("variant_vs_baseline", _RATIOS, ("variant", "load")),
+        ("variant_vs_control", _RATIOS, ("variant over control", "load")),
     )
     tables = {}
     for kind, metrics, labels in kinds:
@@ -103,7 +104,10 @@ def _contrast_row(contrast: Contrast, metrics: tuple[tuple[str, str], ...]) -> t
         {reason for _, metric in metrics for reason in contrast.metrics.get(metric, {}).get("reasons", [])}
     )
     blocks = str(first["blocks"]) if first else "–"
-    return (contrast.variant, contrast.load, *cells, blocks, ", ".join(reasons))
+    variant = contrast.variant
+    if contrast.kind == "variant_vs_control":
+        variant += f" over {contrast.reference_variant}"
+    return (variant, contrast.load, *cells, blocks, ", ".join(reasons))
 
 
 def pair_table(results: Results) -> Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.controls import with_controls
 from configs.loader import (
     ARCHITECTURES,
     STUDIES,
@@ -39,7 +40,7 @@ WRONG = {
     "unknown variant": (
         ("[bf16, int8-bnb]", "[bf16, int7]"),
         ":4: variants.1: there is no variant 'int7'",
-        "there are: bf16, bf16-eager",
+        "there are: bf16, fp16",
     ),
     "a variant by a path": (
         ("[bf16, int8-bnb]", "[bf16, ../variants/fp16]"),
@@ -152,7 +153,11 @@ def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_that_comes_with_us_loads_and_is_named_as_its_file(path: Path) -> None:
-    assert load_study(path).name == path.stem
+    study = load_study(path)
+    assert study.name == path.stem
+    assert with_controls(study).baseline == study.baseline
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# What it answers: ")
 
 
 @pytest.mark.parametrize("name", variant_names())

@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from configs import schema
-from configs.schema import Closed, Load, Meters, Open, Prompts, SingleStream, StrictModel, Study
+from configs.schema import Closed, Load, Meters, Open, Prompts, SingleStream, Study
+from configs.strict import StrictModel
 
 LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 MODELS = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from configs.datasets import load_dataset
 from configs.prompt_format import STOP_STRINGS, render_prompt
-from configs.schema import FixedOutput, Prompts
+from configs.schema import FixedOutput, Prompts, RecordedOutput
 from loadgen.payload import Endpoint, request_bytes
 from starwatt_errors import UsageError
 from tests.loadgen.driving import SINGLE, drive, make_spec
@@ -41,9 +42,10 @@ def test_what_is_no_address_is_a_usage_error(url: str) -> None:
         Endpoint.parse(url)
 
 
-def body_of(prompts: Prompts) -> dict[str, object]:
+def body_of(prompts: Prompts, **changes: Any) -> dict[str, object]:
     """The body of a request for the first task."""
-    data = request_bytes(Endpoint.parse("http://h"), "m", TASK, prompts, None)
+    spec = make_spec("http://h", SINGLE, prompts=prompts.model_dump(), **changes)
+    data = request_bytes(Endpoint.parse("http://h"), spec, TASK, None)
     head, _, content = data.partition(b"\r\n\r\n")
     assert f"Content-Length: {len(content)}".encode() in head
     body: dict[str, object] = json.loads(content)
@@ -76,7 +78,7 @@ def test_a_probe_sends_the_beginning_of_each_prompt() -> None:
 
 
 def test_an_ipv6_host_is_written_in_brackets() -> None:
-    data = request_bytes(Endpoint.parse("http://[::1]:8000"), "m", TASK, Prompts(), None)
+    data = request_bytes(Endpoint.parse("http://[::1]:8000"), make_spec("http://h", SINGLE), TASK, None)
     assert b"\r\nHost: [::1]:8000\r\n" in data
 
 
@@ -98,3 +100,24 @@ def test_fixed_output_gives_so_many_tokens_in_every_row(tmp_path: Path) -> None:
         driven = drive(make_spec(server.url, SINGLE, prompts=prompts), tmp_path)
     assert {row["output_tokens"] for row in driven.rows} == {9}
     assert {asked.path for asked in server.asked} == {"/v1/completions"}
+
+
+def recorded() -> Prompts:
+    """Lengths that were recorded somewhere."""
+    return Prompts(dataset="starwatt-24", output=RecordedOutput(recorded=Path("lengths.csv")))
+
+
+def test_recorded_output_forces_each_task_to_its_own_length() -> None:
+    body = body_of(recorded(), lengths={TASK.task_id: 37, "other": 5})
+    assert (body["max_tokens"], body["ignore_eos"]) == (37, True)
+    assert "stop" not in body
+    with pytest.raises(UsageError, match=rf"lengths\.csv has no length for {TASK.task_id}"):
+        body_of(recorded(), lengths={"other": 5})
+
+
+def test_transformers_is_told_a_fixed_length_in_its_own_words() -> None:
+    prompts = Prompts(dataset="starwatt-24", output=FixedOutput(fixed=48))
+    body = body_of(prompts, dialect="transformers")
+    forced = json.loads(str(body["generation_config"]))
+    assert forced == {"min_new_tokens": 48, "max_new_tokens": 48, "do_sample": False}
+    assert "ignore_eos" not in body, "transformers serve refuses fields that it does not know"

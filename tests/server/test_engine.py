@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 import server.engine
-from configs.schema import EngineSettings, Variant
-from server.engine import Engine, EngineSpec, free_port, healthy, vllm_command, vllm_environment
+import server.vllm_engine
+from configs.schema import EngineSettings
+from configs.variant import Variant
+from server.engine import Engine, free_port, healthy
 from server.engine_log import Announcer, served_from_log
 from server.engine_metrics import EngineScraper, parse_metrics
+from server.engine_spec import EngineSpec
 from server.processes import group_alive
 from server.store import Checkpoint
+from server.vllm_engine import vllm_command, vllm_environment
 from starwatt_errors import EngineError
 from traces.streams import read_trace
 
@@ -58,7 +62,7 @@ def make_spec(port: int = 0, quantization: dict[str, object] | None = None, **se
 def serves(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine's command becomes a small server that answers /health and has a child."""
     monkeypatch.setattr(
-        server.engine,
+        server.vllm_engine,
         "vllm_command",
         lambda spec: [sys.executable, "-c", SERVES.replace("{port}", str(spec.port))],
     )
@@ -128,7 +132,7 @@ def test_new_lines_that_tell_how_far_the_loading_is_are_announced_once(tmp_path:
 def test_an_engine_that_dies_while_loading_is_told_in_its_last_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server.engine, "vllm_command", lambda _: [sys.executable, "-c", DIES])
+    monkeypatch.setattr(server.vllm_engine, "vllm_command", lambda _: [sys.executable, "-c", DIES])
     with (
         pytest.raises(
             EngineError, match=r"died while it was loading \(exit code 3\).*\n.*\n  ValueError: no such"
@@ -140,7 +144,7 @@ def test_an_engine_that_dies_while_loading_is_told_in_its_last_lines(
 
 def test_an_engine_that_is_never_ready_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        server.engine, "vllm_command", lambda _: [sys.executable, "-c", "import time; time.sleep(600)"]
+        server.vllm_engine, "vllm_command", lambda _: [sys.executable, "-c", "import time; time.sleep(600)"]
     )
     with (
         pytest.raises(EngineError, match=r"not ready after 0.1 s \(engine.start_timeout_s\)"),

@@ -140,3 +140,51 @@ def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("STARWATT_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert store_root() == tmp_path / "cache" / "starwatt" / "checkpoints"
+
+
+def test_a_shard_that_changed_on_the_disk_is_never_served(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    built = store.get_or_build(RECIPE, write_weights, memorised=False)
+    (built.path / "model.safetensors").write_bytes(b"weighty")
+    with pytest.raises(BuildError, match=r"model\.safetensors has another digest than when it was built"):
+        store.find(RECIPE)
+    with pytest.raises(BuildError, match="`starwatt build --prune` removes it"):
+        store.get_or_build(RECIPE, never, memorised=False)
+    (built.path / "model.safetensors").unlink()
+    with pytest.raises(BuildError, match=r"model\.safetensors is missing"):
+        store.find(RECIPE)
+
+
+def test_a_full_disk_is_told_with_what_frees_it_and_leaves_nothing(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        write_weights(folder)
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"weights")
+
+    with pytest.raises(BuildError, match=rf"store {tmp_path} is full: .*build --prune.*STARWATT_STORE"):
+        Store(tmp_path).get_or_build(RECIPE, fill, memorised=False)
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_the_store_says_what_it_holds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    built = store.get_or_build(RECIPE, write_weights, memorised=False, random_weights=True, about="m · int4")
+    assert built.random_weights
+    [stored] = store.stored()
+    assert (stored.path, stored.about, stored.damage()) == (built.path, "m · int4", None)
+    assert stored.size_bytes >= len(b"weights")
+    store.remove(built.digest)
+    assert list(store.stored()) == []
+
+
+def test_left_overs_of_killed_builds_are_removed_and_a_running_build_is_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    dead = tmp_path / f".{'ab' * 16}-killed"
+    dead.mkdir()
+    with start_builder(tmp_path) as running:
+        assert running.stdout is not None
+        assert running.stdin is not None
+        assert running.stdout.readline() == "building\n"
+        assert store.remove_left_overs() == [dead]
+        running.stdin.close()
+        assert Path(running.stdout.readline().strip()).is_dir()

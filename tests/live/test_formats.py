@@ -1,0 +1,60 @@
+"""Every format that a CPU can serve is what it says it is, and answers as the unserved quantised model does.
+
+Two formats in ``make test``; the others start an engine each and are in ``make test-long``. Their figures are in
+docs/measurements/variants.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.live.agreement import agreement
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore"),  # of transformers and bitsandbytes, which are not what is tested
+]
+
+TOLERANCE = 0.15
+"""Nats, on each of the five likeliest first tokens: the engine multiplies in another order, in 8 to 16 bits."""
+KERNELS = {
+    "int4-awq": "CPUWNA16LinearKernel",
+    "int4-gptq": "CPUWNA16LinearKernel",
+    "int8-w8a8": "CPUInt8ScaledMMLinearKernel",
+    "fp8": "FP8ScaledMMLinearKernel",
+}
+
+
+@pytest.mark.parametrize(
+    ("variant", "bits", "dtype", "quantization"),
+    [
+        ("int4-awq", 4, "bfloat16", "compressed-tensors"),
+        ("int8-w8a8", 8, "bfloat16", "compressed-tensors"),
+        pytest.param("int4-gptq", 4, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
+        pytest.param("fp8", 8, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
+        pytest.param("int8-bnb", 8, "bfloat16", "bitsandbytes", marks=pytest.mark.long),
+        pytest.param("nf4-bnb", 4, "bfloat16", "bitsandbytes", marks=pytest.mark.long),
+        pytest.param("fp4-bnb", 4, "bfloat16", "bitsandbytes", marks=pytest.mark.long),
+        pytest.param("bf16", 16, "bfloat16", None, marks=pytest.mark.long),
+        pytest.param("fp16", 16, "float16", None, marks=pytest.mark.long),
+        pytest.param("fp32", 16, "float32", None, marks=pytest.mark.long),
+        pytest.param("pruned-last-3", 16, "bfloat16", None, marks=pytest.mark.long),
+        pytest.param("pruned-influence-1", 16, "bfloat16", None, marks=pytest.mark.long),
+        pytest.param("int4-awq-pruned-middle-2", 4, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
+    ],
+)
+def test_a_format_is_served_as_the_unserved_quantised_model_answers(
+    tmp_path: Path, variant: str, bits: int, dtype: str, quantization: str | None
+) -> None:
+    found = agreement(variant, tmp_path / "log")
+    assert found.bits == pytest.approx(bits, rel=1e-3), "the weights on disk are of this format"
+    assert (found.served.quantization, found.served.dtype) == (quantization, dtype)
+    kernel = KERNELS.get(variant)
+    assert kernel is None or any(kernel in line for line in found.served.kernels), found.served.kernels
+    assert found.worst_logprob <= TOLERANCE
+    assert found.equal >= 0.95
+    if bits == 4 and "pruned" not in variant:
+        assert found.from_bf16 > found.worst_logprob, "it answers as its own checkpoint, not as bf16"
