@@ -28,6 +28,7 @@ from analysis.window import Window, WindowShare, measured_window, shares_in
 from configs.schema import Closed, Load, Meters, Open, Slo, Study, is_probe
 from starwatt_errors import TraceError
 from traces.atomic import read_json
+from traces.attempts import read_attempts
 from traces.cell import CellRecord, Phase, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
@@ -135,7 +136,7 @@ class CellResult:
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
     client: Check | None = None  # what load generator and sidecar took of the CPUs
-    problem: str | None = None  # the message behind trace_damaged
+    problem: str | None = None  # the message behind trace_damaged, or the last failure behind not_measured
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
     trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
     slo: Slo | None = None  # what the study calls a good request
@@ -181,7 +182,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     """Read one cell and compute all of it; never raises for what is wrong with the cell."""
     folder = run.cell(key)
     if not (folder / "cell.json").is_file():
-        return CellResult(key, codes=("not_measured",))
+        tries = read_attempts(run).get(key)
+        return CellResult(key, codes=("not_measured",), problem=tries[-1].error if tries else None)
     try:
         record = read_cell(folder)
         table = read_trace(folder, "requests")

@@ -328,6 +328,9 @@ class Study(StrictModel):
     slo: Slo | None = Field(default=None, description="For joules per request that kept it; null: none")
     phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
     blocks: int = Field(default=5, ge=1, description="How often every cell is measured")
+    attempts: int = Field(
+        default=3, ge=1, description="How often a cell is tried before it is left out as failed"
+    )
     engine_restarts: Literal["each_block", "once"] = Field(
         default="each_block", description="once: all blocks of a variant on one engine start"
     )

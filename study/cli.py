@@ -208,11 +208,25 @@ def load(
 def run(
     study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study file.")],
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it is going to take, and start nothing.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run a study; the same command again resumes it."""
-    if not commands.run(study, out, as_json=as_json):
-        raise typer.Exit(INVALID)
+    """Run a study; the same command again resumes it.
+
+    A cell that fails is tried again on a new engine; after so many tries (attempts in the study) it is left out,
+    the others are measured, and the exit code is 1.
+    """
+    if dry_run:
+        commands.dry_run(study, out, as_json=as_json)
+        return
+    code = commands.run(study, out, retry_failed=retry_failed, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

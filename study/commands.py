@@ -29,10 +29,11 @@ from server.power.service import MeterService
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
 from study import doctor as examination
+from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
 from study.load import load_test
-from study.run import api_key, build_all, run_study, started
+from study.run import build_all, forecast_study, run_study
 from study.slo import parse_slo
 from study.summary import energy_words, summary_table
 from traces.layout import RunDir, model_slug
@@ -191,13 +192,28 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
     return INTERRUPTED if test.interrupted else INVALID if invalid else 0
 
 
-def run(study: Path, out: Path | None, *, as_json: bool) -> bool:
-    """Run or resume a study; returns whether every cell is valid."""
-    result = run_study(study, out)
+def run(study: Path, out: Path | None, *, retry_failed: bool, as_json: bool) -> int:
+    """Run or resume a study; returns the exit code: 1 where cells failed and are missing, 3 where one is invalid."""
+    result = run_study(study, out, retry_failed=retry_failed)
     _tell(result.run, result.summary, as_json=as_json)
     if not as_json:
         print(f"report: {result.report}")  # noqa: T201
-    return not result.summary.invalid
+    for key, attempt in result.given_up.items():
+        tell(f"failed, and missing: {key}: {attempt.error}")
+    if result.given_up:
+        tell(f"{result.run.attempts} has every failure; once mended: the same command with --retry-failed")
+        return StarwattError.exit_code
+    return INVALID if result.summary.invalid else 0
+
+
+def dry_run(study: Path, out: Path | None, *, as_json: bool) -> None:
+    """Say what a study is going to take."""
+    found = forecast_study(study, out)
+    if as_json:
+        _print_json(found.record())
+        return
+    for line in found.lines():
+        print(line)  # noqa: T201
 
 
 def analyze_run(run_directory: Path, *, as_json: bool) -> bool:

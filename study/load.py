@@ -20,10 +20,10 @@ from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
 from starwatt_errors import UsageError
+from study.campaign import api_key
 from study.display import Display, tell
 from study.manifest import host, package_versions
 from study.metering import Metered, metered_here, metered_there
-from study.run import api_key
 from study.summary import generator_problems, summarise
 from traces.atomic import write_json, write_parquet
 from traces.cell import CellRecord, Served, write_cell

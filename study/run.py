@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.report import write_report
 from analysis.tables import AnalysisSummary, analyze
 from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
-from configs.loader import dump_study, load_study, load_variant
+from configs.loader import load_study, load_variant
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
-from server.engine import Engine, free_port
-from server.engine_spec import EngineSpec
 from server.hardware import refuse_what_cannot_be_served
-from server.store import Checkpoint, Store, store_root
-from starwatt_errors import EngineError, UsageError
-from study.cell import Bench, measure_cell, settle
+from server.power.inventory import gpu_inventory
+from server.store import Store, store_root
+from study.campaign import Campaign, Checkpoints
+from study.claim import claimed
 from study.display import Display, tell
+from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
-from traces.atomic import write_json, write_parquet, write_text
-from traces.layout import RunDir
-
-Checkpoints = dict[tuple[str, str], Checkpoint]
+from traces.atomic import write_json, write_parquet
+from traces.attempts import Attempt
+from traces.layout import CellKey, RunDir
 
 
 @dataclass(frozen=True)
@@ -40,44 +39,103 @@ class StudyResult:
     run: RunDir
     report: Path
     summary: AnalysisSummary
+    given_up: Mapping[CellKey, Attempt] = field(default_factory=dict)
+    """Cells that failed too often, with their last failure."""
 
 
-def run_study(study_file: Path, out: Path | None) -> StudyResult:
-    """Run, or resume, the study of a file.
+@dataclass(frozen=True)
+class _Order:
+    """A study file, read, and what it comes to in its run directory."""
+
+    study: Study
+    run: RunDir
+    dataset: Dataset
+    cells: list[PlannedCell]
+
+    @classmethod
+    def read(cls, study_file: Path, out: Path | None) -> _Order:
+        """Raises UsageError where the file is wrong, or this hardware can't serve a variant."""
+        study = with_controls(load_study(study_file))
+        for variant, control in study.controls.items():
+            tell(f"{variant} is also set against {control}, which is served as it is")
+        refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
+        run = RunDir(out if out is not None else Path("runs") / study.name)
+        dataset = load_dataset(study.prompts.dataset)
+        return cls(study, run, dataset, plan_cells(study, len(cls.tasks_of(study, dataset))))
+
+    @staticmethod
+    def tasks_of(study: Study, dataset: Dataset) -> list[str]:
+        """The tasks that are asked, in their order."""
+        return [task.task_id for task in choose_tasks(dataset, study.prompts.tasks, study.seed)]
+
+    @property
+    def patience(self) -> Patience:
+        """How often its cells are tried."""
+        return Patience(self.run, self.study.attempts)
+
+    def unmeasured(self) -> list[PlannedCell]:
+        """Cells whose ``cell.json`` is not there."""
+        return [cell for cell in self.cells if not (self.run.cell(cell.key) / "cell.json").is_file()]
+
+    def todo(self) -> list[PlannedCell]:
+        """Of those, the ones that have not failed too often."""
+        given_up = self.patience.given_up()
+        return [cell for cell in self.unmeasured() if cell.key not in given_up]
+
+
+def forecast_study(study_file: Path, out: Path | None) -> Forecast:
+    """What is still to be measured, and what it is going to take; starts and writes nothing.
+
+    Raises:
+        UsageError: the study file is wrong.
+    """
+    order = _Order.read(study_file, out)
+    left, todo = order.unmeasured(), order.todo()
+    chosen = order.study.meter_settings.gpus
+    limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
+    return forecast(
+        todo, measured=len(order.cells) - len(left), given_up=len(left) - len(todo), limits_w=limits_w
+    )
+
+
+def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False) -> StudyResult:
+    """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
 
     Raises:
         UsageError: the study file is wrong, or the run directory belongs to another study.
-        StarwattError: a build, an engine, a meter or the load generator failed; what was measured stays.
+        RunError: another runner measures there, or nothing at all can be measured.
+        StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    study = with_controls(load_study(study_file))
-    for variant, control in study.controls.items():
-        tell(f"{variant} is also set against {control}, which is served as it is")
-    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
-    placement = place(study)
-    run = RunDir(out if out is not None else Path("runs") / study.name)
-    _claim(run, study, study_file)
-    dataset = load_dataset(study.prompts.dataset)
-    no_sandbox = why_no_sandbox()
-    if no_sandbox:
-        tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
-    tasks = choose_tasks(dataset, study.prompts.tasks, study.seed)
-    cells = plan_cells(study, len(tasks))
-    lengths = forced_lengths(run, study, [task.task_id for task in tasks])
-    todo = [cell for cell in cells if not (run.cell(cell.key) / "cell.json").is_file()]
-    if todo:
-        checkpoints = build_all(study.models, study.variants)
-        write_json(run.manifest, build_manifest(study, dataset, checkpoints))
-        write_parquet(run.plan, plan_table(cells))
-        reasons = () if no_sandbox is None else ("sandbox_missing",)
-        if len(todo) < len(cells):
-            tell(f"resuming: {len(cells) - len(todo)} of {len(cells)} cells are there already")
-        starts = by_engine_start(todo)
-        estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
-        with Display("cell", len(todo), estimate_s=estimate_s) as display:
-            campaign = _Campaign(run, study, checkpoints, placement, reasons, lengths, display)
-            for group in starts:
-                _measure_on_one_engine(campaign, group)
-    return finish(run, dataset, gradable=no_sandbox is None)
+    order = _Order.read(study_file, out)
+    placement = place(order.study)
+    with claimed(order.run, order.study, study_file):
+        if retry_failed:
+            order.run.attempts.unlink(missing_ok=True)
+        no_sandbox = why_no_sandbox()
+        if no_sandbox:
+            tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
+        if order.todo():
+            _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",))
+        result = finish(order.run, order.dataset, gradable=no_sandbox is None)
+        missing = {cell.key for cell in order.unmeasured()}
+        failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
+        return replace(result, given_up=failed)
+
+
+def _measure(order: _Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
+    """Build what is missing, and measure every cell that is not there yet."""
+    study, run, todo = order.study, order.run, order.todo()
+    lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
+    checkpoints = build_all(study.models, study.variants)
+    write_json(run.manifest, build_manifest(study, order.dataset, checkpoints))
+    write_parquet(run.plan, plan_table(order.cells))
+    if len(todo) < len(order.cells):
+        tell(f"resuming: {len(todo)} of {len(order.cells)} cells are left")
+    starts = by_engine_start(todo)
+    estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
+    with Display("cell", len(todo), estimate_s=estimate_s) as display:
+        campaign = Campaign(run, study, checkpoints, placement, known_reasons, lengths, display)
+        measure_groups(starts, campaign.open_engine, order.patience, display.note)
 
 
 def build_all(models: tuple[str, ...], variants: tuple[str, ...]) -> Checkpoints:
@@ -102,78 +160,3 @@ def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:
             grade_cells(run, dataset, cells, lambda done, total: display.say(f"{done}/{total} completions"))
     summary = analyze(run)
     return StudyResult(run, write_report(run), summary)
-
-
-def api_key() -> str | None:
-    """The key that servers are started with and that requests carry; by the environment alone."""
-    return os.environ.get("STARWATT_API_KEY") or None
-
-
-def _claim(run: RunDir, study: Study, study_file: Path) -> None:
-    """Write ``study.yaml``, or check that the directory belongs to this very study."""
-    if run.study.is_file():
-        if load_study(run.study) != study:
-            raise UsageError(
-                f"{run.root} holds another study than {study_file}: give this one another name, or --out another folder"
-            )
-        return
-    if run.root.exists() and any(run.root.iterdir()):
-        raise UsageError(f"{run.root} is not empty and holds no study; choose another folder with --out")
-    write_text(run.study, dump_study(study))
-
-
-@dataclass(frozen=True)
-class _Campaign:
-    """What all engine starts of a study share."""
-
-    run: RunDir
-    study: Study
-    checkpoints: Checkpoints
-    placement: Placement
-    known_reasons: tuple[str, ...]
-    lengths: dict[str, dict[str, int]]
-    """By model's name in paths: tokens of each task's answer, where they are recorded."""
-    display: Display
-
-
-def _measure_on_one_engine(campaign: _Campaign, cells: list[PlannedCell]) -> None:
-    first, study, display = cells[0], campaign.study, campaign.display
-    spec = EngineSpec(
-        model=first.key.model,
-        variant=load_variant(first.variant),
-        checkpoint=campaign.checkpoints[first.model, first.variant],
-        settings=study.engine,
-        port=free_port(),
-        api_key=api_key(),
-        cpus=campaign.placement.engine,
-        seed=study.seed,
-    )
-    log = campaign.run.root / "engines" / f"{first.engine_start:03d}-{first.key.model}-{first.variant}.log"
-    display.title(f"starting the engine of {first.variant}")
-    with started(spec, log.resolve(), display.say) as engine:
-        settle(engine)
-        bench = Bench(
-            campaign.run,
-            study,
-            engine,
-            api_key(),
-            campaign.placement.load,
-            display.say,
-            campaign.lengths.get(first.key.model),
-            (*campaign.known_reasons, *(("random_weights",) if spec.checkpoint.random_weights else ())),
-        )
-        for index, cell in enumerate(cells):
-            display.title(str(cell.key))
-            measure_cell(bench, cell)
-            display.advance(estimate_s=cell.estimated_s + (ENGINE_START_S if index == 0 else 0.0))
-
-
-def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
-    """An engine that answers; it is stopped again where it never does."""
-    engine = Engine.start(spec, log)
-    try:
-        engine.wait_ready(announce)
-    except (EngineError, KeyboardInterrupt):
-        engine.stop()
-        raise
-    return engine

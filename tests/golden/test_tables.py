@@ -17,6 +17,7 @@ import yaml
 from analysis.tables import analyze, read_table
 from tests.golden.engine import SECOND, Load
 from tests.golden.world import ENGINES, MODEL_NAME, Sensor, World, write_rows
+from traces.attempts import Attempt, note_attempt
 from traces.cell import read_cell, write_cell
 from traces.layout import CellKey, RunDir
 from traces.schemas import OCCUPANCY, POWER
@@ -332,9 +333,12 @@ def test_traces_of_two_boots_are_not_joined_silently(small: World) -> None:
 
 
 def test_a_planned_cell_that_was_not_finished_is_named(small: World) -> None:
-    (small.run.cell(small.cell_keys()[1]) / "cell.json").unlink()
+    key = small.cell_keys()[1]
+    (small.run.cell(key) / "cell.json").unlink()
+    note_attempt(small.run, Attempt.now(key, "the engine fell"))
     summary = analyze(small.run)
     assert (summary.cells, summary.measured) == (2, 1)
+    assert [one.problem for one in summary.invalid] == ["the engine fell"]
     assert list(row(small.run, "closed-8", "window_s").reasons) == ["not_measured"]
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 
 import pytest
 
+from configs.loader import load_study
 from study.forecast import forecast
-from study.plan import ENGINE_START_S, by_engine_start
+from study.plan import ENGINE_START_S, by_engine_start, plan_cells
+from tests.configs.studies import write_study
+from tests.study.command import starwatt
 from tests.study.test_plan import plan
+from traces.attempts import Attempt, note_attempt
+from traces.layout import RunDir
 
 
 def test_time_is_that_of_the_cells_and_of_their_engine_starts_and_energy_is_bounded_by_the_limits() -> None:
@@ -34,3 +41,26 @@ def test_ten_thousand_cells_are_planned_in_seconds() -> None:
     found = forecast(cells, measured=0, given_up=0, limits_w=[])
     assert found.cells == 334 * 30
     assert time.process_time() - begun_s < 5
+
+
+def test_a_dry_run_says_what_is_left_and_starts_and_writes_nothing(tmp_path: Path) -> None:
+    file = write_study(tmp_path)
+    run = RunDir(tmp_path / "run")
+    done = starwatt("run", file, "--out", run.root, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    before = json.loads(done.stdout)
+    assert before["measured"] == before["given_up"] == 0
+    assert before["seconds"] > 0
+    assert not run.root.exists()
+    study = load_study(file)
+    first, second = plan_cells(study, 4)[:2]
+    folder = run.cell(first.key)
+    folder.mkdir(parents=True)
+    (folder / "cell.json").touch()
+    for _ in range(study.attempts):
+        note_attempt(run, Attempt.now(second.key, "gone"))
+    after = json.loads(starwatt("run", file, "--out", run.root, "--dry-run", "--json").stdout)
+    assert (after["measured"], after["given_up"]) == (1, 1)
+    assert after["cells"] == before["cells"] - 2
+    words = starwatt("run", file, "--out", run.root, "--dry-run").stdout
+    assert "1 measured already, 1 given up after failing" in words

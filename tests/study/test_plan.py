@@ -14,9 +14,6 @@ from configs.loader import load_study
 from configs.schema import Closed, FixedOutput, Study, is_probe
 from starwatt_errors import UsageError
 from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
-from study.run import _claim
-from tests.configs.studies import write_study
-from traces.layout import RunDir
 from traces.schemas import PLAN
 
 VARIANTS = ["bf16", "int8-bnb", "nf4-bnb", "int4-awq", "pruned-last-1"]
@@ -97,26 +94,6 @@ def test_the_plan_on_disk_is_the_plan() -> None:
 def test_two_models_that_would_share_a_folder_are_refused() -> None:
     with pytest.raises(UsageError, match=r"models: \./a/mine and \./b/mine are both called mine on disk"):
         plan(models=["./a/mine", "./b/mine"])
-
-
-def test_a_run_directory_belongs_to_the_study_that_claimed_it(tmp_path: Path) -> None:
-    file = write_study(tmp_path)
-    run, study = RunDir(tmp_path / "run"), load_study(file)
-    _claim(run, study, file)
-    _claim(run, study, file)
-    assert load_study(run.study) == study
-    other = load_study(write_study(tmp_path, ("seed: 20", "seed: 21")))
-    with pytest.raises(UsageError, match=r"run holds another study than .*study\.yaml"):
-        _claim(run, other, file)
-    assert load_study(run.study) == study
-
-
-def test_a_folder_with_something_else_in_it_is_not_taken(tmp_path: Path) -> None:
-    file = write_study(tmp_path)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.tex").write_text("")
-    with pytest.raises(UsageError, match="other is not empty and holds no study"):
-        _claim(RunDir(tmp_path / "other"), load_study(file), file)
 
 
 def test_probes_are_measured_in_block_1_alone_with_answers_and_prompts_of_their_own() -> None:

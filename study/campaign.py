@@ -1,0 +1,109 @@
+"""One engine start of a study: its engine is opened, and its cells are measured on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.loader import load_variant
+from configs.schema import Study
+from server.engine import Engine, free_port
+from server.engine_spec import EngineSpec
+from server.store import Checkpoint
+from starwatt_errors import EngineError
+from study.cell import Bench, measure_cell, settle
+from study.display import Display
+from study.persistence import Measure
+from study.placement import Placement
+from study.plan import ENGINE_START_S, PlannedCell
+from traces.layout import RunDir
+
+Checkpoints = dict[tuple[str, str], Checkpoint]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What all engine starts of a study share."""
+
+    run: RunDir
+    study: Study
+    checkpoints: Checkpoints
+    placement: Placement
+    known_reasons: tuple[str, ...]
+    lengths: dict[str, dict[str, int]]
+    """By model's name in paths: tokens of each task's answer, where they are recorded."""
+    display: Display
+
+    @contextmanager
+    def open_engine(self, cells: Sequence[PlannedCell]) -> Iterator[Measure]:
+        """Start the engine of these cells; yields what measures one of them.
+
+        Raises:
+            EngineError: it did not start, or died.
+        """
+        first = cells[0]
+        checkpoint = self.checkpoints[first.model, first.variant]
+        spec = EngineSpec(
+            model=first.key.model,
+            variant=load_variant(first.variant),
+            checkpoint=checkpoint,
+            settings=self.study.engine,
+            port=free_port(),
+            api_key=api_key(),
+            cpus=self.placement.engine,
+            seed=self.study.seed,
+        )
+        self.display.title(f"starting the engine of {first.variant}")
+        with started(spec, self._log(first).resolve(), self.display.say) as engine:
+            settle(engine)
+            yield self._measure_on(engine, first)
+
+    def _measure_on(self, engine: Engine, first: PlannedCell) -> Measure:
+        random = ("random_weights",) if engine.spec.checkpoint.random_weights else ()
+        bench = Bench(
+            self.run,
+            self.study,
+            engine,
+            api_key(),
+            self.placement.load,
+            self.display.say,
+            self.lengths.get(first.key.model),
+            (*self.known_reasons, *random),
+        )
+
+        def measure(cell: PlannedCell) -> None:
+            self.display.title(str(cell.key))
+            measure_cell(bench, cell)
+            started_s = ENGINE_START_S if cell == first else 0.0
+            self.display.advance(estimate_s=cell.estimated_s + started_s)
+
+        return measure
+
+    def _log(self, first: PlannedCell) -> Path:
+        """Of this start; what an engine said that was started before it, and failed, is kept."""
+        folder = self.run.root / "engines"
+        name = f"{first.engine_start:03d}-{first.key.model}-{first.variant}"
+        path, number = folder / f"{name}.log", 1
+        while path.exists():
+            number += 1
+            path = folder / f"{name}-{number}.log"
+        return path
+
+
+def api_key() -> str | None:
+    """The key that servers are started with and that requests carry; by the environment alone."""
+    return os.environ.get("STARWATT_API_KEY") or None
+
+
+def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
+    """An engine that answers; it is stopped again where it never does."""
+    engine = Engine.start(spec, log)
+    try:
+        engine.wait_ready(announce)
+    except (EngineError, KeyboardInterrupt):
+        engine.stop()
+        raise
+    return engine
