@@ -11,11 +11,11 @@ import jinja2
 
 from analysis.clocks import on_our_clock
 from analysis.power import read_series
+from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
     accuracy_table,
     attribution_table,
     curves_table,
-    paper_section,
     rates_table,
     steadiness_table,
     tests_table,
