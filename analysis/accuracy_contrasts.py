@@ -16,7 +16,7 @@ from analysis.answers import Answers, flips
 from analysis.arrays import Floats
 from analysis.cell import Context
 from analysis.figures import Side, key_of, value_row
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.statistics import POWER, holm
 
 EXACT_UP_TO = 16  # tasks that differ: all sign patterns, else so many random ones

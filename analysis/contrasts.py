@@ -11,7 +11,7 @@ from analysis.cell import Context
 from analysis.curves import curve_rows
 from analysis.families import Family, family_rows
 from analysis.figures import CellFigures, Side, key_of, paired_blocks, ratio_row, value_row
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.statistics import RatioEstimate, paired_ratio
 
 

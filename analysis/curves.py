@@ -11,7 +11,7 @@ from scipy.optimize import nnls
 from analysis.arrays import Floats
 from analysis.cell import Context
 from analysis.figures import CellFigures, Side, key_of, value_row
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.statistics import MIN_BLOCKS, student_t
 
 MIN_LOADS = 3

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.figures import CellFigures, Side, key_of, value_row
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.steadiness import Trend, trend
 
 MIN_DRIFT_BLOCKS = 5

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.figures import value_row
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.statistics import RatioEstimate, holm
 
 SIMULTANEOUS = "blocks_simultaneous"

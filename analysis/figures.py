@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.metrics import Row
+from analysis.rows import Row
 from analysis.statistics import RatioEstimate
 
 Side = tuple[str, str, str]  # model, variant, load

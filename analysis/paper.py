@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.metrics import Row
+from analysis.rows import Row
 from starwatt_errors import TraceError
 
 RUNS = Path(__file__).resolve().parent.parent / "configs" / "reference" / "paper_runs.csv"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from analysis.arrays import Bools
 from analysis.attribution import Attribution
 from analysis.cell import CellResult
-from analysis.metrics import Row, attributed_rows, energy_reasons, rows_of
+from analysis.energy_metrics import attributed_rows, energy_reasons
 from analysis.phase import PhaseFit, PhaseInput, by_phase, fit_phase
+from analysis.rows import Row, Rows
 from analysis.steps import KINDS
 from traces.layout import CellKey
 
@@ -61,7 +62,7 @@ def phase_of(
     reasons = energy_reasons(cell.result, energy)
     why = _why_not(kept, fit, reasons)
     split = by_phase(kept, fit.costs) if kept is not None and fit.costs is not None else None
-    rows = rows_of(cell.result.key)
+    rows = Rows(cell.result.key)
     attributed_rows(rows, "phase", split, cell.measured, energy, [*reasons, *filter(None, [why])])
     missing = [why] if why else []
     for at, kind in enumerate(KINDS):

@@ -11,9 +11,10 @@ from analysis.answers import Answers, answers_of
 from analysis.arrays import Ints, ints
 from analysis.attribution import RULES
 from analysis.cell import CellResult
-from analysis.metrics import Row, cell_rows
+from analysis.metrics import cell_rows
 from analysis.paper import paper_total_rows
 from analysis.phase_tables import PhaseCell, fit_variants, keep, phase_of
+from analysis.rows import Row
 from analysis.validity import reasons_for
 from configs.schema import is_probe
 from traces.layout import CellKey

@@ -1,17 +1,13 @@
-"""The report's tables of conclusions: tests, curves, pass@1, attribution, steadiness, and the paper beside it."""
+"""The report's tables of conclusions: tests, curves, pass@1, attribution, and steadiness."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from analysis.paper import paper_figures, read_runs, spread
 from analysis.report.sections import Table
 from analysis.results import Contrast, Results
 from analysis.summary import significant
-from starwatt_errors import TraceError
 
 _PRIMARY = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
 _SHOWN = {"batched_vs_single": "single-stream over batched", "variant_vs_baseline": "variant over baseline"}
@@ -88,7 +84,7 @@ def curves_table(results: Results, model: str) -> Table:
             (
                 one.variant,
                 *(_interval(one, f"saturation_{name}") for name in ("own", "shared", "half_at")),
-                _percent(one.value("saturation_misfit")),
+                percent(one.value("saturation_misfit")),
                 _crossover(other),
                 _why(one, ["saturation_own"]),
             )
@@ -114,7 +110,7 @@ def accuracy_table(results: Results, model: str) -> Table:
                     _p(one.value(f"{_PASSED}_p_mcnemar")),
                     significant(one.value(f"{_PASSED}_smallest_visible"), 2),
                     *(
-                        _percent(one.value(f"flips_between_{name}"))
+                        percent(one.value(f"flips_between_{name}"))
                         for name in ("loads", "repeats", "repeats_single")
                     ),
                     _why(one, [_PASSED]),
@@ -149,7 +145,7 @@ def attribution_table(results: Results, model: str) -> Table:
         values = [found.get(metric) for _, metric in _ATTRIBUTION]
         shown = [significant(row["value"] if row else None) for row in values[:-1]]
         error = values[-1]["value"] if values[-1] else None
-        rows.append((variant, *shown, _percent(error), ", ".join(fit["reasons"])))
+        rows.append((variant, *shown, percent(error), ", ".join(fit["reasons"])))
     return Table(("variant", *(name for name, _ in _ATTRIBUTION), "reasons"), tuple(rows), 1)
 
 
@@ -167,10 +163,10 @@ def steadiness_table(results: Results, model: str) -> Table:
                 row["value"] for row in mine if row["metric"] == f"trend_{name}" and row["value"] is not None
             ]
             worst = max(values, key=abs, default=None)
-            cells.append(_percent(worst, signed=True) if name != "temperature" else significant(worst))
+            cells.append(percent(worst, signed=True) if name != "temperature" else significant(worst))
         drift = drifts.get(side)
         moved = drift.value("j_per_request_drift") if drift else None
-        rows.append((*side, *cells, _percent(None if moved is None else moved - 1, signed=True)))
+        rows.append((*side, *cells, percent(None if moved is None else moved - 1, signed=True)))
     header = (
         "variant",
         "load",
@@ -181,79 +177,6 @@ def steadiness_table(results: Results, model: str) -> Table:
         "J/request over the blocks",
     )
     return Table(header, tuple(rows), 2)
-
-
-def paper_section(results: Results) -> dict[str, Any] | None:
-    """The paper's figures and ours by the same views; None where its runs are not in this checkout."""
-    try:
-        figures = paper_figures(read_runs())
-    except TraceError:
-        return None
-    rows = [
-        (
-            one.configuration.model,
-            str(one.configuration.max_new_tokens),
-            one.configuration.quantisation,
-            str(one.configuration.pruned_last_layers),
-            significant(one.gpu_wh),
-            significant(one.total_wh),
-            significant(one.recomputed_wh),
-            *(_percent(value, signed=True) for value in (one.gpu_change, one.total_change, one.total_share)),
-            _percent(one.boundary_share),
-        )
-        for one in figures
-    ]
-    header = (
-        "model",
-        "new tokens",
-        "quantisation",
-        "layers off",
-        "GPU, Wh",
-        "total, Wh",
-        "added again",
-        "GPU, against the original",
-        "total, against the original",
-        "as the paper has it (of its own total)",
-        "of the change, outside the GPU",
-    )
-    quantised = [one for one in figures if one.configuration.quantisation != "none"]
-    return {
-        "table": Table(header, tuple(rows), 4),
-        "published": spread([one.total_share for one in quantised if one.total_share is not None]),
-        "total": spread([one.total_change for one in quantised if one.total_change is not None]),
-        "gpu": spread([one.gpu_change for one in quantised if one.gpu_change is not None]),
-        "ours": _our_views(results),
-    }
-
-
-def _our_views(results: Results) -> Table | None:
-    """Variant over baseline by the paper's total and by each boundary of ours, single-stream first."""
-    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for row in results.cell_rows:
-        metric = row["metric"]
-        name = {"paper_total_j_per_request": "total", "paper_outside_share": "outside"}.get(metric)
-        if metric == "j_per_request" and (row["boundary"], row["source"]) == ("gpu", "nvml"):
-            name = "gpu"
-        if name is not None and row["valid"] and row["value"] is not None:
-            side = (row["model"], row["load"], row["variant"])
-            values.setdefault(side, {}).setdefault(name, []).append(row["value"])
-    baselines = {one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"}
-    rows = []
-    for (model, load, variant), found in sorted(values.items()):
-        base = next((values[one] for one in values if one[:2] == (model, load) and one[2] in baselines), {})
-        if "total" not in found:
-            continue
-        mean = {name: float(np.mean(numbers)) for name, numbers in found.items()}
-        changes = [
-            mean[name] / float(np.mean(base[name])) - 1 if name in mean and name in base else None
-            for name in ("gpu", "total")
-        ]
-        shown = (significant(mean.get("gpu")), significant(mean["total"]), _percent(mean.get("outside")))
-        rows.append((model, load, variant, *shown, *(_percent(one, signed=True) for one in changes)))
-    if not rows:
-        return None
-    header = ("model", "load", "variant", "GPU, J/request", "paper's total, J/request", "outside the GPU")
-    return Table((*header, "GPU, against the baseline", "total, against the baseline"), tuple(rows), 3)
 
 
 def _of(results: Results, model: str, kind: str) -> Sequence[Contrast]:
@@ -289,7 +212,8 @@ def _p(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _percent(share: float | None, *, signed: bool = False) -> str:
+def percent(share: float | None, *, signed: bool = False) -> str:
+    """With one digit after the point; a dash for None."""
     if share is None:
         return "–"
     return f"{share * 100:+.1f} %" if signed else f"{share * 100:.1f} %"

@@ -9,13 +9,14 @@ from typing import Any
 
 import jinja2
 
+from analysis.cell import read_context
 from analysis.clocks import on_our_clock
 from analysis.power import read_series
+from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
     accuracy_table,
     attribution_table,
     curves_table,
-    paper_section,
     rates_table,
     steadiness_table,
     tests_table,
@@ -38,6 +39,7 @@ from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
 from analysis.tables import analyze
 from analysis.validity import EXPLANATIONS
+from configs.schema import FixedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord, read_cell
@@ -84,7 +86,18 @@ def render(run: RunDir) -> str:
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
         paper=paper_section(results),
+        length=_length(run),
     )
+
+
+def _length(run: RunDir) -> str:
+    """How answers ended: what a comparison of J/request is at."""
+    study = read_context(run)[0].study
+    if study is None:
+        return "answers as they came"
+    if isinstance(study.prompts.output, FixedOutput):
+        return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
+    return "at natural length: a variant that rambles pays for it in tokens/request"
 
 
 def _model_section(results: Results, model: str) -> dict[str, Any]:

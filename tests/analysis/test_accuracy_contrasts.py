@@ -104,11 +104,11 @@ def test_mcnemar_is_the_binomials() -> None:
     assert mcnemar_p(np.zeros(5)) == 1.0
 
 
-@pytest.mark.parametrize("tasks", [10, 60])
+@pytest.mark.parametrize("tasks", [10, 30])
 def test_sign_flips_find_nothing_in_95_of_100_studies_where_there_is_nothing(tasks: int) -> None:
     rng = np.random.default_rng(5)
-    called = [sign_flip_p(rng.normal(size=tasks)) < 0.05 for _ in range(300)]
-    assert 0.01 <= float(np.mean(called)) <= 0.09
+    called = [sign_flip_p(rng.normal(size=tasks)) < 0.05 for _ in range(150)]
+    assert 0.01 <= float(np.mean(called)) <= 0.1
     assert sign_flip_p(np.zeros(tasks)) == 1.0
 
 

@@ -131,7 +131,7 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     page = Page(text)
     for words in (
         "J/request, paired within blocks",
-        "at equal delivered rate, or each at what it can do",
+        "at equal delivered rate, or each at what it can do, at natural length",
         "J/request = own + shared / concurrency",
         "pass@1, base and plus, task by task",
         "from a window's start to its end",
