@@ -38,11 +38,12 @@ def parser() -> Any:
     return make_arg_parser(FlexibleArgumentParser())
 
 
+SERVED_BY_VLLM = [name for name in variant_names() if load_variant(name).engine == "vllm"]
 DTYPES = {"fp32": "float32", "fp16": "float16", "ready-made": "auto"}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [*variant_names(), "nf4-bnb-eager", "int4-awq-pruned-last-2"])
+@pytest.mark.parametrize("name", [*SERVED_BY_VLLM, "nf4-bnb-eager", "int4-awq-pruned-last-2"])
 def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Path, name: str) -> None:
     command = vllm_command(make_spec(tmp_path, name, tensor_parallel=2, max_num_seqs=64))
     assert command[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
@@ -99,7 +100,8 @@ def test_transformers_is_started_where_the_models_name_is_a_link(tmp_path: Path)
     assert adapter.folder(tmp_path / "engines" / "000.log", spec) == folder
     assert (folder / spec.model).resolve() == tmp_path.resolve()
     command = adapter.command(spec)
-    assert command[:5] == [sys.executable, "-m", "transformers.cli.transformers", "serve", spec.model]
+    assert command[0] == sys.executable
+    assert command[3:5] == ["serve", spec.model]
     assert command[command.index("--dtype") + 1] == "bfloat16"
     served = adapter.served(spec, tmp_path / "log")
     assert (served.engine, served.quantization, served.dtype) == ("transformers", "bitsandbytes", "bfloat16")
