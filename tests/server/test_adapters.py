@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import server.vllm_engine
 from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings
+from server.engine_log import strip_prefix
 from server.engine_spec import EngineSpec
 from server.store import Checkpoint
 from server.transformers_engine import TransformersServe
-from server.vllm_engine import check_version, vllm_command
+from server.vllm_engine import check_version, vllm_command, vllm_environment
 from starwatt_errors import EngineError
 
 
@@ -114,3 +116,23 @@ def test_what_transformers_cannot_do_is_refused(tmp_path: Path) -> None:
     with_key = EngineSpec("m", spec.variant, spec.checkpoint, EngineSettings(), 8000, api_key="sk-1")
     with pytest.raises(EngineError, match="asks nobody for a key: unset STARWATT_API_KEY"):
         TransformersServe().check(with_key)
+
+
+LOGS = """
+import logging, sys
+from vllm.logger import _configure_vllm_root_logger as configure  # what each of its processes does as it starts
+configure()
+logging.getLogger("bitsandbytes.autograd._functions").warning("inputs will be cast")
+logging.getLogger("vllm.x").info("Using CPUWNA16LinearKernel")
+"""
+
+
+def test_vllm_logs_as_ever_and_bitsandbytes_not_at_every_product(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOGS],
+        env=vllm_environment(make_spec(tmp_path, "int8-bnb")),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "inputs will be cast" not in done.stdout + done.stderr
+    [line] = [line for line in done.stdout.splitlines() if "CPUWNA16LinearKernel" in line]
+    assert strip_prefix(line) == "Using CPUWNA16LinearKernel"
