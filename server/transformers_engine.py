@@ -13,6 +13,12 @@ from server.hardware import this_machine
 from starwatt_errors import EngineError
 from traces.cell import Served
 
+# bitsandbytes warns at every int8 product: CPU time that would be charged to the format.
+QUIET_MAIN = (
+    "import logging; logging.getLogger('bitsandbytes.autograd').setLevel(logging.ERROR); "
+    "from transformers.cli.transformers import main; main()"
+)
+
 
 class TransformersServe:
     """The adapter of `transformers serve`. It answers only to the name it was given the model by, as a path.
@@ -32,7 +38,7 @@ class TransformersServe:
     def command(self, spec: EngineSpec) -> list[str]:
         """The command line. The checkpoint says how it is quantised."""
         command = [
-            sys.executable, "-m", "transformers.cli.transformers", "serve", spec.model,
+            sys.executable, "-c", QUIET_MAIN, "serve", spec.model,
             "--host", spec.host,
             "--port", str(spec.port),
             "--device", "cuda:0" if this_machine().gpus else "cpu",

@@ -17,6 +17,9 @@ from starwatt_errors import EngineError
 from traces.cell import Served
 
 MAX_STOP_STRINGS = 32  # vLLM 0.32 refuses more than 4 in a request unless told otherwise
+LOGGING = Path(__file__).with_name("vllm_logging.json")
+"""vLLM's own logging, but bitsandbytes must not warn at every int8 product: it wrote 33 lines a token, CPU time that
+would be charged to the format."""
 BNB_PLUGIN = "vllm-bnb-plugin"
 BNB_LEFT_THE_TREE = (0, 28)
 OLDEST = (0, 26)
@@ -102,6 +105,7 @@ def vllm_environment(spec: EngineSpec) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",  # the checkpoint is on disk
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "VLLM_LOGGING_CONFIG_PATH": str(LOGGING),
         "VLLM_MAX_STOP_STRINGS": str(MAX_STOP_STRINGS),
         "VLLM_CPU_KVCACHE_SPACE": str(spec.settings.cpu_kvcache_gib),
         "TOKENIZERS_PARALLELISM": "false",

@@ -106,7 +106,7 @@ def serve(
     log = Path("runs") / "serve" / f"{spec.model}-{variant}-{port}.log"
     with Display("serving", 1) as display:
         display.title(f"{model} · {variant}")
-        engine = started(spec, log.resolve(), display.say)
+        engine = started(spec, log.resolve(), display.note)
     with engine:
         key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""
         body = json.dumps({"model": spec.model, "prompt": "def fibonacci(n):", "max_tokens": 32})

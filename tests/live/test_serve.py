@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -18,18 +19,26 @@ from traces.streams import read_trace
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 MODEL = "starcoder2-memorised"
+KEY = "sk-quite-secret-23"
 
 
 def test_a_quantised_variant_is_served_and_load_tested_at_a_fixed_rate(
-    starwatt: Callable[..., Command], tmp_path: Path
+    starwatt: Callable[..., Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STARWATT_API_KEY", KEY)
     port = free_port()
     limits = ["--max-model-len", "512", "--max-num-seqs", "32", "--enforce-eager"]
     server = starwatt("serve", "nf4-bnb", "--model", MODEL, "--port", str(port), *limits)
     server.until(lambda: "curl " in server.said)
+    assert re.search(r"Loading weights took|KV cache size", server.said), "the engine's own words on the way"
     [url] = set(re.findall(r"http://127\.0\.0\.1:\d+", server.said))
 
-    with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{url}/v1/models", timeout=10)
+    assert '-H "Authorization: Bearer $STARWATT_API_KEY"' in server.said
+    assert KEY not in server.said
+    asked = urllib.request.Request(f"{url}/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(asked, timeout=10) as response:
         [served] = json.load(response)["data"]
     assert served["id"] == MODEL
 

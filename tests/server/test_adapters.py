@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import server.vllm_engine
 from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings
+from server.engine_log import strip_prefix
 from server.engine_spec import EngineSpec
 from server.store import Checkpoint
 from server.transformers_engine import TransformersServe
-from server.vllm_engine import check_version, vllm_command
+from server.vllm_engine import check_version, vllm_command, vllm_environment
 from starwatt_errors import EngineError
 
 
@@ -38,11 +40,12 @@ def parser() -> Any:
     return make_arg_parser(FlexibleArgumentParser())
 
 
+SERVED_BY_VLLM = [name for name in variant_names() if load_variant(name).engine == "vllm"]
 DTYPES = {"fp32": "float32", "fp16": "float16", "ready-made": "auto"}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [*variant_names(), "nf4-bnb-eager", "int4-awq-pruned-last-2"])
+@pytest.mark.parametrize("name", [*SERVED_BY_VLLM, "nf4-bnb-eager", "int4-awq-pruned-last-2"])
 def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Path, name: str) -> None:
     command = vllm_command(make_spec(tmp_path, name, tensor_parallel=2, max_num_seqs=64))
     assert command[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
@@ -99,7 +102,8 @@ def test_transformers_is_started_where_the_models_name_is_a_link(tmp_path: Path)
     assert adapter.folder(tmp_path / "engines" / "000.log", spec) == folder
     assert (folder / spec.model).resolve() == tmp_path.resolve()
     command = adapter.command(spec)
-    assert command[:5] == [sys.executable, "-m", "transformers.cli.transformers", "serve", spec.model]
+    assert command[0] == sys.executable
+    assert command[3:5] == ["serve", spec.model]
     assert command[command.index("--dtype") + 1] == "bfloat16"
     served = adapter.served(spec, tmp_path / "log")
     assert (served.engine, served.quantization, served.dtype) == ("transformers", "bitsandbytes", "bfloat16")
@@ -112,3 +116,23 @@ def test_what_transformers_cannot_do_is_refused(tmp_path: Path) -> None:
     with_key = EngineSpec("m", spec.variant, spec.checkpoint, EngineSettings(), 8000, api_key="sk-1")
     with pytest.raises(EngineError, match="asks nobody for a key: unset STARWATT_API_KEY"):
         TransformersServe().check(with_key)
+
+
+LOGS = """
+import logging, sys
+from vllm.logger import _configure_vllm_root_logger as configure  # what each of its processes does as it starts
+configure()
+logging.getLogger("bitsandbytes.autograd._functions").warning("inputs will be cast")
+logging.getLogger("vllm.x").info("Using CPUWNA16LinearKernel")
+"""
+
+
+def test_vllm_logs_as_ever_and_bitsandbytes_not_at_every_product(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOGS],
+        env=vllm_environment(make_spec(tmp_path, "int8-bnb")),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "inputs will be cast" not in done.stdout + done.stderr
+    [line] = [line for line in done.stdout.splitlines() if "CPUWNA16LinearKernel" in line]
+    assert strip_prefix(line) == "Using CPUWNA16LinearKernel"
