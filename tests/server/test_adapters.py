@@ -124,6 +124,7 @@ from vllm.logger import _configure_vllm_root_logger as configure  # what each of
 configure()
 logging.getLogger("bitsandbytes.autograd._functions").warning("inputs will be cast")
 logging.getLogger("vllm.x").info("Using CPUWNA16LinearKernel")
+logging.getLogger("uvicorn.error").info("Application startup complete.")  # uvicorn is given the same file
 """
 
 
@@ -136,3 +137,4 @@ def test_vllm_logs_as_ever_and_bitsandbytes_not_at_every_product(tmp_path: Path)
     assert "inputs will be cast" not in done.stdout + done.stderr
     [line] = [line for line in done.stdout.splitlines() if "CPUWNA16LinearKernel" in line]
     assert strip_prefix(line) == "Using CPUWNA16LinearKernel"
+    assert done.stderr.count("Application startup complete.") == 1
