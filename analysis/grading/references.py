@@ -80,7 +80,7 @@ def _side_by_side(tasks: list[Task], launcher: Launcher, workers: int) -> list[t
     with ThreadPoolExecutor(min(workers, len(tasks)), thread_name_prefix="references") as crew:
         try:
             return [pair for pairs in crew.map(record, range(min(workers, len(tasks)))) for pair in pairs]
-        except BaseException:
+        except BaseException:  # an interrupt too: threads that compute for a minute must not be waited for
             for sandbox in sandboxes:
                 sandbox.kill()
             raise
