@@ -1,4 +1,7 @@
-"""The command line: ``starwatt COMMAND``. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted."""
+"""The command line: ``starwatt COMMAND``. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted.
+
+What a command does is imported when it is called: all of it together takes longer than some of them.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,11 @@ import typer
 
 from configs.derived import FORMS
 from configs.loader import variant_names
-from server.power.listen import Listening
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
-from study import commands, grade_command, interrupts, store_command
+from study import interrupts
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
-from study.grade_command import GradeOrder
-from study.load_flags import LoadFlags
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,8 @@ DEFAULT_MODEL = "bigcode/starcoder2-3b"
 @app.command()
 def doctor(as_json: JsonFlag = False) -> None:
     """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
+    from study import commands
+
     commands.doctor(as_json=as_json)
 
 
@@ -56,6 +58,8 @@ def build(
     as_json: JsonFlag = False,
 ) -> None:
     """Make the checkpoints of variants (nothing to do where the store has them), or look after the store."""
+    from study import commands, store_command
+
     if [bool(variants), listing, prune].count(True) != 1:
         raise UsageError("build takes one of VARIANT..., --list, --prune")
     if variants:
@@ -81,6 +85,8 @@ def serve(
 
     A key in STARWATT_API_KEY is asked of every request.
     """
+    from study import commands
+
     commands.serve(
         variant, model, host, port, max_model_len, max_num_seqs, tensor_parallel, enforce_eager=enforce_eager
     )
@@ -116,6 +122,9 @@ def meter(
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
     With --calibrate, what its sensors are like.
     """
+    from server.power.listen import Listening
+    from study import commands
+
     if [calibrate, serve_http, out is not None].count(True) != 1:
         raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
     if calibrate:
@@ -193,6 +202,9 @@ def load(
     With --meter, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent to the endpoint as bearer
     token, STARWATT_METER_TOKEN to the meter's service.
     """
+    from study import commands
+    from study.load_flags import LoadFlags
+
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
@@ -221,6 +233,8 @@ def run(
     A cell that fails is tried again on a new engine; after so many tries (attempts in the study) it is left out,
     the others are measured, and the exit code is 1.
     """
+    from study import commands
+
     if dry_run:
         commands.dry_run(study, out, as_json=as_json)
         return
@@ -246,6 +260,9 @@ def grade(
     as_json: JsonFlag = False,
 ) -> None:
     """Grade the measured completions of a run, or a file of samples, in the sandbox."""
+    from study import grade_command
+    from study.grade_command import GradeOrder
+
     order = GradeOrder(run_directory, samples, dataset, sanitize, unsafe_no_sandbox)
     grade_command.grade(order, as_json=as_json)
 
@@ -253,6 +270,8 @@ def grade(
 @app.command()
 def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make RUN/tables from the traces; needs no engine and no GPU."""
+    from study import commands
+
     if not commands.analyze_run(run_directory, as_json=as_json):
         raise typer.Exit(INVALID)
 
@@ -260,12 +279,16 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 @app.command()
 def report(run_directory: RunDirectory) -> None:
     """Make RUN/report.html from the tables and traces."""
+    from study import commands
+
     commands.report(run_directory)
 
 
 @app.command()
 def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
+    from study import commands
+
     if not commands.verify_run(run_directory, as_json=as_json):
         raise typer.Exit(INVALID)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from analysis.grading.traffic import HEADER
@@ -17,15 +19,28 @@ _REFERENCE_FACTOR = 4.0
 
 @dataclass(frozen=True)
 class Expected:
-    """A list of inputs (JSON, n of them) and, for each, the frame in which its output came, whether evalplus calls it
-    floats, whether an output with the same encoding is right without a look at it, and the CPU seconds that it took."""
+    """A list of n inputs and, for each, the frame in which its output came, whether evalplus calls it floats, whether
+    an output with the same encoding is right without a look at it, and the CPU seconds that it took.
 
-    inputs: bytes
-    frames: bytes  # one after the other, as they were sent
+    The two that are large are read when they are first asked for, by whichever thread asks.
+    """
+
+    read_inputs: Callable[[], bytes]
+    read_frames: Callable[[], bytes]
     ends: tuple[int, ...]  # (n,) of each frame
     floats: tuple[bool, ...]  # (n,)
     same_is_right: tuple[bool, ...]  # (n,)
     cpu_s: tuple[float, ...]  # (n,)
+
+    @cached_property
+    def inputs(self) -> bytes:
+        """A JSON list of them, each a list of arguments."""
+        return self.read_inputs()
+
+    @cached_property
+    def frames(self) -> bytes:
+        """One after the other, as they were sent."""
+        return self.read_frames()
 
     def output(self, index: int) -> Any:
         """The output that was expected for one input; decoded only where it is needed."""

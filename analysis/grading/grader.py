@@ -29,6 +29,9 @@ Progress = Callable[[int, int], None]
 #: A verdict, what stopped a worker, or None when a worker has ended.
 _Result = tuple["Program", Verdict] | StarwattError | OSError | None
 
+#: The part of its time after which a program is put aside, to be run again alone, with all of it.
+_PATIENCE = 0.5
+
 _BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False, cpu_s=0.0)
 
 
@@ -147,13 +150,13 @@ def _fresh_verdicts(
     answers = expected_answers(dataset, task_ids, cache, launcher, workers)
     start = partial(Sandbox, limits=limits, launcher=launcher)
     doubtful = []
-    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start)) as judged:
+    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start, _PATIENCE)) as judged:
         for program, verdict in judged:
             if verdict.reason == "timeout" or verdict == _BROUGHT_DOWN:
                 doubtful.append(program)
             else:
                 yield program, verdict
-    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, start)) as judged:
+    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, start, 1.0)) as judged:
         for program, verdict in judged:
             yield program, replace(verdict, retried=True)
 
@@ -164,6 +167,7 @@ def _side_by_side(
     answers: dict[str, TaskAnswers],
     workers: int,
     start: Callable[..., Sandbox],
+    patience: float,
 ) -> Generator[tuple[Program, Verdict], None, None]:
     """Judge with several threads, each with a sandbox; closing the generator ends them and kills what runs."""
     todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
@@ -172,7 +176,7 @@ def _side_by_side(
         todo.put(program)
     done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
     crew = [
-        _Worker(partial(start, worker=number), dataset, answers, todo, done)
+        _Worker(partial(start, worker=number), dataset, answers, todo, done, patience)
         for number in range(min(workers, len(programs)))
     ]
     for number, worker in enumerate(crew):
@@ -206,6 +210,7 @@ class _Worker(threading.Thread):
         answers: dict[str, TaskAnswers],
         todo: queue.SimpleQueue[Program],
         done: queue.SimpleQueue[_Result],
+        patience: float,
     ) -> None:
         super().__init__(daemon=True)
         self._start_sandbox = start
@@ -213,6 +218,7 @@ class _Worker(threading.Thread):
         self._answers = answers
         self._todo = todo
         self._done = done
+        self._patience = patience
         self._stopping = threading.Event()
         self._sandbox: Sandbox | None = None
 
@@ -250,12 +256,11 @@ class _Worker(threading.Thread):
             self._sandbox.close()
             return _BROUGHT_DOWN
 
-    @staticmethod
-    def _verdict(sandbox: Sandbox, task: Task, program: Program, answers: TaskAnswers) -> Verdict:
+    def _verdict(self, sandbox: Sandbox, task: Task, program: Program, answers: TaskAnswers) -> Verdict:
         if not program.sanitize:
-            return judge(sandbox, task, program.source, answers)
+            return judge(sandbox, task, program.source, answers, patience=self._patience)
         source, problem = sanitize(sandbox, program.source, task.entry_point)
-        verdict = judge(sandbox, task, source, answers)
+        verdict = judge(sandbox, task, source, answers, patience=self._patience)
         if problem is None or verdict.base:
             return verdict
         # What was kept of it fails, but the reason is that the rest was no Python.

@@ -25,14 +25,19 @@ _OVER_A_LIMIT = {
 _TIME_SIGNALS = (signal.SIGPROF, signal.SIGALRM, signal.SIGXCPU)
 
 
-def judge(sandbox: Sandbox, task: Task, program: str, answers: TaskAnswers) -> Verdict:
-    """Run one program; raises ``SandboxDiedError`` if the sandbox ended with it."""
+def judge(
+    sandbox: Sandbox, task: Task, program: str, answers: TaskAnswers, *, patience: float = 1.0
+) -> Verdict:
+    """Run one program; raises ``SandboxDiedError`` if the sandbox ended with it.
+
+    With ``patience`` below 1 it gets that part of its time: what passes passes, and a timeout decides nothing yet.
+    """
     cpu_s = 0.0
     for phase, inputs, expected in (
         ("base", task.base_inputs, answers.base),
         ("plus", task.plus_inputs, answers.plus),
     ):
-        failure, used_s = _failure(sandbox, task, program, inputs, expected)
+        failure, used_s = _failure(sandbox, task, program, inputs, expected, patience)
         cpu_s += used_s
         if failure is not None:
             reason, detail = failure
@@ -41,7 +46,12 @@ def judge(sandbox: Sandbox, task: Task, program: str, answers: TaskAnswers) -> V
 
 
 def _failure(
-    sandbox: Sandbox, task: Task, program: str, inputs: tuple[list[Any], ...], expected: Expected
+    sandbox: Sandbox,
+    task: Task,
+    program: str,
+    inputs: tuple[list[Any], ...],
+    expected: Expected,
+    patience: float,
 ) -> tuple[tuple[str, str] | None, float]:
     """Why the program fails on these inputs, or None, and its CPU seconds. Each list of inputs has its own process."""
     comparison = _Comparison(task, inputs, expected)
@@ -49,7 +59,7 @@ def _failure(
         code=program,
         entry_point=task.entry_point,
         inputs=expected.inputs,
-        cpu_limits_s=expected.cpu_limits_s,
+        cpu_limits_s=tuple(patience * limit_s for limit_s in expected.cpu_limits_s),
         output_bytes=_LEAST_OUTPUT_BYTES + _LONGEST_ENCODING * len(expected.frames),
     )
     try:

@@ -6,8 +6,9 @@ import contextlib
 import json
 import queue
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -47,47 +48,73 @@ def expected_answers(
     answers: dict[str, TaskAnswers] = {}
     missing: list[Task] = []
     for task_id in task_ids:
-        kept = cache.get_bytes(_key(dataset, task_id))
+        kept = _kept(dataset, dataset.by_id[task_id], cache)
         if kept is None:
             missing.append(dataset.by_id[task_id])
         else:
-            answers[task_id] = _unpack(kept, dataset.by_id[task_id])
-    for task_id, found in _side_by_side(missing, launcher, workers) if missing else ():
-        answers[task_id] = found
-        cache.put_bytes(_key(dataset, task_id), _pack(found))
+            answers[task_id] = kept
+    if missing:
+        with contextlib.closing(_side_by_side(missing, launcher, workers)) as recorded:
+            for task, found in recorded:
+                answers[task.task_id] = found
+                _keep(dataset, task, found, cache)
     return answers
 
 
-def _side_by_side(tasks: list[Task], launcher: Launcher, workers: int) -> list[tuple[str, TaskAnswers]]:
-    """Threads, each with a sandbox of its own, take one task after the other."""
+#: What was recorded of a task, what went wrong, or None when a worker has ended.
+_Recorded = tuple[Task, TaskAnswers] | BaseException | None
+
+
+def _side_by_side(
+    tasks: list[Task], launcher: Launcher, workers: int
+) -> Generator[tuple[Task, TaskAnswers], None, None]:
+    """Threads, each with a sandbox of its own, take one task after the other; closing it kills what runs."""
     todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
         todo.put(task)
+    done: queue.SimpleQueue[_Recorded] = queue.SimpleQueue()
     sandboxes: list[Sandbox] = []
 
-    def record(number: int) -> list[tuple[str, TaskAnswers]]:
-        found = []
-        with Sandbox(launcher=launcher, worker=number) as sandbox, contextlib.suppress(queue.Empty):
-            sandboxes.append(sandbox)
-            while True:
-                task = todo.get_nowait()
-                base, plus = (
-                    _record(sandbox, task, inputs) for inputs in (task.base_inputs, task.plus_inputs)
-                )
-                found.append((task.task_id, TaskAnswers(base, plus)))
-        return found
-
-    with ThreadPoolExecutor(min(workers, len(tasks)), thread_name_prefix="references") as crew:
+    def record(number: int) -> None:
         try:
-            return [pair for pairs in crew.map(record, range(min(workers, len(tasks)))) for pair in pairs]
+            with Sandbox(launcher=launcher, worker=number) as sandbox, contextlib.suppress(queue.Empty):
+                sandboxes.append(sandbox)
+                while True:
+                    task = todo.get_nowait()
+                    phases = (_record(sandbox, task, inputs) for inputs in _phases(task))
+                    done.put((task, TaskAnswers(*phases)))
+        except BaseException as error:  # noqa: BLE001 -- the thread that waits raises it
+            done.put(error)
+        done.put(None)
+
+    working = min(workers, len(tasks))
+    with ThreadPoolExecutor(working, thread_name_prefix="references") as crew:
+        try:
+            for number in range(working):
+                crew.submit(record, number)
+            while working:
+                result = done.get()
+                if isinstance(result, BaseException):
+                    raise result  # noqa: TRY301
+                if result is None:
+                    working -= 1
+                else:
+                    yield result
         except BaseException:  # an interrupt too: threads that compute for a minute must not be waited for
+            while not todo.empty():
+                with contextlib.suppress(queue.Empty):
+                    todo.get_nowait()
             for sandbox in sandboxes:
                 sandbox.kill()
             raise
 
 
-def _key(dataset: Dataset, task_id: str) -> str:
-    return content_key("expected", GRADER_VERSION, dataset.sha256, task_id)
+def _phases(task: Task) -> tuple[tuple[list[Any], ...], tuple[list[Any], ...]]:
+    return task.base_inputs, task.plus_inputs
+
+
+def _key(dataset: Dataset, task: Task, part: str) -> str:
+    return content_key(part, GRADER_VERSION, dataset.sha256, task.task_id)
 
 
 def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expected:
@@ -101,10 +128,11 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
             ends.append(frame.content)
         return True
 
+    read_inputs = partial(_as_json, inputs)
     job = Job(
         code=task.prompt + task.canonical_solution,
         entry_point=task.entry_point,
-        inputs=_as_json(inputs),
+        inputs=read_inputs(),
         cpu_limits_s=tuple(_LIMIT_S for _ in inputs),
         output_bytes=_OUTPUT_BYTES,
         timed=True,
@@ -119,9 +147,10 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
         raise GradingError(
             f"the canonical solution of {task.task_id} returns something that is not plain data"
         )
+    frames = b"".join(HEADER.pack(b"v", len(body)) + body for body in encoded)
     return Expected(
-        inputs=job.inputs,
-        frames=b"".join(HEADER.pack(b"v", len(body)) + body for body in encoded),
+        read_inputs=read_inputs,
+        read_frames=lambda: frames,
         ends=tuple(accumulate(HEADER.size + len(body) for body in encoded)),
         floats=tuple(map(_encodes_floats, encoded)),
         same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
@@ -144,35 +173,41 @@ def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
     return json.dumps(inputs).encode()
 
 
-def _pack(answers: TaskAnswers) -> bytes:
-    """A line of JSON, then all frames one after the other."""
-    phases = (answers.base, answers.plus)
-    head = [
-        {
-            "ends": phase.ends,
-            "floats": phase.floats,
-            "same_is_right": phase.same_is_right,
-            "cpu_s": phase.cpu_s,
-        }
-        for phase in phases
-    ]
-    return b"".join((json.dumps(head).encode(), b"\n", answers.base.frames, answers.plus.frames))
+def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache) -> None:
+    """The outputs first: whoever finds the rest finds them."""
+    phases = {"base": answers.base, "plus": answers.plus}
+    for name, phase in phases.items():
+        cache.put_bytes(_key(dataset, task, f"outputs of {name}"), phase.frames)
+    cache.put(_key(dataset, task, "about outputs"), [_about(phase) for phase in phases.values()])
 
 
-def _unpack(packed: bytes, task: Task) -> TaskAnswers:
-    start = packed.index(b"\n") + 1
-    phases = []
-    for head, inputs in zip(json.loads(packed[:start]), (task.base_inputs, task.plus_inputs), strict=True):
-        frames = packed[start : start + max(head["ends"], default=0)]
-        start += len(frames)
-        phases.append(
+def _about(phase: Expected) -> dict[str, Any]:
+    return {
+        "ends": phase.ends,
+        "floats": phase.floats,
+        "same_is_right": phase.same_is_right,
+        "cpu_s": phase.cpu_s,
+    }
+
+
+def _kept(dataset: Dataset, task: Task, cache: Cache) -> TaskAnswers | None:
+    about = cache.get(_key(dataset, task, "about outputs"))
+    if about is None:
+        return None
+    return TaskAnswers(
+        *(
             Expected(
-                inputs=_as_json(inputs),
-                frames=frames,
-                ends=tuple(head["ends"]),
-                floats=tuple(head["floats"]),
-                same_is_right=tuple(head["same_is_right"]),
-                cpu_s=tuple(head["cpu_s"]),
+                read_inputs=partial(_as_json, inputs),
+                read_frames=partial(_outputs, cache, _key(dataset, task, f"outputs of {name}")),
+                **{field: tuple(values) for field, values in known.items()},
             )
+            for name, inputs, known in zip(("base", "plus"), _phases(task), about, strict=True)
         )
-    return TaskAnswers(*phases)
+    )
+
+
+def _outputs(cache: Cache, key: str) -> bytes:
+    kept = cache.get_bytes(key)
+    if kept is None:
+        raise GradingError("the cache of verdicts lost expected outputs while it was in use: grade again")
+    return kept

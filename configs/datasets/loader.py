@@ -1,4 +1,4 @@
-"""Load a task set: the bundled ``starwatt-24``, or HumanEval+ through evalplus.
+"""Load a task set: the bundled ``starwatt-24``, or HumanEval+ from where evalplus keeps it.
 
 Both come in HumanEval+'s own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
 ``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. Expected outputs are not in the file:
@@ -8,6 +8,7 @@ they are what the canonical solution returns.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import http.client
 import json
@@ -22,12 +23,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import platformdirs
+
 from starwatt_errors import UsageError
 
 DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
 
 _DOWNLOAD_TIMEOUT_S = 30.0
 _OVERRIDE = "HUMANEVAL_OVERRIDE_PATH"
+_KEPT = "HumanEvalPlus-v0.1.10.jsonl"  # evalplus 0.3.1's own name for it, in its cache folder
 _HASHED_FIELDS = (
     "task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol",
 )  # fmt: skip
@@ -111,18 +115,18 @@ def _human_eval_plus_records() -> list[dict[str, Any]]:
     override = os.environ.get(_OVERRIDE)
     if override and not Path(override).is_file():
         raise UsageError(f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz")
+    kept = Path(platformdirs.user_cache_dir("evalplus"), _KEPT)
     try:
-        with _evalplus_settings(override):
-            from evalplus.data import get_human_eval_plus  # slow to import
-
-            records = list(get_human_eval_plus().values())
-            return [{field: record[field] for field in _HASHED_FIELDS} for record in records]
+        records = list(_lines(Path(override) if override else kept if kept.is_file() else _download()))
+        if not records:
+            raise ValueError("there is no task in it")  # noqa: TRY301
+        return [{field: record[field] for field in _HASHED_FIELDS} for record in records]
     except (
         OSError,
         EOFError,
         ValueError,
         KeyError,
-        AssertionError,
+        TypeError,
         zlib.error,
         http.client.HTTPException,
     ) as error:
@@ -133,18 +137,23 @@ def _human_eval_plus_records() -> list[dict[str, Any]]:
         ) from error
 
 
-@contextlib.contextmanager
-def _evalplus_settings(override: str | None) -> Iterator[None]:
-    """Make evalplus read the override as it is now, bound its download, and keep its chatter off stdout."""
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Its records. Read here: importing evalplus takes a second, which only a download is worth."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        yield from (json.loads(line) for line in file if not line.isspace())
+
+
+def _download() -> Path:
+    """Let evalplus fetch it, in limited time and with its chatter off stdout; where it then is."""
     with contextlib.redirect_stdout(sys.stderr):
         from evalplus.data import humaneval  # slow to import
 
-        # evalplus reads the variable once, when it is imported; wget has no time limit of its own.
+        # wget has no time limit of its own.
         before = humaneval.HUMANEVAL_OVERRIDE_PATH, socket.getdefaulttimeout()
-        humaneval.HUMANEVAL_OVERRIDE_PATH = override or None
+        humaneval.HUMANEVAL_OVERRIDE_PATH = None
         socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
         try:
-            yield
+            return Path(humaneval._ready_human_eval_plus_path())
         finally:
             humaneval.HUMANEVAL_OVERRIDE_PATH = before[0]
             socket.setdefaulttimeout(before[1])

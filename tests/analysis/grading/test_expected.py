@@ -25,8 +25,8 @@ FRAMES = [frame(output) for output in OUTPUTS]
 
 def expected(*, last_is_right: bool = True) -> Expected:
     return Expected(
-        inputs=b"[]",
-        frames=b"".join(FRAMES),
+        read_inputs=lambda: b"[]",
+        read_frames=lambda: b"".join(FRAMES),
         ends=tuple(accumulate(map(len, FRAMES))),
         floats=(False,) * 5,
         same_is_right=(True, True, True, True, last_is_right),

@@ -47,7 +47,7 @@ def test_the_candidates_children_are_ended_and_nobody_elses(tmp_path: Path) -> N
     note = tmp_path / "child"
     leaves_a_child = (
         f"\n    import posix, time\n    child = posix.fork()\n    if child == 0:\n        time.sleep(1000)\n"
-        f"    import io\n    io.open({str(note)!r}, 'w').write(str(child))\n    return -12345"
+        f"    import io\n    io.open({str(note)!r}, 'x').write(str(child))\n    return -12345"
     )
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]) as bystander:
         try:
