@@ -72,6 +72,46 @@ def paired_ratio(
     )
 
 
+def unpaired_ratio(
+    values: Sequence[float], references: Sequence[float], *, confidence: float = 0.95
+) -> RatioEstimate:
+    """The ratio of geometric means of two independent runs, with Welch's interval on the logarithms.
+
+    With k and m blocks, log-variances s² and r²: exp(d ± t(f) x sqrt(s²/k + r²/m)), f by Welch (1947) and Satterthwaite
+    (1946). Blocks of two runs are not pairs: what differed between the days is in none of them. ``blocks`` is the
+    smaller number; below three on either side there is no interval: ``too_few_blocks``.
+
+    Args:
+        values: (k,) positive, one a block.
+        references: (m,) positive, of the run that is the reference.
+        confidence: coverage of the interval.
+    """
+    if not values or not references:
+        return RatioEstimate(None, None, None, 0, ("no_valid_block",))
+    sides = [np.log(np.asarray(one, dtype=np.float64)) for one in (values, references)]
+    centre = float(sides[0].mean() - sides[1].mean())
+    blocks = min(one.size for one in sides)
+    if blocks < MIN_BLOCKS:
+        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))
+    errors = [float(one.var(ddof=1)) / one.size for one in sides]
+    error = sum(errors)
+    if error == 0:
+        half, p = 0.0, 1.0 if centre == 0 else 0.0
+    else:
+        freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
+        half = float(stdtrit(freedom, (1 + confidence) / 2)) * error**0.5
+        p = float(2 * stdtr(freedom, -abs(centre) / error**0.5))
+    return RatioEstimate(
+        float(np.exp(centre)),
+        float(np.exp(centre - half)),
+        float(np.exp(centre + half)),
+        blocks,
+        (),
+        p=p,
+        half_log=half,
+    )
+
+
 def p_value(logs: Floats) -> float:
     """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; 1 where all are 0."""
     error = float(logs.std(ddof=1)) / np.sqrt(logs.size)

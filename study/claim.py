@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from configs.differences import changes
 from configs.loader import dump_study, load_study
 from configs.schema import Study
 from starwatt_errors import RunError, UsageError
@@ -71,18 +72,6 @@ def _same_study(run: RunDir, study: Study, study_file: Path) -> None:
     )
 
 
-def differences(there: Any, here: Any, at: str = "") -> list[str]:
+def differences(there: Any, here: Any) -> list[str]:
     """Fields in which two studies differ, one line each, as ``field: 3 there, 5 here``."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        names = [*there, *(name for name in here if name not in there)]
-        inner = (
-            differences(there.get(name), here.get(name), f"{at}.{name}" if at else str(name))
-            for name in names
-        )
-        return [line for lines in inner for line in lines]
-    return [] if there == here else [f"{at}: {_shown(there)} there, {_shown(here)} here"]
-
-
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 160 else f"{text[:157]}..."
+    return [f"{one.field}: {one.words[0]} there, {one.words[1]} here" for one in changes(there, here)]

@@ -285,6 +285,20 @@ def report(run_directory: RunDirectory) -> None:
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, the reference first.")
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Set runs against the first one: the same study on two machines, two versions, before and after a change."""
+    from study.compare_command import compare_runs
+
+    compare_runs(runs, out, as_json=as_json)
+
+
+@app.command()
 def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
     from study import commands

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.power import PowerSeries
+from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, names_in, said, svg_of
 from analysis.results import Point, Results
 from analysis.summary import significant
 from traces.cell import Phases
 
-_STYLE: Any = {
-    "svg.hashsalt": "starwatt",
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
-    "font.size": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-# Okabe and Ito's colours, told apart by readers with any colour vision.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PHASES = (
     ("idle_before", "idle", "#d9d9d9"),
     ("warmup", "warm-up", "#fde0b5"),
@@ -37,17 +23,6 @@ _PHASES = (
     ("idle_after", "idle", "#d9d9d9"),
 )
 MOST_POINTS = 1200
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An inline SVG with its words."""
-
-    name: str
-    title: str
-    svg: str
-    description: str  # what a reader who cannot see it is told
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -64,22 +39,22 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
     points = [one for one in results.points if one.model == model and one.mean("j_per_request") is not None]
     if not points:
         return None
-    variants, loads = _names(points)
-    with mpl.rc_context(_STYLE):
+    variants, loads = names_in(points)
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(7.0, 1.5 * len(variants)), 4.0), layout="constrained")
         axes = figure.subplots()
         width = 0.8 / len(loads)
         for k, load in enumerate(loads):
             for point in (one for one in points if one.load == load):
                 x = variants.index(point.variant) + (k - (len(loads) - 1) / 2) * width
-                _bar(axes, point, x, width, _COLOURS[k % len(_COLOURS)])
-            axes.bar([0], [0], color=_COLOURS[k % len(_COLOURS)], label=load)
+                _bar(axes, point, x, width, COLOURS[k % len(COLOURS)])
+            axes.bar([0], [0], color=COLOURS[k % len(COLOURS)], label=load)
         axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
         axes.set_xticks(range(len(variants)), variants)
-        axes.set_ylabel(_said("J / request (gross)", note))
+        axes.set_ylabel(said("J / request (gross)", note))
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
-        svg = _svg(figure, f"joules-{model}")
+        svg = svg_of(figure, f"joules-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules" for one in points
     )
@@ -98,13 +73,13 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
     shown = [trace for trace in traces if any(one.power_w.size for one in trace.series)]
     if not shown:
         return None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8.0, 2.1 * len(shown) + 0.4), layout="constrained")
         panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for axes, trace in zip(panels, shown, strict=True):
             _power_panel(axes, trace, unit_note)
         panels[-1].set_xlabel("seconds from the start of the window")
-        svg = _svg(figure, f"power-{model}")
+        svg = svg_of(figure, f"power-{model}")
     labels = ", ".join(trace.label for trace in shown)
     return Drawing(
         name=f"power-{model}",
@@ -126,30 +101,30 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
     ]
     if not points:
         return None
-    variants, loads = _names(points)
-    with mpl.rc_context(_STYLE):
+    variants, loads = names_in(points)
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
         axes = figure.subplots()
         for point in points:
             axes.plot(
                 [point.mean("e2e_p50_ms") or 0.0],  # points without either were left out above
                 [point.mean("j_per_request") or 0.0],
-                marker=_MARKERS[variants.index(point.variant) % len(_MARKERS)],
-                color=_COLOURS[loads.index(point.load) % len(_COLOURS)],
+                marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
+                color=COLOURS[loads.index(point.load) % len(COLOURS)],
                 linestyle="none",
                 markersize=8,
             )
         for k, load in enumerate(loads):
-            axes.plot([], [], color=_COLOURS[k % len(_COLOURS)], linewidth=4, label=load)
+            axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
         for k, variant in enumerate(variants):
-            marker = _MARKERS[k % len(_MARKERS)]
+            marker = MARKERS[k % len(MARKERS)]
             axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=variant)
         axes.set_xlabel("median end-to-end latency, ms")
-        axes.set_ylabel(_said("J / request (gross)", note))
+        axes.set_ylabel(said("J / request (gross)", note))
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, ncols=2)
-        svg = _svg(figure, f"latency-{model}")
+        svg = svg_of(figure, f"latency-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules "
         f"at {significant(one.mean('e2e_p50_ms'))} milliseconds"
@@ -182,11 +157,6 @@ def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
     axes.plot([x] * len(blocks), blocks, linestyle="none", marker="o", markersize=3, color="#222222")
 
 
-def _said(label: str, note: str) -> str:
-    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
-    return f"estimated {label}" if note else label
-
-
 def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
     window = trace.phases.window
     origin = window.start_ns if window else int(trace.series[0].t_ns[0])
@@ -205,25 +175,5 @@ def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
         axes.axvspan(start, end, color=colour, linewidth=0, zorder=0)
         axes.text((start + end) / 2, top * 1.12, label, ha="center", fontsize=8)
     axes.set_ylim(0, top * 1.25)
-    axes.set_ylabel(_said("W", note))
+    axes.set_ylabel(said("W", note))
     axes.set_title(trace.label, loc="left", fontsize=10)
-
-
-def _names(points: Sequence[Point]) -> tuple[list[str], list[str]]:
-    return (
-        list(dict.fromkeys(one.variant for one in points)),
-        list(dict.fromkeys(one.load for one in points)),
-    )
-
-
-def _svg(figure: Figure, prefix: str) -> str:
-    """The figure as an element for inlining: no prolog, no metadata, ids of its own."""
-    buffer = StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r'(href="|url\()#', rf"\g<1>#{prefix}-", text)
-    return re.sub(
-        r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(r'height="[\d.]+pt" ', "", text, count=1), count=1
-    )

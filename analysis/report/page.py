@@ -21,8 +21,8 @@ from analysis.report.conclusions import (
     steadiness_table,
     tests_table,
 )
+from analysis.report.drawing import Drawing
 from analysis.report.figures import (
-    Drawing,
     PowerTrace,
     joules_against_latency,
     joules_by_variant,

@@ -107,8 +107,11 @@ def _forget_verdicts(cache: Path) -> None:
     """Leave the expected outputs."""
     for file in cache.rglob("grading.sqlite"):
         with sqlite3.connect(file) as database:
-            last = f"SELECT max(rowid) FROM (SELECT rowid FROM kept ORDER BY rowid LIMIT {_OUTPUT_ROWS})"
-            database.execute(f"DELETE FROM kept WHERE rowid > ({last})")  # noqa: S608
+            database.execute(
+                "DELETE FROM kept WHERE rowid > "
+                "(SELECT max(rowid) FROM (SELECT rowid FROM kept ORDER BY rowid LIMIT ?))",
+                (_OUTPUT_ROWS,),
+            )
 
 
 def _show(timing: Timing) -> None:

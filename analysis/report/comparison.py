@@ -1,0 +1,181 @@
+"""``starwatt compare``: runs beside each other as one HTML file, and the same lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
+from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, said, svg_of
+from analysis.report.sections import Table
+from analysis.results import Results, read_results
+from analysis.summary import ESTIMATED, significant
+from analysis.validity import EXPLANATIONS
+from analysis.words import effect_words
+from traces.atomic import write_text
+from traces.layout import RunDir
+
+_HERE = Path(__file__).resolve().parent
+_WITHIN = {
+    "batched_vs_single": ("single-stream over batched", "energy_factor"),
+    "variant_vs_baseline": ("variant over baseline", "j_per_request_ratio"),
+}
+
+
+def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path) -> Path:
+    """Write the page and return its path; one file, no script, no network."""
+    note = f" ({ESTIMATED})" if comparison.estimated else ""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
+    explained = EXPLANATIONS | REASONS
+    results = [read_results(run, comparison.pair) for run in runs]
+    text = environment.get_template("comparison.html.j2").render(
+        title=" beside ".join(comparison.names),
+        names=comparison.names,
+        pair=comparison.pair,
+        note=note,
+        estimated=comparison.estimated,
+        estimated_words=ESTIMATED,
+        reasons=REASONS,
+        lines=answer_lines(comparison),
+        drawing=_drawing(comparison, note),
+        tables=[(one.name, _table(comparison, one.name), _how(one)) for one in comparison.others],
+        glossary=[(code, explained[code]) for code in codes if code in explained],
+        factors=_factors(comparison.names, results),
+        others=[_other(one) for one in comparison.others],
+    )
+    write_text(path, text)
+    return path
+
+
+def _how(one: Beside) -> str:
+    if one.paired:
+        return "paired by block, since both were asked the same"
+    return "by Welch, since the two were not asked the same"
+
+
+def answer_lines(comparison: Comparison) -> list[str]:
+    """What J/request became, a line a run, variant and load."""
+    return [
+        f"{one.run}: {one.variant} under {one.load} "
+        + effect_words(one.words_row, of="J/request", than=comparison.names[0])
+        for one in comparison.of("j_per_request")
+        if one.estimate.ratio is not None
+    ]
+
+
+def estimate_words(one: Difference) -> str:
+    """A ratio, or for pass@1 a difference, with its interval; its reasons where there is none."""
+    estimate, signed = one.estimate, one.metric == PASSED
+    if estimate.ratio is None:
+        return ", ".join(estimate.reasons)
+
+    def shown(value: float) -> str:
+        return f"{value:+.3f}" if signed else significant(value)
+
+    if estimate.lo is None or estimate.hi is None:
+        return f"{shown(estimate.ratio)} ({', '.join(estimate.reasons)})"
+    return f"{shown(estimate.ratio)} ({shown(estimate.lo)} to {shown(estimate.hi)})"
+
+
+def _table(comparison: Comparison, name: str) -> Table:
+    """A row a variant and load, a column a metric."""
+    own = [one for one in comparison.differences if one.run == name]
+    metrics = [metric for metric in (*RATIOS, PASSED) if any(one.metric == metric for one in own)]
+    rows = []
+    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
+        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
+        rows.append(
+            (*side, *(estimate_words(found[metric]) if metric in found else "–" for metric in metrics))
+        )
+    return Table(
+        ("model", "variant", "load", *({**RATIOS, PASSED: "pass@1"}[one] for one in metrics)), tuple(rows), 3
+    )
+
+
+def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
+    """The paired contrasts of each run, one column a run."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for name, own in zip(names, results, strict=True):
+        for contrast in own.contrasts:
+            title, metric = _WITHIN.get(contrast.kind, ("", ""))
+            row = contrast.metrics.get(metric)
+            if row is None:
+                continue
+            text = significant(row["value"])
+            if row["lo"] is not None and row["hi"] is not None:
+                text += f" ({significant(row['lo'])} to {significant(row['hi'])})"
+            rows.setdefault((contrast.model, title, contrast.variant, contrast.load), {})[name] = text
+    header = ("model", "comparison", "variant", "load", *names)
+    body = tuple((*key, *(found.get(name, "–") for name in names)) for key, found in rows.items())
+    return Table(header, body, 4)
+
+
+def _other(one: Beside) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "missing": [" · ".join(side) for side in one.missing],
+        "added": [" · ".join(side) for side in one.added],
+        "changes": [
+            (caption, [(change.field, *change.words) for change in found])
+            for caption, found in (
+                ("The study", one.study),
+                ("Machine, packages and checkpoints", one.machine),
+            )
+        ],
+    }
+
+
+def _drawing(comparison: Comparison, note: str) -> Drawing | None:
+    """A row a variant and load, a mark a run: the ratio of J/request with its interval."""
+    shown = [one for one in comparison.of("j_per_request") if one.estimate.ratio is not None]
+    if not shown:
+        return None
+    sides = list(dict.fromkeys((one.model, one.variant, one.load) for one in shown))
+    several = len({side[0] for side in sides}) > 1
+    others = comparison.names[1:]
+    with mpl.rc_context(STYLE):
+        figure = Figure(
+            figsize=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))), layout="constrained"
+        )
+        axes = figure.subplots()
+        for one in shown:
+            which = others.index(one.run)
+            y = sides.index((one.model, one.variant, one.load)) + (which - (len(others) - 1) / 2) * 0.7 / len(
+                others
+            )
+            colour, ratio = COLOURS[which % len(COLOURS)], one.estimate.ratio or 1.0
+            if one.estimate.lo is not None and one.estimate.hi is not None:
+                axes.plot([one.estimate.lo, one.estimate.hi], [y, y], color=colour, linewidth=1.6)
+            axes.plot([ratio], [y], marker=MARKERS[which % len(MARKERS)], color=colour, linestyle="none")
+        for which, name in enumerate(others):
+            colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]
+            axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
+        axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
+        axes.set_yticks(np.arange(len(sides)), [" · ".join(side if several else side[1:]) for side in sides])
+        axes.set_ylim(len(sides) - 0.5, -0.5)
+        axes.set_xlabel(_ratio_label(comparison, note))
+        if len(others) > 1:
+            axes.legend(frameon=False)
+        svg = svg_of(figure, "comparison")
+    words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
+    return Drawing(
+        name="comparison",
+        title=f"J/request over {comparison.names[0]}{note}",
+        svg=svg,
+        description=f"Dot plot of the ratio of joules per request to {comparison.names[0]}{note}: {words}.",
+        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one, where "
+        "both have three blocks or more.",
+    )
+
+
+def _ratio_label(comparison: Comparison, note: str) -> str:
+    return said(f"J / request, over {comparison.names[0]}", note)

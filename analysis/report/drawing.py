@@ -1,0 +1,63 @@
+"""How the report's figures are drawn: style, colours, and inline SVG, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from analysis.results import Point
+
+STYLE: Any = {
+    "svg.hashsalt": "starwatt",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Helvetica", "Arial", "sans-serif"],
+    "font.size": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+# Okabe and Ito's colours, told apart by readers with any colour vision.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An inline SVG with its words."""
+
+    name: str
+    title: str
+    svg: str
+    description: str  # what a reader who cannot see it is told
+    caption: str
+
+
+def said(label: str, note: str) -> str:
+    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
+    return f"estimated {label}" if note else label
+
+
+def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
+    """Variants and loads, each once, in the points' order."""
+    return (
+        list(dict.fromkeys(one.variant for one in points)),
+        list(dict.fromkeys(one.load for one in points)),
+    )
+
+
+def svg_of(figure: Figure, prefix: str) -> str:
+    """The figure as an element for inlining: no prolog, no metadata, ids of its own."""
+    buffer = StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(href="|url\()#', rf"\g<1>#{prefix}-", text)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", re.sub(r'height="[\d.]+pt" ', "", text, count=1), count=1
+    )

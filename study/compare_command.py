@@ -1,0 +1,85 @@
+"""``starwatt compare``: runs beside each other, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from analysis.compare import PASSED, RATIOS, Comparison, compare
+from analysis.report.comparison import answer_lines, estimate_words, write_comparison
+from analysis.summary import ESTIMATED
+from study.display import console, tell
+from traces.layout import RunDir
+
+_SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
+
+
+def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    """Set every run against the first; print what differs, and write the page."""
+    runs = [RunDir(folder) for folder in folders]
+    comparison = compare(runs)
+    page = write_comparison(comparison, runs, out)
+    if as_json:
+        print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
+        return
+    for name in comparison.names[1:]:
+        console.print(_table(comparison, name))
+    for line in answer_lines(comparison):
+        tell(line)
+    for other in comparison.others:
+        for change in (*other.study, *other.machine):
+            first, second = change.words
+            tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")
+    print(page)  # noqa: T201
+
+
+def _table(comparison: Comparison, name: str) -> Table:
+    note = f" ({ESTIMATED})" if comparison.estimated else ""
+    table = Table(title=f"{name} over {comparison.names[0]}{note}")
+    own = [one for one in comparison.differences if one.run == name]
+    metrics = [metric for metric in _SHOWN if any(one.metric == metric for one in own)]
+    for column in ("model", "variant", "load"):
+        table.add_column(column)
+    for metric in metrics:
+        table.add_column({**RATIOS, PASSED: "pass@1"}[metric], justify="right")
+    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
+        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
+        cells = (estimate_words(found[metric]) if metric in found else "–" for metric in metrics)
+        table.add_row(*side, *cells)
+    return table
+
+
+def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
+    return {
+        "page": str(page),
+        "runs": comparison.names,
+        "reference": comparison.names[0],
+        "boundary": comparison.pair[0] if comparison.pair else None,
+        "source": comparison.pair[1] if comparison.pair else None,
+        "estimated": comparison.estimated,
+        "differences": [
+            {
+                "run": one.run,
+                "model": one.model,
+                "variant": one.variant,
+                "load": one.load,
+                "metric": one.metric,
+                "kind": "difference" if one.metric == PASSED else "ratio",
+                "reference_value": one.reference_value,
+                "value": one.value,
+                "estimate": one.estimate.ratio,
+                "lo": one.estimate.lo,
+                "hi": one.estimate.hi,
+                "p": one.estimate.p,
+                "count": one.estimate.blocks,
+                "reasons": one.estimate.reasons,
+            }
+            for one in comparison.differences
+        ],
+        "others": [asdict(one) for one in comparison.others],
+    }

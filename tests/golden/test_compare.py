@@ -1,0 +1,170 @@
+"""Runs beside each other: simulated machines whose joules are known, so the ratio between them is known too."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.compare import PASSED, Comparison, Difference, compare, names_of
+from analysis.report.comparison import answer_lines, write_comparison
+from analysis.statistics import unpaired_ratio
+from starwatt_errors import UsageError
+from tests.golden import world as golden
+from tests.golden.engine import Model
+from tests.golden.test_report import Page
+from tests.golden.world import Sensor, World
+from tests.study.command import starwatt
+
+VARIANTS = ("bf16", "int8-bnb")
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
+    """Two machines: the second one's bf16 takes half as much again for a step, and int8 solves fewer tasks."""
+    folder = tmp_path_factory.mktemp("compare")
+    first = World(folder / "first", variants=VARIANTS).build()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(golden.ENGINES, "bf16", replace(Model(), step_j=Model().step_j * 1.5))
+        solved = {"bf16": 1.0, "int8-bnb": 0.25}
+        second = World(
+            folder / "second", variants=(*VARIANTS, "pruned-last-1"), solved={**solved, "pruned-last-1": 0}
+        )
+        second.build()
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def comparison(worlds: tuple[World, World]) -> Comparison:
+    return compare([world.run for world in worlds])
+
+
+def one_of(comparison: Comparison, variant: str, load: str, metric: str = "j_per_request") -> Difference:
+    (found,) = (one for one in comparison.of(metric) if (one.variant, one.load) == (variant, load))
+    return found
+
+
+@pytest.mark.parametrize("load", ["single-stream", "closed-8", "open-4-poisson"])
+def test_the_ratio_is_that_of_the_true_joules(
+    worlds: tuple[World, World], comparison: Comparison, load: str
+) -> None:
+    for variant in VARIANTS:
+        truths = []
+        for world in worlds:
+            own = [truth for key, truth in world.truth.items() if (key.variant, key.load) == (variant, load)]
+            truths.append(math.exp(sum(math.log(one.j_per_request) for one in own) / len(own)))
+        found = one_of(comparison, variant, load).estimate
+        assert found.ratio == pytest.approx(truths[1] / truths[0], rel=0.02)
+        assert found.ratio is not None
+        assert found.lo is not None
+        assert found.hi is not None
+        assert found.lo <= found.ratio <= found.hi
+        assert (found.lo <= 1 <= found.hi) == (variant == "int8-bnb")
+        assert found.hi / found.lo < 1.1  # each block met the same arrivals in both runs
+
+
+def test_what_nothing_changed_is_said_to_be_no_difference_that_can_be_seen(comparison: Comparison) -> None:
+    lines = answer_lines(comparison)
+    assert len(lines) == 6
+    assert [line for line in lines if "int8-bnb" in line and "no difference" in line]
+    assert all("more J/request than first (95 %" in line for line in lines if "bf16" in line)
+
+
+def test_pass_at_1_is_compared_task_by_task(comparison: Comparison) -> None:
+    same = one_of(comparison, "bf16", "closed-8", PASSED).estimate
+    assert (same.ratio, same.lo, same.hi, same.blocks) == (0, 0, 0, 24)
+    fewer = one_of(comparison, "int8-bnb", "closed-8", PASSED).estimate
+    assert fewer.ratio == pytest.approx(-0.5, abs=0.05)
+    assert fewer.hi is not None
+    assert fewer.hi < 0
+
+
+def test_what_only_one_run_has_and_what_differs_is_listed(comparison: Comparison) -> None:
+    (other,) = comparison.others
+    assert other.missing == ()
+    assert {side[1] for side in other.added} == {"pruned-last-1"}
+    assert [change.field for change in other.study] == ["variants"]
+    assert other.machine == ()
+
+
+def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_path: Path) -> None:
+    measured = World(tmp_path / "measured", variants=("bf16",)).build()
+    sensor = Sensor(source="modelled", boundary="cpu", device="engine")
+    modelled = World(tmp_path / "modelled", variants=("bf16",), sensor=sensor).build()
+    found = compare([measured.run, modelled.run])
+    assert found.pair is None
+    joules = [one for one in found.differences if one.metric in ("j_per_request", "power_mean_w")]
+    assert joules
+    assert all(one.estimate.reasons == ("no_common_boundary",) for one in joules)
+    assert one_of(found, "bf16", "closed-8", "request_rate").estimate.ratio == pytest.approx(1)
+    page = write_comparison(found, [measured.run, modelled.run], tmp_path / "page.html")
+    assert "No joules are compared." in page.read_text(encoding="utf-8")
+
+
+def test_runs_with_other_seeds_are_no_pairs(worlds: tuple[World, World], tmp_path: Path) -> None:
+    other = World(tmp_path / "other", variants=("bf16",)).build()
+    study = other.run.study.read_text(encoding="utf-8")
+    other.run.study.write_text(study.replace("seed: 20", "seed: 21"), encoding="utf-8")
+    found = compare([worlds[0].run, other.run])
+    assert not found.others[0].paired
+    wide = one_of(found, "bf16", "open-4-poisson").estimate
+    assert wide.lo is not None
+    assert wide.hi is not None
+    assert wide.hi / wide.lo > 1.2  # whose arrivals differ from block to block
+
+
+def test_two_blocks_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
+    runs = [World(tmp_path / name, variants=("bf16",), blocks=2).build().run for name in ("one", "two")]
+    estimate = one_of(compare(runs), "bf16", "closed-8").estimate
+    assert estimate.ratio == pytest.approx(1)
+    assert (estimate.lo, estimate.reasons) == (None, ("too_few_blocks",))
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(
+    worlds: tuple[World, World], comparison: Comparison, tmp_path: Path
+) -> None:
+    path = write_comparison(comparison, [world.run for world in worlds], tmp_path / "page.html")
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    (image,) = (attributes for _, attributes in page.tags if attributes.get("role") == "img")
+    assert "bf16 under closed-8" in (image["aria-label"] or "")
+    assert "no difference in J/request" in html
+
+
+def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World], tmp_path: Path) -> None:
+    done = starwatt(
+        "compare", *(str(world.root) for world in worlds), "--out", str(tmp_path / "c.html"), "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (tmp_path / "c.html").is_file()
+    assert (told["reference"], told["boundary"], told["source"]) == ("first", "gpu", "nvml")
+    assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
+
+
+def test_the_same_run_twice_is_refused(worlds: tuple[World, World]) -> None:
+    with pytest.raises(UsageError, match="different run directories"):
+        compare([worlds[0].run, worlds[0].run])
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    assert names_of([Path("/a/b/run"), Path("/a/c/run")]) == ("b/run", "c/run")
+    assert names_of([Path("/a/b"), Path("/a/c")]) == ("b", "c")
+
+
+def test_welch_holds_its_coverage_where_the_two_runs_spread_differently() -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(20)
+    held = 0
+    for _ in range(2000):
+        values, references = np.exp(rng.normal(0.3, 0.05, 3)), np.exp(rng.normal(0.1, 0.01, 6))
+        found = unpaired_ratio(list(values), list(references))
+        assert found.lo is not None
+        assert found.hi is not None
+        held += found.lo <= math.exp(0.2) <= found.hi
+    assert 0.93 <= held / 2000 <= 0.97
