@@ -8,7 +8,7 @@ compared task by task.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,10 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     found: list[Difference] = []
     for name, run, other in zip(names[1:], runs[1:], results[1:], strict=True):
         paired = _asked_the_same(runs[0], run)
-        found += _figures(name, results[0], other, common=pair is not None, paired=paired)
+        figures = _figures(name, results[0], other, common=pair is not None, paired=paired)
+        if any(read_context(one)[0].one_engine_start for one in (runs[0], run)):
+            figures = [replace(one, estimate=_without_interval(one.estimate)) for one in figures]
+        found += figures
         found += _accuracies(name, runs[0], run)
     order = {side: place for place, side in enumerate(map(_side, (p for one in results for p in one.points)))}
     metrics = [*RATIOS, PASSED]
@@ -195,6 +198,12 @@ def _figures(
             means = theirs.mean(metric), mine.mean(metric)
             found.append(Difference(name, *_side(theirs), metric, *means, estimate))
     return found
+
+
+def _without_interval(estimate: RatioEstimate) -> RatioEstimate:
+    """All blocks of one engine start are one sample of what an engine start is like."""
+    reasons = tuple(sorted({*estimate.reasons, "one_engine_start"}))
+    return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 
 
 def _by_block(results: Results) -> dict[tuple[str, ...], dict[int, float]]:

@@ -277,11 +277,19 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def report(run_directory: RunDirectory) -> None:
+def report(
+    run_directory: RunDirectory,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also every figure, as SVG for a paper.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
+    ] = None,
+) -> None:
     """Make RUN/report.html from the tables and traces."""
     from study import commands
 
-    commands.report(run_directory)
+    commands.report(run_directory, figures, tables)
 
 
 @app.command()

@@ -226,9 +226,16 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     return not summary.invalid
 
 
-def report(run_directory: Path) -> None:
-    """Write the report and print where it is."""
-    print(write_report(_existing(run_directory)))  # noqa: T201
+def report(run_directory: Path, figures: Path | None, tables: Path | None) -> None:
+    """Write the report, and what else is asked for, and print where it is."""
+    from analysis.report.export import export_figures, export_tables  # matplotlib takes a second to import
+
+    run = _existing(run_directory)
+    written = [write_report(run)]
+    written += export_figures(run, figures) if figures is not None else []
+    written += export_tables(run, tables) if tables is not None else []
+    for path in written:
+        print(path)  # noqa: T201
 
 
 def verify_run(run_directory: Path, *, as_json: bool) -> bool:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
 from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, names_in, said, svg_of
 from analysis.results import Point, Results
@@ -26,12 +27,22 @@ MOST_POINTS = 1200
 
 
 @dataclass(frozen=True)
+class Line:
+    """Values over time."""
+
+    t_ns: Ints  # (k,)
+    values: Floats  # (k,)
+
+
+@dataclass(frozen=True)
 class PowerTrace:
     """What the power figure shows of one cell."""
 
     label: str
     series: tuple[PowerSeries, ...]
     phases: Phases
+    in_flight: Line | None = None
+    sm_clock: Line | None = None  # of the first device that tells it, MHz
 
 
 def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None:
@@ -74,10 +85,12 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
     if not shown:
         return None
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 2.1 * len(shown) + 0.4), layout="constrained")
-        panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-        for axes, trace in zip(panels, shown, strict=True):
-            _power_panel(axes, trace, unit_note)
+        figure = Figure(figsize=(8.0, 2.9 * len(shown) + 0.4), layout="constrained")
+        panels = figure.subplots(2 * len(shown), 1, squeeze=False, height_ratios=[2, 1] * len(shown))[:, 0]
+        for k, trace in enumerate(shown):
+            _power_panel(panels[2 * k], trace, unit_note)
+            _load_panel(panels[2 * k + 1], trace)
+            panels[2 * k + 1].set_xlim(panels[2 * k].get_xlim())
         panels[-1].set_xlabel("seconds from the start of the window")
         svg = svg_of(figure, f"power-{model}")
     labels = ", ".join(trace.label for trace in shown)
@@ -86,9 +99,9 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
         title=f"Power over time{unit_note}",
         svg=svg,
         description=f"Line charts of power over time{unit_note} with the phases idle, warm-up, window, drain "
-        f"and idle marked, for {labels}.",
+        f"and idle marked, and below each the requests in flight{_clock_words(shown)}, for {labels}.",
         caption="One representative cell a load. Joules are counted in the window alone; idle power comes "
-        "from the idle phase before it.",
+        f"from the idle phase before it. Below each: requests in flight{_clock_words(shown)}.",
     )
 
 
@@ -157,9 +170,37 @@ def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
     axes.plot([x] * len(blocks), blocks, linestyle="none", marker="o", markersize=3, color="#222222")
 
 
-def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
+def _clock_words(shown: Sequence[PowerTrace]) -> str:
+    return ", and the SM clock (orange)" if any(one.sm_clock for one in shown) else ""
+
+
+def _load_panel(axes: Axes, trace: PowerTrace) -> None:
+    """Requests in flight, and on an axis of its own the clock."""
+    origin = _origin(trace)
+    if trace.in_flight is not None:
+        line = trace.in_flight
+        axes.fill_between(
+            (line.t_ns - origin) / 1e9, line.values, step="post", color="#0072B2", alpha=0.35, linewidth=0
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("in flight")
+    if trace.sm_clock is not None:
+        clock = axes.twinx()
+        clock.plot(
+            (trace.sm_clock.t_ns - origin) / 1e9, trace.sm_clock.values, color=COLOURS[1], linewidth=0.9
+        )
+        clock.set_ylim(bottom=0)
+        clock.set_ylabel("MHz")
+        clock.spines["right"].set_visible(True)
+
+
+def _origin(trace: PowerTrace) -> int:
     window = trace.phases.window
-    origin = window.start_ns if window else int(trace.series[0].t_ns[0])
+    return window.start_ns if window else int(trace.series[0].t_ns[0])
+
+
+def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
+    origin = _origin(trace)
     for series in trace.series:
         stride = max(1, -(-series.power_w.size // MOST_POINTS))
         whole = series.power_w.size // stride * stride

@@ -28,12 +28,18 @@ from analysis.report.figures import (
     joules_by_variant,
     power_over_time,
 )
+from analysis.report.lines import in_flight_over_time, sm_clock_over_time
 from analysis.report.sections import (
     contrast_tables,
     main_table,
     manifest_rows,
     pair_table,
     validity_rows,
+)
+from analysis.report.tradeoffs import (
+    joules_against_accuracy,
+    joules_of_requests,
+    joules_over_concurrency,
 )
 from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
@@ -61,11 +67,21 @@ def write_page(run: RunDir) -> Path:
     return run.report
 
 
+def drawings_of(run: RunDir) -> list[Drawing]:
+    """The figures of an analysed run, in the page's order."""
+    results = read_results(run)
+    return _drawings(run, results, _records(run), _note(results))
+
+
+def _note(results: Results) -> str:
+    return f" ({ESTIMATED})" if results.estimated else ""
+
+
 def render(run: RunDir) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
     records = _records(run)
-    note = f" ({ESTIMATED})" if results.estimated else ""
+    note = _note(results)
     drawings = _drawings(run, results, records, note)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -136,10 +152,14 @@ def _drawings(
     run: RunDir, results: Results, records: Mapping[CellKey, CellRecord], note: str
 ) -> list[Drawing]:
     found: list[Drawing | None] = []
+    concurrency = read_context(run)[0].concurrency
     for model in results.models:
         found.append(joules_by_variant(results, model, note))
+        found.append(joules_over_concurrency(results, model, note, concurrency))
+        found.append(joules_against_accuracy(results, model, note))
         found.append(power_over_time(_power_traces(run, results, records, model), model, note))
         found.append(joules_against_latency(results, model, note))
+        found.append(joules_of_requests(results, model, note))
     return [one for one in found if one is not None]
 
 
@@ -168,7 +188,11 @@ def _power_traces(
         own = tuple(one for one in read_series(power) if (one.boundary, one.source) == results.pair)
         if own:
             chosen[key.load] = PowerTrace(
-                f"{key.variant}, {key.load}, block {key.block}", own, records[key].phases
+                f"{key.variant}, {key.load}, block {key.block}",
+                own,
+                records[key].phases,
+                in_flight_over_time(run, key),
+                sm_clock_over_time(power),
             )
     return [chosen[load] for load in sorted(chosen)]
 

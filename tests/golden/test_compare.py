@@ -116,6 +116,15 @@ def test_runs_with_other_seeds_are_no_pairs(worlds: tuple[World, World], tmp_pat
     assert wide.hi / wide.lo > 1.2  # whose arrivals differ from block to block
 
 
+def test_one_engine_start_has_no_interval(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=("bf16",), engine_restarts="once").build().run
+        for name in ("one", "two")
+    ]
+    estimate = one_of(compare(runs), "bf16", "closed-8").estimate
+    assert (estimate.lo, estimate.reasons) == (None, ("one_engine_start",))
+
+
 def test_two_blocks_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
     runs = [World(tmp_path / name, variants=("bf16",), blocks=2).build().run for name in ("one", "two")]
     estimate = one_of(compare(runs), "bf16", "closed-8").estimate

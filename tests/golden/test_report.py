@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.report import write_report
+from analysis.report.lines import in_flight_over_time
+from analysis.report.tradeoffs import pareto
+from analysis.results import Point
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
-from analysis.tables import analyze
+from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import Sensor, World
+from tests.study.command import starwatt
 
 VOID = {"meta", "link", "br", "hr", "img"}
 
@@ -80,18 +87,61 @@ def test_no_element_shares_its_id_and_every_reference_is_there(html: str) -> Non
     assert set(re.findall(r'(?:xlink:href="|url\()#([^")]+)', html)) <= set(ids)
 
 
-def test_three_figures_have_a_description_for_those_who_cannot_see_them(html: str) -> None:
+def test_every_figure_has_a_description_for_those_who_cannot_see_it(html: str) -> None:
     page = Page(html)
     images = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(images) == 3
+    assert len(images) == 6
     assert all(len(attributes.get("aria-label") or "") > 80 for attributes in images)
     assert [title.split(" (")[0] for title in page.titles] == [
         "J/request by variant and load",
+        "J/request over concurrency",
+        "J per solved task against pass@1",
         "Power over time",
         "J/request against latency",
+        "Joules of single requests",
     ]
-    for phase in ("idle", "warm-up", "window", "drain"):
+    for phase in ("idle", "warm-up", "window", "drain", "in flight"):
         assert f">{phase}</text>" in html
+
+
+def test_figures_and_tables_come_as_files_of_their_own(estimated: World, html: str, tmp_path: Path) -> None:
+    assert html
+    done = starwatt(
+        "report", estimated.root, "--figures", tmp_path / "figures", "--tables", tmp_path / "tables"
+    )
+    assert done.returncode == 0, done.stderr
+    written = [Path(line) for line in done.stdout.splitlines()]
+    drawn = [path for path in written if path.suffix == ".svg"]
+    assert len(drawn) == 6
+    for path in drawn:
+        figure = ElementTree.parse(path).getroot()  # noqa: S314 -- our own file
+        assert len(figure.findtext("{http://www.w3.org/2000/svg}desc") or "") > 80
+    for name in ("cells", "requests", "contrasts", "accuracy"):
+        table = read_table(estimated.run, name)
+        assert pq.read_table(tmp_path / "tables" / f"{name}.parquet").equals(table)
+        flat = pacsv.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert (flat.num_rows, flat.column_names) == (table.num_rows, table.column_names)
+    values = pacsv.read_csv(tmp_path / "tables" / "cells.csv")["value"].to_pylist()
+    assert values == read_table(estimated.run, "cells")["value"].to_pylist()
+
+
+def test_what_nothing_beats_on_both_is_the_front() -> None:
+    figures = {"dear": (9.0, 0.9), "cheap": (1.0, 0.2), "beaten": (9.5, 0.5), "middle": (4.0, 0.6)}
+    points = [
+        Point("m", name, "l", 1, {"j_per_solved_task": (joules,), "pass_at_1_plus": (share,)}, {})
+        for name, (joules, share) in figures.items()
+    ]
+    assert [one.variant for one in pareto(points)] == ["cheap", "middle", "dear"]
+
+
+def test_requests_in_flight_are_counted_from_the_trace(estimated: World) -> None:
+    (key,) = (
+        one for one in estimated.cell_keys() if (one.variant, one.load, one.block) == ("bf16", "closed-8", 1)
+    )
+    line = in_flight_over_time(estimated.run, key)
+    assert line is not None
+    assert line.values.max() == 8
+    assert line.values[-1] == 0
 
 
 def test_every_caption_and_title_with_joules_says_that_they_are_estimated(html: str) -> None:

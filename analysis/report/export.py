@@ -1,0 +1,66 @@
+"""Figures for papers and tables for spreadsheets, of a run that was analysed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from analysis.report.page import drawings_of
+from analysis.tables import read_table
+from traces.atomic import write_text
+from traces.layout import RunDir
+
+_PROLOG = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def export_figures(run: RunDir, folder: Path) -> list[Path]:
+    """Every figure of the report as ``<name>.svg``; its words are in the file, for readers who cannot see it.
+
+    Raises:
+        TraceError: the tables are not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for drawing in drawings_of(run):
+        path = folder / f"{drawing.name}.svg"
+        inside = drawing.svg.index(">") + 1
+        words = f"<title>{_escaped(drawing.title)}</title><desc>{_escaped(drawing.description)}</desc>"
+        write_text(path, _PROLOG + drawing.svg[:inside] + words + drawing.svg[inside:])
+        written.append(path)
+    return written
+
+
+def export_tables(run: RunDir, folder: Path) -> list[Path]:
+    """Every derived table as ``<name>.csv`` and ``<name>.parquet``; in CSV a list is joined by spaces, a null is empty.
+
+    Raises:
+        TraceError: a table does not read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for path in sorted(run.table("cells").parent.glob("*.parquet")):
+        table = read_table(run, path.stem)
+        pq.write_table(table, folder / path.name)
+        pacsv.write_csv(_flat(table), folder / f"{path.stem}.csv")
+        written += [folder / f"{path.stem}.csv", folder / path.name]
+    return written
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    columns = [
+        pa.array(
+            [None if items is None else " ".join(map(str, items)) for items in column.to_pylist()],
+            pa.string(),
+        )
+        if pa.types.is_list(column.type)
+        else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

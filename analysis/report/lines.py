@@ -1,0 +1,45 @@
+"""What a cell's power figure shows below the power: requests in flight, and the clock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.report.figures import MOST_POINTS, Line
+from starwatt_errors import TraceError
+from traces.layout import CellKey, RunDir
+from traces.streams import read_trace
+
+
+def in_flight_over_time(run: RunDir, key: CellKey) -> Line | None:
+    """How many requests had been sent and had not ended, at every change; None where the trace does not read.
+
+    Of long runs evenly spaced samples of it, so that a page stays small.
+    """
+    try:
+        requests = read_trace(run.cell(key), "requests")
+    except TraceError:  # the validity table names it
+        return None
+    sent, ended = (requests[name].drop_null().to_numpy().astype(np.int64) for name in ("sent_ns", "end_ns"))
+    if not sent.size:
+        return None
+    times = np.unique(np.concatenate((sent, ended)))
+    if times.size > MOST_POINTS:
+        times = np.linspace(times[0], times[-1], MOST_POINTS).astype(np.int64)
+    counts = np.searchsorted(np.sort(sent), times, side="right") - np.searchsorted(
+        np.sort(ended), times, side="right"
+    )
+    return Line(times, counts.astype(np.float64))
+
+
+def sm_clock_over_time(power: pa.Table) -> Line | None:
+    """The SM clock of the first device that tells it, MHz."""
+    known = power.filter(pa.compute.is_valid(power["sm_clock_mhz"]))
+    if not known.num_rows:
+        return None
+    own = known.filter(pa.compute.equal(known["device"], known["device"][0]))
+    stride = max(1, -(-own.num_rows // MOST_POINTS))
+    return Line(
+        own["t_ns"].to_numpy().astype(np.int64)[::stride],
+        own["sm_clock_mhz"].to_numpy().astype(np.float64)[::stride],
+    )

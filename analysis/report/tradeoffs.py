@@ -1,0 +1,198 @@
+"""Figures of what is paid for what: joules over concurrency, joules per solved task, and the spread over requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, names_in, said, svg_of
+from analysis.results import Point, Results
+from analysis.summary import significant
+
+_SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
+_RULES = ("phase", "tokens")
+
+
+def joules_over_concurrency(
+    results: Results, model: str, note: str, concurrency: Callable[[str], int | None]
+) -> Drawing | None:
+    """A line a variant over requests in flight, a dot a block; dashed where it crosses the baseline."""
+    points = [
+        (at, one)
+        for one in results.points
+        if one.model == model
+        and one.mean("j_per_request") is not None
+        and (at := concurrency(one.load)) is not None
+    ]
+    if len({at for at, _ in points}) < 2:
+        return None
+    variants = list(dict.fromkeys(one.variant for _, one in points))
+    crossings = {
+        one.variant: value
+        for one in results.contrasts
+        if (one.model, one.kind) == (model, "crossover")
+        and (value := one.value("crossover_concurrency")) is not None
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for k, variant in enumerate(variants):
+            own = sorted(
+                ((at, one) for at, one in points if one.variant == variant), key=lambda pair: pair[0]
+            )
+            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            means = [one.mean("j_per_request") or 0.0 for _, one in own]
+            axes.plot([at for at, _ in own], means, color=colour, marker=marker, label=variant)
+            for at, one in own:
+                blocks = one.values["j_per_request"]
+                axes.plot(
+                    [at] * len(blocks), blocks, color=colour, marker=".", linestyle="none", markersize=4
+                )
+            if variant in crossings:
+                axes.axvline(crossings[variant], color=colour, linestyle="--", linewidth=0.9)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        ticks = sorted({at for at, _ in points})
+        axes.set_xticks(ticks, [str(at) for at in ticks])
+        axes.set_xlabel("requests in flight")
+        axes.set_ylabel(said("J / request (gross)", note))
+        axes.legend(frameon=False)
+        svg = svg_of(figure, f"concurrency-{model}")
+    words = "; ".join(
+        f"{one.variant} at {at} {significant(one.mean('j_per_request'))} joules" for at, one in points
+    )
+    crossed = "".join(
+        f"; {name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()
+    )
+    return Drawing(
+        name=f"concurrency-{model}",
+        title=f"J/request over concurrency{note}",
+        svg=svg,
+        description=f"Line chart of joules per request{note} over requests in flight, both logarithmic: "
+        f"{words}{crossed}.",
+        caption="Each dot is one block. A dashed line is where a variant begins or ceases to cost less than the "
+        "baseline, linear between loads.",
+    )
+
+
+def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing | None:
+    """J per solved task over pass@1; the line joins what nothing else beats on both."""
+    graded = [one for one in results.points if one.model == model and one.mean(_PASSED) is not None]
+    points = [one for one in graded if one.mean(_SOLVED) is not None]
+    if len(points) < 2:
+        return None
+    front = pareto(points)
+    variants, loads = names_in(points)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(
+            [one.mean(_PASSED) or 0.0 for one in front],
+            [one.mean(_SOLVED) or 0.0 for one in front],
+            color="#999999",
+            linewidth=1.0,
+            zorder=0,
+        )
+        for one in points:
+            axes.plot(
+                [one.mean(_PASSED) or 0.0],
+                [one.mean(_SOLVED) or 0.0],
+                marker=MARKERS[variants.index(one.variant) % len(MARKERS)],
+                color=COLOURS[loads.index(one.load) % len(COLOURS)],
+                linestyle="none",
+                markersize=8,
+            )
+        _two_legends(axes, variants, loads)
+        axes.set_yscale("log")
+        axes.set_xlabel("pass@1, base and plus")
+        axes.set_ylabel(said("J / solved task", note))
+        svg = svg_of(figure, f"solved-{model}")
+    unsolved = [f"{one.variant} under {one.load}" for one in graded if one not in points]
+    words = "; ".join(
+        f"{one.variant} under {one.load} {significant(one.mean(_SOLVED))} joules at pass@1 "
+        f"{significant(one.mean(_PASSED))}"
+        for one in points
+    )
+    memorised = " The model memorised its tasks." if model in results.memorised else ""
+    return Drawing(
+        name=f"solved-{model}",
+        title=f"J per solved task against pass@1{note}",
+        svg=svg,
+        description=f"Scatter plot of joules per solved task{note} over pass@1: {words}.",
+        caption="Lower right is better on both; the line joins what nothing else beats on both."
+        + (f" Nothing was solved by {', '.join(unsolved)}." if unsolved else "")
+        + memorised,
+    )
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """Those that no other has both fewer joules a solved task than and a higher pass@1, by pass@1."""
+
+    def beaten(one: Point) -> bool:
+        mine = one.mean(_SOLVED) or 0.0, -(one.mean(_PASSED) or 0.0)
+        others = ((other.mean(_SOLVED) or 0.0, -(other.mean(_PASSED) or 0.0)) for other in points)
+        return any(other[0] <= mine[0] and other[1] <= mine[1] and other != mine for other in others)
+
+    return sorted((one for one in points if not beaten(one)), key=lambda one: one.mean(_PASSED) or 0.0)
+
+
+def joules_of_requests(results: Results, model: str, note: str) -> Drawing | None:
+    """Where nine of ten requests lie, and the middle one, by the best rule that every cell allows."""
+    own = [one for one in results.points if one.model == model]
+    rule, points = _rule(own)
+    if not points:
+        return None
+    _, loads = names_in(points)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(points)), layout="constrained")
+        axes = figure.subplots()
+        for y, one in enumerate(points):
+            low, middle, high = (_quantile(one, rule, name) for name in ("p10", "p50", "p90"))
+            colour = COLOURS[loads.index(one.load) % len(COLOURS)]
+            axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
+            axes.plot([middle], [y], color=colour, marker="|", markersize=12, markeredgewidth=2)
+        axes.set_yticks(range(len(points)), [f"{one.variant} · {one.load}" for one in points])
+        axes.set_ylim(len(points) - 0.5, -0.5)
+        axes.set_xscale("log")
+        axes.set_xlabel(said("J of single requests", note))
+        svg = svg_of(figure, f"requests-{model}")
+    words = "; ".join(
+        f"{one.variant} under {one.load} {significant(_quantile(one, rule, 'p10'))} to "
+        f"{significant(_quantile(one, rule, 'p90'))} joules, the middle one {significant(_quantile(one, rule, 'p50'))}"
+        for one in points
+    )
+    return Drawing(
+        name=f"requests-{model}",
+        title=f"Joules of single requests{note}",
+        svg=svg,
+        description=f"Range chart of joules of single requests{note}, from the tenth percentile to the ninetieth: "
+        f"{words}.",
+        caption=f"From the 10th to the 90th percentile, and the median; means over blocks. Attributed by the rule "
+        f"{rule}: what one of several requests in flight cost is a rule, not a reading.",
+    )
+
+
+def _rule(points: Sequence[Point]) -> tuple[str, list[Point]]:
+    """The first rule that has its percentiles for every cell that any rule has them for."""
+    found = {
+        rule: [one for one in points if one.mean(f"energy_{rule}_request_p50_j") is not None]
+        for rule in _RULES
+    }
+    best = max(_RULES, key=lambda rule: len(found[rule]))
+    return best, found[best]
+
+
+def _quantile(one: Point, rule: str, name: str) -> float:
+    return one.mean(f"energy_{rule}_request_{name}_j") or 0.0
+
+
+def _two_legends(axes: Axes, variants: Sequence[str], loads: Sequence[str]) -> None:
+    """Colours are loads, markers variants."""
+    for k, load in enumerate(loads):
+        axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
+    for k, variant in enumerate(variants):
+        axes.plot([], [], color="#333333", marker=MARKERS[k % len(MARKERS)], linestyle="none", label=variant)
+    axes.legend(frameon=False, ncols=2)
