@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.results import Point
@@ -40,6 +41,36 @@ class Drawing:
 def said(label: str, note: str) -> str:
     """An axis says by itself that it is estimated: a figure may be cut out of its page."""
     return f"estimated {label}" if note else label
+
+
+def few(points: Sequence[Point]) -> tuple[list[Point], str]:
+    """The points of as many variants as one figure can tell apart, and what its caption says of the others."""
+    variants = list(dict.fromkeys(one.variant for one in points))
+    if len(variants) <= MOST_VARIANTS:
+        return list(points), ""
+    shown = set(variants[:MOST_VARIANTS])
+    words = f" The first {MOST_VARIANTS} of {len(variants)} variants; the tables have all."
+    return [one for one in points if one.variant in shown], words
+
+
+MOST_VARIANTS = 24
+
+
+def legend(axes: Axes, names: int, columns: int = 1) -> None:
+    """Beside the axes where there are many names."""
+    if names > 10:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    else:
+        axes.legend(frameon=False, ncols=columns)
+
+
+def legend_of_both(axes: Axes, variants: Sequence[str], loads: Sequence[str]) -> None:
+    """Colours are loads, markers variants."""
+    for k, load in enumerate(loads):
+        axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
+    for k, variant in enumerate(variants):
+        axes.plot([], [], color="#333333", marker=MARKERS[k % len(MARKERS)], linestyle="none", label=variant)
+    legend(axes, len(loads) + len(variants), 2)
 
 
 def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 
 from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
-from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, names_in, said, svg_of
+from analysis.report.drawing import (
+    COLOURS,
+    MARKERS,
+    STYLE,
+    Drawing,
+    few,
+    legend,
+    legend_of_both,
+    names_in,
+    said,
+    svg_of,
+)
 from analysis.results import Point, Results
 from analysis.summary import significant
 from traces.cell import Phases
@@ -50,9 +61,10 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
     points = [one for one in results.points if one.model == model and one.mean("j_per_request") is not None]
     if not points:
         return None
+    points, left_out = few(points)
     variants, loads = names_in(points)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(7.0, 1.5 * len(variants)), 4.0), layout="constrained")
+        figure = Figure(figsize=(min(14.0, max(7.0, 1.5 * len(variants))), 4.0), layout="constrained")
         axes = figure.subplots()
         width = 0.8 / len(loads)
         for k, load in enumerate(loads):
@@ -61,10 +73,11 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
                 _bar(axes, point, x, width, COLOURS[k % len(COLOURS)])
             axes.bar([0], [0], color=COLOURS[k % len(COLOURS)], label=load)
         axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
-        axes.set_xticks(range(len(variants)), variants)
+        crowded = len(variants) > 8
+        axes.set_xticks(range(len(variants)), variants, rotation=90 if crowded else 0)
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        legend(axes, len(loads) + 1)
         svg = svg_of(figure, f"joules-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules" for one in points
@@ -75,7 +88,7 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
         svg=svg,
         description=f"Bar chart of joules per request{note}: {words}.",
         caption="Whole bars are gross, their hatched part is idle power x time, the rest is net. "
-        "Each dot is one block.",
+        f"Each dot is one block.{left_out}",
     )
 
 
@@ -114,6 +127,7 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
     ]
     if not points:
         return None
+    points, left_out = few(points)
     variants, loads = names_in(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
@@ -127,16 +141,11 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
                 linestyle="none",
                 markersize=8,
             )
-        for k, load in enumerate(loads):
-            axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
-        for k, variant in enumerate(variants):
-            marker = MARKERS[k % len(MARKERS)]
-            axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=variant)
+        legend_of_both(axes, variants, loads)
         axes.set_xlabel("median end-to-end latency, ms")
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False, ncols=2)
         svg = svg_of(figure, f"latency-{model}")
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules "
@@ -148,7 +157,8 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
         title=f"J/request against latency{note}",
         svg=svg,
         description=f"Scatter plot of joules per request{note} over median latency: {words}.",
-        caption="Lower left is better on both. Latency counts from the time a request was scheduled.",
+        caption="Lower left is better on both. Latency counts from the time a request was "
+        f"scheduled.{left_out}",
     )
 
 

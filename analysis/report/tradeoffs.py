@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, names_in, said, svg_of
+from analysis.report.drawing import (
+    COLOURS,
+    MARKERS,
+    STYLE,
+    Drawing,
+    few,
+    legend,
+    legend_of_both,
+    names_in,
+    said,
+    svg_of,
+)
 from analysis.results import Point, Results
 from analysis.summary import significant
 
@@ -29,7 +39,9 @@ def joules_over_concurrency(
     ]
     if len({at for at, _ in points}) < 2:
         return None
-    variants = list(dict.fromkeys(one.variant for _, one in points))
+    kept, left_out = few([one for _, one in points])
+    points = [(at, one) for at, one in points if one in kept]
+    variants = list(dict.fromkeys(one.variant for one in kept))
     crossings = {
         one.variant: value
         for one in results.contrasts
@@ -59,7 +71,7 @@ def joules_over_concurrency(
         axes.set_xticks(ticks, [str(at) for at in ticks])
         axes.set_xlabel("requests in flight")
         axes.set_ylabel(said("J / request (gross)", note))
-        axes.legend(frameon=False)
+        legend(axes, len(variants))
         svg = svg_of(figure, f"concurrency-{model}")
     words = "; ".join(
         f"{one.variant} at {at} {significant(one.mean('j_per_request'))} joules" for at, one in points
@@ -74,7 +86,7 @@ def joules_over_concurrency(
         description=f"Line chart of joules per request{note} over requests in flight, both logarithmic: "
         f"{words}{crossed}.",
         caption="Each dot is one block. A dashed line is where a variant begins or ceases to cost less than the "
-        "baseline, linear between loads.",
+        f"baseline, linear between loads.{left_out}",
     )
 
 
@@ -85,6 +97,7 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
     if len(points) < 2:
         return None
     front = pareto(points)
+    points, left_out = few(points)
     variants, loads = names_in(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
@@ -105,7 +118,7 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
                 linestyle="none",
                 markersize=8,
             )
-        _two_legends(axes, variants, loads)
+        legend_of_both(axes, variants, loads)
         axes.set_yscale("log")
         axes.set_xlabel("pass@1, base and plus")
         axes.set_ylabel(said("J / solved task", note))
@@ -123,9 +136,18 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
         svg=svg,
         description=f"Scatter plot of joules per solved task{note} over pass@1: {words}.",
         caption="Lower right is better on both; the line joins what nothing else beats on both."
-        + (f" Nothing was solved by {', '.join(unsolved)}." if unsolved else "")
-        + memorised,
+        + (f" Nothing was solved by {_listed(unsolved)}." if unsolved else "")
+        + memorised
+        + left_out,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+_MOST_LISTED = 12
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
@@ -145,6 +167,7 @@ def joules_of_requests(results: Results, model: str, note: str) -> Drawing | Non
     rule, points = _rule(own)
     if not points:
         return None
+    points, left_out = few(points)
     _, loads = names_in(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(points)), layout="constrained")
@@ -171,7 +194,7 @@ def joules_of_requests(results: Results, model: str, note: str) -> Drawing | Non
         description=f"Range chart of joules of single requests{note}, from the tenth percentile to the ninetieth: "
         f"{words}.",
         caption=f"From the 10th to the 90th percentile, and the median; means over blocks. Attributed by the rule "
-        f"{rule}: what one of several requests in flight cost is a rule, not a reading.",
+        f"{rule}: what one of several requests in flight cost is a rule, not a reading.{left_out}",
     )
 
 
@@ -187,12 +210,3 @@ def _rule(points: Sequence[Point]) -> tuple[str, list[Point]]:
 
 def _quantile(one: Point, rule: str, name: str) -> float:
     return one.mean(f"energy_{rule}_request_{name}_j") or 0.0
-
-
-def _two_legends(axes: Axes, variants: Sequence[str], loads: Sequence[str]) -> None:
-    """Colours are loads, markers variants."""
-    for k, load in enumerate(loads):
-        axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
-    for k, variant in enumerate(variants):
-        axes.plot([], [], color="#333333", marker=MARKERS[k % len(MARKERS)], linestyle="none", label=variant)
-    axes.legend(frameon=False, ncols=2)

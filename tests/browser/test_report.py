@@ -1,0 +1,140 @@
+"""The report as a reader sees it: in Chromium, by keyboard, light and dark, on paper, and large."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import Browser, Page
+
+from analysis.report import write_report
+from analysis.tables import analyze, read_table
+from tests.golden.world import World
+
+Theme = Literal["dark", "light"]
+MOST_BYTES, MOST_S = 6_000_000, 2.0
+
+
+def opened(browser: Browser, path: Path, theme: Theme = "light") -> tuple[Page, list[str]]:
+    """The page, and everything that the browser complained of or asked anyone for."""
+    page = browser.new_context(color_scheme=theme).new_page()
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:")) else troubles.append(request.url),
+    )
+    page.goto(path.resolve().as_uri())
+    return page, troubles
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``rgb(r, g, b)`` (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(page: Page, selector: str) -> float:
+    """Of an element's text against the page."""
+    colour = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    bright, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_is_complained_of_and_every_figure_is_there(
+    browser: Browser, report: Path, theme: Theme
+) -> None:
+    page, troubles = opened(browser, report, theme)
+    figures = page.locator("figure svg")
+    assert figures.count() == 6
+    for k in range(figures.count()):
+        box = figures.nth(k).bounding_box()
+        assert box is not None
+        assert box["width"] > 300
+        assert box["height"] > 80
+    assert troubles == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_can_be_read_in_both_themes(browser: Browser, report: Path, theme: Theme) -> None:
+    page, _ = opened(browser, report, theme)
+    dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.2
+    assert dark == (theme == "dark")
+    for selector in ("h1", "main li", ".soft", "td", "figcaption"):
+        assert contrast(page, selector) >= 4.5, selector
+
+
+def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report)
+    regions = page.locator("[role=region]").count()
+    assert regions > 5
+    reached = set()
+    for _ in range(regions + page.locator("summary").count()):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    assert len(reached - {None}) == regions - page.locator("details:not([open]) [role=region]").count()
+
+
+def test_a_screen_reader_finds_headings_in_order_and_names_for_figures(
+    browser: Browser, report: Path
+) -> None:
+    page, _ = opened(browser, report)
+    levels = [
+        int(name[1]) for name in page.locator("h1, h2, h3").evaluate_all("all => all.map(one => one.tagName)")
+    ]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    tree = page.locator("body").aria_snapshot()
+    assert len(re.findall(r"\bimg \"", tree)) == 6
+    assert "- main" in tree
+
+
+def test_a_narrow_screen_scrolls_tables_not_the_page(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_it_prints(browser: Browser, report: Path, tmp_path: Path) -> None:
+    page, _ = opened(browser, report)
+    page.pdf(path=tmp_path / "report.pdf", format="A4")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    page.emulate_media(media="print")
+    assert page.locator(".scroll").first.evaluate("one => getComputedStyle(one).overflowX") == "visible"
+
+
+def _copy(table: pa.Table, variant: str, block: int) -> pa.Table:
+    """The rows, as those of another variant and block."""
+    columns = {"variant": pa.array([variant] * table.num_rows)}
+    if "block" in table.column_names:
+        columns["block"] = pa.array([block] * table.num_rows, pa.int32())
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def test_a_thousand_cells_stay_small_and_open_quickly(browser: Browser, tmp_path: Path) -> None:
+    run = World(tmp_path / "run", variants=("bf16",), blocks=1).build().run
+    analyze(run)
+    for name, blocks in (("cells", 10), ("contrasts", 1)):
+        table = read_table(run, name)
+        copies = [_copy(table, f"v{k}", block) for k in range(34) for block in range(1, blocks + 1)]
+        pq.write_table(pa.concat_tables(copies).cast(table.schema), run.table(name))
+    path = write_report(run)
+    cells = read_table(run, "cells")
+    assert len({tuple(row.values()) for row in cells.select(["variant", "load", "block"]).to_pylist()}) > 1000
+    assert path.stat().st_size < MOST_BYTES
+    page, troubles = opened(browser, path)
+    timing = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    assert timing < MOST_S * 1000
+    assert troubles == []
