@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup browser check test test-long bench lock sandbox clean
+.PHONY: demo setup browser check docs test test-long bench lock sandbox clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -31,6 +31,12 @@ check: $(STAMP)  ## lint, format, types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+
+docs: $(STAMP)   ## the reference pages, made from the code, and the site in build/site
+	$(BIN)/python -m scripts.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 test: $(STAMP) sandbox browser  ## everything that must never break, real vLLM included
 	$(BIN)/python -m pytest -m "not long and not live" -n 2

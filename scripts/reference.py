@@ -1,0 +1,175 @@
+"""Writes docs/reference/ from the code; ``--check`` says what is out of date in place of writing it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import typer.main
+
+from analysis.tables import REQUESTS_TABLE
+from analysis.validity import EXPLANATIONS
+from configs.architecture import Architecture
+from configs.schema import Study
+from configs.variant import Variant
+from study.cli import app
+from traces import schemas
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+NOTE = "<!-- Made by scripts/reference.py (make docs): change the code, not this page. -->\n"
+
+
+def main() -> int:
+    """Write the pages, or check that they are as they would be written."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page is out of date")
+    check = parser.parse_args().check
+    pages = {
+        "command-line.md": command_line(),
+        "configuration.md": configuration(),
+        "files.md": files(),
+        "reasons.md": reasons(),
+    }
+    stale = []
+    for name, lines in pages.items():
+        text = NOTE + "\n" + "\n".join(lines).rstrip() + "\n"
+        path = FOLDER / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+    if stale and check:
+        sys.stderr.write(f"docs/reference is out of date ({', '.join(stale)}): make docs writes it again\n")
+    return int(bool(stale and check))
+
+
+def command_line() -> Iterator[str]:
+    """Every command with its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    yield "# Command line"
+    yield ""
+    yield f"{group.help} Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted."
+    for name, command in group.commands.items():
+        yield from _command(name, command)
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    context = command.context_class(command, info_name=f"starwatt {name}")
+    yield f"\n## starwatt {name}\n"
+    yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
+    yield (command.help or "").strip()
+    rows = [_parameter(one, context) for one in command.params if not getattr(one, "hidden", False)]
+    yield from _table(("", "default", ""), rows)
+
+
+def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
+    if one.param_type_name == "argument":
+        return f"`{one.metavar or one.name.upper()}`", "", one.help or ""
+    names = one.get_help_record(context)[0].strip()
+    default = one.default
+    shown = "" if default is None or default is False or callable(default) else f"`{default}`"
+    return f"`{names}`", shown, one.help or ""
+
+
+def configuration() -> Iterator[str]:
+    """Every field of the three kinds of YAML file."""
+    yield "# Configuration files"
+    yield ""
+    yield "YAML. A field that is not known, or has the wrong type, is an error with file and line."
+    named = {"Studies": Study, "Variants": Variant, "Architectures": Architecture}
+    for title, model in named.items():
+        schema = model.model_json_schema()
+        yield f"\n## {title}\n"
+        yield from _fields(schema)
+        for name, definition in sorted(schema.get("$defs", {}).items()):
+            if "properties" in definition:
+                yield f"\n### {title}: {name}\n"
+                yield from _fields(definition)
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[str]:
+    yield " ".join(str(schema.get("description", "")).split())
+    required = schema.get("required", [])
+    rows = []
+    for name, field in schema["properties"].items():
+        default = (
+            "required" if name in required else f"`{field.get('default')}`" if "default" in field else ""
+        )
+        rows.append((f"`{name}`", _type(field), default, field.get("description", "")))
+    yield from _table(("field", "type", "default", "meaning"), rows)
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "$ref" in field:
+        return str(field["$ref"]).rpartition("/")[2]
+    for several in ("anyOf", "oneOf"):
+        if several in field:
+            return " or ".join(_type(one) for one in field[several])
+    if "enum" in field:
+        return " or ".join(f"`{one}`" for one in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if field.get("type") == "array" and "items" in field:
+        return f"list of {_type(field['items'])}"
+    bounds = [
+        f"{sign} {field[key]:g}"
+        for key, sign in (
+            ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"),
+        )
+        if key in field
+    ]  # fmt: skip
+    return " ".join((str(field.get("type", "any")), *bounds))
+
+
+def files() -> Iterator[str]:
+    """Columns of every Parquet file."""
+    yield "# Files of a run"
+    yield ""
+    yield f"Schema version {schemas.SCHEMA_VERSION}. What the columns mean, and the files that are no Parquet:"
+    yield "[design](../design.md#what-is-on-disk). Times (`_ns`) are nanoseconds of `CLOCK_MONOTONIC`; what a device or"
+    yield "a server does not offer is null."
+    found = {
+        name.lower(): schema
+        for name, schema in vars(schemas).items()
+        if isinstance(schema, pa.Schema) and not name.startswith("_")
+    }
+    found["tables/requests"] = REQUESTS_TABLE
+    for name, schema in found.items():
+        yield f"\n## {name}"
+        yield from _table(("column", "type"), [(f"`{field.name}`", f"`{field.type}`") for field in schema])
+
+
+def reasons() -> Iterator[str]:
+    """Every reason code."""
+    yield "# Reason codes"
+    yield ""
+    yield "Why a figure is invalid, missing, or to be read with care; in `reasons` of every table."
+    yield from _table(
+        ("code", "meaning"), [(f"`{code}`", text) for code, text in sorted(EXPLANATIONS.items())]
+    )
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    body = list(rows)
+    if not body:
+        return
+    yield ""
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in body:
+        yield f"| {' | '.join(_cell(one) for one in row)} |"
+
+
+def _cell(text: str) -> str:
+    """One line; a bar would end the cell, and outside code an angle bracket begins a tag."""
+    line = " ".join(str(text).split()).replace("|", "\\|")
+    return line if line.startswith("`") else line.replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
