@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from analysis.grading import sandbox_status
-from configs.datasets import load_dataset
+from configs.datasets import human_eval_plus_file, load_dataset
 from loadgen.wire.build import library
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, why_no_rapl
 from server.store import store_root
-from server.vllm_engine import vllm_version
 from starwatt_errors import LoadError, StarwattError
+from study.surroundings import Finding, clocks, engine, gpu_power, gpus_in_use
 
 _LITTLE_DISK_GIB = 20.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
-
-    what: str
-    state: str
-    detail: str
-    remedy: str = ""
 
 
 def examine() -> list[Finding]:
     """All findings, in the order a new user meets them."""
     checks: list[Callable[[], Finding]] = [
         _gpus,
+        gpus_in_use,
+        gpu_power,
         _meters,
-        _engine,
+        clocks,
+        engine,
         _load,
         _sandbox,
         _bundled,
@@ -72,10 +63,6 @@ def _meters() -> Finding:
     return Finding("meters", "missing", "none: power is modelled (CPU time x watts), an estimate", remedy)
 
 
-def _engine() -> Finding:
-    return Finding("engine", "ok", vllm_version())
-
-
 def _load() -> Finding:
     try:
         library()
@@ -101,7 +88,7 @@ def _bundled() -> Finding:
 
 
 def _humaneval() -> Finding:
-    if not os.environ.get("HUMANEVAL_OVERRIDE_PATH"):
+    if human_eval_plus_file() is None:
         return Finding(
             "humaneval+",
             "missing",

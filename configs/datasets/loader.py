@@ -111,13 +111,25 @@ def _content_sha256(records: list[dict[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def _human_eval_plus_records() -> list[dict[str, Any]]:
+def human_eval_plus_file() -> Path | None:
+    """Where HumanEval+ is on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
+
+    Raises ``UsageError`` where the variable names no file.
+    """
     override = os.environ.get(_OVERRIDE)
-    if override and not Path(override).is_file():
-        raise UsageError(f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz")
+    if override:
+        if not Path(override).is_file():
+            raise UsageError(
+                f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz"
+            )
+        return Path(override)
     kept = Path(platformdirs.user_cache_dir("evalplus"), _KEPT)
+    return kept if kept.is_file() else None
+
+
+def _human_eval_plus_records() -> list[dict[str, Any]]:
     try:
-        records = list(_lines(Path(override) if override else kept if kept.is_file() else _download()))
+        records = list(_lines(human_eval_plus_file() or _download()))
         if not records:
             raise ValueError("there is no task in it")  # noqa: TRY301
         return [{field: record[field] for field in _HASHED_FIELDS} for record in records]

@@ -21,6 +21,7 @@ class Gpu:
     driver: str
     memory_mib: int | None
     power_limit_w: float | None
+    default_power_limit_w: float | None
     max_sm_clock_mhz: int | None
     max_mem_clock_mhz: int | None
     ecc: bool | None
@@ -50,12 +51,14 @@ def gpu_inventory() -> list[Gpu]:
 def _gpu(handle: Any, driver: str) -> Gpu:
     memory = asked(pynvml.nvmlDeviceGetMemoryInfo, handle)
     limit_mw = asked(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    default_mw = asked(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
     return Gpu(
         uuid=text(pynvml.nvmlDeviceGetUUID(handle)),
         name=text(pynvml.nvmlDeviceGetName(handle)),
         driver=driver,
         memory_mib=None if memory is None else memory.total // 2**20,
         power_limit_w=None if limit_mw is None else limit_mw * 1e-3,
+        default_power_limit_w=None if default_mw is None else default_mw * 1e-3,
         max_sm_clock_mhz=asked(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
         max_mem_clock_mhz=asked(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
         ecc=_switch(pynvml.nvmlDeviceGetEccMode, handle),

@@ -1,0 +1,117 @@
+"""``starwatt doctor`` finds what new users trip over, and says what helps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from server.power.exclusivity import Occupancy
+from server.power.inventory import Gpu
+from study import doctor, surroundings
+from study.surroundings import Finding
+from tests.study.command import starwatt
+
+BOARD = Gpu(
+    uuid="GPU-a", name="Golden board", driver="1", memory_mib=80_000, power_limit_w=700.0,
+    default_power_limit_w=700.0, max_sm_clock_mhz=1980, max_mem_clock_mhz=2619, ecc=True, mig=False,
+    persistence=True,
+)  # fmt: skip
+
+
+def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
+    done = starwatt("doctor", "--json")
+    findings = (
+        [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
+    )
+    assert len(findings) == 11
+    for one in findings:
+        assert one.state in ("ok", "missing", "failed")
+        assert one.detail
+        assert one.remedy or one.state == "ok" or one.what == "meters"
+
+
+@pytest.mark.parametrize(
+    ("governors", "state"),
+    [((), "ok"), (("performance",) * 2, "ok"), (("performance", "powersave"), "missing")],
+)
+def test_a_governor_that_follows_the_load_is_named(
+    tmp_path: Path, governors: tuple[str, ...], state: str
+) -> None:
+    for number, governor in enumerate(governors):
+        (tmp_path / f"policy{number}").mkdir()
+        (tmp_path / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
+    found = surroundings.clocks(tmp_path)
+    assert found.state == state
+    assert ("powersave" in found.detail) == (state == "missing")
+
+
+@pytest.mark.parametrize(("limit_w", "state"), [(700.0, "ok"), (400.0, "missing"), (None, "ok")])
+def test_a_lowered_power_limit_is_named(
+    monkeypatch: pytest.MonkeyPatch, limit_w: float | None, state: str
+) -> None:
+    monkeypatch.setattr(surroundings, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
+    found = surroundings.gpu_power()
+    assert found.state == state
+    assert ("400 of 700 W" in found.detail) == (state == "missing")
+
+
+@pytest.mark.parametrize(("pids", "state"), [((), "ok"), ((4_000_000, 4_000_001), "failed")])
+def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[int, ...], state: str) -> None:
+    class Board:
+        def __init__(self, _engine: None) -> None:
+            pass
+
+        def look(self) -> list[Occupancy]:
+            return [Occupancy(1, "GPU-a", "unknown", pids, ())]
+
+    monkeypatch.setattr(surroundings, "Watch", Board)
+    for call in ("nvmlInit", "nvmlShutdown"):
+        monkeypatch.setattr(surroundings.pynvml, call, lambda: None)
+    found = surroundings.gpus_in_use()
+    assert found.state == state
+    assert all(str(pid) in found.detail for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [("vllm 0.32.0", "ok"), ("vllm 0.26.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
+)
+def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
+    monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
+    found = surroundings.engine()
+    assert (found.state, version in found.detail) == (state, True)
+
+
+def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert surroundings.foreign_plugins() == []
+    folder = tmp_path / "odd_plugin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plugin\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[vllm.general_plugins]\nodd = odd:register\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert metadata.version("odd-plugin") == "1.0"
+    found = surroundings.engine()
+    assert found.state == "failed"
+    assert "odd-plugin" in found.detail
+
+
+def test_humaneval_that_evalplus_has_fetched_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    missing = doctor._humaneval()
+    assert missing.state == "missing"
+    record = {
+        "task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
+        "base_input": [[1]], "plus_input": [[2]], "atol": 0, "contract": "",
+    }  # fmt: skip
+    (tmp_path / "evalplus").mkdir()
+    kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
+    kept.write_text(json.dumps(record) + "\n")
+    found = doctor._humaneval()
+    assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
