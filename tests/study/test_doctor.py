@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from server.power.exclusivity import Occupancy
@@ -70,7 +71,7 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
 
     monkeypatch.setattr(surroundings, "Watch", Board)
     for call in ("nvmlInit", "nvmlShutdown"):
-        monkeypatch.setattr(surroundings.pynvml, call, lambda: None)
+        monkeypatch.setattr(pynvml, call, lambda: None)
     found = surroundings.gpus_in_use()
     assert found.state == state
     assert all(str(pid) in found.detail for pid in pids)
@@ -78,7 +79,7 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("vllm 0.32.0", "ok"), ("vllm 0.26.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
+    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
