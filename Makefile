@@ -20,8 +20,9 @@ $(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirem
 sandbox:         # bubblewrap, in which generated code is graded; without it pass@1 is missing
 	@scripts/install-bubblewrap.sh
 
-browser:         # Chromium, for the tests of what people see
+browser:         # Chromium and Prometheus, for the tests of what people see
 	@scripts/install-chromium.sh
+	@scripts/install-prometheus.sh
 
 demo: $(STAMP) sandbox  ## five variants of a tiny StarCoder2 in real vLLM, measured, graded, reported
 	$(BIN)/starwatt run configs/studies/demo.yaml

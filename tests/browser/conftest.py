@@ -20,7 +20,9 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         reason = "no Chromium here: scripts/install-chromium.sh installs Debian's"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
     with sync_playwright() as playwright:
         # Chromium's own sandbox does not start as root; what it opens here is our own file.
         running = playwright.chromium.launch(
