@@ -98,7 +98,7 @@ def _against(
 ) -> tuple[list[Row], Family | None]:
     """The ratios of one variant over another under the same load; log J/request = tokens + J/token."""
     side, reference = sides
-    why = ("one_engine_start",) if context.one_engine_start else ()
+    why = ("one_engine_start",) if context.started_once(side[1], reference[1]) else ()
     metrics = (
         ("j_per_request", pair),
         ("j_per_output_token", pair),

@@ -54,7 +54,9 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "sensor_calibration": calibrate(study.meter_settings.gpus, load=heated),
+        "sensor_calibration": calibrate(
+            study.meter_settings.gpus, load=heated if study.own_variants else None
+        ),
         "cpus": vars(place(study)),
         "seed": study.seed,
     }

@@ -24,9 +24,11 @@ from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
+from study.remote import check_secrets
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -58,7 +60,9 @@ class _Order:
         study = with_controls(load_study(study_file))
         for variant, control in study.controls.items():
             tell(f"{variant} is also set against {control}, which is served as it is")
-        refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
+        own = tuple(load_variant(name) for name in study.own_variants)
+        refuse_what_cannot_be_served(own, study.engine)
+        check_secrets(study)
         run = RunDir(out if out is not None else Path("runs") / study.name)
         dataset = load_dataset(study.prompts.dataset)
         return cls(study, run, dataset, plan_cells(study, len(cls.tasks_of(study, dataset))))
@@ -116,6 +120,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
             tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
         if order.todo():
             _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",))
+            gather_nodes(order.run)
         result = finish(order.run, order.dataset, gradable=no_sandbox is None)
         missing = {cell.key for cell in order.unmeasured()}
         failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
@@ -126,7 +131,7 @@ def _measure(order: _Order, placement: Placement, known_reasons: tuple[str, ...]
     """Build what is missing, and measure every cell that is not there yet."""
     study, run, todo = order.study, order.run, order.todo()
     lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
-    checkpoints = build_all(study.models, study.variants)
+    checkpoints = build_all(study.models, study.own_variants)
     write_json(run.manifest, build_manifest(study, order.dataset, checkpoints))
     write_parquet(run.plan, plan_table(order.cells))
     if len(todo) < len(order.cells):
