@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup check test test-long bench lock sandbox clean
+.PHONY: demo setup check test test-long bench lock sandbox slurm clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -20,6 +20,9 @@ $(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirem
 sandbox:         # bubblewrap, in which generated code is graded; without it pass@1 is missing
 	@scripts/install-bubblewrap.sh
 
+slurm:           # a real Slurm for the tests of `executor: slurm`
+	@scripts/install-slurm.sh
+
 demo: $(STAMP) sandbox  ## five variants of a tiny StarCoder2 in real vLLM, measured, graded, reported
 	$(BIN)/starwatt run configs/studies/demo.yaml
 
@@ -29,11 +32,11 @@ check: $(STAMP)  ## lint, format, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(STAMP) sandbox  ## everything that must never break, real vLLM included
+test: $(STAMP) sandbox slurm  ## everything that must never break, real vLLM included
 	$(BIN)/python -m pytest -m "not long and not live" -n 2
 	$(BIN)/python -m pytest -m "live and not long"
 
-test-long: $(STAMP) sandbox  ## full counts
+test-long: $(STAMP) sandbox slurm  ## full counts
 	$(BIN)/python -m pytest
 
 bench: $(STAMP) sandbox  ## load generator, meter, grader and attribution beside their limits and their peers (needs cc and two CPUs)

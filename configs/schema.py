@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
+from configs.executor import Slurm
 from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name
 
@@ -344,9 +345,17 @@ class Study(StrictModel):
         default="shared",
         description="split: one CPU is the load generator's alone, the others are the engine's",
     )
+    executor: Literal["local"] | Slurm = Field(
+        default="local", description="local, or slurm: as a job array, its settings as fields"
+    )
     seed: int = Field(
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
     )
+
+    @field_validator("executor", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"kind": "slurm"} if value == "slurm" else value
 
     _check_name = field_validator("name")(checked_name)
 
