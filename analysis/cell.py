@@ -40,6 +40,8 @@ class Context:
 
     study: Study | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[CellKey, str] = field(default_factory=dict)
+    """Where cells ran, once they have been read."""
 
     @property
     def cpus(self) -> int | None:
