@@ -189,7 +189,7 @@ def _is_union_tag(part: object) -> bool:
             "random",
         }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
-        or part in {"FixedOutput", "RecordedOutput", "Meters", "Slurm", "int"}
+        or part in {"FixedOutput", "RecordedOutput", "Meters", "Slurm", "Locust", "int"}
     )
 
 

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
 from configs.executor import Slurm
+from configs.generator import Locust
 from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name
 
@@ -344,6 +345,9 @@ class Study(StrictModel):
     cpus: Literal["shared", "split"] | Cpus = Field(
         default="shared",
         description="split: one CPU is the load generator's alone, the others are the engine's",
+    )
+    generator: Literal["own"] | Locust = Field(
+        default="own", description="own: processes of this machine; or Locust's workers, wherever they are"
     )
     executor: Literal["local"] | Slurm = Field(
         default="local", description="local, or slurm: as a job array, its settings as fields"

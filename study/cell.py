@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.schema import Study
+from loadgen.distributed import run_distributed
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
@@ -103,6 +104,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         errors=dict(outcome.errors),
         validity=list(bench.known_reasons),
         node=recorded.node,
+        worker_clocks=list(outcome.clocks),
         power_clock=recorded.clock,
     )
     write_cell(folder, record)
@@ -140,6 +142,9 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         seed=study.seed,
         block=cell.key.block,
     )
+    if study.generator != "own":
+        bench.announce(f"load by {study.generator.workers} Locust workers")
+        return run_distributed(spec, bench.run.cell(cell.key), study.generator)
     return run_load(
         spec,
         bench.run.cell(cell.key),

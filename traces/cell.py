@@ -112,6 +112,10 @@ class CellRecord(_Record):
     errors: dict[str, int] = Field(default={}, description="Requests per status other than ok, all roles")
     validity: list[str] = Field(default=[], description="Reason codes known when the cell ended")
     node: Node | None = Field(default=None, description="Where the engine ran; null: not recorded")
+    worker_clocks: list[PowerClock] = Field(
+        default=[],
+        description="Of load generators elsewhere, by worker: requests are shifted by them already",
+    )
     power_clock: PowerClock | None = Field(
         default=None, description="Set where another host recorded power; null: the clock of the requests"
     )
