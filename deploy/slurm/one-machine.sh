@@ -96,7 +96,7 @@ alive() { # a zombie is not
 }
 
 stop() {
-    local file pid
+    local file pid mine
     if [ -e "$dir/slurmctld.pid" ]; then
         squeue --noheader --format=%A 2>/dev/null | sort -u | xargs -r scancel 2>/dev/null || true
         for _ in $(seq 1 100); do
@@ -115,6 +115,13 @@ stop() {
         ! alive "$pid" || kill -9 "$pid" 2>/dev/null || true
         rm -f "$file"
     done
+    for file in /proc/[0-9]*/environ; do # what a task left, and steps that wait for ever for their node
+        pid=${file#/proc/} && pid=${pid%/environ}
+        mine=$(tr '\0' '\n' 2>/dev/null <"$file" | grep -cxF "SLURM_CONF=$SLURM_CONF") || continue
+        if [ "$mine" != 0 ] && { [ "$(cat "/proc/$pid/comm")" = slurmstepd ] || tr '\0' '\n' <"$file" | grep -q '^SLURM_JOB_ID='; }; then
+            kill -9 "$pid" 2>/dev/null || true
+        fi
+    done 2>/dev/null
 }
 
 case $what in
