@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -200,7 +201,10 @@ def _message(problem: Any, model: type[BaseModel]) -> str:
         return "is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
-    return message if isinstance(given, dict | list) else f"{message} (given: {given!r})"
+    if isinstance(given, dict | list):
+        return message
+    shown = re.sub(r"//[^/\s]*@", "//…@", repr(given))  # a password in a URL
+    return f"{message} (given: {shown})"
 
 
 def _known_beside(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

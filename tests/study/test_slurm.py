@@ -132,6 +132,10 @@ def _whole(runner: Runner, kept: dict[CellKey, int]) -> None:
     found = json.loads(starwatt("verify", run.root, "--json").stdout)["findings"]
     assert {one["kind"] for one in found} <= {"invalid_cell"}
     assert pq.read_table(run.plan).num_rows == 6
+    for script in run.slurm.glob("*_submission.sh"):
+        asked = script.read_text()
+        assert "#SBATCH --exclusive\n" in asked
+        assert "#SBATCH --gpus-per-node=1\n" in asked
     for file in run.root.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
 
