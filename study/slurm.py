@@ -8,16 +8,12 @@ is there.
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 import submitit
 
@@ -27,6 +23,7 @@ from server.processes import last_lines
 from starwatt_errors import RunError
 from study.persistence import Patience
 from study.plan import PlannedCell
+from study.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.slurm_queue import Queued, cancel, queued
 from traces.attempts import Attempt, note_attempt
 from traces.layout import CellKey, RunDir
@@ -151,7 +148,7 @@ class Cluster:
             raise RunError(f"executor: slurm: the jobs could not be submitted: {error}") from error
         for task, job in zip(tasks, jobs, strict=True):
             task.job, task.left, task.missing = job.job_id, frozenset(left[task.unit]), 0
-            self._remember(task)
+            remember_job(self.run, task.unit, job.job_id)
         self.say(f"submitted: {', '.join(f'{task.unit} as job {task.job}' for task in tasks)}")
 
     def _look(self) -> None:
@@ -212,56 +209,6 @@ class Cluster:
         except RunError as error:
             self.say(f"jobs {', '.join(sorted(ours))} may still run: {error}")
 
-    def _remember(self, task: Task) -> None:
-        with (self.run.slurm / "jobs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"unit": task.unit, "job": task.job}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def read_jobs(run: RunDir) -> dict[str, str]:
-    """By unit: the job that was submitted for it last. A line that a kill has torn is left out."""
-    try:
-        lines = (run.slurm / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    found: dict[str, str] = {}
-    for line in lines:
-        try:
-            told = json.loads(line)
-            found[told["unit"]] = told["job"]
-        except (ValueError, KeyError):
-            continue
-    return found
-
-
-def sbatch_parameters(name: str, settings: Slurm) -> dict[str, Any]:
-    """As submitit takes them. The batch step itself measures: it has all that the task was given."""
-    parameters = {
-        "job_name": f"starwatt-{name}",
-        "time": settings.time_min,
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "partition": settings.partition,
-        "account": settings.account,
-        "qos": settings.qos,
-        "constraint": settings.constraint,
-        "gpus_per_node": settings.gpus or None,
-        "cpus_per_task": settings.cpus,
-        "mem": None if settings.memory_gib is None else f"{round(settings.memory_gib * 1024)}M",
-        "exclusive": True if settings.exclusive else None,
-        "array_parallelism": settings.at_once,
-        "use_srun": False,
-        "stderr_to_stdout": True,
-        "additional_parameters": dict(settings.options),
-    }
-    return {name: value for name, value in parameters.items() if value is not None}
-
 
 def _words(tasks: Sequence[Queued]) -> str:
     return "; ".join(f"{task.job} {task.words}" for task in tasks) or "no job is queued"
-
-
-def log_of(run: RunDir, job: str) -> Path:
-    """What a task printed."""
-    return run.slurm / f"{job}_0_log.out"

@@ -149,6 +149,26 @@ def test_ctrl_c_ends_the_jobs_too(slurm: Slurm, engine: EngineElsewhere, tmp_pat
     assert slurm.tasks() == {}
 
 
+def test_a_task_that_always_dies_is_submitted_as_often_as_the_study_says_and_no_more(
+    slurm: Slurm, engine: EngineElsewhere, tmp_path: Path
+) -> None:
+    runner = Runner(slurm, engine, tmp_path)
+    told = json.loads(runner.study.read_text())
+    told.update(blocks=1, attempts=2)
+    told["executor"]["options"] = {"export": "NONE"}  # so that the key does not reach the nodes
+    for remote in told["remote"].values():
+        remote["key"] = {"env": "STARWATT_API_KEY"}
+    runner.study.write_text(json.dumps(told))
+    assert runner.start().wait(timeout=100) == 1, runner.log.read_text()
+    assert len((runner.run.slurm / "jobs.jsonl").read_text().splitlines()) == 2
+    attempts = read_attempts(runner.run)
+    assert {key.variant: len(tries) for key, tries in attempts.items()} == {"a": 2, "b": 2}
+    assert all(
+        "STARWATT_API_KEY is to hold a key" in one.error for tries in attempts.values() for one in tries
+    )
+    assert slurm.tasks() == {}
+
+
 def test_where_slurm_takes_no_job_the_study_says_why(
     slurm: Slurm, engine: EngineElsewhere, tmp_path: Path
 ) -> None:

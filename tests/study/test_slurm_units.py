@@ -8,7 +8,8 @@ import pytest
 
 from configs.executor import Slurm
 from configs.schema import Study
-from study.slurm import read_jobs, sbatch_parameters, units_of
+from study.slurm import units_of
+from study.slurm_jobs import read_jobs, sbatch_parameters
 from tests.study.test_plan import FIELDS, plan
 from traces.layout import RunDir
 
