@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup browser check docs test test-long bench lock sandbox clean
+.PHONY: demo setup browser check docs test test-long bench lock sandbox slurm clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -18,11 +18,14 @@ $(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirem
 	@touch $@
 
 sandbox:         # bubblewrap, in which generated code is graded; without it pass@1 is missing
-	@scripts/install-bubblewrap.sh
+	@scripts/apt-install.sh "generated code is not graded, pass@1 is missing" bwrap bubblewrap
 
 browser:         # Chromium and Prometheus, for the tests of what people see
-	@scripts/install-chromium.sh
-	@scripts/install-prometheus.sh
+	@scripts/apt-install.sh "the report is not tested in a browser" chromium chromium
+	@scripts/apt-install.sh "the dashboard is not tested" prometheus prometheus
+
+slurm:           # a real Slurm for the tests of `executor: slurm`
+	@scripts/apt-install.sh "the tests of executor: slurm cannot run" "slurmctld slurmd munged sbatch" "slurmctld slurmd slurm-client munge"
 
 demo: $(STAMP) sandbox  ## five variants of a tiny StarCoder2 in real vLLM, measured, graded, reported
 	$(BIN)/starwatt run configs/studies/demo.yaml
@@ -33,17 +36,17 @@ check: $(STAMP)  ## lint, format, types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.reference --check
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 docs: $(STAMP)   ## the reference pages, made from the code, and the site in build/site
 	$(BIN)/python -m scripts.reference
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-test: $(STAMP) sandbox browser  ## everything that must never break, real vLLM included
+test: $(STAMP) sandbox slurm browser  ## everything that must never break, real vLLM included
 	$(BIN)/python -m pytest -m "not long and not live" -n 2
 	$(BIN)/python -m pytest -m "live and not long"
 
-test-long: $(STAMP) sandbox browser  ## full counts
+test-long: $(STAMP) sandbox slurm browser  ## full counts
 	$(BIN)/python -m pytest
 
 bench: $(STAMP) sandbox  ## load generator, meter, grader and attribution beside their limits and their peers (needs cc and two CPUs)

@@ -40,6 +40,8 @@ class Context:
 
     study: Study | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[CellKey, str] = field(default_factory=dict)
+    """Where cells ran, once they have been read."""
 
     @property
     def cpus(self) -> int | None:
@@ -81,6 +83,12 @@ class Context:
     def one_engine_start(self) -> bool:
         """Whether all blocks of a variant ran on one engine start."""
         return self.study is not None and self.study.engine_restarts == "once"
+
+    def started_once(self, *variants: str) -> bool:
+        """Whether one of these variants had one engine start, or an engine that others started."""
+        return self.one_engine_start or (
+            self.study is not None and not self.study.remote.keys().isdisjoint(variants)
+        )
 
     @property
     def _loads(self) -> tuple[Load, ...]:
@@ -227,7 +235,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         energy_reasons=_energy_reasons(table, power, record),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
-        client=client_check(_shares_of_the_metered_host(record), context.cpus),
+        client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
         slo=context.study.slo if context.study else None,
         phase=phase,
@@ -252,6 +260,11 @@ def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellReco
     if record.power_clock is not None:
         known = record.power_clock.boot_id.encode()
     return () if known == boot else ("clock_uncertain",)
+
+
+def _cpus(record: CellRecord, context: Context) -> int | None:
+    """How many CPUs the machine has whose power the cell holds."""
+    return context.cpus if record.node is None else record.node.cpus
 
 
 def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:

@@ -17,7 +17,7 @@ from analysis.statistics import RatioEstimate, paired_ratio
 
 def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     """All contrasts that the cells allow, in a fixed order."""
-    figures = CellFigures(rows)
+    figures = CellFigures(rows, context.nodes)
     found: list[Row] = []
     for pair in figures.boundaries:
         families: list[Family] = []
@@ -98,7 +98,7 @@ def _against(
 ) -> tuple[list[Row], Family | None]:
     """The ratios of one variant over another under the same load; log J/request = tokens + J/token."""
     side, reference = sides
-    why = ("one_engine_start",) if context.one_engine_start else ()
+    why = ("one_engine_start",) if context.started_once(side[1], reference[1]) else ()
     metrics = (
         ("j_per_request", pair),
         ("j_per_output_token", pair),
@@ -117,7 +117,9 @@ def _ratio(
     sides = ([figures.get(side, block, pair, metric).value for block in used] for side in (top, bottom))
     numerators, denominators = ([value for value in values if value is not None] for values in sides)
     estimate = paired_ratio(numerators, denominators)
-    return replace(estimate, reasons=why or estimate.reasons)
+    if "node_confounded" in why:  # how much its blocks scatter says nothing of how much nodes differ
+        estimate = RatioEstimate(estimate.ratio, None, None, estimate.blocks, ())
+    return replace(estimate, reasons=tuple(sorted({*why, *estimate.reasons})) if used else why)
 
 
 def _mean(values: list[float | None]) -> float | None:

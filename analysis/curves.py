@@ -172,7 +172,7 @@ def _crossover_rows(
     logs = np.log(joules[:, : len(sides)]) - np.log(joules[:, len(sides) :])
     found = crossing(np.array([number for number, _, _ in both], dtype=np.float64), logs)
     why = [found.reason] if found.reason else []
-    if context.one_engine_start and found.concurrency is not None:
+    if context.started_once(sides[0][1], baseline) and found.concurrency is not None:
         found, why = Crossing(found.concurrency, None, None, None), ["one_engine_start"]
     row = value_row(key, "crossover_concurrency", found.concurrency, "requests", len(blocks), tuple(why))
     if found.lo is not None or found.hi is not None:

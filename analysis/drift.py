@@ -6,26 +6,27 @@ does not have that protection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from analysis.figures import CellFigures, Side, key_of, value_row
 from analysis.rows import Row
 from analysis.steadiness import Trend, trend
+from traces.layout import CellKey
 
 MIN_DRIFT_BLOCKS = 5
 DRIFT_BOUND = 0.10  # from the first block to the last, of the logarithm
 _METRICS = ("j_per_request", "power_mean_w", "request_rate")
 
 
-def drift_rows(rows: Sequence[Row]) -> list[Row]:
+def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) -> list[Row]:
     """Rows ``<metric>_drift`` of contrast ``drift`` (last over first block), and cells' joules marked in ``rows``.
 
     A side needs five valid blocks. Where its joules, watts or rate moved by more than 10 % and p is below 1 %, all its
-    joules become invalid.
+    joules become invalid. A side that ran on several nodes has none: its blocks are no sequence in time.
     """
-    figures = CellFigures(rows)
+    figures = CellFigures(rows, nodes)
     found: list[Row] = []
     drifted: set[tuple[Side, tuple[str, str]]] = set()
     for pair in figures.boundaries:
@@ -50,6 +51,8 @@ def _trend(
     figures: CellFigures, side: Side, pair: tuple[str, str] | None, metric: str
 ) -> tuple[Trend | None, int]:
     """Of the logarithms, in the order of blocks."""
+    if len(figures.nodes(side)) > 1:
+        return None, 0
     own = [figures.get(side, block, pair, metric) for block in figures.blocks(side, side)]
     values = [one.value for one in own if one.valid and one.value is not None and one.value > 0]
     if len(values) < MIN_DRIFT_BLOCKS:

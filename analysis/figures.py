@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.rows import Row
 from analysis.statistics import RatioEstimate
+from traces.layout import CellKey
 
 Side = tuple[str, str, str]  # model, variant, load
 
@@ -22,7 +23,9 @@ class _Figure:
 class CellFigures:
     """Cell rows by what they are of: the figures that contrasts are made from."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) -> None:
+        """``nodes`` says where cells ran, as far as that is known."""
+        self._nodes = nodes or {}
         self._figures: dict[tuple[Any, ...], _Figure] = {}
         self.sides: list[Side] = sorted({(row["model"], row["variant"], row["load"]) for row in rows})
         self._blocks: dict[Side, set[int]] = {}
@@ -39,6 +42,14 @@ class CellFigures:
         """Blocks that both sides have."""
         return sorted(self._blocks.get(one, set()) & self._blocks.get(other, set()))
 
+    def node(self, side: Side, block: int) -> str | None:
+        """Where a cell ran; None where that is not known."""
+        return self._nodes.get(CellKey(*side, block))
+
+    def nodes(self, side: Side) -> set[str]:
+        """Where its blocks ran."""
+        return {node for block in self.blocks(side, side) if (node := self.node(side, block)) is not None}
+
     def get(self, side: Side, block: int, pair: tuple[str, str] | None, metric: str) -> _Figure:
         """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
         boundary, source = pair or (None, None)
@@ -52,7 +63,11 @@ class CellFigures:
 def paired_blocks(
     figures: CellFigures, one: Side, other: Side, pair: tuple[str, str] | None, metric: str
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Blocks in which both sides are valid and positive; where there is none, the reasons."""
+    """Blocks in which both sides are valid and positive; where there is none, the reasons.
+
+    Where both sides of some blocks ran on one node, the blocks whose sides did not are left out (``nodes_differ``).
+    Where no block is so, all are taken, and the ratio holds the nodes' difference too: ``node_confounded``.
+    """
     used, reasons = [], {"no_valid_block"}
     for block in figures.blocks(one, other):
         both = [figures.get(side, block, pair, metric) for side in (one, other)]
@@ -63,7 +78,17 @@ def paired_blocks(
             reasons.update(reason for figure in both for reason in figure.reasons)
             if all(figure.valid for figure in both):
                 reasons.add("not_positive")
-    return used, () if used else tuple(sorted(reasons))
+    if not used:
+        return used, tuple(sorted(reasons))
+    together = [block for block in used if _on_one_node(figures, one, other, block)]
+    if not together:
+        return used, ("node_confounded",)
+    return together, () if len(together) == len(used) else ("nodes_differ",)
+
+
+def _on_one_node(figures: CellFigures, one: Side, other: Side, block: int) -> bool:
+    nodes = {figures.node(one, block), figures.node(other, block)}
+    return None in nodes or len(nodes) == 1
 
 
 def key_of(contrast: str, side: Side, reference: Side, pair: tuple[str | None, str | None]) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,12 +13,13 @@ from analysis.accuracy_contrasts import accuracy_contrast_rows
 from analysis.cell import analyse_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
+from analysis.nodes import node_rows
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.schema import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir, model_slug
-from traces.schemas import CELLS, CONTRASTS, SCHEMA_VERSION
+from traces.schemas import CELLS, CONTRASTS, NODES, SCHEMA_VERSION
 
 __all__ = ["REQUESTS_TABLE", "AnalysisSummary", "InvalidCell", "Tables", "analyze", "compute", "read_table"]
 
@@ -37,14 +38,15 @@ class AnalysisSummary:
 
 @dataclass(frozen=True)
 class Tables:
-    """The four tables of a run as its raw files give them, and what was found on the way."""
+    """The tables of a run as its raw files give them, and what was found on the way."""
 
-    tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy
+    tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy; nodes where there are several
     summary: AnalysisSummary
 
 
 def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> AnalysisSummary:
-    """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``.
+    """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``; and
+    ``nodes.parquet`` where it has several machines.
 
     The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so.
 
@@ -58,6 +60,8 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     found = compute(run, progress)
     for name, table in found.tables.items():
         write_parquet(run.table(name), table)
+    if "nodes" not in found.tables:
+        run.table("nodes").unlink(missing_ok=True)
     return found.summary
 
 
@@ -73,8 +77,9 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         if progress is not None:
             progress(done, len(keys))
     rows = with_phase(cells)
+    context = replace(context, nodes={one.key: one.node for one in cells if one.node is not None})
     graded = [row for row in rows if not is_probe(row["load"])]
-    drift = drift_rows(graded)  # before the contrasts: it marks what drifted
+    drift = drift_rows(graded, context.nodes)  # before the contrasts: it marks what drifted
     mark_drifted(cells)
     answers = [one.answers for one in cells if one.answers is not None]
     contrasts = [*contrast_rows(graded, context), *drift, *accuracy_contrast_rows(answers, context)]
@@ -84,6 +89,8 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         "contrasts": pa.Table.from_pylist(contrasts, schema=CONTRASTS),
         "accuracy": accuracy_table([(one.key, one.accuracy) for one in answers]),
     }
+    if of_nodes := node_rows(graded, context.nodes):
+        tables["nodes"] = pa.Table.from_pylist(of_nodes, schema=NODES)
     summary = AnalysisSummary(
         cells=len(keys),
         measured=sum(one.phase is not None for one in cells),

@@ -70,6 +70,7 @@ class Tabulated:
     answers: Answers | None  # None: a probe, or nothing was measured
     phase: PhaseCell | None
     invalid: InvalidCell | None
+    node: str | None = None  # where it ran
 
 
 def tabulate(result: CellResult) -> Tabulated:
@@ -85,6 +86,7 @@ def tabulate(result: CellResult) -> Tabulated:
         answers=_answers(result),
         phase=keep(result, valid=not codes),
         invalid=InvalidCell(result.key, codes, result.problem) if codes else None,
+        node=result.record.node.name if result.record and result.record.node else None,
     )
 
 

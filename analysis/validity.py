@@ -69,6 +69,8 @@ EXPLANATIONS = {
     "not_measured": "The plan has this cell, but it is not finished.",
     "too_few_blocks": "Below three blocks there is no interval.",
     "no_valid_block": "No block has both sides of the comparison valid.",
+    "nodes_differ": "Blocks whose two sides ran on different nodes were left out of the comparison.",
+    "node_confounded": "What is compared ran on different nodes: the ratio holds their difference too.",
     "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
 }
 _SCOPES: dict[str, Scope] = {

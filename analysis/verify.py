@@ -27,7 +27,6 @@ from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
 
 WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
-TABLES = ("cells", "requests", "contrasts", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> V
     findings = [
         *_invalid_cells(found),
         *(finding for key in run.finished_cells() for finding in _cell(run, key)),
-        *(finding for name in TABLES for finding in _table(run, name, found.tables[name])),
+        *(finding for name in found.tables for finding in _table(run, name, found.tables[name])),
         *_report(run),
     ]
     return Verification(found.summary.cells, found.summary.requests, tuple(findings))

@@ -21,10 +21,12 @@ def with_controls(study: Study) -> Study:
     Raises:
         UsageError: a variant needs a control that cannot be served.
     """
+    if study.baseline in study.remote:  # how it is served is not ours to say
+        return study
     variants = list(study.variants)
     controls = dict(study.controls)
     baseline = load_variant(study.baseline)
-    for name in study.variants:
+    for name in study.own_variants:
         if name not in controls:
             control = control_of(load_variant(name), baseline, all_eager=study.engine.enforce_eager)
             if control is not None:

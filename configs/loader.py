@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -44,6 +45,8 @@ def load_study(path: Path) -> Study:
     """
     study = _load(path, Study)
     for index, name in enumerate(study.variants):
+        if name in study.remote:  # whatever runs there
+            continue
         try:
             _check_loads(load_variant(name), study.loads)
         except UsageError as error:
@@ -187,7 +190,7 @@ def _is_union_tag(part: object) -> bool:
             "random",
         }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
-        or part in {"FixedOutput", "RecordedOutput", "Meters", "int"}
+        or part in {"FixedOutput", "RecordedOutput", "Meters", "Slurm", "Locust", "int"}
     )
 
 
@@ -198,7 +201,10 @@ def _message(problem: Any, model: type[BaseModel]) -> str:
         return "is required"
     message = str(problem["msg"]).removeprefix("Value error, ")
     given = problem.get("input")
-    return message if isinstance(given, dict | list) else f"{message} (given: {given!r})"
+    if isinstance(given, dict | list):
+        return message
+    shown = re.sub(r"//[^/\s]*@", "//…@", repr(given))  # a password in a URL
+    return f"{message} (given: {shown})"
 
 
 def _known_beside(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

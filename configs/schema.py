@@ -14,6 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
+from configs.executor import Slurm
+from configs.generator import Locust
+from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name
 
 
@@ -319,6 +322,9 @@ class Study(StrictModel):
         default={},
         description="By variant: the control it is also set against; the plan adds those that are needed",
     )
+    remote: dict[str, RemoteEngine] = Field(
+        default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
+    )
     loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
@@ -340,9 +346,20 @@ class Study(StrictModel):
         default="shared",
         description="split: one CPU is the load generator's alone, the others are the engine's",
     )
+    generator: Literal["own"] | Locust = Field(
+        default="own", description="own: processes of this machine; or Locust's workers, wherever they are"
+    )
+    executor: Literal["local"] | Slurm = Field(
+        default="local", description="local, or slurm: as a job array, its settings as fields"
+    )
     seed: int = Field(
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
     )
+
+    @field_validator("executor", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"kind": "slurm"} if value == "slurm" else value
 
     _check_name = field_validator("name")(checked_name)
 
@@ -353,6 +370,13 @@ class Study(StrictModel):
         stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
         if stray:
             raise _inconsistent("controls", f"names {stray[0]}, which is none of the variants")
+        strange = [name for name in self.remote if name not in self.variants]
+        if strange:
+            raise _inconsistent("remote", f"names {strange[0]}, which is none of the variants")
+        if self.remote and len(self.models) > 1:
+            raise _inconsistent("remote", "takes one model: each of its engines serves one")
+        for name in self.remote:
+            checked_name(name)
         for field in ("models", "variants"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
@@ -377,6 +401,11 @@ class Study(StrictModel):
         if self.prompts.characters is not None:
             raise _inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
         return self
+
+    @property
+    def own_variants(self) -> tuple[str, ...]:
+        """The variants that are built and served by us."""
+        return tuple(name for name in self.variants if name not in self.remote)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

@@ -99,12 +99,15 @@ class Driver:
         folder: Path,
         api_key: str | None,
         on_request: Callable[[dict[str, Any]], None],
+        start_ns: int | None = None,
     ) -> None:
+        """``start_ns``: when to begin, in ns of CLOCK_MONOTONIC; None: when it is run."""
         endpoint = Endpoint.parse(spec.url)
         tasks = choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
         self._spec = spec
         self._number = number
-        self._folder = folder
+        self.folder = folder
+        self._begin_ns = start_ns
         self._on_request = on_request
         self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
         self._agenda = Agenda(spec, tasks, number)
@@ -118,7 +121,9 @@ class Driver:
 
     def run(self) -> None:
         """Offer until ``end`` is called, drain, and write the trace."""
-        with TraceWriter(self._folder, "requests") as self._writer:
+        with TraceWriter(self.folder, "requests") as self._writer:
+            if self._begin_ns is not None:
+                gevent.sleep(max(self._begin_ns - now_ns(), 0) * 1e-9)
             self._start_ns = now_ns()
             offering = Group()
             if isinstance(self._spec.load, Open):

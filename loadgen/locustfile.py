@@ -5,15 +5,17 @@
     ... --master            and on each machine: ... --worker --master-host HOST
 
 The options of the load are those of ``starwatt load``; a master's hold for its workers. Locust's own number of users
-means nothing here: how many requests are in flight follows from the load. Each process writes ``DIR/worker-N``; where
-the master finds these, it merges them into ``DIR/requests.parquet``. Where workers are other machines, copy their
-folders there and run ``python -m loadgen.merge DIR``.
+means nothing here: how many requests are in flight follows from the load. Each process writes ``DIR/worker-N`` and
+sends it to the master, which merges all into ``DIR/requests.parquet``, on its own clock: the offsets of the others'
+are measured before and after (``DIR/clocks.json``).
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,34 +23,25 @@ from typing import Any
 import gevent
 from locust import User, events, task
 from locust.runners import MasterRunner, WorkerRunner
-from pydantic import ValidationError
 
+from loadgen.locust_clocks import Clocks, tell_clock
 from loadgen.locust_driver import Driver
+from loadgen.locust_options import add_options, spec_of
 from loadgen.merge import merge_traces
 from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
+from traces.atomic import write_json
+from traces.clock import boot_id, now_ns
+from traces.remote import PowerClock
 from traces.streams import has_trace
 
 _LOG = logging.getLogger("starwatt")
-_DRAIN_S = 60.0
 _SHARE, _ENDED, _OVER, _WRITTEN = (
     f"starwatt_{name}" for name in ("share", "measured_ended", "over", "written")
 )
-_OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
-    ("model", str, None, "The name that the endpoint serves"),
-    ("concurrency", int, None, "Requests in flight"),
-    ("qps", float, None, "Requests a second, whatever the server does"),
-    ("arrivals", str, None, "With --qps: constant or poisson"),
-    ("trace", str, None, "In place of --qps: a CSV file of arrivals, one offset in seconds a line"),
-    ("duration", float, None, "Seconds of measured requests"),
-    ("requests", int, None, "Number of measured requests"),
-    ("warmup", float, 0.0, "Seconds of the same load before"),
-    ("dataset", str, "starwatt-24", "The prompts: starwatt-24 or humaneval+"),
-    ("max-tokens", int, 512, "The longest answer"),
-    ("seed", int, 20, "Draws order and arrivals"),
-    ("out", str, None, "A new folder for the trace"),
-)
+_START_AHEAD_NS = 500_000_000
+"""From the shares to the load's beginning, by the master's clock: every worker has begun to wait for it."""
 
 
 class Load(User):
@@ -60,88 +53,34 @@ class Load(User):
         gevent.sleep(1)
 
 
-def add_options(parser: Any) -> None:
-    """The options of ``starwatt load``; its --url is Locust's --host."""
-    group = parser.add_argument_group("starwatt")
-    for name, kind, default, words in _OPTIONS:
-        group.add_argument(f"--{name}", type=kind, default=default, help=words)
-    group.add_argument("--single-stream", action="store_true", help="One request at a time")
-    group.add_argument("--ignore-eos", action="store_true", help="Every answer has max-tokens tokens")
-
-
-def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
-    """The load that Locust's options ask for, shared by at most so many processes.
-
-    Raises:
-        UsageError: an option is missing or wrong, or two contradict each other.
-    """
-    given = {name: value for name, value in vars(options).items() if value not in (None, "")}
-    if not host or "model" not in given or "out" not in given:
-        raise UsageError("takes --host, --model and --out")
-    load: dict[str, Any] = {"kind": "single_stream"}
-    if "concurrency" in given:
-        load = {"kind": "closed", "concurrency": given["concurrency"]}
-    elif "qps" in given or "trace" in given:
-        load = {
-            "kind": "open",
-            **{name: given[name] for name in ("qps", "arrivals", "trace") if name in given},
-        }
-    if [bool(given.get("single_stream")), "concurrency" in given, "qps" in given or "trace" in given].count(
-        True
-    ) != 1:
-        raise UsageError("takes one of --single-stream, --concurrency N, --qps R, --trace FILE")
-    if ("duration" in given) == ("requests" in given):
-        raise UsageError("takes one of --duration S, --requests N")
-    amount = (
-        {"kind": "requests", "requests": given["requests"]}
-        if "requests" in given
-        else {"kind": "duration", "seconds": given["duration"]}
-    )
-    most = 1 if load["kind"] == "single_stream" else int(load.get("concurrency", workers))
-    fields = {
-        "url": host,
-        "model": given["model"],
-        "load": load,
-        "amount": amount,
-        "prompts": {
-            "dataset": given["dataset"],
-            "max_tokens": given["max_tokens"],
-            "output": {"fixed": given["max_tokens"]} if given.get("ignore_eos") else "natural",
-        },
-        "warmup_s": given["warmup"],
-        "drain_s": _DRAIN_S,
-        "seed": given["seed"],
-        "block": 1,
-        "workers": min(workers, most),
-    }
-    try:
-        return LoadSpec.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
-
-
 class Lead:
     """The master, or the only process: deals out the shares, and ends the test when the load is over."""
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
         self._folders: list[Path] = []
+        self._clients: list[str] = []
+        self._before: list[PowerClock] = []
         self._awaited = {_ENDED: 0, _WRITTEN: 0}
         environment.events.test_start.add_listener(self._deal)
         environment.events.quit.add_listener(lambda **_: self._merge())
+        self._clocks = Clocks(environment.runner) if isinstance(environment.runner, MasterRunner) else None
         environment.runner.register_message(_ENDED, self._heed)
         environment.runner.register_message(_WRITTEN, self._heed)
 
     def _deal(self, **_: Any) -> None:
         runner, options = self._environment.runner, self._environment.parsed_options
-        clients = [one.id for one in runner.clients.ready] if isinstance(runner, MasterRunner) else [None]
+        clients = [one.id for one in runner.clients.ready] if isinstance(runner, MasterRunner) else ["alone"]
         try:
             spec = spec_of(options, self._environment.host, len(clients))
             out = Path(options.out)
-            if out.exists() and any(out.iterdir()):
+            if options.spec is None and out.exists() and any(out.iterdir()):
                 raise UsageError(f"--out {out} is not empty: take a new folder")
-            write_schedule(spec, out)
+            if options.spec is None:
+                write_schedule(spec, out)
+            self._clients = clients[: spec.workers]
+            if self._clocks is not None:
+                self._before = [self._clocks.measure(client) for client in self._clients]
         except StarwattError as error:
             _LOG.error("%s", error)
             self._environment.process_exit_code = error.exit_code
@@ -149,10 +88,18 @@ class Lead:
             return
         self._folders = [out / f"worker-{number}" for number in range(spec.workers)]
         self._awaited = {_ENDED: spec.workers, _WRITTEN: spec.workers}
-        for number, client in enumerate(clients):
-            runner.send_message(_SHARE, {"number": number, "count": len(clients)}, client)
+        share: dict[str, Any] = {"spec": spec.model_dump_json(), "of_a_study": options.spec is not None}
+        if self._clocks is None:
+            runner.send_message(_SHARE, {**share, "number": 0, "start_ns": None})
+            return
+        start_ns = now_ns() + _START_AHEAD_NS
+        for number, (client, clock) in enumerate(zip(self._clients, self._before, strict=True)):
+            theirs = {"number": number, "start_ns": start_ns + clock.start.offset_ns}
+            runner.send_message(_SHARE, {**share, **theirs}, client)
 
     def _heed(self, msg: Any, **_: Any) -> None:
+        if msg.type == _WRITTEN and msg.data:
+            self._keep(**msg.data)
         self._awaited[msg.type] -= 1
         if self._awaited[msg.type]:
             return
@@ -161,7 +108,22 @@ class Lead:
         else:
             gevent.spawn(self._finish)
 
+    def _keep(self, number: int, trace: bytes) -> None:
+        """The trace of a worker, where it was not written to a folder that is this machine's too."""
+        path = self._folders[number] / "requests.parquet"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(trace)
+
     def _finish(self) -> None:
+        if self._clocks is not None:
+            try:
+                after = [self._clocks.measure(client).start for client in self._clients]
+            except StarwattError as error:
+                _LOG.warning("%s", error)
+            else:
+                both = zip(self._before, after, strict=True)
+                self._before = [clock.model_copy(update={"end": end}) for clock, end in both]
         self._merge()
         self._end_test()
 
@@ -175,7 +137,11 @@ class Lead:
     def _merge(self) -> None:
         folders, self._folders = self._folders, []
         if folders and all((folder / "requests.parquet").is_file() for folder in folders):
-            rows = merge_traces(folders, folders[0].parent).num_rows
+            clocks = self._before or None
+            rows = merge_traces(folders, folders[0].parent, clocks).num_rows
+            if clocks:
+                told = [clock.model_dump(mode="json") for clock in clocks]
+                write_json(folders[0].parent / "clocks.json", {"boot_id": boot_id(), "workers": told})
             _LOG.info("%d requests: %s", rows, folders[0].parent / "requests.parquet")
         elif any(has_trace(folder, "requests") for folder in folders):
             _LOG.warning("not every worker's trace is here: python -m loadgen.merge %s", folders[0].parent)
@@ -186,8 +152,11 @@ class Member:
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
-        self._share: dict[str, int] | None = None
+        self._share: dict[str, Any] | None = None
+        self._of_a_study = False
         self._driver: Driver | None = None
+        if isinstance(environment.runner, WorkerRunner):
+            tell_clock(environment.runner)
         environment.runner.register_message(_SHARE, self._take)
         environment.runner.register_message(_OVER, self._end)
         environment.events.test_start.add_listener(self._start)
@@ -200,25 +169,39 @@ class Member:
         share, self._share = self._share, None
         if share is None:
             return
-        options = self._environment.parsed_options
-        spec = spec_of(options, self._environment.host, share["count"])
+        spec = LoadSpec.model_validate_json(share["spec"])
         if share["number"] >= spec.workers:  # more processes than requests in flight
             return
+        self._of_a_study = share["of_a_study"]
+        # A study's folder is its own machine's: what a worker records for it is sent there.
+        out = (
+            tempfile.mkdtemp(prefix="starwatt-load-")
+            if share["of_a_study"]
+            else self._environment.parsed_options.out
+        )
         self._driver = Driver(
             spec,
             share["number"],
-            Path(options.out) / f"worker-{share['number']}",
+            Path(out) / f"worker-{share['number']}",
             os.environ.get("STARWATT_API_KEY") or None,
             self._count,
+            share["start_ns"],
         )
         gevent.spawn(self._driver.run)
-        gevent.spawn(self._tell, self._driver)
+        gevent.spawn(self._tell, self._driver, share)
 
-    def _tell(self, driver: Driver) -> None:
+    def _tell(self, driver: Driver, share: dict[str, Any]) -> None:
+        runner = self._environment.runner
         driver.measured_ended.wait()
-        self._environment.runner.send_message(_ENDED)
+        runner.send_message(_ENDED)
         driver.written.wait()
-        self._environment.runner.send_message(_WRITTEN)
+        if isinstance(runner, WorkerRunner):
+            trace = (driver.folder / "requests.parquet").read_bytes()
+            runner.send_message(_WRITTEN, {"number": share["number"], "trace": trace})
+        else:
+            runner.send_message(_WRITTEN)
+        if share["of_a_study"]:
+            shutil.rmtree(driver.folder.parent, ignore_errors=True)
 
     def _end(self, **_: Any) -> None:
         if self._driver is not None:
@@ -228,6 +211,8 @@ class Member:
         if self._driver is not None:
             self._driver.end(at_once=True)
             self._driver.written.wait()
+            if self._of_a_study:
+                shutil.rmtree(self._driver.folder.parent, ignore_errors=True)
 
     def _count(self, row: dict[str, Any]) -> None:
         """One request in Locust's own figures: milliseconds from its scheduled time to its end."""

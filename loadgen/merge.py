@@ -20,17 +20,20 @@ from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
 from traces.cell import Phase, Phases
-from traces.streams import read_trace
+from traces.remote import PowerClock
+from traces.schemas import REQUESTS
+from traces.streams import read_trace, stamped
 
 
-def merge_traces(folders: Sequence[Path], out: Path) -> pa.Table:
+def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock] | None = None) -> pa.Table:
     """Write ``out/requests.parquet`` from one folder a worker, in their order, and remove these.
 
     ``worker`` is a folder's place; requests are numbered anew, by the time that they were scheduled for. Of an open
     load that is the number which a single worker would have given them.
 
-    Times of another machine are shifted to the first one's clock by what both took the calendar time to be: as right
-    as the machines' calendar clocks agree. Durations within a request stay exact.
+    With ``clocks``, one a folder, times are shifted by these offsets to the clock of this machine. Without, those of
+    another machine are shifted to the first one's clock by what both took the calendar time to be: as right as the
+    machines' calendar clocks agree. Durations within a request stay exact.
 
     Raises:
         TraceError: the trace of a worker does not read.
@@ -39,8 +42,12 @@ def merge_traces(folders: Sequence[Path], out: Path) -> pa.Table:
     for number, folder in enumerate(folders):
         table = read_trace(folder, "requests")
         table = _with(table, "worker", [number] * len(table))
-        tables.append(_on_the_clock_of(tables[0], table) if tables else table)
-    merged = pa.concat_tables([table.replace_schema_metadata(tables[0].schema.metadata) for table in tables])
+        if clocks is not None:
+            tables.append(_shifted(table, -clocks[number].shift_ns))
+        else:
+            tables.append(_on_the_clock_of(tables[0], table) if tables else table)
+    metadata = tables[0].schema.metadata if clocks is None else stamped(REQUESTS).metadata
+    merged = pa.concat_tables([table.replace_schema_metadata(metadata) for table in tables])
     order = pc.sort_indices(
         merged,
         sort_keys=[("scheduled_ns", "ascending"), ("worker", "ascending"), ("request_id", "ascending")],
@@ -103,7 +110,13 @@ def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
     if mine[b"boot_id"] == theirs[b"boot_id"]:
         return table
     calendar = [int(one[b"realtime_ns"]) - int(one[b"monotonic_ns"]) for one in (mine, theirs)]
-    shift_ns = calendar[0] - calendar[1]
+    return _shifted(table, calendar[0] - calendar[1])
+
+
+def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
+    """All times later by so much."""
+    if shift_ns == 0:
+        return table
     for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):
         index = table.schema.get_field_index(name)
         table = table.set_column(index, table.schema.field(index), pc.add(table.column(name), shift_ns))

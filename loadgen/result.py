@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from traces.cell import Audit, Phases
+from traces.remote import PowerClock
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class LoadResult:
     errors: dict[str, int]
     """Requests per status other than ok, all roles."""
     interrupted: bool
+    clocks: tuple[PowerClock, ...] = ()
+    """Of workers on other machines, in their order: their clocks beside that of the requests."""
 
 
 RESULTS: TypeAdapter[LoadResult] = TypeAdapter(LoadResult)

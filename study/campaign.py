@@ -14,11 +14,13 @@ from server.engine import Engine, free_port
 from server.engine_spec import EngineSpec
 from server.store import Checkpoint
 from starwatt_errors import EngineError
-from study.cell import Bench, measure_cell, settle
+from study.cell import Bench, Serving, measure_cell, settle
+from study.cell_meter import OpenMeter, meter_here
 from study.display import Display
 from study.persistence import Measure
 from study.placement import Placement
 from study.plan import ENGINE_START_S, PlannedCell
+from study.remote import describe, meter_of, reach
 from traces.layout import RunDir
 
 Checkpoints = dict[tuple[str, str], Checkpoint]
@@ -39,12 +41,15 @@ class Campaign:
 
     @contextmanager
     def open_engine(self, cells: Sequence[PlannedCell]) -> Iterator[Measure]:
-        """Start the engine of these cells; yields what measures one of them.
+        """Start the engine of these cells, or reach the one that runs; yields what measures one of them.
 
         Raises:
-            EngineError: it did not start, or died.
+            EngineError: it did not start, does not answer, or died.
         """
         first = cells[0]
+        if first.variant in self.study.remote:
+            yield self._measure_elsewhere(first)
+            return
         checkpoint = self.checkpoints[first.model, first.variant]
         spec = EngineSpec(
             model=first.key.model,
@@ -59,19 +64,43 @@ class Campaign:
         self.display.title(f"starting the engine of {first.variant}")
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
             settle(engine)
-            yield self._measure_on(engine, first)
+            yield self._measure_here(engine, first)
 
-    def _measure_on(self, engine: Engine, first: PlannedCell) -> Measure:
-        random = ("random_weights",) if engine.spec.checkpoint.random_weights else ()
+    def _measure_here(self, engine: Engine, first: PlannedCell) -> Measure:
+        meter = meter_here(self.study.meter_settings, engine.process.pid)
+        return self._measure_on(engine, engine.spec.model, meter, engine.log, api_key(), first)
+
+    def _measure_elsewhere(self, first: PlannedCell) -> Measure:
+        self.display.title(f"reaching the engine of {first.variant}")
+        engine = reach(self.study, first.variant, self.display.say)
+        describe(self.run, self.study, first.variant, engine)
+        assert engine.model is not None  # noqa: S101 -- reach() has found it
+        settle(engine)
+        meter = meter_of(self.study, first.variant)
+        return self._measure_on(engine, engine.model, meter, None, engine.api_key, first)
+
+    def _measure_on(
+        self,
+        engine: Serving,
+        model: str,
+        meter: OpenMeter,
+        log: Path | None,
+        key: str | None,
+        first: PlannedCell,
+    ) -> Measure:
+        random = ("random_weights",) if engine.served.random_weights else ()
         bench = Bench(
-            self.run,
-            self.study,
-            engine,
-            api_key(),
-            self.placement.load,
-            self.display.say,
-            self.lengths.get(first.key.model),
-            (*self.known_reasons, *random),
+            run=self.run,
+            study=self.study,
+            engine=engine,
+            model=model,
+            open_meter=meter,
+            log=log,
+            api_key=key,
+            load_cpus=self.placement.load,
+            announce=self.display.say,
+            lengths=self.lengths.get(first.key.model),
+            known_reasons=(*self.known_reasons, *random),
         )
 
         def measure(cell: PlannedCell) -> None:

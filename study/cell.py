@@ -6,18 +6,19 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from configs.schema import Study
+from loadgen.distributed import run_distributed
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
-from server.engine import Engine
 from server.engine_metrics import EngineScraper
-from server.power.sidecar import Sidecar
 from starwatt_errors import RunError
+from study.cell_meter import CellMeter, OpenMeter, Recorded
 from study.plan import PlannedCell
-from traces.cell import CellRecord, Phase, write_cell
+from traces.cell import CellRecord, Phase, Served, write_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir
 
@@ -26,13 +27,33 @@ SETTLE_S = 1.5
 _CHECK_S = 0.25
 
 
+class Serving(Protocol):
+    """What is measured: an engine that was started here, or one that runs elsewhere."""
+
+    @property
+    def url(self) -> str:
+        """The endpoint, without ``/v1``."""
+
+    @property
+    def served(self) -> Served:
+        """What it serves with."""
+
+    def check_alive(self, when: str) -> None:
+        """Raise EngineError where it has died."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What all cells of one engine start share."""
 
     run: RunDir
     study: Study
-    engine: Engine
+    engine: Serving
+    model: str
+    """The name that requests use."""
+    open_meter: OpenMeter
+    log: Path | None
+    """What the engine printed, where it printed here."""
     api_key: str | None
     load_cpus: tuple[int, ...] | None
     announce: Callable[[str], None]
@@ -53,34 +74,38 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     if folder.exists():
         shutil.rmtree(folder)  # an earlier try that was not finished
     study, engine = bench.study, bench.engine
-    pid = engine.process.pid
-    with (
-        EngineScraper(engine.url, folder),
-        Sidecar.start(folder, study.meter_settings, engine_pid=pid) as sidecar,
-    ):
-        idle_before = _stay_idle(bench, sidecar, study.phases.idle_s)
+    recorded = Recorded()
+    with EngineScraper(engine.url, folder), bench.open_meter(folder, recorded) as meter:
+        meter.mark("idle_before")
+        idle_before = _stay_idle(bench, meter, study.phases.idle_s)
+        meter.mark("load")
         outcome = _load(bench, cell)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
         bench.announce("idle")
-        _stay_idle(bench, sidecar, SETTLE_S)
-        idle_after = _stay_idle(bench, sidecar, study.phases.idle_s)
+        _stay_idle(bench, meter, SETTLE_S)
+        meter.mark("idle_after")
+        idle_after = _stay_idle(bench, meter, study.phases.idle_s)
     engine.check_alive(f"during {cell.key}")
-    shutil.copyfile(engine.log, folder / "engine.log")
+    if bench.log is not None:
+        shutil.copyfile(bench.log, folder / "engine.log")
     phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar.summary))
+    audit = outcome.audit.model_copy(update=sidecar_audit(recorded.summary))
     record = CellRecord(
         model=cell.key.model,
         variant=cell.key.variant,
         load=cell.key.load,
         block=cell.key.block,
         boot_id=boot_id(),
-        engine_start=cell.engine_start,
+        engine_start=cell.engine_start if engine.served.url is None else None,
         phases=phases,
         served=engine.served,
         audit=audit,
         errors=dict(outcome.errors),
         validity=list(bench.known_reasons),
+        node=recorded.node,
+        worker_clocks=list(outcome.clocks),
+        power_clock=recorded.clock,
     )
     write_cell(folder, record)
     return record
@@ -96,7 +121,7 @@ def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def settle(engine: Engine) -> None:
+def settle(engine: Serving) -> None:
     """Let an engine come to rest that has just been loaded."""
     time.sleep(SETTLE_S)
     engine.check_alive("after it was loaded")
@@ -106,7 +131,7 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,
-        model=bench.engine.spec.model,
+        model=bench.model,
         load=cell.load,
         prompts=cell.prompts,
         lengths=None if bench.lengths is None else dict(bench.lengths),
@@ -117,6 +142,9 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         seed=study.seed,
         block=cell.key.block,
     )
+    if study.generator != "own":
+        bench.announce(f"load by {study.generator.workers} Locust workers")
+        return run_distributed(spec, bench.run.cell(cell.key), study.generator)
     return run_load(
         spec,
         bench.run.cell(cell.key),
@@ -134,12 +162,12 @@ def _words(phase: str, ended: int, planned: int | None) -> str:
     return f"measuring {ended}/{planned}" if planned is not None else f"measuring {ended}"
 
 
-def _stay_idle(bench: Bench, sidecar: Sidecar, seconds: float) -> Phase:
-    """Wait with nothing in flight, and notice when engine or sidecar die."""
+def _stay_idle(bench: Bench, meter: CellMeter, seconds: float) -> Phase:
+    """Wait with nothing in flight, and notice when engine or meter die."""
     start_ns = now_ns()
     end_ns = start_ns + round(seconds * 1e9)
     while (left_ns := end_ns - now_ns()) > 0:
         bench.engine.check_alive("while it was idle")
-        sidecar.check_alive()
+        meter.check_alive()
         time.sleep(min(_CHECK_S, left_ns * 1e-9))
     return Phase(start_ns=start_ns, end_ns=now_ns())

@@ -33,11 +33,15 @@ PACKAGES = (
 def build_manifest(
     study: Study, dataset: Dataset, checkpoints: Mapping[tuple[str, str], Checkpoint]
 ) -> dict[str, Any]:
-    """Host, devices, versions, digests; ``checkpoints`` by (model, variant)."""
+    """Host, devices, versions, digests; ``checkpoints`` by (model, variant).
+
+    Of a study that a cluster measures, boards and sensors are its nodes' to tell (``study/nodes.py``).
+    """
+    here = study.executor == "local"
     return {
         "schema_version": SCHEMA_VERSION,
         "host": host(),
-        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
+        "gpus": [asdict(gpu) for gpu in gpu_inventory()] if here else [],
         "packages": package_versions(),
         "git": git_state(),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
@@ -54,10 +58,15 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "sensor_calibration": calibrate(study.meter_settings.gpus, load=heated),
-        "cpus": vars(place(study)),
+        "sensor_calibration": sensor_calibration(study) if here else None,
+        "cpus": vars(place(study)) if here else None,
         "seed": study.seed,
     }
+
+
+def sensor_calibration(study: Study) -> dict[str, Any]:
+    """Of boards that serve nothing yet, by a load of its own; never of those that an engine of others may be on."""
+    return calibrate(study.meter_settings.gpus, load=heated if study.own_variants else None)
 
 
 def host() -> dict[str, Any]:

@@ -24,9 +24,12 @@ from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
+from study.remote import check_secrets
+from study.slurm import Cluster
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -44,7 +47,7 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """A study file, read, and what it comes to in its run directory."""
 
     study: Study
@@ -53,13 +56,16 @@ class _Order:
     cells: list[PlannedCell]
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None) -> _Order:
-        """Raises UsageError where the file is wrong, or this hardware can't serve a variant."""
+    def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
+        """Raises UsageError where the file is wrong, or the hardware that serves can't serve a variant."""
         study = with_controls(load_study(study_file))
         for variant, control in study.controls.items():
             tell(f"{variant} is also set against {control}, which is served as it is")
-        refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.variants), study.engine)
         run = RunDir(out if out is not None else Path("runs") / study.name)
+        own = tuple(load_variant(name) for name in study.own_variants)
+        if study.executor == "local" or on_a_node:  # on a cluster its nodes serve, not who submits
+            refuse_what_cannot_be_served(own, study.engine)
+        check_secrets(study)
         dataset = load_dataset(study.prompts.dataset)
         return cls(study, run, dataset, plan_cells(study, len(cls.tasks_of(study, dataset))))
 
@@ -89,12 +95,16 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     Raises:
         UsageError: the study file is wrong.
     """
-    order = _Order.read(study_file, out)
+    order = Order.read(study_file, out)
     left, todo = order.unmeasured(), order.todo()
     chosen = order.study.meter_settings.gpus
+    here = order.study.executor == "local" and not order.study.remote  # else other machines' boards do it
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
     return forecast(
-        todo, measured=len(order.cells) - len(left), given_up=len(left) - len(todo), limits_w=limits_w
+        todo,
+        measured=len(order.cells) - len(left),
+        given_up=len(left) - len(todo),
+        limits_w=limits_w if here else [],
     )
 
 
@@ -106,8 +116,8 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order = _Order.read(study_file, out)
-    placement = place(order.study)
+    order = Order.read(study_file, out)
+    placement = place(order.study) if order.study.executor == "local" else None
     with claimed(order.run, order.study, study_file):
         if retry_failed:
             order.run.attempts.unlink(missing_ok=True)
@@ -116,21 +126,45 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
             tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
         if order.todo():
             _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",))
+            gather_nodes(order.run)
         result = finish(order.run, order.dataset, gradable=no_sandbox is None)
         missing = {cell.key for cell in order.unmeasured()}
         failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
         return replace(result, given_up=failed)
 
 
-def _measure(order: _Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
-    """Build what is missing, and measure every cell that is not there yet."""
+def _measure(order: Order, placement: Placement | None, known_reasons: tuple[str, ...]) -> None:
+    """Build what is missing, and measure every cell that is not there yet: here, or by the nodes of a cluster."""
     study, run, todo = order.study, order.run, order.todo()
-    lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
-    checkpoints = build_all(study.models, study.variants)
+    forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
+    checkpoints = build_all(study.models, study.own_variants)
     write_json(run.manifest, build_manifest(study, order.dataset, checkpoints))
     write_parquet(run.plan, plan_table(order.cells))
     if len(todo) < len(order.cells):
         tell(f"resuming: {len(todo)} of {len(order.cells)} cells are left")
+    if placement is not None:
+        measure_here(order, placement, known_reasons, todo, checkpoints)
+        return
+    with Display("cell", len(todo)) as display:
+
+        def measured(cell: PlannedCell) -> None:
+            display.title(str(cell.key))
+            display.advance()
+
+        cluster = Cluster(run, study, order.patience, known_reasons, display.note, display.say, measured)
+        cluster.measure(todo)
+
+
+def measure_here(
+    order: Order,
+    placement: Placement,
+    known_reasons: tuple[str, ...],
+    todo: list[PlannedCell],
+    checkpoints: Checkpoints,
+) -> None:
+    """Measure these cells on this machine."""
+    study, run = order.study, order.run
+    lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
     starts = by_engine_start(todo)
     estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
     with Display("cell", len(todo), estimate_s=estimate_s) as display:

@@ -5,6 +5,7 @@ It decides when a cell is given up, so it outlives the runner: each line is on t
 
 from __future__ import annotations
 
+import fcntl
 import os
 from datetime import UTC, datetime
 from typing import Self
@@ -49,6 +50,7 @@ def note_attempt(run: RunDir, attempt: Attempt) -> None:
     line = attempt.model_dump_json() + "\n"
     try:
         with run.attempts.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # several nodes may add to it at once
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())

@@ -54,6 +54,19 @@ class Served(_Record):
     random_weights: bool = Field(
         default=False, description="The weights are random: energy and speed alone mean something"
     )
+    url: str | None = Field(default=None, description="Where it ran already; null: started for this study")
+    root: str | None = Field(default=None, description="What an engine that ran already says it loaded")
+    max_model_len: int | None = Field(default=None, description="Its own limit, tokens, where it says so")
+    prefix_cache: bool | None = Field(default=None, description="Whether it reuses prompts, where it says so")
+    started_s: float | None = Field(default=None, description="When its process started, seconds since 1970")
+
+
+class Node(_Record):
+    """The machine whose power a cell holds."""
+
+    name: str
+    boot_id: str | None = Field(default=None, description="Null: a machine that no service of ours runs on")
+    cpus: int | None = None
 
 
 class Audit(_Record):
@@ -98,6 +111,11 @@ class CellRecord(_Record):
     audit: Audit
     errors: dict[str, int] = Field(default={}, description="Requests per status other than ok, all roles")
     validity: list[str] = Field(default=[], description="Reason codes known when the cell ended")
+    node: Node | None = Field(default=None, description="Where the engine ran; null: not recorded")
+    worker_clocks: list[PowerClock] = Field(
+        default=[],
+        description="Of load generators elsewhere, by worker: requests are shifted by them already",
+    )
     power_clock: PowerClock | None = Field(
         default=None, description="Set where another host recorded power; null: the clock of the requests"
     )

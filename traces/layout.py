@@ -59,6 +59,16 @@ class RunDir:
         return self.root / ".lock"
 
     @property
+    def nodes(self) -> Path:
+        """What each node of a cluster said of itself."""
+        return self.root / "nodes"
+
+    @property
+    def slurm(self) -> Path:
+        """Jobs, their scripts and what they printed."""
+        return self.root / "slurm"
+
+    @property
     def cells(self) -> Path:
         """All measured cells."""
         return self.root / "cells"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
+from traces.clock import boot_id
 from traces.streams import read_trace
 
 
@@ -46,6 +47,14 @@ class PowerClock(BaseModel):
     end: ClockOffset | None = Field(
         default=None, description="Measured again at the end; null: it did not answer"
     )
+
+    @property
+    def shift_ns(self) -> int:
+        """That clock minus ours: the middle of all that both measurements allow; 0 where it may be this very clock."""
+        both = [self.start] if self.end is None else [self.start, self.end]
+        lowest, highest = min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
+        ours = self.boot_id == boot_id() and lowest <= 0 <= highest
+        return 0 if ours else (lowest + highest) // 2
 
 
 def complete_stream(folder: Path, name: str) -> bool:

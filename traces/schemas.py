@@ -137,6 +137,18 @@ CONTRASTS = _schema(
     *_MEASURE,
 )
 
+# Where a run has several machines: of each side on each of them; variant and load are null for the machine itself.
+NODES = _schema(
+    ("model", pa.string()),
+    ("variant", pa.string()),
+    ("load", pa.string()),
+    ("node", pa.string()),
+    ("boundary", pa.string()),
+    ("source", pa.string()),
+    ("blocks", pa.int32()),
+    *_MEASURE,
+)
+
 ACCURACY = _schema(
     ("model", pa.string()),
     ("variant", pa.string()),

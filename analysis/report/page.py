@@ -17,6 +17,7 @@ from analysis.report.conclusions import (
     accuracy_table,
     attribution_table,
     curves_table,
+    nodes_table,
     rates_table,
     steadiness_table,
     tests_table,
@@ -43,7 +44,7 @@ from analysis.report.tradeoffs import (
 )
 from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
-from analysis.tables import analyze
+from analysis.tables import analyze, read_table
 from analysis.validity import EXPLANATIONS
 from configs.schema import FixedOutput
 from starwatt_errors import TraceError
@@ -97,6 +98,7 @@ def render(run: RunDir) -> str:
         drawings=drawings,
         pair=results.pair,
         pair_table=pair_table(results),
+        nodes=nodes_table(_nodes(run), results),
         validity=validity_rows(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         engines=_engines(records),
@@ -104,6 +106,11 @@ def render(run: RunDir) -> str:
         paper=paper_section(results),
         length=_length(run),
     )
+
+
+def _nodes(run: RunDir) -> list[dict[str, Any]]:
+    """The rows of ``tables/nodes``; none where one machine did it all."""
+    return list(read_table(run, "nodes").to_pylist()) if run.table("nodes").is_file() else []
 
 
 def _length(run: RunDir) -> str:

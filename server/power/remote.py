@@ -44,8 +44,8 @@ class RemoteMeter:
     _thread: threading.Thread | None = None
 
     @classmethod
-    def start(cls, url: str, token: str, folder: Path) -> RemoteMeter:
-        """Measure the offset of its clock, then start recording there.
+    def start(cls, url: str, token: str, folder: Path, *, sample_hz: float | None = None) -> RemoteMeter:
+        """Measure the offset of its clock, then start recording there, as often as the service likes unless said.
 
         Raises:
             UsageError: ``url`` is none.
@@ -55,7 +55,8 @@ class RemoteMeter:
         try:
             host = client.ask("GET", "/v1/host")
             before, boot = measure_offset(client)
-            told = client.patient().ask("POST", "/v1/sessions", {})
+            order = {} if sample_hz is None else {"sample_hz": sample_hz}
+            told = client.patient().ask("POST", "/v1/sessions", order)
         except MeterError:
             client.close()
             raise
@@ -75,6 +76,11 @@ class RemoteMeter:
     def mark(self, phase: str) -> None:
         """Note there that a phase begins; a service that does not answer is noted here."""
         self._heed(lambda: self.client.ask("POST", f"/v1/sessions/{self.number}/phases", {"phase": phase}))
+
+    def check_alive(self) -> None:
+        """Raise MeterError where what is fetched has a hole, or the service stopped answering."""
+        if self.problem is not None:
+            raise MeterError(self.problem)
 
     def stop(self) -> None:
         """End the recording, fetch its rest, and measure the clock's offset again."""

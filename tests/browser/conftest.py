@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
     """One browser for all tests; CI has to have it, others may not."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
-        reason = "no Chromium here: scripts/install-chromium.sh installs Debian's"
+        reason = "no Chromium here: make browser installs Debian's"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -82,14 +82,22 @@ class GoldenEndpoint:
         self._waiting: list[Place] = []
         self._active: list[Place] = []
         self._news = asyncio.Event()
-        app = web.Application()
-        app.add_routes([web.post("/v1/completions", self._complete), web.get("/v1/models", self._models)])
+        app = web.Application(middlewares=self.middlewares())
+        app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         self._stepping = asyncio.create_task(self._run())
+
+    def routes(self) -> list[web.RouteDef]:
+        """What it answers."""
+        return [web.post("/v1/completions", self._complete), web.get("/v1/models", self._models)]
+
+    def middlewares(self) -> list[Any]:
+        """What stands before every answer."""
+        return []
 
     async def _shut(self) -> None:
         self._stepping.cancel()

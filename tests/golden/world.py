@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +20,7 @@ from configs.loader import dump_study
 from configs.schema import Study
 from tests.golden.engine import SECOND, Load, Model, Request, Simulation, Trace
 from traces.atomic import write_json, write_parquet, write_text
-from traces.cell import Audit, CellRecord, Phase, Phases, Served, write_cell
+from traces.cell import Audit, CellRecord, Node, Phase, Phases, Served, write_cell
 from traces.clock import boot_id
 from traces.layout import CellKey, RunDir
 from traces.schemas import ENGINE, GRADES, PLAN, POWER, REQUESTS
@@ -77,6 +78,10 @@ class World:
     tasks: int = 24
     memorised: bool = True
     truth: dict[CellKey, Truth] = field(default_factory=dict)
+    nodes: dict[str, float] = field(default_factory=dict)
+    """Machines, and how much more than the first of all each draws for the same; none: it is not recorded."""
+    place: Callable[[CellKey], str] | None = None
+    """On which of them a cell runs."""
 
     @property
     def run(self) -> RunDir:
@@ -117,6 +122,10 @@ class World:
         """Simulate one cell and write its traces."""
         load = next(load for load in self.loads if load.slug == key.load)
         model = ENGINES[key.variant]
+        if self.place is not None:
+            more = self.nodes[self.place(key)]
+            drawn = ("idle_w", "step_j", "token_j", "prompt_j")
+            model = replace(model, **{name: getattr(model, name) * more for name in drawn})
         rng = random.Random(self.tasks)  # noqa: S311 - a simulation
         tasks = [(f"T/{n}", rng.randint(40, 200), rng.randint(20, 90)) for n in range(self.tasks)]
         # Never the variant: variants meet the same requests.
@@ -200,6 +209,7 @@ class World:
             ),
             served=Served(engine="golden", version="1", memorised=self.memorised),
             audit=Audit(cpu_share=0.02, sidecar_cpu_share=0.01),
+            node=None if self.place is None else Node(name=self.place(key), cpus=8),
         )
 
 

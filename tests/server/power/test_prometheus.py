@@ -36,7 +36,7 @@ def prometheus() -> str:
     """Debian's Prometheus; CI has to have it, others may not."""
     found = shutil.which("prometheus")
     if found is None:
-        reason = "no Prometheus here: scripts/install-prometheus.sh installs Debian's"
+        reason = "no Prometheus here: make browser installs Debian's"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -1,0 +1,67 @@
+"""Engines that run elsewhere, as a study names them: where they answer, and who records their power."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from configs.strict import StrictModel
+
+
+def _checked_url(value: str) -> str:
+    """An address without credentials: study files and runs are handed on, and what they hold with them."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("takes http(s)://HOST:PORT")
+    if parts.username or parts.password:
+        raise ValueError("takes no user and no password: a key comes by the environment or from a file")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"takes http(s)://HOST:PORT: {error}") from error
+    return value.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+
+
+class SecretSource(StrictModel):
+    """Where a key or a token is read from; itself it is in no file of a study or a run."""
+
+    env: str | None = Field(default=None, min_length=1, description="The name of an environment variable")
+    file: Path | None = Field(default=None, description="A file that holds nothing else")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SecretSource:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("takes one of env and file")
+        return self
+
+
+class RemoteEngine(StrictModel):
+    """An engine that already runs, on this machine or another."""
+
+    url: Url = Field(description="The endpoint, with or without /v1")
+    meter: Literal["local"] | Url | None = Field(
+        default=None,
+        description="Its power: the URL of `starwatt meter --serve` beside it, or local (this machine's); null: none",
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="The name that it serves; null: the only one that it lists"
+    )
+    key: SecretSource | None = Field(
+        default=None,
+        description="Of the bearer key for the engine; null: STARWATT_API_KEY, where that is set",
+    )
+    token: SecretSource | None = Field(
+        default=None, description="Of the token for the meter's service; null: STARWATT_METER_TOKEN"
+    )
+    wait_s: float = Field(default=60.0, ge=0, description="An engine that does not answer by then has failed")
+
+    @property
+    def root(self) -> str:
+        """The endpoint without ``/v1``."""
+        return self.url.removesuffix("/v1")

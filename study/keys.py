@@ -1,0 +1,31 @@
+"""Keys and tokens, read where a study says they are; never from a study file, never into a run."""
+
+from __future__ import annotations
+
+import os
+
+from configs.remote import SecretSource
+from starwatt_errors import UsageError
+
+
+def read_secret(source: SecretSource | None, usual: str) -> str | None:
+    """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
+
+    Raises:
+        UsageError: the place that was named holds nothing.
+    """
+    if source is None:
+        return os.environ.get(usual) or None
+    if source.env is not None:
+        found = os.environ.get(source.env, "")
+        where = f"the environment variable {source.env}"
+    else:
+        assert source.file is not None  # noqa: S101 -- configs/remote.py: one of the two
+        where = str(source.file)
+        try:
+            found = source.file.expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{where}: a key or token was to be read from it: {error}") from error
+    if not found or not found.isprintable() or not found.isascii():
+        raise UsageError(f"{where} is to hold a key or token, and holds none that a header can carry")
+    return found

@@ -1,0 +1,15 @@
+"""Which machine this is, as the records of cells name it."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from traces.cell import Node
+from traces.clock import boot_id
+
+
+def this_node() -> Node:
+    """Under Slurm by its name there (several of its nodes may be one machine), else by the host's."""
+    name = os.environ.get("SLURMD_NODENAME") or platform.node()
+    return Node(name=name, boot_id=boot_id(), cpus=len(os.sched_getaffinity(0)))

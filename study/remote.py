@@ -1,0 +1,99 @@
+"""Variants whose engines run elsewhere: nothing is started, and what is there is measured like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from configs.loader import load_architecture
+from configs.remote import RemoteEngine as Named
+from configs.schema import Study
+from server.power.client import ServiceClient
+from server.power.listen import TOKEN_VARIABLE
+from server.remote_engine import RemoteEngine
+from starwatt_errors import UsageError
+from study.cell_meter import OpenMeter, meter_here, meter_there, no_meter
+from study.keys import read_secret
+from study.metering import server_pid
+from study.node import this_node
+from traces.atomic import write_json
+from traces.cell import Node
+from traces.layout import RunDir
+
+KEY_VARIABLE = "STARWATT_API_KEY"
+
+
+def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
+    """The engine of a variant, once it answers.
+
+    Raises:
+        EngineError: it does not, or serves something else.
+        UsageError: its key is not where the study says.
+    """
+    named = study.remote[variant]
+    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine.wait_ready(named.wait_s, announce)
+    architecture = load_architecture(study.models[0])
+    if architecture is not None:  # what was built here is known by its name
+        kind = architecture.weights.kind
+        learnt = {"memorised": kind == "memorised", "random_weights": kind == "random"}
+        engine.served = engine.served.model_copy(update=learnt)
+    if engine.served.prefix_cache and not study.engine.prefix_cache:
+        announce(f"{engine.url} reuses prompts (prefix cache), which the study's engine settings rule out")
+    return engine
+
+
+def meter_of(study: Study, variant: str) -> OpenMeter:
+    """What records the power of a variant's engine.
+
+    Raises:
+        UsageError: there is no token for the service.
+    """
+    named = study.remote[variant]
+    if named.meter is None:
+        return no_meter(Node(name=urlsplit(named.url).hostname or named.url))
+    if named.meter == "local":
+        return meter_here(study.meter_settings, server_pid(named.url))
+    return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
+
+
+def describe(run: RunDir, study: Study, variant: str, engine: RemoteEngine) -> None:
+    """Write ``engines/<variant>.json``: what the engine and the meter's host say of themselves.
+
+    Raises:
+        MeterError: the meter's service does not answer, or refuses.
+    """
+    named = study.remote[variant]
+    told: dict[str, Any] = {"url": named.url, "meter": named.meter, "model": engine.model}
+    told["served"] = engine.served.model_dump(mode="json")
+    if named.meter not in (None, "local"):
+        client = ServiceClient(named.meter, _token(named, variant))
+        try:
+            told["host"] = client.ask("GET", "/v1/host")
+        finally:
+            client.close()
+    elif named.meter == "local":
+        told["host"] = {"name": this_node().name}
+    write_json(run.root / "engines" / f"{variant}.json", told)
+
+
+def check_secrets(study: Study) -> None:
+    """Find every key and token before anything is measured.
+
+    Raises:
+        UsageError: one is not where the study says.
+    """
+    for variant, named in study.remote.items():
+        read_secret(named.key, KEY_VARIABLE)
+        if named.meter not in (None, "local"):
+            _token(named, variant)
+
+
+def _token(named: Named, variant: str) -> str:
+    token = read_secret(named.token, TOKEN_VARIABLE)
+    if token is None:
+        raise UsageError(
+            f"remote.{variant}.meter: set {TOKEN_VARIABLE} to the token of that service, or name its place in token:"
+        )
+    return token

@@ -1,0 +1,63 @@
+"""The jobs of a run: how they are asked for, which were submitted, and where they print."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from configs.executor import Slurm
+from traces.layout import RunDir
+
+
+def remember_job(run: RunDir, unit: str, job: str) -> None:
+    """Write down, before anything else is done, which job measures a unit."""
+    with (run.slurm / "jobs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"unit": unit, "job": job}) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_jobs(run: RunDir) -> dict[str, str]:
+    """By unit: the job that was submitted for it last. A line that a kill has torn is left out."""
+    try:
+        lines = (run.slurm / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found: dict[str, str] = {}
+    for line in lines:
+        try:
+            told = json.loads(line)
+            found[told["unit"]] = told["job"]
+        except (ValueError, KeyError):
+            continue
+    return found
+
+
+def sbatch_parameters(name: str, settings: Slurm) -> dict[str, Any]:
+    """As submitit takes them. The batch step itself measures: it has all that the task was given."""
+    parameters = {
+        "job_name": f"starwatt-{name}",
+        "time": settings.time_min,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "partition": settings.partition,
+        "account": settings.account,
+        "qos": settings.qos,
+        "constraint": settings.constraint,
+        "gpus_per_node": settings.gpus or None,
+        "cpus_per_task": settings.cpus,
+        "mem": None if settings.memory_gib is None else f"{round(settings.memory_gib * 1024)}M",
+        "exclusive": True if settings.exclusive else None,
+        "array_parallelism": settings.at_once,
+        "use_srun": False,
+        "stderr_to_stdout": True,
+        "additional_parameters": dict(settings.options),
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def log_of(run: RunDir, job: str) -> Path:
+    """What a task printed."""
+    return run.slurm / f"{job}_0_log.out"

@@ -1,0 +1,63 @@
+"""Slurm's own commands: what is queued, and how to end it. (``sacct`` takes a database; ``squeue`` does not.)"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starwatt_errors import RunError
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A task that is waiting, running or ending."""
+
+    job: str
+    """``JOB`` or ``JOB_INDEX``, as submitit names it."""
+    state: str
+    nodes: str
+    reason: str
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return f"{self.state.lower()} on {self.nodes}" if self.nodes else f"waiting ({self.reason})"
+
+
+def queued() -> dict[str, Queued]:
+    """This user's tasks, by job; those that have ended are not among them.
+
+    Raises:
+        RunError: Slurm does not answer.
+    """
+    lines = _asked(["squeue", "--me", "--array", "--noheader", "--format=%i|%T|%N|%r"]).splitlines()
+    rows = [line.strip().split("|", 3) for line in lines if line.count("|") >= 3]
+    return {job: Queued(job, state, nodes, reason) for job, state, nodes, reason in rows}
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """End these tasks; those that have ended already stay so.
+
+    Raises:
+        RunError: Slurm does not answer.
+    """
+    named = sorted(jobs)
+    if named:
+        _asked(["scancel", "--quiet", *named])
+
+
+def _asked(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except FileNotFoundError as error:
+        raise RunError(
+            f"executor: slurm: there is no {command[0]} here: start the study on a machine of the cluster"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise RunError(f"executor: slurm: {command[0]} did not answer within {_TIMEOUT_S:g} s") from error
+    if done.returncode:
+        raise RunError(f"executor: slurm: {' '.join(command[:2])}: {done.stderr.strip()[-500:]}")
+    return done.stdout

@@ -1,0 +1,127 @@
+"""The Kubernetes manifests: each is what the API takes, and together they are what they say."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from configs.loader import load_study
+from study.cli import app
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
+OLDEST, NEWEST = "1.33", "1.37"
+Object = dict[str, Any]
+
+
+def objects() -> list[Object]:
+    """All of them, in the order in which kubectl applies them."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yaml")))
+    return [one for text in texts for one in yaml.safe_load_all(text)]
+
+
+OBJECTS = objects()
+
+
+def named(kind: str) -> dict[str, Object]:
+    return {one["metadata"]["name"]: one for one in OBJECTS if one["kind"] == kind}
+
+
+def pods() -> dict[str, Object]:
+    """By label: what a Deployment or Job makes."""
+    templates = [one["spec"]["template"] for one in OBJECTS if one["kind"] in ("Deployment", "Job")]
+    return {one["metadata"]["labels"]["app"]: one["spec"] for one in templates}
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("one", OBJECTS, ids=lambda one: f"{one['kind']}-{one['metadata']['name']}")
+def test_the_api_takes_it(one: Object, version: str) -> None:
+    kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_a_wrong_field_is_noticed() -> None:
+    wrong = {**named("Job")["load"], "spec": {**named("Job")["load"]["spec"], "backofLimit": 3}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, NEWEST, strict=True)
+
+
+def test_all_are_in_the_namespace_and_none_is_a_secret() -> None:
+    for one in OBJECTS:
+        assert one["kind"] != "Secret", "secrets are made by who has them"
+        assert one["kind"] == "Namespace" or one["metadata"]["namespace"] == "starwatt"
+    for spec in pods().values():
+        for container in spec["containers"]:
+            for variable in container["env"]:
+                secret = any(word in variable["name"] for word in ("KEY", "TOKEN", "PASSWORD"))
+                assert secret == ("valueFrom" in variable), variable["name"]
+                if secret:
+                    assert variable["valueFrom"]["secretKeyRef"]["name"] == "starwatt"
+
+
+def test_no_container_is_root_or_unlimited() -> None:
+    for spec in pods().values():
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        for container in spec["containers"]:
+            confined = container["securityContext"]
+            assert confined["allowPrivilegeEscalation"] is False
+            assert confined["readOnlyRootFilesystem"] is True
+            assert confined["capabilities"] == {"drop": ["ALL"]}
+            resources = container["resources"]
+            assert resources["requests"] == resources["limits"], "else its CPUs are not its own"
+            assert resources["limits"].keys() >= {"cpu", "memory"}
+
+
+def test_engine_and_meter_share_a_pod_and_the_engine_alone_takes_the_board() -> None:
+    containers = {one["name"]: one for one in pods()["starwatt-engine"]["containers"]}
+    assert containers.keys() == {"engine", "meter"}
+    takes = {name: "nvidia.com/gpu" in one["resources"]["limits"] for name, one in containers.items()}
+    assert takes == {"engine": True, "meter": False}
+    told, heard = (containers[name]["args"][0] for name in ("engine", "meter"))
+    assert "> /boards/uuids" in told
+    assert 'CUDA_VISIBLE_DEVICES="$(cat /boards/uuids)"' in heard
+    assert pods()["starwatt-engine"]["shareProcessNamespace"], "else a process number means another process"
+    assert "echo $$ > /boards/pid" in told
+    assert '--pid "$(cat /boards/pid)"' in heard
+
+
+def test_what_is_called_is_there_and_the_network_lets_it_through(tmp_path: Path) -> None:
+    spec = pods()["starwatt-engine"]
+    listening = {port["containerPort"] for one in spec["containers"] for port in one["ports"]}
+    service = named("Service")["engine"]["spec"]
+    names = {port["name"]: port["containerPort"] for one in spec["containers"] for port in one["ports"]}
+    assert service["selector"] == {"app": "starwatt-engine"}
+    assert {port["port"] for port in service["ports"]} == listening
+    assert all(names[port["targetPort"]] == port["port"] for port in service["ports"])
+    (tmp_path / "study.yaml").write_text(named("ConfigMap")["study"]["data"]["study.yaml"])
+    engine = load_study(tmp_path / "study.yaml").remote["engine"]
+    assert engine.url == "http://engine.starwatt.svc:8000"
+    assert engine.meter == "http://engine.starwatt.svc:9520"
+    policies = named("NetworkPolicy")
+    assert policies["closed"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    [into] = policies["engine-from-load"]["spec"]["ingress"]
+    [out, names_only] = policies["load-to-engine"]["spec"]["egress"]
+    for rule, peer in ((into["from"], "starwatt-load"), (out["to"], "starwatt-engine")):
+        assert rule == [{"podSelector": {"matchLabels": {"app": peer}}}]
+        assert peer in pods()
+    for ports in (into["ports"], out["ports"]):
+        assert {port["port"] for port in ports} == listening
+    assert {port["port"] for port in names_only["ports"]} == {53}
+
+
+def test_our_own_commands_are_ones_that_we_have() -> None:
+    meter = pods()["starwatt-engine"]["containers"][1]["args"][0]
+    load = pods()["starwatt-load"]["containers"][0]["command"]
+    lines = [line.split("exec ", 1)[1] for line in meter.splitlines() if "exec starwatt" in line]
+    commands = [shlex.split(line) for line in lines] + [load]
+    assert [one[:2] for one in commands] == [["starwatt", "meter"], ["starwatt", "run"]]
+    for _, command, *rest in commands:
+        told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert told.exit_code == 0
+        assert all(flag in told.output for flag in rest if flag.startswith("--"))
