@@ -1,0 +1,133 @@
+"""One stage of the GPU figures: runs its study as far as the time allows, and packs what there is.
+
+    python -m benchmarks.gpu sensors --out DIR
+    python -m benchmarks.gpu formats --out DIR --minutes 9        # the same command again goes on
+
+Every call leaves ``DIR/<stage>.tar.xz`` with the whole run (traces, tables, manifest, report) and prints a short table
+last. Clocks, power limit, persistence and MIG are read, never set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+from analysis.results import read_results
+from analysis.summary import significant
+from benchmarks.gpu.studies import STAGES, study_of, write_lengths
+from configs.loader import dump_study
+from traces.layout import RunDir, model_slug
+
+MOST_BYTES = 16 << 20
+STARWATT = (sys.executable, "-c", "from study.cli import main; main()")
+_GRACE_S = 60.0
+_METRICS = ("j_per_request", "j_per_output_token", "output_token_rate", "power_mean_w")
+
+
+def main() -> int:
+    """Run a stage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", choices=("sensors", *STAGES))
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of runs and archives; kept between calls"
+    )
+    parser.add_argument("--model", default="starcoder2-3b", help="of configs/architectures, or real weights")
+    parser.add_argument("--minutes", type=float, default=9.0, help="stop (and pack) after so long")
+    parser.add_argument("--dataset", default="humaneval+")
+    parser.add_argument("--tasks", type=int, default=48)
+    parser.add_argument("--seconds", type=float, default=15.0, help="length of a window, at least")
+    flags = parser.parse_args()
+    flags.out.mkdir(parents=True, exist_ok=True)
+    until_s = time.monotonic() + 60 * flags.minutes
+    if flags.stage == "sensors":
+        return sensors(flags.out, until_s)
+    lengths = write_lengths(flags.out / "lengths.csv", flags.dataset, [model_slug(flags.model)])
+    study = study_of(
+        flags.stage,
+        flags.model,
+        lengths.resolve(),
+        dataset=flags.dataset,
+        tasks=flags.tasks,
+        seconds=flags.seconds,
+    )
+    study_file = flags.out / f"{flags.stage}.yaml"
+    study_file.write_text(dump_study(study), encoding="utf-8")
+    run = RunDir(flags.out / f"{flags.stage}-{model_slug(flags.model)}")
+    code = within([*STARWATT, "run", str(study_file), "--out", str(run.root)], until_s)
+    if not list(run.finished_cells()):
+        print(f"no cell is finished yet (exit code {code}); see {run.root / 'engines'}")
+        return 1
+    for command in ("analyze", "report"):
+        subprocess.run([*STARWATT, command, str(run.root)], check=False, stdout=subprocess.DEVNULL)
+    archive = pack(run.root, flags.out / f"{run.root.name}.tar.xz")
+    print(f"{archive} ({archive.stat().st_size >> 10} KiB)")
+    print("\n".join(table(run)))
+    return 0
+
+
+def sensors(out: Path, until_s: float) -> int:
+    """What the boards' sensors are like, under a switched load."""
+    path = out / "sensors.json"
+    with path.open("wb") as file:
+        code = within([*STARWATT, "meter", "--calibrate", "--json"], until_s, stdout=file)
+    print(path.read_text(encoding="utf-8"))
+    return code
+
+
+def within(command: list[str], until_s: float, stdout: object = None) -> int:
+    """Run to the end, or interrupt it (as Ctrl-C would) when the time is over; its exit code."""
+    with subprocess.Popen(command, stdout=stdout) as process:  # type: ignore[call-overload]
+        try:
+            return int(process.wait(timeout=max(1.0, until_s - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+        try:
+            return int(process.wait(timeout=_GRACE_S))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return int(process.wait())
+
+
+_LEFT_OUT: tuple[tuple[str, ...], ...] = (
+    (),
+    ("engine.log", "engines"),
+    ("engine.log", "engines", "requests.parquet"),
+)
+
+
+def pack(folder: Path, archive: Path) -> Path:
+    """The run as one archive; where it were above 16 MiB, completions and logs stay behind."""
+    for left_out in _LEFT_OUT:
+
+        def kept(one: tarfile.TarInfo, left_out: tuple[str, ...] = left_out) -> tarfile.TarInfo | None:
+            return None if Path(one.name).name in left_out else one
+
+        with tarfile.open(archive, "w:xz") as tar:
+            tar.add(folder, arcname=folder.name, filter=kept)
+        if archive.stat().st_size <= MOST_BYTES:
+            break
+    return archive
+
+
+def table(run: RunDir) -> list[str]:
+    """A line a variant and load."""
+    results = read_results(run)
+    lines = [
+        f"{'variant':22} {'load':14} blocks {'J/request':>10} {'J/token':>9} {'tokens/s':>9} {'W':>7}  reasons"
+    ]
+    for point in results.points:
+        figures = [significant(point.mean(metric)) for metric in _METRICS]
+        lines.append(
+            f"{point.variant:22} {point.load:14} {point.blocks:6d} {figures[0]:>10} {figures[1]:>9} {figures[2]:>9} "
+            f"{figures[3]:>7}  {' '.join(point.why(_METRICS))}"
+        )
+    return lines
