@@ -190,6 +190,11 @@ class Phases(StrictModel):
         default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
     )
     warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
+    rest_s: float = Field(
+        default=1.5,
+        ge=0,
+        description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
+    )
     drain_s: float = Field(
         default=60.0, ge=0.0, description="At most this long for what is in flight at the end"
     )
@@ -211,6 +216,11 @@ class EngineSettings(StrictModel):
     tensor_parallel: int = Field(default=1, ge=1, description="GPUs that share each layer (vLLM)")
     start_timeout_s: float = Field(
         default=900.0, gt=0, description="An engine that is not ready by then has failed"
+    )
+    hang_timeout_s: float = Field(
+        default=120.0,
+        ge=3,
+        description="An engine that answers nothing, or makes no token, for so long has failed",
     )
 
 

@@ -58,7 +58,7 @@ class Campaign:
         )
         self.display.title(f"starting the engine of {first.variant}")
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
-            settle(engine)
+            settle(engine, self.study.phases.rest_s)
             yield self._measure_on(engine, first)
 
     def _measure_on(self, engine: Engine, first: PlannedCell) -> Measure:

@@ -14,6 +14,7 @@ from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engine import Engine
 from server.engine_metrics import EngineScraper
+from server.guard import GUARD
 from server.power.sidecar import Sidecar
 from starwatt_errors import RunError
 from study.plan import PlannedCell
@@ -21,8 +22,6 @@ from traces.cell import CellRecord, Phase, write_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir
 
-SETTLE_S = 1.5
-"""After its last request vLLM's worker polls for a second before it sleeps: idle is measured after that."""
 _CHECK_S = 0.25
 
 
@@ -55,16 +54,22 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     study, engine = bench.study, bench.engine
     pid = engine.process.pid
     with (
-        EngineScraper(engine.url, folder),
+        EngineScraper(engine.url, folder) as scraper,
         Sidecar.start(folder, study.meter_settings, engine_pid=pid) as sidecar,
     ):
-        idle_before = _stay_idle(bench, sidecar, study.phases.idle_s)
-        outcome = _load(bench, cell)
+
+        def check() -> None:
+            engine.check_alive(f"during {cell.key}")
+            sidecar.check_alive()
+            scraper.check(study.engine.hang_timeout_s)
+
+        idle_before = stay_idle(study.phases.idle_s, check)
+        outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
         bench.announce("idle")
-        _stay_idle(bench, sidecar, SETTLE_S)
-        idle_after = _stay_idle(bench, sidecar, study.phases.idle_s)
+        stay_idle(study.phases.rest_s, check)
+        idle_after = stay_idle(study.phases.idle_s, check)
     engine.check_alive(f"during {cell.key}")
     shutil.copyfile(engine.log, folder / "engine.log")
     phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
@@ -96,13 +101,13 @@ def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def settle(engine: Engine) -> None:
+def settle(engine: Engine, rest_s: float) -> None:
     """Let an engine come to rest that has just been loaded."""
-    time.sleep(SETTLE_S)
+    time.sleep(rest_s)
     engine.check_alive("after it was loaded")
 
 
-def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
+def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadResult:
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,
@@ -125,6 +130,8 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         on_progress=lambda progress: bench.announce(
             _words(progress["phase"], progress["ended"], progress["planned"])
         ),
+        check=check,
+        watcher=GUARD,
     )
 
 
@@ -134,12 +141,11 @@ def _words(phase: str, ended: int, planned: int | None) -> str:
     return f"measuring {ended}/{planned}" if planned is not None else f"measuring {ended}"
 
 
-def _stay_idle(bench: Bench, sidecar: Sidecar, seconds: float) -> Phase:
-    """Wait with nothing in flight, and notice when engine or sidecar die."""
+def stay_idle(seconds: float, check: Callable[[], None]) -> Phase:
+    """Wait with nothing in flight; ``check`` raises when engine or sidecar have died."""
     start_ns = now_ns()
     end_ns = start_ns + round(seconds * 1e9)
     while (left_ns := end_ns - now_ns()) > 0:
-        bench.engine.check_alive("while it was idle")
-        sidecar.check_alive()
+        check()
         time.sleep(min(_CHECK_S, left_ns * 1e-9))
     return Phase(start_ns=start_ns, end_ns=now_ns())

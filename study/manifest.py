@@ -21,6 +21,7 @@ from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.store import Checkpoint
 from study.placement import place
+from study.sessions import continued, known_calibration
 from traces.clock import ClockPair, boot_id
 from traces.schemas import SCHEMA_VERSION
 
@@ -31,13 +32,21 @@ PACKAGES = (
 
 
 def build_manifest(
-    study: Study, dataset: Dataset, checkpoints: Mapping[tuple[str, str], Checkpoint]
+    study: Study,
+    dataset: Dataset,
+    checkpoints: Mapping[tuple[str, str], Checkpoint],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Host, devices, versions, digests; ``checkpoints`` by (model, variant)."""
-    return {
+    """Host, devices, versions, digests; ``checkpoints`` by (model, variant), ``earlier``: what is to be continued.
+
+    Raises:
+        UsageError: tasks or weights are not those that were measured before.
+    """
+    here, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()]
+    manifest = {
         "schema_version": SCHEMA_VERSION,
-        "host": host(),
-        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
+        "host": here,
+        "gpus": gpus,
         "packages": package_versions(),
         "git": git_state(),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
@@ -54,9 +63,14 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "sensor_calibration": calibrate(study.meter_settings.gpus, load=heated),
         "cpus": vars(place(study)),
         "seed": study.seed,
+    }
+    manifest = continued(manifest, earlier)
+    calibration = known_calibration(here, gpus, earlier)
+    return {
+        **manifest,
+        "sensor_calibration": calibration or calibrate(study.meter_settings.gpus, load=heated),
     }
 
 
