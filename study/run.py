@@ -48,7 +48,7 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """A study file, read, and what it comes to in its run directory."""
 
     study: Study
@@ -57,7 +57,7 @@ class _Order:
     cells: list[PlannedCell]
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None) -> _Order:
+    def read(cls, study_file: Path, out: Path | None) -> Order:
         """Raises UsageError where the file is wrong, or this hardware can't serve a variant."""
         study = with_controls(load_study(study_file))
         for variant, control in study.controls.items():
@@ -93,7 +93,7 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     Raises:
         UsageError: the study file is wrong.
     """
-    order = _Order.read(study_file, out)
+    order = Order.read(study_file, out)
     left, todo = order.unmeasured(), order.todo()
     chosen = order.study.meter_settings.gpus
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
@@ -110,7 +110,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order = _Order.read(study_file, out)
+    order = Order.read(study_file, out)
     placement = place(order.study)
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
@@ -126,7 +126,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         return replace(result, given_up=failed)
 
 
-def _measure(order: _Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
+def _measure(order: Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
     """Build what is missing, and measure every cell that is not there yet."""
     study, run, todo = order.study, order.run, order.todo()
     lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
