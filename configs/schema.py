@@ -183,6 +183,22 @@ class Slo(StrictModel):
     e2e_ms: float | None = Field(default=None, gt=0, description="Until the answer was whole")
 
 
+class Cooldown(StrictModel):
+    """Before each engine start: wait until the boards are as cool as before the others."""
+
+    within_c: float = Field(
+        default=5.0, ge=0, description="Above the coolest they were before an engine start"
+    )
+    within_w: float = Field(
+        default=15.0, ge=0, description="The same of the power that they draw without an engine"
+    )
+    timeout_s: float = Field(
+        default=180.0,
+        ge=0,
+        description="After that it starts all the same, and its cells are marked not_cooled",
+    )
+
+
 class Phases(StrictModel):
     """What surrounds the measured window."""
 
@@ -197,6 +213,9 @@ class Phases(StrictModel):
     )
     drain_s: float = Field(
         default=60.0, ge=0.0, description="At most this long for what is in flight at the end"
+    )
+    cooldown: Cooldown | None = Field(
+        default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
     )
 
 

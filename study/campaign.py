@@ -15,10 +15,12 @@ from server.engine_spec import EngineSpec
 from server.store import Checkpoint
 from starwatt_errors import EngineError
 from study.cell import Bench, measure_cell, settle
+from study.cooldown import cool_down
 from study.display import Display
 from study.persistence import Measure
 from study.placement import Placement
 from study.plan import ENGINE_START_S, PlannedCell
+from traces.cell import CoolStart
 from traces.layout import RunDir
 
 Checkpoints = dict[tuple[str, str], Checkpoint]
@@ -57,12 +59,23 @@ class Campaign:
             seed=self.study.seed,
         )
         self.display.title(f"starting the engine of {first.variant}")
+        cool_start = self._cool_down()
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
-            yield self._measure_on(engine, first)
+            yield self._measure_on(engine, first, cool_start)
 
-    def _measure_on(self, engine: Engine, first: PlannedCell) -> Measure:
+    def _cool_down(self) -> CoolStart | None:
+        wanted = self.study.phases.cooldown
+        if wanted is None:
+            return None
+        start = cool_down(self.run, self.study.meter_settings, wanted, self.display.say)
+        if start is not None and not start.cooled:
+            self.display.note(f"the boards did not cool down within {wanted.timeout_s:g} s (phases.cooldown)")
+        return start
+
+    def _measure_on(self, engine: Engine, first: PlannedCell, cool_start: CoolStart | None) -> Measure:
         random = ("random_weights",) if engine.spec.checkpoint.random_weights else ()
+        warm = ("not_cooled",) if cool_start is not None and not cool_start.cooled else ()
         bench = Bench(
             self.run,
             self.study,
@@ -71,7 +84,8 @@ class Campaign:
             self.placement.load,
             self.display.say,
             self.lengths.get(first.key.model),
-            (*self.known_reasons, *random),
+            (*self.known_reasons, *random, *warm),
+            cool_start,
         )
 
         def measure(cell: PlannedCell) -> None:

@@ -18,7 +18,7 @@ from server.guard import GUARD
 from server.power.sidecar import Sidecar
 from starwatt_errors import RunError
 from study.plan import PlannedCell
-from traces.cell import CellRecord, Phase, write_cell
+from traces.cell import CellRecord, CoolStart, Phase, write_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir
 
@@ -39,6 +39,7 @@ class Bench:
     """Tokens of each task's answer, where the study forces recorded ones."""
     known_reasons: tuple[str, ...] = ()
     """Reason codes that hold for every cell, such as ``sandbox_missing``."""
+    cool_start: CoolStart | None = None
 
 
 def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
@@ -81,6 +82,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         block=cell.key.block,
         boot_id=boot_id(),
         engine_start=cell.engine_start,
+        cool_start=bench.cool_start,
         phases=phases,
         served=engine.served,
         audit=audit,

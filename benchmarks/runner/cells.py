@@ -23,7 +23,7 @@ loads:
   - {{kind: closed, concurrency: 3}}
 prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
-phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1}}
+phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1, cooldown: null}}
 blocks: {blocks}
 engine_restarts: once
 """

@@ -26,6 +26,7 @@ REBOOT = Path(__file__).with_name("reboot.py")
 SERVED = ROOT / "tests" / "golden" / "served"
 STARWATT = [sys.executable, "-c", "from study.cli import main; main()"]
 PATIENCE_S = 120.0
+SECRET = "a-key-that-nobody-may-find-again"
 IDLE_W = 60.0
 BOARDS = (
     BoardModel(
@@ -87,6 +88,7 @@ class Machine:
             "TMPDIR": str(self.folder / "tmp"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "STARWATT_TEST_MARK": str(self.folder),
+            "STARWATT_API_KEY": SECRET,
         }
         self._environment.pop("CUDA_VISIBLE_DEVICES", None)
 

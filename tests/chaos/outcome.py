@@ -68,6 +68,12 @@ def scraps(run: RunDir) -> list[str]:
     return [str(path) for name in names for path in run.root.rglob(name)]
 
 
+def holding(run: RunDir, secret: str) -> list[str]:
+    """Files of a run in which a secret stands."""
+    files = (path for path in run.root.rglob("*") if path.is_file())
+    return [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+
 def _measured(run: RunDir, key: CellKey) -> list[dict[str, Any]]:
     table = read_trace(run.cell(key), "requests")
     table = table.filter(pc.equal(table["role"], "measured")).sort_by("request_id")

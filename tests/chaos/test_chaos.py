@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.campaign import DONE, Chaos
-from tests.chaos.machine import Machine, machine
-from tests.chaos.outcome import Outcome, outcome_of, scraps
+from tests.chaos.machine import SECRET, Machine, machine
+from tests.chaos.outcome import Outcome, holding, outcome_of, scraps
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.layout import RunDir
 
@@ -26,7 +26,7 @@ loads:
   - {{kind: closed, concurrency: 3}}
 prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
-phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1}}
+phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1, cooldown: null}}
 blocks: 1
 attempts: 1000
 engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
@@ -83,6 +83,7 @@ def chaos(world: Machine, blows: int, seed: int, variants: str) -> None:
     for run in struck.finished:
         compared += compare(quiet, outcome_of(run, world.boards))
         assert scraps(run) == []
+        assert holding(run, SECRET) == []
     _LOG.info(
         "%d blows: %s; %d studies, %d energies compared",
         blows,

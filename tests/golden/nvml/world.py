@@ -187,6 +187,10 @@ class GoldenBoards:
             own.pids[index] = pid
         own.processes = len(pids)
 
+    def heat(self, temperature_c: float, *, board: int = 0) -> None:
+        """The board is as warm as that from now on."""
+        self._world.board[board].temperature_c = temperature_c
+
     def throttle(self, mask: int, *, board: int = 0) -> None:
         """The board says from now on why its clocks are low."""
         self._world.board[board].throttle = mask
