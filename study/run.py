@@ -48,7 +48,7 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class Order:
+class _Order:
     """A study file, read, and what it comes to in its run directory."""
 
     study: Study
@@ -57,7 +57,7 @@ class Order:
     cells: list[PlannedCell]
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None) -> Order:
+    def read(cls, study_file: Path, out: Path | None) -> _Order:
         """Raises UsageError where the file is wrong, or this hardware can't serve a variant."""
         study = with_controls(load_study(study_file))
         for variant, control in study.controls.items():
@@ -87,13 +87,17 @@ class Order:
         return [cell for cell in self.unmeasured() if cell.key not in given_up]
 
 
+Order = _Order
+"""For benchmarks and tests; the functions below take a study file."""
+
+
 def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     """What is still to be measured, and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
     """
-    order = Order.read(study_file, out)
+    order = _Order.read(study_file, out)
     left, todo = order.unmeasured(), order.todo()
     chosen = order.study.meter_settings.gpus
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
@@ -110,7 +114,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order = Order.read(study_file, out)
+    order = _Order.read(study_file, out)
     placement = place(order.study)
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
@@ -126,7 +130,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         return replace(result, given_up=failed)
 
 
-def _measure(order: Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
+def _measure(order: _Order, placement: Placement, known_reasons: tuple[str, ...]) -> None:
     """Build what is missing, and measure every cell that is not there yet."""
     study, run, todo = order.study, order.run, order.todo()
     lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
