@@ -206,6 +206,11 @@ class Phases(StrictModel):
         default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
     )
     warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
+    warmup_requests: int | None = Field(
+        default=None,
+        ge=1,
+        description="Single-stream and closed loads: in place of warmup_s so many requests, at least those in flight",
+    )
     rest_s: float = Field(
         default=1.5,
         ge=0,

@@ -120,6 +120,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
+        warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
         seed=study.seed,
         block=cell.key.block,

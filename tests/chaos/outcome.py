@@ -19,7 +19,7 @@ ERRORS = 4.0
 """Standard errors of sampling that a figure may be off."""
 EDGE_S = 0.06
 """Of a window: what the simulated sensor (20 ms late and wide) and the sampler (20 ms) can't place, at both ends."""
-COLUMNS = ("task_id", "sample", "status", "finish_reason", "output_tokens", "completion")
+COLUMNS = ("request_id", "task_id", "sample", "status", "finish_reason", "output_tokens", "completion")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Outcome:
 
     plan: list[dict[str, Any]]
     requests: Mapping[CellKey, list[dict[str, Any]]]
-    """What was measured, by number from the first measured one: how many warm up depends on the machine."""
+    """What was measured."""
     grades: Mapping[CellKey, list[dict[str, Any]] | None]
     joules: Mapping[CellKey, Joules]
     """Of cells whose energy is valid."""
@@ -77,10 +77,7 @@ def holding(run: RunDir, secret: str) -> list[str]:
 def _measured(run: RunDir, key: CellKey) -> list[dict[str, Any]]:
     table = read_trace(run.cell(key), "requests")
     table = table.filter(pc.equal(table["role"], "measured")).sort_by("request_id")
-    first = table["request_id"][0].as_py()
-    numbers = [{"number": number - first} for number in table["request_id"].to_pylist()]
-    rows = table.select(list(COLUMNS)).to_pylist()
-    return [{**number, **row} for number, row in zip(numbers, rows, strict=True)]
+    return table.select(list(COLUMNS)).to_pylist()  # type: ignore[no-any-return]
 
 
 def _grades(run: RunDir, key: CellKey) -> list[dict[str, Any]] | None:

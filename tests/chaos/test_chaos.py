@@ -26,7 +26,7 @@ loads:
   - {{kind: closed, concurrency: 3}}
 prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
-phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1, cooldown: null}}
+phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: null}}
 blocks: 1
 attempts: 1000
 engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
