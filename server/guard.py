@@ -24,6 +24,8 @@ class Guard:
     _watched: set[int] = field(default_factory=set)
     _process: subprocess.Popen[bytes] | None = None
     _pipe: int = -1
+    _other_end: int = -1
+    """Held open here too: a child that announces itself to an undertaker just killed must not die of SIGPIPE."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, descriptor: int) -> None:
@@ -59,9 +61,7 @@ class Guard:
     def close(self) -> None:
         """The last thing a command does: the undertaker ends what is left, then itself."""
         with self._lock:
-            if self._pipe >= 0:
-                os.close(self._pipe)
-                self._pipe = -1
+            self._close_pipe()
             if self._process is not None:
                 self._process.wait()
                 self._process = None
@@ -72,6 +72,12 @@ class Guard:
         """The undertaker's; None where there is none."""
         return None if self._process is None else self._process.pid
 
+    def _close_pipe(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            os.close(self._other_end)
+        self._pipe = self._other_end = -1
+
     def _tell(self, order: str, pid: int) -> None:
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
@@ -81,15 +87,13 @@ class Guard:
         if self._process is None:
             atexit.register(self.close)
         if self._process is None or self._process.poll() is not None:
-            if self._pipe >= 0:
-                os.close(self._pipe)
-            reading, self._pipe = os.pipe()
+            self._close_pipe()
+            self._other_end, self._pipe = os.pipe()
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SCRIPT)],
-                stdin=reading, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdin=self._other_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 start_new_session=True, pass_fds=tuple(self.kept), cwd="/",
             )  # fmt: skip
-            os.close(reading)
             for pid in self._watched:
                 self._tell("watch", pid)
         return self._pipe

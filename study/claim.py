@@ -17,6 +17,7 @@ from configs.loader import dump_study, load_study
 from configs.schema import Study
 from server.guard import GUARD
 from starwatt_errors import RunError, UsageError
+from study.display import tell
 from traces.atomic import is_temporary, write_text
 from traces.layout import RunDir
 
@@ -57,6 +58,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
 
 def _lock(run: RunDir, descriptor: int) -> None:
     deadline = time.monotonic() + _LEAVING_S
+    told = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,6 +68,9 @@ def _lock(run: RunDir, descriptor: int) -> None:
                 raise RunError(
                     f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
                 ) from None
+            if not told:
+                tell(f"{holder} was killed; waiting until what it had started has ended")
+                told = True
             time.sleep(_POLL_S)
         else:
             return
