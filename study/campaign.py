@@ -48,6 +48,8 @@ class Campaign:
         """
         first = cells[0]
         checkpoint = self.checkpoints[first.model, first.variant]
+        self.display.title(f"starting the engine of {first.variant}")
+        cool_start = self._cool_down()
         spec = EngineSpec(
             model=first.key.model,
             variant=load_variant(first.variant),
@@ -58,8 +60,6 @@ class Campaign:
             cpus=self.placement.engine,
             seed=self.study.seed,
         )
-        self.display.title(f"starting the engine of {first.variant}")
-        cool_start = self._cool_down()
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
             yield self._measure_on(engine, first, cool_start)

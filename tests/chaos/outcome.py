@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from analysis.cell import analyse_cell, read_context
 from tests.golden.nvml.world import GoldenBoards
-from traces.cell import read_cell
+from traces.cell import CoolStart, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
 
@@ -46,7 +46,7 @@ class Outcome:
     grades: Mapping[CellKey, list[dict[str, Any]] | None]
     joules: Mapping[CellKey, Joules]
     """Of cells whose energy is valid."""
-    boots: frozenset[str]
+    cool_starts: Mapping[CellKey, CoolStart | None]
 
 
 def outcome_of(run: RunDir, boards: Mapping[str, GoldenBoards]) -> Outcome:
@@ -58,7 +58,7 @@ def outcome_of(run: RunDir, boards: Mapping[str, GoldenBoards]) -> Outcome:
         requests={key: _measured(run, key) for key in keys},
         grades={key: _grades(run, key) for key in keys},
         joules={key: joules for key, joules in found.items() if joules is not None},
-        boots=frozenset(read_cell(run.cell(key)).boot_id for key in keys),
+        cool_starts={key: read_cell(run.cell(key)).cool_start for key in keys},
     )
 
 

@@ -26,7 +26,7 @@ loads:
   - {{kind: closed, concurrency: 3}}
 prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
-phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: null}}
+phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
 blocks: 1
 attempts: 1000
 engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
@@ -63,6 +63,7 @@ def compare(quiet: Outcome, struck: Outcome) -> int:
     assert struck.plan == quiet.plan
     assert struck.requests == quiet.requests
     assert struck.grades == quiet.grades
+    assert None not in struck.cool_starts.values()
     both = quiet.joules.keys() & struck.joules.keys()
     for key in both:
         for one in (quiet.joules[key], struck.joules[key]):
@@ -75,6 +76,7 @@ def chaos(world: Machine, blows: int, seed: int, variants: str) -> None:
     study = study_file(world, variants)
     quiet = undisturbed(world, study)
     assert len(quiet.requests) == len(quiet.plan) == 2 * (variants.count(",") + 1)
+    assert all(start is not None and start.cooled for start in quiet.cool_starts.values())
     assert {row["status"] for rows in quiet.requests.values() for row in rows} == {"ok"}
     struck = Chaos(world, study, random.Random(seed))  # noqa: S311 -- no secret
     struck.blows(blows)
