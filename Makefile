@@ -49,12 +49,13 @@ test: $(STAMP) sandbox slurm browser  ## everything that must never break, real 
 test-long: $(STAMP) sandbox slurm browser  ## full counts
 	$(BIN)/python -m pytest
 
-bench: $(STAMP) sandbox  ## load generator, meter, grader and attribution beside their limits and their peers (needs cc and two CPUs)
+bench: $(STAMP) sandbox  ## load generator, meter, grader, attribution and runner beside limits and peers (needs cc and two CPUs)
 	$(BIN)/python -m benchmarks.loadgen
 	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m benchmarks.grading
 	$(BIN)/python -m benchmarks.attribution
 	$(BIN)/python -m benchmarks.statistics
+	$(BIN)/python -m benchmarks.runner
 
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh

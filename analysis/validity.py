@@ -41,6 +41,7 @@ EXPLANATIONS = {
     "gain_unknown": "How far the meter's joules are from true ones is not known.",
     "gpu_shared": "A process that is not the engine's was on the GPU: its energy is in the figures.",
     "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
+    "not_cooled": "Before its engine start the GPU was warmer, or drew more, than before others, for all the waiting.",
     "throttled": "Heat or the power supply held the GPU's clocks down.",
     "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
     "no_power": "There are no power readings.",
@@ -85,6 +86,7 @@ _SCOPES: dict[str, Scope] = {
     "power_gap": "energy",
     "no_power": "energy",
     "clock_uncertain": "energy",
+    "not_cooled": "energy",
     "sandbox_missing": "accuracy",
     "random_weights": "accuracy",
     "not_graded": "accuracy",
@@ -92,6 +94,7 @@ _SCOPES: dict[str, Scope] = {
 RECOMPUTED = frozenset(EXPLANATIONS) - {
     "sandbox_missing",
     "random_weights",
+    "not_cooled",
 }  # else what the runner says is not taken over
 
 

@@ -186,6 +186,22 @@ class Slo(StrictModel):
     e2e_ms: float | None = Field(default=None, gt=0, description="Until the answer was whole")
 
 
+class Cooldown(StrictModel):
+    """Before each engine start: wait until the boards are as cool as before the others."""
+
+    within_c: float = Field(
+        default=5.0, ge=0, description="Above the coolest they were before an engine start"
+    )
+    within_w: float = Field(
+        default=15.0, ge=0, description="The same of the power that they draw without an engine"
+    )
+    timeout_s: float = Field(
+        default=180.0,
+        ge=0,
+        description="After that it starts all the same, and its cells are marked not_cooled",
+    )
+
+
 class Phases(StrictModel):
     """What surrounds the measured window."""
 
@@ -193,8 +209,21 @@ class Phases(StrictModel):
         default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
     )
     warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
+    warmup_requests: int | None = Field(
+        default=None,
+        ge=1,
+        description="Single-stream and closed loads: in place of warmup_s so many requests, at least those in flight",
+    )
+    rest_s: float = Field(
+        default=1.5,
+        ge=0,
+        description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
+    )
     drain_s: float = Field(
         default=60.0, ge=0.0, description="At most this long for what is in flight at the end"
+    )
+    cooldown: Cooldown | None = Field(
+        default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
     )
 
 
@@ -214,6 +243,11 @@ class EngineSettings(StrictModel):
     tensor_parallel: int = Field(default=1, ge=1, description="GPUs that share each layer (vLLM)")
     start_timeout_s: float = Field(
         default=900.0, gt=0, description="An engine that is not ready by then has failed"
+    )
+    hang_timeout_s: float = Field(
+        default=120.0,
+        ge=3,
+        description="An engine that answers nothing, or makes no token, for so long has failed",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from configs.datasets import Task
-from configs.schema import Open
+from configs.schema import Closed, Open
 from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
@@ -35,9 +35,13 @@ class Agenda:
         self._released = spec.workers == 1
         self._tasks = len(tasks)
         self._warmup_ns = round(spec.warmup_s * 1e9)
+        self._warmed = 0
         key = (tasks, spec.seed, spec.block, spec.load.slug)
         self._arrivals = Arrivals.of(spec) if isinstance(spec.load, Open) else None
         share = slice(worker, None, spec.workers) if self._arrivals is None else slice(None)
+        wanted = None if self._arrivals is not None else spec.warmup_requests
+        places = spec.load.concurrency if isinstance(spec.load, Closed) else 1
+        self._warmups = None if wanted is None else len(range(max(wanted, places))[share])
         drawn = {role: passes(*key, role) for role in ("warmup", "measured", "filler")}
         self._drawn: dict[str, Iterator[tuple[int, Task]]] = {
             role: islice(drawing, share.start, None, share.step) for role, drawing in drawn.items()
@@ -51,7 +55,8 @@ class Agenda:
 
     def next(self, at_ns: int) -> Item | None:
         """The request that is due at ``at_ns``, or None when nothing more is to be offered."""
-        if self._first_ns is None and at_ns < self._warmup_ns:
+        if self._first_ns is None and self._warms_at(at_ns):
+            self._warmed += 1
             return self._draw("warmup")
         if self._first_ns is None:
             self._first_ns = at_ns
@@ -88,6 +93,9 @@ class Agenda:
     def progress(self) -> tuple[int, int | None]:
         """Measured requests that ended, and how many there will be (None while that depends on time)."""
         return self._ended - self._of_others, self._planned
+
+    def _warms_at(self, at_ns: int) -> bool:
+        return at_ns < self._warmup_ns if self._warmups is None else self._warmed < self._warmups
 
     def _measures_at(self, at_ns: int) -> bool:
         assert self._first_ns is not None  # noqa: S101 -- set by next()

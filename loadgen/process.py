@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from loadgen.crew import START_AHEAD_NS
 from loadgen.merge import merge_results, merge_traces
@@ -26,8 +26,23 @@ from traces.clock import now_ns
 from traces.streams import has_trace
 
 _STOP_S = 15.0
+_SILENT_S = 120.0  # a worker says how far it is four times a second
+_TICK_S = 0.5
 _LONGEST_ERROR = 2000
 _PHASES = ("warmup", "window", "drain", "ended")
+
+
+class Watcher(Protocol):
+    """Ends processes whose starter was killed."""
+
+    def announcing(self) -> Callable[[], None]:
+        """What a child calls between fork and exec."""
+
+    def watch(self, pid: int) -> None:
+        """It has been started, and leads a session."""
+
+    def forget(self, pid: int) -> None:
+        """It has ended."""
 
 
 def run_load(
@@ -37,24 +52,28 @@ def run_load(
     api_key: str | None = None,
     cpus: Sequence[int] | None = None,
     on_progress: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    check: Callable[[], None] = lambda: None,
+    watcher: Watcher | None = None,
 ) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
+
+    ``check`` is called several times a second, and what it raises ends the load; ``watcher`` hears of every process.
 
     Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
     ``out``, as if one had written it.
 
     Raises:
-        LoadError: the endpoint cannot be reached, or the generator failed.
+        LoadError: the endpoint cannot be reached, or the generator failed or hung.
         UsageError: the trace file of the arrivals does not read.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_schedule(spec, out)
     several = spec.workers > 1
     folders = [out / f"worker-{number}" for number in range(spec.workers)] if several else [out]
-    with tempfile.TemporaryDirectory(prefix="starwatt-load-") as scratch:
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=out) as scratch:  # a kill leaves it in the cell
         spec_file = Path(scratch) / "load.json"
         spec_file.write_text(spec.model_dump_json(), encoding="utf-8")
-        foreman = _Foreman(on_progress, is_open=spec.load.kind == "open")
+        foreman = _Foreman(on_progress, check, watcher, is_open=spec.load.kind == "open")
         try:
             for number, folder in enumerate(folders):
                 worker = foreman.hire(number, spec_file, folder, api_key, heeds_us=several)
@@ -96,7 +115,15 @@ class _Worker:
 class _Foreman:
     """Starts the workers of a load together, adds their progress up, and collects their results."""
 
-    def __init__(self, on_progress: Callable[[Mapping[str, Any]], None], *, is_open: bool) -> None:
+    def __init__(
+        self,
+        on_progress: Callable[[Mapping[str, Any]], None],
+        check: Callable[[], None],
+        watcher: Watcher | None,
+        *,
+        is_open: bool,
+    ) -> None:
+        self._check, self._watcher = check, watcher
         self._workers: list[_Worker] = []
         self._listeners: list[threading.Thread] = []
         self._on_progress = on_progress
@@ -123,7 +150,10 @@ class _Foreman:
                 stderr=error_output,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the runner alone, which then ends the load in order
+                preexec_fn=None if self._watcher is None else self._watcher.announcing(),  # noqa: PLW1509
             )
+        if self._watcher is not None:
+            self._watcher.watch(process.pid)
         worker = _Worker(number, process, errors)
         self._workers.append(worker)
         self._listeners.append(threading.Thread(target=self._listen, args=(worker,), daemon=True))
@@ -134,15 +164,24 @@ class _Foreman:
         """The result of every worker, in their order.
 
         Raises:
-            LoadError: one ended without.
+            LoadError: one ended without, or says nothing any more.
         """
         silent = 0
+        heard_ns = {worker.number: now_ns() for worker in self._workers}
         while silent < len(self._workers):
-            worker, message = self._messages.get()
+            self._check()
+            try:
+                worker, message = self._messages.get(timeout=_TICK_S)
+            except queue.Empty:
+                if now_ns() - min(heard_ns.values()) > _SILENT_S * 1e9:
+                    raise LoadError(f"the load generator has said nothing for {_SILENT_S:g} s") from None
+                continue
+            heard_ns[worker.number] = now_ns()
             if message is not None:
                 self._heed(worker, message)
                 continue
             silent += 1
+            del heard_ns[worker.number]
             if worker.number not in self._results:
                 worker.process.wait()
                 raise LoadError(worker.problem())
@@ -190,6 +229,8 @@ class _Foreman:
             if worker.process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):
                     worker.process.stdin.close()
+            if self._watcher is not None:
+                self._watcher.forget(worker.process.pid)
         for listener in self._listeners:
             listener.join()
 

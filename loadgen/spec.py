@@ -40,6 +40,11 @@ class LoadSpec(StrictModel):
     prompts: Prompts
     amount: Annotated[Passes | Requests | Duration, Field(discriminator="kind")]
     warmup_s: float = Field(ge=0)
+    warmup_requests: int | None = Field(
+        default=None,
+        ge=1,
+        description="In place of warmup_s, but for open loads, whose schedule says how many",
+    )
     drain_s: float = Field(ge=0)
     lengths: dict[str, int] | None = Field(
         default=None, description="Tokens of each task's answer, where they are recorded"

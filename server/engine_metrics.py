@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from starwatt_errors import EngineError, TraceError
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
 PERIOD_S = 1.0
+_TOKENS = ("prompt_tokens_total", "generation_tokens_total")
 METRICS = {
     "vllm:num_requests_running": "running",
     "vllm:num_requests_waiting": "waiting",
@@ -41,10 +43,16 @@ def parse_metrics(text: str) -> dict[str, float]:
 
 
 class EngineScraper:
-    """A thread that writes one row a second while the ``with`` block runs; a failed scrape is a missing row."""
+    """A thread that writes one row a second while the ``with`` block runs; a failed scrape is a missing row.
+
+    It is also what notices an engine that hangs: a process that is there, and does nothing any more.
+    """
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = f"{url}/metrics"
+        self._answered_ns = self._moved_ns = now_ns()
+        self._tokens: tuple[float | None, ...] = ()
+        self._problem: TraceError | None = None
         self._writer = TraceWriter(folder, "engine")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine-scraper", daemon=True)
@@ -60,19 +68,48 @@ class EngineScraper:
         self._thread.join()
         self._writer.close()
 
+    def check(self, hang_s: float) -> None:
+        """Look at the engine.
+
+        Raises:
+            EngineError: it has not answered, or has had requests and made no token, for so long.
+            TraceError: what it said could not be written.
+        """
+        if self._problem is not None:
+            raise self._problem
+        for since_ns, what in (
+            (self._answered_ns, "has not answered"),
+            (self._moved_ns, "has had requests and made no token"),
+        ):
+            if now_ns() - since_ns > hang_s * 1e9:
+                raise EngineError(
+                    f"the engine {what} for {hang_s:g} s (engine.hang_timeout_s): it is taken for hung"
+                )
+
     def _run(self) -> None:
-        while True:
-            self._scrape()
-            if self._stop.wait(PERIOD_S):
+        try:
+            while not self._stop.is_set():
                 self._scrape()
-                return
+                self._stop.wait(PERIOD_S)
+            self._scrape()
+        except TraceError as error:
+            self._problem = error
 
     def _scrape(self) -> None:
         try:
             with urllib.request.urlopen(self._url, timeout=PERIOD_S) as response:  # noqa: S310 -- our own http URL
                 text = response.read().decode(errors="replace")
+        except urllib.error.HTTPError:
+            self._answered_ns = self._moved_ns = (
+                now_ns()
+            )  # a server without metrics: that it answers is all there is
+            return
         except (urllib.error.URLError, http.client.HTTPException, OSError):
             return
         values = parse_metrics(text)
+        self._answered_ns = now_ns()
+        tokens = tuple(values.get(name) for name in _TOKENS)
+        if tokens != self._tokens or not values.get("running", 0.0) + values.get("waiting", 0.0):
+            self._tokens, self._moved_ns = tokens, now_ns()
         if values:
             self._writer.append({"t_ns": now_ns(), **values})

@@ -14,6 +14,8 @@ from typing import IO
 
 import psutil
 
+from server.guard import GUARD
+
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -28,11 +30,12 @@ def spawn(
     cpus: Sequence[int] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own; the kernel ends it (SIGTERM) when this process dies.
+    """Start a command in a session of its own; when this process dies, however it does, the whole session is ended.
 
+    The kernel tells the command itself (SIGTERM), and the undertaker sees to it that nothing of the session stays.
     ``cpus`` pins it and everything it starts.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         list(command),
         stdin=stdin,
         stdout=stdout,
@@ -40,20 +43,24 @@ def spawn(
         env=dict(environment) if environment is not None else None,
         cwd=cwd,
         start_new_session=True,
-        preexec_fn=_before_exec(cpus),  # noqa: PLW1509 -- two system calls, no Python lock is taken
+        preexec_fn=_before_exec(cpus, GUARD.announcing()),  # noqa: PLW1509 -- three system calls, no Python lock
     )
+    GUARD.watch(process.pid)
+    return process
 
 
 def stop_group(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
     """End a child and its whole process group: SIGTERM, then SIGKILL after ``grace_s`` seconds."""
     if process.poll() is None:
         process.terminate()
+        process.send_signal(signal.SIGCONT)  # a stopped process hears nothing else
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=grace_s)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     _wait_for_the_group(process.pid, grace_s)
+    GUARD.forget(process.pid)
 
 
 def stop_children(*, grace_s: float) -> None:
@@ -61,7 +68,7 @@ def stop_children(*, grace_s: float) -> None:
 
     An interrupt can strike between the start of a child and the ``with`` block that would have stopped it.
     """
-    children = psutil.Process().children()
+    children = [child for child in psutil.Process().children() if child.pid != GUARD.pid]
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.terminate()
@@ -74,6 +81,7 @@ def stop_children(*, grace_s: float) -> None:
     psutil.wait_procs(children, timeout=grace_s)
     for child in children:
         _wait_for_the_group(child.pid, grace_s)
+    GUARD.close()
 
 
 def group_alive(group: int) -> bool:
@@ -101,8 +109,9 @@ def _wait_for_the_group(group: int, grace_s: float) -> None:
         time.sleep(0.02)
 
 
-def _before_exec(cpus: Sequence[int] | None) -> Callable[[], None]:
+def _before_exec(cpus: Sequence[int] | None, announce: Callable[[], None]) -> Callable[[], None]:
     def prepare() -> None:
+        announce()
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if cpus is not None:
             os.sched_setaffinity(0, cpus)

@@ -16,11 +16,13 @@ from server.store import Checkpoint
 from starwatt_errors import EngineError
 from study.cell import Bench, Serving, measure_cell, settle
 from study.cell_meter import OpenMeter, meter_here
+from study.cooldown import cool_down
 from study.display import Display
 from study.persistence import Measure
 from study.placement import Placement
 from study.plan import ENGINE_START_S, PlannedCell
 from study.remote import describe, meter_of, reach
+from traces.cell import CoolStart
 from traces.layout import RunDir
 
 Checkpoints = dict[tuple[str, str], Checkpoint]
@@ -51,6 +53,8 @@ class Campaign:
             yield self._measure_elsewhere(first)
             return
         checkpoint = self.checkpoints[first.model, first.variant]
+        self.display.title(f"starting the engine of {first.variant}")
+        cool_start = self._cool_down()
         spec = EngineSpec(
             model=first.key.model,
             variant=load_variant(first.variant),
@@ -61,23 +65,28 @@ class Campaign:
             cpus=self.placement.engine,
             seed=self.study.seed,
         )
-        self.display.title(f"starting the engine of {first.variant}")
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
-            settle(engine)
-            yield self._measure_here(engine, first)
-
-    def _measure_here(self, engine: Engine, first: PlannedCell) -> Measure:
-        meter = meter_here(self.study.meter_settings, engine.process.pid)
-        return self._measure_on(engine, engine.spec.model, meter, engine.log, api_key(), first)
+            settle(engine, self.study.phases.rest_s)
+            meter = meter_here(self.study.meter_settings, engine.process.pid)
+            yield self._measure_on(engine, engine.spec.model, meter, engine.log, api_key(), first, cool_start)
 
     def _measure_elsewhere(self, first: PlannedCell) -> Measure:
         self.display.title(f"reaching the engine of {first.variant}")
         engine = reach(self.study, first.variant, self.display.say)
         describe(self.run, self.study, first.variant, engine)
         assert engine.model is not None  # noqa: S101 -- reach() has found it
-        settle(engine)
+        settle(engine, self.study.phases.rest_s)
         meter = meter_of(self.study, first.variant)
-        return self._measure_on(engine, engine.model, meter, None, engine.api_key, first)
+        return self._measure_on(engine, engine.model, meter, None, engine.api_key, first, None)
+
+    def _cool_down(self) -> CoolStart | None:
+        wanted = self.study.phases.cooldown
+        if wanted is None:
+            return None
+        start = cool_down(self.run, self.study.meter_settings, wanted, self.display.say)
+        if start is not None and not start.cooled:
+            self.display.note(f"the boards did not cool down within {wanted.timeout_s:g} s (phases.cooldown)")
+        return start
 
     def _measure_on(
         self,
@@ -87,8 +96,10 @@ class Campaign:
         log: Path | None,
         key: str | None,
         first: PlannedCell,
+        cool_start: CoolStart | None,
     ) -> Measure:
         random = ("random_weights",) if engine.served.random_weights else ()
+        warm = ("not_cooled",) if cool_start is not None and not cool_start.cooled else ()
         bench = Bench(
             run=self.run,
             study=self.study,
@@ -100,7 +111,8 @@ class Campaign:
             load_cpus=self.placement.load,
             announce=self.display.say,
             lengths=self.lengths.get(first.key.model),
-            known_reasons=(*self.known_reasons, *random),
+            known_reasons=(*self.known_reasons, *random, *warm),
+            cool_start=cool_start,
         )
 
         def measure(cell: PlannedCell) -> None:

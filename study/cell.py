@@ -15,15 +15,14 @@ from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engine_metrics import EngineScraper
+from server.guard import GUARD
 from starwatt_errors import RunError
-from study.cell_meter import CellMeter, OpenMeter, Recorded
+from study.cell_meter import OpenMeter, Recorded
 from study.plan import PlannedCell
-from traces.cell import CellRecord, Phase, Served, write_cell
+from traces.cell import CellRecord, CoolStart, Phase, Served, write_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir
 
-SETTLE_S = 1.5
-"""After its last request vLLM's worker polls for a second before it sleeps: idle is measured after that."""
 _CHECK_S = 0.25
 
 
@@ -61,6 +60,7 @@ class Bench:
     """Tokens of each task's answer, where the study forces recorded ones."""
     known_reasons: tuple[str, ...] = ()
     """Reason codes that hold for every cell, such as ``sandbox_missing``."""
+    cool_start: CoolStart | None = None
 
 
 def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
@@ -75,17 +75,23 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         shutil.rmtree(folder)  # an earlier try that was not finished
     study, engine = bench.study, bench.engine
     recorded = Recorded()
-    with EngineScraper(engine.url, folder), bench.open_meter(folder, recorded) as meter:
+    with EngineScraper(engine.url, folder) as scraper, bench.open_meter(folder, recorded) as meter:
+
+        def check() -> None:
+            engine.check_alive(f"during {cell.key}")
+            meter.check_alive()
+            scraper.check(study.engine.hang_timeout_s)
+
         meter.mark("idle_before")
-        idle_before = _stay_idle(bench, meter, study.phases.idle_s)
+        idle_before = stay_idle(study.phases.idle_s, check)
         meter.mark("load")
-        outcome = _load(bench, cell)
+        outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
         bench.announce("idle")
-        _stay_idle(bench, meter, SETTLE_S)
+        stay_idle(study.phases.rest_s, check)
         meter.mark("idle_after")
-        idle_after = _stay_idle(bench, meter, study.phases.idle_s)
+        idle_after = stay_idle(study.phases.idle_s, check)
     engine.check_alive(f"during {cell.key}")
     if bench.log is not None:
         shutil.copyfile(bench.log, folder / "engine.log")
@@ -98,6 +104,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         block=cell.key.block,
         boot_id=boot_id(),
         engine_start=cell.engine_start if engine.served.url is None else None,
+        cool_start=bench.cool_start,
         phases=phases,
         served=engine.served,
         audit=audit,
@@ -121,13 +128,13 @@ def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
-def settle(engine: Serving) -> None:
+def settle(engine: Serving, rest_s: float) -> None:
     """Let an engine come to rest that has just been loaded."""
-    time.sleep(SETTLE_S)
+    time.sleep(rest_s)
     engine.check_alive("after it was loaded")
 
 
-def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
+def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadResult:
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,
@@ -138,6 +145,7 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
+        warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
         seed=study.seed,
         block=cell.key.block,
@@ -153,6 +161,8 @@ def _load(bench: Bench, cell: PlannedCell) -> LoadResult:
         on_progress=lambda progress: bench.announce(
             _words(progress["phase"], progress["ended"], progress["planned"])
         ),
+        check=check,
+        watcher=GUARD,
     )
 
 
@@ -162,12 +172,11 @@ def _words(phase: str, ended: int, planned: int | None) -> str:
     return f"measuring {ended}/{planned}" if planned is not None else f"measuring {ended}"
 
 
-def _stay_idle(bench: Bench, meter: CellMeter, seconds: float) -> Phase:
-    """Wait with nothing in flight, and notice when engine or meter die."""
+def stay_idle(seconds: float, check: Callable[[], None]) -> Phase:
+    """Wait with nothing in flight; ``check`` raises when engine or sidecar have died."""
     start_ns = now_ns()
     end_ns = start_ns + round(seconds * 1e9)
     while (left_ns := end_ns - now_ns()) > 0:
-        bench.engine.check_alive("while it was idle")
-        meter.check_alive()
+        check()
         time.sleep(min(_CHECK_S, left_ns * 1e-9))
     return Phase(start_ns=start_ns, end_ns=now_ns())

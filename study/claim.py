@@ -5,26 +5,35 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from configs.differences import changes
 from configs.loader import dump_study, load_study
 from configs.schema import Study
+from server.guard import GUARD
 from starwatt_errors import RunError, UsageError
-from traces.atomic import write_text
+from study.display import tell
+from traces.atomic import is_temporary, write_text
 from traces.layout import RunDir
 
 _MOST_SHOWN = 12
+_LEAVING_S = 60.0
+_POLL_S = 0.05
 
 
 @contextmanager
 def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
-    The kernel gives the lock back when this process ends, however it ends.
+    The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
+    was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
+    files that were being written is removed.
 
     Raises:
         RunError: another runner holds it.
@@ -35,19 +44,60 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
     run.root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
+        _lock(run, descriptor)
+        GUARD.keep(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        _same_study(run, study, study_file)
+        if study.executor == "local":  # else a job of a runner that was killed may be writing them
+            remove_left_overs(run.root)
+        yield
+    finally:
+        GUARD.release(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the undertaker has it open too
+        os.close(descriptor)
+
+
+def _lock(run: RunDir, descriptor: int) -> None:
+    deadline = time.monotonic() + _LEAVING_S
+    told = False
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            raise RunError(
-                f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
-        _same_study(run, study, study_file)
-        yield
-    finally:
-        os.close(descriptor)
+            if not _is_leaving(holder) or time.monotonic() > deadline:
+                raise RunError(
+                    f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
+                ) from None
+            if not told:
+                tell(f"{holder} was killed; waiting until what it had started has ended")
+                told = True
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _is_leaving(holder: str) -> bool:
+    """Whether a runner of this machine has ended, and what it started has not."""
+    words = holder.split()
+    ours = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
+    return ours and not _runs(int(words[1]))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def remove_left_overs(root: Path) -> None:
+    """Remove what writers left under their temporary names (``traces/atomic.py``) when they were killed."""
+    for folder, _, files in os.walk(root):
+        for name in files:
+            if is_temporary(name):
+                (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _holds_something_else(run: RunDir) -> bool:
@@ -72,6 +122,6 @@ def _same_study(run: RunDir, study: Study, study_file: Path) -> None:
     )
 
 
-def differences(there: Any, here: Any) -> list[str]:
-    """Fields in which two studies differ, one line each, as ``field: 3 there, 5 here``."""
-    return [f"{one.field}: {one.words[0]} there, {one.words[1]} here" for one in changes(there, here)]
+def differences(there: Any, here: Any, at: str = "") -> list[str]:
+    """Fields in which two documents differ, one line each, as ``field: 3 there, 5 here``; ``at``: their own name."""
+    return [f"{one.field}: {one.words[0]} there, {one.words[1]} here" for one in changes(there, here, at)]

@@ -1,4 +1,7 @@
-"""What each command does and prints; ``study/cli.py`` only reads the command line."""
+"""What each command does and prints; ``study/cli.py`` only reads the command line.
+
+The analysis is imported where it begins: pandas and scipy take longer than everything else that a command starts with.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,10 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from analysis.report import write_report
-from analysis.summary import headline
-from analysis.tables import AnalysisSummary, analyze
-from analysis.verify import verify
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Meters
 from loadgen.spec import LoadSpec
@@ -32,11 +31,12 @@ from study import doctor as examination
 from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
-from study.load import load_test
 from study.run import build_all, forecast_study, run_study
 from study.slo import parse_slo
-from study.summary import energy_words, summary_table
 from traces.layout import RunDir, model_slug
+
+if TYPE_CHECKING:
+    from analysis.tables import AnalysisSummary
 
 _POLL_S = 0.2
 
@@ -163,6 +163,11 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
 
 def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:
     """Drive the load and print its figures; returns the exit code."""
+    from analysis.report import write_report
+    from analysis.tables import analyze
+    from study.load import load_test
+    from study.summary import energy_words, summary_table
+
     slo_ms = None if slo is None else parse_slo(slo)
     if meter_at is not None and meter_at != "local" and not meter_at.startswith(("http://", "https://")):
         raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
@@ -218,6 +223,8 @@ def dry_run(study: Path, out: Path | None, *, as_json: bool) -> None:
 
 def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     """Make the tables and print what they say; returns whether every cell is valid."""
+    from analysis.tables import analyze
+
     run_dir = _existing(run_directory)
     with Display("analyzing", 1) as display:
         display.title(str(run_directory))
@@ -228,7 +235,8 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
 
 def report(run_directory: Path, figures: Path | None, tables: Path | None) -> None:
     """Write the report, and what else is asked for, and print where it is."""
-    from analysis.report.export import export_figures, export_tables  # matplotlib takes a second to import
+    from analysis.report import write_report
+    from analysis.report.export import export_figures, export_tables
 
     run = _existing(run_directory)
     written = [write_report(run)]
@@ -240,6 +248,8 @@ def report(run_directory: Path, figures: Path | None, tables: Path | None) -> No
 
 def verify_run(run_directory: Path, *, as_json: bool) -> bool:
     """Recompute the run from its raw files and print what does not hold; returns whether all does."""
+    from analysis.verify import verify
+
     run_dir = _existing(run_directory)
     with Display("verifying", 1) as display:
         display.title(str(run_directory))
@@ -264,6 +274,8 @@ def _existing(root: Path) -> RunDir:
 
 def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
     """The answer in words, and what is invalid."""
+    from analysis.summary import headline
+
     lines = headline(run_dir)
     if as_json:
         _print_json(

@@ -16,6 +16,7 @@ from configs.schema import Meters, Open
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
+from server.guard import GUARD
 from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
@@ -97,7 +98,11 @@ def load_test(
 
 def _driven(spec: LoadSpec, folder: Path, display: Display) -> LoadResult:
     return run_load(
-        spec, folder, api_key=api_key(), on_progress=lambda progress: display.say(_words(progress))
+        spec,
+        folder,
+        api_key=api_key(),
+        on_progress=lambda progress: display.say(_words(progress)),
+        watcher=GUARD,
     )
 
 

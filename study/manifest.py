@@ -21,6 +21,7 @@ from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.store import Checkpoint
 from study.placement import place
+from study.sessions import continued, known_calibration
 from traces.clock import ClockPair, boot_id
 from traces.schemas import SCHEMA_VERSION
 
@@ -31,17 +32,24 @@ PACKAGES = (
 
 
 def build_manifest(
-    study: Study, dataset: Dataset, checkpoints: Mapping[tuple[str, str], Checkpoint]
+    study: Study,
+    dataset: Dataset,
+    checkpoints: Mapping[tuple[str, str], Checkpoint],
+    earlier: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Host, devices, versions, digests; ``checkpoints`` by (model, variant).
+    """Host, devices, versions, digests; ``checkpoints`` by (model, variant), ``earlier``: what is to be continued.
 
     Of a study that a cluster measures, boards and sensors are its nodes' to tell (``study/nodes.py``).
+
+    Raises:
+        UsageError: tasks or weights are not those that were measured before.
     """
-    here = study.executor == "local"
-    return {
+    local = study.executor == "local"
+    here, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if local else []
+    manifest = {
         "schema_version": SCHEMA_VERSION,
-        "host": host(),
-        "gpus": [asdict(gpu) for gpu in gpu_inventory()] if here else [],
+        "host": here,
+        "gpus": gpus,
         "packages": package_versions(),
         "git": git_state(),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
@@ -58,10 +66,12 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "sensor_calibration": sensor_calibration(study) if here else None,
-        "cpus": vars(place(study)) if here else None,
+        "cpus": vars(place(study)) if local else None,
         "seed": study.seed,
     }
+    manifest = continued(manifest, earlier)
+    known = known_calibration(here, gpus, earlier) if local else None
+    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if local else None}
 
 
 def sensor_calibration(study: Study) -> dict[str, Any]:

@@ -13,18 +13,20 @@ from urllib.parse import urlsplit
 import psutil
 
 from configs.schema import Meters
+from configs.schema import Phases as PhaseSettings
 from loadgen.result import LoadResult
 from server.power.listen import TOKEN_VARIABLE
 from server.power.meters import choose_sources
 from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
-from study.cell import SETTLE_S, sidecar_audit
+from study.cell import sidecar_audit
 from traces.cell import Audit, Phase, Phases
 from traces.clock import now_ns
 from traces.remote import PowerClock
 
 _IDLE_S = 3.0
+_REST_S = PhaseSettings().rest_s
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _between_idles(
 
 def _idle(announce: Callable[[str], None], mark: Callable[[str], None], phase: str) -> Phase:
     announce("idle")
-    time.sleep(SETTLE_S)
+    time.sleep(_REST_S)
     mark(phase)
     start_ns = now_ns()
     time.sleep(_IDLE_S)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from starwatt_errors import EngineError, LoadError, MeterError, RunError
+from study.disk import full, why_no_room
 from study.plan import PlannedCell
 from traces.attempts import Attempt, note_attempt, read_attempts
 from traces.layout import CellKey, RunDir
@@ -65,6 +66,8 @@ def measure_groups(
                 problem = error
             else:
                 break
+            if (said := why_no_room(patience.run.root)) is not None:  # a child told of it in words of its own
+                raise full(patience.run.root, said) from problem
             say(f"failed: {problem}")
             _give_up(left, trying, problem, patience, say)
             if not left and not measured:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.report import write_report
-from analysis.tables import AnalysisSummary, analyze
 from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
 from configs.loader import load_study, load_variant
@@ -19,6 +18,7 @@ from server.power.inventory import gpu_inventory
 from server.store import Store, store_root
 from study.campaign import Campaign, Checkpoints
 from study.claim import claimed
+from study.disk import told_when_full
 from study.display import Display, tell
 from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
@@ -29,10 +29,14 @@ from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
 from study.remote import check_secrets
+from study.sessions import earlier_manifest
 from study.slurm import Cluster
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
+
+if TYPE_CHECKING:  # pandas and scipy take longer than a resume: they wait until there is something to analyse
+    from analysis.tables import AnalysisSummary
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
     """
     order = Order.read(study_file, out)
     placement = place(order.study) if order.study.executor == "local" else None
-    with claimed(order.run, order.study, study_file):
+    with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
             order.run.attempts.unlink(missing_ok=True)
         no_sandbox = why_no_sandbox()
@@ -138,7 +142,10 @@ def _measure(order: Order, placement: Placement | None, known_reasons: tuple[str
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
-    write_json(run.manifest, build_manifest(study, order.dataset, checkpoints))
+    manifest = build_manifest(study, order.dataset, checkpoints, earlier_manifest(run))
+    for change in manifest["sessions"][-1]["changed"]:
+        tell(f"changed since this run was last measured: {change}")
+    write_json(run.manifest, manifest)
     write_parquet(run.plan, plan_table(order.cells))
     if len(todo) < len(order.cells):
         tell(f"resuming: {len(todo)} of {len(order.cells)} cells are left")
@@ -187,6 +194,9 @@ def build_all(models: tuple[str, ...], variants: tuple[str, ...]) -> Checkpoints
 
 def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:
     """Grade what is not graded, then make tables and report."""
+    from analysis.report import write_report
+    from analysis.tables import analyze
+
     cells = ungraded_cells(run)
     if gradable and cells:
         with Display("grading", 1) as display:

@@ -26,11 +26,26 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """The name is on the disk too, not only what it names: a machine that loses power keeps what was finished."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is called as ``atomic_path`` calls what is not finished."""
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def write_text(path: Path, text: str) -> None:

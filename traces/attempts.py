@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from datetime import UTC, datetime
-from typing import Self
+from typing import IO, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -49,13 +49,20 @@ def note_attempt(run: RunDir, attempt: Attempt) -> None:
     """
     line = attempt.model_dump_json() + "\n"
     try:
-        with run.attempts.open("ab") as file:
+        with run.attempts.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # several nodes may add to it at once
+            _cut_torn_line(file)
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise TraceError(f"{run.attempts}: cannot be written: {error.strerror}") from error
+
+
+def _cut_torn_line(file: IO[bytes]) -> None:
+    """What a kill or a full disk left of a line: the next one must not be glued to it."""
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:

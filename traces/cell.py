@@ -94,6 +94,21 @@ class Audit(_Record):
     )
 
 
+class BoardState(_Record):
+    """How warm a board was and what it drew; null is what it does not say."""
+
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
+class CoolStart(_Record):
+    """The boards before the engine was started."""
+
+    waited_s: float = Field(description="Until they were cool, or the time was up")
+    cooled: bool = Field(description="False: the time was up")
+    boards: dict[str, BoardState] = Field(description="By UUID, at the end of that")
+
+
 class CellRecord(_Record):
     """The whole of ``cell.json``."""
 
@@ -105,6 +120,10 @@ class CellRecord(_Record):
     boot_id: str
     engine_start: int | None = Field(
         default=None, description="Which engine start of the run served it; null: unknown"
+    )
+    cool_start: CoolStart | None = Field(
+        default=None,
+        description="Before its engine was started; null: no board says, or it was not asked for",
     )
     phases: Phases
     served: Served

@@ -54,6 +54,11 @@ class RunDir:
         return self.root / "attempts.jsonl"
 
     @property
+    def cooldown(self) -> Path:
+        """The coolest that boards were before an engine start."""
+        return self.root / "cooldown.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the runner that measures."""
         return self.root / ".lock"

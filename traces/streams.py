@@ -44,13 +44,18 @@ class TraceWriter:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._stream_path = folder / f"{name}.arrows"
         self._final_path = folder / f"{name}.parquet"
-        self._final_path.unlink(missing_ok=True)  # what an earlier try left must not stand beside this one
         self._schema = stamped(TRACES[name])
         self._rows: list[Mapping[str, Any]] = []
-        self._file = self._stream_path.open("wb")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._final_path.unlink(
+                missing_ok=True
+            )  # what an earlier try left must not stand beside this one
+            self._file = self._stream_path.open("wb")
+        except OSError as error:
+            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
         self._stream = pa.ipc.new_stream(self._file, self._schema)
         self._batch(
             [{}]
@@ -96,9 +101,12 @@ class TraceWriter:
         if self._file.closed:
             return
         self.flush()
-        self._stream.close()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            self._stream.close()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as error:
+            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
         write_parquet(self._final_path, _read_stream(self._stream_path))
         self._stream_path.unlink()
 

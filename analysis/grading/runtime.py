@@ -66,7 +66,10 @@ def prepare_runtime(folder: Path | None = None) -> Path:
 
 def _make(runtime: Path) -> None:
     """Copy beside the final place, then move the whole there."""
-    building = Path(tempfile.mkdtemp(dir=runtime.parent, prefix="building-"))
+    prefix = f"building-{runtime.name}-"
+    for left_over in runtime.parent.glob(f"{prefix}*"):  # of one that was killed: the lock is ours
+        shutil.rmtree(left_over, ignore_errors=True)
+    building = Path(tempfile.mkdtemp(dir=runtime.parent, prefix=prefix))
     try:
         _copy_into(building)
         building.chmod(0o755)

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import filelock
 import platformdirs
 
 from starwatt_errors import LoadError
@@ -19,6 +20,7 @@ _FLAGS = (
     "-O2", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread",
 )  # fmt: skip
 _LONGEST_S = 60
+_LEFT_OVER = f"building-{SOURCE.stem}-"
 
 
 def library() -> Path:
@@ -37,11 +39,14 @@ def library() -> Path:
         raise LoadError("no C compiler (cc, gcc or clang) is installed")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        with (
+            filelock.FileLock(folder / f"{built.name}.lock"),
+            tempfile.TemporaryDirectory(prefix=_LEFT_OVER, dir=_swept(folder)) as scratch,
+        ):
             fresh = Path(scratch) / built.name
             done = subprocess.run(
                 [compiler, *_FLAGS, "-o", str(fresh), str(SOURCE)],
-                capture_output=True, text=True, timeout=_LONGEST_S, check=False,
+                capture_output=True, text=True, timeout=_LONGEST_S, check=False, env={**os.environ, "TMPDIR": scratch},
             )  # fmt: skip
             if done.returncode:
                 raise LoadError(f"{SOURCE.name} does not compile: {done.stderr.strip()[-500:]}")
@@ -49,3 +54,10 @@ def library() -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoadError(f"{SOURCE.name} cannot be compiled: {error}") from error
     return built
+
+
+def _swept(folder: Path) -> Path:
+    """The folder without what a compiler left that was killed; its lock is ours."""
+    for left_over in folder.glob(f"{_LEFT_OVER}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+    return folder

@@ -6,7 +6,6 @@ import json
 import selectors
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -45,9 +44,10 @@ class Sidecar:
         ]  # fmt: skip
         if engine_pid is not None:
             command += ["--pid", str(engine_pid)]
-        with tempfile.NamedTemporaryFile(prefix="starwatt-power-", suffix=".log", delete=False) as errors:
-            process = spawn(command, stdout=PIPE, stderr=errors)
-        sidecar = cls(process=process, errors=Path(errors.name), devices=[])
+        errors = folder / ".sidecar.log"  # a kill leaves it in a cell that is then measured again
+        with errors.open("wb") as output:
+            process = spawn(command, stdout=PIPE, stderr=output)
+        sidecar = cls(process=process, errors=errors, devices=[])
         try:
             sidecar.devices = sidecar._message(_READY_S)["devices"]
         except (MeterError, KeyboardInterrupt):
@@ -58,6 +58,8 @@ class Sidecar:
     def check_alive(self) -> None:
         """Raise MeterError with its own words if it has died."""
         if self.process.poll() is not None:
+            if self.process.returncode < 0:
+                raise MeterError(f"the power sidecar was killed (signal {-self.process.returncode})")
             raise MeterError(f"the power sidecar stopped by itself:\n{last_lines(self.errors, 5)}")
 
     def stop(self) -> None:
@@ -71,6 +73,9 @@ class Sidecar:
         self.process.terminate()
         try:
             self.summary = self._message(_STOP_S)
+        except MeterError:
+            self.process.kill()  # it had its time
+            raise
         finally:
             self._clean_up()
 
@@ -81,9 +86,11 @@ class Sidecar:
             line = self.process.stdout.readline() if selector.select(timeout_s) else b""
         if not line:
             try:
-                self.process.wait(timeout=2)
+                code = self.process.wait(timeout=2)
             except subprocess.TimeoutExpired:
                 raise MeterError(f"the power sidecar did not answer within {timeout_s:g} s") from None
+            if code < 0 and not self.errors.stat().st_size:
+                raise MeterError(f"the power sidecar was killed (signal {-code})")
             raise MeterError(last_lines(self.errors, 5).strip())
         message: dict[str, Any] = json.loads(line)
         return message

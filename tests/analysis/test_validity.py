@@ -98,9 +98,9 @@ def test_a_window_below_the_studys_minimum_is_too_short() -> None:
 
 
 def test_reasons_spoil_what_they_are_about() -> None:
-    codes = ["no_power", "errors", "sandbox_missing"]
+    codes = ["no_power", "errors", "sandbox_missing", "not_cooled"]
     assert reasons_for("cell", codes) == ["errors"]
-    assert reasons_for("energy", codes) == ["errors", "no_power"]
+    assert reasons_for("energy", codes) == ["errors", "no_power", "not_cooled"]
     assert reasons_for("accuracy", codes) == ["errors", "sandbox_missing"]
     assert scope_of("something_newer") == "cell"
 

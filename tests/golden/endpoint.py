@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +42,7 @@ class Place:
 
     prompt_tokens: int
     wanted: int
+    texts: Sequence[str] = ()
     sent: int = 0
     tokens: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
@@ -53,6 +56,11 @@ class GoldenEndpoint:
     most: int = 256  # requests in one step
     steps: list[Step] = field(default_factory=list)
     port: int = 0
+    board: int = 0
+    ripple: float = 0.0  # of a step's power, up and down from step to step
+    answers: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by prompt; else " x" as often as it is asked to
 
     @property
     def url(self) -> str:
@@ -84,6 +92,7 @@ class GoldenEndpoint:
         self._news = asyncio.Event()
         app = web.Application(middlewares=self.middlewares())
         app.add_routes(self.routes())
+        self._counted = {"prompt": 0, "generation": 0}
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -93,7 +102,12 @@ class GoldenEndpoint:
 
     def routes(self) -> list[web.RouteDef]:
         """What it answers."""
-        return [web.post("/v1/completions", self._complete), web.get("/v1/models", self._models)]
+        return [
+            web.post("/v1/completions", self._complete),
+            web.get("/v1/models", self._models),
+            web.get("/health", self._health),
+            web.get("/metrics", self._metrics),
+        ]
 
     def middlewares(self) -> list[Any]:
         """What stands before every answer."""
@@ -107,7 +121,7 @@ class GoldenEndpoint:
     async def _run(self) -> None:
         while True:
             if not self._active and not self._waiting:
-                self.boards.draw(self.model.idle_w)
+                self.boards.draw(self.model.idle_w, board=self.board)
                 self._news.clear()
                 await self._news.wait()
             await self._step()
@@ -121,12 +135,14 @@ class GoldenEndpoint:
         decoding = len(self._active)
         seconds = model.step_s + model.per_request_s * decoding + model.per_prompt_token_s * prompts
         joules = model.step_j + model.token_j * decoding + model.prompt_j * prompts
-        power_w = model.idle_w + joules / seconds
+        power_w = model.idle_w + joules / seconds * (1 + self.ripple * math.sin(len(self.steps)))
         start_ns = now_ns()
-        self.boards.draw(power_w, start_ns)
+        self.boards.draw(power_w, start_ns, board=self.board)
         await asyncio.sleep(seconds)
         end_ns = now_ns()
         self.steps.append(Step(start_ns, end_ns, power_w, decoding, prompts))
+        self._counted["prompt"] += prompts
+        self._counted["generation"] += decoding
         for place in self._active:
             place.sent += 1
             place.tokens.put_nowait(place.sent)
@@ -135,9 +151,20 @@ class GoldenEndpoint:
     async def _models(self, _: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "golden", "object": "model"}]})
 
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        values = {
+            "num_requests_running": len(self._active),
+            "num_requests_waiting": len(self._waiting),
+            **{f"{kind}_tokens_total": count for kind, count in self._counted.items()},
+        }
+        return web.Response(text="".join(f"vllm:{name} {value}\n" for name, value in values.items()))
+
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
-        place = Place(max(1, len(body["prompt"]) // 4), int(body["max_tokens"]))
+        place = self._place(body["prompt"], int(body["max_tokens"]))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self._waiting.append(place)
@@ -149,10 +176,20 @@ class GoldenEndpoint:
         await response.write_eof()
         return response
 
+    def _place(self, prompt: str, most: int) -> Place:
+        answer = self.answers.get(prompt)
+        length = max(1, len(prompt) // 4)
+        if answer is None:
+            return Place(length, most)
+        texts = [answer[at : at + 4] for at in range(0, len(answer), 4)]
+        return Place(length, min(most, len(texts)), texts)
+
 
 def _event(place: Place, number: int, *, last: bool) -> bytes:
+    text = place.texts[number - 1] if place.texts else " x"
+    end = "stop" if number == len(place.texts) else "length"
     chunk = {
-        "choices": [{"index": 0, "text": " x", "finish_reason": "length" if last else None}],
+        "choices": [{"index": 0, "text": text, "finish_reason": end if last else None}],
         "usage": {
             "prompt_tokens": place.prompt_tokens,
             "completion_tokens": number,

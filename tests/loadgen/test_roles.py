@@ -243,3 +243,17 @@ def test_a_subset_depends_on_the_seed_alone_and_keeps_the_datasets_order() -> No
     positions = [DATASET.tasks.index(task) for task in subset]
     assert positions == sorted(positions)
     assert choose_tasks(DATASET, 1000, 20) == list(DATASET.tasks)
+
+
+@pytest.mark.parametrize(
+    ("load", "asked", "count"),
+    [(SINGLE, 5, 5), (closed(3), 7, 7), (closed(3), 1, 3)],
+    ids=["single", "closed", "few"],
+)
+@pytest.mark.parametrize("token_s", [0.001, 0.01])
+def test_a_number_of_warm_up_requests_is_the_same_however_fast_the_server_is(
+    tmp_path: Path, load: dict[str, Any], asked: int, count: int, token_s: float
+) -> None:
+    driven, _ = run(tmp_path, load, Answer(gap_s=token_s), amount=whole_passes(1), warmup_requests=asked)
+    assert [row["request_id"] for row in driven.of("warmup")] == list(range(count))
+    assert [row["request_id"] for row in driven.of("measured")] == list(range(count, count + TASKS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from configs.schema import Study
+from server.processes import group_alive
 from starwatt_errors import RunError, UsageError
 from study.claim import claimed, differences
 from tests.study.test_plan import FIELDS
@@ -76,3 +78,43 @@ def test_fields_of_one_side_alone_are_differences_too() -> None:
         "b.c: nothing there, 2 here",
         f"d: nothing there, {'x' * 157}... here",
     ]
+
+
+LEAVE = """
+import subprocess, sys, time
+from pathlib import Path
+from server.processes import spawn
+from study.claim import claimed
+from tests.study.test_claim import study
+from traces.layout import RunDir
+
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+with claimed(RunDir(Path(sys.argv[1])), study(), Path("s.yaml")):
+    child = spawn([sys.executable, "-c", DEAF], stdout=subprocess.PIPE)
+    child.stdout.readline()
+    (Path(sys.argv[1]) / ".manifest.json.1.tmp").touch()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_next_runner_waits_for_what_a_killed_one_left_and_clears_up_after_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVE, str(run)], stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        child = int(first.stdout.readline())
+        first.kill()
+        first.wait()
+    with claimed(RunDir(run), study(), Path("s.yaml")):
+        assert not group_alive(child)
+        assert sorted(path.name for path in run.iterdir()) == [".lock", "study.yaml"]
+
+
+def test_a_lock_file_that_nobody_holds_is_no_reason_to_wait(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    run.root.mkdir()
+    run.lock.write_text("process 1 on nowhere\n")
+    with claimed(run, study(), Path("s.yaml")):
+        assert f"process {os.getpid()} on " in run.lock.read_text()

@@ -86,14 +86,14 @@ def compile_library(folder: Path) -> Path:
 class GoldenBoards:
     """Boards in a file that the library maps; ``draw`` is the simulated engine's hand on them."""
 
-    def __init__(self, path: Path, models: Sequence[BoardModel], idle_w: float = 70.0) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, models: Sequence[BoardModel], idle_w: float = 70.0, *, ahead_ns: int = 0
+    ) -> None:
+        """``ahead_ns``: how far the clock of those who read them is ahead of this process's."""
         with path.open("wb") as file:
             file.truncate(ctypes.sizeof(_World))
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_World))
-        self._world = _World.from_buffer(self._map)
-        start_ns = now_ns() - 20_000_000_000  # it has been idle for a while
+        self._open(path)
+        start_ns = now_ns() + ahead_ns - 20_000_000_000  # it has been idle for a while
         for index, model in enumerate(models):
             board = self._world.board[index]
             board.uuid, board.name = model.uuid.encode(), model.name.encode()
@@ -116,6 +116,25 @@ class GoldenBoards:
             board.t_ns[0], board.power_w[0], board.used_j[0], board.count = start_ns, idle_w, 0.0, 1
         self._world.boards = len(models)
 
+    @classmethod
+    def of_others(cls, path: Path) -> GoldenBoards:
+        """Boards that another process has made, to draw from."""
+        boards = cls.__new__(cls)
+        boards._open(path)
+        return boards
+
+    def _open(self, path: Path) -> None:
+        self.path = path
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_World))
+        self._world = _World.from_buffer(self._map)
+
+    def index(self, uuid: str | None) -> int:
+        """The number of a board; the first for None."""
+        if uuid is None:
+            return 0
+        return [self._world.board[number].uuid.decode() for number in range(self._world.boards)].index(uuid)
+
     def draw(self, power_w: float, at_ns: int | None = None, *, board: int = 0) -> None:
         """From ``at_ns`` (now, or later: a future that is already planned) on the board draws ``power_w``."""
         own = self._world.board[board]
@@ -135,6 +154,14 @@ class GoldenBoards:
             overlap = min(until, end_ns) - max(own.t_ns[index], start_ns)
             total += own.power_w[index] * max(overlap, 0) * 1e-9
         return total
+
+    def most_w(self, start_ns: int, end_ns: int, *, board: int = 0) -> float:
+        """The highest power that it drew in this stretch."""
+        own = self._world.board[board]
+        until = [*own.t_ns[1 : own.count], end_ns]
+        return max(
+            float(own.power_w[i]) for i in range(own.count) if own.t_ns[i] < end_ns and until[i] > start_ns
+        )
 
     def strike(
         self, call: str, code: int = 0, *, board: int = -1, after_calls: int = 0, sleep_s: float = 0.0,
@@ -159,6 +186,10 @@ class GoldenBoards:
         for index, pid in enumerate(pids):
             own.pids[index] = pid
         own.processes = len(pids)
+
+    def heat(self, temperature_c: float, *, board: int = 0) -> None:
+        """The board is as warm as that from now on."""
+        self._world.board[board].temperature_c = temperature_c
 
     def throttle(self, mask: int, *, board: int = 0) -> None:
         """The board says from now on why its clocks are low."""

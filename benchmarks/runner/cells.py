@@ -1,0 +1,69 @@
+"""A few real cells on a simulated engine: what each took beyond its own phases."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.campaign import Campaign
+from study.display import Display
+from study.placement import place
+from study.run import Order, build_all
+from traces.cell import read_cell
+
+STUDY = """
+name: cells
+models: [{model}]
+baseline: bf16
+variants: [bf16]
+loads:
+  - {{kind: single_stream}}
+  - {{kind: closed, concurrency: 3}}
+prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
+measure: {{passes: 1, min_s: 0}}
+phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.1, cooldown: null}}
+blocks: {blocks}
+engine_restarts: once
+"""
+
+
+@dataclass(frozen=True)
+class CellCost:
+    """Of one cell: beyond its phases, and CPU time of runner, sidecar and load generator (not of the engine)."""
+
+    added_s: float
+    cpu_s: float
+
+
+def cell_costs(folder: Path, blocks: int) -> list[CellCost]:
+    """Measure ``2 x blocks`` cells on one engine start; the environment names the engine and the boards."""
+    model = folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "starcoder2"}')
+    (model / "model.safetensors").write_bytes(bytes(64))
+    file = folder / "cells.yaml"
+    file.write_text(STUDY.format(model=model, blocks=blocks))
+    order = Order.read(file, folder / "run")
+    rest_s = order.study.phases.rest_s
+    costs = []
+    with Display("cell", len(order.cells)) as display:
+        checkpoints = build_all(order.study.models, order.study.variants)
+        campaign = Campaign(order.run, order.study, checkpoints, place(order.study), (), {}, display)
+        with campaign.open_engine(order.cells) as measure:
+            for cell in order.cells:
+                wall_s, cpu_s = time.monotonic(), _cpu_s()
+                measure(cell)
+                took_s, used_s = time.monotonic() - wall_s, _cpu_s() - cpu_s
+                phases = read_cell(order.run.cell(cell.key)).phases
+                known = (phases.idle_before, phases.warmup, phases.window, phases.drain, phases.idle_after)
+                spent_s = sum((one.end_ns - one.start_ns) * 1e-9 for one in known if one is not None)
+                costs.append(CellCost(took_s - spent_s - rest_s, used_s))
+    return costs
+
+
+def _cpu_s() -> float:
+    """Of this process and of all its children that have ended: the engine has not."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)

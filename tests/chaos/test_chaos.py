@@ -1,0 +1,109 @@
+"""Whatever is killed, and whenever: a resumed study is the study that nobody disturbed."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.campaign import DONE, Chaos
+from tests.chaos.machine import SECRET, Machine, machine
+from tests.chaos.outcome import Outcome, holding, outcome_of, scraps
+from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from traces.layout import RunDir
+
+_LOG = logging.getLogger(__name__)
+STUDY = """
+name: chaos
+models: [{model}]
+baseline: bf16
+variants: {variants}
+loads:
+  - {{kind: single_stream}}
+  - {{kind: closed, concurrency: 3}}
+prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
+measure: {{passes: 1, min_s: 0}}
+phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
+blocks: 1
+attempts: 1000
+engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
+meters: {{sample_hz: 50}}
+seed: 7
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
+    """A machine with simulated boards."""
+    with machine(tmp_path / "machine", nvml_library) as made:
+        yield made
+
+
+def study_file(world: Machine, variants: str = "[bf16, fp16]") -> Path:
+    path = world.folder / "study.yaml"
+    path.write_text(STUDY.format(model=world.folder / "model", variants=variants))
+    return path
+
+
+def undisturbed(world: Machine, study: Path) -> Outcome:
+    """The same study, and nobody strikes."""
+    run = RunDir(world.disk / "quiet")
+    world.start("run", study, "--out", run.root)
+    assert world.end() in DONE, world.said
+    assert world.left_behind() == []
+    world.runner = None
+    return outcome_of(run, world.boards)
+
+
+def compare(quiet: Outcome, struck: Outcome) -> int:
+    """Hold them against each other; how many cells' energy could be compared."""
+    assert struck.plan == quiet.plan
+    assert struck.requests == quiet.requests
+    assert struck.grades == quiet.grades
+    assert None not in struck.cool_starts.values()
+    both = quiet.joules.keys() & struck.joules.keys()
+    for key in both:
+        for one in (quiet.joules[key], struck.joules[key]):
+            assert abs(one.found_j - one.true_j) <= one.uncertainty_j, (key, one)
+        assert struck.joules[key].agrees(quiet.joules[key]), (key, struck.joules[key], quiet.joules[key])
+    return len(both)
+
+
+def chaos(world: Machine, blows: int, seed: int, variants: str) -> None:
+    study = study_file(world, variants)
+    quiet = undisturbed(world, study)
+    assert len(quiet.requests) == len(quiet.plan) == 2 * (variants.count(",") + 1)
+    assert all(start is not None and start.cooled for start in quiet.cool_starts.values())
+    assert {row["status"] for rows in quiet.requests.values() for row in rows} == {"ok"}
+    struck = Chaos(world, study, random.Random(seed))  # noqa: S311 -- no secret
+    struck.blows(blows)
+    assert struck.struck.total() == blows
+    compared = 0
+    for run in struck.finished:
+        compared += compare(quiet, outcome_of(run, world.boards))
+        assert scraps(run) == []
+        assert holding(run, SECRET) == []
+    _LOG.info(
+        "%d blows: %s; %d studies, %d energies compared",
+        blows,
+        dict(struck.struck),
+        len(struck.finished),
+        compared,
+    )
+
+
+@pytest.mark.timeout(600)
+def test_a_study_that_is_struck_twenty_times_is_the_one_that_nobody_disturbed(world: Machine) -> None:
+    chaos(world, 20, seed=25, variants="[bf16]")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_study_that_is_struck_two_hundred_times_is_the_one_that_nobody_disturbed(
+    world: Machine, seed: int
+) -> None:
+    chaos(world, 50, seed=seed, variants="[bf16, fp16]")

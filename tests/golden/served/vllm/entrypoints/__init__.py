@@ -1,0 +1,1 @@
+"""Stands in vLLM's place where a test puts it first on PYTHONPATH."""

@@ -1,0 +1,79 @@
+"""What a command leaves when it is killed is ended by the undertaker, stopped processes and deaf children included."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from server.processes import group_alive
+from tests.server.test_processes import FAMILY, SLEEPER, STUBBORN
+
+RUNNER = """
+import subprocess, sys, time
+from server.guard import GUARD
+from server.processes import spawn, stop_group
+{keep}
+for code in sys.argv[1:]:
+    child = spawn([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    print(child.pid, int(child.stdout.readline() or 0) if code != sys.argv[-1] else 0, flush=True)
+print(GUARD.pid, flush=True)
+{then}
+time.sleep(600)
+"""
+
+
+def started(*codes: str, keep: str = "", then: str = "") -> tuple[subprocess.Popen[str], list[int], int]:
+    """A runner with these children (the last one prints nothing); the children's numbers, and the undertaker's."""
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER.format(keep=keep, then=then), *codes], stdout=subprocess.PIPE, text=True
+    )
+    assert runner.stdout is not None
+    children = [int(runner.stdout.readline().split()[0]) for _ in codes]
+    return runner, children, int(runner.stdout.readline())
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether their groups end, soon."""
+    deadline = time.monotonic() + 60
+    while any(group_alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(group_alive(pid) for pid in pids)
+
+
+def killed(runner: subprocess.Popen[str]) -> None:
+    runner.kill()
+    runner.wait()
+    assert runner.stdout is not None
+    runner.stdout.close()
+
+
+def test_a_killed_runner_leaves_neither_deaf_nor_stopped_children() -> None:
+    runner, children, undertaker = started(FAMILY, STUBBORN, SLEEPER)
+    psutil.Process(children[-1]).send_signal(signal.SIGSTOP)
+    killed(runner)
+    assert gone([*children, undertaker])
+
+
+def test_one_that_was_killed_itself_is_started_again_with_all_that_it_knew() -> None:
+    again = 'GUARD._process.kill(); GUARD._process.wait(); spawn([sys.executable, "-c", "pass"], stdout=-3)'
+    runner, children, _ = started(STUBBORN, SLEEPER, then=f"{again}; print(GUARD.pid, flush=True)")
+    assert runner.stdout is not None
+    undertaker = int(runner.stdout.readline())
+    killed(runner)
+    assert gone([*children, undertaker])
+
+
+def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    keep = f"import fcntl; lock = open({str(lock)!r}, 'w'); fcntl.flock(lock, 2); GUARD.keep(lock.fileno())"
+    runner, [child, _], undertaker = started(STUBBORN, SLEEPER, keep=keep)
+    killed(runner)
+    order = subprocess.run(["flock", str(lock), "true"], check=False, timeout=60)  # noqa: S607 -- waits for it
+    assert order.returncode == 0
+    assert not group_alive(child)
+    assert gone([undertaker])

@@ -1,0 +1,42 @@
+"""What the runner itself takes, in CPU time: a cell's share, and a study of 10 000 cells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from benchmarks.runner.cells import cell_costs
+from benchmarks.runner.large import large_study, measured_but_one, timed, up_to_the_first_engine
+from tests.golden.nvml.world import COUNTER, INSTANT, TEMPERATURE, BoardModel
+from tests.server.power.conftest import A, golden_boards, nvml_library  # noqa: F401 -- a fixture
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_study_of_ten_thousand_cells_plans_and_resumes_within_five_seconds_of_cpu_time(
+    tmp_path: Path,
+) -> None:
+    study, run = large_study(tmp_path), tmp_path / "run"
+    planned, anew = timed(lambda: up_to_the_first_engine(study, run))
+    assert planned == 10_000
+    assert anew.cpu_s < 5
+    measured_but_one(study, run)
+    left, resumed = timed(lambda: up_to_the_first_engine(study, run))
+    assert left == 1
+    assert resumed.cpu_s < 5
+
+
+def test_runner_sidecar_and_load_generator_take_less_than_three_seconds_of_cpu_time_a_cell(
+    tmp_path: Path,
+    nvml_library: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    golden_boards(
+        nvml_library, tmp_path, monkeypatch, [BoardModel(A, offers=INSTANT | COUNTER | TEMPERATURE)]
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'golden' / 'served'}{os.pathsep}{ROOT}")
+    costs = cell_costs(tmp_path, blocks=1)
+    assert median(cost.cpu_s for cost in costs) < 3
