@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from study.cell import Bench, Serving, measure_cell, settle
 from study.cell_meter import OpenMeter, meter_here
 from study.cooldown import cool_down
 from study.display import Display
+from study.exporter import Exporter
+from study.live import Snapshot, Watching
 from study.persistence import Measure
 from study.placement import Placement
 from study.plan import ENGINE_START_S, PlannedCell
@@ -40,6 +42,7 @@ class Campaign:
     lengths: dict[str, dict[str, int]]
     """By model's name in paths: tokens of each task's answer, where they are recorded."""
     display: Display
+    exporter: Exporter | None = None
 
     @contextmanager
     def open_engine(self, cells: Sequence[PlannedCell]) -> Iterator[Measure]:
@@ -117,11 +120,27 @@ class Campaign:
 
         def measure(cell: PlannedCell) -> None:
             self.display.title(str(cell.key))
-            measure_cell(bench, cell)
+            with self._watched(cell):
+                measure_cell(bench, cell)
             started_s = ENGINE_START_S if cell == first else 0.0
             self.display.advance(estimate_s=cell.estimated_s + started_s)
 
         return measure
+
+    @contextmanager
+    def _watched(self, cell: PlannedCell) -> Iterator[None]:
+        """Show what the cell does, where somebody looks: on a terminal, or by ``--metrics-port``."""
+        told: list[Callable[[Snapshot], None]] = []
+        if self.display.live:
+            told.append(lambda snapshot: self.display.glance(snapshot.words))
+        if self.exporter is not None:
+            self.exporter.cell(cell.key)
+            told.append(self.exporter.saw)
+        with Watching(self.run.cell(cell.key), *told) if told else nullcontext():
+            yield
+        if self.exporter is not None:
+            self.exporter.cell(None)
+            self.exporter.measured()
 
     def _log(self, first: PlannedCell) -> Path:
         """Of this start; what an engine said that was started before it, and failed, is kept."""

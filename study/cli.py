@@ -226,6 +226,12 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Serve the study's state on loopback for Prometheus; 0: any port."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a study; the same command again resumes it.
@@ -238,7 +244,7 @@ def run(
     if dry_run:
         commands.dry_run(study, out, as_json=as_json)
         return
-    code = commands.run(study, out, retry_failed=retry_failed, as_json=as_json)
+    code = commands.run(study, out, retry_failed=retry_failed, metrics_port=metrics_port, as_json=as_json)
     if code:
         raise typer.Exit(code)
 

@@ -197,9 +197,9 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
     return INTERRUPTED if test.interrupted else INVALID if invalid else 0
 
 
-def run(study: Path, out: Path | None, *, retry_failed: bool, as_json: bool) -> int:
+def run(study: Path, out: Path | None, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:
     """Run or resume a study; returns the exit code: 1 where cells failed and are missing, 3 where one is invalid."""
-    result = run_study(study, out, retry_failed=retry_failed)
+    result = run_study(study, out, retry_failed=retry_failed, metrics_port=metrics_port)
     _tell(result.run, result.summary, as_json=as_json)
     if not as_json:
         print(f"report: {result.report}")  # noqa: T201

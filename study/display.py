@@ -39,6 +39,7 @@ class Display:
         self._started_s = time.monotonic()
         self._title = ""
         self._said = ""
+        self._words = self._glance = ""
         self._live = console.is_terminal
         self._progress = Progress(
             SpinnerColumn(),
@@ -64,7 +65,7 @@ class Display:
 
     def title(self, title: str) -> None:
         """Name the step that begins."""
-        self._title = title
+        self._title, self._glance = title, ""
         if not self._live:
             tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{self._left()}")
         self._show("")
@@ -72,6 +73,16 @@ class Display:
     def say(self, words: str) -> None:
         """What goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
         self._show(words)
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody looks at a terminal."""
+        return self._live
+
+    def glance(self, words: str) -> None:
+        """What the step measures just now; on a terminal only."""
+        self._glance = words
+        self._show(self._words)
 
     def note(self, words: str) -> None:
         """Something worth a line of its own."""
@@ -86,7 +97,8 @@ class Display:
         self._progress.update(self._task, advance=1)
 
     def _show(self, words: str) -> None:
-        description = " · ".join(filter(None, (self._what, self._title, words)))
+        self._words = words
+        description = " · ".join(filter(None, (self._what, self._title, words, self._glance)))
         self._progress.update(self._task, description=description, left=self._left())
 
     def _left(self) -> str:

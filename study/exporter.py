@@ -55,6 +55,10 @@ class Exporter:
         """How far the study is."""
         self._planned, self._done, self._failed = planned, done, failed
 
+    def measured(self) -> None:
+        """One more cell is done."""
+        self._done += 1
+
     def cell(self, key: CellKey | None) -> None:
         """The cell that begins; None between two."""
         self._cell, self._snapshot = key, Snapshot()

@@ -18,6 +18,7 @@ from traces.streams import has_trace, read_trace
 
 PERIOD_S = 1.0
 _RECENT_NS = 5_000_000_000
+_MOST_BYTES = 4 << 20  # reading more every second would take a core from what is measured
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def look_at(folder: Path, at_ns: int | None = None) -> Snapshot:
 
 
 def _recent(folder: Path, name: str, since_ns: int) -> pa.Table | None:
-    """The trace's rows since then; None where it is not there or does not read yet."""
-    if not has_trace(folder, name):
+    """The trace's rows since then; None where it is not there, does not read yet, or is long."""
+    stream = folder / f"{name}.arrows"
+    if not has_trace(folder, name) or (stream.is_file() and stream.stat().st_size > _MOST_BYTES):
         return None
     try:
         table = read_trace(folder, name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from study.campaign import Campaign, Checkpoints
 from study.claim import claimed
 from study.disk import told_when_full
 from study.display import Display, tell
+from study.exporter import Exporter
 from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
@@ -112,8 +114,12 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     )
 
 
-def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False) -> StudyResult:
+def run_study(
+    study_file: Path, out: Path | None, *, retry_failed: bool = False, metrics_port: int | None = None
+) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
+
+    With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
     Raises:
         UsageError: the study file is wrong, or the run directory belongs to another study.
@@ -129,7 +135,8 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         if no_sandbox:
             tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
         if order.todo():
-            _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",))
+            with _exported(order, metrics_port) as exporter:
+                _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",), exporter)
             gather_nodes(order.run)
         result = finish(order.run, order.dataset, gradable=no_sandbox is None)
         missing = {cell.key for cell in order.unmeasured()}
@@ -137,7 +144,22 @@ def run_study(study_file: Path, out: Path | None, *, retry_failed: bool = False)
         return replace(result, given_up=failed)
 
 
-def _measure(order: Order, placement: Placement | None, known_reasons: tuple[str, ...]) -> None:
+@contextmanager
+def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
+    if port is None:
+        yield None
+        return
+    with Exporter(order.study.name, port) as exporter:
+        given_up = len(order.patience.given_up())
+        done = len(order.cells) - len(order.unmeasured())
+        exporter.cells(planned=len(order.cells), done=done, failed=given_up)
+        tell(f"metrics: {exporter.url}")
+        yield exporter
+
+
+def _measure(
+    order: Order, placement: Placement | None, known_reasons: tuple[str, ...], exporter: Exporter | None
+) -> None:
     """Build what is missing, and measure every cell that is not there yet: here, or by the nodes of a cluster."""
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
@@ -150,7 +172,7 @@ def _measure(order: Order, placement: Placement | None, known_reasons: tuple[str
     if len(todo) < len(order.cells):
         tell(f"resuming: {len(todo)} of {len(order.cells)} cells are left")
     if placement is not None:
-        measure_here(order, placement, known_reasons, todo, checkpoints)
+        measure_here(order, placement, known_reasons, todo, checkpoints, exporter)
         return
     with Display("cell", len(todo)) as display:
 
@@ -168,6 +190,7 @@ def measure_here(
     known_reasons: tuple[str, ...],
     todo: list[PlannedCell],
     checkpoints: Checkpoints,
+    exporter: Exporter | None = None,
 ) -> None:
     """Measure these cells on this machine."""
     study, run = order.study, order.run
@@ -175,7 +198,7 @@ def measure_here(
     starts = by_engine_start(todo)
     estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
     with Display("cell", len(todo), estimate_s=estimate_s) as display:
-        campaign = Campaign(run, study, checkpoints, placement, known_reasons, lengths, display)
+        campaign = Campaign(run, study, checkpoints, placement, known_reasons, lengths, display, exporter)
         measure_groups(starts, campaign.open_engine, order.patience, display.note)
 
 
