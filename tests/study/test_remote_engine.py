@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from tests.golden.elsewhere import STARTED_S, EngineElsewhere
 from tests.golden.nvml.world import COUNTER, INSTANT, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, nvml_library  # noqa: F401 -- a fixture
 from tests.server.power.serving import TOKEN, served
-from tests.study.command import starwatt
+from tests.study.command import start, starwatt
 from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
@@ -97,6 +100,38 @@ def test_engines_elsewhere_are_measured_like_our_own(
     for file in run.root.rglob("*.*"):
         for secret in (KEY, TOKEN):
             assert secret.encode() not in file.read_bytes()
+
+
+def test_prometheus_sees_the_cell_that_is_measured(
+    tmp_path: Path, engine: EngineElsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARWATT_KEY_HERE", KEY)
+    remote = {"far": {"url": engine.url, "key": {"env": "STARWATT_KEY_HERE"}}}
+    runner = start("run", study_file(tmp_path, remote), "--out", tmp_path / "run", "--metrics-port", 0)
+    assert runner.stderr is not None
+    seen: set[str] = set()
+    try:
+        url = next(line for line in iter(runner.stderr.readline, b"") if b"metrics: " in line).split()[-1]
+        draining = threading.Thread(target=runner.stderr.read)  # it must not wait for a reader
+        draining.start()
+        while runner.poll() is None:
+            try:
+                with urllib.request.urlopen(url.decode(), timeout=5) as response:
+                    seen |= set(response.read().decode().splitlines())
+            except OSError:  # the cells are measured; it analyses
+                break
+            time.sleep(0.2)
+    finally:
+        runner.wait(timeout=120)
+    draining.join()
+    for pipe in (runner.stdout, runner.stderr):
+        if pipe is not None:
+            pipe.close()
+    lines = [line for line in seen if not line.startswith("#")]
+    assert 'starwatt_cells{state="planned",study="elsewhere"} 1.0' in lines
+    assert any(line.startswith("starwatt_cell{") and 'variant="far"' in line for line in lines)
+    running = [float(line.split()[-1]) for line in lines if line.startswith("starwatt_requests_running{")]
+    assert max(running) == 4
 
 
 def _is_whole(run: RunDir, key: CellKey, engine: EngineElsewhere) -> None:
