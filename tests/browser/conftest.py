@@ -14,9 +14,12 @@ from analysis.report import write_report
 from tests.golden.world import World
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests; CI has to have it, others may not."""
+    """One browser for a file; CI has to have it, others may not.
+
+    No longer: while it is open Playwright's event loop runs in this thread, and no other test could start one.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         reason = "no Chromium here: make browser installs Debian's"
