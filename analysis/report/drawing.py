@@ -64,8 +64,18 @@ def legend(axes: Axes, names: int, columns: int = 1) -> None:
         axes.legend(frameon=False, ncols=columns)
 
 
-def legend_of_both(axes: Axes, variants: Sequence[str], loads: Sequence[str]) -> None:
-    """Colours are loads, markers variants."""
+def scatter(axes: Axes, points: Sequence[Point], across: str, up: str) -> None:
+    """One metric over another, both known of every point: a colour a load, a marker a variant."""
+    variants, loads = names_in(points)
+    for point in points:
+        axes.plot(
+            [point.mean(across) or 0.0],
+            [point.mean(up) or 0.0],
+            marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
+            color=COLOURS[loads.index(point.load) % len(COLOURS)],
+            linestyle="none",
+            markersize=8,
+        )
     for k, load in enumerate(loads):
         axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
     for k, variant in enumerate(variants):

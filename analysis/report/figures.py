@@ -13,14 +13,13 @@ from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
 from analysis.report.drawing import (
     COLOURS,
-    MARKERS,
     STYLE,
     Drawing,
     few,
     legend,
-    legend_of_both,
     names_in,
     said,
+    scatter,
     svg_of,
 )
 from analysis.results import Point, Results
@@ -128,20 +127,10 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
     if not points:
         return None
     points, left_out = few(points)
-    variants, loads = names_in(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
         axes = figure.subplots()
-        for point in points:
-            axes.plot(
-                [point.mean("e2e_p50_ms") or 0.0],  # points without either were left out above
-                [point.mean("j_per_request") or 0.0],
-                marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
-                color=COLOURS[loads.index(point.load) % len(COLOURS)],
-                linestyle="none",
-                markersize=8,
-            )
-        legend_of_both(axes, variants, loads)
+        scatter(axes, points, "e2e_p50_ms", "j_per_request")
         axes.set_xlabel("median end-to-end latency, ms")
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_xlim(left=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.drawing import (
@@ -14,9 +15,9 @@ from analysis.report.drawing import (
     Drawing,
     few,
     legend,
-    legend_of_both,
     names_in,
     said,
+    scatter,
     svg_of,
 )
 from analysis.results import Point, Results
@@ -46,25 +47,15 @@ def joules_over_concurrency(
         one.variant: value
         for one in results.contrasts
         if (one.model, one.kind) == (model, "crossover")
+        and one.variant in variants
         and (value := one.value("crossover_concurrency")) is not None
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
         axes = figure.subplots()
         for k, variant in enumerate(variants):
-            own = sorted(
-                ((at, one) for at, one in points if one.variant == variant), key=lambda pair: pair[0]
-            )
-            colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
-            means = [one.mean("j_per_request") or 0.0 for _, one in own]
-            axes.plot([at for at, _ in own], means, color=colour, marker=marker, label=variant)
-            for at, one in own:
-                blocks = one.values["j_per_request"]
-                axes.plot(
-                    [at] * len(blocks), blocks, color=colour, marker=".", linestyle="none", markersize=4
-                )
-            if variant in crossings:
-                axes.axvline(crossings[variant], color=colour, linestyle="--", linewidth=0.9)
+            own = [(at, one) for at, one in points if one.variant == variant]
+            _line(axes, own, k, crossings.get(variant))
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         ticks = sorted({at for at, _ in points})
@@ -90,15 +81,28 @@ def joules_over_concurrency(
     )
 
 
+def _line(axes: Axes, points: Sequence[tuple[int, Point]], k: int, crossing: float | None) -> None:
+    """The k-th variant's means, its blocks, and where it crosses the baseline."""
+    own = sorted(points, key=lambda pair: pair[0])
+    colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+    means = [one.mean("j_per_request") or 0.0 for _, one in own]
+    axes.plot([at for at, _ in own], means, color=colour, marker=marker, label=own[0][1].variant)
+    for at, one in own:
+        blocks = one.values["j_per_request"]
+        axes.plot([at] * len(blocks), blocks, color=colour, marker=".", linestyle="none", markersize=4)
+    if crossing is not None:
+        axes.axvline(crossing, color=colour, linestyle="--", linewidth=0.9)
+
+
 def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing | None:
     """J per solved task over pass@1; the line joins what nothing else beats on both."""
     graded = [one for one in results.points if one.model == model and one.mean(_PASSED) is not None]
     points = [one for one in graded if one.mean(_SOLVED) is not None]
     if len(points) < 2:
         return None
-    front = pareto(points)
+    unsolved = [f"{one.variant} under {one.load}" for one in graded if one not in points]
     points, left_out = few(points)
-    variants, loads = names_in(points)
+    front = pareto(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -109,21 +113,11 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
             linewidth=1.0,
             zorder=0,
         )
-        for one in points:
-            axes.plot(
-                [one.mean(_PASSED) or 0.0],
-                [one.mean(_SOLVED) or 0.0],
-                marker=MARKERS[variants.index(one.variant) % len(MARKERS)],
-                color=COLOURS[loads.index(one.load) % len(COLOURS)],
-                linestyle="none",
-                markersize=8,
-            )
-        legend_of_both(axes, variants, loads)
+        scatter(axes, points, _PASSED, _SOLVED)
         axes.set_yscale("log")
         axes.set_xlabel("pass@1, base and plus")
         axes.set_ylabel(said("J / solved task", note))
         svg = svg_of(figure, f"solved-{model}")
-    unsolved = [f"{one.variant} under {one.load}" for one in graded if one not in points]
     words = "; ".join(
         f"{one.variant} under {one.load} {significant(one.mean(_SOLVED))} joules at pass@1 "
         f"{significant(one.mean(_PASSED))}"

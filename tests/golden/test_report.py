@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.report import write_report
+from analysis.report.drawing import MOST_VARIANTS
 from analysis.report.lines import in_flight_over_time
-from analysis.report.tradeoffs import pareto
-from analysis.results import Point
+from analysis.report.tradeoffs import joules_against_accuracy, pareto
+from analysis.results import Point, Results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
@@ -132,6 +133,16 @@ def test_what_nothing_beats_on_both_is_the_front() -> None:
         for name, (joules, share) in figures.items()
     ]
     assert [one.variant for one in pareto(points)] == ["cheap", "middle", "dear"]
+
+
+def test_a_variant_that_a_figure_has_no_room_for_is_not_called_unsolved() -> None:
+    values = {"j_per_solved_task": (2.0,), "pass_at_1_plus": (0.5,)}
+    points = [Point("m", f"v{k}", "l", 1, values, {}) for k in range(MOST_VARIANTS + 2)]
+    points.append(Point("m", "zero", "l", 1, {"pass_at_1_plus": (0.0,)}, {}))
+    drawing = joules_against_accuracy(Results(("gpu", "nvml"), (), tuple(points), (), ()), "m", "")
+    assert drawing is not None
+    assert "Nothing was solved by zero under l." in drawing.caption
+    assert f"The first {MOST_VARIANTS} of {MOST_VARIANTS + 2} variants" in drawing.caption
 
 
 def test_requests_in_flight_are_counted_from_the_trace(estimated: World) -> None:
