@@ -13,14 +13,18 @@ from analysis.accuracy_contrasts import accuracy_contrast_rows
 from analysis.cell import analyse_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
+from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
+from analysis.rows import Row
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.schema import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir, model_slug
-from traces.schemas import CELLS, CONTRASTS, NODES, SCHEMA_VERSION
+from traces.schemas import CELLS, CONTRASTS, NEIGHBOURS, NODES, SCHEMA_VERSION
 
+OPTIONAL = frozenset({"nodes", "neighbours"})
+"""Tables that only some runs have."""
 __all__ = ["REQUESTS_TABLE", "AnalysisSummary", "InvalidCell", "Tables", "analyze", "compute", "read_table"]
 
 
@@ -40,13 +44,13 @@ class AnalysisSummary:
 class Tables:
     """The tables of a run as its raw files give them, and what was found on the way."""
 
-    tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy; nodes where there are several
+    tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy, and of OPTIONAL those that it has
     summary: AnalysisSummary
 
 
 def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> AnalysisSummary:
     """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``; and
-    ``nodes.parquet`` where it has several machines.
+    ``nodes.parquet`` where it has several machines, ``neighbours.parquet`` where engines ran beside each other.
 
     The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so.
 
@@ -60,8 +64,8 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     found = compute(run, progress)
     for name, table in found.tables.items():
         write_parquet(run.table(name), table)
-    if "nodes" not in found.tables:
-        run.table("nodes").unlink(missing_ok=True)
+    for name in OPTIONAL - found.tables.keys():
+        run.table(name).unlink(missing_ok=True)
     return found.summary
 
 
@@ -91,6 +95,9 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     }
     if of_nodes := node_rows(graded, context.nodes):
         tables["nodes"] = pa.Table.from_pylist(of_nodes, schema=NODES)
+    if alone := _rows_alone(run):
+        beside = neighbour_rows(graded, alone, windows_of(run))
+        tables["neighbours"] = pa.Table.from_pylist(beside, schema=NEIGHBOURS)
     summary = AnalysisSummary(
         cells=len(keys),
         measured=sum(one.phase is not None for one in cells),
@@ -100,6 +107,13 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         warnings=tuple(filter(None, (study_warning, plan_warning))),
     )
     return Tables({name: _stamped(table) for name, table in tables.items()}, summary)
+
+
+def _rows_alone(run: RunDir) -> list[Row]:
+    """Of the check whether neighbours disturb; none where there was no such check."""
+    alone = RunDir(run.alone)
+    context, _ = read_context(alone)
+    return with_phase([tabulate(analyse_cell(alone, key, context)) for key in alone.finished_cells()])
 
 
 def _stamped(table: pa.Table) -> pa.Table:

@@ -72,6 +72,8 @@ EXPLANATIONS = {
     "no_valid_block": "No block has both sides of the comparison valid.",
     "nodes_differ": "Blocks whose two sides ran on different nodes were left out of the comparison.",
     "node_confounded": "What is compared ran on different nodes: the ratio holds their difference too.",
+    "neighbours_disturb": "The same cell took measurably more or less beside others than alone.",
+    "neighbours_idle": "In every block others were measured for less than half of the cell's window.",
     "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
 }
 _SCOPES: dict[str, Scope] = {

@@ -1,12 +1,12 @@
-"""Where a study's cells are measured: on this machine, or by jobs of a Slurm cluster."""
+"""Where a study's cells are measured: on this machine, on several of its GPUs side by side, or by jobs of a cluster."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from configs.strict import StrictModel
+from configs.strict import StrictModel, inconsistent
 
 
 class Slurm(StrictModel):
@@ -40,3 +40,63 @@ class Slurm(StrictModel):
         default={}, description="Further options of sbatch, by their long names"
     )
     poll_s: float = Field(default=10.0, gt=0, description="How often squeue is asked")
+
+
+class Slot(StrictModel):
+    """One place of a machine where an engine is measured beside others: its boards and its CPUs."""
+
+    gpus: tuple[int | str, ...] = Field(
+        default=(), description="Numbers (as nvidia-smi has them) or UUIDs; none: an engine of the CPUs"
+    )
+    cpus: tuple[int, ...] | None = Field(
+        default=None, description="CPU numbers of engine, load and sidecar; null: an equal share of all"
+    )
+
+
+class NeighbourCheck(StrictModel):
+    """Which cell is measured again with nobody beside it, once in every block, on the slot that had the block."""
+
+    variant: str | None = Field(default=None, description="null: the baseline")
+    load: str | None = Field(default=None, description="A load's name; null: the last of the loads")
+
+
+class SideBySide(StrictModel):
+    """Blocks on several GPUs of this machine at once, each on boards and CPUs of its own."""
+
+    kind: Literal["side_by_side"] = "side_by_side"
+    unit: Literal["block", "engine_start"] = Field(
+        default="block",
+        description="What a slot measures at a time. block: all variants of a block on the same boards, so that"
+        " contrasts hold no difference of boards; with engine_restarts: once it is always engine_start",
+    )
+    gpus_each: int = Field(default=1, ge=1, description="Boards of each slot, where slots are not named")
+    slots: tuple[Slot, ...] | None = Field(
+        default=None, min_length=1, description="null: as many as there are boards for"
+    )
+    neighbours: NeighbourCheck | None = Field(
+        default=NeighbourCheck(), description="Measures whether neighbours disturb each other; null: no check"
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> SideBySide:
+        slots = self.slots or ()
+        boards = [gpu for slot in slots for gpu in slot.gpus]
+        if len(set(boards)) < len(boards):
+            raise inconsistent("executor.slots", "gives a board to two slots")
+        if len({bool(slot.gpus) for slot in slots}) > 1:
+            raise inconsistent(
+                "executor.slots",
+                "has slots with boards and slots without: their figures could not be compared",
+            )
+        if len({slot.cpus is None for slot in slots}) > 1:
+            raise inconsistent(
+                "executor.slots", "names the CPUs of some slots: name them for all, or for none"
+            )
+        cpus = [cpu for slot in slots for cpu in slot.cpus or ()]
+        if len(set(cpus)) < len(cpus):
+            raise inconsistent(
+                "executor.slots", "gives a CPU to two slots: each would be in the other's figures"
+            )
+        if any(slot.cpus == () for slot in slots):
+            raise inconsistent("executor.slots", "gives a slot no CPU")
+        return self

@@ -11,19 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from configs.datasets import DATASETS
-from configs.executor import Slurm
+from configs.executor import SideBySide, Slurm
 from configs.generator import Locust
 from configs.remote import RemoteEngine
-from configs.strict import StrictModel, checked_name
-
-
-def _inconsistent(at: str, message: str) -> PydanticCustomError:
-    """Two fields contradict each other; ``at`` is the one to look at, with dots between its parts."""
-    return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
-
+from configs.strict import StrictModel, checked_name, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
@@ -289,7 +282,7 @@ class ExternalLog(StrictModel):
     @model_validator(mode="after")
     def _measures(self) -> ExternalLog:
         if self.power_column is None and self.energy_column is None:
-            raise _inconsistent("external", "takes a power_column, an energy_column or both")
+            raise inconsistent("external", "takes a power_column, an energy_column or both")
         return self
 
 
@@ -325,10 +318,10 @@ class Meters(StrictModel):
     @model_validator(mode="after")
     def _logs_are_named(self) -> Meters:
         if self.sources != "auto" and ("external" in self.sources) != bool(self.external):
-            raise _inconsistent("sources", "has external exactly where meters.external names a log")
+            raise inconsistent("sources", "has external exactly where meters.external names a log")
         devices = [log.device for log in self.external]
         if len(set(devices)) != len(devices):
-            raise _inconsistent("external", "gives two logs the same device name")
+            raise inconsistent("external", "gives two logs the same device name")
         return self
 
 
@@ -383,8 +376,10 @@ class Study(StrictModel):
     generator: Literal["own"] | Locust = Field(
         default="own", description="own: processes of this machine; or Locust's workers, wherever they are"
     )
-    executor: Literal["local"] | Slurm = Field(
-        default="local", description="local, or slurm: as a job array, its settings as fields"
+    executor: Literal["local"] | Annotated[Slurm | SideBySide, Field(discriminator="kind")] = Field(
+        default="local",
+        description="local: one engine of this machine at a time; side_by_side: several, each on boards of its own;"
+        " slurm: a job array of a cluster. Settings as fields",
     )
     seed: int = Field(
         default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
@@ -393,37 +388,37 @@ class Study(StrictModel):
     @field_validator("executor", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return {"kind": "slurm"} if value == "slurm" else value
+        return {"kind": value} if value in ("slurm", "side_by_side") else value
 
     _check_name = field_validator("name")(checked_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
-            raise _inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
+            raise inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
         stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
         if stray:
-            raise _inconsistent("controls", f"names {stray[0]}, which is none of the variants")
+            raise inconsistent("controls", f"names {stray[0]}, which is none of the variants")
         strange = [name for name in self.remote if name not in self.variants]
         if strange:
-            raise _inconsistent("remote", f"names {strange[0]}, which is none of the variants")
+            raise inconsistent("remote", f"names {strange[0]}, which is none of the variants")
         if self.remote and len(self.models) > 1:
-            raise _inconsistent("remote", "takes one model: each of its engines serves one")
+            raise inconsistent("remote", "takes one model: each of its engines serves one")
         for name in self.remote:
             checked_name(name)
         for field in ("models", "variants"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
-                raise _inconsistent(field, "names one twice")
+                raise inconsistent(field, "names one twice")
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
-            raise _inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
+            raise inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
         if any(slug.startswith(PROBE_PREFIX) for slug in slugs):
-            raise _inconsistent("loads", f"names that begin with {PROBE_PREFIX} are for probes:")
+            raise inconsistent("loads", f"names that begin with {PROBE_PREFIX} are for probes:")
         every = [*self.loads, *(load for load, _ in self.probe_loads)]
         highest = max((load.concurrency for load in every if isinstance(load, Closed)), default=1)
         if highest > self.engine.max_num_seqs:
-            raise _inconsistent(
+            raise inconsistent(
                 "engine.max_num_seqs",
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
@@ -431,15 +426,47 @@ class Study(StrictModel):
             isinstance(self.prompts.output, FixedOutput)
             and self.prompts.output.fixed > self.prompts.max_tokens
         ):
-            raise _inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+            raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
         if self.prompts.characters is not None:
-            raise _inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
+            raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
+        if isinstance(self.executor, SideBySide):
+            self._check_side_by_side(self.executor)
         return self
+
+    def _check_side_by_side(self, executor: SideBySide) -> None:
+        if self.remote:
+            raise inconsistent(
+                "executor", "side_by_side starts every engine on this machine: it takes no remote:"
+            )
+        if isinstance(self.cpus, Cpus):
+            raise inconsistent("cpus", "is shared or split within each slot: name CPUs in executor.slots")
+        if self.generator != "own":
+            raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
+        if "rapl" in self.meter_settings.sources or self.meter_settings.external:
+            raise inconsistent("meters", "takes no rapl and no external log here: they see all slots as one")
+        boards = min((len(slot.gpus) for slot in executor.slots or ()), default=executor.gpus_each)
+        if 0 < boards < self.engine.tensor_parallel:  # 0: engines of the CPUs
+            raise inconsistent(
+                "engine.tensor_parallel",
+                f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",
+            )
+        check = executor.neighbours
+        if check is not None and check.variant not in (None, *self.variants):
+            raise inconsistent("executor.neighbours.variant", f"takes one of {', '.join(self.variants)}")
+        if check is not None and check.load not in (None, *(load.slug for load in self.loads)):
+            raise inconsistent(
+                "executor.neighbours.load", f"takes one of {', '.join(load.slug for load in self.loads)}"
+            )
 
     @property
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
+
+    @property
+    def measured_here(self) -> bool:
+        """Whether this machine's boards measure, not those of a cluster's nodes."""
+        return not isinstance(self.executor, Slurm)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

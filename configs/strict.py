@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -20,3 +21,8 @@ def checked_name(value: str) -> str:
     if not _NAME.match(value):
         raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
     return value
+
+
+def inconsistent(at: str, message: str) -> PydanticCustomError:
+    """Two fields contradict each other; ``at`` is the one to look at, with dots between its parts."""
+    return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})

@@ -49,7 +49,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         _same_study(run, study, study_file)
-        if study.executor == "local":  # else a job of a runner that was killed may be writing them
+        if study.measured_here:  # else a job of a runner that was killed may be writing them
             remove_left_overs(run.root)
         yield
     finally:

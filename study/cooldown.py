@@ -1,7 +1,7 @@
 """Before an engine starts, its boards cool down to where they were before the others: a hot board draws more.
 
 Temperature and power are read while no engine of ours runs, and compared with the coolest that each board was at an
-earlier engine start of this run on this boot (``cooldown.json``). That is the state from which all variants start.
+earlier engine start of this run on this boot (``cooldown/NODE.json``). That is the state from which all variants start.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.schema import Cooldown, Meters
 from server.power.meters import choose_sources
 from server.power.nvml import NvmlMeter
 from starwatt_errors import TraceError
+from study.node import this_node
 from traces.atomic import read_json, write_json
 from traces.cell import BoardState, CoolStart
 from traces.clock import boot_id
@@ -88,12 +90,17 @@ def states(meter: NvmlMeter) -> States:
 def coolest(run: RunDir) -> States:
     """What is known of this boot; nothing before the first engine start, or where a kill damaged the file."""
     try:
-        kept = read_json(run.cooldown)
+        kept = read_json(_file(run))
         if kept["boot_id"] != boot_id():
             return {}
         return {uuid: BoardState.model_validate(state) for uuid, state in kept["coolest"].items()}
     except (TraceError, KeyError, TypeError, AttributeError, ValueError):
         return {}
+
+
+def _file(run: RunDir) -> Path:
+    """Each node's own: they write at the same time."""
+    return run.cooldown / f"{this_node().name}.json"
 
 
 def _keep(run: RunDir, start: CoolStart) -> None:
@@ -108,7 +115,7 @@ def _keep(run: RunDir, start: CoolStart) -> None:
     }
     if lowest != known:
         boards = {uuid: state.model_dump() for uuid, state in {**known, **lowest}.items()}
-        write_json(run.cooldown, {"boot_id": boot_id(), "coolest": boards})
+        write_json(_file(run), {"boot_id": boot_id(), "coolest": boards})
 
 
 def _lower(one: float | None, other: float | None) -> float | None:

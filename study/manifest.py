@@ -44,7 +44,7 @@ def build_manifest(
     Raises:
         UsageError: tasks or weights are not those that were measured before.
     """
-    local = study.executor == "local"
+    local = study.measured_here
     here, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if local else []
     manifest = {
         "schema_version": SCHEMA_VERSION,

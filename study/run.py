@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
+from configs.executor import SideBySide
 from configs.loader import load_study, load_variant
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
@@ -32,6 +33,7 @@ from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
 from study.remote import check_secrets
 from study.sessions import earlier_manifest
+from study.side_by_side import Machine, check_is_due
 from study.slurm import Cluster
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
@@ -69,7 +71,7 @@ class Order:
             tell(f"{variant} is also set against {control}, which is served as it is")
         run = RunDir(out if out is not None else Path("runs") / study.name)
         own = tuple(load_variant(name) for name in study.own_variants)
-        if study.executor == "local" or on_a_node:  # on a cluster its nodes serve, not who submits
+        if study.measured_here or on_a_node:  # on a cluster its nodes serve, not who submits
             refuse_what_cannot_be_served(own, study.engine)
         check_secrets(study)
         dataset = load_dataset(study.prompts.dataset)
@@ -104,7 +106,7 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     order = Order.read(study_file, out)
     left, todo = order.unmeasured(), order.todo()
     chosen = order.study.meter_settings.gpus
-    here = order.study.executor == "local" and not order.study.remote  # else other machines' boards do it
+    here = order.study.measured_here and not order.study.remote  # else other machines' boards do it
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
     return forecast(
         todo,
@@ -134,7 +136,7 @@ def run_study(
         no_sandbox = why_no_sandbox()
         if no_sandbox:
             tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
-        if order.todo():
+        if order.todo() or check_is_due(order.study, order.run):
             with _exported(order, metrics_port) as exporter:
                 _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",), exporter)
             gather_nodes(order.run)
@@ -179,9 +181,13 @@ def _measure(
         def measured(cell: PlannedCell) -> None:
             display.title(str(cell.key))
             display.advance()
+            if exporter is not None:
+                exporter.measured()
 
-        cluster = Cluster(run, study, order.patience, known_reasons, display.note, display.say, measured)
-        cluster.measure(todo)
+        elsewhere = Machine if isinstance(study.executor, SideBySide) else Cluster
+        elsewhere(run, study, order.patience, known_reasons, display.note, display.say, measured).measure(
+            todo
+        )
 
 
 def measure_here(

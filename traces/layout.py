@@ -55,8 +55,8 @@ class RunDir:
 
     @property
     def cooldown(self) -> Path:
-        """The coolest that boards were before an engine start."""
-        return self.root / "cooldown.json"
+        """The coolest that the boards of each node were before an engine start."""
+        return self.root / "cooldown"
 
     @property
     def lock(self) -> Path:
@@ -72,6 +72,16 @@ class RunDir:
     def slurm(self) -> Path:
         """Jobs, their scripts and what they printed."""
         return self.root / "slurm"
+
+    @property
+    def slots(self) -> Path:
+        """Of engines side by side on one machine: what each was to measure, and what it printed."""
+        return self.root / "slots"
+
+    @property
+    def alone(self) -> Path:
+        """A run directory in this one: cells measured again with nobody beside them."""
+        return self.root / "alone"
 
     @property
     def cells(self) -> Path:

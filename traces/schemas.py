@@ -149,6 +149,20 @@ NODES = _schema(
     *_MEASURE,
 )
 
+# Where engines were measured side by side: a cell beside others over the same cell alone; `value` is beside / alone.
+NEIGHBOURS = _schema(
+    ("model", pa.string()),
+    ("variant", pa.string()),
+    ("load", pa.string()),
+    ("boundary", pa.string()),
+    ("source", pa.string()),
+    ("blocks", pa.int32()),
+    ("beside", pa.float64()),
+    ("alone", pa.float64()),
+    ("overlap", pa.float64()),
+    *_MEASURE,
+)
+
 ACCURACY = _schema(
     ("model", pa.string()),
     ("variant", pa.string()),

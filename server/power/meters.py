@@ -16,7 +16,7 @@ def available_sources() -> dict[Source, str]:
     found: dict[Source, str] = {}
     gpus = visible_gpus()
     if gpus:
-        found["nvml"] = ", ".join(f"{name} ({uuid})" for uuid, name in gpus)
+        found["nvml"] = ", ".join(f"{gpu.name} ({gpu.uuid})" for gpu in gpus)
     try:
         meter = RaplMeter()
     except MeterError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pynvml
@@ -17,8 +18,18 @@ _POWER_FIELDS = (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_FI_DEV_POWER_AVER
 _SM, _MEM, _CHIP = pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM, pynvml.NVML_TEMPERATURE_GPU
 
 
-def visible_gpus() -> list[tuple[str, str]]:
-    """(UUID, name) of the GPUs that a program started here would see; empty where there is no driver.
+@dataclass(frozen=True)
+class Board:
+    """One GPU of this machine."""
+
+    number: int
+    """As nvidia-smi counts: by PCI bus, hidden ones too."""
+    uuid: str
+    name: str
+
+
+def visible_gpus() -> list[Board]:
+    """The GPUs that a program started here would see; empty where there is no driver.
 
     Raises:
         MeterError: there is a driver, but it does not answer.
@@ -30,7 +41,11 @@ def visible_gpus() -> list[tuple[str, str]]:
     except pynvml.NVMLError as error:
         raise MeterError(f"NVML: {error}; does nvidia-smi work?") from error
     try:
-        return [(uuid_of(handle), text(pynvml.nvmlDeviceGetName(handle))) for handle in visible_handles()]
+        numbers = {uuid_of(handle): number for number, handle in enumerate(_all_handles())}
+        return [
+            Board(numbers[uuid_of(handle)], uuid_of(handle), text(pynvml.nvmlDeviceGetName(handle)))
+            for handle in visible_handles()
+        ]
     except pynvml.NVMLError as error:
         raise MeterError(f"NVML: {error}") from error
     finally:
@@ -149,7 +164,7 @@ def visible_handles() -> list[Any]:
     """
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
-        return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return _all_handles()
     handles = []
     for part in filter(None, (piece.strip() for piece in wanted.split(","))):
         if part == "-1":  # as CUDA has it: this one and all after it are hidden
@@ -158,13 +173,17 @@ def visible_handles() -> list[Any]:
     return handles
 
 
+def _all_handles() -> list[Any]:
+    return [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+
+
 def handle_of(gpu: str) -> Any:
     """The board of a number, a UUID or the beginning of one.
 
     Raises:
         MeterError: there is none, or several; the message says which there are.
     """
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    handles = _all_handles()
     if gpu.isdigit() and int(gpu) < len(handles):
         return handles[int(gpu)]
     uuids = [uuid_of(handle) for handle in handles]

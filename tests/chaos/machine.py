@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,7 @@ class Machine:
     disk: Path
     """Where runs lie: a small disk of its own, where this machine lets one be mounted."""
     has_own_disk: bool
+    models: Sequence[BoardModel] = BOARDS
     boards: dict[str, GoldenBoards] = field(default_factory=dict)
     runner: subprocess.Popen[bytes] | None = None
     _booted: list[str] = field(default_factory=list)
@@ -79,7 +80,7 @@ class Machine:
 
     def _boot(self, name: str, ahead_ns: int) -> None:
         world = self.folder / "boots" / f"{name}.boards"
-        self.boards[name] = GoldenBoards(world, BOARDS, IDLE_W, ahead_ns=ahead_ns)
+        self.boards[name] = GoldenBoards(world, self.models, IDLE_W, ahead_ns=ahead_ns)
         self._environment = {
             **os.environ,
             **self.boards[name].environment(self.library),
@@ -168,12 +169,14 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path, library: Path, disk_mib: int = 24) -> Iterator[Machine]:
+def machine(
+    folder: Path, library: Path, disk_mib: int = 24, boards: Sequence[BoardModel] = BOARDS
+) -> Iterator[Machine]:
     """One in ``folder``; nothing of it outlives the block."""
     disk = folder / "disk"
     disk.mkdir(parents=True)
     mounted = _mounted(disk, disk_mib)
-    made = Machine(folder, library, disk, mounted)
+    made = Machine(folder, library, disk, mounted, boards)
     try:
         yield made
     finally:

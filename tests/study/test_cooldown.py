@@ -86,7 +86,8 @@ def test_the_coolest_that_boards_were_is_kept_with_the_run(tmp_path: Path, nvml:
     assert [start.boards[A].temperature_c for start in starts] == [50, 41, 60, 43]
     assert starts[0].boards[B].temperature_c is None  # it offers none
     assert coolest(run)[A].temperature_c == 41
-    run.cooldown.write_text('{"boot_id": "another", "coolest": {}}')
+    [kept] = run.cooldown.iterdir()
+    kept.write_text('{"boot_id": "another", "coolest": {}}')
     assert coolest(run) == {}
 
 

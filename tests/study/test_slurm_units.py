@@ -8,8 +8,8 @@ import pytest
 
 from configs.executor import Slurm
 from configs.schema import Study
-from study.slurm import units_of
 from study.slurm_jobs import read_jobs, sbatch_parameters
+from study.units import units_of
 from tests.study.test_plan import FIELDS, plan
 from traces.layout import RunDir
 
@@ -27,7 +27,7 @@ def test_units_hold_every_cell_once_and_no_engine_start_is_split(
     cells = plan(engine_restarts=restarts)
     units = units_of(study, cells)
     assert [cell for one in units for cell in one.cells] == cells
-    assert len({one.unit for one in units}) == len(units)
+    assert len({one.name for one in units}) == len(units)
     for one in units:
         assert len({cell.key.block if shared == "block" else cell.engine_start for cell in one.cells}) == 1
     starts = [{cell.engine_start for cell in one.cells} for one in units]

@@ -129,11 +129,13 @@ class GoldenBoards:
             self._map = mmap.mmap(file.fileno(), ctypes.sizeof(_World))
         self._world = _World.from_buffer(self._map)
 
-    def index(self, uuid: str | None) -> int:
-        """The number of a board; the first for None."""
-        if uuid is None:
+    def index(self, board: str | None) -> int:
+        """The number of a board, by number or UUID; the first for None."""
+        if board is None:
             return 0
-        return [self._world.board[number].uuid.decode() for number in range(self._world.boards)].index(uuid)
+        if board.isdigit():
+            return int(board)
+        return [self._world.board[number].uuid.decode() for number in range(self._world.boards)].index(board)
 
     def draw(self, power_w: float, at_ns: int | None = None, *, board: int = 0) -> None:
         """From ``at_ns`` (now, or later: a future that is already planned) on the board draws ``power_w``."""

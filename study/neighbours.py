@@ -1,0 +1,93 @@
+"""Whether slots disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
+
+It is measured on the slot that had the block, with the block's own requests, so that the two differ by the neighbours
+alone; ``analysis/neighbours.py`` sets them beside each other.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from configs.executor import SideBySide
+from configs.loader import dump_study
+from configs.schema import Study
+from study.lengths import FILE as LENGTHS
+from study.persistence import Patience
+from study.plan import PlannedCell, plan_cells, plan_table
+from study.slots import Slot
+from traces.atomic import write_parquet, write_text
+from traces.cell import read_cell
+from traces.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The check of a study: its own little study, and where each cell is measured."""
+
+    study: Study
+    run: RunDir
+    cells: Sequence[tuple[PlannedCell, Slot]]
+    """Those that are not there yet."""
+
+    def prepare(self, around: RunDir) -> None:
+        """Make it a run directory of its own: its study and plan, and manifest and lengths of the run around it."""
+        write_text(self.run.study, dump_study(self.study))
+        write_parquet(self.run.plan, plan_table(_cells(self.study)))
+        shutil.copyfile(around.manifest, self.run.manifest)
+        if (around.root / LENGTHS).is_file():
+            shutil.copyfile(around.root / LENGTHS, self.run.root / LENGTHS)
+
+
+def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> Alone | None:
+    """What is left to do of the check; None where the study has none, or nobody was beside anybody.
+
+    A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
+    """
+    if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
+        return None
+    by_name = {slot.name: slot for slot in slots()}
+    if len(by_name) < 2:
+        return None
+    small, alone = _study(study, study.executor), RunDir(run.alone)
+    given_up = Patience(alone, study.attempts).given_up()
+    cells = []
+    for cell in _cells(small):
+        slot = by_name.get(_slot_of(run, cell))
+        if (
+            slot is not None
+            and cell.key not in given_up
+            and not (alone.cell(cell.key) / "cell.json").is_file()
+        ):
+            cells.append((cell, slot))
+    return Alone(small, alone, cells) if cells else None
+
+
+def _study(study: Study, executor: SideBySide) -> Study:
+    """The one cell, in all blocks."""
+    assert executor.neighbours is not None  # noqa: S101 -- the caller has looked
+    variant = executor.neighbours.variant or study.baseline
+    slug = executor.neighbours.load or study.loads[-1].slug
+    return study.model_copy(
+        update={
+            "models": study.models[:1],
+            "variants": (variant,),
+            "baseline": variant,
+            "controls": {},
+            "loads": tuple(load for load in study.loads if load.slug == slug),
+            "probes": None,
+        }
+    )
+
+
+def _cells(study: Study) -> list[PlannedCell]:
+    return plan_cells(study, tasks=1)  # their number decides nothing but the estimate
+
+
+def _slot_of(run: RunDir, cell: PlannedCell) -> str:
+    folder = run.cell(cell.key)
+    if not (folder / "cell.json").is_file():
+        return ""
+    node = read_cell(folder).node
+    return "" if node is None else node.name.rpartition(":")[2]

@@ -1,0 +1,40 @@
+"""What a runner and the process of a slot say to each other: an order, and an exit code."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from traces.atomic import read_json, write_json
+from traces.layout import CellKey
+
+LOST, END_THE_STUDY = 1, 2
+"""Exit codes: cells of this unit could not be measured, or no cell of any can be (a full disk, a wrong file)."""
+
+
+@dataclass(frozen=True)
+class SlotOrder:
+    """What a slot is to measure; a file, as there may be thousands of cells."""
+
+    root: str
+    unit: str
+    keys: tuple[CellKey, ...]
+    known_reasons: tuple[str, ...]
+    locks: tuple[str, ...]
+    """Files that it holds while anything of it runs: its slot's and its unit's."""
+
+    def write(self, path: Path) -> None:
+        """Whole, or not at all."""
+        write_json(path, {**vars(self), "keys": [astuple(key) for key in self.keys]})
+
+    @classmethod
+    def read(cls, path: Path) -> SlotOrder:
+        """Raises TraceError where it does not read."""
+        told = read_json(path)
+        return cls(
+            told["root"],
+            told["unit"],
+            tuple(CellKey(*key) for key in told["keys"]),
+            tuple(told["known_reasons"]),
+            tuple(told["locks"]),
+        )
