@@ -76,7 +76,9 @@ def overlap(key: CellKey, windows: Mapping[CellKey, Window]) -> float | None:
     others = sorted(
         (max(other.start_ns, own.start_ns), min(other.end_ns, own.end_ns))
         for other in windows.values()
-        if other.node != own.node and other.boot_id == own.boot_id
+        if other.node != own.node
+        and other.boot_id == own.boot_id
+        and max(other.start_ns, own.start_ns) < min(other.end_ns, own.end_ns)
     )
     covered_ns, reached_ns = 0, own.start_ns
     for start_ns, end_ns in others:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from configs.strict import StrictModel, inconsistent
 
@@ -100,3 +100,16 @@ class SideBySide(StrictModel):
         if any(slot.cpus == () for slot in slots):
             raise inconsistent("executor.slots", "gives a slot no CPU")
         return self
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind") if isinstance(value, dict) else getattr(value, "kind", value)
+
+
+Executor = Annotated[
+    Annotated[Literal["local"], Tag("local")]
+    | Annotated[Slurm, Tag("slurm")]
+    | Annotated[SideBySide, Tag("side_by_side")],
+    Discriminator(_kind),
+]
+"""One of them; told apart by its name, so that what is wrong in one is not also said of the others."""

@@ -188,9 +188,12 @@ def _is_union_tag(part: object) -> bool:
             "ready-made",
             "memorised",
             "random",
+            "local",
+            "slurm",
+            "side_by_side",
         }
         or part.startswith(("literal[", "constrained-", "function-", "tuple["))
-        or part in {"FixedOutput", "RecordedOutput", "Meters", "Slurm", "Locust", "int"}
+        or part in {"FixedOutput", "RecordedOutput", "Meters", "Locust", "int"}
     )
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from configs.datasets import DATASETS
-from configs.executor import SideBySide, Slurm
+from configs.executor import Executor, SideBySide, Slurm
 from configs.generator import Locust
 from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name, inconsistent
@@ -376,7 +376,7 @@ class Study(StrictModel):
     generator: Literal["own"] | Locust = Field(
         default="own", description="own: processes of this machine; or Locust's workers, wherever they are"
     )
-    executor: Literal["local"] | Annotated[Slurm | SideBySide, Field(discriminator="kind")] = Field(
+    executor: Executor = Field(
         default="local",
         description="local: one engine of this machine at a time; side_by_side: several, each on boards of its own;"
         " slurm: a job array of a cluster. Settings as fields",
@@ -388,7 +388,7 @@ class Study(StrictModel):
     @field_validator("executor", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return {"kind": value} if value in ("slurm", "side_by_side") else value
+        return {"kind": value} if isinstance(value, str) and value != "local" else value
 
     _check_name = field_validator("name")(checked_name)
 

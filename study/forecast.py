@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,6 +21,8 @@ class Forecast:
     given_up: int
     engine_starts: int
     seconds: float
+    at_once: int
+    """Engines that measure side by side, at most."""
     most_kwh: float | None
     """What the boards draw in that time at their power limits; None where no limit is known."""
 
@@ -35,7 +38,12 @@ class Forecast:
         done = [f"{self.measured} measured already"] if self.measured else []
         done += [f"{self.given_up} given up after failing"] if self.given_up else []
         counted = f"{self.cells} cells to measure" + (f" ({', '.join(done)})" if done else "")
-        return [f"{counted}, {self.engine_starts} engine starts", f"about {took}, builds not counted", energy]
+        beside = f" with {self.at_once} at a time" if self.at_once > 1 else ""
+        return [
+            f"{counted}, {self.engine_starts} engine starts",
+            f"about {took}{beside}, builds not counted",
+            energy,
+        ]
 
     def record(self) -> dict[str, Any]:
         """For scripts."""
@@ -43,11 +51,34 @@ class Forecast:
 
 
 def forecast(
-    todo: Sequence[PlannedCell], *, measured: int, given_up: int, limits_w: Sequence[float | None]
+    units: Sequence[Sequence[PlannedCell]],
+    *,
+    measured: int,
+    given_up: int,
+    limits_w: Sequence[float | None],
+    at_once: int = 1,
+    after: Sequence[PlannedCell] = (),
 ) -> Forecast:
-    """From the plan alone; ``limits_w``: the power limit of each board that is going to be used."""
-    starts = len(by_engine_start(list(todo)))
-    seconds = sum(cell.estimated_s for cell in todo) + starts * ENGINE_START_S
+    """From the plan alone.
+
+    Args:
+        units: what is left; cells of a unit follow each other, ``at_once`` units are measured side by side.
+        measured: cells that are there.
+        given_up: cells that are left out.
+        limits_w: the power limit of each board that is going to be used.
+        at_once: places for units, 1 or more.
+        after: cells that are measured again when all is done, one by one, each on an engine start of its own.
+    """
+    free_at_s = [0.0] * max(min(at_once, len(units)), 1)
+    for unit in units:
+        heapq.heapreplace(free_at_s, free_at_s[0] + _seconds(unit))
+    seconds = max(free_at_s) + sum(cell.estimated_s + ENGINE_START_S for cell in after)
     known = [limit for limit in limits_w if limit is not None]
     most_kwh = sum(known) * seconds / _JOULES_PER_KWH if known and len(known) == len(limits_w) else None
-    return Forecast(len(todo), measured, given_up, starts, seconds, most_kwh)
+    cells = sum(map(len, units))
+    starts = sum(len(by_engine_start(list(unit))) for unit in units)
+    return Forecast(cells, measured, given_up, starts, seconds, len(free_at_s), most_kwh)
+
+
+def _seconds(unit: Sequence[PlannedCell]) -> float:
+    return sum(cell.estimated_s for cell in unit) + len(by_engine_start(list(unit))) * ENGINE_START_S

@@ -64,6 +64,13 @@ def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> 
     return Alone(small, alone, cells) if cells else None
 
 
+def check_cells(study: Study) -> list[PlannedCell]:
+    """What the check measures, all of it; nothing where the study has none."""
+    if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
+        return []
+    return _cells(_study(study, study.executor))
+
+
 def _study(study: Study, executor: SideBySide) -> Study:
     """The one cell, in all blocks."""
     assert executor.neighbours is not None  # noqa: S101 -- the caller has looked

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
-from configs.executor import SideBySide
+from configs.executor import SideBySide, Slurm
 from configs.loader import load_study, load_variant
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
@@ -27,6 +27,7 @@ from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.neighbours import check_cells
 from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
@@ -34,7 +35,9 @@ from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells,
 from study.remote import check_secrets
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
+from study.slots import slots_of
 from study.slurm import Cluster
+from study.units import units_of
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -104,15 +107,24 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
         UsageError: the study file is wrong.
     """
     order = Order.read(study_file, out)
-    left, todo = order.unmeasured(), order.todo()
-    chosen = order.study.meter_settings.gpus
-    here = order.study.measured_here and not order.study.remote  # else other machines' boards do it
+    study, left, todo = order.study, order.unmeasured(), order.todo()
+    chosen = study.meter_settings.gpus
+    here = study.measured_here and not study.remote  # else other machines' boards do it
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
+    units = [todo] if study.executor == "local" else [unit.cells for unit in units_of(study, todo)]
+    at_once, after = 1, []
+    if isinstance(study.executor, SideBySide):
+        at_once = len(slots_of(study))
+        after = check_cells(study) if at_once > 1 else []
+    elif isinstance(study.executor, Slurm):
+        at_once = study.executor.at_once or len(units)
     return forecast(
-        todo,
+        units,
         measured=len(order.cells) - len(left),
         given_up=len(left) - len(todo),
         limits_w=limits_w if here else [],
+        at_once=at_once,
+        after=after,
     )
 
 

@@ -55,27 +55,6 @@ def tests_table(results: Results, model: str) -> Table:
     return Table((*header, "smallest ratio to be seen", "reasons"), tuple(rows), 3)
 
 
-def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
-    """By how much the machines of a run differ, and what each showed; empty where it had one."""
-    own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
-    shown = [row for row in own if row["metric"] in ("node_ratio", "j_per_request", "power_idle_w")]
-    words = {
-        "node_ratio": "J/request over the nodes' mean",
-        "j_per_request": "J/request",
-        "power_idle_w": "idle W",
-    }
-    lines = []
-    for row in sorted(shown, key=lambda one: (one["model"], one["metric"] != "node_ratio")):
-        text = significant(row["value"])
-        if row["lo"] is not None:
-            text += f" ({significant(row['lo'])} to {significant(row['hi'])})"
-        what = " · ".join(filter(None, (row["model"], row["variant"], row["load"])))
-        lines.append(
-            (row["node"], what, words[row["metric"]], text, str(row["blocks"]), ", ".join(row["reasons"]))
-        )
-    return Table(("node", "of", "what", "mean (95 %)", "blocks", "reasons"), tuple(lines), 3)
-
-
 def rates_table(results: Results, model: str) -> Table:
     """Each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
     rows = []

@@ -17,7 +17,6 @@ from analysis.report.conclusions import (
     accuracy_table,
     attribution_table,
     curves_table,
-    nodes_table,
     rates_table,
     steadiness_table,
     tests_table,
@@ -30,6 +29,7 @@ from analysis.report.figures import (
     power_over_time,
 )
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
+from analysis.report.machines import neighbours_table, neighbours_words, nodes_table, rows_of
 from analysis.report.sections import (
     contrast_tables,
     main_table,
@@ -44,7 +44,7 @@ from analysis.report.tradeoffs import (
 )
 from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
-from analysis.tables import analyze, read_table
+from analysis.tables import analyze
 from analysis.validity import EXPLANATIONS
 from configs.schema import FixedOutput
 from starwatt_errors import TraceError
@@ -98,7 +98,9 @@ def render(run: RunDir) -> str:
         drawings=drawings,
         pair=results.pair,
         pair_table=pair_table(results),
-        nodes=nodes_table(_nodes(run), results),
+        nodes=nodes_table(rows_of(run, "nodes"), results),
+        neighbours=neighbours_table(rows_of(run, "neighbours"), results),
+        neighbours_words=neighbours_words(rows_of(run, "neighbours"), results),
         validity=validity_rows(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         engines=_engines(records),
@@ -106,11 +108,6 @@ def render(run: RunDir) -> str:
         paper=paper_section(results),
         length=_length(run),
     )
-
-
-def _nodes(run: RunDir) -> list[dict[str, Any]]:
-    """The rows of ``tables/nodes``; none where one machine did it all."""
-    return list(read_table(run, "nodes").to_pylist()) if run.table("nodes").is_file() else []
 
 
 def _length(run: RunDir) -> str:

@@ -39,6 +39,7 @@ PARTS = {
     "sidecar": "-m server.power",
     "load": "-m loadgen",
     "undertaker": "undertaker.py",
+    "slot": "-m study.slot_task",
 }
 """What stands in the command line of each part."""
 
@@ -140,6 +141,12 @@ class Machine:
                 if not ended and (part is None or PARTS[part] in " ".join(process.cmdline())):
                     found.append(process)
         return found
+
+    def kill_runner(self) -> None:
+        """It alone; what it had started is ended by its undertaker, and waited for."""
+        assert self.runner is not None
+        self.runner.kill()
+        self.end()
 
     def kill_everything(self) -> None:
         """As when the power fails: all at once, and nobody clears up."""

@@ -9,18 +9,23 @@ from pathlib import Path
 import pytest
 
 from configs.loader import load_study
+from configs.schema import Study
 from study.forecast import forecast
+from study.neighbours import check_cells
 from study.plan import ENGINE_START_S, by_engine_start, plan_cells
+from study.units import units_of
 from tests.configs.studies import write_study
 from tests.study.command import starwatt
-from tests.study.test_plan import plan
+from tests.study.test_plan import FIELDS, plan
 from traces.attempts import Attempt, note_attempt
 from traces.layout import RunDir
+
+BESIDE = Study.model_validate({**FIELDS, "executor": "side_by_side"})
 
 
 def test_time_is_that_of_the_cells_and_of_their_engine_starts_and_energy_is_bounded_by_the_limits() -> None:
     cells = plan()
-    found = forecast(cells, measured=0, given_up=0, limits_w=[700.0, 300.0])
+    found = forecast([cells], measured=0, given_up=0, limits_w=[700.0, 300.0])
     seconds = sum(cell.estimated_s for cell in cells) + len(by_engine_start(cells)) * ENGINE_START_S
     assert found.seconds == pytest.approx(seconds)
     assert found.most_kwh == pytest.approx(1000.0 * seconds / 3.6e6)
@@ -29,16 +34,35 @@ def test_time_is_that_of_the_cells_and_of_their_engine_starts_and_energy_is_boun
 
 @pytest.mark.parametrize("limits_w", [[], [None], [700.0, None]])
 def test_energy_is_not_made_up_where_a_limit_is_not_known(limits_w: list[float | None]) -> None:
-    found = forecast(plan(), measured=3, given_up=1, limits_w=limits_w)
+    found = forecast([plan()], measured=3, given_up=1, limits_w=limits_w)
     assert found.most_kwh is None
     assert "can't be bounded" in found.lines()[2]
     assert "3 measured already, 1 given up" in found.lines()[0]
 
 
+def test_units_side_by_side_take_as_long_as_the_last_of_them() -> None:
+    units = [unit.cells for unit in units_of(BESIDE, plan())]
+    assert len(units) == 4
+    alone = [forecast([unit], measured=0, given_up=0, limits_w=[]).seconds for unit in units]
+    on_three = forecast(units, measured=0, given_up=0, limits_w=[100.0], at_once=3)
+    assert on_three.seconds == pytest.approx(max(alone[0] + alone[3], alone[1], alone[2]), rel=0.01)
+    assert on_three.most_kwh == pytest.approx(100.0 * on_three.seconds / 3.6e6)
+    assert "with 3 at a time" in on_three.lines()[1]
+    assert forecast(units, measured=0, given_up=0, limits_w=[], at_once=9).seconds == pytest.approx(
+        max(alone)
+    )
+    again = check_cells(BESIDE)
+    assert len(again) == 4
+    checked = forecast(units, measured=0, given_up=0, limits_w=[], at_once=3, after=again)
+    assert checked.seconds - on_three.seconds == pytest.approx(
+        sum(cell.estimated_s + ENGINE_START_S for cell in again)
+    )
+
+
 def test_ten_thousand_cells_are_planned_in_seconds() -> None:
     begun_s = time.process_time()
     cells = plan(blocks=334)
-    found = forecast(cells, measured=0, given_up=0, limits_w=[])
+    found = forecast([cells], measured=0, given_up=0, limits_w=[])
     assert found.cells == 334 * 30
     assert time.process_time() - begun_s < 5
 

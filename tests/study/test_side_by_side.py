@@ -1,4 +1,4 @@
-"""Several boards of one machine at once: each engine has its own board, CPUs, port and sidecar; neighbours are checked."""
+"""Several boards of one machine at once, each engine with its own board, CPUs and sidecar; neighbours are checked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.neighbours import overlap, windows_of
 from analysis.tables import read_table
 from analysis.verify import verify
 from tests.chaos.campaign import DONE
 from tests.chaos.machine import BOARDS, Machine, machine
-from tests.chaos.outcome import outcome_of, scraps
+from tests.chaos.outcome import scraps
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
@@ -31,30 +32,28 @@ variants: [bf16, fp16]
 loads:
   - {{kind: closed, concurrency: 3}}
 prompts: {{dataset: starwatt-24, tasks: 6, max_tokens: 64}}
-measure: {{passes: 1, min_s: {min_s}}}
+measure: {{passes: 1, min_s: 1}}
 phases: {{idle_s: 0.5, warmup_requests: 2, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
-blocks: {blocks}
+blocks: 3
 attempts: 1000
 engine: {{hang_timeout_s: 5, start_timeout_s: 20}}
 meters: {{sample_hz: 50}}
-executor: {{kind: side_by_side{slots}}}
+executor: {{kind: side_by_side}}
 seed: 7
 """
 
 
 @pytest.fixture
-def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:
+def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
     """A machine with two boards."""
     boards = [replace(BOARDS[0], uuid=uuid) for uuid in UUIDS]
     with machine(tmp_path / "machine", nvml_library, boards=boards) as made:
         yield made
 
 
-def study_file(world: Machine, *, blocks: int = 3, min_s: float = 1, slots: str = "") -> Path:
+def study_file(world: Machine) -> Path:
     path = world.folder / "study.yaml"
-    path.write_text(
-        STUDY.format(model=world.folder / "model", blocks=blocks, min_s=min_s, slots=slots)
-    )
+    path.write_text(STUDY.format(model=world.folder / "model"))
     return path
 
 
@@ -62,55 +61,83 @@ def records(run: RunDir) -> dict[CellKey, CellRecord]:
     return {key: read_cell(run.cell(key)) for key in run.finished_cells()}
 
 
+def written(run: RunDir) -> dict[CellKey, int]:
+    """When each cell was finished."""
+    return {key: (run.cell(key) / "cell.json").stat().st_mtime_ns for key in run.finished_cells()}
+
+
+def requests_of(run: RunDir, key: CellKey) -> set[str]:
+    """What a cell was asked."""
+    return set(read_trace(run.cell(key), "requests").column("request_id").to_pylist())
+
+
 def device_of(run: RunDir, key: CellKey) -> set[str]:
     """The boards in a cell's power trace."""
     return set(read_trace(run.cell(key), "power").column("device").to_pylist())
 
 
-def test_two_blocks_are_measured_at_once_each_on_its_own_board(world: Machine) -> None:
-    run = RunDir(world.disk / "run")
-    world.start("run", study_file(world), "--out", run.root)
+def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_were_killed(
+    world: Machine,
+) -> None:
+    run, study = RunDir(world.disk / "run"), study_file(world)
+    world.start("run", study, "--out", run.root)
+    world.until(lambda: len(world.processes("load")) == 2, "both slots measure")
+    world.processes("slot")[0].send_signal(signal.SIGKILL)
+    world.until(lambda: "was lost with 2 cells left (signal 9)" in world.said, "it is missed")
+    world.until(lambda: len(records(run)) >= 1 and len(world.processes("load")) == 2, "both measure again")
+    kept = written(run)
+    world.kill_runner()
+    assert world.left_behind() == []
+    world.start("run", study, "--out", run.root)
     assert world.end() in DONE, world.said
     assert world.left_behind() == []
+    assert {key: at for key, at in written(run).items() if key in kept} == kept
+    each_block_has_one_board(run)
+    neighbours_were_checked(run)
+    assert scraps(run) == []
+    assert [one for one in verify(run).findings if one.kind != "invalid_cell"] == []
+    again = next(iter(records(RunDir(run.alone))))
+    (RunDir(run.alone).cell(again) / "cell.json").unlink()
+    before = written(run)
+    world.start("run", study, "--out", run.root)
+    assert world.end() in DONE, world.said
+    assert again in records(RunDir(run.alone)), "a check that is not whole is made whole"
+    assert written(run) == before
+
+
+def each_block_has_one_board(run: RunDir) -> None:
+    """Cells of a block share a board; sidecars read no other; windows of the two boards overlap."""
     found = records(run)
     assert len(found) == 6
     slots = {f"{os.uname().nodename}:gpu{number}": uuid for number, uuid in enumerate(UUIDS)}
+    places: dict[int, set[str]] = {}
     for key, record in found.items():
         assert record.node is not None
+        places.setdefault(key.block, set()).add(record.node.name)
         assert device_of(run, key) == {slots[record.node.name]}
         assert record.node.cpus == len(os.sched_getaffinity(0)) // 2
-    for block in (1, 2, 3):
-        assert len({record.node.name for key, record in found.items() if record.node and key.block == block}) == 1
-    assert len({record.node.name for record in found.values() if record.node}) == 2
-    windows = sorted((record.phases.window.start_ns, record.phases.window.end_ns) for record in found.values() if record.phases.window)  # fmt: skip
-    assert any(second[0] < first[1] for first, second in zip(windows, windows[1:], strict=False)), "one after another"
+    assert all(len(names) == 1 for names in places.values())
+    assert set.union(*places.values()) == set(slots)
+    assert any((overlap(key, windows_of(run)) or 0) > 0 for key in found), "one after another"
     manifest = json.loads(run.manifest.read_text())
-    assert {name: about["gpus"] for name, about in manifest["nodes"].items()} == {name: [uuid] for name, uuid in slots.items()}
+    told = {name: about["gpus"] for name, about in manifest["nodes"].items()}
+    assert told == {name: [uuid] for name, uuid in slots.items()}
     assert set(manifest["sensor_calibration"]["devices"]) == set(UUIDS)
-    assert "several machines" not in run.report.read_text()
 
 
-def test_the_same_cell_is_measured_again_with_nobody_beside_it(world: Machine) -> None:
-    run = RunDir(world.disk / "run")
-    world.start("run", study_file(world), "--out", run.root)
-    assert world.end() in DONE, world.said
+def neighbours_were_checked(run: RunDir) -> None:
+    """The baseline's cell of each block once more, on the same slot, with the same requests, and nobody beside it."""
     alone = RunDir(run.alone)
     again, before = records(alone), records(run)
-    assert {(key.variant, key.load, key.block) for key in again} == {("bf16", "closed-3", block) for block in (1, 2, 3)}
+    assert {(key.variant, key.load, key.block) for key in again} == {
+        ("bf16", "closed-3", block) for block in (1, 2, 3)
+    }
     for key, record in again.items():
         assert record.node == before[key].node, "on another slot the board's own figure would be in it"
-        ids = [set(read_trace(one.cell(key), "requests").column("request_id").to_pylist()) for one in (run, alone)]
-        assert ids[0] == ids[1]
-    rows = {row["metric"]: row for row in read_table(run, "neighbours").to_pylist()}
-    joules = rows["j_per_request"]
-    assert joules["blocks"] + ("neighbours_idle" in joules["reasons"]) >= 1
-    assert joules["value"] == pytest.approx(1, abs=0.3)
-    assert [f for f in verify(run).findings if f.kind not in ("invalid_cell",)] == []
-    finished = {key: (alone.cell(key) / "cell.json").stat().st_mtime_ns for key in again}
-    world.start("run", world.folder / "study.yaml", "--out", run.root)
-    assert world.end() in DONE, world.said
-    assert {key: (alone.cell(key) / "cell.json").stat().st_mtime_ns for key in again} == finished
-    (alone.cell(next(iter(again))) / "cell.json").unlink()
-    world.start("run", world.folder / "study.yaml", "--out", run.root)
-    assert world.end() in DONE, world.said
-    assert len(records(alone)) == 3
+        assert requests_of(alone, key) == requests_of(run, key)
+        assert not overlap(key, {**windows_of(run), key: windows_of(alone)[key]})
+    joules = next(
+        row for row in read_table(run, "neighbours").to_pylist() if row["metric"] == "j_per_request"
+    )
+    assert (joules["value"] is None) == (joules["blocks"] == 0)
+    assert joules["value"] is None or joules["value"] == pytest.approx(1, abs=0.3)

@@ -1,0 +1,99 @@
+"""Of a run with several machines, or several boards of one at once: how they differ, and whether they disturb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.report.sections import Table
+from analysis.results import Results
+from analysis.summary import significant
+from analysis.tables import read_table
+from traces.layout import RunDir
+
+_NEIGHBOURS = {
+    "j_per_request": "J/request",
+    "power_mean_w": "W",
+    "output_token_rate": "tokens/s",
+    "ttft_p50_ms": "TTFT p50",
+    "e2e_p50_ms": "end to end p50",
+}
+
+
+def rows_of(run: RunDir, name: str) -> list[dict[str, Any]]:
+    """The rows of a table that only some runs have; none where this one has not."""
+    return list(read_table(run, name).to_pylist()) if run.table(name).is_file() else []
+
+
+def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+    """By how much the machines of a run differ, and what each showed; empty where it had one."""
+    own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
+    shown = [row for row in own if row["metric"] in ("node_ratio", "j_per_request", "power_idle_w")]
+    words = {
+        "node_ratio": "J/request over the nodes' mean",
+        "j_per_request": "J/request",
+        "power_idle_w": "idle W",
+    }
+    lines = []
+    for row in sorted(shown, key=lambda one: (one["model"], one["metric"] != "node_ratio")):
+        what = " · ".join(filter(None, (row["model"], row["variant"], row["load"])))
+        lines.append(
+            (
+                row["node"],
+                what,
+                words[row["metric"]],
+                _interval(row),
+                str(row["blocks"]),
+                ", ".join(row["reasons"]),
+            )
+        )
+    return Table(("node", "of", "what", "mean (95 %)", "blocks", "reasons"), tuple(lines), 3)
+
+
+def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+    """The same cell beside others and alone; empty where nothing ran side by side, or nobody checked."""
+    lines = []
+    for row in _shown(rows, results):
+        share = "" if row["overlap"] is None else f"{100 * row['overlap']:.0f} %"
+        lines.append(
+            (
+                f"{row['variant']} · {row['load']}",
+                _NEIGHBOURS[row["metric"]],
+                significant(row["alone"]),
+                significant(row["beside"]),
+                _interval(row),
+                share,
+                str(row["blocks"]),
+                ", ".join(row["reasons"]),
+            )
+        )
+    header = ("cell", "of", "alone", "beside others", "ratio (95 %)", "overlap", "blocks", "reasons")
+    return Table(header, tuple(lines), 2)
+
+
+def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str:
+    """What the check comes to, in a sentence; empty where there was none."""
+    joules = [row for row in _shown(rows, results) if row["metric"] == "j_per_request"]
+    if not joules:
+        return ""
+    row = joules[0]
+    if row["lo"] is None:
+        return "Whether they disturb each other is not known: " + ", ".join(row["reasons"]) + "."
+    what = (
+        f"Beside others the same cell took {_interval(row)} times the energy per request that it took alone"
+    )
+    if "neighbours_disturb" not in row["reasons"]:
+        return f"{what}: no disturbance was seen."
+    return (
+        f"{what}: they disturb each other. Joules of single cells hold for boards with busy neighbours; comparisons "
+        "within a block have neighbours on both sides."
+    )
+
+
+def _shown(rows: Sequence[Mapping[str, Any]], results: Results) -> list[Mapping[str, Any]]:
+    return [row for row in rows if (row["boundary"], row["source"]) in (results.pair, (None, None))]
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    text = significant(row["value"])
+    return text if row["lo"] is None else f"{text} ({significant(row['lo'])} to {significant(row['hi'])})"
