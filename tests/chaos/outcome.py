@@ -93,8 +93,9 @@ def _joules(run: RunDir, key: CellKey, boards: Mapping[str, GoldenBoards]) -> Jo
     if energy is None or own is None or energy.energy_j is None or energy.error_j is None or energy.reasons:
         return None
     world = boards[read_cell(run.cell(key)).boot_id]
-    true_j = world.true_j(own.window.start_ns, own.window.end_ns)
-    most_w = world.most_w(own.window.start_ns, own.window.end_ns)
+    board = world.index(read_trace(run.cell(key), "power").column("device")[0].as_py())
+    true_j = world.true_j(own.window.start_ns, own.window.end_ns, board=board)
+    most_w = world.most_w(own.window.start_ns, own.window.end_ns, board=board)
     count = len(_measured(run, key))
     uncertainty_j = ERRORS * energy.error_j + EDGE_S * most_w
     return Joules(energy.energy_j / count, true_j / count, uncertainty_j / count)

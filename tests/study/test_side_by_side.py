@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,10 @@ import pytest
 from analysis.neighbours import overlap, windows_of
 from analysis.tables import read_table
 from analysis.verify import verify
-from tests.chaos.campaign import DONE
+from tests.chaos.campaign import DONE, Chaos
 from tests.chaos.machine import BOARDS, Machine, machine
-from tests.chaos.outcome import scraps
+from tests.chaos.outcome import outcome_of, scraps
+from tests.chaos.test_chaos import compare
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
@@ -141,3 +143,20 @@ def neighbours_were_checked(run: RunDir) -> None:
     )
     assert (joules["value"] is None) == (joules["blocks"] == 0)
     assert joules["value"] is None or joules["value"] == pytest.approx(1, abs=0.3)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_boards_at_once_that_are_struck_fifty_times_are_as_if_nobody_had(world: Machine) -> None:
+    study, quiet = study_file(world), RunDir(world.disk / "quiet")
+    world.start("run", study, "--out", quiet.root)
+    assert world.end() in DONE, world.said
+    world.runner = None
+    before = outcome_of(quiet, world.boards)
+    struck = Chaos(world, study, random.Random(3))  # noqa: S311 -- no secret
+    struck.blows(50)
+    for run in struck.finished:
+        compare(before, outcome_of(run, world.boards))
+        each_block_has_one_board(run)
+        neighbours_were_checked(run)
+        assert scraps(run) == []
