@@ -8,15 +8,19 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
 from typing import Protocol, Self
 
+import platformdirs
+
 from server.engine_log import Announcer
 from server.engine_spec import HOST, EngineSpec
+from server.guard import GUARD
 from server.processes import last_lines, spawn, stop_group
 from server.transformers_engine import TransformersServe
 from server.vllm_engine import Vllm
@@ -26,6 +30,8 @@ from traces.cell import Served
 STOP_GRACE_S = 20.0
 _POLL_S = 0.2
 _LAST_LINES = 15
+_SCRATCH = "sw-"
+"""Short: the path of a socket in it may have 107 bytes."""
 
 
 class Adapter(Protocol):
@@ -58,6 +64,7 @@ class Engine:
     log: Path
     process: Popen[bytes]
     served: Served = field(default_factory=Served)
+    _temporaries: ExitStack = field(default_factory=ExitStack)
 
     @property
     def url(self) -> str:
@@ -76,12 +83,14 @@ class Engine:
         adapter = ADAPTERS[spec.variant.engine]
         adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+        with ExitStack() as temporaries, log.open("wb") as output:
+            scratch = temporaries.enter_context(GUARD.scratch(_SCRATCH))
             process = spawn(
-                adapter.command(spec), stdout=output, stderr=output, environment=adapter.environment(spec),
+                adapter.command(spec), stdout=output, stderr=output,
+                environment=with_temporaries(adapter.environment(spec), scratch),
                 cpus=spec.cpus, cwd=adapter.folder(log, spec),
             )  # fmt: skip
-        return cls(spec=spec, log=log, process=process)
+            return cls(spec, log, process, _temporaries=temporaries.pop_all())
 
     def wait_ready(self, announce: Callable[[str], None] = lambda _: None) -> None:
         """Wait until ``/health`` answers; ``announce`` gets the engine's own words on the way.
@@ -113,8 +122,9 @@ class Engine:
             )
 
     def stop(self) -> None:
-        """Stop the server and everything it started."""
+        """Stop the server and everything it started, and remove its temporary files."""
         stop_group(self.process, grace_s=STOP_GRACE_S)
+        self._temporaries.close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +133,15 @@ class Engine:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """The environment of a server whose temporary files lie in ``scratch``: vLLM leaves sockets and stores behind.
+
+    What PyTorch has compiled is no such file, and would take minutes to make again: it is kept where it was.
+    """
+    kept = {"TORCHINDUCTOR_CACHE_DIR": str(platformdirs.user_cache_path("starwatt") / "torchinductor")}
+    return {**kept, **environment, "TMPDIR": str(scratch)}
 
 
 def healthy(url: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ class Guard:
     kept: set[int] = field(default_factory=set)
     """Descriptors that the undertaker holds open until it has cleared up."""
     _watched: set[int] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=set)
     _process: subprocess.Popen[bytes] | None = None
     _pipe: int = -1
     _other_end: int = -1
@@ -58,6 +61,22 @@ class Guard:
             self._watched.discard(pid)
             self._tell("forget", pid)
 
+    @contextlib.contextmanager
+    def scratch(self, prefix: str) -> Iterator[Path]:
+        """A temporary folder that is removed in the end, also where this process is killed."""
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        with self._lock:
+            self._folders.add(str(folder))
+            self._open()
+            self._tell("sweep", folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                self._folders.discard(str(folder))
+                self._tell("swept", folder)
+
     def close(self) -> None:
         """The last thing a command does: the undertaker ends what is left, then itself."""
         with self._lock:
@@ -78,10 +97,10 @@ class Guard:
             os.close(self._other_end)
         self._pipe = self._other_end = -1
 
-    def _tell(self, order: str, pid: int) -> None:
+    def _tell(self, order: str, what: int | Path | str) -> None:
         if self._pipe >= 0:
             with contextlib.suppress(OSError):
-                os.write(self._pipe, f"{order} {pid}\n".encode())
+                os.write(self._pipe, os.fsencode(f"{order} {what}\n"))
 
     def _open(self) -> int:
         if self._process is None:
@@ -96,6 +115,8 @@ class Guard:
             )  # fmt: skip
             for pid in self._watched:
                 self._tell("watch", pid)
+            for folder in self._folders:
+                self._tell("sweep", folder)
         return self._pipe
 
 

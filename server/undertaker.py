@@ -3,7 +3,8 @@
 A process of its own, which does nothing but read a pipe whose other end the command holds. ``watch PID`` and
 ``forget PID`` are lines of that pipe; a child writes its ``watch`` itself between fork and exec, so that no kill finds
 it unknown. When the pipe ends, the command has ended, however it did: every session that is still watched is asked to
-end (SIGTERM), then made to (SIGKILL, which reaches a stopped process too). Files handed over at the start (the lock of
+end (SIGTERM), then made to (SIGKILL, which reaches a stopped process too), and then every folder that was named by
+``sweep FOLDER`` and not taken back by ``swept FOLDER`` is removed. Files handed over at the start (the lock of
 a run directory) stay open until then: the next runner finds it claimed for as long as an engine of the last one lives.
 
 Started with ``python -I -S``: it takes the standard library alone, some milliseconds, and no part in what is measured.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -26,16 +28,21 @@ def main() -> None:
     for deaf_to in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(deaf_to, signal.SIG_IGN)
     watched: dict[int, str | None] = {}
+    folders: set[str] = set()
     with os.fdopen(0, "rb", closefd=False) as orders:
         for line in orders:
-            order, _, number = line.decode(errors="replace").strip().partition(" ")
-            if not number.isdigit():
-                continue
-            if order == "watch":
-                watched[int(number)] = _started(int(number))
-            else:
-                watched.pop(int(number), None)
+            order, _, what = os.fsdecode(line).strip().partition(" ")
+            if order == "sweep":
+                folders.add(what)
+            elif order == "swept":
+                folders.discard(what)
+            elif order == "watch" and what.isdigit():
+                watched[int(what)] = _started(int(what))
+            elif order == "forget" and what.isdigit():
+                watched.pop(int(what), None)
     _end([leader for leader, started in watched.items() if _started(leader) in (started, None)])
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(sessions: list[int]) -> None:

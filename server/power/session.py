@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from configs.schema import Meters
+from server.guard import GUARD
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError
 from traces.clock import now_ns
@@ -38,6 +38,7 @@ class Session:
     ended: bool = False
     problem: str | None = None
     _streams: dict[str, int] = field(default_factory=dict)
+    _temporaries: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def start(cls, settings: Meters, engine_pid: int | None) -> Session:
@@ -46,13 +47,11 @@ class Session:
         Raises:
             MeterError: no meter could be opened, or it died at once.
         """
-        folder = Path(tempfile.mkdtemp(prefix="starwatt-meter-"))
-        try:
+        with ExitStack() as temporaries:
+            folder = temporaries.enter_context(GUARD.scratch("starwatt-meter-"))
             session = cls(Sidecar.start(folder, settings, engine_pid=engine_pid), folder)
             session._wait_for_its_stream()
-        except (MeterError, OSError):
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+            session._temporaries = temporaries.pop_all()
         return session
 
     def mark(self, phase: str) -> int:
@@ -87,7 +86,7 @@ class Session:
         for stream in self._streams.values():
             os.close(stream)
         self._streams.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporaries.close()
 
     def _wait_for_its_stream(self) -> None:
         deadline = time.monotonic() + _OPEN_S

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 from pathlib import Path
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dtype", required=True)
     given, _ = parser.parse_known_args()
+    tempfile.mkstemp(prefix="socket-")  # as vLLM's: it is left behind
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     model = Model(**json.loads(os.environ.get("GOLDEN_MODEL", "{}")))

@@ -77,3 +77,19 @@ def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path
     assert order.returncode == 0
     assert not group_alive(child)
     assert gone([undertaker])
+
+
+def test_temporary_files_go_with_what_wrote_them(tmp_path: Path) -> None:
+    keep = (
+        f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "mine = GUARD.scratch('mine-'); (mine.__enter__() / 'file').write_text('x')\n"
+        "with GUARD.scratch('ended-') as ended: (ended / 'file').write_text('x')"
+    )
+    again = 'GUARD._process.kill(); GUARD._process.wait(); spawn([sys.executable, "-c", "pass"], stdout=-3)'
+    runner, children, _ = started(STUBBORN, SLEEPER, keep=keep, then=f"{again}; print(GUARD.pid, flush=True)")
+    assert runner.stdout is not None
+    undertaker = int(runner.stdout.readline())
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["mine"]
+    killed(runner)
+    assert gone([*children, undertaker])
+    assert list(tmp_path.iterdir()) == []
