@@ -30,8 +30,6 @@ from traces.cell import Served
 STOP_GRACE_S = 20.0
 _POLL_S = 0.2
 _LAST_LINES = 15
-_SCRATCH = "sw-"
-"""Short: the path of a socket in it may have 107 bytes."""
 
 
 class Adapter(Protocol):
@@ -84,7 +82,7 @@ class Engine:
         adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as temporaries, log.open("wb") as output:
-            scratch = temporaries.enter_context(GUARD.scratch(_SCRATCH))
+            scratch = temporaries.enter_context(GUARD.scratch("engine"))
             process = spawn(
                 adapter.command(spec), stdout=output, stderr=output,
                 environment=with_temporaries(adapter.environment(spec), scratch),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from server.scratch import owned_folder
 
 _SCRIPT = Path(__file__).with_name("undertaker.py")
 
@@ -62,20 +62,19 @@ class Guard:
             self._tell("forget", pid)
 
     @contextlib.contextmanager
-    def scratch(self, prefix: str) -> Iterator[Path]:
+    def scratch(self, kind: str) -> Iterator[Path]:
         """A temporary folder that is removed in the end, also where this process is killed."""
-        folder = Path(tempfile.mkdtemp(prefix=prefix))
-        with self._lock:
-            self._folders.add(str(folder))
-            self._open()
-            self._tell("sweep", folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with owned_folder(kind) as folder:
             with self._lock:
-                self._folders.discard(str(folder))
-                self._tell("swept", folder)
+                self._folders.add(str(folder))
+                self._open()
+                self._tell("sweep", folder)
+            try:
+                yield folder
+            finally:
+                with self._lock:
+                    self._folders.discard(str(folder))
+                    self._tell("swept", folder)
 
     def close(self) -> None:
         """The last thing a command does: the undertaker ends what is left, then itself."""

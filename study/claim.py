@@ -17,6 +17,7 @@ from configs.differences import changes
 from configs.loader import dump_study, load_study
 from configs.schema import Study
 from server.guard import GUARD
+from server.scratch import remove_ownerless
 from starwatt_errors import RunError, UsageError
 from study.display import tell
 from traces.atomic import is_temporary, write_text
@@ -33,7 +34,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
     was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
-    files that were being written is removed.
+    files that were being written is removed, and what a fallen machine left of engines' temporary files.
 
     Raises:
         RunError: another runner holds it.
@@ -51,6 +52,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         _same_study(run, study, study_file)
         if study.measured_here:  # else a job of a runner that was killed may be writing them
             remove_left_overs(run.root)
+            remove_ownerless()
         yield
     finally:
         GUARD.release(descriptor)

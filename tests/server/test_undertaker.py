@@ -82,14 +82,47 @@ def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path
 def test_temporary_files_go_with_what_wrote_them(tmp_path: Path) -> None:
     keep = (
         f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
-        "mine = GUARD.scratch('mine-'); (mine.__enter__() / 'file').write_text('x')\n"
-        "with GUARD.scratch('ended-') as ended: (ended / 'file').write_text('x')"
+        "mine = GUARD.scratch('mine'); (mine.__enter__() / 'file').write_text('x')\n"
+        "with GUARD.scratch('ended') as ended: (ended / 'file').write_text('x')"
     )
     again = 'GUARD._process.kill(); GUARD._process.wait(); spawn([sys.executable, "-c", "pass"], stdout=-3)'
     runner, children, _ = started(STUBBORN, SLEEPER, keep=keep, then=f"{again}; print(GUARD.pid, flush=True)")
     assert runner.stdout is not None
     undertaker = int(runner.stdout.readline())
-    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["mine"]
     killed(runner)
     assert gone([*children, undertaker])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_owns_any_more_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    begin = (
+        f"import tempfile, os; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "from server.scratch import owned_folder\n"
+        "mine = owned_folder('engine'); (mine.__enter__() / 'file').write_text('x'); print(flush=True)\n"
+    )
+    command = [sys.executable, "-c"]
+    with subprocess.Popen(
+        [*command, f"{begin}import time; time.sleep(600)"], stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        subprocess.run([*command, f"{begin}os._exit(0)"], check=True, timeout=60)  # as when the power fails
+        (tmp_path / "starwatt-my-run").mkdir()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / ".owner-holds-a-lock").touch()
+        (tmp_path / "starwatt-engine-link").symlink_to(elsewhere)
+        assert len(list(tmp_path.glob("starwatt-engine-????????"))) == 2
+        subprocess.run(
+            [
+                *command,
+                f"{begin.splitlines()[0]}; from server.scratch import remove_ownerless; remove_ownerless()",
+            ],
+            check=True,
+            timeout=60,
+        )
+        assert len(list(tmp_path.glob("starwatt-engine-????????"))) == 1
+        assert (tmp_path / "starwatt-my-run").is_dir()
+        assert (elsewhere / ".owner-holds-a-lock").is_file()
+        owner.kill()
