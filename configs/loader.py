@@ -37,6 +37,10 @@ class _Yaml(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+LENGTHS = "lengths.csv"
+"""In a run: recorded lengths, as they were forced."""
+
+
 def load_study(path: Path) -> Study:
     """Read a study file and check that its variants exist.
 
@@ -75,12 +79,26 @@ def _with_lengths_found(path: Path, study: Study) -> Study:
     output = study.prompts.output
     if not isinstance(output, RecordedOutput):
         return study
-    place = (path.parent / output.recorded).resolve()
+    place = _place(path, output.recorded, LENGTHS)
     if not place.exists():
         line = _line_of(path.read_text(encoding="utf-8"), ("prompts", "output"))
         raise UsageError(f"{path}{line}: prompts.output.recorded: there is no file and no run {place}")
     prompts = study.prompts.model_copy(update={"output": RecordedOutput(recorded=place)})
     return study.model_copy(update={"prompts": prompts})
+
+
+def kept_trace(load: Open) -> str:
+    """Where a run keeps the arrival times of a load."""
+    assert load.trace is not None  # noqa: S101 -- the caller has looked
+    return f"arrivals/{load.slug}/{load.trace.name}"  # the name is part of the slug
+
+
+def _place(path: Path, named: Path, kept: str) -> Path:
+    """A file that a study names, as an absolute path; the run's own copy, where the study is that of a run and the
+    file is gone: the run was given to somebody else."""
+    place = (path.parent / named).resolve()
+    copy = path.parent / kept
+    return copy.resolve() if not place.exists() and copy.is_file() else place
 
 
 def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
@@ -93,7 +111,7 @@ def _with_traces_found(path: Path, study: Study) -> Study:
     loads: list[Load] = []
     for index, load in enumerate(study.loads):
         if isinstance(load, Open) and load.trace is not None:
-            trace = (path.parent / load.trace).resolve()
+            trace = _place(path, load.trace, kept_trace(load))
             try:
                 read_offsets_ns(trace)
             except UsageError as error:

@@ -218,7 +218,15 @@ def load(
 
 @app.command()
 def run(
-    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A study file.")],
+    study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="A study file.")] = None,
+    repeat: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN/study.yaml",
+            help="Repeat a run, in runs/<study name>-again: same tasks and weights, or it is refused.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it is going to take, and start nothing.")
@@ -240,11 +248,13 @@ def run(
     the others are measured, and the exit code is 1.
     """
     from study import commands
+    from study.repeat import wanted_study
 
+    wanted = wanted_study(study, repeat, out)
     if dry_run:
-        commands.dry_run(study, out, as_json=as_json)
+        commands.dry_run(wanted, as_json=as_json)
         return
-    code = commands.run(study, out, retry_failed=retry_failed, metrics_port=metrics_port, as_json=as_json)
+    code = commands.run(wanted, retry_failed=retry_failed, metrics_port=metrics_port, as_json=as_json)
     if code:
         raise typer.Exit(code)
 

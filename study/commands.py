@@ -31,6 +31,7 @@ from study import doctor as examination
 from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
+from study.repeat import WantedStudy
 from study.run import build_all, forecast_study, run_study
 from study.slo import parse_slo
 from traces.layout import RunDir, model_slug
@@ -197,9 +198,15 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
     return INTERRUPTED if test.interrupted else INVALID if invalid else 0
 
 
-def run(study: Path, out: Path | None, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:
+def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:
     """Run or resume a study; returns the exit code: 1 where cells failed and are missing, 3 where one is invalid."""
-    result = run_study(study, out, retry_failed=retry_failed, metrics_port=metrics_port)
+    result = run_study(
+        wanted.file,
+        wanted.out,
+        retry_failed=retry_failed,
+        metrics_port=metrics_port,
+        repeated=wanted.repeated,
+    )
     _tell(result.run, result.summary, as_json=as_json)
     if not as_json:
         print(f"report: {result.report}")  # noqa: T201
@@ -211,9 +218,9 @@ def run(study: Path, out: Path | None, *, retry_failed: bool, metrics_port: int 
     return INVALID if result.summary.invalid else 0
 
 
-def dry_run(study: Path, out: Path | None, *, as_json: bool) -> None:
+def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    found = forecast_study(study, out)
+    found = forecast_study(wanted.file, wanted.out)
     if as_json:
         _print_json(found.record())
         return

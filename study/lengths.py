@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from configs.loader import load_study
+from configs.loader import LENGTHS, load_study
 from configs.schema import RecordedOutput, Study
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import write_text
 from traces.layout import RunDir, model_slug
 from traces.streams import read_trace
 
-FILE = "lengths.csv"
-"""Beside study.yaml: what was forced, so that a resumed study forces the same."""
 COLUMNS = ["model", "task_id", "tokens"]
 
 
@@ -29,7 +27,7 @@ def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dic
     output = study.prompts.output
     if not isinstance(output, RecordedOutput):
         return {}
-    kept = run.root / FILE
+    kept = run.root / LENGTHS
     models = [model_slug(model) for model in study.models]
     if kept.is_file():
         return {model: read_table(kept, model) for model in models}

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from configs.executor import SideBySide
-from configs.loader import dump_study
+from configs.loader import LENGTHS, dump_study
 from configs.schema import Study
-from study.lengths import FILE as LENGTHS
 from study.persistence import Patience
 from study.plan import PlannedCell, plan_cells, plan_table
 from study.slots import Slot

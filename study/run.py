@@ -33,6 +33,7 @@ from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
 from study.remote import check_secrets
+from study.repeat import Repeated, keep_arrivals
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
 from study.slots import slots_of
@@ -65,6 +66,8 @@ class Order:
     run: RunDir
     dataset: Dataset
     cells: list[PlannedCell]
+    repeated: Repeated | None = None
+    """The run whose study it is, where it is run again."""
 
     @classmethod
     def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
@@ -129,9 +132,16 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
 
 
 def run_study(
-    study_file: Path, out: Path | None, *, retry_failed: bool = False, metrics_port: int | None = None
+    study_file: Path,
+    out: Path | None,
+    *,
+    retry_failed: bool = False,
+    metrics_port: int | None = None,
+    repeated: Repeated | None = None,
 ) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
+
+    With ``repeated`` it is the study of that run, and the manifest says what is not as it was there.
 
     With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
@@ -140,11 +150,16 @@ def run_study(
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order = Order.read(study_file, out)
+    order = replace(Order.read(study_file, out), repeated=repeated)
+    if repeated is not None:
+        repeated.refuse(order.run)
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
             order.run.attempts.unlink(missing_ok=True)
+        keep_arrivals(order.run, order.study)
+        if repeated is not None:
+            repeated.prepare(order.run)
         no_sandbox = why_no_sandbox()
         if no_sandbox:
             tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
@@ -181,6 +196,10 @@ def _measure(
     manifest = build_manifest(study, order.dataset, checkpoints, earlier_manifest(run))
     for change in manifest["sessions"][-1]["changed"]:
         tell(f"changed since this run was last measured: {change}")
+    if order.repeated is not None:
+        manifest = order.repeated.compared(manifest)
+        for change in manifest["repeats"]["changed"]:
+            tell(f"not as in {order.repeated.run.root}: {change}")
     write_json(run.manifest, manifest)
     write_parquet(run.plan, plan_table(order.cells))
     if len(todo) < len(order.cells):

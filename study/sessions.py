@@ -39,14 +39,15 @@ def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> di
     }
     if earlier is None:
         return {**manifest, "sessions": [session]}
-    swapped = _changed(_MUST_STAY, earlier, manifest)
+    swapped = swapped_since(earlier, manifest)
     if swapped:
         raise UsageError(
             "this run was begun with other tasks or weights:\n"
             + "\n".join(f"  {line}" for line in swapped)
             + "\nCells of both can't be mixed: restore them, or --out another folder."
         )
-    session["changed"] = _changed(_MAY_CHANGE, earlier, manifest)
+    session["changed"] = changed_since(earlier, manifest)
+    manifest = {**{name: earlier[name] for name in ("repeats",) if name in earlier}, **manifest}
     return {**manifest, "sessions": [*earlier.get("sessions", []), session][-_MOST_KEPT:]}
 
 
@@ -59,6 +60,16 @@ def known_calibration(
     same_boot = earlier["host"].get("boot_id") == host["boot_id"]
     found = earlier.get("sensor_calibration")
     return found if same_boot and isinstance(found, dict) else None
+
+
+def swapped_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What must not differ between two runners whose cells are set beside each other, and does."""
+    return _changed(_MUST_STAY, earlier, now)
+
+
+def changed_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What may differ, and does."""
+    return _changed(_MAY_CHANGE, earlier, now)
 
 
 def _changed(names: tuple[str, ...], earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

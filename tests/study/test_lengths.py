@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from configs.loader import HERE as CONFIGS
-from configs.loader import load_study
+from configs.loader import LENGTHS, load_study
 from configs.schema import RecordedOutput, Study
 from starwatt_errors import UsageError
-from study.lengths import FILE, forced_lengths, read_table, recorded_lengths
+from study.lengths import forced_lengths, read_table, recorded_lengths
 from tests.configs.studies import write_study
 from tests.golden.world import MODEL_NAME, World
 from traces.layout import RunDir
@@ -41,7 +41,7 @@ def test_a_table_says_each_tasks_length_and_the_run_keeps_what_was_forced(tmp_pa
     (tmp_path / "lengths-in.csv").write_text("task_id,tokens\nT/0,1\nT/1,1\n")
     again = forced_lengths(run, study, ["T/0", "T/1"])
     assert again["o--b"] == {"T/0": 7, "T/1": 9}, "a resumed study forces what it forced before"
-    assert (run.root / FILE).is_file()
+    assert (run.root / LENGTHS).is_file()
 
 
 def test_a_column_model_says_whose_the_lengths_are(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_table_that_cannot_be_forced_is_refused(
     study = recording(tmp_path, text, max_tokens)
     with pytest.raises(UsageError, match=message):
         forced_lengths(RunDir(tmp_path / "run"), study, ["T/0", "T/1"])
-    assert not (tmp_path / "run" / FILE).exists()
+    assert not (tmp_path / "run" / LENGTHS).exists()
 
 
 def test_a_finished_run_gives_its_baselines_lengths(tmp_path: Path) -> None:

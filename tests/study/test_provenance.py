@@ -11,9 +11,14 @@ from configs.controls import with_controls
 from configs.datasets import load_dataset
 from configs.loader import load_study
 from server.store import Checkpoint
+from starwatt_errors import UsageError
 from study.claim import claimed
+from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.repeat import Repeated, keep_arrivals, wanted_study
 from study.run import Order
+from study.sessions import continued
+from traces.atomic import write_json
 from traces.layout import RunDir
 
 STUDY = """
@@ -71,3 +76,69 @@ def test_the_manifest_says_what_a_repetition_needs_and_no_secret(
     assert {model["digest"] for model in manifest["models"].values()} == {"0123"}
     for part in ("host", "gpus", "packages", "git", "meters", "sensor_calibration", "cpus", "sessions"):
         assert part in manifest
+
+
+def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
+    tmp_path: Path, study_file: Path
+) -> None:
+    first = Order.read(study_file, tmp_path / "run")
+    tasks = Order.tasks_of(first.study, first.dataset)
+    with claimed(first.run, first.study, study_file):
+        keep_arrivals(first.run, first.study)
+        forced = forced_lengths(first.run, first.study, tasks)
+    write_json(first.run.manifest, build_manifest(first.study, first.dataset, {}))
+    given = RunDir((tmp_path / "given").resolve())
+    first.run.root.rename(given.root)
+    for name in ("offsets.csv", "lengths.csv", "study.yaml"):
+        (tmp_path / name).unlink()
+    repeated = Repeated.read(given.study)
+    again = Order.read(given.study, repeated.out("provenance"))
+    assert again.run.root == Path("runs/provenance-again")
+    assert [cell.key for cell in again.cells] == [cell.key for cell in first.cells]
+    elsewhere = RunDir(tmp_path / "elsewhere")
+    elsewhere.root.mkdir()
+    repeated.prepare(elsewhere)
+    assert forced_lengths(elsewhere, again.study, tasks) == forced
+    keep_arrivals(elsewhere, again.study)
+    assert (elsewhere.root / "arrivals" / "open-trace-offsets" / "offsets.csv").is_file()
+    with pytest.raises(UsageError, match="--out takes another folder"):
+        repeated.refuse(given)
+
+
+def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(
+    tmp_path: Path, study_file: Path
+) -> None:
+    order = Order.read(study_file, tmp_path / "run")
+    manifest = build_manifest(order.study, order.dataset, {})
+    with claimed(order.run, order.study, study_file):
+        write_json(
+            order.run.manifest, {**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.1"}}
+        )
+    repeated = Repeated.read(order.run.study)
+    same = repeated.compared({**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.2"}})
+    assert same["repeats"]["changed"] == ["packages.vllm: 0.1 there, 0.2 here"]
+    with pytest.raises(UsageError, match=r"no repetition.*\n  models\.m\.digest: 1 there, 2 here"):
+        repeated.compared({**manifest, "models": {"m": {"digest": "2"}}})
+    assert continued(manifest, {**same, "models": manifest["models"]})["repeats"] == same["repeats"], (
+        "on a resume"
+    )
+
+
+def test_arrival_times_that_were_changed_are_refused_on_a_resume(tmp_path: Path, study_file: Path) -> None:
+    order = Order.read(study_file, tmp_path / "run")
+    keep_arrivals(order.run, order.study)
+    keep_arrivals(order.run, order.study)
+    (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
+    with pytest.raises(UsageError, match="arrival times"):
+        keep_arrivals(order.run, order.study)
+
+
+@pytest.mark.parametrize(("study", "repeat"), [(None, None), (Path("a"), Path("b"))])
+def test_run_takes_a_study_or_a_run_to_repeat(study: Path | None, repeat: Path | None) -> None:
+    with pytest.raises(UsageError, match="and not both"):
+        wanted_study(study, repeat, None)
+
+
+def test_only_a_run_can_be_repeated(study_file: Path) -> None:
+    with pytest.raises(UsageError, match=r"--from takes RUN/study\.yaml of a run"):
+        wanted_study(None, study_file, None)
