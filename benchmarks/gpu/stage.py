@@ -10,22 +10,21 @@ last. Clocks, power limit, persistence and MIG are read, never set.
 from __future__ import annotations
 
 import argparse
-import signal
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
 
 from analysis.results import read_results
 from analysis.summary import significant
+from benchmarks.gpu import cost
+from benchmarks.gpu.command import STARWATT, within
 from benchmarks.gpu.studies import STAGES, study_of, write_lengths
 from configs.loader import dump_study
 from traces.layout import RunDir, model_slug
 
 MOST_BYTES = 16 << 20
-STARWATT = (sys.executable, "-c", "from study.cli import main; main()")
-_GRACE_S = 60.0
+_IN_FLIGHT, _ROUNDS = 64, 8
 _METRICS = ("j_per_request", "j_per_output_token", "output_token_rate", "power_mean_w")
 
 
@@ -36,7 +35,7 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stage", choices=("sensors", *STAGES))
+    parser.add_argument("stage", choices=("sensors", *STAGES, "cost"))
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of runs and archives; kept between calls"
     )
@@ -50,6 +49,8 @@ def main() -> int:
     until_s = time.monotonic() + 60 * flags.minutes
     if flags.stage == "sensors":
         return sensors(flags.out, until_s)
+    if flags.stage == "cost":
+        return cost_of_measuring(flags.out, flags.model, flags.dataset, until_s)
     lengths = write_lengths(flags.out / "lengths.csv", flags.dataset, [model_slug(flags.model)])
     study = study_of(
         flags.stage,
@@ -83,18 +84,13 @@ def sensors(out: Path, until_s: float) -> int:
     return code
 
 
-def within(command: list[str], until_s: float, stdout: object = None) -> int:
-    """Run to the end, or interrupt it (as Ctrl-C would) when the time is over; its exit code."""
-    with subprocess.Popen(command, stdout=stdout) as process:  # type: ignore[call-overload]
-        try:
-            return int(process.wait(timeout=max(1.0, until_s - time.monotonic())))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-        try:
-            return int(process.wait(timeout=_GRACE_S))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return int(process.wait())
+def cost_of_measuring(out: Path, model: str, dataset: str, until_s: float) -> int:
+    """Throughput and latency at 0, 20 and 100 readings a second, 64 requests in flight."""
+    with cost.served("bf16", model, out, max_num_seqs=_IN_FLIGHT) as (url, pid):
+        asked = cost.Asked(url, model_slug(model), dataset, _IN_FLIGHT, requests=8 * _IN_FLIGHT)
+        rows = cost.measure(asked, pid, out / "cost.jsonl", _ROUNDS, until_s)
+    print("\n".join(cost.table(rows)))
+    return 0
 
 
 _LEFT_OUT: tuple[tuple[str, ...], ...] = (

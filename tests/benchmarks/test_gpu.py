@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from analysis.tables import analyze
+from benchmarks.gpu import cost
 from benchmarks.gpu import stage as stages
+from benchmarks.gpu.command import within
 from benchmarks.gpu.studies import LONGEST, SHORTEST, STAGES, study_of, write_lengths
 from configs.loader import load_variant
 from study.lengths import recorded_lengths
+from tests.golden.endpoint import GoldenEndpoint
+from tests.golden.engine import Model
+from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.golden.world import World
 
 
@@ -45,7 +50,7 @@ except KeyboardInterrupt:
     pathlib.Path({str(note)!r}).write_text("interrupted")
     raise SystemExit(130)
 """
-    code = stages.within([sys.executable, "-c", program], time.monotonic() + 5)
+    code = within([sys.executable, "-c", program], time.monotonic() + 5)
     assert (code, note.read_text()) == (130, "interrupted")
 
 
@@ -74,3 +79,34 @@ def test_the_table_has_a_line_a_variant_and_load(tmp_path: Path) -> None:
     lines = stages.table(run)
     assert len(lines) == 1 + 2 * 3
     assert all(len(line) < 120 for line in lines)
+
+
+def test_measuring_costs_what_the_rounds_say(tmp_path: Path) -> None:
+    """Real load generators and sidecars over the golden endpoint; rounds that are there are not measured again."""
+    boards = GoldenBoards(tmp_path / "world", [BoardModel("GPU-none")], idle_w=50.0)
+    kept = tmp_path / "cost.jsonl"
+    with GoldenEndpoint(boards, Model()) as engine:
+        asked = cost.Asked(engine.url, "golden", "starwatt-24", concurrency=2, requests=4, max_tokens=4)
+        assert cost.measure(asked, os.getpid(), kept, 1, time.monotonic() - 1) == [], "no time, no round"
+        rows = cost.measure(asked, os.getpid(), kept, 1, time.monotonic() + 300)
+    assert cost.measure(asked, os.getpid(), kept, 1, time.monotonic() + 300) == rows == cost.read(kept)
+    assert sorted(row["hz"] for row in rows) == list(cost.RATES_HZ)
+    assert all(row["output_token_rate"] > 0 and row["ttft_ms"] > 0 for row in rows)
+
+
+def test_a_cost_of_two_per_cent_is_in_the_table() -> None:
+    rows = [
+        {
+            "round": number,
+            "hz": hz,
+            "output_token_rate": 100 * (1 + number / 50) * share,
+            "ttft_ms": 5.0,
+            "tpot_ms": None,
+        }
+        for number in range(4)
+        for hz, share in ((0.0, 1.0), (20.0, 1.0), (100.0, 0.98))
+    ]
+    lines = {tuple(line.split()[:2]): line.split() for line in cost.table(rows)[1:]}
+    assert lines["100", "output_token_rate"][2:4] == ["4", "0.980"]
+    assert float(lines["20", "output_token_rate"][3]) == 1
+    assert lines["20", "tpot_ms"][2] == "0", "what is not known is not compared"
