@@ -63,11 +63,12 @@ def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> 
     return Alone(small, alone, cells) if cells else None
 
 
-def check_cells(study: Study) -> list[PlannedCell]:
-    """What the check measures, all of it; nothing where the study has none."""
+def check_cells(study: Study, run: RunDir) -> list[PlannedCell]:
+    """What the check has still to measure when all is measured; nothing where the study has none."""
     if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
         return []
-    return _cells(_study(study, study.executor))
+    cells = _cells(_study(study, study.executor))
+    return [cell for cell in cells if not _there(RunDir(run.alone), cell)]
 
 
 def _study(study: Study, executor: SideBySide) -> Study:
@@ -91,9 +92,10 @@ def _cells(study: Study) -> list[PlannedCell]:
     return plan_cells(study, tasks=1)  # their number decides nothing but the estimate
 
 
+def _there(run: RunDir, cell: PlannedCell) -> bool:
+    return (run.cell(cell.key) / "cell.json").is_file()
+
+
 def _slot_of(run: RunDir, cell: PlannedCell) -> str:
-    folder = run.cell(cell.key)
-    if not (folder / "cell.json").is_file():
-        return ""
-    node = read_cell(folder).node
+    node = read_cell(run.cell(cell.key)).node if _there(run, cell) else None
     return "" if node is None else node.name.rpartition(":")[2]

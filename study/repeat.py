@@ -93,10 +93,12 @@ class WantedStudy:
 
 
 def wanted_study(study: Path | None, repeat: Path | None, out: Path | None) -> WantedStudy:
-    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study."""
+    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or is that of ``out``."""
     if study is not None and repeat is None:
         return WantedStudy(study, out, None)
     if repeat is None or study is not None:
         raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
     repeated = Repeated.read(repeat)
-    return WantedStudy(repeat, out or repeated.out(load_study(repeat).name), repeated)
+    place = out or repeated.out(load_study(repeat).name)
+    repeated.refuse(RunDir(place))
+    return WantedStudy(repeat, place, repeated)

@@ -118,7 +118,7 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     at_once, after = 1, []
     if isinstance(study.executor, SideBySide):
         at_once = len(slots_of(study))
-        after = check_cells(study) if at_once > 1 else []
+        after = check_cells(study, order.run) if at_once > 1 else []
     elif isinstance(study.executor, Slurm):
         at_once = study.executor.at_once or len(units)
     return forecast(
@@ -151,8 +151,6 @@ def run_study(
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
     order = replace(Order.read(study_file, out), repeated=repeated)
-    if repeated is not None:
-        repeated.refuse(order.run)
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:

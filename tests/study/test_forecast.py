@@ -40,7 +40,7 @@ def test_energy_is_not_made_up_where_a_limit_is_not_known(limits_w: list[float |
     assert "3 measured already, 1 given up" in found.lines()[0]
 
 
-def test_units_side_by_side_take_as_long_as_the_last_of_them() -> None:
+def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> None:
     units = [unit.cells for unit in units_of(BESIDE, plan())]
     assert len(units) == 4
     alone = [forecast([unit], measured=0, given_up=0, limits_w=[]).seconds for unit in units]
@@ -51,12 +51,17 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them() -> None:
     assert forecast(units, measured=0, given_up=0, limits_w=[], at_once=9).seconds == pytest.approx(
         max(alone)
     )
-    again = check_cells(BESIDE)
+    run = RunDir(tmp_path)
+    again = check_cells(BESIDE, run)
     assert len(again) == 4
     checked = forecast(units, measured=0, given_up=0, limits_w=[], at_once=3, after=again)
     assert checked.seconds - on_three.seconds == pytest.approx(
         sum(cell.estimated_s + ENGINE_START_S for cell in again)
     )
+    folder = RunDir(run.alone).cell(again[0].key)
+    folder.mkdir(parents=True)
+    (folder / "cell.json").touch()
+    assert check_cells(BESIDE, run) == again[1:]
 
 
 def test_ten_thousand_cells_are_planned_in_seconds() -> None:
