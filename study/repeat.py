@@ -93,7 +93,7 @@ class WantedStudy:
 
 
 def wanted_study(study: Path | None, repeat: Path | None, out: Path | None) -> WantedStudy:
-    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or is that of ``out``."""
+    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or that of ``out``."""
     if study is not None and repeat is None:
         return WantedStudy(study, out, None)
     if repeat is None or study is not None:
