@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,11 +134,22 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
 
 
 def _order(contrasts: Iterable[Contrast]) -> Callable[[str, str, str], tuple[Any, ...]]:
-    """Sorts the baseline before other variants, and single-stream before other loads."""
+    """Sorts the baseline before other variants, and single-stream before other loads, these by the numbers in them."""
     contrasts = tuple(contrasts)
     baselines = {one.reference_variant for one in contrasts if one.kind == "variant_vs_baseline"}
     singles = {one.reference_load for one in contrasts if one.kind == "batched_vs_single"}
-    return lambda model, variant, load: (model, variant not in baselines, variant, load not in singles, load)
+    return lambda model, variant, load: (
+        model,
+        variant not in baselines,
+        variant,
+        load not in singles,
+        *_naturally(load),
+    )
+
+
+def _naturally(name: str) -> tuple[Any, ...]:
+    """Sorts numbers in names by size: ``closed-4`` before ``closed-16``."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
 
 
 def _memorised(run: RunDir) -> frozenset[str]:

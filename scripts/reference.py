@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import typer.main
+from pydantic import BaseModel
 
 from analysis.tables import REQUESTS_TABLE
 from analysis.validity import EXPLANATIONS
@@ -81,7 +82,7 @@ def configuration() -> Iterator[str]:
     yield "# Configuration files"
     yield ""
     yield "YAML. A field that is not known, or has the wrong type, is an error with file and line."
-    named = {"Studies": Study, "Variants": Variant, "Architectures": Architecture}
+    named: dict[str, type[BaseModel]] = {"Studies": Study, "Variants": Variant, "Architectures": Architecture}
     for title, model in named.items():
         schema = model.model_json_schema()
         yield f"\n## {title}\n"

@@ -200,7 +200,9 @@ def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_pat
     lo, hi = np.exp(scipy.stats.t.interval(0.95, 2, logs.mean(), scipy.stats.sem(logs)))
     words = f"{significant(float(np.mean(values)))} ({significant(lo)} to {significant(hi)})"
     assert f"<td>{words}</td>" in text
-    told = [one for one in re.findall(r'aria-label="([^"]*)"', text) if f"int8-bnb under closed-8 {words}" in one]
+    told = [
+        one for one in re.findall(r'aria-label="([^"]*)"', text) if f"int8-bnb under closed-8 {words}" in one
+    ]
     assert len(told) == 2  # the columns, and against latency
     assert f"int8-bnb at 8 {words} joules" in text
     assert text.count("Bars are 95 % intervals of the mean over blocks") == 4
