@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from analysis.tables import REQUESTS_TABLE
 from analysis.validity import EXPLANATIONS
 from configs.architecture import Architecture
+from configs.datasets.own import OwnPrompt
 from configs.schema import Study
 from configs.variant import Variant
 from study.cli import app
@@ -78,11 +79,16 @@ def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
 
 
 def configuration() -> Iterator[str]:
-    """Every field of the three kinds of YAML file."""
+    """Every field of the files that a person writes."""
     yield "# Configuration files"
     yield ""
-    yield "YAML. A field that is not known, or has the wrong type, is an error with file and line."
-    named: dict[str, type[BaseModel]] = {"Studies": Study, "Variants": Variant, "Architectures": Architecture}
+    yield "YAML, and JSON Lines for prompts. A field that is not known, or has the wrong type, is an error with file and line."
+    named: dict[str, type[BaseModel]] = {
+        "Studies": Study,
+        "Variants": Variant,
+        "Architectures": Architecture,
+        "Own prompts (a line)": OwnPrompt,
+    }
     for title, model in named.items():
         schema = model.model_json_schema()
         yield f"\n## {title}\n"

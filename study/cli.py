@@ -173,7 +173,9 @@ def load(
         ),
     ] = None,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
-    dataset: Annotated[str, typer.Option(help="The prompts: starwatt-24 or humaneval+.")] = "starwatt-24",
+    dataset: Annotated[
+        str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")
+    ] = "starwatt-24",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")
@@ -253,7 +255,9 @@ def run(
 def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
-    dataset: Annotated[str, typer.Option(help="With --samples: starwatt-24 or humaneval+.")] = "humaneval+",
+    dataset: Annotated[
+        str, typer.Option(help="With --samples: starwatt-24, humaneval+, or a .jsonl file.")
+    ] = "humaneval+",
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
     ] = False,
