@@ -82,7 +82,8 @@ def configuration() -> Iterator[str]:
     """Every field of the files that a person writes."""
     yield "# Configuration files"
     yield ""
-    yield "YAML, and JSON Lines for prompts. A field that is not known, or has the wrong type, is an error with file and line."
+    yield "YAML, and JSON Lines for prompts. A field that is not known, or has the wrong type, is an error with file"
+    yield "and line."
     named: dict[str, type[BaseModel]] = {
         "Studies": Study,
         "Variants": Variant,
