@@ -18,6 +18,7 @@ from configs.architecture import Architecture
 from configs.datasets.own import OwnPrompt
 from configs.schema import Study
 from configs.variant import Variant
+from study import manual
 from study.cli import app
 from traces import schemas
 
@@ -55,9 +56,18 @@ def command_line() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     yield "# Command line"
     yield ""
-    yield f"{group.help} Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted."
+    yield f"{group.help} `starwatt --help` is this page's short form."
+    for job, names in manual.JOBS.items():
+        yield f"\n{job}: {', '.join(f'[{name}](#starwatt-{name})' for name in names)}."
     for name, command in group.commands.items():
         yield from _command(name, command)
+    for title, rows in (
+        ("Exit codes", manual.EXIT_CODES),
+        ("Environment variables", manual.ENVIRONMENT),
+        ("Files", manual.FILES),
+    ):
+        yield f"\n## {title}\n"
+        yield from _table(("", "meaning"), [(f"`{name}`", text) for name, text in rows.items()])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -67,6 +77,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield (command.help or "").strip()
     rows = [_parameter(one, context) for one in command.params if not getattr(one, "hidden", False)]
     yield from _table(("", "default", ""), rows)
+    shown = "\n".join(manual.EXAMPLES[name])
+    yield f"\n```\n{shown}\n```"
 
 
 def _parameter(one: Any, context: Any) -> tuple[str, str, str]:

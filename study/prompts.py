@@ -21,7 +21,7 @@ def check_flag(dataset: str) -> None:
         if is_own(dataset):
             load_dataset(dataset)
     except UsageError as error:
-        raise UsageError(f"--dataset {dataset}: {error}") from error
+        raise UsageError(f"--dataset: {error}") from error
 
 
 def as_asked(study: Study, run: RunDir) -> Study:
