@@ -17,7 +17,7 @@ from analysis.report.paper_page import paper_lines, paper_table, write_paper_pag
 from analysis.summary import ESTIMATED
 from starwatt_errors import UsageError
 from study.display import console, tell
-from traces.layout import RunDir
+from study.runs import existing
 
 _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
 _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
@@ -25,7 +25,7 @@ _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", P
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     """Set every run against the first; print what differs, and write the page."""
-    runs = [RunDir(folder) for folder in folders]
+    runs = [existing(folder) for folder in folders]
     comparison = compare(runs)
     page = write_comparison(comparison, runs, out)
     if as_json:
@@ -50,9 +50,7 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
     """
     if len(folders) != 1:
         raise UsageError("compare --paper takes one RUN: what it is set beside is the paper")
-    if not folders[0].is_dir():
-        raise UsageError(f"there is no run directory {folders[0]}")
-    comparison = beside_paper(RunDir(folders[0]))
+    comparison = beside_paper(existing(folders[0]))
     page = write_paper_page(comparison, out)
     if as_json:
         told = {

@@ -15,6 +15,7 @@ from starwatt_errors import UsageError
 from study.display import Display, tell
 from study.grading import grade_cells, graded_rows, ungraded_cells, verdict_cache
 from study.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
+from study.runs import existing
 from traces.layout import RunDir
 
 _CELL = ("model", "variant", "load", "block")
@@ -53,8 +54,8 @@ def _check(order: GradeOrder) -> None:
     if order.sanitize and order.samples is None:
         raise UsageError("--sanitize goes with --samples: the completions of a run are always sanitised")
     check_flag(order.dataset)
-    if order.run_directory is not None and not order.run_directory.is_dir():
-        raise UsageError(f"there is no run directory {order.run_directory}")
+    if order.run_directory is not None:
+        existing(order.run_directory)
     if order.unsafe_no_sandbox:
         tell(
             "starwatt: generated code runs with your rights on this machine (--unsafe-no-sandbox)",

@@ -71,8 +71,8 @@ def _said(effects: RatioEstimate) -> str:
         f"ratio {significant(effects.ratio)}, 95 %: {significant(effects.lo)} to {significant(effects.hi)}"
     )
     if effects.lo <= 1 <= effects.hi:
-        return f". The two effects can't be told apart ({interval})"
-    return f". The effect is {'larger' if effects.ratio > 1 else 'smaller'} here ({interval})"
+        return f". The two can't be told apart ({interval})"
+    return f". Against its original it costs {'more' if effects.ratio > 1 else 'less'} here than there ({interval})"
 
 
 def _words_row(one: RatioEstimate) -> dict[str, object]:

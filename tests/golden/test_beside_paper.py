@@ -170,6 +170,7 @@ def test_the_page_and_the_terminal_say_the_boundary_in_words(
     assert "more J/request than fp32 (95 %" in int8
     assert "in the paper costs" in int8
     assert "5 runs" in int8
+    assert "Against its original it costs less here than there (ratio 0.4" in int8
     text = write_paper_page(comparison, tmp_path / "page.html").read_text(encoding="utf-8")
     page = Page(text)
     assert all(tag != "script" for tag, _ in page.tags)
