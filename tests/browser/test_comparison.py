@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from analysis.beside_paper import beside_paper
 from analysis.compare import compare
 from analysis.report.comparison import write_comparison
+from analysis.report.paper_page import write_paper_page
 from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
+from tests.golden.test_beside_paper import run  # noqa: F401 -- a fixture
 from tests.golden.world import World
+from traces.layout import RunDir
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +62,24 @@ def test_a_narrow_screen_scrolls_tables_not_the_page(browser: Browser, compariso
     page, _ = opened(browser, comparison)
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_page_beside_the_paper_is_read_like_the_others(
+    browser: Browser,
+    run: RunDir,  # noqa: F811
+    tmp_path: Path,
+    theme: Theme,
+) -> None:
+    page, troubles = opened(browser, write_paper_page(beside_paper(run), tmp_path / "paper.html"), theme)
+    box = page.locator("figure svg").bounding_box()
+    assert box is not None
+    assert box["width"] > 300
+    assert is_dark(page) == (theme == "dark")
+    for selector in ("h1", "main li", ".soft", "td", "dd", "figcaption"):
+        assert contrast(page, selector) >= READABLE, selector
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "region"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert troubles == []
