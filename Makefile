@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.starwatt-set-up
 UV     ?= uv
 
-.PHONY: demo setup browser check docs test test-long bench lock sandbox slurm clean
+.PHONY: demo setup browser check docs screenshots test test-long bench lock sandbox slurm clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -41,6 +41,9 @@ check: $(STAMP)  ## lint, format, types, import contract
 docs: $(STAMP)   ## the reference pages, made from the code, and the site in build/site
 	$(BIN)/python -m scripts.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+screenshots: $(STAMP) browser  ## docs/images again: the report and the comparison, of simulated runs
+	$(BIN)/python -m scripts.screenshots
 
 test: $(STAMP) sandbox slurm browser  ## everything that must never break, real vLLM included
 	$(BIN)/python -m pytest -m "not long and not live" -n 2

@@ -26,7 +26,7 @@ class Accuracy:
     samples: Ints  # (k,)
     base_passed: Ints  # (k,)
     plus_passed: Ints  # (k,) passed base and plus
-    reason: str | None  # why there is no pass@1: random_weights, sandbox_missing or not_graded
+    reason: str | None  # why there is no pass@1: random_weights, no_tests, sandbox_missing or not_graded
 
     @property
     def pass_at_1_base(self) -> float | None:
@@ -107,8 +107,9 @@ def _verdicts(
 ) -> tuple[Floats, Floats, str | None]:
     """Base and plus (r,) of the graded rows as 1, 0 or NaN, and why some are missing."""
     nothing = np.full(int(rows.sum()), np.nan)
-    if "random_weights" in recorded:
-        return nothing, nothing, "random_weights"
+    for reason in ("random_weights", "no_tests"):
+        if reason in recorded:
+            return nothing, nothing, reason
     if not has_trace(folder, "grades"):
         return nothing, nothing, "sandbox_missing" if "sandbox_missing" in recorded else "not_graded"
     grades = read_trace(folder, "grades")

@@ -121,7 +121,7 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         paired = _asked_the_same(runs[0], run)
         figures = _figures(name, results[0], other, common=pair is not None, paired=paired)
         if any(read_context(one)[0].one_engine_start for one in (runs[0], run)):
-            figures = [replace(one, estimate=_without_interval(one.estimate)) for one in figures]
+            figures = [replace(one, estimate=without_interval(one.estimate)) for one in figures]
         found += figures
         found += _accuracies(name, runs[0], run)
     order = {side: place for place, side in enumerate(map(_side, (p for one in results for p in one.points)))}
@@ -169,6 +169,8 @@ def _asked_the_same(first: RunDir, second: RunDir) -> bool:
     if any(study is None for study in studies) or _digest(first) != _digest(second):
         return False
     dumped = [_study(study) for study in studies]
+    for one in dumped:
+        one["prompts"]["dataset"] = None  # the digest is the same, wherever a file of own prompts lay
     return all(dumped[0][field] == dumped[1][field] for field in _SCHEDULE)
 
 
@@ -200,8 +202,8 @@ def _figures(
     return found
 
 
-def _without_interval(estimate: RatioEstimate) -> RatioEstimate:
-    """All blocks of one engine start are one sample of what an engine start is like."""
+def without_interval(estimate: RatioEstimate) -> RatioEstimate:
+    """Without its interval: all blocks of one engine start are one sample of what an engine start is like."""
     reasons = tuple(sorted({*estimate.reasons, "one_engine_start"}))
     return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from analysis.cell import read_context
 from analysis.energy import rank
+from analysis.statistics import paired_ratio
 from analysis.tables import read_table
 from configs.schema import is_probe
 from starwatt_errors import TraceError
@@ -16,6 +19,7 @@ from traces.cell import read_cell
 from traces.layout import RunDir
 
 Pair = tuple[str, str]  # boundary, source
+Bounds = tuple[float, float]  # of an interval
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,23 @@ class Point:
     blocks: int  # cells, valid or not
     values: Mapping[str, tuple[float, ...]]
     reasons: Mapping[str, tuple[str, ...]]  # per metric, why blocks are missing
+    bounds: Mapping[str, tuple[Bounds | None, ...]] = field(
+        default_factory=dict
+    )  # beside values: measurement's
+    one_engine_start: bool = False  # its blocks are of one, so that how starts differ is in none of them
 
     def mean(self, metric: str) -> float | None:
         """The mean of the valid blocks, or None."""
         known = self.values.get(metric, ())
         return float(np.mean(known)) if known else None
+
+    def interval(self, metric: str) -> Bounds | None:
+        """95 % for the mean over blocks, Student t on logarithms; None below three, or if one start made them all."""
+        known = self.values.get(metric, ())
+        if self.one_engine_start or min(known, default=0.0) <= 0:
+            return None
+        found = paired_ratio(known, [1.0] * len(known))
+        return None if found.lo is None or found.hi is None else (found.lo, found.hi)
 
     def why(self, metrics: Iterable[str]) -> tuple[str, ...]:
         """All reasons that stand against these metrics in any block."""
@@ -99,12 +115,18 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
     wanted = [row for row in rows if row["boundary"] is None or (row["boundary"], row["source"]) == chosen]
     wanted = [row for row in wanted if not is_probe(row["load"])]
     shown = {chosen, (None, None)}  # pass@1 has no boundary
+    context = read_context(run)[0]
     own = _contrasts(row for row in contrasts if (row["boundary"], row["source"]) in shown)
     order = _order(own)
     return Results(
         pair=chosen,
         pairs=tuple(pairs),
-        points=tuple(sorted(_points(wanted), key=lambda one: order(one.model, one.variant, one.load))),
+        points=tuple(
+            sorted(
+                _points(wanted, started_once=context.started_once),
+                key=lambda one: order(one.model, one.variant, one.load),
+            )
+        ),
         contrasts=tuple(sorted(own, key=lambda one: order(one.model, one.variant, one.load))),
         cell_rows=tuple(rows),
         memorised=_memorised(run),
@@ -112,11 +134,22 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
 
 
 def _order(contrasts: Iterable[Contrast]) -> Callable[[str, str, str], tuple[Any, ...]]:
-    """Sorts the baseline before other variants, and single-stream before other loads."""
+    """Sorts the baseline before other variants, and single-stream before other loads, these by the numbers in them."""
     contrasts = tuple(contrasts)
     baselines = {one.reference_variant for one in contrasts if one.kind == "variant_vs_baseline"}
     singles = {one.reference_load for one in contrasts if one.kind == "batched_vs_single"}
-    return lambda model, variant, load: (model, variant not in baselines, variant, load not in singles, load)
+    return lambda model, variant, load: (
+        model,
+        variant not in baselines,
+        variant,
+        load not in singles,
+        *_naturally(load),
+    )
+
+
+def _naturally(name: str) -> tuple[Any, ...]:
+    """Sorts numbers in names by size: ``closed-4`` before ``closed-16``."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
 
 
 def _memorised(run: RunDir) -> frozenset[str]:
@@ -134,17 +167,19 @@ def _memorised(run: RunDir) -> frozenset[str]:
     return frozenset(found)
 
 
-def _points(rows: list[dict[str, Any]]) -> list[Point]:
+def _points(rows: list[dict[str, Any]], started_once: Callable[[str], bool]) -> list[Point]:
     grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         grouped.setdefault((row["model"], row["variant"], row["load"]), []).append(row)
     points = []
     for (model, variant, load), own in sorted(grouped.items()):
         values: dict[str, list[float]] = {}
+        bounds: dict[str, list[Bounds | None]] = {}
         reasons: dict[str, set[str]] = {}
         for row in own:
             if row["valid"] and row["value"] is not None:
                 values.setdefault(row["metric"], []).append(row["value"])
+                bounds.setdefault(row["metric"], []).append(_bounds(row))
             if row["reasons"]:
                 reasons.setdefault(row["metric"], set()).update(row["reasons"])
         points.append(
@@ -155,9 +190,18 @@ def _points(rows: list[dict[str, Any]]) -> list[Point]:
                 blocks=len({row["block"] for row in own}),
                 values={metric: tuple(known) for metric, known in values.items()},
                 reasons={metric: tuple(sorted(why)) for metric, why in reasons.items()},
+                bounds={metric: tuple(known) for metric, known in bounds.items()},
+                one_engine_start=started_once(variant),
             )
         )
     return points
+
+
+def _bounds(row: Mapping[str, Any]) -> Bounds | None:
+    """The interval of one block's measurement, where it has one."""
+    if row["interval_kind"] != "measurement" or row["lo"] is None or row["hi"] is None:
+        return None
+    return row["lo"], row["hi"]
 
 
 def _contrasts(rows: Iterable[dict[str, Any]]) -> list[Contrast]:

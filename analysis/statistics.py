@@ -88,8 +88,42 @@ def unpaired_ratio(
     """
     if not values or not references:
         return RatioEstimate(None, None, None, 0, ("no_valid_block",))
-    sides = [np.log(np.asarray(one, dtype=np.float64)) for one in (values, references)]
-    centre = float(sides[0].mean() - sides[1].mean())
+    above, below = (np.log(np.asarray(one, dtype=np.float64)) for one in (values, references))
+    return _welch((above,), (below,), confidence)
+
+
+def effect_ratio(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    values: Sequence[float],
+    references: Sequence[float],
+    *,
+    confidence: float = 0.95,
+) -> RatioEstimate:
+    """A ratio that is paired within blocks over a ratio of two independent sets of runs, as ``unpaired_ratio`` does it.
+
+    With d the log-ratios of k blocks: exp(mean d - (mean log values - mean log references)), its error that of three
+    independent means. One is no change: the effect is as large on both sides.
+
+    Args:
+        numerators: (k,) positive, one a block.
+        denominators: (k,) positive, of the same blocks.
+        values: (m,) positive, of runs that are pairs of nothing.
+        references: (n,) positive, likewise.
+        confidence: coverage of the interval.
+    """
+    if not numerators or not len(values) or not len(references):
+        return RatioEstimate(None, None, None, 0, ("no_valid_block",))
+    above, below, value, reference = (
+        np.log(np.asarray(one, dtype=np.float64)) for one in (numerators, denominators, values, references)
+    )
+    return _welch((above - below, reference), (value,), confidence)
+
+
+def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -> RatioEstimate:
+    """Sums of independent means (plus less minus), exponentiated, with Welch's and Satterthwaite's interval."""
+    sides = [*plus, *minus]
+    centre = float(sum(one.mean() for one in plus) - sum(one.mean() for one in minus))
     blocks = min(one.size for one in sides)
     if blocks < MIN_BLOCKS:
         return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))

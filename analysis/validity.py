@@ -55,6 +55,7 @@ EXPLANATIONS = {
     "no_completed_request": "No measured request completed, so there is no window.",
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
+    "no_tests": "The prompts came without tests, so that no answer can be graded.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
@@ -91,11 +92,13 @@ _SCOPES: dict[str, Scope] = {
     "not_cooled": "energy",
     "sandbox_missing": "accuracy",
     "random_weights": "accuracy",
+    "no_tests": "accuracy",
     "not_graded": "accuracy",
 }
 RECOMPUTED = frozenset(EXPLANATIONS) - {
     "sandbox_missing",
     "random_weights",
+    "no_tests",
     "not_cooled",
 }  # else what the runner says is not taken over
 

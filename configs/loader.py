@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.architecture import Architecture
+from configs.datasets import is_own, load_dataset
 from configs.derived import FORMS, derived_variant
 from configs.offsets import read_offsets_ns
 from configs.schema import Load, Open, RecordedOutput, Study
@@ -39,6 +40,8 @@ class _Yaml(yaml.SafeLoader):
 
 LENGTHS = "lengths.csv"
 """In a run: recorded lengths, as they were forced."""
+PROMPTS = "prompts.jsonl"
+"""In a run: prompts of one's own, as they were asked."""
 
 
 def load_study(path: Path) -> Study:
@@ -57,7 +60,7 @@ def load_study(path: Path) -> Study:
             line = _line_of(path.read_text(encoding="utf-8"), ("variants", index))
             raise UsageError(f"{path}{line}: variants.{index}: {error}") from error
     _check_random_models(path, study)
-    return _with_lengths_found(path, _with_traces_found(path, study))
+    return _with_prompts_found(path, _with_lengths_found(path, _with_traces_found(path, study)))
 
 
 def _check_random_models(path: Path, study: Study) -> None:
@@ -72,6 +75,19 @@ def _check_random_models(path: Path, study: Study) -> None:
                 f"{path}{line}: models.{index}: {model} has random weights, whose answers have no natural length: "
                 "prompts.output takes {fixed: N} or {recorded: PATH}"
             )
+
+
+def _with_prompts_found(path: Path, study: Study) -> Study:
+    """The study with a file of own prompts as an absolute path, read once to see that it does."""
+    if not is_own(study.prompts.dataset):
+        return study
+    place = str(_place(path, Path(study.prompts.dataset), PROMPTS))
+    try:
+        load_dataset(place)
+    except UsageError as error:
+        line = _line_of(path.read_text(encoding="utf-8"), ("prompts", "dataset"))
+        raise UsageError(f"{path}{line}: prompts.dataset: {error}") from error
+    return study.model_copy(update={"prompts": study.prompts.model_copy(update={"dataset": place})})
 
 
 def _with_lengths_found(path: Path, study: Study) -> Study:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.datasets import DATASETS
+from configs.datasets import DATASETS, check_name
 from configs.executor import Executor, SideBySide, Slurm
 from configs.generator import Locust
 from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name, inconsistent
+from starwatt_errors import UsageError
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
@@ -120,7 +121,10 @@ class RecordedOutput(StrictModel):
 class Prompts(StrictModel):
     """What is asked of the model, and how an answer ends."""
 
-    dataset: str = Field(default="humaneval+", description=f"One of {', '.join(DATASETS)}")
+    dataset: str = Field(
+        default="humaneval+",
+        description=f"One of {', '.join(DATASETS)}; or a .jsonl file of own prompts, relative to the study file",
+    )
     tasks: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
         default="all", description="All tasks, or a seeded subset of this size"
     )
@@ -138,8 +142,10 @@ class Prompts(StrictModel):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
-        if value not in DATASETS:
-            raise ValueError(f"takes one of: {', '.join(DATASETS)}")
+        try:
+            check_name(value)
+        except UsageError as error:
+            raise ValueError(str(error).partition(" (given")[0]) from error
         return value
 
 

@@ -50,14 +50,16 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     prompts = spec.prompts
     body: dict[str, object] = {
         "model": spec.model,
-        "prompt": render_prompt(task.prompt)[: prompts.characters],
+        "prompt": (render_prompt(task.prompt) if task.has_tests else task.prompt)[: prompts.characters],
         "temperature": prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     }
     length = forced_length(spec, task)
     if length is None:
-        body |= {"max_tokens": prompts.max_tokens, "stop": list(STOP_STRINGS)}
+        most = prompts.max_tokens if task.max_tokens is None else min(prompts.max_tokens, task.max_tokens)
+        stop = STOP_STRINGS if task.has_tests else task.stop
+        body |= {"max_tokens": most, **({"stop": list(stop)} if stop else {})}
     elif spec.dialect == "transformers":
         forced = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": prompts.temperature > 0}
         body |= {"max_tokens": length, "generation_config": json.dumps(forced)}

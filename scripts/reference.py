@@ -10,12 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 import typer.main
+from pydantic import BaseModel
 
 from analysis.tables import REQUESTS_TABLE
 from analysis.validity import EXPLANATIONS
 from configs.architecture import Architecture
+from configs.datasets.own import OwnPrompt
 from configs.schema import Study
 from configs.variant import Variant
+from study import manual
 from study.cli import app
 from traces import schemas
 
@@ -53,9 +56,18 @@ def command_line() -> Iterator[str]:
     group: Any = typer.main.get_command(app)
     yield "# Command line"
     yield ""
-    yield f"{group.help} Exit codes: 0 done, 1 failed, 2 wrong usage, 3 invalid, 130 interrupted."
+    yield f"{group.help} `starwatt --help` is this page's short form."
+    for job, names in manual.JOBS.items():
+        yield f"\n{job}: {', '.join(f'[{name}](#starwatt-{name})' for name in names)}."
     for name, command in group.commands.items():
         yield from _command(name, command)
+    for title, rows in (
+        ("Exit codes", manual.EXIT_CODES),
+        ("Environment variables", manual.ENVIRONMENT),
+        ("Files", manual.FILES),
+    ):
+        yield f"\n## {title}\n"
+        yield from _table(("", "meaning"), [(f"`{name}`", text) for name, text in rows.items()])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -65,6 +77,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield (command.help or "").strip()
     rows = [_parameter(one, context) for one in command.params if not getattr(one, "hidden", False)]
     yield from _table(("", "default", ""), rows)
+    shown = "\n".join(manual.EXAMPLES[name])
+    yield f"\n```\n{shown}\n```"
 
 
 def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
@@ -77,11 +91,17 @@ def _parameter(one: Any, context: Any) -> tuple[str, str, str]:
 
 
 def configuration() -> Iterator[str]:
-    """Every field of the three kinds of YAML file."""
+    """Every field of the files that a person writes."""
     yield "# Configuration files"
     yield ""
-    yield "YAML. A field that is not known, or has the wrong type, is an error with file and line."
-    named = {"Studies": Study, "Variants": Variant, "Architectures": Architecture}
+    yield "YAML, and JSON Lines for prompts. A field that is not known, or has the wrong type, is an error with file"
+    yield "and line."
+    named: dict[str, type[BaseModel]] = {
+        "Studies": Study,
+        "Variants": Variant,
+        "Architectures": Architecture,
+        "Own prompts (a line)": OwnPrompt,
+    }
     for title, model in named.items():
         schema = model.model_json_schema()
         yield f"\n## {title}\n"

@@ -19,8 +19,11 @@ from starwatt_errors import StarwattError, UsageError
 from study import interrupts
 from study.display import tell
 from study.exit_codes import INTERRUPTED, INVALID
+from study.manual import Manual, examples
 
 app = typer.Typer(
+    cls=Manual,
+    rich_markup_mode=None,  # it would draw boxes, and fold examples
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -33,7 +36,7 @@ _CHILDREN_GRACE_S = 10.0
 DEFAULT_MODEL = "bigcode/starcoder2-3b"
 
 
-@app.command()
+@app.command(epilog=examples("doctor"))
 def doctor(as_json: JsonFlag = False) -> None:
     """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
     from study import commands
@@ -41,7 +44,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     commands.doctor(as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("build"))
 def build(
     variants: Annotated[
         list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")
@@ -70,7 +73,7 @@ def build(
         store_command.prune_store(as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("serve"))
 def serve(
     variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}; or {FORMS}.")],
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
@@ -92,7 +95,7 @@ def serve(
     )
 
 
-@app.command()
+@app.command(epilog=examples("meter"))
 def meter(
     out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: Annotated[
@@ -135,7 +138,7 @@ def meter(
         commands.meter(out, pid, hz)
 
 
-@app.command()
+@app.command(epilog=examples("load"))
 def load(
     url: Annotated[
         str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
@@ -173,7 +176,9 @@ def load(
         ),
     ] = None,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
-    dataset: Annotated[str, typer.Option(help="The prompts: starwatt-24 or humaneval+.")] = "starwatt-24",
+    dataset: Annotated[
+        str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")
+    ] = "starwatt-24",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")
@@ -216,7 +221,7 @@ def load(
         raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=examples("run"))
 def run(
     study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="A study file.")] = None,
     repeat: Annotated[
@@ -259,11 +264,13 @@ def run(
         raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=examples("grade"))
 def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
-    dataset: Annotated[str, typer.Option(help="With --samples: starwatt-24 or humaneval+.")] = "humaneval+",
+    dataset: Annotated[
+        str, typer.Option(help="With --samples: starwatt-24, humaneval+, or a .jsonl file.")
+    ] = "humaneval+",
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
     ] = False,
@@ -283,7 +290,7 @@ def grade(
     grade_command.grade(order, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("analyze"))
 def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make RUN/tables from the traces; needs no engine and no GPU."""
     from study import commands
@@ -292,7 +299,7 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
         raise typer.Exit(INVALID)
 
 
-@app.command()
+@app.command(epilog=examples("report"))
 def report(
     run_directory: RunDirectory,
     figures: Annotated[
@@ -308,21 +315,27 @@ def report(
     commands.report(run_directory, figures, tables)
 
 
-@app.command()
+@app.command(epilog=examples("compare"))
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, the reference first.")
     ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("comparison.html"),
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Set one RUN beside the runs of arXiv 2411.12758 instead.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Set runs against the first one: the same study on two machines, two versions, before and after a change."""
-    from study.compare_command import compare_runs
+    """Set runs against the first one: the same study on two machines, two versions, before and after a change.
 
-    compare_runs(runs, out, as_json=as_json)
+    With --paper, one run beside the paper's: the same variant, one request at a time, by the paper's boundaries.
+    """
+    from study.compare_command import compare_runs, compare_with_paper
+
+    (compare_with_paper if paper else compare_runs)(runs, out, as_json=as_json)
 
 
-@app.command()
+@app.command(epilog=examples("verify"))
 def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
     """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
     from study import commands

@@ -33,6 +33,7 @@ from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
 from study.repeat import WantedStudy
 from study.run import build_all, forecast_study, run_study
+from study.runs import existing
 from study.slo import parse_slo
 from traces.layout import RunDir, model_slug
 
@@ -232,7 +233,7 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     """Make the tables and print what they say; returns whether every cell is valid."""
     from analysis.tables import analyze
 
-    run_dir = _existing(run_directory)
+    run_dir = existing(run_directory)
     with Display("analyzing", 1) as display:
         display.title(str(run_directory))
         summary = analyze(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
@@ -245,7 +246,7 @@ def report(run_directory: Path, figures: Path | None, tables: Path | None) -> No
     from analysis.report import write_report
     from analysis.report.export import export_figures, export_tables
 
-    run = _existing(run_directory)
+    run = existing(run_directory)
     written = [write_report(run)]
     written += export_figures(run, figures) if figures is not None else []
     written += export_tables(run, tables) if tables is not None else []
@@ -257,7 +258,7 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
     """Recompute the run from its raw files and print what does not hold; returns whether all does."""
     from analysis.verify import verify
 
-    run_dir = _existing(run_directory)
+    run_dir = existing(run_directory)
     with Display("verifying", 1) as display:
         display.title(str(run_directory))
         found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
@@ -271,12 +272,6 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         counted = f"{found.cells} cells, {found.requests} measured requests"
         tell(f"{counted}: all figures follow from the traces, and none is invalid")
     return found.ok
-
-
-def _existing(root: Path) -> RunDir:
-    if not root.is_dir():
-        raise UsageError(f"there is no run directory {root}")
-    return RunDir(root)
 
 
 def _tell(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:

@@ -10,18 +10,22 @@ from typing import Any
 
 from rich.table import Table
 
+from analysis.beside_paper import NAME, VIEWS, beside_paper
 from analysis.compare import PASSED, RATIOS, Comparison, compare
 from analysis.report.comparison import answer_lines, estimate_words, write_comparison
+from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.summary import ESTIMATED
+from starwatt_errors import UsageError
 from study.display import console, tell
-from traces.layout import RunDir
+from study.runs import existing
 
+_OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
 _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
 
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     """Set every run against the first; print what differs, and write the page."""
-    runs = [RunDir(folder) for folder in folders]
+    runs = [existing(folder) for folder in folders]
     comparison = compare(runs)
     page = write_comparison(comparison, runs, out)
     if as_json:
@@ -35,6 +39,43 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
         for change in (*other.study, *other.machine):
             first, second = change.words
             tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")
+    print(page)  # noqa: T201
+
+
+def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    """Set one run beside the paper's; print what differs, and write the page.
+
+    Raises:
+        UsageError: there is more than one run, it is not there, or the paper has nothing of it.
+    """
+    if len(folders) != 1:
+        raise UsageError("compare --paper takes one RUN: what it is set beside is the paper")
+    comparison = beside_paper(existing(folders[0]))
+    page = write_paper_page(comparison, out)
+    if as_json:
+        told = {
+            "page": str(page),
+            "paper": NAME,
+            "views": [asdict(view) for view in VIEWS],
+            **asdict(comparison),
+        }
+        print(json.dumps(told, indent=2))  # noqa: T201
+        return
+    content = paper_table(comparison)
+    table = Table(title=f"{comparison.name} beside {NAME}: J/request")
+    for place in _OF_THE_PAPER:
+        table.add_column(content.header[place])
+    for row in content.rows:
+        table.add_row(*(row[place] for place in _OF_THE_PAPER))
+    console.print(table)
+    for line in paper_lines(comparison):
+        tell(line)
+    for view in VIEWS:
+        tell(f"{view.name}: {view.words}", style="dim")
+    for what in (*comparison.differs, *dict.fromkeys(one for row in comparison.rows for one in row.differs)):
+        tell(f"differs: {what}", style="dim")
+    for side, why in comparison.unmatched:
+        tell(f"not compared: {side}: {why}", style="dim")
     print(page)  # noqa: T201
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
-from configs.datasets import DATASETS, load_dataset
+from configs.datasets import load_dataset
 from starwatt_errors import UsageError
 from study.display import Display, tell
 from study.grading import grade_cells, graded_rows, ungraded_cells, verdict_cache
-from traces.atomic import read_json
+from study.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
+from study.runs import existing
 from traces.layout import RunDir
 
 _CELL = ("model", "variant", "load", "block")
@@ -52,10 +53,9 @@ def _check(order: GradeOrder) -> None:
         raise UsageError("grade takes a run directory, or --samples FILE.jsonl")
     if order.sanitize and order.samples is None:
         raise UsageError("--sanitize goes with --samples: the completions of a run are always sanitised")
-    if order.dataset not in DATASETS:
-        raise UsageError(f"--dataset {order.dataset}: takes one of {', '.join(DATASETS)}")
-    if order.run_directory is not None and not order.run_directory.is_dir():
-        raise UsageError(f"there is no run directory {order.run_directory}")
+    check_flag(order.dataset)
+    if order.run_directory is not None:
+        existing(order.run_directory)
     if order.unsafe_no_sandbox:
         tell(
             "starwatt: generated code runs with your rights on this machine (--unsafe-no-sandbox)",
@@ -66,9 +66,13 @@ def _check(order: GradeOrder) -> None:
 def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
     assert order.samples is not None  # noqa: S101 -- checked before
     display.title(str(order.samples))
+    dataset = load_dataset(order.dataset)
+    why_not = why_not_graded(dataset)
+    if why_not:
+        raise UsageError(f"--dataset {order.dataset}: {why_not}: samples of it can't be graded")
     return grade_samples(
         order.samples,
-        load_dataset(order.dataset),
+        dataset,
         cache_dir=verdict_cache(),
         on_progress=lambda done, total: display.say(f"{done}/{total} samples"),
         sanitize=order.sanitize,
@@ -85,8 +89,11 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
     assert order.run_directory is not None  # noqa: S101 -- checked before
     display.title(str(order.run_directory))
     run = RunDir(order.run_directory)
-    dataset = load_dataset(read_json(run.manifest)["dataset"]["name"])
-    cells = ungraded_cells(run)
+    dataset = dataset_of(run)
+    why_not = why_not_graded(dataset)
+    if why_not:
+        tell(f"nothing is graded ({NO_TESTS}): {why_not}")
+    cells = [] if why_not else ungraded_cells(run)
     completions = grade_cells(
         run,
         dataset,

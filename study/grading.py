@@ -15,6 +15,7 @@ from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
 from configs.schema import is_probe
 from starwatt_errors import TraceError
+from study.prompts import NO_TESTS
 from traces.atomic import write_parquet
 from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
@@ -23,13 +24,16 @@ from traces.streams import has_trace, read_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells without grades; but for probes, whose answers are cut off or run on, and for random weights."""
+    """Finished cells without grades.
+
+    But for probes, whose answers are cut off or run on, for random weights, and for prompts without tests.
+    """
     return [
         key
         for key in run.finished_cells()
         if not is_probe(key.load)
         and not has_trace(run.cell(key), "grades")
-        and not _learnt_nothing(run.cell(key))
+        and not _not_for_grading(run.cell(key))
     ]
 
 
@@ -94,11 +98,12 @@ def why_no_sandbox() -> str | None:
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
 
 
-def _learnt_nothing(folder: Path) -> bool:
+def _not_for_grading(folder: Path) -> bool:
     try:
-        return read_cell(folder).served.random_weights
+        record = read_cell(folder)
     except TraceError:  # the analysis names it
         return False
+    return record.served.random_weights or NO_TESTS in record.validity
 
 
 def _candidates(folder: Path) -> list[Candidate]:

@@ -25,6 +25,7 @@ from study.campaign import api_key
 from study.display import Display, tell
 from study.manifest import host, package_versions
 from study.metering import Metered, metered_here, metered_there
+from study.prompts import NO_TESTS, keep_prompts
 from study.summary import generator_problems, summarise
 from traces.atomic import write_json, write_parquet
 from traces.cell import CellRecord, Served, write_cell
@@ -62,6 +63,7 @@ def load_test(
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
     run = RunDir(out) if meter_at is not None else None
+    keep_prompts(RunDir(out), spec.prompts.dataset)
     metered: Metered | None = None
     key = CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     folder = run.cell(key) if run else out
@@ -73,7 +75,7 @@ def load_test(
             metered = _metered(spec, folder, meter_at, display)
             outcome = metered.outcome
     if run and metered:
-        _record(folder, key, metered)
+        _record(folder, key, metered, spec)
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
         _describe(run, spec, key, metered)
         if metered.problem:
@@ -115,13 +117,14 @@ def _metered(spec: LoadSpec, folder: Path, meter_at: str, display: Display) -> M
     return metered_there(meter_at, folder, drive, display.say)
 
 
-def _record(folder: Path, key: CellKey, metered: Metered) -> None:
+def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec) -> None:
+    gradable = load_dataset(spec.prompts.dataset).has_tests
     write_cell(
         folder,
         CellRecord(
             model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(),
             phases=metered.phases, served=Served(), audit=metered.audit, errors=dict(metered.outcome.errors),
-            power_clock=metered.clock,
+            power_clock=metered.clock, validity=[] if gradable else [NO_TESTS],
         ),
     )  # fmt: skip
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from configs.datasets import is_own
 from configs.offsets import read_offsets_ns
 from configs.schema import FixedOutput, Load, Prompts
 from loadgen.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
 from starwatt_errors import UsageError
+from study.prompts import check_flag
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
@@ -99,7 +101,9 @@ class LoadFlags:
 
     def _prompts(self) -> Prompts:
         fixed = FixedOutput(fixed=self.max_tokens) if self.ignore_eos else None
-        return Prompts(dataset=self.dataset, max_tokens=self.max_tokens, output=fixed or "natural")
+        check_flag(self.dataset)
+        dataset = str(Path(self.dataset).resolve()) if is_own(self.dataset) else self.dataset
+        return Prompts(dataset=dataset, max_tokens=self.max_tokens, output=fixed or "natural")
 
     def _amount(self) -> Duration | Requests:
         if self.duration is not None and self.requests is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from configs.executor import SideBySide
-from configs.loader import LENGTHS, dump_study
+from configs.loader import LENGTHS, PROMPTS, dump_study
 from configs.schema import Study
 from study.persistence import Patience
 from study.plan import PlannedCell, plan_cells, plan_table
@@ -31,12 +31,13 @@ class Alone:
     """Those that are not there yet."""
 
     def prepare(self, around: RunDir) -> None:
-        """Make it a run directory of its own: its study and plan, and manifest and lengths of the run around it."""
+        """Make it a run directory of its own: its study and plan; manifest, lengths and prompts of the run around it."""
         write_text(self.run.study, dump_study(self.study))
         write_parquet(self.run.plan, plan_table(_cells(self.study)))
         shutil.copyfile(around.manifest, self.run.manifest)
-        if (around.root / LENGTHS).is_file():
-            shutil.copyfile(around.root / LENGTHS, self.run.root / LENGTHS)
+        for kept in (LENGTHS, PROMPTS):
+            if (around.root / kept).is_file():
+                shutil.copyfile(around.root / kept, self.run.root / kept)
 
 
 def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> Alone | None:

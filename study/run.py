@@ -32,6 +32,7 @@ from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
+from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
 from study.repeat import Repeated, keep_arrivals
 from study.sessions import earlier_manifest
@@ -81,7 +82,8 @@ class Order:
             refuse_what_cannot_be_served(own, study.engine)
         check_secrets(study)
         dataset = load_dataset(study.prompts.dataset)
-        return cls(study, run, dataset, plan_cells(study, len(cls.tasks_of(study, dataset))))
+        cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
+        return cls(study, run, dataset, cells)
 
     @staticmethod
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:
@@ -156,19 +158,28 @@ def run_study(
         if retry_failed:
             order.run.attempts.unlink(missing_ok=True)
         keep_arrivals(order.run, order.study)
+        keep_prompts(order.run, order.study.prompts.dataset)
         if repeated is not None:
             repeated.prepare(order.run)
-        no_sandbox = why_no_sandbox()
-        if no_sandbox:
-            tell(f"pass@1 will be missing (sandbox_missing): {no_sandbox}")
+        ungraded = _ungraded(order.dataset)
         if order.todo() or check_is_due(order.study, order.run):
             with _exported(order, metrics_port) as exporter:
-                _measure(order, placement, () if no_sandbox is None else ("sandbox_missing",), exporter)
+                _measure(order, placement, ungraded, exporter)
             gather_nodes(order.run)
-        result = finish(order.run, order.dataset, gradable=no_sandbox is None)
+        result = finish(order.run, order.dataset, gradable=not ungraded)
         missing = {cell.key for cell in order.unmeasured()}
         failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
         return replace(result, given_up=failed)
+
+
+def _ungraded(dataset: Dataset) -> tuple[str, ...]:
+    """The reason code for which nothing can be graded, told beforehand; empty where all can be."""
+    reasons = {NO_TESTS: why_not_graded(dataset)}
+    reasons = reasons if reasons[NO_TESTS] else {"sandbox_missing": why_no_sandbox()}
+    for code, why in reasons.items():
+        if why:
+            tell(f"pass@1 will be missing ({code}): {why}")
+    return tuple(code for code, why in reasons.items() if why)
 
 
 @contextmanager

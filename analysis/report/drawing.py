@@ -11,7 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.results import Point
+from analysis.results import Bounds, Point
+from analysis.summary import significant
 
 STYLE: Any = {
     "svg.hashsalt": "starwatt",
@@ -64,15 +65,41 @@ def legend(axes: Axes, names: int, columns: int = 1) -> None:
         axes.legend(frameon=False, ncols=columns)
 
 
+def whisker(axes: Axes, x: float, interval: Bounds | None, colour: str, width: float = 1.2) -> None:
+    """An upright bar from one end of an interval to the other; nothing where there is none."""
+    if interval is not None:
+        axes.plot([x, x], interval, color=colour, linewidth=width, solid_capstyle="butt")
+
+
+def with_interval(point: Point, metric: str) -> str:
+    """The mean in words, with what it is between by 95 %."""
+    interval, mean = point.interval(metric), significant(point.mean(metric))
+    return mean if interval is None else f"{mean} ({' to '.join(map(significant, interval))})"
+
+
+def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:
+    """What a caption says of the bars; why there are none where there are none."""
+    if any(one.interval(metric) is not None for one in points):
+        return " Bars are 95 % intervals of the mean over blocks, one by one."
+    if any(one.one_engine_start for one in points):
+        return " There are no intervals over blocks: each variant had one engine start."
+    return " There are no intervals over blocks: that takes three valid ones."
+
+
 def scatter(axes: Axes, points: Sequence[Point], across: str, up: str) -> None:
     """One metric over another, both known of every point: a colour a load, a marker a variant."""
     variants, loads = names_in(points)
     for point in points:
+        colour = COLOURS[loads.index(point.load) % len(COLOURS)]
+        at = point.mean(across) or 0.0, point.mean(up) or 0.0
+        whisker(axes, at[0], point.interval(up), colour)
+        if (sideways := point.interval(across)) is not None:
+            axes.plot(sideways, [at[1], at[1]], color=colour, linewidth=1.2)
         axes.plot(
-            [point.mean(across) or 0.0],
-            [point.mean(up) or 0.0],
+            [at[0]],
+            [at[1]],
             marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
-            color=COLOURS[loads.index(point.load) % len(COLOURS)],
+            color=colour,
             linestyle="none",
             markersize=8,
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,11 +17,14 @@ from analysis.report.drawing import (
     STYLE,
     Drawing,
     few,
+    interval_words,
     legend,
     names_in,
     said,
     scatter,
     svg_of,
+    whisker,
+    with_interval,
 )
 from analysis.results import Point, Results
 from analysis.summary import significant
@@ -56,7 +60,7 @@ class PowerTrace:
 
 
 def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None:
-    """Bars of J/request: net below, idle above; a dot a block."""
+    """Bars of J/request: net below, idle above, its interval; a dot a block, with what its measurement leaves open."""
     points = [one for one in results.points if one.model == model and one.mean("j_per_request") is not None]
     if not points:
         return None
@@ -79,15 +83,15 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
         legend(axes, len(loads) + 1)
         svg = svg_of(figure, f"joules-{model}")
     words = "; ".join(
-        f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules" for one in points
+        f"{one.variant} under {one.load} {with_interval(one, 'j_per_request')} joules" for one in points
     )
     return Drawing(
         name=f"joules-{model}",
         title=f"J/request by variant and load{note}",
         svg=svg,
-        description=f"Bar chart of joules per request{note}: {words}.",
-        caption="Whole bars are gross, their hatched part is idle power x time, the rest is net. "
-        f"Each dot is one block.{left_out}",
+        description=f"Bar chart of joules per request{note}, with 95 % intervals where there are any: {words}.",
+        caption="Columns are gross, their hatched part is idle power x time, the rest is net. Each dot is one block, "
+        f"its thin line what that measurement leaves open (sampling alone).{interval_words(points)}{left_out}",
     )
 
 
@@ -137,7 +141,7 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
         axes.set_ylim(bottom=0)
         svg = svg_of(figure, f"latency-{model}")
     words = "; ".join(
-        f"{one.variant} under {one.load} {significant(one.mean('j_per_request'))} joules "
+        f"{one.variant} under {one.load} {with_interval(one, 'j_per_request')} joules "
         f"at {significant(one.mean('e2e_p50_ms'))} milliseconds"
         for one in points
     )
@@ -147,7 +151,7 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
         svg=svg,
         description=f"Scatter plot of joules per request{note} over median latency: {words}.",
         caption="Lower left is better on both. Latency counts from the time a request was "
-        f"scheduled.{left_out}",
+        f"scheduled.{interval_words(points)}{left_out}",
     )
 
 
@@ -166,7 +170,11 @@ def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
             linewidth=0,
         )
     blocks = point.values["j_per_request"]
-    axes.plot([x] * len(blocks), blocks, linestyle="none", marker="o", markersize=3, color="#222222")
+    beside = np.linspace(-0.2, 0.2, len(blocks)) * width if len(blocks) > 1 else np.zeros(1)
+    for shift, value, bounds in zip(beside, blocks, point.bounds["j_per_request"], strict=True):
+        axes.plot([x + shift], [value], linestyle="none", marker="o", markersize=3, color="#222222")
+        whisker(axes, x + shift, bounds, "#222222", 0.7)
+    whisker(axes, x - 0.36 * width, point.interval("j_per_request"), "#222222", 2.0)
 
 
 def _clock_words(shown: Sequence[PowerTrace]) -> str:

@@ -36,6 +36,7 @@ _RATIOS = (
     ("tokens/request", "tokens_per_request_ratio"),
     ("J/token", "j_per_output_token_ratio"),
 )
+_WITH_INTERVAL = frozenset({"j_per_request", "j_per_output_token", "j_per_solved_task"})
 _LONG = 160
 
 
@@ -68,10 +69,17 @@ def main_table(results: Results, model: str) -> Table:
 
 
 def _main_row(point: Point) -> tuple[str, ...]:
-    figures = [significant(point.mean(metrics[0]), digits) for _, metrics, digits in _MAIN]
+    figures = [_figure_of(point, metrics[0], digits) for _, metrics, digits in _MAIN]
     valid = len(point.values.get("j_per_request", ()))
     reasons = point.why([metric for _, metrics, _ in _MAIN for metric in metrics] + ["window_s"])
     return (point.variant, point.load, *figures, f"{valid} of {point.blocks}", ", ".join(reasons))
+
+
+def _figure_of(point: Point, metric: str, digits: int) -> str:
+    """The mean over blocks; of what the study is about with its interval too."""
+    text = significant(point.mean(metric), digits)
+    interval = point.interval(metric) if metric in _WITH_INTERVAL else None
+    return text if interval is None else f"{text} ({' to '.join(map(significant, interval))})"
 
 
 def contrast_tables(results: Results, model: str) -> dict[str, Table]:

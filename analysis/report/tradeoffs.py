@@ -14,11 +14,14 @@ from analysis.report.drawing import (
     STYLE,
     Drawing,
     few,
+    interval_words,
     legend,
     names_in,
     said,
     scatter,
     svg_of,
+    whisker,
+    with_interval,
 )
 from analysis.results import Point, Results
 from analysis.summary import significant
@@ -65,7 +68,7 @@ def joules_over_concurrency(
         legend(axes, len(variants))
         svg = svg_of(figure, f"concurrency-{model}")
     words = "; ".join(
-        f"{one.variant} at {at} {significant(one.mean('j_per_request'))} joules" for at, one in points
+        f"{one.variant} at {at} {with_interval(one, 'j_per_request')} joules" for at, one in points
     )
     crossed = "".join(
         f"; {name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()
@@ -77,7 +80,7 @@ def joules_over_concurrency(
         description=f"Line chart of joules per request{note} over requests in flight, both logarithmic: "
         f"{words}{crossed}.",
         caption="Each dot is one block. A dashed line is where a variant begins or ceases to cost less than the "
-        f"baseline, linear between loads.{left_out}",
+        f"baseline, linear between loads.{interval_words(kept)}{left_out}",
     )
 
 
@@ -90,6 +93,7 @@ def _line(axes: Axes, points: Sequence[tuple[int, Point]], k: int, crossing: flo
     for at, one in own:
         blocks = one.values["j_per_request"]
         axes.plot([at] * len(blocks), blocks, color=colour, marker=".", linestyle="none", markersize=4)
+        whisker(axes, at, one.interval("j_per_request"), colour, 1.8)
     if crossing is not None:
         axes.axvline(crossing, color=colour, linestyle="--", linewidth=0.9)
 
@@ -119,7 +123,7 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
         axes.set_ylabel(said("J / solved task", note))
         svg = svg_of(figure, f"solved-{model}")
     words = "; ".join(
-        f"{one.variant} under {one.load} {significant(one.mean(_SOLVED))} joules at pass@1 "
+        f"{one.variant} under {one.load} {with_interval(one, _SOLVED)} joules at pass@1 "
         f"{significant(one.mean(_PASSED))}"
         for one in points
     )
@@ -130,6 +134,7 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
         svg=svg,
         description=f"Scatter plot of joules per solved task{note} over pass@1: {words}.",
         caption="Lower right is better on both; the line joins what nothing else beats on both."
+        + interval_words(points, _SOLVED)
         + (f" Nothing was solved by {_listed(unsolved)}." if unsolved else "")
         + memorised
         + left_out,

@@ -1,5 +1,13 @@
 """The task sets that prompts are taken from and completions are graded against."""
 
-from configs.datasets.loader import DATASETS, Dataset, Task, human_eval_plus_file, load_dataset
+from configs.datasets.loader import (
+    DATASETS,
+    Dataset,
+    Task,
+    check_name,
+    human_eval_plus_file,
+    load_dataset,
+)
+from configs.datasets.own import is_own
 
-__all__ = ["DATASETS", "Dataset", "Task", "human_eval_plus_file", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Task", "check_name", "human_eval_plus_file", "is_own", "load_dataset"]

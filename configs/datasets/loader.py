@@ -1,6 +1,6 @@
-"""Load a task set: the bundled ``starwatt-24``, or HumanEval+ from where evalplus keeps it.
+"""Load a task set: the bundled ``starwatt-24``, HumanEval+ from where evalplus keeps it, or a file of own prompts.
 
-Both come in HumanEval+'s own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
+The first two come in HumanEval+'s own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
 ``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. Expected outputs are not in the file:
 they are what the canonical solution returns.
 """
@@ -25,6 +25,7 @@ from typing import Any
 
 import platformdirs
 
+from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
 from starwatt_errors import UsageError
 
 DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
@@ -44,6 +45,9 @@ class Task:
     ``prompt`` ends after the docstring and ``canonical_solution`` is the body that follows it. Each of
     ``base_inputs`` and ``plus_inputs`` is one list of positional arguments. ``atol`` is the absolute
     tolerance of comparing floats; 0 means exact, but evalplus' rules relax it where a float is expected.
+
+    Without tests ``entry_point`` and ``canonical_solution`` are empty, and the prompt is sent as it is, with ``stop``
+    as the only stop strings. ``max_tokens`` shortens the longest answer.
     """
 
     task_id: str
@@ -53,6 +57,13 @@ class Task:
     base_inputs: tuple[list[Any], ...]
     plus_inputs: tuple[list[Any], ...]
     atol: float
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether a completion can be graded."""
+        return bool(self.entry_point)
 
 
 @dataclass(frozen=True)
@@ -68,21 +79,49 @@ class Dataset:
         """The tasks by their ``task_id``."""
         return MappingProxyType({task.task_id: task for task in self.tasks})
 
+    @property
+    def has_tests(self) -> bool:
+        """Whether completions can be graded; own prompts have tests all of them or none."""
+        return all(task.has_tests for task in self.tasks)
+
 
 def load_dataset(name: str) -> Dataset:
-    """Load the task set of that name.
+    """Load the task set of that name, or the file of own prompts that it is the path of.
 
-    Raises ``UsageError`` for an unknown name (listing the known ones), and where HumanEval+ can neither be
-    read nor downloaded (saying what to set).
+    Raises ``UsageError`` for an unknown name (listing the known ones), where HumanEval+ can neither be
+    read nor downloaded (saying what to set), and where a file of own prompts is wrong (with its line).
     """
+    check_name(name)
+    if is_own(name):
+        prompts = read_own(Path(name))
+        digest = _sha256([one.content() for one in prompts])
+        return Dataset(name=Path(name).name, sha256=digest, tasks=tuple(map(_own_task, prompts)))
     if name == "starwatt-24":
         path = Path(__file__).with_name("starwatt-24.jsonl")
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    elif name == "humaneval+":
-        records = _human_eval_plus_records()
     else:
-        raise UsageError(f"unknown dataset {name!r}: it is one of {', '.join(DATASETS)}")
+        records = _human_eval_plus_records()
     return Dataset(name=name, sha256=_content_sha256(records), tasks=tuple(map(_task, records)))
+
+
+def check_name(name: str) -> None:
+    """Raises ``UsageError`` where no task set has that name, and it is no path of own prompts."""
+    if name not in DATASETS and not is_own(name):
+        raise UsageError(f"takes one of: {', '.join(DATASETS)}, or {FORM} (given: {name!r})")
+
+
+def _own_task(one: OwnPrompt) -> Task:
+    return Task(
+        task_id=one.task_id,
+        prompt=one.prompt,
+        entry_point=one.entry_point or "",
+        canonical_solution=one.canonical_solution or "",
+        base_inputs=one.base_input or (),
+        plus_inputs=one.plus_input,
+        atol=one.atol,
+        stop=one.stop or (),
+        max_tokens=one.max_tokens,
+    )
 
 
 def _task(record: Mapping[str, Any]) -> Task:
@@ -103,9 +142,12 @@ def _content_sha256(records: list[dict[str, Any]]) -> str:
     evalplus' own ``get_human_eval_plus_hash`` is an md5 over the file's bytes: it differs between the ``.gz``
     and the unpacked file of one release.
     """
+    return _sha256([{field: record[field] for field in _HASHED_FIELDS} for record in records])
+
+
+def _sha256(contents: list[dict[str, Any]]) -> str:
     digest = hashlib.sha256()
-    for record in records:
-        content = {field: record[field] for field in _HASHED_FIELDS}
+    for content in contents:
         digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
         digest.update(b"\n")
     return digest.hexdigest()

@@ -5,51 +5,21 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from analysis.report import write_report
 from analysis.tables import analyze, read_table
+from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
 from tests.golden.world import World
 
-Theme = Literal["dark", "light"]
 MOST_BYTES, MOST_S = 6_000_000, 2.0
 
 
-def opened(browser: Browser, path: Path, theme: Theme = "light") -> tuple[Page, list[str]]:
-    """The page, and everything that the browser complained of or asked anyone for."""
-    page = browser.new_context(color_scheme=theme).new_page()
-    troubles: list[str] = []
-    page.on("console", lambda message: troubles.append(message.text) if message.type != "log" else None)
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(("file:", "data:")) else troubles.append(request.url),
-    )
-    page.goto(path.resolve().as_uri())
-    return page, troubles
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``rgb(r, g, b)`` (WCAG 2.2)."""
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(page: Page, selector: str) -> float:
-    """Of an element's text against the page."""
-    colour = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    bright, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_nothing_is_complained_of_and_every_figure_is_there(
     browser: Browser, report: Path, theme: Theme
 ) -> None:
@@ -64,13 +34,12 @@ def test_nothing_is_complained_of_and_every_figure_is_there(
     assert troubles == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", THEMES)
 def test_words_can_be_read_in_both_themes(browser: Browser, report: Path, theme: Theme) -> None:
     page, _ = opened(browser, report, theme)
-    dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.2
-    assert dark == (theme == "dark")
+    assert is_dark(page) == (theme == "dark")
     for selector in ("h1", "main li", ".soft", "td", "figcaption"):
-        assert contrast(page, selector) >= 4.5, selector
+        assert contrast(page, selector) >= READABLE, selector
 
 
 def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser: Browser, report: Path) -> None:

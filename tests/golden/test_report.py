@@ -7,15 +7,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 
 from analysis.report import write_report
 from analysis.report.drawing import MOST_VARIANTS
 from analysis.report.lines import in_flight_over_time
 from analysis.report.tradeoffs import joules_against_accuracy, pareto
-from analysis.results import Point, Results
+from analysis.results import Point, Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
@@ -183,6 +186,47 @@ def test_measured_power_carries_no_warning_and_intervals_are_shown(tmp_path: Pat
     assert ESTIMATED not in text
     assert "memorised" not in text.replace("starcoder2-memorised", "")
     assert "95 %: " in text
+
+
+def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb")).build()
+    text = write_report(world.run).read_text(encoding="utf-8")
+    values = [
+        row["value"]
+        for row in read_table(world.run, "cells").to_pylist()
+        if (row["variant"], row["load"], row["metric"]) == ("int8-bnb", "closed-8", "j_per_request")
+    ]
+    logs = np.log(values)
+    lo, hi = np.exp(scipy.stats.t.interval(0.95, 2, logs.mean(), scipy.stats.sem(logs)))
+    words = f"{significant(float(np.mean(values)))} ({significant(lo)} to {significant(hi)})"
+    assert f"<td>{words}</td>" in text
+    told = [
+        one for one in re.findall(r'aria-label="([^"]*)"', text) if f"int8-bnb under closed-8 {words}" in one
+    ]
+    assert len(told) == 2  # the columns, and against latency
+    assert f"int8-bnb at 8 {words} joules" in text
+    assert text.count("Bars are 95 % intervals of the mean over blocks") == 4
+
+
+def test_one_engine_start_gives_no_interval_over_blocks(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), engine_restarts="once").build()
+    text = write_report(world.run).read_text(encoding="utf-8")
+    assert "Bars are 95 %" not in text
+    assert text.count("There are no intervals over blocks: each variant had one engine start.") == 4
+    assert all(one.interval("j_per_request") is None for one in read_results(world.run).points)
+
+
+def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), blocks=1).build()
+    for key in world.cell_keys():
+        path = world.run.cell(key) / "power.parquet"
+        power = pq.read_table(path)
+        place = power.column_names.index("sm_clock_mhz")
+        clocks = pa.array([1410.0] * power.num_rows)
+        pq.write_table(power.set_column(place, "sm_clock_mhz", clocks).cast(power.schema), path)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    assert text.count(">MHz</text>") == 3
+    assert "requests in flight, and the SM clock (orange), for bf16" in text
 
 
 def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_counted(tmp_path: Path) -> None:

@@ -127,6 +127,24 @@ def test_whatever_is_wrong_on_the_command_line_is_exit_code_2(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "command", [("report",), ("analyze",), ("verify",), ("grade",), ("compare", "--paper")]
+)
+def test_a_run_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = str(CliRunner().invoke(app, [*command, "runs/demo"]).exception)
+    assert told == "there is no run directory runs/demo; `starwatt run STUDY.yaml` makes one, under runs/"
+    (tmp_path / "runs" / "demo-2").mkdir(parents=True)
+    (tmp_path / "runs" / "empty").mkdir()
+    (tmp_path / "runs" / "demo-2" / "manifest.json").write_text("{}")
+    told = str(CliRunner().invoke(app, [*command, "runs/demo"]).exception)
+    assert told == "there is no run directory runs/demo; there are runs/demo-2"
+    told = str(CliRunner().invoke(app, [*command, "runs/empty"]).exception)
+    assert told.startswith("runs/empty holds no run: neither manifest.json")
+
+
 def test_a_wrong_file_is_one_message_without_a_traceback(tmp_path: Path) -> None:
     done = starwatt("run", write_study(tmp_path, ("seed: 20", "sede: 20")), "--json")
     assert done.returncode == 2

@@ -1,0 +1,160 @@
+"""``starwatt compare RUN --paper`` as one HTML file, and the same lines for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.beside_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
+from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, svg_of
+from analysis.report.sections import Table
+from analysis.statistics import RatioEstimate
+from analysis.summary import significant
+from analysis.validity import EXPLANATIONS
+from analysis.words import effect_words
+from traces.atomic import write_text
+
+_HERE = Path(__file__).resolve().parent
+
+
+def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
+    """Write the page and return its path; one file, no script, no network."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    estimates = [one for row in comparison.rows for one in _estimates(row)]
+    explained = EXPLANATIONS | REASONS
+    codes = sorted({code for one in estimates for code in one.reasons})
+    text = environment.get_template("beside_paper.html.j2").render(
+        title=f"{comparison.name} beside {NAME}",
+        lines=paper_lines(comparison),
+        differs=comparison.differs,
+        drawing=_drawing(comparison),
+        views=[(view.name, view.words) for view in VIEWS],
+        content=paper_table(comparison),
+        glossary=[(code, explained[code]) for code in codes if code in explained],
+        unmatched=comparison.unmatched,
+    )
+    write_text(path, text)
+    return path
+
+
+def _estimates(row: PaperRow) -> tuple[RatioEstimate, ...]:
+    return row.absolute, row.our_effect, row.paper_effect, row.effects
+
+
+def paper_lines(comparison: PaperComparison) -> list[str]:
+    """A line a variant and boundary: what it costs over the original here, and there; J/request of the original."""
+    return [_line(row, comparison.baseline) for row in comparison.rows]
+
+
+def _line(row: PaperRow, baseline: str | None) -> str:
+    what = f"{row.variant} under {row.load}, {row.view}: "
+    if row.our_effect.ratio is None or row.paper_effect.ratio is None:
+        why = "" if row.ours_j is not None else f" ({', '.join(row.absolute.reasons)})"
+        return what + f"{significant(row.ours_j)} J/request here{why}, {significant(row.paper_j)} there"
+    here = effect_words(_words_row(row.our_effect), of="J/request", than=str(baseline))
+    there = effect_words(_words_row(row.paper_effect), of="J/request", than="the original")
+    return f"{what}{here}; in the paper {there.replace('blocks', 'runs')}{_said(row.effects)}"
+
+
+def _said(effects: RatioEstimate) -> str:
+    """Whether the two are told apart."""
+    if effects.lo is None or effects.hi is None or effects.ratio is None:
+        return ""
+    interval = (
+        f"ratio {significant(effects.ratio)}, 95 %: {significant(effects.lo)} to {significant(effects.hi)}"
+    )
+    if effects.lo <= 1 <= effects.hi:
+        return f". The two can't be told apart ({interval})"
+    return f". Against its original it costs {'more' if effects.ratio > 1 else 'less'} here than there ({interval})"
+
+
+def _words_row(one: RatioEstimate) -> dict[str, object]:
+    return {"value": one.ratio, "lo": one.lo, "hi": one.hi, "blocks": one.blocks, "reasons": one.reasons}
+
+
+def shown(one: RatioEstimate) -> str:
+    """A ratio with its interval; its reasons where there is none."""
+    if one.ratio is None:
+        return ", ".join(one.reasons)
+    if one.lo is None or one.hi is None:
+        return f"{significant(one.ratio)} ({', '.join(one.reasons)})"
+    return f"{significant(one.ratio)} ({significant(one.lo)} to {significant(one.hi)})"
+
+
+def paper_table(comparison: PaperComparison) -> Table:
+    """A row a variant and boundary."""
+    header = (
+        "model", "variant", "load", "boundary", "the paper's", "J/request here", "there", "here over there",
+        "variant over original, here", "there", "effect here over there", "blocks, runs", "differs",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            row.model,
+            row.variant,
+            row.load,
+            row.view,
+            _configuration(row),
+            significant(row.ours_j),
+            significant(row.paper_j),
+            *map(shown, _estimates(row)),
+            f"{row.blocks}, {row.runs}",
+            "; ".join(row.differs) or "nothing more",
+        )
+        for row in comparison.rows
+    )
+    return Table(header, rows, 5)
+
+
+def _configuration(row: PaperRow) -> str:
+    one = row.configuration
+    format_, pruned = one.quantisation, one.pruned_last_layers
+    made = f"without its last {pruned} layer{'s' if pruned > 1 else ''}" if pruned else format_
+    return f"{one.model}, {'fp32' if made == 'none' else made}, {one.max_new_tokens} tokens"
+
+
+def _drawing(comparison: PaperComparison) -> Drawing | None:
+    """A row a variant and boundary, a mark a side: the ratio to the original with its interval."""
+    drawn = [row for row in comparison.rows if row.our_effect.ratio and row.paper_effect.ratio]
+    if not drawn:
+        return None
+    several = len({row.model for row in drawn}) > 1
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.0, 1.4 + 0.5 * len(drawn)), layout="constrained")
+        axes = figure.subplots()
+        for y, row in enumerate(drawn):
+            _mark(axes, row.our_effect, y - 0.14, 0)
+            _mark(axes, row.paper_effect, y + 0.14, 1)
+        for k, name in enumerate((comparison.name, NAME)):
+            axes.plot([], [], linestyle="none", marker=MARKERS[k], color=COLOURS[k], label=name)
+        axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
+        names = [(row.model, row.variant, row.view) if several else (row.variant, row.view) for row in drawn]
+        axes.set_yticks(np.arange(len(drawn)), [" · ".join(name) for name in names])
+        axes.set_ylim(len(drawn) - 0.5, -0.5)
+        axes.set_xlabel("J / request, over the original's")
+        axes.legend(frameon=False)
+        svg = svg_of(figure, "paper")
+    words = "; ".join(
+        f"{row.variant} by {row.view} {shown(row.our_effect)} here and {shown(row.paper_effect)} there"
+        for row in drawn
+    )
+    return Drawing(
+        name="paper",
+        title="What compression costs, one request at a time",
+        svg=svg,
+        description=f"Dot plot of joules per request of a variant over the original's, here and in {NAME}: {words}.",
+        caption="Right of the line costs more than the original. Bars are 95 % intervals, one by one: over blocks "
+        "here, over runs there. GPU and total are two boundaries, whose joules are never compared with each other.",
+    )
+
+
+def _mark(axes: Axes, one: RatioEstimate, y: float, k: int) -> None:
+    if one.lo is not None and one.hi is not None:
+        axes.plot([one.lo, one.hi], [y, y], color=COLOURS[k], linewidth=1.6)
+    axes.plot([one.ratio or 1.0], [y], marker=MARKERS[k], color=COLOURS[k], linestyle="none")

@@ -1,0 +1,175 @@
+"""Prompts of one's own: a JSON Lines file, each line an object with a ``prompt`` and, to be graded, its tests.
+
+Tests are those of HumanEval+'s format: ``entry_point``, ``canonical_solution`` and lists of arguments; what is expected
+is what the canonical solution returns. A file has tests for every prompt or for none, so that a share of solved tasks
+is always of all of them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from configs.strict import StrictModel
+from starwatt_errors import UsageError
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+FORM = "the path of a .jsonl file of prompts"
+_TESTS = ("entry_point", "canonical_solution", "base_input")
+
+
+class OwnPrompt(StrictModel):
+    """One line of a file of own prompts."""
+
+    prompt: str = Field(min_length=1, description="What is sent; without tests exactly as it stands here")
+    task_id: str = Field(
+        default="", description="Its name in tables, each once; own/0, own/1, … unless given"
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="The longest answer to this prompt, where the study's is longer"
+    )
+    stop: tuple[str, ...] | None = Field(
+        default=None,
+        max_length=32,
+        description="Strings that end an answer; null: none. Prompts with tests have those of the prompt format",
+    )
+    entry_point: str | None = Field(
+        default=None, min_length=1, description="Tests: the function that is called"
+    )
+    canonical_solution: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Tests: the body after the prompt; what it returns is expected",
+    )
+    base_input: tuple[list[Any], ...] | None = Field(
+        default=None, min_length=1, description="Tests: lists of arguments"
+    )
+    plus_input: tuple[list[Any], ...] = Field(
+        default=(), description="Tests: more of them, for base and plus"
+    )
+    atol: float = Field(
+        default=0.0, ge=0, description="Tests: tolerance of floats; 0: exact, but as evalplus does"
+    )
+    contract: str | None = Field(default=None, description="Of HumanEval+, and not used")
+    test: str | None = Field(default=None, description="Of HumanEval, and not used: base_input is")
+
+    @field_validator("stop")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not all(value):
+            raise ValueError("holds an empty string, which would end every answer at once")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> OwnPrompt:
+        given = [name for name in _TESTS if getattr(self, name) is not None]
+        if given and len(given) < len(_TESTS):
+            missing = next(name for name in _TESTS if name not in given)
+            raise ValueError(f"tests take {', '.join(_TESTS)} together; {missing} is missing")
+        if not given and (self.plus_input or self.test is not None):
+            raise ValueError(
+                f"tests take {', '.join(_TESTS)}: a test function, as plain HumanEval has it, is not run here"
+            )
+        if given and self.stop is not None:
+            raise ValueError(
+                "stop strings of a prompt with tests are those of the prompt format: leave stop out"
+            )
+        return self
+
+    @property
+    def has_tests(self) -> bool:
+        """Whether an answer can be graded."""
+        return self.entry_point is not None
+
+    def content(self) -> dict[str, Any]:
+        """What answers and verdicts depend on."""
+        return self.model_dump(mode="json", exclude={"contract", "test"}, exclude_none=True)
+
+
+def is_own(name: str) -> bool:
+    """Whether a data set's name is a file of own prompts."""
+    return name.endswith(SUFFIXES)
+
+
+def read_own(path: Path) -> list[OwnPrompt]:
+    """The prompts of a file, named ``own/0``, ``own/1``, … where it does not name them.
+
+    Raises:
+        UsageError: the file is missing, a line is wrong (file, line and field), or only some prompts have tests.
+    """
+    found: list[OwnPrompt] = []
+    lines: dict[str, int] = {}
+    for number, text in _lines(path):
+        where = f"{path}:{number}"
+        one = _prompt(where, text)
+        one = one if one.task_id else one.model_copy(update={"task_id": f"own/{len(found)}"})
+        if one.task_id in lines:
+            raise UsageError(
+                f"{where}: task_id: {one.task_id!r} is there already, in line {lines[one.task_id]}"
+            )
+        if found and one.has_tests != found[0].has_tests:
+            has = (
+                "this line has tests, those before it have none"
+                if one.has_tests
+                else "this line has no tests"
+            )
+            raise UsageError(f"{where}: {has}: give tests to every prompt or to none, or make two files")
+        lines[one.task_id] = number
+        found.append(one)
+    if not found:
+        raise UsageError(
+            f'{path}: holds no prompt: one JSON object a line, such as {{"prompt": "def add(a, b):"}}'
+        )
+    return found
+
+
+def text_of(prompts: list[OwnPrompt]) -> str:
+    """The prompts as JSON Lines, all of them named: what a run keeps."""
+    return "".join(json.dumps(one.content(), ensure_ascii=False) + "\n" for one in prompts)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with something in them, and their numbers."""
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"{path}: cannot be read: {why}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text: {error}") from error
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
+        if line.strip():
+            yield number, line
+
+
+def _prompt(where: str, text: str) -> OwnPrompt:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{where}: is not JSON: {error.msg} (column {error.colno})") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: takes a JSON object with a prompt, not {type(data).__name__}")
+    try:
+        return OwnPrompt.model_validate(data)
+    except ValidationError as error:
+        raise UsageError("\n".join(f"{where}: {_words(problem)}" for problem in error.errors())) from error
+
+
+def _words(problem: Any) -> str:
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{field}: no such field; known here: {', '.join(OwnPrompt.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{field}: is required"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not field:
+        return message
+    shown = repr(problem["input"])
+    return f"{field}: {message} (given: {shown if len(shown) <= 60 else shown[:59] + '…'})"

@@ -1,0 +1,128 @@
+"""``starwatt --help`` as a manual page, and an example under each command's own help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
+DESCRIPTION = (
+    "Builds compressed variants of a model, serves each behind an OpenAI endpoint, replays prompts at it (one at a "
+    "time, at a fixed concurrency, at a fixed rate), records power beside it, grades the answers in a sandbox, and "
+    "joins it all: J/request, J/token, pass@1 and J per solved task, with intervals."
+)
+JOBS: dict[str, tuple[str, ...]] = {
+    "See what this machine can do": ("doctor",),
+    "Measure a study": ("run",),
+    "Measure an endpoint": ("load", "meter"),
+    "Make and serve variants": ("build", "serve"),
+    "Read what was measured": ("report", "compare", "verify"),
+    "Make it again from the traces": ("grade", "analyze"),
+}
+_NESTED = 2
+_ENDPOINT = "--url http://127.0.0.1:8000 --model starcoder2-memorised"
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "doctor": ("starwatt doctor", "starwatt doctor --json"),
+    "run": (
+        "starwatt run configs/studies/demo.yaml --dry-run",
+        "starwatt run configs/studies/demo.yaml",
+        "starwatt run my-study.yaml --out runs/my-study-again",
+    ),
+    "load": (
+        f"starwatt load {_ENDPOINT} --qps 4 --requests 48 --out runs/fixed-rate --meter local",
+        f"starwatt load {_ENDPOINT} --concurrency 8 --duration 60 --out runs/eight",
+        f"starwatt load {_ENDPOINT} --single-stream --requests 20 --dataset prompts.jsonl --out runs/own",
+    ),
+    "meter": (
+        "starwatt meter --out runs/power",
+        "starwatt meter --calibrate",
+        "starwatt meter --serve --port 9520",
+    ),
+    "build": ("starwatt build nf4-bnb int4-awq --model ./my-model", "starwatt build --list"),
+    "serve": ("starwatt serve nf4-bnb --model starcoder2-memorised --port 8000",),
+    "report": ("starwatt report runs/demo --figures figures --tables tables",),
+    "compare": (
+        "starwatt compare runs/before runs/after --out comparison.html",
+        "starwatt compare runs/paper-formats --paper --out paper.html",
+    ),
+    "verify": ("starwatt verify runs/demo",),
+    "grade": (
+        "starwatt grade runs/demo",
+        "starwatt grade --samples samples.jsonl --dataset humaneval+ --json",
+    ),
+    "analyze": ("starwatt analyze runs/demo",),
+}
+SESSION = (
+    "starwatt doctor",
+    "starwatt run configs/studies/demo.yaml",
+    "starwatt report runs/demo --figures figures",
+    "starwatt compare runs/before runs/after",
+)
+FILES = {
+    "STUDY.yaml": "a study: models, variants, loads, prompts, blocks (docs/reference/configuration.md)",
+    "configs/": "presets: studies/, variants/, architectures/",
+    "runs/NAME/": "what a study leaves: study.yaml, manifest.json, cells/ (the traces), tables/, report.html",
+    "~/.cache/starwatt/checkpoints": "checkpoints that were built (STARWATT_STORE)",
+    "~/.cache/starwatt/verdicts": "verdicts on completions: an equal one is run once",
+}
+ENVIRONMENT = {
+    "STARWATT_API_KEY": "bearer token: serve asks every request for it; load and run send it to endpoints",
+    "STARWATT_METER_TOKEN": "the token of starwatt meter --serve, for it and for those who ask it",
+    "STARWATT_STORE": "where checkpoints lie, in place of the cache folder",
+    "HUMANEVAL_OVERRIDE_PATH": "a HumanEvalPlus.jsonl.gz, where the data set can't be fetched",
+    "CUDA_VISIBLE_DEVICES": "the GPUs that serve, and are metered",
+}
+EXIT_CODES = {
+    "0": "done",
+    "1": "failed; of run: cells failed too often and are missing; of doctor: something must be mended",
+    "2": "the command line or a configuration file is wrong: the message names what, and what it takes instead",
+    "3": "measured, but invalid: a cell, a figure, or the load generator itself was late",
+    "130": "interrupted; what was measured is kept, and the same command goes on",
+}
+SEE_ALSO = {
+    "starwatt COMMAND --help": "a command's options and examples",
+    "README.md": "two minutes to the first result",
+    "docs/tutorial.md": "from nothing to a finished comparison",
+    "docs/how-to.md": "one thing at a time",
+    "docs/reference/": "every option, field, file and reason code",
+    "docs/measurement.md": "what a joule is here",
+}
+
+
+def examples(command: str) -> str:
+    """What stands under a command's options; the mark keeps its lines apart."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[command])
+
+
+class Manual(TyperGroup):
+    """Its help in the sections of a manual page."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- its name there
+        """Every section in its place; the width is the terminal's."""
+        _text(formatter, "NAME", NAME)
+        _text(formatter, "SYNOPSIS", "starwatt COMMAND [OPTIONS] [ARGUMENTS]")
+        _text(formatter, "DESCRIPTION", DESCRIPTION)
+        with formatter.section("COMMANDS"):
+            formatter.width -= _NESTED  # its lists do not take the outer section's indent off
+            for job, names in JOBS.items():
+                with formatter.section(job):
+                    formatter.write_dl(
+                        [(name, self.commands[name].get_short_help_str(300)) for name in names]
+                    )
+            formatter.width += _NESTED
+        for title, rows in (("FILES", FILES), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", EXIT_CODES)):
+            _listed(formatter, title, rows)
+        with formatter.section("EXAMPLES"):
+            formatter.write_text("\b\n" + "\n".join(SESSION))
+        _listed(formatter, "SEE ALSO", SEE_ALSO)
+
+
+def _text(formatter: Any, title: str, text: str) -> None:
+    with formatter.section(title):
+        formatter.write_text(text)
+
+
+def _listed(formatter: Any, title: str, rows: dict[str, str]) -> None:
+    with formatter.section(title):
+        formatter.write_dl(list(rows.items()), col_max=32)

@@ -1,0 +1,39 @@
+"""Run directories that are named on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starwatt_errors import UsageError
+from traces.layout import RunDir
+
+_RUNS = Path("runs")
+_MOST_SHOWN = 8
+
+
+def existing(folder: Path) -> RunDir:
+    """The run in ``folder``.
+
+    Raises:
+        UsageError: there is none; the message says which there are, or how one is made.
+    """
+    run = RunDir(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no run directory {folder}{_what_there_is()}")
+    if not (run.manifest.is_file() or run.plan.is_file() or run.cells.is_dir()):
+        raise UsageError(
+            f"{folder} holds no run: neither manifest.json, plan.parquet nor cells/{_what_there_is()}"
+        )
+    return run
+
+
+def _what_there_is() -> str:
+    """The runs where they lie by default, newest first; else the command that makes one."""
+    if not _RUNS.is_dir():
+        return "; `starwatt run STUDY.yaml` makes one, under runs/"
+    found = [one for one in _RUNS.iterdir() if (one / "manifest.json").is_file()]
+    found.sort(key=lambda one: (one / "manifest.json").stat().st_mtime, reverse=True)
+    if not found:
+        return "; `starwatt run STUDY.yaml` makes one, under runs/"
+    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+    return f"; there are {', '.join(map(str, found[:_MOST_SHOWN]))}{more}"
