@@ -16,6 +16,12 @@ NOT_TYPED = {
     "export SLURM_CONF=/tmp/slurm/slurm.conf": "tests/study/slurm_cluster.py, with a folder of its own",
     "starwatt run STUDY.yaml": "with executor: slurm: tests/study/test_slurm.py",
     "deploy/slurm/one-machine.sh stop /tmp/slurm": "tests/study/slurm_cluster.py",
+    "podman build": "a registry for the base; tests/deploy/test_images.py, and docs/measurements/images.md",
+    "podman run": "the image; the command within it: tests/deploy/test_images.py",
+    'export STARWATT_API_KEY="$(openssl': "a key for docker compose",
+    'export STARWATT_METER_TOKEN="$(openssl': "a token for docker compose",
+    "docker compose": "a daemon, a registry and a GPU: tests/deploy/test_compose.py",
+    "starwatt run elsewhere.yaml --metrics-port 9521": "README's study is typed there, the flag in docs/how-to.md",
     "kubectl apply": "a cluster; the manifests: tests/deploy/test_k8s.py",
     "kubectl -n starwatt": "a cluster",
 }
