@@ -93,6 +93,12 @@ def test_our_commands_are_ones_that_we_have_and_serve_a_variant_that_there_is() 
     assert SERVICES["sidecar"]["pid"] == "service:engine"
 
 
+def test_what_is_built_is_built_from_a_file_that_is_there() -> None:
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    assert built
+    assert all((DEPLOY / one["context"] / one["dockerfile"]).is_file() for one in built)
+
+
 def test_everything_listens_on_loopback_alone_and_is_asked_there_whether_it_is_well() -> None:
     found = listening()
     assert found.keys() == SERVICES.keys()

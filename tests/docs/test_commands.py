@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +21,7 @@ from server.engine import free_port
 from tests.docs.listed import NOT_TYPED, why_not_typed
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
 from tests.docs.place import Place, bring_humaneval, fetch_humaneval, keep_checkpoints, place
-from tests.docs.quick import PORTS, SECRET, quick_command, shorten
+from tests.docs.quick import SECRET, quick_command, shorten
 from tests.golden.world import LOADS, World
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 
@@ -45,17 +47,24 @@ PROMISED = {
     "docs/how-to.md": ["runs/fixed-rate/report.html", "runs/batching/report.html"],
 }  # fmt: skip
 """What is there afterwards, by page."""
-WITH_COMMANDS = [
-    page
-    for page in PAGES
-    if not all(map(why_not_typed, [c for block in blocks(page) for c in block.commands]))
-]
+LONG = {"docs/tutorial.md"}
+"""Pages that are typed by ``make test-long`` alone: with the README's commands, on a study of their own."""
+
+
+def with_commands() -> list[Any]:
+    """The pages that have any to type."""
+    return [
+        pytest.param(page, id=name, marks=[pytest.mark.long] * (name in LONG))
+        for page in PAGES
+        for name in [str(page.relative_to(ROOT))]
+        if not all(map(why_not_typed, [command for block in blocks(page) for command in block.commands]))
+    ]
 
 
 @pytest.fixture
 def ports() -> dict[str, int]:
-    """For each port of the pages a free one."""
-    return {port: free_port() for port in PORTS}
+    """For each port of the pages a free one, drawn where it is first wanted."""
+    return defaultdict(free_port)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +90,7 @@ def there(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", with_commands())
 def test_a_page_does_what_it_says(page: Path, there: Place, ports: dict[str, int]) -> None:
     name = str(page.relative_to(ROOT))
     _set_up(name, there)
