@@ -11,6 +11,7 @@ compile() {
 compile cpu.in -o cpu.txt --override overrides-cpu.txt ${STARWATT_TORCH_LINKS:+--find-links "$STARWATT_TORCH_LINKS"}
 compile gpu.in -o gpu.txt --override overrides-gpu.txt
 compile dev.in -o dev.txt
+compile load.in -o load.txt --constraint cpu.txt
 # torch's CPU build has a file of its own (see there).
 python3 - <<'PY'
 import pathlib, re

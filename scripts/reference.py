@@ -73,7 +73,7 @@ def command_line() -> Iterator[str]:
 def _command(name: str, command: Any) -> Iterator[str]:
     context = command.context_class(command, info_name=f"starwatt {name}")
     yield f"\n## starwatt {name}\n"
-    yield f"```\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
+    yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
     yield (command.help or "").strip()
     rows = [_parameter(one, context) for one in command.params if not getattr(one, "hidden", False)]
     yield from _table(("", "default", ""), rows)

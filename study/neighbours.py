@@ -31,7 +31,7 @@ class Alone:
     """Those that are not there yet."""
 
     def prepare(self, around: RunDir) -> None:
-        """Make it a run directory of its own: its study and plan; manifest, lengths and prompts of the run around it."""
+        """Make it a run directory of its own: study and plan; manifest, lengths and prompts of the run around it."""
         write_text(self.run.study, dump_study(self.study))
         write_parquet(self.run.plan, plan_table(_cells(self.study)))
         shutil.copyfile(around.manifest, self.run.manifest)

@@ -1,4 +1,7 @@
-"""``wire.c`` becomes a shared library: compiled once, by the machine's own C compiler, into the user's cache."""
+"""``wire.c`` becomes a shared library: compiled once, by the machine's own C compiler, into the user's cache.
+
+An image without a compiler brings it beside the source (``python -m loadgen.wire.build``).
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,9 @@ def library() -> Path:
     digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(_FLAGS).encode() + platform.machine().encode())
     folder = platformdirs.user_cache_path("starwatt") / "native"
     built = folder / f"wire-{digest.hexdigest()[:16]}.so"
-    if built.is_file():
-        return built
+    for found in (SOURCE.with_name(built.name), built):
+        if found.is_file():
+            return found
     if compiler is None:
         raise LoadError("no C compiler (cc, gcc or clang) is installed")
     try:
@@ -61,3 +65,7 @@ def _swept(folder: Path) -> Path:
     for left_over in folder.glob(f"{_LEFT_OVER}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     return folder
+
+
+if __name__ == "__main__":
+    shutil.copy(library(), SOURCE.parent)

@@ -50,5 +50,7 @@ class EngineElsewhere(GoldenEndpoint):
             f"process_start_time_seconds {STARTED_S}",
             'vllm:cache_config_info{block_size="16",enable_prefix_caching="False",num_gpu_blocks="512"} 1.0',
             f'vllm:num_requests_running{{model_name="golden"}} {len(self._active)}',
+            f"vllm:num_requests_waiting {len(self._waiting)}",
+            *(f"vllm:{kind}_tokens_total {count}" for kind, count in self._counted.items()),
         ]
         return web.Response(text="\n".join(lines) + "\n")

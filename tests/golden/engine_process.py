@@ -1,8 +1,9 @@
 """The golden endpoint as an engine that a runner starts in vLLM's place: same command line, same log, same metrics.
 
-It answers each task of the bundled dataset with its own solution, or with a wrong one, by the task alone; draws from
-the board that ``CUDA_VISIBLE_DEVICES`` names (else the first); and has a child that computes nothing, but holds the
-board's memory and hears no SIGTERM: what a runner leaves behind of an engine is that child.
+It answers each task of the bundled dataset with its own solution, or with a wrong one, by the task alone, and asks for
+vLLM's key where it was given one; draws from the board that ``CUDA_VISIBLE_DEVICES`` names (else the first); and has a
+child that computes nothing, but holds the board's memory and hears no SIGTERM: what a runner leaves behind of an engine
+is that child.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from configs.datasets import load_dataset
 from configs.prompt_format import render_prompt
-from tests.golden.endpoint import GoldenEndpoint
+from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.engine import Model
 from tests.golden.nvml.world import GoldenBoards
 
@@ -35,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dtype", required=True)
+    parser.add_argument("--served-model-name", required=True)
     given, _ = parser.parse_known_args()
     tempfile.mkstemp(prefix="socket-")  # as vLLM's: it is left behind
     told = threading.Event()
@@ -48,7 +50,10 @@ def main() -> int:
         boards.run_on(os.getpid(), core.pid, board=board)
         sys.stderr.write("INFO Resolved architecture: Starcoder2ForCausalLM\n")
         sys.stderr.write(f"INFO dtype=torch.{given.dtype} GPU KV cache size: 65,536 tokens\n")
-        with GoldenEndpoint(boards, model, port=given.port, board=board, ripple=0.2, answers=answers()):
+        with EngineElsewhere(
+            boards, model, port=given.port, board=board, ripple=0.2, answers=answers(),
+            key=os.environ.get("VLLM_API_KEY"), models=(given.served_model_name,),
+        ):  # fmt: skip
             while not told.wait(0.5):
                 pass
         core.kill()

@@ -1,0 +1,1 @@
+"""README and docs/: what they show is tried as their reader would try it."""

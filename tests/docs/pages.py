@@ -1,0 +1,68 @@
+"""What the pages show: fenced blocks, and the commands in them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LANGUAGES = {"sh": "commands", "console": "commands behind a prompt", "yaml": "a file", "text": "not typed"}
+_FENCE = re.compile(r"^ *(`{3,})([^\n`]*)\n(.*?)^ *\1 *$", flags=re.DOTALL | re.MULTILINE)
+_INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_PROMPT = re.compile(r"^[\w-]*[$#] ", flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block."""
+
+    page: str  # relative to the checkout
+    language: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """What is typed, a whole command each; of a file or of output nothing."""
+        if self.language == "console":
+            return list(_commands(_PROMPT.sub("", self.text)))
+        return list(_commands(self.text)) if self.language == "sh" else []
+
+
+def blocks(page: Path) -> list[Block]:
+    """In the page's order."""
+    name = str(page.relative_to(ROOT))
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [Block(name, language.strip(), text) for _, language, text in found]
+
+
+def all_blocks() -> list[Block]:
+    """Of every page."""
+    return [block for page in PAGES for block in blocks(page)]
+
+
+def inline(page: Path) -> list[str]:
+    """What stands between single backticks, outside the blocks."""
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    return _INLINE.findall(text)
+
+
+def _commands(text: str) -> Iterator[str]:
+    """Lines are joined until the shell takes them for a whole."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines.append(line)
+        whole = "\n".join(lines)
+        if line.endswith("\\") or not _is_whole(whole):
+            continue
+        if not line.lstrip().startswith("#") and whole.strip():
+            yield whole
+        lines = []
+    assert not lines, f"the shell takes this for no command: {lines}"
+
+
+def _is_whole(text: str) -> bool:
+    return subprocess.run(["bash", "-n", "-c", text], capture_output=True, check=False).returncode == 0  # noqa: S607

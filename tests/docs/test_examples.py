@@ -1,0 +1,92 @@
+"""Every YAML example of README and docs is a file that is read, by the code that reads such a file, and planned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from configs import loader
+from configs.loader import STUDIES, load_study, load_variant
+from study.cli import app
+from tests.docs.pages import Block, all_blocks
+from tests.docs.place import bring_humaneval
+
+EXAMPLES = [block for block in all_blocks() if block.language == "yaml"]
+BASE: dict[str, Any] = {
+    "name": "base",
+    "models": ["starcoder2-memorised"],
+    "baseline": "bf16",
+    "variants": ["bf16"],
+    "loads": [{"kind": "closed", "concurrency": 2}],
+    "prompts": {"dataset": "starwatt-24"},
+}
+"""What an example that shows a part of a study is completed with."""
+
+
+def parsed(block: Block) -> dict[str, Any]:
+    """What YAML makes of it."""
+    shown = yaml.safe_load(block.text)
+    assert isinstance(shown, dict), block.text
+    return shown
+
+
+def is_variant(shown: dict[str, Any]) -> bool:
+    """Else it is a study, or a part of one."""
+    return "quantization" in shown
+
+
+def names(block: Block) -> str:
+    """For the test's name."""
+    return f"{block.page}: {', '.join(parsed(block))[:50]}"
+
+
+@pytest.mark.parametrize("block", [one for one in EXAMPLES if not is_variant(parsed(one))], ids=names)
+def test_a_study_or_a_part_of_one_is_read_and_planned(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _what_they_name(tmp_path, monkeypatch)
+    file = tmp_path / "study.yaml"
+    missing = {key: value for key, value in BASE.items() if key not in parsed(block)}
+    file.write_text(yaml.safe_dump(missing) * bool(missing) + block.text, encoding="utf-8")
+    study = load_study(file)
+    done = CliRunner().invoke(app, ["run", str(file), "--dry-run", "--json"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    cells = len(study.variants) * len(study.models) * len(study.loads) * study.blocks
+    assert json.loads(done.stdout)["cells"] >= cells
+
+
+def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files and variables that the pages say a reader has."""
+    (folder / "offsets.csv").write_text("0\n0.5\n2\n")
+    (folder / ".keys").mkdir()
+    (folder / ".keys" / "theirs").write_text("a-key-of-theirs\n")
+    bring_humaneval(folder / "HumanEvalPlus.jsonl.gz")
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(folder / "HumanEvalPlus.jsonl.gz"))
+    for name in ("STARWATT_API_KEY", "STARWATT_METER_TOKEN", "TOKEN_OF_GPU7"):
+        monkeypatch.setenv(name, "a-secret-0123456789")
+
+
+@pytest.mark.parametrize("block", [one for one in EXAMPLES if is_variant(parsed(one))], ids=names)
+def test_a_variant_is_read(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = parsed(block)["name"]
+    (tmp_path / f"{name}.yaml").write_text(block.text, encoding="utf-8")
+    monkeypatch.setattr(loader, "VARIANTS", tmp_path)
+    assert load_variant(name).name == name
+
+
+def test_readmes_short_demo_is_the_demo() -> None:
+    [shown] = [parsed(one) for one in EXAMPLES if one.page == "README.md" and parsed(one)["name"] == "demo"]
+    whole = yaml.safe_load((STUDIES / "demo.yaml").read_text(encoding="utf-8"))
+    assert shown == {key: whole[key] for key in shown}
+
+
+def test_all_kinds_of_example_are_among_them() -> None:
+    kinds = [is_variant(parsed(one)) for one in EXAMPLES]
+    assert kinds.count(True) >= 1
+    assert kinds.count(False) >= 8
