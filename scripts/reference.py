@@ -78,7 +78,7 @@ def _command(name: str, command: Any) -> Iterator[str]:
     rows = [_parameter(one, context) for one in command.params if not getattr(one, "hidden", False)]
     yield from _table(("", "default", ""), rows)
     shown = "\n".join(manual.EXAMPLES[name])
-    yield f"\n```\n{shown}\n```"
+    yield f"\n```text\n{shown}\n```"
 
 
 def _parameter(one: Any, context: Any) -> tuple[str, str, str]:

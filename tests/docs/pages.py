@@ -10,7 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LANGUAGES = {"sh": "commands", "console": "commands behind a prompt", "yaml": "a file", "text": "not typed"}
+LANGUAGES = {
+    "sh": "commands", "console": "commands behind a prompt", "yaml": "a file", "json": "prompts of one's own",
+    "text": "not typed",
+}  # fmt: skip
 _FENCE = re.compile(r"^ *(`{3,})([^\n`]*)\n(.*?)^ *\1 *$", flags=re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PROMPT = re.compile(r"^[\w-]*[$#] ", flags=re.MULTILINE)
@@ -42,6 +45,11 @@ def blocks(page: Path) -> list[Block]:
 def all_blocks() -> list[Block]:
     """Of every page."""
     return [block for page in PAGES for block in blocks(page)]
+
+
+def own_prompts() -> str:
+    """The file ``prompts.jsonl`` that the pages have a reader write."""
+    return next(block.text for block in all_blocks() if block.language == "json")
 
 
 def inline(page: Path) -> list[str]:

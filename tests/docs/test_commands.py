@@ -19,9 +19,10 @@ from analysis.grading import sandbox_status
 from configs.datasets import load_dataset
 from server.engine import free_port
 from tests.docs.listed import NOT_TYPED, why_not_typed
-from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts
 from tests.docs.place import Place, bring_humaneval, fetch_humaneval, keep_checkpoints, place
 from tests.docs.quick import SECRET, quick_command, shorten
+from tests.golden.test_beside_paper import in_the_papers_formats
 from tests.golden.world import LOADS, World
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 
@@ -44,7 +45,10 @@ PROMISED = {
         "runs/my-study/report.html", "figures/*.svg", "tables/*.csv", "tables/*.parquet",
         "runs/my-study-again/report.html", "comparison.html",
     ],
-    "docs/how-to.md": ["runs/fixed-rate/report.html", "runs/batching/report.html"],
+    "docs/how-to.md": [
+        "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html",
+    ],
+    "docs/comparing.md": ["paper.html"],
 }  # fmt: skip
 """What is there afterwards, by page."""
 LONG = {"docs/tutorial.md"}
@@ -128,7 +132,10 @@ def _set_up(page: str, there: Place) -> None:
     if page == "README.md":
         for run in ("before", "after"):
             World(there.folder / "runs" / run, variants=("bf16",), loads=LOADS[:1]).build()
+    if page == "docs/comparing.md":
+        in_the_papers_formats(there.folder / "runs" / "paper-formats")
     if page == "docs/how-to.md":
+        (there.folder / "prompts.jsonl").write_text(own_prompts())
         bring_humaneval(there.folder / "HumanEvalPlus.jsonl.gz")
         tasks = load_dataset("starwatt-24").tasks
         solved = [{"task_id": t.task_id, "solution": t.prompt + t.canonical_solution} for t in tasks]

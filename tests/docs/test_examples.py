@@ -11,9 +11,13 @@ import yaml
 from typer.testing import CliRunner
 
 from configs import loader
+from configs.datasets import load_dataset
+from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
+from server.power.nvml import Board
+from study import slots
 from study.cli import app
-from tests.docs.pages import Block, all_blocks
+from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
 
 EXAMPLES = [block for block in all_blocks() if block.language == "yaml"]
@@ -54,6 +58,9 @@ def test_a_study_or_a_part_of_one_is_read_and_planned(
     missing = {key: value for key, value in BASE.items() if key not in parsed(block)}
     file.write_text(yaml.safe_dump(missing) * bool(missing) + block.text, encoding="utf-8")
     study = load_study(file)
+    if isinstance(study.executor, SideBySide):  # the page takes a machine with two boards for granted
+        boards = [Board(number, f"GPU-{number}", "H") for number in range(2)]
+        monkeypatch.setattr(slots, "visible_gpus", lambda: boards)
     done = CliRunner().invoke(app, ["run", str(file), "--dry-run", "--json"])
     assert done.exit_code == 0, (done.output, done.exception)
     cells = len(study.variants) * len(study.models) * len(study.loads) * study.blocks
@@ -63,6 +70,7 @@ def test_a_study_or_a_part_of_one_is_read_and_planned(
 def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files and variables that the pages say a reader has."""
     (folder / "offsets.csv").write_text("0\n0.5\n2\n")
+    (folder / "prompts.jsonl").write_text(own_prompts())
     (folder / ".keys").mkdir()
     (folder / ".keys" / "theirs").write_text("a-key-of-theirs\n")
     bring_humaneval(folder / "HumanEvalPlus.jsonl.gz")
@@ -78,6 +86,14 @@ def test_a_variant_is_read(block: Block, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / f"{name}.yaml").write_text(block.text, encoding="utf-8")
     monkeypatch.setattr(loader, "VARIANTS", tmp_path)
     assert load_variant(name).name == name
+
+
+@pytest.mark.parametrize("block", [one for one in all_blocks() if one.language == "json"])
+def test_prompts_of_ones_own_are_read(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text(block.text, encoding="utf-8")
+    read = load_dataset(str(tmp_path / "prompts.jsonl"))
+    assert len(read.tasks) == len(block.text.splitlines())
+    assert read.has_tests == ("entry_point" in block.text)
 
 
 def test_readmes_short_demo_is_the_demo() -> None:

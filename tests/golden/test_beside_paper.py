@@ -51,18 +51,22 @@ def with_packages(run: RunDir) -> None:
         pq.write_table(pa.concat_tables([power, packages.cast(power.schema)]), path)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+def in_the_papers_formats(root: Path) -> RunDir:
     """Four variants of the 3b, one request at a time and batched, with CPU packages beside the GPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(golden, "MODEL_NAME", MODEL)
         patch.setattr(golden, "ENGINES", ENGINES)
         world = World(
-            tmp_path_factory.mktemp("paper") / "ours", variants=tuple(ENGINES), loads=LOADS, memorised=False,
-            solved=dict.fromkeys(ENGINES, 0.5),
-        ).build()  # fmt: skip
+            root, variants=tuple(ENGINES), loads=LOADS, memorised=False, solved=dict.fromkeys(ENGINES, 0.5)
+        ).build()
     with_packages(world.run)
     return world.run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run to set beside the paper's."""
+    return in_the_papers_formats(tmp_path_factory.mktemp("paper") / "ours")
 
 
 @pytest.fixture(scope="module")

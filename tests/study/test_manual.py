@@ -12,7 +12,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from study import manual
+from study import manual, slots
 from study.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def test_every_variable_that_the_code_reads_is_there_and_no_other() -> None:
         if path.name != "manual.py"
         for found in named.findall(path.read_text(encoding="utf-8"))
     }
-    assert read == set(manual.ENVIRONMENT)
+    assert read - {slots.VARIABLE} == set(manual.ENVIRONMENT)  # which one process of ours tells another
 
 
 def test_the_files_that_it_points_at_are_there() -> None:
