@@ -48,7 +48,7 @@ REASONS = {
 #: What decides which requests a block meets, and when.
 _SCHEDULE = ("seed", "loads", "prompts", "measure", "phases")
 #: Fields that differ between any two runs and say nothing.
-_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id")
+_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id", "read_ms")
 _CLOSE = 0.05  # measured properties of the same kind of machine, such as a sensor's period
 
 
@@ -301,6 +301,11 @@ def _study(study: Study | None) -> dict[str, Any]:
 def _says_nothing(change: Change) -> bool:
     if change.field.rpartition(".")[2] in _ALWAYS:
         return True
+    if (
+        change.field == "sessions"
+    ):  # that there were two runners says nothing; that one found another driver does
+        sessions = [*(change.first or ()), *(change.second or ())]
+        return not any(session.get("changed") for session in sessions)
     first, second = change.first, change.second
     if not isinstance(first, float) or not isinstance(second, float):
         return False

@@ -16,8 +16,9 @@ from starwatt_errors import UsageError
 from tests.golden import world as golden
 from tests.golden.engine import Model
 from tests.golden.test_report import Page
-from tests.golden.world import Sensor, World
+from tests.golden.world import LOADS, Sensor, World
 from tests.study.command import starwatt
+from traces.atomic import read_json, write_json
 
 VARIANTS = ("bf16", "int8-bnb")
 
@@ -88,6 +89,23 @@ def test_what_only_one_run_has_and_what_differs_is_listed(comparison: Comparison
     assert {side[1] for side in other.added} == {"pruned-last-1"}
     assert [change.field for change in other.study] == ["variants"]
     assert other.machine == ()
+
+
+def test_who_measured_when_is_no_difference_but_another_driver_is(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],)).build().run for name in ("one", "two")
+    ]
+    for number, run in enumerate(runs):
+        manifest = read_json(run.manifest)
+        for device in manifest["sensor_calibration"]["devices"].values():
+            device["read_ms"] = 0.1 + number
+        sessions = [{"begun": f"2026-01-0{number + 1}", "boot_id": str(number), "changed": []}]
+        write_json(run.manifest, {**manifest, "sessions": sessions, "git": {"commit": str(number)}})
+    assert [one.field for one in compare(runs).others[0].machine] == ["git.commit"]
+    manifest = read_json(runs[1].manifest)
+    manifest["sessions"].append({"begun": "2026-01-03", "boot_id": "3", "changed": ["gpus: driver"]})
+    write_json(runs[1].manifest, manifest)
+    assert "sessions" in [one.field for one in compare(runs).others[0].machine]
 
 
 def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_path: Path) -> None:
