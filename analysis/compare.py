@@ -301,9 +301,9 @@ def _study(study: Study | None) -> dict[str, Any]:
 def _says_nothing(change: Change) -> bool:
     if change.field.rpartition(".")[2] in _ALWAYS:
         return True
-    if (
-        change.field == "sessions"
-    ):  # that there were two runners says nothing; that one found another driver does
+    if change.field == "repeats":
+        return True
+    if change.field == "sessions":  # two runners say nothing; one that found another driver does
         sessions = [*(change.first or ()), *(change.second or ())]
         return not any(session.get("changed") for session in sessions)
     first, second = change.first, change.second

@@ -16,7 +16,7 @@ from analysis.report.comparison import answer_lines, estimate_words, write_compa
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.summary import ESTIMATED
 from starwatt_errors import UsageError
-from study.display import console, tell
+from study.display import show, tell
 from study.runs import existing
 
 _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
@@ -32,7 +32,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
         print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
         return
     for name in comparison.names[1:]:
-        console.print(_table(comparison, name))
+        show(_table(comparison, name))
     for line in answer_lines(comparison):
         tell(line)
     for other in comparison.others:
@@ -67,7 +67,7 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
         table.add_column(content.header[place])
     for row in content.rows:
         table.add_row(*(row[place] for place in _OF_THE_PAPER))
-    console.print(table)
+    show(table)
     for line in paper_lines(comparison):
         tell(line)
     for view in VIEWS:

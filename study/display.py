@@ -15,13 +15,23 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 
 console = Console(stderr=True, highlight=False)
+_WIDTH = 160
+"""Characters of a line, where a log or a pipe takes them."""
 
 
 def tell(words: str, *, style: str | None = None) -> None:
     """One line for a person, on standard error; never wrapped, so that it can be searched for."""
     console.print(words, markup=False, soft_wrap=True, style=style)
+
+
+def show(table: Table) -> None:
+    """A table of figures: nothing is cut off, and where no terminal says how wide it is, it takes what it needs."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console.print(table, width=None if console.is_terminal else _WIDTH)
 
 
 class Display:

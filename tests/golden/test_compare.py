@@ -101,6 +101,7 @@ def test_who_measured_when_is_no_difference_but_another_driver_is(tmp_path: Path
             device["read_ms"] = 0.1 + number
         sessions = [{"begun": f"2026-01-0{number + 1}", "boot_id": str(number), "changed": []}]
         write_json(run.manifest, {**manifest, "sessions": sessions, "git": {"commit": str(number)}})
+    write_json(runs[1].manifest, {**read_json(runs[1].manifest), "repeats": {"seed": 20}})
     assert [one.field for one in compare(runs).others[0].machine] == ["git.commit"]
     manifest = read_json(runs[1].manifest)
     manifest["sessions"].append({"begun": "2026-01-03", "boot_id": "3", "changed": ["gpus: driver"]})
@@ -171,6 +172,14 @@ def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World]
     assert (tmp_path / "c.html").is_file()
     assert (told["reference"], told["boundary"], told["source"]) == ("first", "gpu", "nvml")
     assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
+
+
+def test_in_a_pipe_no_figure_of_the_table_is_cut_off(worlds: tuple[World, World], tmp_path: Path) -> None:
+    roots = [world.run.root for world in worlds]
+    done = starwatt("compare", *roots, "--out", tmp_path / "c.html")
+    assert done.returncode == 0, done.stderr
+    assert "…" not in done.stderr
+    assert "int8-bnb" in done.stderr
 
 
 def test_the_same_run_twice_is_refused(worlds: tuple[World, World]) -> None:
