@@ -19,7 +19,7 @@ from analysis.paper import RAM_W, Configuration, read_runs
 from analysis.paper_match import answers, configuration_of, original_of
 from analysis.results import Results, read_results
 from analysis.statistics import RatioEstimate, effect_ratio, paired_ratio, unpaired_ratio
-from analysis.tables import analyze
+from analysis.tables import ensure_analysed
 from starwatt_errors import UsageError
 from traces.layout import RunDir
 
@@ -121,8 +121,7 @@ def beside_paper(run: RunDir) -> PaperComparison:
         UsageError: the paper has nothing of this run.
         TraceError: the run has no cell, or its tables do not read.
     """
-    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
-        analyze(run)
+    ensure_analysed(run)
     results, context, paper = read_results(run), read_context(run)[0], read_runs()
     tokens, said = answers(context, paper)
     rows: list[PaperRow] = []

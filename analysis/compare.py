@@ -20,7 +20,7 @@ from analysis.energy import rank
 from analysis.figures import Side
 from analysis.results import Pair, Point, Results, read_results
 from analysis.statistics import RatioEstimate, paired_ratio, unpaired_ratio
-from analysis.tables import analyze, read_table
+from analysis.tables import ensure_analysed, read_table
 from configs.differences import Change, changes
 from configs.schema import Study
 from starwatt_errors import UsageError
@@ -65,14 +65,6 @@ class Difference:
     value: float | None
     estimate: RatioEstimate
 
-    @property
-    def words_row(self) -> dict[str, Any]:
-        """As ``effect_words`` takes it."""
-        one = self.estimate
-        return {
-            "value": one.ratio, "lo": one.lo, "hi": one.hi, "blocks": one.blocks, "reasons": one.reasons,
-        }  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -111,8 +103,7 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     if len(runs) < 2 or len({run.root.resolve() for run in runs}) < len(runs):
         raise UsageError("compare takes two or more different run directories, the reference first")
     for run in runs:
-        if not run.table("cells").is_file() or not run.table("contrasts").is_file():
-            analyze(run)
+        ensure_analysed(run)
     names = names_of([run.root for run in runs])
     pair = _common_pair([read_results(run).pairs for run in runs])
     results = [read_results(run, pair) for run in runs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import nctdtrinc, stdtr, stdtrit
@@ -28,6 +29,12 @@ class RatioEstimate:
         None  # a ratio above 1 that would have been seen with a probability of 80 %
     )
     half_log: float | None = None  # half of the interval's width, of the logarithm
+
+    def as_row(self) -> dict[str, Any]:
+        """As tables have it, and as words are made of it."""
+        return {
+            "value": self.ratio, "lo": self.lo, "hi": self.hi, "blocks": self.blocks, "reasons": self.reasons,
+        }  # fmt: skip
 
 
 def student_t(logs: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:

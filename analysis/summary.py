@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.results import Contrast, Results, read_results
+from analysis.statistics import RatioEstimate
 from analysis.words import effect_words
 from traces.layout import RunDir
 
@@ -74,6 +75,21 @@ def significant(value: float | None, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}"
     text = f"{value:#.{digits}g}".rstrip(".")
     return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
+
+
+def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
+    """``3.4 (3.1 to 4.2)``; the value alone where it has no interval."""
+    text = significant(value)
+    return text if lo is None or hi is None else f"{text} ({significant(lo)} to {significant(hi)})"
+
+
+def ratio_words(one: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
+    """A ratio with its interval; its reasons where there is none."""
+    if one.ratio is None:
+        return ", ".join(one.reasons)
+    if one.lo is None or one.hi is None:
+        return f"{shown(one.ratio)} ({', '.join(one.reasons)})"
+    return f"{shown(one.ratio)} ({shown(one.lo)} to {shown(one.hi)})"
 
 
 def interval_words(row: Mapping[str, Any]) -> str:

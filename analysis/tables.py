@@ -25,7 +25,16 @@ from traces.schemas import CELLS, CONTRASTS, NEIGHBOURS, NODES, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
-__all__ = ["REQUESTS_TABLE", "AnalysisSummary", "InvalidCell", "Tables", "analyze", "compute", "read_table"]
+__all__ = [
+    "REQUESTS_TABLE",
+    "AnalysisSummary",
+    "InvalidCell",
+    "Tables",
+    "analyze",
+    "compute",
+    "ensure_analysed",
+    "read_table",
+]
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,12 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     for name in OPTIONAL - found.tables.keys():
         run.table(name).unlink(missing_ok=True)
     return found.summary
+
+
+def ensure_analysed(run: RunDir) -> None:
+    """Analyse a run where that was not done; raises as ``analyze``."""
+    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
+        analyze(run)
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:

@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, sync_playwright
 from analysis.compare import compare
 from analysis.report import page_of
 from analysis.report.comparison import write_comparison
-from analysis.tables import analyze
+from analysis.tables import ensure_analysed
 from starwatt_errors import StarwattError
 from tests.golden.engine import Load
 from tests.golden.world import World
@@ -82,8 +82,7 @@ def shots(folder: Path, run: Path | None) -> list[Shot]:
     """
     first, second = _simulated(folder / "simulated"), _simulated(folder / "simulated-again", MORE)
     shown = first if run is None else RunDir(run)
-    if not shown.table("cells").is_file() or not shown.table("contrasts").is_file():
-        analyze(shown)
+    ensure_analysed(shown)
     report = folder / "report.html"  # not the run's own
     write_text(report, page_of(shown))
     comparison = write_comparison(compare([first, second]), [first, second], folder / "comparison.html")

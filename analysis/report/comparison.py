@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,14 +13,14 @@ from matplotlib.figure import Figure
 from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, said, svg_of
 from analysis.report.sections import Table
+from analysis.report.templates import template
 from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, significant
+from analysis.summary import ESTIMATED, ratio_words, significant, with_bounds
 from analysis.validity import EXPLANATIONS
 from analysis.words import effect_words
 from traces.atomic import write_text
 from traces.layout import RunDir
 
-_HERE = Path(__file__).resolve().parent
 _WITHIN = {
     "batched_vs_single": ("single-stream over batched", "energy_factor"),
     "variant_vs_baseline": ("variant over baseline", "j_per_request_ratio"),
@@ -31,13 +30,10 @@ _WITHIN = {
 def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path) -> Path:
     """Write the page and return its path; one file, no script, no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
     explained = EXPLANATIONS | REASONS
     results = [read_results(run, comparison.pair) for run in runs]
-    text = environment.get_template("comparison.html.j2").render(
+    text = template("comparison.html.j2").render(
         title=" beside ".join(comparison.names),
         names=comparison.names,
         pair=comparison.pair,
@@ -66,7 +62,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
     """What J/request became, a line a run, variant and load."""
     return [
         f"{one.run}: {one.variant} under {one.load} "
-        + effect_words(one.words_row, of="J/request", than=comparison.names[0])
+        + effect_words(one.estimate.as_row(), of="J/request", than=comparison.names[0])
         for one in comparison.of("j_per_request")
         if one.estimate.ratio is not None
     ]
@@ -74,16 +70,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
 
 def estimate_words(one: Difference) -> str:
     """A ratio, or for pass@1 a difference, with its interval; its reasons where there is none."""
-    estimate, signed = one.estimate, one.metric == PASSED
-    if estimate.ratio is None:
-        return ", ".join(estimate.reasons)
-
-    def shown(value: float) -> str:
-        return f"{value:+.3f}" if signed else significant(value)
-
-    if estimate.lo is None or estimate.hi is None:
-        return f"{shown(estimate.ratio)} ({', '.join(estimate.reasons)})"
-    return f"{shown(estimate.ratio)} ({shown(estimate.lo)} to {shown(estimate.hi)})"
+    return ratio_words(one.estimate, "{:+.3f}".format if one.metric == PASSED else significant)
 
 
 def _table(comparison: Comparison, name: str) -> Table:
@@ -110,10 +97,8 @@ def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
             row = contrast.metrics.get(metric)
             if row is None:
                 continue
-            text = significant(row["value"])
-            if row["lo"] is not None and row["hi"] is not None:
-                text += f" ({significant(row['lo'])} to {significant(row['hi'])})"
-            rows.setdefault((contrast.model, title, contrast.variant, contrast.load), {})[name] = text
+            place = contrast.model, title, contrast.variant, contrast.load
+            rows.setdefault(place, {})[name] = with_bounds(row["value"], row["lo"], row["hi"])
     header = ("model", "comparison", "variant", "load", *names)
     body = tuple((*key, *(found.get(name, "–") for name in names)) for key, found in rows.items())
     return Table(header, body, 4)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.results import Bounds, Point
-from analysis.summary import significant
+from analysis.summary import with_bounds
 
 STYLE: Any = {
     "svg.hashsalt": "starwatt",
@@ -73,8 +73,7 @@ def whisker(axes: Axes, x: float, interval: Bounds | None, colour: str, width: f
 
 def with_interval(point: Point, metric: str) -> str:
     """The mean in words, with what it is between by 95 %."""
-    interval, mean = point.interval(metric), significant(point.mean(metric))
-    return mean if interval is None else f"{mean} ({' to '.join(map(significant, interval))})"
+    return with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
 
 
 def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.compare import RATIOS
 from analysis.report.sections import Table
 from analysis.results import Results
-from analysis.summary import significant
+from analysis.summary import significant, with_bounds
 from analysis.tables import read_table
 from traces.layout import RunDir
-
-_NEIGHBOURS = {
-    "j_per_request": "J/request",
-    "power_mean_w": "W",
-    "output_token_rate": "tokens/s",
-    "ttft_p50_ms": "TTFT p50",
-    "e2e_p50_ms": "end to end p50",
-}
 
 
 def rows_of(run: RunDir, name: str) -> list[dict[str, Any]]:
@@ -58,7 +51,7 @@ def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Tab
         lines.append(
             (
                 f"{row['variant']} · {row['load']}",
-                _NEIGHBOURS[row["metric"]],
+                RATIOS[row["metric"]],
                 significant(row["alone"]),
                 significant(row["beside"]),
                 _interval(row),
@@ -95,5 +88,4 @@ def _shown(rows: Sequence[Mapping[str, Any]], results: Results) -> list[Mapping[
 
 
 def _interval(row: Mapping[str, Any]) -> str:
-    text = significant(row["value"])
-    return text if row["lo"] is None else f"{text} ({significant(row['lo'])} to {significant(row['hi'])})"
+    return with_bounds(row["value"], row["lo"], row["hi"])

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from analysis.cell import read_context
 from analysis.clocks import on_our_clock
 from analysis.power import read_series
@@ -37,6 +35,7 @@ from analysis.report.sections import (
     pair_table,
     validity_rows,
 )
+from analysis.report.templates import template
 from analysis.report.tradeoffs import (
     joules_against_accuracy,
     joules_of_requests,
@@ -44,7 +43,7 @@ from analysis.report.tradeoffs import (
 )
 from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
-from analysis.tables import analyze
+from analysis.tables import ensure_analysed
 from analysis.validity import EXPLANATIONS
 from configs.schema import FixedOutput
 from starwatt_errors import TraceError
@@ -53,8 +52,6 @@ from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
-HERE = Path(__file__).resolve().parent
-
 
 def write_page(run: RunDir) -> Path:
     """Write ``report.html``: one file, no script, no network. Analyses the run first where that was not done.
@@ -62,8 +59,7 @@ def write_page(run: RunDir) -> Path:
     Raises:
         TraceError: the run has no cells.
     """
-    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
-        analyze(run)
+    ensure_analysed(run)
     write_text(run.report, render(run))
     return run.report
 
@@ -84,10 +80,7 @@ def render(run: RunDir) -> str:
     records = _records(run)
     note = _note(results)
     drawings = _drawings(run, results, records, note)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         title=run.root.resolve().name,
         note=note,
         estimated=results.estimated,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,24 +12,20 @@ from matplotlib.figure import Figure
 from analysis.beside_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
 from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, svg_of
 from analysis.report.sections import Table
+from analysis.report.templates import template
 from analysis.statistics import RatioEstimate
-from analysis.summary import significant
+from analysis.summary import ratio_words, significant
 from analysis.validity import EXPLANATIONS
 from analysis.words import effect_words
 from traces.atomic import write_text
 
-_HERE = Path(__file__).resolve().parent
-
 
 def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
     """Write the page and return its path; one file, no script, no network."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     estimates = [one for row in comparison.rows for one in _estimates(row)]
     explained = EXPLANATIONS | REASONS
     codes = sorted({code for one in estimates for code in one.reasons})
-    text = environment.get_template("beside_paper.html.j2").render(
+    text = template("beside_paper.html.j2").render(
         title=f"{comparison.name} beside {NAME}",
         lines=paper_lines(comparison),
         differs=comparison.differs,
@@ -58,8 +53,8 @@ def _line(row: PaperRow, baseline: str | None) -> str:
     if row.our_effect.ratio is None or row.paper_effect.ratio is None:
         why = "" if row.ours_j is not None else f" ({', '.join(row.absolute.reasons)})"
         return what + f"{significant(row.ours_j)} J/request here{why}, {significant(row.paper_j)} there"
-    here = effect_words(_words_row(row.our_effect), of="J/request", than=str(baseline))
-    there = effect_words(_words_row(row.paper_effect), of="J/request", than="the original")
+    here = effect_words(row.our_effect.as_row(), of="J/request", than=str(baseline))
+    there = effect_words(row.paper_effect.as_row(), of="J/request", than="the original")
     return f"{what}{here}; in the paper {there.replace('blocks', 'runs')}{_said(row.effects)}"
 
 
@@ -73,19 +68,6 @@ def _said(effects: RatioEstimate) -> str:
     if effects.lo <= 1 <= effects.hi:
         return f". The two can't be told apart ({interval})"
     return f". Against its original it costs {'more' if effects.ratio > 1 else 'less'} here than there ({interval})"
-
-
-def _words_row(one: RatioEstimate) -> dict[str, object]:
-    return {"value": one.ratio, "lo": one.lo, "hi": one.hi, "blocks": one.blocks, "reasons": one.reasons}
-
-
-def shown(one: RatioEstimate) -> str:
-    """A ratio with its interval; its reasons where there is none."""
-    if one.ratio is None:
-        return ", ".join(one.reasons)
-    if one.lo is None or one.hi is None:
-        return f"{significant(one.ratio)} ({', '.join(one.reasons)})"
-    return f"{significant(one.ratio)} ({significant(one.lo)} to {significant(one.hi)})"
 
 
 def paper_table(comparison: PaperComparison) -> Table:
@@ -103,7 +85,7 @@ def paper_table(comparison: PaperComparison) -> Table:
             _configuration(row),
             significant(row.ours_j),
             significant(row.paper_j),
-            *map(shown, _estimates(row)),
+            *map(ratio_words, _estimates(row)),
             f"{row.blocks}, {row.runs}",
             "; ".join(row.differs) or "nothing more",
         )
@@ -141,7 +123,7 @@ def _drawing(comparison: PaperComparison) -> Drawing | None:
         axes.legend(frameon=False)
         svg = svg_of(figure, "paper")
     words = "; ".join(
-        f"{row.variant} by {row.view} {shown(row.our_effect)} here and {shown(row.paper_effect)} there"
+        f"{row.variant} by {row.view} {ratio_words(row.our_effect)} here and {ratio_words(row.paper_effect)} there"
         for row in drawn
     )
     return Drawing(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.results import Contrast, Point, Results
-from analysis.summary import significant
+from analysis.summary import significant, with_bounds
 from analysis.validity import EXPLANATIONS
 
 _MAIN = (
@@ -103,10 +103,7 @@ def _contrast_row(contrast: Contrast, metrics: tuple[tuple[str, str], ...]) -> t
     cells = []
     for _, metric in metrics:
         row = contrast.metrics.get(metric)
-        text = significant(row["value"] if row else None)
-        if row and row["lo"] is not None:
-            text += f" ({significant(row['lo'])} to {significant(row['hi'])})"
-        cells.append(text)
+        cells.append(with_bounds(*(row[name] if row else None for name in ("value", "lo", "hi"))))
     first = contrast.metrics.get(metrics[0][1])
     reasons = sorted(
         {reason for _, metric in metrics for reason in contrast.metrics.get(metric, {}).get("reasons", [])}
