@@ -40,6 +40,8 @@ class _Yaml(yaml.SafeLoader):
 
 LENGTHS = "lengths.csv"
 """In a run: recorded lengths, as they were forced."""
+ARRIVALS = "arrivals"
+"""In a run: a folder of each load that replays a file, with that file as it was."""
 PROMPTS = "prompts.jsonl"
 """In a run: prompts of one's own, as they were asked."""
 
@@ -106,7 +108,7 @@ def _with_lengths_found(path: Path, study: Study) -> Study:
 def kept_trace(load: Open) -> str:
     """Where a run keeps the arrival times of a load."""
     assert load.trace is not None  # noqa: S101 -- the caller has looked
-    return f"arrivals/{load.slug}/{load.trace.name}"  # the name is part of the slug
+    return f"{ARRIVALS}/{load.slug}/{load.trace.name}"  # the name is part of the slug
 
 
 def _place(path: Path, named: Path, kept: str) -> Path:

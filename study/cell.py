@@ -17,6 +17,7 @@ from loadgen.spec import LoadSpec, Passes
 from server.engine_metrics import EngineScraper
 from server.guard import GUARD
 from starwatt_errors import RunError
+from study.arrivals import as_kept
 from study.cell_meter import OpenMeter, Recorded
 from study.plan import PlannedCell
 from traces.cell import CellRecord, CoolStart, Phase, Served, write_cell
@@ -139,7 +140,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
     spec = LoadSpec(
         url=bench.engine.url,
         model=bench.model,
-        load=cell.load,
+        load=as_kept(cell.load, bench.run),
         prompts=cell.prompts,
         lengths=None if bench.lengths is None else dict(bench.lengths),
         dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",

@@ -1,7 +1,8 @@
 """Engines of one machine side by side: each unit of cells is measured by a process of its own, on a slot.
 
 A slot has boards, CPUs, a sidecar that reads these boards alone, and ports of its own. Its process is the runner of its
-unit (``study/unit_task.py``); this one hands out units, sees what has been measured, and begins anew what was lost.
+unit (``study/unit_task.py``); this one hands out units, sees what has been measured, and begins anew what was lost. A
+unit that has cells already goes on where these were measured: they are compared with each other, and boards differ.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
-from configs.schema import Study
 from server.processes import last_lines, spawn, stop_group
 from starwatt_errors import RunError
-from study.persistence import Patience
-from study.plan import PlannedCell
+from study.node import slot_of
+from study.plan import PlannedCell, plan_cells
 from study.slot_order import END_THE_STUDY, LOST, SlotOrder
 from study.slots import Slot
-from study.units import Ledger, Unit, units_of
-from traces.layout import RunDir
+from study.units import Errand, Ledger, Unit, units_of
+from traces.cell import read_cell
 
-_POLL_S = 0.2
+_POLL_S, _COUNT_S = 0.2, 2.0
+"""How often is looked for ends of processes, and for new cells: beside engines that are being measured."""
 _GRACE_S = 60.0
 """Of a process that is told to end: it stops its engine, its sidecar and its load."""
 _LAST_LINES = 8
@@ -38,24 +39,18 @@ class _Busy:
 
 
 @dataclass
-class Crew:
-    """The processes of a study's slots; ``advance`` is told of each cell that has been measured."""
+class Crew(Errand):
+    """The processes of a study's slots."""
 
-    run: RunDir
-    study: Study
     slots: Sequence[Slot]
     locks: Path
     """Where the slots' locks lie: one slot has one, whatever is measured on it."""
-    patience: Patience
-    known_reasons: tuple[str, ...]
-    say: Callable[[str], None]
-    announce: Callable[[str], None]
-    advance: Callable[[PlannedCell], None]
-    _busy: dict[str, _Busy] = field(default_factory=dict)
-    """By a slot's name."""
-    _measured: int = 0
 
     def __post_init__(self) -> None:
+        self._busy: dict[str, _Busy] = {}  # by a slot's name
+        self._measured = 0
+        self._counted_s = 0.0
+        self._homes: dict[str, str] = {}  # the slot of a unit that has been begun
         self._ledger = Ledger(self.run, self.patience, self._one_more)
 
     def measure(self, todo: Sequence[PlannedCell]) -> None:
@@ -64,15 +59,16 @@ class Crew:
         Raises:
             RunError: nothing at all could be measured, or a slot met what no other will be spared.
         """
-        units = units_of(self.study, todo)
-        waiting = list(units)
+        waiting = units_of(self.study, todo)
+        self._find_homes(
+            units_of(self.study, plan_cells(self.study, tasks=1)), {unit.name for unit in waiting}
+        )
         with self._ended_in_order():
             while waiting or self._busy:
                 self._hand_out(waiting)
                 time.sleep(_POLL_S)
-                self._ledger.count(units)
+                self._count()
                 waiting += self._look()
-                self._announce()
 
     def measure_on(self, slot: Slot, cell: PlannedCell) -> None:
         """Measure one cell while no other slot does anything; raises as ``measure``."""
@@ -91,10 +87,20 @@ class Crew:
 
     def _hand_out(self, waiting: list[Unit]) -> None:
         for slot in self.slots:
-            while waiting and slot.name not in self._busy:
-                unit = waiting.pop(0)
+            for unit in [one for one in waiting if self._homes.get(one.name, slot.name) == slot.name]:
+                if slot.name in self._busy:
+                    break
+                waiting.remove(unit)
                 if self._ledger.left(unit):
                     self._start(slot, unit)
+
+    def _find_homes(self, units: Sequence[Unit], wanted: Set[str]) -> None:
+        here = {slot.name for slot in self.slots}
+        for unit in (one for one in units if one.name in wanted):
+            there = next((cell for cell in unit.cells if self._ledger.there(cell)), None)
+            home = None if there is None else slot_of(read_cell(self.run.cell(there.key)).node)
+            if home in here:
+                self._homes[unit.name] = home
 
     def _start(self, slot: Slot, unit: Unit) -> None:
         folder = self.run.slots
@@ -137,9 +143,15 @@ class Crew:
                 left = self._ledger.lost(busy.unit, f"{problem}\n{printed}")
                 self.say(f"{name}: unit {busy.unit.name} was lost with {left} cells left ({_how(code)})")
                 again.append(busy.unit)
+        self._find_homes(again, {unit.name for unit in again})
         return again
 
-    def _announce(self) -> None:
+    def _count(self) -> None:
+        """New cells of the units that are being measured; seldom, for it looks at the files of them all."""
+        if time.monotonic() - self._counted_s < _COUNT_S:
+            return
+        self._counted_s = time.monotonic()
+        self._ledger.count([busy.unit for busy in self._busy.values()])
         self.announce("; ".join(f"{name} measures {busy.unit.name}" for name, busy in self._busy.items()))
 
     @contextlib.contextmanager

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from configs.executor import SideBySide
-from configs.loader import LENGTHS, PROMPTS, dump_study
+from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.schema import Study
+from study.node import slot_of
 from study.persistence import Patience
 from study.plan import PlannedCell, plan_cells, plan_table
 from study.slots import Slot
@@ -35,6 +36,8 @@ class Alone:
         write_text(self.run.study, dump_study(self.study))
         write_parquet(self.run.plan, plan_table(_cells(self.study)))
         shutil.copyfile(around.manifest, self.run.manifest)
+        if (around.root / ARRIVALS).is_dir():
+            shutil.copytree(around.root / ARRIVALS, self.run.root / ARRIVALS, dirs_exist_ok=True)
         for kept in (LENGTHS, PROMPTS):
             if (around.root / kept).is_file():
                 shutil.copyfile(around.root / kept, self.run.root / kept)
@@ -50,18 +53,14 @@ def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> 
     by_name = {slot.name: slot for slot in slots()}
     if len(by_name) < 2:
         return None
-    small, alone = _study(study, study.executor), RunDir(run.alone)
+    alone = RunDir(run.alone)
     given_up = Patience(alone, study.attempts).given_up()
-    cells = []
-    for cell in _cells(small):
-        slot = by_name.get(_slot_of(run, cell))
-        if (
-            slot is not None
-            and cell.key not in given_up
-            and not (alone.cell(cell.key) / "cell.json").is_file()
-        ):
-            cells.append((cell, slot))
-    return Alone(small, alone, cells) if cells else None
+    cells = [
+        (cell, by_name[name])
+        for cell in check_cells(study, run)
+        if cell.key not in given_up and (name := _slot_of(run, cell)) in by_name
+    ]
+    return Alone(_study(study, study.executor), alone, cells) if cells else None
 
 
 def check_cells(study: Study, run: RunDir) -> list[PlannedCell]:
@@ -97,6 +96,5 @@ def _there(run: RunDir, cell: PlannedCell) -> bool:
     return (run.cell(cell.key) / "cell.json").is_file()
 
 
-def _slot_of(run: RunDir, cell: PlannedCell) -> str:
-    node = read_cell(run.cell(cell.key)).node if _there(run, cell) else None
-    return "" if node is None else node.name.rpartition(":")[2]
+def _slot_of(run: RunDir, cell: PlannedCell) -> str | None:
+    return slot_of(read_cell(run.cell(cell.key)).node) if _there(run, cell) else None

@@ -18,3 +18,9 @@ def this_node() -> Node:
     if slot is not None:
         name = f"{name}:{slot}"
     return Node(name=name, boot_id=boot_id(), cpus=len(os.sched_getaffinity(0)))
+
+
+def slot_of(node: Node | None) -> str | None:
+    """The slot of this machine that a record names; None where it was measured elsewhere, or on no slot."""
+    machine, _, slot = ("", "", "") if node is None else node.name.rpartition(":")
+    return slot if machine == this_node().name else None

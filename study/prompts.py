@@ -6,6 +6,7 @@ from pathlib import Path
 
 from configs.datasets import Dataset, check_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
+from configs.loader import PROMPTS
 from configs.schema import Study
 from starwatt_errors import UsageError
 from traces.atomic import read_json, write_text
@@ -24,11 +25,16 @@ def check_flag(dataset: str) -> None:
         raise UsageError(f"--dataset: {error}") from error
 
 
+def kept_prompts(run: RunDir) -> Path:
+    """Prompts of one's own, as they are asked; not there where the study names a data set."""
+    return run.root / PROMPTS
+
+
 def as_asked(study: Study, run: RunDir) -> Study:
     """The study with own prompts from where the run keeps them: an edit while it runs must not reach a cell."""
     if not is_own(study.prompts.dataset):
         return study
-    prompts = study.prompts.model_copy(update={"dataset": str(run.prompts.resolve())})
+    prompts = study.prompts.model_copy(update={"dataset": str(kept_prompts(run).resolve())})
     return study.model_copy(update={"prompts": prompts})
 
 
@@ -40,11 +46,11 @@ def keep_prompts(run: RunDir, source: str) -> None:
     """
     if not is_own(source):
         return
-    if not run.prompts.is_file():
-        write_text(run.prompts, text_of(read_own(Path(source))))
-    elif load_dataset(source).sha256 != load_dataset(str(run.prompts)).sha256:
+    if not kept_prompts(run).is_file():
+        write_text(kept_prompts(run), text_of(read_own(Path(source))))
+    elif load_dataset(source).sha256 != load_dataset(str(kept_prompts(run))).sha256:
         raise UsageError(
-            f"the prompts in {source} are not those that this run asks, which are kept in {run.prompts}: "
+            f"the prompts in {source} are not those that this run asks, which are kept in {kept_prompts(run)}: "
             "restore them, or --out another folder"
         )
 
@@ -57,7 +63,7 @@ def dataset_of(run: RunDir) -> Dataset:
         TraceError: the manifest does not read.
     """
     return load_dataset(
-        str(run.prompts) if run.prompts.is_file() else read_json(run.manifest)["dataset"]["name"]
+        str(kept_prompts(run)) if kept_prompts(run).is_file() else read_json(run.manifest)["dataset"]["name"]
     )
 
 

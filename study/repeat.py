@@ -1,4 +1,4 @@
-"""A run that another person can repeat: it keeps the files its study names, and a repetition says what differs."""
+"""A run that is repeated, perhaps by another person: from its own files, and what is not as it was there is said."""
 
 from __future__ import annotations
 
@@ -8,31 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.loader import LENGTHS, kept_trace, load_study
-from configs.schema import Open, Study
+from configs.loader import LENGTHS, load_study
 from starwatt_errors import UsageError
 from study.sessions import changed_since, swapped_since
-from traces.atomic import read_json, write_text
+from traces.atomic import read_json
 from traces.layout import RunDir
-
-
-def keep_arrivals(run: RunDir, study: Study) -> None:
-    """Copy the arrival times of traced loads into the run.
-
-    Raises:
-        UsageError: the run was begun with others.
-    """
-    for load in study.loads:
-        if not isinstance(load, Open) or load.trace is None:
-            continue
-        kept, text = run.root / kept_trace(load), load.trace.read_text(encoding="utf-8")
-        if not kept.is_file():
-            write_text(kept, text)
-        elif kept.read_text(encoding="utf-8") != text:
-            raise UsageError(
-                f"the arrival times in {load.trace} are not those that this run was begun with, which are kept in "
-                f"{kept}: restore them, or --out another folder"
-            )
 
 
 @dataclass(frozen=True)

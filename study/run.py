@@ -18,6 +18,7 @@ from server.checkpoints import build_variant
 from server.hardware import refuse_what_cannot_be_served
 from server.power.inventory import gpu_inventory
 from server.store import Store, store_root
+from study.arrivals import keep_arrivals
 from study.campaign import Campaign, Checkpoints
 from study.claim import claimed
 from study.disk import told_when_full
@@ -34,7 +35,7 @@ from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
 from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
-from study.repeat import Repeated, keep_arrivals
+from study.repeat import Repeated
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
 from study.slots import slots_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from configs.schema import Study
@@ -14,20 +14,12 @@ from study.nodes import gather_nodes
 from study.persistence import Patience
 from study.plan import PlannedCell
 from study.slots import slots_of
+from study.units import Errand
 from traces.layout import RunDir
 
 
-@dataclass
-class Machine:
-    """Measures a study with several engines at once; ``advance`` is told of each cell that has been measured."""
-
-    run: RunDir
-    study: Study
-    patience: Patience
-    known_reasons: tuple[str, ...]
-    say: Callable[[str], None]
-    announce: Callable[[str], None]
-    advance: Callable[[PlannedCell], None]
+class Machine(Errand):
+    """Measures a study with several engines at once."""
 
     def measure(self, todo: Sequence[PlannedCell]) -> None:
         """Measure all of ``todo``, or give up what fails too often; then what is left of the check.
@@ -38,19 +30,19 @@ class Machine:
         """
         slots = slots_of(self.study)
         self.say(f"{len(slots)} slots: {', '.join(slot.name for slot in slots)}")
-        voices = self.known_reasons, self.say, self.announce
-        Crew(self.run, self.study, slots, self.run.slots, self.patience, *voices, self.advance).measure(todo)
+        crew = Crew(**vars(self), slots=slots, locks=self.run.slots)
+        crew.measure(todo)
         gather_nodes(self.run)
         check = check_of(self.study, self.run, lambda: slots)
         if check is None:
             return
         check.prepare(self.run)
         patience = Patience(check.run, self.study.attempts)
-        crew = Crew(check.run, check.study, slots, self.run.slots, patience, *voices, lambda _: None)
+        again = replace(crew, run=check.run, study=check.study, patience=patience, advance=lambda _: None)
         try:
             for cell, slot in check.cells:
                 self.say(f"{cell.key} again on {slot.name}, with nobody beside it")
-                crew.measure_on(slot, cell)
+                again.measure_on(slot, cell)
         except RunError as error:
             self.say(f"whether slots disturb each other is not known: {error}")
 

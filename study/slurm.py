@@ -8,21 +8,18 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 
 import submitit
 
 from configs.executor import Slurm
-from configs.schema import Study
 from server.processes import last_lines
 from starwatt_errors import RunError
-from study.persistence import Patience
 from study.plan import PlannedCell
 from study.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.slurm_queue import Queued, cancel, queued
-from study.units import Ledger, Unit, units_of
-from traces.layout import RunDir
+from study.units import Errand, Ledger, Unit, units_of
 
 _SILENCE_S = 600.0
 """A controller that does not answer for so long is given up."""
@@ -33,7 +30,6 @@ _LAST_LINES = 8
 _PYTHON = f"exec {shlex.quote(sys.executable)}"
 """In the place of the batch script's shell: that would fall at the first SIGTERM, and Slurm would think the task ended
 while its engine is still being stopped."""
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -47,16 +43,9 @@ class Task:
 
 
 @dataclass
-class Cluster:
-    """Submits and follows; ``advance`` is told of each cell that has been measured."""
+class Cluster(Errand):
+    """Submits and follows."""
 
-    run: RunDir
-    study: Study
-    patience: Patience
-    known_reasons: tuple[str, ...]
-    say: Say
-    announce: Say
-    advance: Callable[[PlannedCell], None]
     _tasks: list[Task] = field(default_factory=list)
     _answered_s: float = 0.0
 

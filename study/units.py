@@ -21,6 +21,23 @@ from traces.layout import CellKey, RunDir
 
 
 @dataclass
+class Errand:
+    """What is wanted of other processes, and who hears of it; its kinds are Slurm's tasks and slots of one machine."""
+
+    run: RunDir
+    study: Study
+    patience: Patience
+    known_reasons: tuple[str, ...]
+    """Reason codes that every cell gets, known beforehand."""
+    say: Callable[[str], None]
+    """A line that stays."""
+    announce: Callable[[str], None]
+    """What goes on just now."""
+    advance: Callable[[PlannedCell], None]
+    """Called for each cell that has been measured."""
+
+
+@dataclass
 class Unit:
     """Cells that one process measures, in their order."""
 
@@ -53,7 +70,7 @@ class Ledger:
     def left(self, unit: Unit) -> list[PlannedCell]:
         """Its cells that are neither measured nor given up, in their order."""
         given_up = self.patience.given_up()
-        return [cell for cell in unit.cells if not self._there(cell) and cell.key not in given_up]
+        return [cell for cell in unit.cells if not self.there(cell) and cell.key not in given_up]
 
     def begin(self, unit: Unit) -> list[CellKey]:
         """Remember what it lacks now; these cells."""
@@ -64,7 +81,7 @@ class Ledger:
     def count(self, units: Sequence[Unit]) -> None:
         """Tell of cells that have been measured since."""
         for cell in (cell for unit in units for cell in unit.cells):
-            if cell.key not in self._counted and self._there(cell):
+            if cell.key not in self._counted and self.there(cell):
                 self._counted.add(cell.key)
                 self.advance(cell)
 
@@ -76,5 +93,6 @@ class Ledger:
             note_attempt(self.run, Attempt.now(cell.key, problem))
         return len(left)
 
-    def _there(self, cell: PlannedCell) -> bool:
+    def there(self, cell: PlannedCell) -> bool:
+        """Whether it has been measured."""
         return (self.run.cell(cell.key) / "cell.json").is_file()

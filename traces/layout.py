@@ -49,11 +49,6 @@ class RunDir:
         return self.root / "plan.parquet"
 
     @property
-    def prompts(self) -> Path:
-        """Prompts of one's own, as they were asked; not there where the study names a data set."""
-        return self.root / "prompts.jsonl"
-
-    @property
     def attempts(self) -> Path:
         """Tries at cells that failed."""
         return self.root / "attempts.jsonl"

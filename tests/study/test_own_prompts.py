@@ -12,6 +12,7 @@ from analysis.grading import Candidate, grade
 from configs.datasets import load_dataset
 from loadgen.payload import Endpoint, request_bytes
 from study.load_flags import LoadFlags
+from study.prompts import kept_prompts
 from tests.configs.test_own_prompts import TESTS, written
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
@@ -78,7 +79,7 @@ def test_a_study_of_own_prompts_is_measured_kept_reported_and_not_graded(tmp_pat
         refused = starwatt("run", study, "--out", run.root)
         assert refused.returncode == 2
         assert "are not those that this run asks" in refused.stderr
-    assert load_dataset(str(run.prompts)).sha256 == manifest["dataset"]["sha256"]
+    assert load_dataset(str(kept_prompts(run))).sha256 == manifest["dataset"]["sha256"]
 
 
 def test_own_prompts_load_an_endpoint_and_are_kept(tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_own_prompts_load_an_endpoint_and_are_kept(tmp_path: Path) -> None:
         )
     assert done.returncode in (0, 3), done.stderr
     run = RunDir(tmp_path / "out")
-    assert load_dataset(str(run.prompts)).sha256 == load_dataset(str(source)).sha256
+    assert load_dataset(str(kept_prompts(run))).sha256 == load_dataset(str(source)).sha256
     assert {one["reason"] for one in pq.read_table(run.table("accuracy")).to_pylist()} == {"no_tests"}
     wrong = starwatt(
         "load", *arguments, "--dataset", written(tmp_path, {"promt": "a"}), "--out", tmp_path / "wrong"

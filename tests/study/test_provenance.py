@@ -10,12 +10,14 @@ import pytest
 from configs.controls import with_controls
 from configs.datasets import load_dataset
 from configs.loader import load_study
+from configs.schema import Open
 from server.store import Checkpoint
 from starwatt_errors import UsageError
+from study.arrivals import as_kept, keep_arrivals
 from study.claim import claimed
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
-from study.repeat import Repeated, keep_arrivals, wanted_study
+from study.repeat import Repeated, wanted_study
 from study.run import Order
 from study.sessions import continued
 from traces.atomic import write_json
@@ -127,8 +129,13 @@ def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(
 def test_arrival_times_that_were_changed_are_refused_on_a_resume(tmp_path: Path, study_file: Path) -> None:
     order = Order.read(study_file, tmp_path / "run")
     keep_arrivals(order.run, order.study)
-    keep_arrivals(order.run, order.study)
     (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
+    [load] = [one for one in order.study.loads if isinstance(one, Open)]
+    asked = as_kept(load, order.run)
+    assert isinstance(asked, Open)
+    assert asked.slug == load.slug
+    assert asked.trace is not None
+    assert asked.trace.read_text() == "0.0\n0.4\n0.9\n", "an edit while it runs reaches no cell"
     with pytest.raises(UsageError, match="arrival times"):
         keep_arrivals(order.run, order.study)
 

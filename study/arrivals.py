@@ -1,0 +1,35 @@
+"""Arrival times that are replayed from a file: kept in the run, and taken from there, the same for every cell."""
+
+from __future__ import annotations
+
+from configs.loader import kept_trace
+from configs.schema import Load, Open, Study
+from starwatt_errors import UsageError
+from traces.atomic import write_text
+from traces.layout import RunDir
+
+
+def keep_arrivals(run: RunDir, study: Study) -> None:
+    """Copy the arrival times of traced loads into the run.
+
+    Raises:
+        UsageError: the run was begun with others.
+    """
+    for load in study.loads:
+        if not isinstance(load, Open) or load.trace is None:
+            continue
+        kept, text = run.root / kept_trace(load), load.trace.read_text(encoding="utf-8")
+        if not kept.is_file():
+            write_text(kept, text)
+        elif kept.read_text(encoding="utf-8") != text:
+            raise UsageError(
+                f"the arrival times in {load.trace} are not those that this run was begun with, which are kept in "
+                f"{kept}: restore them, or --out another folder"
+            )
+
+
+def as_kept(load: Load, run: RunDir) -> Load:
+    """The load with its arrival times from where the run keeps them: an edit while it runs must not reach a cell."""
+    if not isinstance(load, Open) or load.trace is None:
+        return load
+    return load.model_copy(update={"trace": (run.root / kept_trace(load)).resolve()})
