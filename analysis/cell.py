@@ -25,7 +25,9 @@ from analysis.steadiness import Trends, trends_in
 from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.schema import Closed, Load, Meters, Open, Slo, Study, is_probe
+from configs.loads import Closed, Load, Open, is_probe
+from configs.meters import Meters
+from configs.schema import Slo, Study
 from starwatt_errors import TraceError
 from traces.atomic import read_json
 from traces.attempts import read_attempts

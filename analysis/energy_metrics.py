@@ -12,7 +12,8 @@ from analysis.cell import CellResult, Measured
 from analysis.energy import BoundaryEnergy
 from analysis.rows import Z95, Rows, ratio
 from analysis.validity import energy_checks, reasons_for
-from configs.schema import Slo, is_probe
+from configs.loads import is_probe
+from configs.schema import Slo
 
 
 def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:

@@ -9,7 +9,7 @@ from analysis.cell import CellResult, Measured
 from analysis.energy_metrics import energy_rows
 from analysis.rows import Row, Rows, ratio
 from analysis.validity import reasons_for
-from configs.schema import is_probe
+from configs.loads import is_probe
 
 
 def cell_rows(result: CellResult) -> list[Row]:

@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 from analysis.arrays import Floats
 from analysis.attribution import Attribution
 from analysis.steps import KINDS, Work
-from configs.schema import is_probe
+from configs.loads import is_probe
 
 MOST_CONDITION = 60.0
 """Of the fit's columns, each scaled to length one: beyond, an error of 1 % in joules may move a cost by half."""

@@ -13,7 +13,7 @@ from analysis.cell import read_context
 from analysis.energy import rank
 from analysis.statistics import paired_ratio
 from analysis.tables import read_table
-from configs.schema import is_probe
+from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import read_cell
 from traces.layout import RunDir

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from configs.schema import Meters
+from configs.meters import Meters
 
 ASSUMED_UPDATE_S = 0.100
 ASSUMED_WINDOW_S = 0.025  # of 100 ms: the least that any board was found to look at (arXiv 2312.02741)

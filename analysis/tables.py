@@ -17,7 +17,7 @@ from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
 from analysis.rows import Row
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
-from configs.schema import is_probe
+from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir, model_slug

@@ -16,7 +16,7 @@ from analysis.paper import paper_total_rows
 from analysis.phase_tables import PhaseCell, fit_variants, keep, phase_of
 from analysis.rows import Row
 from analysis.validity import reasons_for
-from configs.schema import is_probe
+from configs.loads import is_probe
 from traces.layout import CellKey
 
 REQUESTS_TABLE = pa.schema(

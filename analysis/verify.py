@@ -20,7 +20,7 @@ from analysis.requests import read_columns
 from analysis.tables import Tables, compute, read_table
 from analysis.validity import EXPLANATIONS
 from analysis.window import measured_window
-from configs.schema import is_probe
+from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir

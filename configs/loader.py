@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from configs.architecture import Architecture
 from configs.datasets import is_own, load_dataset
 from configs.derived import FORMS, derived_variant
+from configs.loads import Load, Open
 from configs.offsets import read_offsets_ns
-from configs.schema import Load, Open, RecordedOutput, Study
+from configs.schema import RecordedOutput, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
 

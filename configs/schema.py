@@ -6,7 +6,6 @@ default that is then measured for an hour.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,93 +14,11 @@ from pydantic import Field, field_validator, model_validator
 from configs.datasets import DATASETS, check_name
 from configs.executor import Executor, SideBySide, Slurm
 from configs.generator import Locust
+from configs.loads import PROBE_PREFIX, Closed, Load
+from configs.meters import Meters
 from configs.remote import RemoteEngine
 from configs.strict import StrictModel, checked_name, inconsistent
 from starwatt_errors import UsageError
-
-PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
-
-
-def is_probe(load: str) -> bool:
-    """Whether a load of this name is a probe: it feeds the rule ``phase``, and no contrast and no graded figure."""
-    return load.startswith(PROBE_PREFIX)
-
-
-class _Named(StrictModel):
-    name: str | None = Field(default=None, description="The load's name on disk and in tables")
-
-    _check_name = field_validator("name")(lambda value: value if value is None else checked_name(value))
-
-
-class SingleStream(_Named):
-    """One request in flight: the next is sent when the last has ended."""
-
-    kind: Literal["single_stream"]
-
-    @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        return self.name or "single-stream"
-
-
-class Closed(_Named):
-    """A fixed number of requests in flight."""
-
-    kind: Literal["closed"]
-    concurrency: int = Field(ge=1, le=65536, description="Requests in flight")
-
-    @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        return self.name or f"closed-{self.concurrency}"
-
-
-class Open(_Named):
-    """Requests at given times, whatever the server does: at a rate, or as a file recorded them."""
-
-    kind: Literal["open"]
-    qps: float | None = Field(default=None, gt=0, le=100_000, description="Requests a second")
-    arrivals: Literal["constant", "poisson"] | None = Field(
-        default=None,
-        description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
-    )
-    trace: Path | None = Field(
-        default=None,
-        description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
-    )
-    max_in_flight: int | None = Field(
-        default=None,
-        ge=1,
-        description="What is due beyond so many waits for a place, and its wait counts as latency",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_arrivals(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("qps") is not None and data.get("arrivals") is None:
-            return {**data, "arrivals": "poisson"}
-        return data
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Open:
-        if (self.qps is None) == (self.trace is None):
-            raise ValueError("an open load takes one of qps and trace")
-        if self.trace is not None and self.arrivals is not None:
-            raise ValueError("arrivals belongs to qps: a trace has its own")
-        return self
-
-    @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        if self.name is not None:
-            return self.name
-        capped = f"-most-{self.max_in_flight}" if self.max_in_flight is not None else ""
-        if self.trace is not None:
-            return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"
-        return f"open-{self.qps:g}-{self.arrivals}{capped}"
-
-
-Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]
 
 
 class FixedOutput(StrictModel):
@@ -248,87 +165,6 @@ class EngineSettings(StrictModel):
         ge=3,
         description="An engine that answers nothing, or makes no token, for so long has failed",
     )
-
-
-class Modelled(StrictModel):
-    """An estimate for machines without any power meter: CPU time of the engine's processes x watts."""
-
-    watts_per_cpu: float = Field(default=10.0, gt=0, description="Watts of one fully used CPU")
-
-
-class Gain(StrictModel):
-    """What one board's power readings were found to be, beside a meter that is trusted."""
-
-    factor: float = Field(gt=0.5, lt=2, description="True over shown joules; multiplies what the board shows")
-    uncertainty: float = Field(
-        default=0.0, ge=0, lt=0.5, description="Half-width that is left, relative (0.01: 1 %)"
-    )
-
-
-class ExternalLog(StrictModel):
-    """The log of a wall meter or a BMC: a CSV file with a header that another program writes while we measure."""
-
-    file: Path = Field(description="The log; relative to where starwatt was started")
-    device: str = Field(default="wall", min_length=1, description="What the tables call it")
-    boundary: Literal["gpu", "cpu", "dram", "host"] = Field(
-        default="host", description="What it measures: host is the whole machine, at the wall"
-    )
-    time_column: str = Field(default="time", description="Seconds since 1970, or ISO 8601 with its zone")
-    power_column: str | None = Field(default="power_w", description="Watts; null where the log has none")
-    energy_column: str | None = Field(default=None, description="A counter that only rises, if it has one")
-    energy_unit: Literal["J", "Wh", "kWh"] = Field(default="J", description="Of that counter")
-    averages_s: float | None = Field(
-        default=None, gt=0, description="Seconds that a reading averages over; null: since the line before"
-    )
-    clock_offset_s: float = Field(default=0.0, description="The log's clock minus this machine's calendar")
-    clock_uncertainty_s: float = Field(
-        default=0.1, ge=0, description="Half-width of what is not known of that offset"
-    )
-
-    @model_validator(mode="after")
-    def _measures(self) -> ExternalLog:
-        if self.power_column is None and self.energy_column is None:
-            raise inconsistent("external", "takes a power_column, an energy_column or both")
-        return self
-
-
-class Meters(StrictModel):
-    """Which meters are read, and how often."""
-
-    sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled", "external"], ...] = Field(
-        default="auto",
-        description="auto: nvml and rapl where they answer, otherwise modelled; and the external logs that are named",
-    )
-    external: tuple[ExternalLog, ...] = Field(
-        default=(), description="Logs of wall meters and BMCs, read beside the others"
-    )
-    gpus: tuple[str, ...] | None = Field(
-        default=None,
-        description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
-    )
-    sample_hz: float = Field(default=20.0, gt=0, le=100, description="Readings a second")
-    counter_hz: float = Field(
-        default=1.0,
-        gt=0,
-        le=10,
-        description="Readings of a GPU's energy counter a second: it goes stale when read often",
-    )
-    modelled: Modelled = Field(default=Modelled(), description="The constants of the estimate")
-    gain: dict[str, Gain] = Field(
-        default={}, description="By device (a GPU's UUID): its calibration against a trusted meter"
-    )
-    require_exclusive: bool = Field(
-        default=False, description="Stop when another's process is on a GPU; otherwise its cell is invalid"
-    )
-
-    @model_validator(mode="after")
-    def _logs_are_named(self) -> Meters:
-        if self.sources != "auto" and ("external" in self.sources) != bool(self.external):
-            raise inconsistent("sources", "has external exactly where meters.external names a log")
-        devices = [log.device for log in self.external]
-        if len(set(devices)) != len(devices):
-            raise inconsistent("external", "gives two logs the same device name")
-        return self
 
 
 class Cpus(StrictModel):

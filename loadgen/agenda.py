@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from configs.datasets import Task
-from configs.schema import Closed, Open
+from configs.loads import Closed, Open
 from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests

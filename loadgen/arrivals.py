@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from configs.loads import Open
 from configs.offsets import read_offsets_ns
-from configs.schema import Open
 from loadgen.prompts import seeded
 from loadgen.spec import LoadSpec
 

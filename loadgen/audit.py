@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from configs.schema import Load, Open
+from configs.loads import Load, Open
 from traces.cell import Audit, Phases
 from traces.clock import now_ns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from configs.schema import Open
+from configs.loads import Open
 from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint
 from loadgen.spec import LoadSpec

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.generator import Locust
-from configs.schema import Closed, Open, SingleStream
+from configs.loads import Closed, Open, SingleStream
 from loadgen.audit import LoopWatch, Measured, audit_of
 from loadgen.result import LoadResult
 from loadgen.schedule import write_schedule

@@ -16,7 +16,7 @@ from geventhttpclient import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
 from configs.datasets import load_dataset
-from configs.schema import Closed, Open
+from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.exchange import Exchange

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from configs.schema import Load
+from configs.loads import Load
 from loadgen.audit import LoopWatch, Measured, audit_of
 from loadgen.result import LoadResult
 from starwatt_errors import StarwattError

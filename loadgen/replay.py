@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.datasets import load_dataset
-from configs.schema import Closed, Open
+from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, Measured, audit_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from configs.datasets import Task, load_dataset
-from configs.schema import Open
+from configs.loads import Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.prompts import choose_tasks, passes

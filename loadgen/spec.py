@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.schema import Closed, Load, Measure, Open, Prompts, SingleStream
+from configs.loads import Closed, Load, Open, SingleStream
+from configs.schema import Measure, Prompts
 from configs.strict import StrictModel
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from configs.loader import kept_trace
-from configs.schema import Load, Open, Study
+from configs.loads import Load, Open
+from configs.schema import Study
 from starwatt_errors import UsageError
 from traces.atomic import write_text
 from traces.layout import RunDir

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from configs.loader import load_variant
-from configs.schema import EngineSettings, Meters
+from configs.meters import Meters
+from configs.schema import EngineSettings
 from loadgen.spec import LoadSpec
 from server.engine_spec import EngineSpec
 from server.hardware import refuse_what_cannot_be_served

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.schema import Cooldown, Meters
+from configs.meters import Meters
+from configs.schema import Cooldown
 from server.power.meters import choose_sources
 from server.power.nvml import NvmlMeter
 from starwatt_errors import TraceError

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from configs.datasets import Dataset
-from configs.schema import is_probe
+from configs.loads import is_probe
 from starwatt_errors import TraceError
 from study.prompts import NO_TESTS
 from traces.atomic import write_parquet

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from configs.datasets import load_dataset
-from configs.schema import Meters, Open
+from configs.loads import Open
+from configs.meters import Meters
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from configs.datasets import is_own
+from configs.loads import Load
 from configs.offsets import read_offsets_ns
-from configs.schema import FixedOutput, Load, Prompts
+from configs.schema import FixedOutput, Prompts
 from loadgen.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
 from starwatt_errors import UsageError

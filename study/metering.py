@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from configs.schema import Meters
+from configs.meters import Meters
 from configs.schema import Phases as PhaseSettings
 from loadgen.result import LoadResult
 from server.power.listen import TOKEN_VARIABLE

@@ -7,7 +7,8 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from configs.schema import Load, Measure, Open, Prompts, Study
+from configs.loads import Load, Open
+from configs.schema import Measure, Prompts, Study
 from loadgen.arrivals import mean_rate
 from loadgen.prompts import seeded
 from starwatt_errors import UsageError

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from configs.executor import SideBySide
-from configs.schema import Meters, Study
+from configs.meters import Meters
+from configs.schema import Study
 from server.power.nvml import Board, visible_gpus
 from starwatt_errors import UsageError
 

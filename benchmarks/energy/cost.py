@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import BoardModel, GoldenBoards, compile_library
 

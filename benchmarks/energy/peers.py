@@ -19,7 +19,7 @@ from analysis.energy import device_energy
 from analysis.power import read_series
 from analysis.sensor import Sensors
 from analysis.window import Window
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import (
     AVERAGE,

@@ -7,7 +7,6 @@ each rate is set against 0 of its own round. Finished rounds are kept (``cost.js
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import tempfile
 import time
@@ -21,13 +20,14 @@ import numpy as np
 
 from analysis.statistics import paired_ratio
 from analysis.summary import significant
-from benchmarks.gpu.command import STARWATT, within
+from benchmarks.gpu.command import STARWATT, end, within
 from server.engine import free_port, healthy
 
 RATES_HZ = (0.0, 20.0, 100.0)
 METRICS = ("output_token_rate", "ttft_ms", "tpot_ms")
 _START_S = 600.0
-_END_S = 60.0
+_LATE_S = 60.0
+"""What a load may take beyond the stage's end."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def served(variant: str, model: str, out: Path, max_num_seqs: int) -> Iterator[t
                 time.sleep(0.5)
             yield url, process.pid
         finally:
-            _end(process)
+            end(process)
 
 
 def _one(asked: Asked, pid: int, hz: float, seed: int, until_s: float) -> dict[str, float | None]:
     with tempfile.TemporaryDirectory() as name, _sidecar(Path(name), pid, hz):
         out = Path(name) / "load"
-        code = within(asked.command(out, seed), until_s + _END_S, stdout=subprocess.DEVNULL)
+        code = within(asked.command(out, seed), until_s + _LATE_S, stdout=subprocess.DEVNULL)
         if code not in (0, 3) or not (out / "summary.json").is_file():
             raise RuntimeError(f"the load generator ended with {code}")
         metrics = json.loads((out / "summary.json").read_text("utf-8"))["metrics"]
@@ -151,12 +151,4 @@ def _sidecar(folder: Path, pid: int, hz: float) -> Iterator[None]:
             if process.poll() is not None:
                 raise RuntimeError(f"the sidecar ended with {process.returncode} while it was to read")
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(timeout=_END_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
+            end(process)

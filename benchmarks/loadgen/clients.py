@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.loadgen.truth import Times
-from configs.schema import Open, Prompts
+from configs.loads import Open
+from configs.schema import Prompts
 from loadgen.process import run_load
 from loadgen.spec import LoadSpec, Requests
 from traces.streams import read_trace

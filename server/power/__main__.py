@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.exclusivity import Occupancy, Watch
 from server.power.meter import Meter
 from server.power.meters import open_meters

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
 
-from configs.schema import ExternalLog
+from configs.meters import ExternalLog
 from server.power.meter import Device, Reading
 from starwatt_errors import MeterError
 from traces.clock import ClockPair

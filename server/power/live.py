@@ -8,7 +8,7 @@ from dataclasses import replace
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.meter import Device, Reading
 from server.power.meters import open_meters
 from traces.clock import now_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.external import ExternalMeter
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter

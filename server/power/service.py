@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.live import CONTENT_TYPE, LiveMeters

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.guard import GUARD
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError

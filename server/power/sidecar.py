@@ -12,7 +12,7 @@ from subprocess import PIPE, Popen
 from types import TracebackType
 from typing import Any, Self
 
-from configs.schema import Meters
+from configs.meters import Meters
 from server.processes import last_lines, spawn, stop_group
 from starwatt_errors import MeterError
 

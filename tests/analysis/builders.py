@@ -11,7 +11,7 @@ from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
 from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
-from configs.schema import Meters
+from configs.meters import Meters
 from traces.schemas import REQUESTS
 
 IDEAL = Sensors(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.loader import dump_study, load_study
+from configs.loads import Open
 from configs.offsets import read_offsets_ns
-from configs.schema import Open
 from starwatt_errors import UsageError
 from tests.configs.studies import write_study
 

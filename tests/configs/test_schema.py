@@ -9,7 +9,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from configs import schema
-from configs.schema import Closed, Load, Meters, Open, Prompts, SingleStream, Study
+from configs.loads import Closed, Load, Open, SingleStream
+from configs.meters import Meters
+from configs.schema import Prompts, Study
 from configs.strict import StrictModel
 
 LOADS: TypeAdapter[Load] = TypeAdapter(Load)

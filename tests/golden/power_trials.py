@@ -12,7 +12,7 @@ from analysis.energy import DeviceEnergy, device_energy
 from analysis.power import PowerSeries
 from analysis.sensor import Sensors
 from analysis.window import Window
-from configs.schema import Meters
+from configs.meters import Meters
 from tests.golden.power_worlds import Floats, PowerWorld
 from tests.golden.sensors import Observed, SensorModel, observe
 

@@ -10,7 +10,7 @@ import pytest
 from analysis.energy import device_energy
 from analysis.sensor import Sensors
 from analysis.window import Window
-from configs.schema import Gain, Meters
+from configs.meters import Gain, Meters
 from tests.golden.power_trials import BOARD, START_NS, Trial, attempt, nanoseconds, series_of
 from tests.golden.power_worlds import PowerWorld, bursts, periodic, steady, waves
 from tests.golden.sensors import (

@@ -12,8 +12,8 @@ import uvloop
 from pydantic import TypeAdapter
 
 from configs.datasets import load_dataset
+from configs.loads import Load
 from configs.prompt_format import render_prompt
-from configs.schema import Load
 from loadgen.replay import Progress, Replay
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from configs.loader import load_study
-from configs.schema import Closed, FixedOutput, Study, is_probe
+from configs.loads import Closed, is_probe
+from configs.schema import FixedOutput, Study
 from starwatt_errors import UsageError
 from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
 from traces.schemas import PLAN

@@ -10,7 +10,7 @@ import pytest
 from configs.controls import with_controls
 from configs.datasets import load_dataset
 from configs.loader import load_study
-from configs.schema import Open
+from configs.loads import Open
 from server.store import Checkpoint
 from starwatt_errors import UsageError
 from study.arrivals import as_kept, keep_arrivals

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from configs.loader import dump_study, load_study
-from configs.schema import Meters, Study
+from configs.meters import Meters
+from configs.schema import Study
 from server.power.nvml import Board
 from starwatt_errors import UsageError
 from study import slots

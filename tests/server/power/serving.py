@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from configs.schema import Meters, Modelled
+from configs.meters import Meters, Modelled
 from server.power.listen import TOKEN_VARIABLE
 from server.power.service import LEASE_S, MeterService
 from tests.study.command import COMMAND

@@ -16,7 +16,7 @@ from analysis.energy import device_energy
 from analysis.power import read_series
 from analysis.sensor import Sensors
 from analysis.window import Window
-from configs.schema import ExternalLog, Meters
+from configs.meters import ExternalLog, Meters
 from server.power.external import ExternalMeter
 from server.power.meter import Reading
 from server.power.meters import choose_sources

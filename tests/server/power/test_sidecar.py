@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from configs.schema import Meters, Modelled
+from configs.meters import Meters, Modelled
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, TraceError
 from tests.golden.nvml.world import LOST, GoldenBoards

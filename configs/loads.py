@@ -1,0 +1,95 @@
+"""How requests are offered: the loads of a study file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from configs.strict import StrictModel, checked_name
+
+PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
+
+
+def is_probe(load: str) -> bool:
+    """Whether a load of this name is a probe: it feeds the rule ``phase``, and no contrast and no graded figure."""
+    return load.startswith(PROBE_PREFIX)
+
+
+class _Named(StrictModel):
+    name: str | None = Field(default=None, description="The load's name on disk and in tables")
+
+    _check_name = field_validator("name")(lambda value: value if value is None else checked_name(value))
+
+
+class SingleStream(_Named):
+    """One request in flight: the next is sent when the last has ended."""
+
+    kind: Literal["single_stream"]
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or "single-stream"
+
+
+class Closed(_Named):
+    """A fixed number of requests in flight."""
+
+    kind: Literal["closed"]
+    concurrency: int = Field(ge=1, le=65536, description="Requests in flight")
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or f"closed-{self.concurrency}"
+
+
+class Open(_Named):
+    """Requests at given times, whatever the server does: at a rate, or as a file recorded them."""
+
+    kind: Literal["open"]
+    qps: float | None = Field(default=None, gt=0, le=100_000, description="Requests a second")
+    arrivals: Literal["constant", "poisson"] | None = Field(
+        default=None,
+        description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
+    )
+    trace: Path | None = Field(
+        default=None,
+        description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
+    )
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        description="What is due beyond so many waits for a place, and its wait counts as latency",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_arrivals(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("qps") is not None and data.get("arrivals") is None:
+            return {**data, "arrivals": "poisson"}
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Open:
+        if (self.qps is None) == (self.trace is None):
+            raise ValueError("an open load takes one of qps and trace")
+        if self.trace is not None and self.arrivals is not None:
+            raise ValueError("arrivals belongs to qps: a trace has its own")
+        return self
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        if self.name is not None:
+            return self.name
+        capped = f"-most-{self.max_in_flight}" if self.max_in_flight is not None else ""
+        if self.trace is not None:
+            return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"
+        return f"open-{self.qps:g}-{self.arrivals}{capped}"
+
+
+Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]
