@@ -24,8 +24,8 @@ def keep_arrivals(run: RunDir, study: Study) -> None:
             write_text(kept, text)
         elif kept.read_text(encoding="utf-8") != text:
             raise UsageError(
-                f"the arrival times in {load.trace} are not those that this run was begun with, which are kept in "
-                f"{kept}: restore them, or --out another folder"
+                f"the arrival times in {load.trace} are not those of this run, which are kept in {kept}: "
+                "restore them from there, or begin a run of its own (--out another folder, and no --from)"
             )
 
 

@@ -51,6 +51,8 @@ class Crew(Errand):
         self._measured = 0
         self._counted_s = 0.0
         self._homes: dict[str, str] = {}  # the slot of a unit that has been begun
+        self._used: set[str] = set()  # slots, and those of them that could measure nothing
+        self._useless: set[str] = set()
         self._ledger = Ledger(self.run, self.patience, self._one_more)
 
     def measure(self, todo: Sequence[PlannedCell]) -> None:
@@ -123,6 +125,7 @@ class Crew(Errand):
                 cpus=slot.cpus,
             )
         self._busy[slot.name] = _Busy(unit, process, log)
+        self._used.add(slot.name)
         self.say(f"{slot.name}: unit {unit.name}")
 
     def _look(self) -> list[Unit]:
@@ -136,7 +139,9 @@ class Crew(Errand):
             del self._busy[name]
             printed = last_lines(busy.log, _LAST_LINES)
             self._ledger.count([busy.unit])
-            if code == END_THE_STUDY or (code == LOST and not self._measured):
+            if code == LOST:
+                self._useless.add(name)
+            if code == END_THE_STUDY or (not self._measured and self._useless == self._used):
                 raise RunError(f"{name}: unit {busy.unit.name} ended; it last said:\n{printed}")
             if self._ledger.left(busy.unit):
                 problem = f"the process of {name} ended ({_how(code)}) before it had measured this cell; it last said:"

@@ -38,6 +38,9 @@ class Alone:
         shutil.copyfile(around.manifest, self.run.manifest)
         if (around.root / ARRIVALS).is_dir():
             shutil.copytree(around.root / ARRIVALS, self.run.root / ARRIVALS, dirs_exist_ok=True)
+        for known in around.cooldown.glob("*.json"):  # beside others and alone are begun equally cool
+            if not (self.run.cooldown / known.name).is_file():
+                write_text(self.run.cooldown / known.name, known.read_text(encoding="utf-8"))
         for kept in (LENGTHS, PROMPTS):
             if (around.root / kept).is_file():
                 shutil.copyfile(around.root / kept, self.run.root / kept)
@@ -48,19 +51,14 @@ def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> 
 
     A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
     """
-    if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
-        return None
-    by_name = {slot.name: slot for slot in slots()}
-    if len(by_name) < 2:
-        return None
     alone = RunDir(run.alone)
     given_up = Patience(alone, study.attempts).given_up()
-    cells = [
-        (cell, by_name[name])
-        for cell in check_cells(study, run)
-        if cell.key not in given_up and (name := _slot_of(run, cell)) in by_name
-    ]
-    return Alone(_study(study, study.executor), alone, cells) if cells else None
+    left = [cell for cell in check_cells(study, run) if cell.key not in given_up]
+    if not left or not isinstance(study.executor, SideBySide):
+        return None  # and the slots are not asked for: a run that is whole needs no board
+    by_name = {slot.name: slot for slot in slots()}
+    cells = [(cell, by_name[name]) for cell in left if (name := _slot_of(run, cell)) in by_name]
+    return Alone(_study(study, study.executor), alone, cells) if cells and len(by_name) > 1 else None
 
 
 def check_cells(study: Study, run: RunDir) -> list[PlannedCell]:

@@ -23,6 +23,7 @@ def gather_nodes(run: RunDir) -> None:
     if not hosts and not engines:
         return
     manifest: dict[str, Any] = read_json(run.manifest)
+    before = dict(manifest)
     boards = {gpu["uuid"]: gpu for gpu in manifest.get("gpus") or []}
     calibration = dict(manifest.get("sensor_calibration") or {})
     devices = dict(calibration.get("devices") or {})
@@ -46,4 +47,5 @@ def gather_nodes(run: RunDir) -> None:
             | {"host": (engine.get("host") or {}).get("name")}
             for name, engine in engines.items()
         }
-    write_json(run.manifest, manifest)
+    if manifest != before:
+        write_json(run.manifest, manifest)

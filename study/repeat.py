@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.loader import LENGTHS, load_study
+from configs.loader import ARRIVALS, LENGTHS, load_study
 from starwatt_errors import UsageError
 from study.sessions import changed_since, swapped_since
-from traces.atomic import read_json
+from traces.atomic import read_json, write_text
 from traces.layout import RunDir
 
 
@@ -42,7 +42,11 @@ class Repeated:
             raise UsageError(f"--from repeats {self.run.root} elsewhere: --out takes another folder")
 
     def prepare(self, run: RunDir) -> None:
-        """Take over what the first run had recorded."""
+        """Take over what the first run had recorded: what does not agree with it is refused."""
+        for kept in sorted((self.run.root / ARRIVALS).glob("*/*")):
+            place = run.root / kept.relative_to(self.run.root)
+            if not place.is_file():
+                write_text(place, kept.read_text(encoding="utf-8"))
         if (self.run.root / LENGTHS).is_file() and not (run.root / LENGTHS).is_file():
             shutil.copyfile(self.run.root / LENGTHS, run.root / LENGTHS)
 

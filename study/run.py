@@ -157,16 +157,17 @@ def run_study(
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
-            order.run.attempts.unlink(missing_ok=True)
-        keep_arrivals(order.run, order.study)
-        keep_prompts(order.run, order.study.prompts.dataset)
+            for run in (order.run, RunDir(order.run.alone)):
+                run.attempts.unlink(missing_ok=True)
         if repeated is not None:
             repeated.prepare(order.run)
+        keep_arrivals(order.run, order.study)
+        keep_prompts(order.run, order.study.prompts.dataset)
         ungraded = _ungraded(order.dataset)
         if order.todo() or check_is_due(order.study, order.run):
             with _exported(order, metrics_port) as exporter:
                 _measure(order, placement, ungraded, exporter)
-            gather_nodes(order.run)
+        gather_nodes(order.run)  # nodes may have measured the last cell after their runner was killed
         result = finish(order.run, order.dataset, gradable=not ungraded)
         missing = {cell.key for cell in order.unmeasured()}
         failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}

@@ -45,6 +45,10 @@ class Machine(Errand):
                 again.measure_on(slot, cell)
         except RunError as error:
             self.say(f"whether slots disturb each other is not known: {error}")
+        for key, attempt in patience.given_up().items():
+            self.say(
+                f"{key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)"
+            )
 
 
 def check_is_due(study: Study, run: RunDir) -> bool:

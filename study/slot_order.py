@@ -9,7 +9,7 @@ from traces.atomic import read_json, write_json
 from traces.layout import CellKey
 
 LOST, END_THE_STUDY = 1, 2
-"""Exit codes: cells of this unit could not be measured, or no cell of any can be (a full disk, a wrong file)."""
+"""Exit codes: cells of this unit could not be measured, or no cell of any can be (a file of the study is wrong)."""
 
 
 @dataclass(frozen=True)

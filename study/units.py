@@ -2,8 +2,8 @@
 
 What counts as done is on disk: a cell whose ``cell.json`` is there. A process that has ended without all of its cells
 was lost, whatever became of it. If it had measured none, that is a failed try of each cell that it leaves; otherwise
-of the one that it was at. So a unit is begun again a bounded number of times (``attempts``), and never for a cell that
-is there.
+of the one that it was at; and of none where it has itself given up cells. So a unit is begun again a bounded number of
+times (``attempts``), and never for a cell that is there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from itertools import groupby
 
 from configs.executor import SideBySide, Slurm
 from configs.schema import Study
+from study.disk import full, why_no_room
 from study.persistence import Patience
 from study.plan import PlannedCell
 from traces.attempts import Attempt, note_attempt
@@ -86,11 +87,20 @@ class Ledger:
                 self.advance(cell)
 
     def lost(self, unit: Unit, problem: str) -> int:
-        """The unit's process has ended: cells that it leaves have failed once more; how many there are."""
+        """The unit's process has ended: cells that it leaves have failed once more; how many there are.
+
+        Raises:
+            RunError: the disk is full, and that is no cell's failure.
+        """
+        if (said := why_no_room(self.run.root)) is not None:
+            raise full(self.run.root, said)
         left = self.left(unit)
-        progressed = len(left) < len(unit.begun_with)
-        for cell in left[:1] if progressed else left:
-            note_attempt(self.run, Attempt.now(cell.key, problem))
+        if unit.begun_with.isdisjoint(
+            self.patience.given_up()
+        ):  # else the process has noted its failures itself
+            progressed = len(left) < len(unit.begun_with)
+            for cell in left[:1] if progressed else left:
+                note_attempt(self.run, Attempt.now(cell.key, problem))
         return len(left)
 
     def there(self, cell: PlannedCell) -> bool:

@@ -86,6 +86,7 @@ def chaos(world: Machine, blows: int, seed: int, variants: str) -> None:
         compared += compare(quiet, outcome_of(run, world.boards))
         assert scraps(run) == []
         assert holding(run, SECRET) == []
+    assert compared > 0
     _LOG.info(
         "%d blows: %s; %d studies, %d energies compared",
         blows,

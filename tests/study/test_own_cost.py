@@ -1,4 +1,4 @@
-"""What the runner itself takes, in CPU time: a cell's share, and a study of 10 000 cells."""
+"""What the runner itself takes: a cell's share, and a study of 10 000 cells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_study_of_ten_thousand_cells_plans_and_resumes_within_five_seconds_of_
     assert resumed.cpu_s < 5
 
 
-def test_runner_sidecar_and_load_generator_take_less_than_three_seconds_of_cpu_time_a_cell(
+def test_runner_sidecar_and_load_generator_add_less_than_three_seconds_to_a_cell(
     tmp_path: Path,
     nvml_library: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -38,5 +38,8 @@ def test_runner_sidecar_and_load_generator_take_less_than_three_seconds_of_cpu_t
         nvml_library, tmp_path, monkeypatch, [BoardModel(A, offers=INSTANT | COUNTER | TEMPERATURE)]
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'golden' / 'served'}{os.pathsep}{ROOT}")
-    costs = cell_costs(tmp_path, blocks=1)
+    costs = cell_costs(tmp_path, blocks=3)
     assert median(cost.cpu_s for cost in costs) < 3
+    assert min(cost.added_s for cost in costs) < 3, (
+        "the least, as other work of the machine can only add to it"
+    )

@@ -140,6 +140,16 @@ def test_arrival_times_that_were_changed_are_refused_on_a_resume(tmp_path: Path,
         keep_arrivals(order.run, order.study)
 
 
+def test_a_repetition_with_other_arrival_times_is_refused(tmp_path: Path, study_file: Path) -> None:
+    order, again = Order.read(study_file, tmp_path / "run"), RunDir(tmp_path / "again")
+    keep_arrivals(order.run, order.study)
+    Repeated(order.run, {}).prepare(again)
+    keep_arrivals(again, order.study)
+    (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
+    with pytest.raises(UsageError, match="are not those of this run"):
+        keep_arrivals(again, order.study)
+
+
 @pytest.mark.parametrize(("study", "repeat"), [(None, None), (Path("a"), Path("b"))])
 def test_run_takes_a_study_or_a_run_to_repeat(study: Path | None, repeat: Path | None) -> None:
     with pytest.raises(UsageError, match="and not both"):

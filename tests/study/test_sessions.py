@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from starwatt_errors import UsageError
+from study.run import run_study
 from study.sessions import continued, earlier_manifest, known_calibration
+from tests.golden.world import World
+from traces.atomic import read_json, write_json
 from traces.layout import RunDir
 
 FIRST: dict[str, Any] = {
@@ -76,3 +79,21 @@ def test_a_manifest_that_a_power_cut_damaged_is_written_anew(tmp_path: Path) -> 
     assert earlier_manifest(run) is None
     run.manifest.write_text('{"host": ')
     assert earlier_manifest(run) is None
+
+
+def test_nodes_that_measured_the_last_cell_after_their_runner_was_killed_are_in_the_manifest(
+    tmp_path: Path,
+) -> None:
+    run = World(tmp_path / "run", variants=("bf16",), blocks=1).build().run
+    file = tmp_path / "study.yaml"
+    file.write_text(run.study.read_text())
+    node = {"name": "n1", "gpus": [{"uuid": "GPU-n1"}], "sensor_calibration": {"devices": {"GPU-n1": {}}}}
+    write_json(run.nodes / "n1-b1.json", node)
+    run_study(file, run.root)
+    manifest = read_json(run.manifest)
+    assert manifest["nodes"]["n1"]["gpus"] == ["GPU-n1"]
+    assert [gpu["uuid"] for gpu in manifest["gpus"]] == ["GPU-n1"]
+    assert "GPU-n1" in manifest["sensor_calibration"]["devices"]
+    written = run.manifest.stat().st_mtime_ns
+    run_study(file, run.root)
+    assert run.manifest.stat().st_mtime_ns == written, "nothing is new"

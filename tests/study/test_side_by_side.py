@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +26,7 @@ from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 UUIDS = ("GPU-00000000-c0de", "GPU-11111111-c0de")
 STUDY = """
 name: beside
@@ -85,8 +87,9 @@ def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_w
     world.start("run", study, "--out", run.root)
     world.until(lambda: len(world.processes("load")) == 2, "both slots measure")
     world.processes("slot")[0].send_signal(signal.SIGKILL)
-    world.until(lambda: "was lost with 2 cells left (signal 9)" in world.said, "it is missed")
-    world.until(lambda: len(records(run)) >= 1 and len(world.processes("load")) == 2, "both measure again")
+    missed = re.compile(r"unit b\d was lost with [12] cells left \(signal 9\)")
+    world.until(lambda: missed.search(world.said) is not None, "it is missed")
+    world.until(lambda: len(records(run)) >= 1 and len(world.processes("slot")) == 2, "both go on")
     kept = written(run)
     world.kill_runner()
     assert world.left_behind() == []
@@ -95,7 +98,7 @@ def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_w
     assert world.left_behind() == []
     assert {key: at for key, at in written(run).items() if key in kept} == kept
     each_block_has_one_board(run)
-    neighbours_were_checked(run)
+    neighbours_were_checked(run, world)
     assert scraps(run) == []
     assert [one for one in verify(run).findings if one.kind != "invalid_cell"] == []
     again = next(iter(records(RunDir(run.alone))))
@@ -140,7 +143,7 @@ def each_block_has_one_board(run: RunDir) -> None:
     assert set(manifest["sensor_calibration"]["devices"]) == set(UUIDS)
 
 
-def neighbours_were_checked(run: RunDir) -> None:
+def neighbours_were_checked(run: RunDir, world: Machine) -> None:
     """The baseline's cell of each block once more, on the same slot, with the same requests, and nobody beside it."""
     alone = RunDir(run.alone)
     again, before = records(alone), records(run)
@@ -155,7 +158,17 @@ def neighbours_were_checked(run: RunDir) -> None:
         row for row in read_table(run, "neighbours").to_pylist() if row["metric"] == "j_per_request"
     )
     assert (joules["value"] is None) == (joules["blocks"] == 0)
-    assert joules["value"] is None or joules["value"] == pytest.approx(1, abs=0.3)
+    least, most = ratios_of_the_world(run, world)
+    assert joules["value"] is None or least <= joules["value"] <= most
+
+
+def ratios_of_the_world(run: RunDir, world: Machine) -> tuple[float, float]:
+    """Between these any mean of J/request beside over alone must lie, by what the boards really drew."""
+    near, far = (outcome_of(one, world.boards).joules for one in (run, RunDir(run.alone)))
+    both = [(near[key], far[key]) for key in near.keys() & far.keys()]
+    least = [(one.true_j - one.uncertainty_j) / (other.true_j + other.uncertainty_j) for one, other in both]
+    most = [(one.true_j + one.uncertainty_j) / (other.true_j - other.uncertainty_j) for one, other in both]
+    return min(least, default=0.0), max(most, default=math.inf)
 
 
 @pytest.mark.long
@@ -169,7 +182,7 @@ def test_two_boards_at_once_that_are_struck_fifty_times_are_as_if_nobody_had(wor
     struck = Chaos(world, study, random.Random(3))  # noqa: S311 -- no secret
     struck.blows(50)
     for run in struck.finished:
-        compare(before, outcome_of(run, world.boards))
+        assert compare(before, outcome_of(run, world.boards)) > 0, "no energy was compared"
         each_block_has_one_board(run)
-        neighbours_were_checked(run)
+        neighbours_were_checked(run, world)
         assert scraps(run) == []
