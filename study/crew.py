@@ -17,12 +17,12 @@ from pathlib import Path
 
 from server.processes import last_lines, spawn, stop_group
 from starwatt_errors import RunError
+from study.homes import all_units, homes_of
 from study.node import slot_of
-from study.plan import PlannedCell, plan_cells
+from study.plan import PlannedCell
 from study.slot_order import END_THE_STUDY, LOST, SlotOrder
 from study.slots import Slot
 from study.units import Errand, Ledger, Unit, units_of
-from traces.cell import read_cell
 
 _POLL_S, _COUNT_S = 0.2, 2.0
 """How often is looked for ends of processes, and for new cells: beside engines that are being measured."""
@@ -62,9 +62,7 @@ class Crew(Errand):
             RunError: nothing at all could be measured, or a slot met what no other will be spared.
         """
         waiting = units_of(self.study, todo)
-        self._find_homes(
-            units_of(self.study, plan_cells(self.study, tasks=1)), {unit.name for unit in waiting}
-        )
+        self._find_homes(all_units(self.study), {unit.name for unit in waiting})
         with self._ended_in_order():
             while waiting or self._busy:
                 self._hand_out(waiting)
@@ -98,11 +96,10 @@ class Crew(Errand):
 
     def _find_homes(self, units: Sequence[Unit], wanted: Set[str]) -> None:
         here = {slot.name for slot in self.slots}
-        for unit in (one for one in units if one.name in wanted):
-            there = next((cell for cell in unit.cells if self._ledger.there(cell)), None)
-            home = None if there is None else slot_of(read_cell(self.run.cell(there.key)).node)
-            if home in here:
-                self._homes[unit.name] = home
+        for name, node in homes_of(self._ledger, units, wanted).items():
+            slot = slot_of(node)
+            if slot in here:
+                self._homes[name] = slot
 
     def _start(self, slot: Slot, unit: Unit) -> None:
         folder = self.run.slots

@@ -8,17 +8,19 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import astuple, dataclass, field
+from pathlib import Path
 
 import submitit
 
 from configs.executor import Slurm
 from server.processes import last_lines
 from starwatt_errors import RunError
+from study.homes import all_units, homes_of
 from study.plan import PlannedCell
 from study.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
-from study.slurm_queue import Queued, cancel, queued
+from study.slurm_queue import Queued, cancel, queued, takes_jobs
 from study.units import Errand, Ledger, Unit, units_of
 
 _SILENCE_S = 600.0
@@ -51,6 +53,7 @@ class Cluster(Errand):
 
     def __post_init__(self) -> None:
         self._ledger = Ledger(self.run, self.patience, self.advance)
+        self._plan = all_units(self.study)
 
     def measure(self, todo: Sequence[PlannedCell]) -> None:
         """Measure all of ``todo``, or give up what fails too often. An interrupt ends the jobs first.
@@ -64,9 +67,7 @@ class Cluster(Errand):
         try:
             self._adopt()
             while any(self._ledger.left(task.unit) or task.job for task in self._tasks):
-                self._submit(
-                    [task for task in self._tasks if task.job is None and self._ledger.left(task.unit)]
-                )
+                self._submit_waiting()
                 time.sleep(self._settings.poll_s)
                 self._look()
         except BaseException:
@@ -79,8 +80,17 @@ class Cluster(Errand):
         return self.study.executor
 
     def _adopt(self) -> None:
-        """Follow what an earlier runner submitted and did not live to see: measuring it twice would disturb it."""
+        """Follow what an earlier runner submitted and did not live to see: measuring it twice would disturb it.
+
+        What it submitted and did not live to write down is ended: nobody knows which unit that is.
+        """
         known, there = read_jobs(self.run), queued()
+        strays = self._of_this_run(there) - set(known.values())
+        if strays:
+            self.say(
+                f"jobs {', '.join(sorted(strays))} were not noted by the runner that submitted them: cancelled"
+            )
+            self._end(strays)
         for task in self._tasks:
             job = known.get(task.unit.name)
             if job in there:
@@ -88,16 +98,42 @@ class Cluster(Errand):
                 self._ledger.begin(task.unit)
                 self.say(f"unit {task.unit.name}: job {job} of an earlier runner is {there[job].words}")
 
-    def _submit(self, tasks: Sequence[Task]) -> None:
-        if not tasks:
+    def _of_this_run(self, there: Mapping[str, Queued]) -> set[str]:
+        folder = self.run.slurm.resolve()
+        return {job for job, task in there.items() if Path(task.script).parent == folder}
+
+    def _submit_waiting(self) -> None:
+        """Units that have cells already are asked for on their nodes, while these take jobs.
+
+        An array has its own limit of tasks side by side, so that with ``at_once`` one follows the other.
+        """
+        one_by_one = self._settings.at_once is not None
+        if one_by_one and any(task.job for task in self._tasks):
             return
+        waiting = [task for task in self._tasks if task.job is None and self._ledger.left(task.unit)]
+        homes = homes_of(self._ledger, self._plan, {task.unit.name for task in waiting})
+        by_node: dict[str, list[Task]] = {}
+        for task in waiting:
+            home = homes.get(task.unit.name)
+            node = home.name if home is not None and takes_jobs(home.name) else ""
+            if home is not None and not node:
+                self.say(
+                    f"unit {task.unit.name} was begun on {home.name}, which takes no jobs: it goes on elsewhere"
+                )
+            by_node.setdefault(node, []).append(task)
+        for node, tasks in by_node.items():
+            self._submit(tasks, node or None)
+            if one_by_one:
+                break
+
+    def _submit(self, tasks: Sequence[Task], node: str | None) -> None:
         from study.unit_task import measure_unit
 
         try:
             executor = submitit.SlurmExecutor(
                 folder=self.run.slurm.resolve(), max_num_timeout=0, python=_PYTHON
             )
-            executor.update_parameters(**sbatch_parameters(self.study.name, self._settings))
+            executor.update_parameters(**sbatch_parameters(self.study.name, self._settings, node))
             with executor.batch():
                 jobs = [
                     executor.submit(
@@ -114,7 +150,8 @@ class Cluster(Errand):
         for task, job in zip(tasks, jobs, strict=True):
             task.job, task.missing = job.job_id, 0
             remember_job(self.run, task.unit.name, job.job_id)
-        self.say(f"submitted: {', '.join(f'{task.unit.name} as job {task.job}' for task in tasks)}")
+        where = f" for {node}" if node else ""
+        self.say(f"submitted{where}: {', '.join(f'{task.unit.name} as job {task.job}' for task in tasks)}")
 
     def _look(self) -> None:
         """What has been measured since, and which tasks have ended."""
@@ -154,16 +191,19 @@ class Cluster(Errand):
     def _end_all(self) -> None:
         """Cancel what is ours, and wait until it has ended: nothing is left behind on a node."""
         ours = {task.job for task in self._tasks if task.job is not None}
-        if not ours:
-            return
-        self.say("cancelling the jobs")
-        deadline = time.monotonic() + _CANCEL_S
         try:
-            cancel(ours)
-            while ours & queued().keys() and time.monotonic() < deadline:
-                time.sleep(min(1.0, self._settings.poll_s))
+            ours |= self._of_this_run(queued())  # also those that were submitted this instant
+            if ours:
+                self.say("cancelling the jobs")
+                self._end(ours)
         except RunError as error:
             self.say(f"jobs {', '.join(sorted(ours))} may still run: {error}")
+
+    def _end(self, jobs: Set[str]) -> None:
+        cancel(jobs)
+        deadline = time.monotonic() + _CANCEL_S
+        while jobs & queued().keys() and time.monotonic() < deadline:
+            time.sleep(min(1.0, self._settings.poll_s))
 
 
 def _words(tasks: Sequence[Queued]) -> str:

@@ -35,8 +35,9 @@ def read_jobs(run: RunDir) -> dict[str, str]:
     return found
 
 
-def sbatch_parameters(name: str, settings: Slurm) -> dict[str, Any]:
-    """As submitit takes them. The batch step itself measures: it has all that the task was given."""
+def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> dict[str, Any]:
+    """As submitit takes them, for this node alone or any. The batch step itself measures: it has all that the task was
+    given."""
     parameters = {
         "job_name": f"starwatt-{name}",
         "time": settings.time_min,
@@ -46,6 +47,7 @@ def sbatch_parameters(name: str, settings: Slurm) -> dict[str, Any]:
         "account": settings.account,
         "qos": settings.qos,
         "constraint": settings.constraint,
+        "nodelist": node,
         "gpus_per_node": settings.gpus or None,
         "cpus_per_task": settings.cpus,
         "mem": None if settings.memory_gib is None else f"{round(settings.memory_gib * 1024)}M",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from starwatt_errors import RunError
 
 _TIMEOUT_S = 60.0
+_UP = ("idle", "mixed", "allocated", "completing", "planned", "reserved")
+"""States of nodes; one that does not answer has a ``*`` behind it."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Queued:
     state: str
     nodes: str
     reason: str
+    script: str
+    """What was submitted: a file in the folder of its run."""
 
     @property
     def words(self) -> str:
@@ -33,9 +37,18 @@ def queued() -> dict[str, Queued]:
     Raises:
         RunError: Slurm does not answer.
     """
-    lines = _asked(["squeue", "--me", "--array", "--noheader", "--format=%i|%T|%N|%r"]).splitlines()
-    rows = [line.strip().split("|", 3) for line in lines if line.count("|") >= 3]
-    return {job: Queued(job, state, nodes, reason) for job, state, nodes, reason in rows}
+    lines = _asked(["squeue", "--me", "--array", "--noheader", "--format=%i|%T|%N|%r|%o"]).splitlines()
+    rows = [line.strip().split("|", 4) for line in lines if line.count("|") >= 4]
+    return {job: Queued(job, *told) for job, *told in rows}
+
+
+def takes_jobs(node: str) -> bool:
+    """Whether a job that asks for this node alone is going to run; not where nothing is known of it."""
+    try:
+        states = _asked(["sinfo", "--Node", "--noheader", f"--nodes={node}", "--format=%T"]).split()
+    except RunError:
+        return False
+    return any(state in _UP for state in states)
 
 
 def cancel(jobs: Iterable[str]) -> None:

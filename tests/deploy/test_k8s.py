@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,32 @@ def test_engine_and_meter_share_a_pod_and_the_engine_alone_takes_the_board() -> 
     assert 'CUDA_VISIBLE_DEVICES="$(cat /boards/uuids)"' in heard
     assert pods()["starwatt-engine"]["shareProcessNamespace"], "else a process number means another process"
     assert "echo $$ > /boards/pid" in told
-    assert '--pid "$(cat /boards/pid)"' in heard
+    assert "cp /boards/pid /tmp/engine.pid" in heard
+    assert '--pid "$(cat /tmp/engine.pid)"' in heard
+
+
+@pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (1, 1), (2, 1)])
+def test_a_study_with_an_invalid_cell_has_been_run_and_any_other_failure_is_one(
+    tmp_path: Path, code: int, job: int
+) -> None:
+    container = pods()["starwatt-load"]["containers"][0]
+    (tmp_path / "starwatt").write_text(f"#!/bin/sh\nexit {code}\n")
+    (tmp_path / "starwatt").chmod(0o755)
+    done = subprocess.run(
+        [*container["command"], *container["args"]], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False
+    )
+    assert done.returncode == job
+
+
+def test_a_sidecar_is_begun_anew_with_its_engine(tmp_path: Path) -> None:
+    meter = pods()["starwatt-engine"]["containers"][1]
+    files = {"/boards/pid": str(tmp_path / "pid"), "/tmp/engine.pid": str(tmp_path / "engine.pid")}  # noqa: S108
+    probe = [files.get(word, word) for word in meter["livenessProbe"]["exec"]["command"]]
+    (tmp_path / "pid").write_text("7\n")
+    (tmp_path / "engine.pid").write_text("7\n")
+    assert subprocess.run(probe, check=False).returncode == 0
+    (tmp_path / "pid").write_text("31\n")
+    assert subprocess.run(probe, check=False).returncode != 0
 
 
 def test_what_is_called_is_there_and_the_network_lets_it_through(tmp_path: Path) -> None:
@@ -117,7 +143,7 @@ def test_what_is_called_is_there_and_the_network_lets_it_through(tmp_path: Path)
 
 def test_our_own_commands_are_ones_that_we_have() -> None:
     meter = pods()["starwatt-engine"]["containers"][1]["args"][0]
-    load = pods()["starwatt-load"]["containers"][0]["command"]
+    load = pods()["starwatt-load"]["containers"][0]["args"][0].removesuffix("|| [ $? -eq 3 ]").split()
     lines = [line.split("exec ", 1)[1] for line in meter.splitlines() if "exec starwatt" in line]
     commands = [shlex.split(line) for line in lines] + [load]
     assert [one[:2] for one in commands] == [["starwatt", "meter"], ["starwatt", "run"]]

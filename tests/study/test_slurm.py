@@ -144,6 +144,40 @@ def _whole(runner: Runner, kept: dict[CellKey, int]) -> None:
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
 
 
+def test_jobs_that_nobody_noted_are_ended_and_blocks_go_on_on_their_nodes(
+    slurm: Slurm, engine: EngineElsewhere, tmp_path: Path
+) -> None:
+    runner = Runner(slurm, engine, tmp_path)
+    first = runner.start()
+    until(lambda: len(slurm.running()) == 3 and runner.begun(), first, runner.log)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    (runner.run.slurm / "jobs.jsonl").unlink()
+    strays = slurm.running()
+    second = runner.start()
+    assert second.wait(timeout=150) in (0, 3), runner.log.read_text()
+    assert f"jobs {', '.join(strays)} were not noted" in runner.log.read_text()
+    assert slurm.tasks() == {}
+    before = _nodes_of_blocks(runner.run)
+    assert all(len(nodes) == 1 for nodes in before.values()), before
+    for block in (1, 2):
+        key = next(key for key in runner.run.finished_cells() if key.block == block)
+        (runner.run.cell(key) / "cell.json").unlink()
+    assert runner.start().wait(timeout=100) in (0, 3), runner.log.read_text()
+    assert _nodes_of_blocks(runner.run) == before
+    submitted = [line for line in runner.log.read_text().splitlines() if "submitted for n" in line]
+    assert len(submitted) >= len(before[1] | before[2])
+
+
+def _nodes_of_blocks(run: RunDir) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for key in run.finished_cells():
+        node = read_cell(run.cell(key)).node
+        assert node is not None
+        found.setdefault(key.block, set()).add(node.name)
+    return found
+
+
 def test_ctrl_c_ends_the_jobs_too(slurm: Slurm, engine: EngineElsewhere, tmp_path: Path) -> None:
     runner = Runner(slurm, engine, tmp_path)
     process = runner.start()

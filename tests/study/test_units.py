@@ -13,7 +13,7 @@ import pytest
 from configs.schema import Study
 from server import processes
 from starwatt_errors import RunError
-from study import crew, units
+from study import crew, homes, units
 from study.crew import Crew
 from study.neighbours import Alone, check_of
 from study.persistence import Patience
@@ -141,7 +141,7 @@ def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     run = RunDir(tmp_path)
     first, *left = plan_cells(study(), 10)
     second = Node(name=f"{platform.node()}:gpu1", boot_id=boot_id(), cpus=1)
-    monkeypatch.setattr(crew, "read_cell", lambda _: SimpleNamespace(node=second))
+    monkeypatch.setattr(homes, "read_cell", lambda _: SimpleNamespace(node=second))
     measured(run, first)
     crew_of(run, monkeypatch).measure(left)
     where = {cell.key: (run.cell(cell.key) / "cell.json").read_text() for cell in left}
