@@ -108,7 +108,7 @@ def test_a_study_with_an_invalid_cell_has_been_run_and_any_other_failure_is_one(
 
 def test_a_sidecar_is_begun_anew_with_its_engine(tmp_path: Path) -> None:
     meter = pods()["starwatt-engine"]["containers"][1]
-    files = {"/boards/pid": str(tmp_path / "pid"), "/tmp/engine.pid": str(tmp_path / "engine.pid")}  # noqa: S108
+    files = {"/boards/pid": str(tmp_path / "pid"), "/tmp/engine.pid": str(tmp_path / "engine.pid")}
     probe = [files.get(word, word) for word in meter["livenessProbe"]["exec"]["command"]]
     (tmp_path / "pid").write_text("7\n")
     (tmp_path / "engine.pid").write_text("7\n")
