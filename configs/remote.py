@@ -59,7 +59,9 @@ class RemoteEngine(StrictModel):
     token: SecretSource | None = Field(
         default=None, description="Of the token for the meter's service; null: STARWATT_METER_TOKEN"
     )
-    wait_s: float = Field(default=60.0, ge=0, description="An engine that does not answer by then has failed")
+    wait_s: float = Field(
+        default=60.0, ge=0, description="What does not answer by then, engine or meter, has failed"
+    )
 
     @property
     def root(self) -> str:

@@ -76,7 +76,7 @@ class Campaign:
     def _measure_elsewhere(self, first: PlannedCell) -> Measure:
         self.display.title(f"reaching the engine of {first.variant}")
         engine = reach(self.study, first.variant, self.display.say)
-        describe(self.run, self.study, first.variant, engine)
+        describe(self.run, self.study, first.variant, engine, self.display.say)
         assert engine.model is not None  # noqa: S101 -- reach() has found it
         settle(engine, self.study.phases.rest_s)
         meter = meter_of(self.study, first.variant)

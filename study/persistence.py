@@ -72,7 +72,8 @@ def measure_groups(
             _give_up(left, trying, problem, patience, say)
             if not left and not measured:
                 raise RunError(
-                    f"nothing could be measured, and {patience.most} tries have failed; the last said: {problem}"
+                    f"nothing could be measured, and {patience.most} tries have failed; the last said: {problem}\n"
+                    "Once that is mended: the same command with --retry-failed"
                 ) from problem
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,10 +10,10 @@ from urllib.parse import urlsplit
 from configs.loader import load_architecture
 from configs.remote import RemoteEngine as Named
 from configs.schema import Study
-from server.power.client import ServiceClient
+from server.power.client import MeterUnreachableError, ServiceClient
 from server.power.listen import TOKEN_VARIABLE
 from server.remote_engine import RemoteEngine
-from starwatt_errors import UsageError
+from starwatt_errors import MeterError, UsageError
 from study.cell_meter import OpenMeter, meter_here, meter_there, no_meter
 from study.keys import read_secret
 from study.metering import server_pid
@@ -22,6 +23,7 @@ from traces.cell import Node
 from traces.layout import RunDir
 
 KEY_VARIABLE = "STARWATT_API_KEY"
+_POLL_S = 1.0
 
 
 def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
@@ -58,11 +60,13 @@ def meter_of(study: Study, variant: str) -> OpenMeter:
     return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
 
 
-def describe(run: RunDir, study: Study, variant: str, engine: RemoteEngine) -> None:
-    """Write ``engines/<variant>.json``: what the engine and the meter's host say of themselves.
+def describe(
+    run: RunDir, study: Study, variant: str, engine: RemoteEngine, announce: Callable[[str], None]
+) -> None:
+    """Write ``engines/<variant>.json``: what the engine and the meter's host say of themselves, once that answers.
 
     Raises:
-        MeterError: the meter's service does not answer, or refuses.
+        MeterError: the meter's service does not answer within ``wait_s``, or refuses.
     """
     named = study.remote[variant]
     told: dict[str, Any] = {"url": named.url, "meter": named.meter, "model": engine.model}
@@ -70,12 +74,24 @@ def describe(run: RunDir, study: Study, variant: str, engine: RemoteEngine) -> N
     if named.meter not in (None, "local"):
         client = ServiceClient(named.meter, _token(named, variant))
         try:
-            told["host"] = client.ask("GET", "/v1/host")
+            told["host"] = _host(client, named.wait_s, announce)
         finally:
             client.close()
     elif named.meter == "local":
         told["host"] = {"name": this_node().name}
     write_json(run.root / "engines" / f"{variant}.json", told)
+
+
+def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return client.ask("GET", "/v1/host")
+        except MeterUnreachableError as error:
+            if time.monotonic() >= deadline:
+                raise MeterError(f"{error} (waited {wait_s:g} s)") from error
+            announce(f"waiting for {client.url}")
+            time.sleep(_POLL_S)
 
 
 def check_secrets(study: Study) -> None:

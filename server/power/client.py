@@ -70,6 +70,11 @@ class ServiceClient:
             self._connection.request(method, self._path + path, payload, self._headers)
             response = self._connection.getresponse()
             answer = response.read(_LONGEST_ANSWER)
+        except ssl.SSLCertVerificationError as error:  # it answers, and time changes nothing
+            self._connection.close()
+            raise MeterError(
+                f"--meter {self.url}: its certificate is not trusted: {error.verify_message}"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             words = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.cell import analyse_cell, read_context
+from configs.loader import load_study
+from server.power.client import MeterUnreachableError
 from server.power.listen import TOKEN_VARIABLE
+from server.remote_engine import RemoteEngine
+from starwatt_errors import MeterError
+from study import remote
+from study.remote import describe
 from tests.golden.elsewhere import STARTED_S, EngineElsewhere
 from tests.golden.nvml.world import COUNTER, INSTANT, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, nvml_library  # noqa: F401 -- a fixture
@@ -195,3 +201,47 @@ def test_an_engine_that_refuses_the_key_is_tried_and_given_up_with_its_words(
     assert done.returncode == 1
     assert "refuses the key" in json.loads(done.stdout)["error"]
     assert "not-this-one" not in (tmp_path / "run" / "attempts.jsonl").read_text()
+
+
+class LateMeter:
+    """A client of a service that answers from the third time on."""
+
+    url = "http://meter"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def ask(self, method: str, path: str) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked < 3:
+            raise MeterUnreachableError("Connection refused")
+        return {"name": "gpu7", "asked": f"{method} {path}"}
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_meter_that_is_being_started_is_waited_for_and_one_that_never_is_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"far": {"url": "http://engine", "meter": "http://meter"}}
+    study = load_study(study_file(tmp_path, named))
+    engine = RemoteEngine("http://engine", "golden", None)
+    late, said = LateMeter(), list[str]()
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    monkeypatch.setattr(remote, "ServiceClient", lambda *_: late)
+    monkeypatch.setattr(remote, "_POLL_S", 0.01)
+    describe(RunDir(tmp_path), study, "far", engine, said.append)
+    told = json.loads((tmp_path / "engines" / "far.json").read_text())
+    assert told["host"] == {"name": "gpu7", "asked": "GET /v1/host"}
+    assert said == ["waiting for http://meter"] * 2
+    late.asked = -10_000
+    impatient = study.remote["far"].model_copy(update={"wait_s": 0.1})
+    with pytest.raises(MeterError, match=r"Connection refused \(waited 0\.1 s\)"):
+        describe(
+            RunDir(tmp_path),
+            study.model_copy(update={"remote": {"far": impatient}}),
+            "far",
+            engine,
+            said.append,
+        )
