@@ -107,13 +107,17 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     names = names_of([run.root for run in runs])
     pair = _common_pair([read_results(run).pairs for run in runs])
     results = [read_results(run, pair) for run in runs]
+    contexts = [read_context(run)[0] for run in runs]
     found: list[Difference] = []
-    for name, run, other in zip(names[1:], runs[1:], results[1:], strict=True):
+    for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True):
         paired = _asked_the_same(runs[0], run)
         figures = _figures(name, results[0], other, common=pair is not None, paired=paired)
-        if any(read_context(one)[0].one_engine_start for one in (runs[0], run)):
-            figures = [replace(one, estimate=without_interval(one.estimate)) for one in figures]
-        found += figures
+        found += [
+            replace(one, estimate=without_interval(one.estimate))
+            if contexts[0].started_once(one.variant) or context.started_once(one.variant)
+            else one
+            for one in figures
+        ]
         found += _accuracies(name, runs[0], run)
     order = {side: place for place, side in enumerate(map(_side, (p for one in results for p in one.points)))}
     metrics = [*RATIOS, PASSED]

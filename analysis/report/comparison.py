@@ -157,8 +157,8 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         title=f"J/request over {comparison.names[0]}{note}",
         svg=svg,
         description=f"Dot plot of the ratio of joules per request to {comparison.names[0]}{note}: {words}.",
-        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one, where "
-        "both have three blocks or more.",
+        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
+        "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
     )
 
 

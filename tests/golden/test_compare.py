@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from analysis.compare import PASSED, Comparison, Difference, compare, names_of
 from analysis.report.comparison import answer_lines, write_comparison
@@ -142,6 +143,24 @@ def test_one_engine_start_has_no_interval(tmp_path: Path) -> None:
     ]
     estimate = one_of(compare(runs), "bf16", "closed-8").estimate
     assert (estimate.lo, estimate.reasons) == (None, ("one_engine_start",))
+
+
+def test_an_engine_that_others_started_has_no_interval_but_the_variant_beside_it_has(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=VARIANTS, loads=(LOADS[0],)).build().run for name in ("one", "two")
+    ]
+    study = yaml.safe_load(runs[1].study.read_text(encoding="utf-8"))
+    study["remote"] = {"int8-bnb": {"url": "http://127.0.0.1:1"}}  # in one of the two
+    runs[1].study.write_text(yaml.safe_dump(study), encoding="utf-8")
+    found = compare(runs)
+    for metric in ("j_per_request", "request_rate"):
+        far, own = (
+            one_of(found, variant, "single-stream", metric).estimate for variant in ("int8-bnb", "bf16")
+        )
+        assert (far.lo, far.hi, far.reasons) == (None, None, ("one_engine_start",))
+        assert own.lo is not None
+    page = write_comparison(found, runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "nor where all blocks of a variant had one engine start or an engine that others started" in page
 
 
 def test_two_blocks_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
