@@ -45,7 +45,7 @@ from analysis.results import Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
 from analysis.tables import ensure_analysed
 from analysis.validity import EXPLANATIONS
-from configs.schema import FixedOutput
+from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord, read_cell
@@ -110,6 +110,8 @@ def _length(run: RunDir) -> str:
         return "answers as they came"
     if isinstance(study.prompts.output, FixedOutput):
         return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
+    if isinstance(study.prompts.output, RecordedOutput):
+        return "at equal length: an answer has as many tokens as were recorded for its task, whatever the variant"
     return "at natural length: a variant that rambles pays for it in tokens/request"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
+import yaml
 
 from analysis.report import write_report
 from analysis.report.drawing import MOST_VARIANTS
@@ -22,7 +24,7 @@ from analysis.results import Point, Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
-from tests.golden.world import Sensor, World
+from tests.golden.world import LOADS, Sensor, World
 from tests.study.command import starwatt
 
 VOID = {"meta", "link", "br", "hr", "img"}
@@ -248,6 +250,28 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     assert "95 %, all together" in text
     assert "costs 46 % more J/request than bf16" in text
     assert "within 2 %" in text
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("natural", "at natural length: a variant that rambles pays for it"),
+        ({"fixed": 48}, "at equal length: every answer has 48 tokens"),
+        (
+            {"recorded": "lengths.csv"},
+            "at equal length: an answer has as many tokens as were recorded for its task",
+        ),
+    ],
+)
+def test_the_report_says_how_answers_ended(tmp_path: Path, output: Any, words: str) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=LOADS[:1], blocks=1).build()
+    study = yaml.safe_load(world.run.study.read_text(encoding="utf-8"))
+    study["prompts"]["output"] = output
+    world.run.study.write_text(yaml.safe_dump(study), encoding="utf-8")
+    (caption,) = (
+        one for one in Page(write_report(world.run).read_text(encoding="utf-8")).captions if "length" in one
+    )
+    assert words in caption
 
 
 def test_the_same_run_gives_the_same_page(estimated: World, html: str) -> None:
