@@ -20,6 +20,7 @@ from analysis.report.conclusions import (
     tests_table,
 )
 from analysis.report.drawing import Drawing
+from analysis.report.excluded import excluded, noted
 from analysis.report.figures import (
     PowerTrace,
     joules_against_latency,
@@ -33,7 +34,6 @@ from analysis.report.sections import (
     main_table,
     manifest_rows,
     pair_table,
-    validity_rows,
 )
 from analysis.report.templates import template
 from analysis.report.tradeoffs import (
@@ -94,7 +94,8 @@ def render(run: RunDir) -> str:
         nodes=nodes_table(rows_of(run, "nodes"), results),
         neighbours=neighbours_table(rows_of(run, "neighbours"), results),
         neighbours_words=neighbours_words(rows_of(run, "neighbours"), results),
-        validity=validity_rows(results),
+        excluded=excluded(results),
+        noted=noted(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),

@@ -18,14 +18,16 @@ import yaml
 
 from analysis.report import write_report
 from analysis.report.drawing import MOST_VARIANTS
+from analysis.report.excluded import excluded, noted
 from analysis.report.lines import in_flight_over_time
 from analysis.report.tradeoffs import joules_against_accuracy, pareto
 from analysis.results import Point, Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
-from tests.golden.world import LOADS, Sensor, World
+from tests.golden.world import LOADS, Sensor, World, write_rows
 from tests.study.command import starwatt
+from traces.schemas import OCCUPANCY
 
 VOID = {"meta", "link", "br", "hr", "img"}
 
@@ -250,6 +252,34 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     assert "95 %, all together" in text
     assert "costs 46 % more J/request than bf16" in text
     assert "within 2 %" in text
+
+
+def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path) -> None:
+    sensor = Sensor(source="rapl", boundary="cpu", device="package-0")  # nothing is known of its gain
+    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[:2], blocks=2, sensor=sensor).build()
+    hidden, torn = world.cell_keys()[:2]
+    looks = [
+        {"t_ns": world.truth[hidden].start_ns, "device": "GPU", "state": "unknown", "pids": [], "foreign": []}
+    ]
+    write_rows(world.run.cell(hidden), "occupancy", OCCUPANCY, looks)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    results = read_results(world.run)
+    assert excluded(results) == ()
+    assert [(one.code, one.cells, one.figure) for one in noted(results)] == [
+        ("exclusivity_unknown", f"1 of 4: {hidden.model} · bf16 · single-stream · b1", "1.00 share of looks"),
+        ("gain_unknown", "all 4", ""),
+    ]
+    assert "Nothing: all 4 cells are valid." in text
+    assert "What to know of what was not left out" in text
+
+    (world.run.cell(torn) / "requests.parquet").write_bytes(b"torn")
+    analyze(world.run)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    Page(text)
+    results = read_results(world.run)
+    assert {one.code for one in excluded(results)} == {"trace_damaged"}
+    assert [one.code for one in noted(results)] == ["exclusivity_unknown", "gain_unknown"]
+    assert "cells are valid" not in text
 
 
 @pytest.mark.parametrize(
