@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, said, svg_of
+from analysis.report.gains import beside_words
 from analysis.report.sections import Table
 from analysis.report.templates import template
 from analysis.results import Results, read_results
@@ -42,6 +43,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         estimated_words=ESTIMATED,
         reasons=REASONS,
         lines=answer_lines(comparison),
+        gains=_gains(comparison),
         drawing=_drawing(comparison, note),
         tables=[(one.name, _table(comparison, one.name), _how(one)) for one in comparison.others],
         glossary=[(code, explained[code]) for code in codes if code in explained],
@@ -56,6 +58,18 @@ def _how(one: Beside) -> str:
     if one.paired:
         return "paired by block, since both were asked the same"
     return "by Welch, since the two were not asked the same"
+
+
+def _gains(comparison: Comparison) -> list[str]:
+    """What of the boards themselves is in the ratios of joules, a sentence or two a run."""
+    pair = comparison.pair
+    if pair is None:
+        return []
+    return [
+        beside_words(one.gains, (comparison.names[0], one.name), pair)
+        for one in comparison.others
+        if one.gains is not None
+    ]
 
 
 def answer_lines(comparison: Comparison) -> list[str]:

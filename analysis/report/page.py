@@ -27,6 +27,7 @@ from analysis.report.figures import (
     joules_by_variant,
     power_over_time,
 )
+from analysis.report.gains import sensor_words
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
 from analysis.report.machines import neighbours_table, neighbours_words, nodes_table, rows_of
 from analysis.report.sections import (
@@ -97,6 +98,7 @@ def render(run: RunDir) -> str:
         excluded=excluded(results),
         noted=noted(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
+        sensors=sensor_words(results),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
         paper=paper_section(results),

@@ -179,6 +179,11 @@ def test_pass_at_1_of_a_memorised_model_is_never_shown_without_saying_so(html: s
     assert all("of memorised tasks" in answer for answer in answers)
 
 
+def test_what_was_not_measured_has_no_gain_and_no_figure_of_one(html: str) -> None:
+    (said,) = re.findall(r"<dt><strong>Sensor</strong></dt>(.*)", html)
+    assert said == "<dd>cpu, by modelled: no sensor measured this, so there is no gain to be known.</dd>"
+
+
 def test_missing_intervals_are_explained(html: str) -> None:
     assert "no interval: one_engine_start, too_few_blocks" in html
     assert "Each variant had a single engine start" in html
@@ -190,6 +195,8 @@ def test_measured_power_carries_no_warning_and_intervals_are_shown(tmp_path: Pat
     assert ESTIMATED not in text
     assert "memorised" not in text.replace("starcoder2-memorised", "")
     assert "95 %: " in text
+    assert "gpu, by nvml: what is not known of its gain (true over shown joules) is ±5.0 %" in text
+    assert "None of this is in the intervals." in text
 
 
 def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_path: Path) -> None:
@@ -271,6 +278,7 @@ def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path)
     ]
     assert "Nothing: all 4 cells are valid." in text
     assert "What to know of what was not left out" in text
+    assert "cpu, by rapl: how far its joules are from true ones is not known." in text
 
     (world.run.cell(torn) / "requests.parquet").write_bytes(b"torn")
     analyze(world.run)
