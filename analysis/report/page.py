@@ -28,6 +28,7 @@ from analysis.report.figures import (
     power_over_time,
 )
 from analysis.report.gains import sensor_words
+from analysis.report.lead import lead
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
 from analysis.report.machines import neighbours_table, neighbours_words, nodes_table, rows_of
 from analysis.report.sections import (
@@ -43,7 +44,7 @@ from analysis.report.tradeoffs import (
     joules_over_concurrency,
 )
 from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
+from analysis.summary import ESTIMATED, MEMORISED, headline_of
 from analysis.tables import ensure_analysed
 from analysis.validity import EXPLANATIONS
 from configs.schema import FixedOutput, RecordedOutput
@@ -124,7 +125,7 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
     return {
         "name": model,
         "memorised": model in results.memorised,
-        "lead": _lead(results, lines),
+        "lead": lead(lines, estimated=results.estimated),
         "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
@@ -137,17 +138,6 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "attribution": attribution_table(results, model),
         "steadiness": steadiness_table(results, model),
     }
-
-
-def _lead(results: Results, lines: list[HeadlineLine]) -> str | None:
-    """The answer to the first question in one sentence, or None where nothing valid answers it."""
-    factors = [line.value for line in lines if line.kind == "batched_vs_single" and line.value is not None]
-    if not factors:
-        return None
-    low, high = significant(min(factors)), significant(max(factors))
-    span = low if low == high else f"between {low} and {high}"
-    joules = "estimated joules" if results.estimated else "joules"
-    return f"One request at a time costs {span} times the {joules} per request of the batched loads."
 
 
 def _drawings(

@@ -256,6 +256,10 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     ):
         assert any(words in caption for caption in page.captions), words
     assert "+23 to +272 %" in text
+    assert "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size." in text
+    assert re.search(
+        r"<strong>One request at a time costs between [\d.]+ and [\d.]+ times the joules per request", text
+    )
     assert "95 %, all together" in text
     assert "costs 46 % more J/request than bf16" in text
     assert "within 2 %" in text
