@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
-from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, said, svg_of
+from analysis.report.drawing import STYLE, Drawing, said, svg_of
 from analysis.report.gains import beside_words
+from analysis.report.looks import marker_of
 from analysis.report.sections import Table
 from analysis.report.templates import template
 from analysis.results import Results, read_results
@@ -151,12 +152,12 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
             y = sides.index((one.model, one.variant, one.load)) + (which - (len(others) - 1) / 2) * 0.7 / len(
                 others
             )
-            colour, ratio = COLOURS[which % len(COLOURS)], one.estimate.ratio or 1.0
+            (colour, marker), ratio = marker_of(which), one.estimate.ratio or 1.0
             if one.estimate.lo is not None and one.estimate.hi is not None:
                 axes.plot([one.estimate.lo, one.estimate.hi], [y, y], color=colour, linewidth=1.6)
-            axes.plot([ratio], [y], marker=MARKERS[which % len(MARKERS)], color=colour, linestyle="none")
+            axes.plot([ratio], [y], marker=marker, color=colour, linestyle="none")
         for which, name in enumerate(others):
-            colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]
+            colour, marker = marker_of(which)
             axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
         axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
         axes.set_yticks(np.arange(len(sides)), [" · ".join(side if several else side[1:]) for side in sides])

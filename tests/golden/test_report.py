@@ -17,9 +17,9 @@ import scipy.stats
 import yaml
 
 from analysis.report import write_report
-from analysis.report.drawing import MOST_VARIANTS
 from analysis.report.excluded import excluded, noted
 from analysis.report.lines import in_flight_over_time
+from analysis.report.looks import MOST_VARIANTS
 from analysis.report.tradeoffs import joules_against_accuracy, pareto
 from analysis.results import Point, Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
