@@ -42,10 +42,24 @@ def gains_beside(
     first, second = (None if one is None else one[1] for one in found)
     return GainsBeside(
         boards=(boards[0], boards[1]),
-        same_boards=None if () in boards else boards[0] == boards[1],
+        same_boards=_same((boards[0], boards[1]), contexts),
         half_widths=(first, second),
         together=None if first is None or second is None else math.hypot(first, second),
     )
+
+
+def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]) -> bool | None:
+    """Of several boards that cells were spread over, which one a cell had may differ though the boards are the same."""
+    if () in boards:
+        return None
+    if boards[0] != boards[1]:
+        return False
+    return True if len(boards[0]) == 1 or not any(map(_spread, contexts)) else None
+
+
+def _spread(context: Context) -> bool:
+    study = context.study
+    return study is not None and (study.executor != "local" or bool(study.remote))
 
 
 def _boards(context: Context) -> tuple[str, ...]:

@@ -38,10 +38,8 @@ def beside_words(gains: GainsBeside, names: tuple[str, str], pair: Pair) -> str:
     """What stands beside the ratios of a run's joules to the reference's."""
     reference, name = names
     if gains.same_boards:
-        return (
-            f"{name} was measured on the board of {reference} ({', '.join(gains.boards[0])}), so the board's own gain "
-            "cancels in these ratios."
-        )
+        own = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
+        return f"{name} was measured on {', '.join(gains.boards[0])} as {reference} was: the {own} in these ratios."
     if gains.same_boards is None:
         where = (
             f"Whether {name} was measured by the same {pair[0]} as {reference} is not known. If it was not, how far "

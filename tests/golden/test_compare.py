@@ -17,8 +17,10 @@ from analysis.report.comparison import answer_lines, write_comparison
 from analysis.report.gains import beside_words
 from analysis.results import Results
 from analysis.statistics import unpaired_ratio
+from configs.executor import SideBySide
 from configs.loader import dump_study
 from configs.meters import Gain, Meters
+from configs.schema import Study
 from starwatt_errors import UsageError
 from tests.golden import world as golden
 from tests.golden.engine import Model
@@ -145,7 +147,10 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
     assert same is not None
     assert same.same_boards
     path = write_comparison(comparison, [world.run for world in worlds], tmp_path / "same.html")
-    assert "so the board&#39;s own gain cancels in these ratios." in path.read_text(encoding="utf-8")
+    assert (
+        "second was measured on GPU-golden as first was: the gain cancels in these ratios."
+        in path.read_text(encoding="utf-8")
+    )
 
 
 def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_nothing_is_said() -> None:
@@ -159,6 +164,26 @@ def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_noth
     assert words.endswith("how much that is, is not known.")
     assert gains_beside(contexts, (rapl, rapl), ("cpu", "modelled")) is None
     assert gains_beside(contexts, (rapl, rapl), None) is None
+
+
+def test_gains_cancel_where_every_cell_had_all_boards_and_not_where_cells_were_spread_over_them(
+    worlds: tuple[World, World],
+) -> None:
+    study = worlds[0]._study()
+    spread = study.model_copy(update={"executor": SideBySide()})
+    gpus = {"gpus": [{"uuid": "GPU-a"}, {"uuid": "GPU-b"}]}
+    results = Results(("gpu", "nvml"), (), (), (), ())
+
+    def same(first: Study, second: Study, *, boards: int = 2) -> bool | None:
+        manifest = {"gpus": gpus["gpus"][:boards]}
+        contexts = Context(first, manifest), Context(second, manifest)
+        found = gains_beside(contexts, (results, results), ("gpu", "nvml"))
+        assert found is not None
+        return found.same_boards
+
+    assert same(study, study) is True
+    assert same(study, spread) is None
+    assert same(spread, spread, boards=1) is True
 
 
 def _gain_row(half: float | None) -> dict[str, object]:
