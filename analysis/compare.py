@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from analysis.cell import read_context
+from analysis.cell import Context, read_context
 from analysis.energy import rank
 from analysis.figures import Side
+from analysis.gains import GainsBeside, gains_beside
 from analysis.results import Pair, Point, Results, read_results
 from analysis.statistics import RatioEstimate, paired_ratio, unpaired_ratio
 from analysis.tables import ensure_analysed, read_table
@@ -76,6 +77,7 @@ class Beside:
     added: tuple[Side, ...]
     study: tuple[Change, ...]
     machine: tuple[Change, ...]  # manifest.json
+    gains: GainsBeside | None  # of what was measured; None: no joules are compared, or they are modelled
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,17 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     names = names_of([run.root for run in runs])
     pair = _common_pair([read_results(run).pairs for run in runs])
     results = [read_results(run, pair) for run in runs]
+    contexts = [read_context(run)[0] for run in runs]
     found: list[Difference] = []
-    for name, run, other in zip(names[1:], runs[1:], results[1:], strict=True):
+    for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True):
         paired = _asked_the_same(runs[0], run)
         figures = _figures(name, results[0], other, common=pair is not None, paired=paired)
-        if any(read_context(one)[0].one_engine_start for one in (runs[0], run)):
-            figures = [replace(one, estimate=without_interval(one.estimate)) for one in figures]
-        found += figures
+        found += [
+            replace(one, estimate=without_interval(one.estimate))
+            if contexts[0].started_once(one.variant) or context.started_once(one.variant)
+            else one
+            for one in figures
+        ]
         found += _accuracies(name, runs[0], run)
     order = {side: place for place, side in enumerate(map(_side, (p for one in results for p in one.points)))}
     metrics = [*RATIOS, PASSED]
@@ -130,8 +136,8 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         results[0].estimated,
         tuple(found),
         tuple(
-            _beside(name, runs[0], run, results[0], other)
-            for name, run, other in zip(names[1:], runs[1:], results[1:], strict=True)
+            _beside(name, (runs[0], run), (contexts[0], context), (results[0], other), pair)
+            for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True)
         ),
     )
 
@@ -270,18 +276,24 @@ def _digest(run: RunDir) -> str | None:
     return dataset.get("sha256") if isinstance(dataset, dict) else None
 
 
-def _beside(name: str, first: RunDir, second: RunDir, reference: Results, other: Results) -> Beside:
-    sides = [list(dict.fromkeys(map(_side, one.points))) for one in (reference, other)]
-    contexts = [read_context(run)[0] for run in (first, second)]
+def _beside(
+    name: str,
+    runs: tuple[RunDir, RunDir],
+    contexts: tuple[Context, Context],
+    results: tuple[Results, Results],
+    pair: Pair | None,
+) -> Beside:
+    sides = [list(dict.fromkeys(map(_side, one.points))) for one in results]
     studies = [_study(one.study) for one in contexts]
     machine = changes(dict(contexts[0].manifest), dict(contexts[1].manifest))
     return Beside(
         name,
-        paired=_asked_the_same(first, second),
+        paired=_asked_the_same(*runs),
         missing=tuple(side for side in sides[0] if side not in sides[1]),
         added=tuple(side for side in sides[1] if side not in sides[0]),
         study=tuple(changes(studies[0], studies[1])),
         machine=tuple(one for one in machine if not _says_nothing(one)),
+        gains=gains_beside(contexts, results, pair),
     )
 
 

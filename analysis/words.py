@@ -13,6 +13,8 @@ def effect_words(
 ) -> str:
     """What a ratio to a reference says: more, less, or that no difference can be seen, and which one could have been.
 
+    Where none can be seen, the interval's own ends are given, from the reference: it need not lie around 1.
+
     Args:
         row: the ratio, with ``lo`` and ``hi`` where it has an interval.
         visible: the smallest ratio that would have been seen.
@@ -26,9 +28,9 @@ def effect_words(
     if lo is None or hi is None:
         return f"costs {_change(ratio)}{what} (no interval: {', '.join(row['reasons'])}; {blocks})"
     if lo <= 1 <= hi:
-        half = max(hi / ratio - 1, 1 - lo / ratio)
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
-        return f"no difference{between} can be seen (±{percent(half)} %; {blocks}{_unseen(visible)})"
+        bounds = f"{percent(1 - lo)} % less to {percent(hi - 1)} % more"
+        return f"no difference{between} can be seen (95 %: {bounds}; {blocks}{_unseen(visible)})"
     first, last = (lo - 1, hi - 1) if ratio > 1 else (1 - hi, 1 - lo)
     ends = [percent(first), percent(last)]
     if ends[0] == ends[1]:

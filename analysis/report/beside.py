@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis.paper import paper_figures, read_runs, spread
+from analysis.paper import PaperFigure, paper_figures, read_runs, spread
 from analysis.report.conclusions import percent
 from analysis.report.sections import Table
 from analysis.results import Results
@@ -53,8 +54,35 @@ def paper_section(results: Results) -> dict[str, Any] | None:
         "published": spread([one.total_share for one in quantised if one.total_share is not None]),
         "total": spread([one.total_change for one in quantised if one.total_change is not None]),
         "gpu": spread([one.gpu_change for one in quantised if one.gpu_change is not None]),
+        "decides": boundary_words(quantised),
         "ours": _our_views(results),
     }
+
+
+def boundary_words(figures: Sequence[PaperFigure]) -> str:
+    """What the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
+    both = [one for one in figures if one.gpu_change is not None and one.total_change is not None]
+    turned = [one for one in both if (one.gpu_change or 0.0) * (one.total_change or 0.0) < 0]
+    if not turned:
+        return "the boundary decides the size, never the sign."
+    if len(turned) == len(both):
+        return "the boundary decides the sign."
+    named: dict[tuple[str, str], list[int]] = {}
+    for one in turned:
+        named.setdefault(_kind(one), []).append(one.configuration.max_new_tokens)
+    lengths = {
+        kind: {one.configuration.max_new_tokens for one in both if _kind(one) == kind} for kind in named
+    }
+    said = [
+        f"{kind[0]} on {kind[1]}"
+        + ("" if set(own) == lengths[kind] else f" at {', '.join(map(str, own))} tokens")
+        for kind, own in named.items()
+    ]
+    return f"the boundary decides the sign for {' and '.join(said)}, elsewhere the size."
+
+
+def _kind(one: PaperFigure) -> tuple[str, str]:
+    return one.configuration.quantisation, one.configuration.model
 
 
 def _our_views(results: Results) -> Table | None:

@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
-from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, said, svg_of
+from analysis.report.drawing import STYLE, Drawing, said, svg_of
+from analysis.report.gains import beside_words
+from analysis.report.looks import marker_of
 from analysis.report.sections import Table
 from analysis.report.templates import template
 from analysis.results import Results, read_results
@@ -42,6 +44,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         estimated_words=ESTIMATED,
         reasons=REASONS,
         lines=answer_lines(comparison),
+        gains=_gains(comparison),
         drawing=_drawing(comparison, note),
         tables=[(one.name, _table(comparison, one.name), _how(one)) for one in comparison.others],
         glossary=[(code, explained[code]) for code in codes if code in explained],
@@ -56,6 +59,18 @@ def _how(one: Beside) -> str:
     if one.paired:
         return "paired by block, since both were asked the same"
     return "by Welch, since the two were not asked the same"
+
+
+def _gains(comparison: Comparison) -> list[str]:
+    """What of the boards themselves is in the ratios of joules, a sentence or two a run."""
+    pair = comparison.pair
+    if pair is None:
+        return []
+    return [
+        beside_words(one.gains, (comparison.names[0], one.name), pair)
+        for one in comparison.others
+        if one.gains is not None
+    ]
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
@@ -137,12 +152,12 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
             y = sides.index((one.model, one.variant, one.load)) + (which - (len(others) - 1) / 2) * 0.7 / len(
                 others
             )
-            colour, ratio = COLOURS[which % len(COLOURS)], one.estimate.ratio or 1.0
+            (colour, marker), ratio = marker_of(which), one.estimate.ratio or 1.0
             if one.estimate.lo is not None and one.estimate.hi is not None:
                 axes.plot([one.estimate.lo, one.estimate.hi], [y, y], color=colour, linewidth=1.6)
-            axes.plot([ratio], [y], marker=MARKERS[which % len(MARKERS)], color=colour, linestyle="none")
+            axes.plot([ratio], [y], marker=marker, color=colour, linestyle="none")
         for which, name in enumerate(others):
-            colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]
+            colour, marker = marker_of(which)
             axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
         axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
         axes.set_yticks(np.arange(len(sides)), [" · ".join(side if several else side[1:]) for side in sides])
@@ -157,8 +172,8 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         title=f"J/request over {comparison.names[0]}{note}",
         svg=svg,
         description=f"Dot plot of the ratio of joules per request to {comparison.names[0]}{note}: {words}.",
-        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one, where "
-        "both have three blocks or more.",
+        caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
+        "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
     )
 
 

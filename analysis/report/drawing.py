@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.report.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load
 from analysis.results import Bounds, Point
 from analysis.summary import with_bounds
 
@@ -23,9 +24,10 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-# Okabe and Ito's colours, told apart by readers with any colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+_ROWS = 20  # of a legend, in a figure of 4 inches
+_SHORT = 12  # GPU-1a2b3c4d: nvidia-smi's own short form
 
 
 @dataclass(frozen=True)
@@ -44,25 +46,50 @@ def said(label: str, note: str) -> str:
     return f"estimated {label}" if note else label
 
 
-def few(points: Sequence[Point]) -> tuple[list[Point], str]:
-    """The points of as many variants as one figure can tell apart, and what its caption says of the others."""
-    variants = list(dict.fromkeys(one.variant for one in points))
-    if len(variants) <= MOST_VARIANTS:
-        return list(points), ""
-    shown = set(variants[:MOST_VARIANTS])
-    words = f" The first {MOST_VARIANTS} of {len(variants)} variants; the tables have all."
-    return [one for one in points if one.variant in shown], words
+def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], str]:
+    """The points of as many variants and loads as one figure can tell apart, and what its caption says of the others.
 
-
-MOST_VARIANTS = 24
+    ``by_load``: the figure tells loads apart by how they look, not by where they stand.
+    """
+    variants, loads = names_in(points)
+    kept, words = list(points), ""
+    if len(variants) > MOST_VARIANTS:
+        shown = set(variants[:MOST_VARIANTS])
+        kept = [one for one in kept if one.variant in shown]
+        words += f" The first {MOST_VARIANTS} of {len(variants)} variants; the tables have all."
+    if by_load and len(loads) > MOST_LOADS:
+        shown = set(loads[:MOST_LOADS])
+        kept = [one for one in kept if one.load in shown]
+        words += f" The first {MOST_LOADS} of {len(loads)} loads; the tables have all."
+    return kept, words
 
 
 def legend(axes: Axes, names: int, columns: int = 1) -> None:
     """Beside the axes where there are many names."""
     if names > 10:
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        beside(axes, names)
     else:
         axes.legend(frameon=False, ncols=columns)
+
+
+def beside(axes: Axes, names: int, rows: int = _ROWS) -> None:
+    """A legend at the right of the axes, with as many columns as it takes."""
+    columns = max(1, -(-names // rows))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=columns)
+
+
+def width_for(names: int) -> float:
+    """Of a figure with one pair of axes, in inches: every column of its legend but the first makes it wider."""
+    return 7.0 + 1.8 * max(0, -(-names // _ROWS) - 1)
+
+
+def short_names(devices: Sequence[str]) -> list[str]:
+    """Devices by as much of their names' beginnings as tells them apart; whole where they are short (UUIDs are not)."""
+    for length in range(_SHORT, max(map(len, devices), default=0)):
+        names = [one if len(one) <= length else f"{one[:length]}…" for one in devices]
+        if len(set(names)) == len(names):
+            return names
+    return list(devices)
 
 
 def whisker(axes: Axes, x: float, interval: Bounds | None, colour: str, width: float = 1.2) -> None:
@@ -86,26 +113,27 @@ def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> st
 
 
 def scatter(axes: Axes, points: Sequence[Point], across: str, up: str) -> None:
-    """One metric over another, both known of every point: a colour a load, a marker a variant."""
+    """One metric over another, both known of every point: a load's look, a marker a variant."""
     variants, loads = names_in(points)
     for point in points:
-        colour = COLOURS[loads.index(point.load) % len(COLOURS)]
+        look = look_of_load(loads.index(point.load))
         at = point.mean(across) or 0.0, point.mean(up) or 0.0
-        whisker(axes, at[0], point.interval(up), colour)
+        whisker(axes, at[0], point.interval(up), look.colour)
         if (sideways := point.interval(across)) is not None:
-            axes.plot(sideways, [at[1], at[1]], color=colour, linewidth=1.2)
+            axes.plot(sideways, [at[1], at[1]], color=look.colour, linewidth=1.2)
         axes.plot(
             [at[0]],
             [at[1]],
-            marker=MARKERS[variants.index(point.variant) % len(MARKERS)],
-            color=colour,
+            marker=MARKERS[variants.index(point.variant)],
+            color=look.colour,
+            markerfacecolor=look.inside,
             linestyle="none",
             markersize=8,
         )
     for k, load in enumerate(loads):
-        axes.plot([], [], color=COLOURS[k % len(COLOURS)], linewidth=4, label=load)
+        axes.fill_between([], [], **look_of_load(k).bar, label=load)
     for k, variant in enumerate(variants):
-        axes.plot([], [], color="#333333", marker=MARKERS[k % len(MARKERS)], linestyle="none", label=variant)
+        axes.plot([], [], color="#333333", marker=MARKERS[k], linestyle="none", label=variant)
     legend(axes, len(loads) + len(variants), 2)
 
 

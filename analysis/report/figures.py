@@ -13,19 +13,22 @@ from matplotlib.figure import Figure
 from analysis.arrays import Floats, Ints
 from analysis.power import PowerSeries
 from analysis.report.drawing import (
-    COLOURS,
     STYLE,
     Drawing,
+    beside,
     few,
     interval_words,
     legend,
     names_in,
     said,
     scatter,
+    short_names,
     svg_of,
     whisker,
+    width_for,
     with_interval,
 )
+from analysis.report.looks import COLOURS, Look, line_of, look_of_load
 from analysis.results import Point, Results
 from analysis.summary import significant
 from traces.cell import Phases
@@ -73,8 +76,8 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
         for k, load in enumerate(loads):
             for point in (one for one in points if one.load == load):
                 x = variants.index(point.variant) + (k - (len(loads) - 1) / 2) * width
-                _bar(axes, point, x, width, COLOURS[k % len(COLOURS)])
-            axes.bar([0], [0], color=COLOURS[k % len(COLOURS)], label=load)
+                _bar(axes, point, x, width, look_of_load(k))
+            axes.bar([0], [0], **look_of_load(k).bar, label=load)
         axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
         crowded = len(variants) > 8
         axes.set_xticks(range(len(variants)), variants, rotation=90 if crowded else 0)
@@ -110,6 +113,7 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
         panels[-1].set_xlabel("seconds from the start of the window")
         svg = svg_of(figure, f"power-{model}")
     labels = ", ".join(trace.label for trace in shown)
+    several = " A line a device." if any(len(trace.series) > 1 for trace in shown) else ""
     return Drawing(
         name=f"power-{model}",
         title=f"Power over time{unit_note}",
@@ -117,7 +121,7 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
         description=f"Line charts of power over time{unit_note} with the phases idle, warm-up, window, drain "
         f"and idle marked, and below each the requests in flight{_clock_words(shown)}, for {labels}.",
         caption="One representative cell a load. Joules are counted in the window alone; idle power comes "
-        f"from the idle phase before it. Below each: requests in flight{_clock_words(shown)}.",
+        f"from the idle phase before it.{several} Below each: requests in flight{_clock_words(shown)}.",
     )
 
 
@@ -132,7 +136,7 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
         return None
     points, left_out = few(points)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        figure = Figure(figsize=(width_for(sum(map(len, names_in(points)))), 4.2), layout="constrained")
         axes = figure.subplots()
         scatter(axes, points, "e2e_p50_ms", "j_per_request")
         axes.set_xlabel("median end-to-end latency, ms")
@@ -155,9 +159,9 @@ def joules_against_latency(results: Results, model: str, note: str) -> Drawing |
     )
 
 
-def _bar(axes: Axes, point: Point, x: float, width: float, colour: str) -> None:
+def _bar(axes: Axes, point: Point, x: float, width: float, look: Look) -> None:
     gross, idle = point.mean("j_per_request") or 0.0, point.mean("j_per_request_idle") or 0.0
-    axes.bar([x], [gross], width=width * 0.92, color=colour)
+    axes.bar([x], [gross], width=width * 0.92, **look.bar)
     if 0 < idle <= gross:
         axes.bar(
             [x],
@@ -208,12 +212,14 @@ def _origin(trace: PowerTrace) -> int:
 
 def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
     origin = _origin(trace)
-    for series in trace.series:
+    several, names = len(trace.series) > 1, short_names([one.device for one in trace.series])
+    for k, series in enumerate(trace.series):
         stride = max(1, -(-series.power_w.size // MOST_POINTS))
         whole = series.power_w.size // stride * stride
         power = series.power_w[:whole].reshape(-1, stride).mean(axis=1)
         times = (series.power_t_ns[:whole].reshape(-1, stride)[:, 0] - origin) / 1e9
-        axes.plot(times, power, linewidth=0.9, color="#333333")
+        colour, line = line_of(k) if several else ("#333333", "-")
+        axes.plot(times, power, linewidth=0.9, color=colour, linestyle=line, label=names[k])
     top = max(float(one.power_w.max()) for one in trace.series if one.power_w.size) or 1.0
     for name, label, colour in _PHASES:
         phase = getattr(trace.phases, name)
@@ -225,3 +231,5 @@ def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
     axes.set_ylim(0, top * 1.25)
     axes.set_ylabel(said("W", note))
     axes.set_title(trace.label, loc="left", fontsize=10)
+    if several:
+        beside(axes, len(trace.series), rows=8)

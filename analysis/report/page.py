@@ -20,12 +20,15 @@ from analysis.report.conclusions import (
     tests_table,
 )
 from analysis.report.drawing import Drawing
+from analysis.report.excluded import excluded, noted
 from analysis.report.figures import (
     PowerTrace,
     joules_against_latency,
     joules_by_variant,
     power_over_time,
 )
+from analysis.report.gains import sensor_words
+from analysis.report.lead import lead
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
 from analysis.report.machines import neighbours_table, neighbours_words, nodes_table, rows_of
 from analysis.report.sections import (
@@ -33,7 +36,6 @@ from analysis.report.sections import (
     main_table,
     manifest_rows,
     pair_table,
-    validity_rows,
 )
 from analysis.report.templates import template
 from analysis.report.tradeoffs import (
@@ -42,10 +44,10 @@ from analysis.report.tradeoffs import (
     joules_over_concurrency,
 )
 from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, MEMORISED, HeadlineLine, headline_of, significant
+from analysis.summary import ESTIMATED, MEMORISED, headline_of
 from analysis.tables import ensure_analysed
 from analysis.validity import EXPLANATIONS
-from configs.schema import FixedOutput
+from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord, read_cell
@@ -94,8 +96,10 @@ def render(run: RunDir) -> str:
         nodes=nodes_table(rows_of(run, "nodes"), results),
         neighbours=neighbours_table(rows_of(run, "neighbours"), results),
         neighbours_words=neighbours_words(rows_of(run, "neighbours"), results),
-        validity=validity_rows(results),
+        excluded=excluded(results),
+        noted=noted(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
+        sensors=sensor_words(results),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
         paper=paper_section(results),
@@ -110,6 +114,8 @@ def _length(run: RunDir) -> str:
         return "answers as they came"
     if isinstance(study.prompts.output, FixedOutput):
         return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
+    if isinstance(study.prompts.output, RecordedOutput):
+        return "at equal length: an answer has as many tokens as were recorded for its task, whatever the variant"
     return "at natural length: a variant that rambles pays for it in tokens/request"
 
 
@@ -119,7 +125,7 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
     return {
         "name": model,
         "memorised": model in results.memorised,
-        "lead": _lead(results, lines),
+        "lead": lead(lines, estimated=results.estimated),
         "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
@@ -132,17 +138,6 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "attribution": attribution_table(results, model),
         "steadiness": steadiness_table(results, model),
     }
-
-
-def _lead(results: Results, lines: list[HeadlineLine]) -> str | None:
-    """The answer to the first question in one sentence, or None where nothing valid answers it."""
-    factors = [line.value for line in lines if line.kind == "batched_vs_single" and line.value is not None]
-    if not factors:
-        return None
-    low, high = significant(min(factors)), significant(max(factors))
-    span = low if low == high else f"between {low} and {high}"
-    joules = "estimated joules" if results.estimated else "joules"
-    return f"One request at a time costs {span} times the {joules} per request of the batched loads."
 
 
 def _drawings(

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.beside_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
-from analysis.report.drawing import COLOURS, MARKERS, STYLE, Drawing, svg_of
+from analysis.report.drawing import STYLE, Drawing, svg_of
+from analysis.report.looks import COLOURS, MARKERS
 from analysis.report.sections import Table
 from analysis.report.templates import template
 from analysis.statistics import RatioEstimate

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.results import Contrast, Point, Results
 from analysis.summary import significant, with_bounds
-from analysis.validity import EXPLANATIONS
 
 _MAIN = (
     ("J/request", ("j_per_request",), 3),
@@ -47,16 +45,6 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: int
-
-
-@dataclass(frozen=True)
-class Excluded:
-    """A reason of one cell, in words, with the figure behind it."""
-
-    cell: str
-    code: str
-    explanation: str
-    figure: str
 
 
 def main_table(results: Results, model: str) -> Table:
@@ -145,29 +133,6 @@ def pair_table(results: Results) -> Table:
     return Table(header, tuple(rows), 5)
 
 
-def validity_rows(results: Results) -> tuple[Excluded, ...]:
-    """Each cell's reasons once, with the check's figure where there is one."""
-    checks: dict[tuple[str, str], Mapping[str, Any]] = {}
-    found: dict[tuple[str, str], None] = {}
-    for row in results.cell_rows:
-        cell = f"{row['model']} · {row['variant']} · {row['load']} · b{row['block']}"
-        for code in row["reasons"]:
-            if code == "not_available":  # a dash in a table says as much
-                continue
-            found[cell, code] = None
-            if row["metric"] == f"check:{code}" and row["value"] is not None:
-                checks[cell, code] = row
-    return tuple(
-        Excluded(
-            cell,
-            code,
-            EXPLANATIONS.get(code, "Found when the cell was measured."),
-            _figure(checks.get((cell, code))),
-        )
-        for cell, code in found
-    )
-
-
 def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
     """A manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
     if not isinstance(manifest, dict):
@@ -179,18 +144,6 @@ def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
         else:
             rows.append((str(key), _text(value)))
     return rows
-
-
-def _figure(check: Mapping[str, Any] | None) -> str:
-    if check is None:
-        return ""
-    text = f"{significant(check['value'])} {check['unit']}"
-    bounds = [
-        f"{word} {significant(check[end])}"
-        for word, end in (("at least", "lo"), ("at most", "hi"))
-        if check[end] is not None
-    ]
-    return f"{text}; allowed: {', '.join(bounds)}" if bounds else text
 
 
 def _text(value: Any) -> str:

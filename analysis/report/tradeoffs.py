@@ -9,8 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.drawing import (
-    COLOURS,
-    MARKERS,
     STYLE,
     Drawing,
     few,
@@ -21,8 +19,10 @@ from analysis.report.drawing import (
     scatter,
     svg_of,
     whisker,
+    width_for,
     with_interval,
 )
+from analysis.report.looks import look_of_load, marker_of
 from analysis.results import Point, Results
 from analysis.summary import significant
 
@@ -43,7 +43,7 @@ def joules_over_concurrency(
     ]
     if len({at for at, _ in points}) < 2:
         return None
-    kept, left_out = few([one for _, one in points])
+    kept, left_out = few([one for _, one in points], by_load=False)
     points = [(at, one) for at, one in points if one in kept]
     variants = list(dict.fromkeys(one.variant for one in kept))
     crossings = {
@@ -54,7 +54,7 @@ def joules_over_concurrency(
         and (value := one.value("crossover_concurrency")) is not None
     }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        figure = Figure(figsize=(width_for(len(variants)), 4.2), layout="constrained")
         axes = figure.subplots()
         for k, variant in enumerate(variants):
             own = [(at, one) for at, one in points if one.variant == variant]
@@ -87,9 +87,11 @@ def joules_over_concurrency(
 def _line(axes: Axes, points: Sequence[tuple[int, Point]], k: int, crossing: float | None) -> None:
     """The k-th variant's means, its blocks, and where it crosses the baseline."""
     own = sorted(points, key=lambda pair: pair[0])
-    colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+    colour, marker = marker_of(k)
     means = [one.mean("j_per_request") or 0.0 for _, one in own]
-    axes.plot([at for at, _ in own], means, color=colour, marker=marker, label=own[0][1].variant)
+    axes.plot(
+        [at for at, _ in own], means, color=colour, marker=marker, markersize=7, label=own[0][1].variant
+    )
     for at, one in own:
         blocks = one.values["j_per_request"]
         axes.plot([at] * len(blocks), blocks, color=colour, marker=".", linestyle="none", markersize=4)
@@ -108,7 +110,7 @@ def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing 
     points, left_out = few(points)
     front = pareto(points)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        figure = Figure(figsize=(width_for(sum(map(len, names_in(points)))), 4.2), layout="constrained")
         axes = figure.subplots()
         axes.plot(
             [one.mean(_PASSED) or 0.0 for one in front],
@@ -166,16 +168,16 @@ def joules_of_requests(results: Results, model: str, note: str) -> Drawing | Non
     rule, points = _rule(own)
     if not points:
         return None
-    points, left_out = few(points)
+    points, left_out = few(points, by_load=False)
     _, loads = names_in(points)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(points)), layout="constrained")
         axes = figure.subplots()
         for y, one in enumerate(points):
             low, middle, high = (_quantile(one, rule, name) for name in ("p10", "p50", "p90"))
-            colour = COLOURS[loads.index(one.load) % len(COLOURS)]
-            axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
-            axes.plot([middle], [y], color=colour, marker="|", markersize=12, markeredgewidth=2)
+            look = look_of_load(loads.index(one.load))
+            axes.barh([y], [high - low], left=low, height=0.3, alpha=0.45, **look.bar)
+            axes.plot([middle], [y], color=look.colour, marker="|", markersize=12, markeredgewidth=2)
         axes.set_yticks(range(len(points)), [f"{one.variant} · {one.load}" for one in points])
         axes.set_ylim(len(points) - 0.5, -0.5)
         axes.set_xscale("log")

@@ -20,8 +20,10 @@ def row(value: float | None, lo: float | None = None, hi: float | None = None, *
         (row(1.19, 1.15, 1.23), "costs 19 % more (95 %: 15 to 23; 5 blocks)"),
         (row(0.81, 0.77, 0.85), "costs 19 % less (95 %: 15 to 23; 5 blocks)"),
         (row(1.004, 1.001, 1.007), "costs 0.40 % more (95 %: 0.10 to 0.7; 5 blocks)"),
-        (row(1.01, 0.97, 1.05), "no difference can be seen (±4.0 %; 5 blocks)"),
-        (row(1.0, 1.0, 1.0), "no difference can be seen (±0.00 %; 5 blocks)"),
+        (row(1.01, 0.97, 1.05), "no difference can be seen (95 %: 3.0 % less to 5.0 % more; 5 blocks)"),
+        (row(1.0, 1.0, 1.0), "no difference can be seen (95 %: 0.00 % less to 0.00 % more; 5 blocks)"),
+        # Around its own middle, which is not shown, this would be ±37 %: half of what it leaves open.
+        (row(1.30, 0.95, 1.78), "no difference can be seen (95 %: 5.0 % less to 78 % more; 5 blocks)"),
         (
             row(1.3, reasons=["too_few_blocks"], blocks=2),
             "costs 30 % more (no interval: too_few_blocks; 2 blocks)",
@@ -35,7 +37,8 @@ def test_more_less_or_nothing_to_be_seen(figures: dict[str, Any], words: str) ->
 def test_what_could_not_have_been_seen_is_said() -> None:
     words = effect_words(row(1.01, 0.97, 1.05), row(1.06))
     assert words == (
-        "no difference can be seen (±4.0 %; 5 blocks; less than 6.0 % would probably not have been seen)"
+        "no difference can be seen (95 %: 3.0 % less to 5.0 % more; 5 blocks; "
+        "less than 6.0 % would probably not have been seen)"
     )
 
 

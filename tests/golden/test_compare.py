@@ -8,10 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from analysis.cell import Context
 from analysis.compare import PASSED, Comparison, Difference, compare, names_of
+from analysis.gains import gains_beside
 from analysis.report.comparison import answer_lines, write_comparison
+from analysis.report.gains import beside_words
+from analysis.results import Results
 from analysis.statistics import unpaired_ratio
+from configs.executor import SideBySide
+from configs.loader import dump_study
+from configs.meters import Gain, Meters
+from configs.schema import Study
 from starwatt_errors import UsageError
 from tests.golden import world as golden
 from tests.golden.engine import Model
@@ -109,6 +118,79 @@ def test_who_measured_when_is_no_difference_but_another_driver_is(tmp_path: Path
     assert "sessions" in [one.field for one in compare(runs).others[0].machine]
 
 
+def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
+    worlds: tuple[World, World], comparison: Comparison, tmp_path: Path
+) -> None:
+    one, two = (
+        World(tmp_path / name, variants=("bf16",), loads=LOADS[:1], sensor=Sensor(device=f"GPU-{name}"))
+        for name in ("one", "two")
+    )
+    one.build()
+    text = dump_study(
+        one._study().model_copy(update={"meters": Meters(gain={"GPU-two": Gain(factor=1, uncertainty=0.12)})})
+    )
+    two.build().run.study.write_text(text, encoding="utf-8")
+    runs = [one.run, two.run]
+    found = compare(runs)
+    gains = found.others[0].gains
+    assert gains is not None
+    assert (gains.boards, gains.same_boards) == ((("GPU-one",), ("GPU-two",)), False)
+    assert gains.half_widths == pytest.approx((0.05, 0.12))
+    assert gains.together == pytest.approx(0.13)  # independent: 5, 12, 13
+    page = write_comparison(found, runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert (
+        "is in these ratios, and in none of the intervals: up to 12 % and 5.0 %, together about ±13 %."
+        in page
+    )
+
+    same = comparison.others[0].gains
+    assert same is not None
+    assert same.same_boards
+    path = write_comparison(comparison, [world.run for world in worlds], tmp_path / "same.html")
+    assert (
+        "second was measured on GPU-golden as first was: the gain cancels in these ratios."
+        in path.read_text(encoding="utf-8")
+    )
+
+
+def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_nothing_is_said() -> None:
+    rapl = Results(("cpu", "rapl"), (), (), (), tuple(_gain_row(one) for one in (None, 0.05)))
+    pair, contexts = ("cpu", "rapl"), (Context(), Context())
+    gains = gains_beside(contexts, (rapl, rapl), pair)
+    assert gains is not None
+    assert (gains.same_boards, gains.half_widths, gains.together) == (None, (None, None), None)
+    words = beside_words(gains, ("one", "two"), pair)
+    assert words.startswith("Whether two was measured by the same cpu as one is not known.")
+    assert words.endswith("how much that is, is not known.")
+    assert gains_beside(contexts, (rapl, rapl), ("cpu", "modelled")) is None
+    assert gains_beside(contexts, (rapl, rapl), None) is None
+
+
+def test_gains_cancel_where_every_cell_had_all_boards_and_not_where_cells_were_spread_over_them(
+    worlds: tuple[World, World],
+) -> None:
+    study = worlds[0]._study()
+    spread = study.model_copy(update={"executor": SideBySide()})
+    gpus = {"gpus": [{"uuid": "GPU-a"}, {"uuid": "GPU-b"}]}
+    results = Results(("gpu", "nvml"), (), (), (), ())
+
+    def same(first: Study, second: Study, *, boards: int = 2) -> bool | None:
+        manifest = {"gpus": gpus["gpus"][:boards]}
+        contexts = Context(first, manifest), Context(second, manifest)
+        found = gains_beside(contexts, (results, results), ("gpu", "nvml"))
+        assert found is not None
+        return found.same_boards
+
+    assert same(study, study) is True
+    assert same(study, spread) is None
+    assert same(spread, spread, boards=1) is True
+
+
+def _gain_row(half: float | None) -> dict[str, object]:
+    hi = None if half is None else 1 + half
+    return {"metric": "energy_gain", "boundary": "cpu", "source": "rapl", "hi": hi}
+
+
 def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_path: Path) -> None:
     measured = World(tmp_path / "measured", variants=("bf16",)).build()
     sensor = Sensor(source="modelled", boundary="cpu", device="engine")
@@ -142,6 +224,24 @@ def test_one_engine_start_has_no_interval(tmp_path: Path) -> None:
     ]
     estimate = one_of(compare(runs), "bf16", "closed-8").estimate
     assert (estimate.lo, estimate.reasons) == (None, ("one_engine_start",))
+
+
+def test_an_engine_that_others_started_has_no_interval_but_the_variant_beside_it_has(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=VARIANTS, loads=(LOADS[0],)).build().run for name in ("one", "two")
+    ]
+    study = yaml.safe_load(runs[1].study.read_text(encoding="utf-8"))
+    study["remote"] = {"int8-bnb": {"url": "http://127.0.0.1:1"}}  # in one of the two
+    runs[1].study.write_text(yaml.safe_dump(study), encoding="utf-8")
+    found = compare(runs)
+    for metric in ("j_per_request", "request_rate"):
+        far, own = (
+            one_of(found, variant, "single-stream", metric).estimate for variant in ("int8-bnb", "bf16")
+        )
+        assert (far.lo, far.hi, far.reasons) == (None, None, ("one_engine_start",))
+        assert own.lo is not None
+    page = write_comparison(found, runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "nor where all blocks of a variant had one engine start or an engine that others started" in page
 
 
 def test_two_blocks_have_a_ratio_and_no_interval(tmp_path: Path) -> None:

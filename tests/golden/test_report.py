@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,17 +14,20 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
+import yaml
 
 from analysis.report import write_report
-from analysis.report.drawing import MOST_VARIANTS
+from analysis.report.excluded import excluded, noted
 from analysis.report.lines import in_flight_over_time
+from analysis.report.looks import MOST_VARIANTS
 from analysis.report.tradeoffs import joules_against_accuracy, pareto
 from analysis.results import Point, Results, read_results
 from analysis.summary import ESTIMATED, MEMORISED, headline, significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
-from tests.golden.world import Sensor, World
+from tests.golden.world import LOADS, Sensor, World, write_rows
 from tests.study.command import starwatt
+from traces.schemas import OCCUPANCY
 
 VOID = {"meta", "link", "br", "hr", "img"}
 
@@ -175,6 +179,11 @@ def test_pass_at_1_of_a_memorised_model_is_never_shown_without_saying_so(html: s
     assert all("of memorised tasks" in answer for answer in answers)
 
 
+def test_what_was_not_measured_has_no_gain_and_no_figure_of_one(html: str) -> None:
+    (said,) = re.findall(r"<dt><strong>Sensor</strong></dt>(.*)", html)
+    assert said == "<dd>cpu, by modelled: no sensor measured this, so there is no gain to be known.</dd>"
+
+
 def test_missing_intervals_are_explained(html: str) -> None:
     assert "no interval: one_engine_start, too_few_blocks" in html
     assert "Each variant had a single engine start" in html
@@ -186,6 +195,8 @@ def test_measured_power_carries_no_warning_and_intervals_are_shown(tmp_path: Pat
     assert ESTIMATED not in text
     assert "memorised" not in text.replace("starcoder2-memorised", "")
     assert "95 %: " in text
+    assert "gpu, by nvml: what is not known of its gain (true over shown joules) is ±5.0 %" in text
+    assert "None of this is in the intervals." in text
 
 
 def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_path: Path) -> None:
@@ -245,9 +256,64 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
     ):
         assert any(words in caption for caption in page.captions), words
     assert "+23 to +272 %" in text
+    assert "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size." in text
+    assert re.search(
+        r"<strong>One request at a time costs between [\d.]+ and [\d.]+ times the joules per request", text
+    )
     assert "95 %, all together" in text
     assert "costs 46 % more J/request than bf16" in text
     assert "within 2 %" in text
+
+
+def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path) -> None:
+    sensor = Sensor(source="rapl", boundary="cpu", device="package-0")  # nothing is known of its gain
+    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[:2], blocks=2, sensor=sensor).build()
+    hidden, torn = world.cell_keys()[:2]
+    looks = [
+        {"t_ns": world.truth[hidden].start_ns, "device": "GPU", "state": "unknown", "pids": [], "foreign": []}
+    ]
+    write_rows(world.run.cell(hidden), "occupancy", OCCUPANCY, looks)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    results = read_results(world.run)
+    assert excluded(results) == ()
+    assert [(one.code, one.cells, one.figure) for one in noted(results)] == [
+        ("exclusivity_unknown", f"1 of 4: {hidden.model} · bf16 · single-stream · b1", "1.00 share of looks"),
+        ("gain_unknown", "all 4", ""),
+    ]
+    assert "Nothing: all 4 cells are valid." in text
+    assert "What to know of what was not left out" in text
+    assert "cpu, by rapl: how far its joules are from true ones is not known." in text
+
+    (world.run.cell(torn) / "requests.parquet").write_bytes(b"torn")
+    analyze(world.run)
+    text = write_report(world.run).read_text(encoding="utf-8")
+    Page(text)
+    results = read_results(world.run)
+    assert {one.code for one in excluded(results)} == {"trace_damaged"}
+    assert [one.code for one in noted(results)] == ["exclusivity_unknown", "gain_unknown"]
+    assert "cells are valid" not in text
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("natural", "at natural length: a variant that rambles pays for it"),
+        ({"fixed": 48}, "at equal length: every answer has 48 tokens"),
+        (
+            {"recorded": "lengths.csv"},
+            "at equal length: an answer has as many tokens as were recorded for its task",
+        ),
+    ],
+)
+def test_the_report_says_how_answers_ended(tmp_path: Path, output: Any, words: str) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=LOADS[:1], blocks=1).build()
+    study = yaml.safe_load(world.run.study.read_text(encoding="utf-8"))
+    study["prompts"]["output"] = output
+    world.run.study.write_text(yaml.safe_dump(study), encoding="utf-8")
+    (caption,) = (
+        one for one in Page(write_report(world.run).read_text(encoding="utf-8")).captions if "length" in one
+    )
+    assert words in caption
 
 
 def test_the_same_run_gives_the_same_page(estimated: World, html: str) -> None:
