@@ -80,8 +80,7 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
 
 
 def _table(comparison: Comparison, name: str) -> Table:
-    note = f" ({ESTIMATED})" if comparison.estimated else ""
-    table = Table(title=f"{name} over {comparison.names[0]}{note}")
+    table = Table(title=f"{name} over {comparison.names[0]}; {_of_which_joules(comparison)}")
     own = [one for one in comparison.differences if one.run == name]
     metrics = [metric for metric in _SHOWN if any(one.metric == metric for one in own)]
     for column in ("model", "variant", "load"):
@@ -93,6 +92,14 @@ def _table(comparison: Comparison, name: str) -> Table:
         cells = (estimate_words(found[metric]) if metric in found else "–" for metric in metrics)
         table.add_row(*side, *cells)
     return table
+
+
+def _of_which_joules(comparison: Comparison) -> str:
+    if comparison.pair is None:
+        return "no joules: the runs have no boundary in common"
+    boundary, source = comparison.pair
+    note = f" ({ESTIMATED})" if comparison.estimated else ""
+    return f"joules of the boundary {boundary}, by {source}{note}"
 
 
 def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:

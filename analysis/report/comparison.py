@@ -59,10 +59,11 @@ def _how(one: Beside) -> str:
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
-    """What J/request became, a line a run, variant and load."""
+    """What J/request became, a line a run, variant and load; estimated joules are called so in each."""
+    joules = "estimated J/request" if comparison.estimated else "J/request"
     return [
         f"{one.run}: {one.variant} under {one.load} "
-        + effect_words(one.estimate.as_row(), of="J/request", than=comparison.names[0])
+        + effect_words(one.estimate.as_row(), of=joules, than=comparison.names[0])
         for one in comparison.of("j_per_request")
         if one.estimate.ratio is not None
     ]

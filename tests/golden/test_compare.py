@@ -12,7 +12,9 @@ import pytest
 from analysis.compare import PASSED, Comparison, Difference, compare, names_of
 from analysis.report.comparison import answer_lines, write_comparison
 from analysis.statistics import unpaired_ratio
+from analysis.summary import ESTIMATED
 from starwatt_errors import UsageError
+from study.compare_command import compare_runs
 from tests.golden import world as golden
 from tests.golden.engine import Model
 from tests.golden.test_report import Page
@@ -107,6 +109,38 @@ def test_who_measured_when_is_no_difference_but_another_driver_is(tmp_path: Path
     manifest["sessions"].append({"begun": "2026-01-03", "boot_id": "3", "changed": ["gpus: driver"]})
     write_json(runs[1].manifest, manifest)
     assert "sessions" in [one.field for one in compare(runs).others[0].machine]
+
+
+def test_one_setting_of_a_board_is_named_with_both_its_values(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],)).build().run for name in ("one", "two")
+    ]
+    names = ("uuid", "name", "driver", "serial", "vbios", "pci")
+    board = {**{name: f"{name} of a board " * 3 for name in names}, "power_limit_w": 700.0, "ecc": True}
+    changed = {**board, "power_limit_w": 690.0, "ecc": False}
+    write_json(runs[0].manifest, {**read_json(runs[0].manifest), "gpus": [board, board]})
+    write_json(runs[1].manifest, {**read_json(runs[1].manifest), "gpus": [board, changed]})
+    found = compare(runs).others[0].machine
+    assert {one.field: one.words for one in found} == {
+        "gpus.1.power_limit_w": ("700.0", "690.0"),
+        "gpus.1.ecc": ("True", "False"),
+    }
+
+
+@pytest.mark.parametrize("modelled", [False, True])
+def test_the_terminal_says_which_joules_and_whether_they_are_estimates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, modelled: bool
+) -> None:
+    sensor = Sensor(source="modelled", boundary="cpu", device="engine") if modelled else Sensor()
+    roots = [
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],), sensor=sensor).build().run.root
+        for name in ("one", "two")
+    ]
+    compare_runs(roots, tmp_path / "page.html", as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"joules of the boundary {'cpu, by modelled' if modelled else 'gpu, by nvml'}" in said
+    assert ("no difference in estimated J/request" in said) == modelled
+    assert (ESTIMATED in said) == modelled
 
 
 def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_path: Path) -> None:
