@@ -29,7 +29,7 @@ class Snapshot:
     waiting: float | None = None  # requests
     tokens_per_s: float | None = None
     watts: dict[tuple[str, str, str], float] = field(default_factory=dict)  # by device, boundary, source
-    lag_ms: float | None = None  # p99 of sent - scheduled
+    lag_ms: float | None = None  # p99 of sent - scheduled, of the requests that ended
 
     @property
     def words(self) -> str:
@@ -76,7 +76,7 @@ def _recent(folder: Path, name: str, since_ns: int) -> pa.Table | None:
         table = read_trace(folder, name)
     except (TraceError, OSError):  # it became Parquet between the two, or has no schema yet
         return None
-    column = "sent_ns" if name == "requests" else "t_ns"
+    column = "end_ns" if name == "requests" else "t_ns"  # by when it was written: an answer may take a minute
     return table.filter(pa.compute.greater_equal(table[column], since_ns))
 
 

@@ -20,8 +20,11 @@ SECOND = 1_000_000_000
 KEY = CellKey("starcoder2-3b", "bf16", "closed-8", 1)
 
 
-def growing(folder: Path, now: int) -> list[TraceWriter]:
-    """Traces that are still being written: ten seconds of a cell whose counters are known."""
+def growing(folder: Path, now: int, *, answers_s: int = 1) -> list[TraceWriter]:
+    """Traces that are still being written: ten seconds of a cell whose counters are known.
+
+    A request ends every second, and is written then, ``answers_s`` after it was due and 2 ms less after it was sent.
+    """
     engine, power, requests = (TraceWriter(folder, name) for name in ("engine", "power", "requests"))
     for second in range(-9, 1):
         at = now + second * SECOND
@@ -31,9 +34,9 @@ def growing(folder: Path, now: int) -> list[TraceWriter]:
         for device, watts in (("GPU-a", 300.0), ("GPU-b", 200.0)):
             row = {"t_ns": at, "device": device, "boundary": "gpu", "source": "nvml"}
             power.append({**row, "power_w": watts + second})
-        requests.append(
-            {"request_id": second, "scheduled_ns": at, "sent_ns": at + 2_000_000, "role": "measured"}
-        )
+        due = at - answers_s * SECOND
+        times = {"scheduled_ns": due, "sent_ns": due + 2_000_000, "end_ns": at}
+        requests.append({"request_id": second, **times, "role": "measured"})
     for writer in (engine, power, requests):
         writer.flush()
     return [engine, power, requests]
@@ -51,6 +54,14 @@ def test_a_growing_cell_is_read_while_it_is_written(tmp_path: Path) -> None:
     assert seen.lag_ms == pytest.approx(2.0)
     assert seen.words == "8 in flight · 2 waiting · 50 tokens/s · 500 W gpu · lag 2.0 ms"
     assert look_at(tmp_path, now).watts == seen.watts  # the same once it is Parquet
+
+
+def test_the_lag_is_told_where_answers_take_longer_than_it_looks_back(tmp_path: Path) -> None:
+    now = now_ns()
+    writers = growing(tmp_path, now, answers_s=60)
+    assert look_at(tmp_path, now).lag_ms == pytest.approx(2.0)
+    for writer in writers:
+        writer.close()
 
 
 def test_what_is_not_there_is_not_shown_and_never_zero(tmp_path: Path) -> None:
