@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import threading
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from starwatt_errors import UsageError
+from configs.datasets import load_dataset
+from starwatt_errors import EngineError, UsageError
+from study.campaign import Campaign
+from study.display import Display
 from study.exporter import Exporter
 from study.live import Snapshot, Watching, look_at
+from study.persistence import Measure, measure_groups
+from study.placement import Placement
+from study.plan import PlannedCell
+from study.run import Order, _exported
+from tests.study.test_claim import study
+from tests.study.test_plan import plan
 from traces.clock import now_ns
-from traces.layout import CellKey
+from traces.layout import CellKey, RunDir
 from traces.streams import TraceWriter
 
 SECOND = 1_000_000_000
@@ -103,13 +114,16 @@ def scraped(exporter: Exporter) -> dict[str, float]:
 
 def test_the_study_and_its_cell_are_exported() -> None:
     power = "starwatt_power_watts boundary=gpu device=GPU-a source=nvml study=s"
+    given_up = ["one"]
     with Exporter("s", 0) as exporter:
-        exporter.cells(planned=30, done=4, failed=1)
+        exporter.cells(planned=30, done=4, failed=lambda: len(given_up))
         assert scraped(exporter) == {
             "starwatt_cells state=planned study=s": 30,
             "starwatt_cells state=done study=s": 4,
             "starwatt_cells state=failed study=s": 1,
         }
+        given_up.append("another")
+        assert scraped(exporter)["starwatt_cells state=failed study=s"] == 2
         exporter.cell(KEY)
         exporter.saw(Snapshot(8, 2, 50.0, {("GPU-a", "gpu", "nvml"): 300.0}, 2.0))
         found = scraped(exporter)
@@ -127,3 +141,35 @@ def test_a_port_that_is_taken_says_what_to_do() -> None:
         port = int(exporter.url.split(":")[2].partition("/")[0])
         with pytest.raises(UsageError, match="choose another"):
             Exporter("two", port)
+
+
+def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(tmp_path: Path) -> None:
+    cells = plan(blocks=1)[:3]
+    bad, run = cells[1], RunDir(tmp_path)
+    order = Order(study(), run, load_dataset("starwatt-24"), cells)
+    between: list[dict[str, float]] = []
+
+    @contextmanager
+    def open_engine(_: Sequence[PlannedCell]) -> Iterator[Measure]:
+        between.append(scraped(exporter))
+
+        def measure(cell: PlannedCell) -> None:
+            with campaign._watched(cell):
+                exporter.saw(Snapshot(running=8))
+                assert any(name.startswith("starwatt_requests_running") for name in scraped(exporter))
+                if cell is bad:
+                    raise EngineError("gone")
+
+        yield measure
+
+    with _exported(order, 0) as found:
+        assert found is not None
+        exporter = found
+        display = Display("cell", len(cells))
+        campaign = Campaign(run, order.study, {}, Placement(None, None), (), {}, display, exporter)
+        measure_groups([cells], open_engine, order.patience, lambda _: None)
+        between.append(scraped(exporter))
+    state = "starwatt_cells state={} study=s".format
+    assert all(set(one) == {state("planned"), state("done"), state("failed")} for one in between)
+    assert [one[state("failed")] for one in between] == [0, 0, 0, 1, 1]
+    assert between[-1][state("done")] == 2
