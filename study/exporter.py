@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import ThreadingHTTPServer
 from typing import Self
 
@@ -92,12 +92,14 @@ class Exporter:
                 family = GaugeMetricFamily(name, words, labels=["study", "variant", "load"])
                 family.add_metric([self._study, key.variant, key.load], value)
                 yield family
-        power = GaugeMetricFamily(
-            "starwatt_power_watts", "The newest reading", labels=["study", "device", "boundary", "source"]
-        )
-        for place, watts in seen.watts.items():
-            power.add_metric([self._study, *place], watts)
-        yield power
+        yield self._by_device("starwatt_power_watts", "The newest reading", seen.watts)
+        yield self._by_device("starwatt_temperature_celsius", "Temperature", seen.celsius)
+
+    def _by_device(self, name: str, words: str, found: Mapping[tuple[str, str, str], float]) -> Metric:
+        family = GaugeMetricFamily(name, words, labels=["study", "device", "boundary", "source"])
+        for place, value in found.items():
+            family.add_metric([self._study, *place], value)
+        return family
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -45,6 +45,7 @@ def growing(folder: Path, now: int, *, answers_s: int = 1) -> list[TraceWriter]:
         for device, watts in (("GPU-a", 300.0), ("GPU-b", 200.0)):
             row = {"t_ns": at, "device": device, "boundary": "gpu", "source": "nvml"}
             power.append({**row, "power_w": watts + second})
+            power.append({**row, "temperature_c": 40.0 + second})
         due = at - answers_s * SECOND
         times = {"scheduled_ns": due, "sent_ns": due + 2_000_000, "end_ns": at}
         requests.append({"request_id": second, **times, "role": "measured"})
@@ -62,6 +63,7 @@ def test_a_growing_cell_is_read_while_it_is_written(tmp_path: Path) -> None:
     assert (seen.running, seen.waiting) == (8, 2)
     assert seen.tokens_per_s == pytest.approx(50)
     assert seen.watts == {("GPU-a", "gpu", "nvml"): 300.0, ("GPU-b", "gpu", "nvml"): 200.0}
+    assert seen.celsius == {("GPU-a", "gpu", "nvml"): 40.0, ("GPU-b", "gpu", "nvml"): 40.0}
     assert seen.lag_ms == pytest.approx(2.0)
     assert seen.words == "8 in flight · 2 waiting · 50 tokens/s · 500 W gpu · lag 2.0 ms"
     assert look_at(tmp_path, now).watts == seen.watts  # the same once it is Parquet
@@ -113,7 +115,10 @@ def scraped(exporter: Exporter) -> dict[str, float]:
 
 
 def test_the_study_and_its_cell_are_exported() -> None:
-    power = "starwatt_power_watts boundary=gpu device=GPU-a source=nvml study=s"
+    power, heat = (
+        f"starwatt_{what} boundary=gpu device=GPU-a source=nvml study=s"
+        for what in ("power_watts", "temperature_celsius")
+    )
     given_up = ["one"]
     with Exporter("s", 0) as exporter:
         exporter.cells(planned=30, done=4, failed=lambda: len(given_up))
@@ -125,10 +130,11 @@ def test_the_study_and_its_cell_are_exported() -> None:
         given_up.append("another")
         assert scraped(exporter)["starwatt_cells state=failed study=s"] == 2
         exporter.cell(KEY)
-        exporter.saw(Snapshot(8, 2, 50.0, {("GPU-a", "gpu", "nvml"): 300.0}, 2.0))
+        board = ("GPU-a", "gpu", "nvml")
+        exporter.saw(Snapshot(8, 2, 50.0, {board: 300.0}, 2.0, {board: 61.0}))
         found = scraped(exporter)
         assert found["starwatt_cell block=1 load=closed-8 model=starcoder2-3b study=s variant=bf16"] == 1
-        assert found[power] == 300
+        assert (found[power], found[heat]) == (300, 61)
         assert found["starwatt_output_tokens_per_second load=closed-8 study=s variant=bf16"] == 50
         lag = found["starwatt_dispatch_lag_p99_seconds load=closed-8 study=s variant=bf16"]
         assert lag == pytest.approx(0.002)
