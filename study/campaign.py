@@ -136,10 +136,13 @@ class Campaign:
         if self.exporter is not None:
             self.exporter.cell(cell.key)
             told.append(self.exporter.saw)
-        with Watching(self.run.cell(cell.key), *told) if told else nullcontext():
-            yield
+        try:
+            with Watching(self.run.cell(cell.key), *told) if told else nullcontext():
+                yield
+        finally:
+            if self.exporter is not None:
+                self.exporter.cell(None)
         if self.exporter is not None:
-            self.exporter.cell(None)
             self.exporter.measured()
 
     def _log(self, first: PlannedCell) -> Path:

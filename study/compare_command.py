@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.beside_paper import NAME, VIEWS, beside_paper
 from analysis.compare import PASSED, RATIOS, Comparison, compare
-from analysis.report.comparison import answer_lines, estimate_words, write_comparison
+from analysis.report.comparison import answer_lines, estimate_words, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.summary import ESTIMATED
 from starwatt_errors import UsageError
@@ -33,7 +33,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
         return
     for name in comparison.names[1:]:
         show(_table(comparison, name))
-    for line in answer_lines(comparison):
+    for line in (*answer_lines(comparison), *gain_lines(comparison)):
         tell(line)
     for other in comparison.others:
         for change in (*other.study, *other.machine):
@@ -80,19 +80,28 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
 
 
 def _table(comparison: Comparison, name: str) -> Table:
-    note = f" ({ESTIMATED})" if comparison.estimated else ""
-    table = Table(title=f"{name} over {comparison.names[0]}{note}")
     own = [one for one in comparison.differences if one.run == name]
     metrics = [metric for metric in _SHOWN if any(one.metric == metric for one in own)]
-    for column in ("model", "variant", "load"):
+    models = list(dict.fromkeys(one.model for one in own))
+    of = f"{models[0]}: " if len(models) == 1 else ""
+    table = Table(title=f"{of}{name} over {comparison.names[0]}; {_of_which_joules(comparison)}")
+    for column in ("variant", "load") if of else ("model", "variant", "load"):
         table.add_column(column)
     for metric in metrics:
         table.add_column({**RATIOS, PASSED: "pass@1"}[metric], justify="right")
     for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
         found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
         cells = (estimate_words(found[metric]) if metric in found else "–" for metric in metrics)
-        table.add_row(*side, *cells)
+        table.add_row(*(side[1:] if of else side), *cells)
     return table
+
+
+def _of_which_joules(comparison: Comparison) -> str:
+    if comparison.pair is None:
+        return "no joules: the runs have no boundary in common"
+    boundary, source = comparison.pair
+    note = f" ({ESTIMATED})" if comparison.estimated else ""
+    return f"joules of the boundary {boundary}, by {source}{note}"
 
 
 def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def show(table: Table) -> None:
     """A table of figures: nothing is cut off, and where no terminal says how wide it is, it takes what it needs."""
     for column in table.columns:
         column.overflow = "fold"
-    console.print(table, width=None if console.is_terminal else _WIDTH)
+    wide = console if console.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
+    wide.print(table)
 
 
 class Display:
@@ -46,7 +47,7 @@ class Display:
         self._estimate_s = estimate_s
         self._done = 0
         self._done_estimate_s = 0.0
-        self._started_s = time.monotonic()
+        self._started_s = self._advanced_s = time.monotonic()
         self._title = ""
         self._said = ""
         self._words = self._glance = ""
@@ -104,6 +105,7 @@ class Display:
         """A step, of that expected time, is done."""
         self._done += 1
         self._done_estimate_s += estimate_s
+        self._advanced_s = time.monotonic()
         self._progress.update(self._task, advance=1)
 
     def _show(self, words: str) -> None:
@@ -115,7 +117,10 @@ class Display:
         if self._estimate_s is None:
             return ""
         left_s = self._estimate_s - self._done_estimate_s
-        if self._done_estimate_s > 0:
-            left_s *= (time.monotonic() - self._started_s) / self._done_estimate_s
-        minutes, seconds = divmod(round(left_s), 60)
+        if (
+            self._done_estimate_s > 0
+        ):  # the pace of whole steps: the one that runs has no share in what is done
+            left_s *= (self._advanced_s - self._started_s) / self._done_estimate_s
+        left_s -= time.monotonic() - self._advanced_s
+        minutes, seconds = divmod(round(max(left_s, 0.0)), 60)
         return f"  (about {minutes} min {seconds:02d} s left)"

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from analysis.grading import sandbox_status
 from configs.datasets import human_eval_plus_file, load_dataset
 from loadgen.wire.build import library
 from server.power.inventory import gpu_inventory
-from server.power.meters import available_sources, why_no_rapl
+from server.power.meters import available_sources
 from server.store import store_root
 from starwatt_errors import LoadError, StarwattError
-from study.surroundings import Finding, clocks, engine, gpu_power, gpus_in_use
+from study.surroundings import Finding, clocks, engine, gpu_power, gpus_in_use, rapl
 
-_LITTLE_DISK_GIB = 20.0
+_CHECKPOINTS_GIB = 20.0
+_RUNS_GIB = 2.0  # a cell takes a few MiB
+
+
+@dataclass(frozen=True)
+class _Room:
+    """A folder that is written to, whether it is there yet or not."""
+
+    what: str
+    folder: Path
+    wanted_gib: float
+    remedy: str
+
+    @property
+    def device(self) -> int:
+        """The file system's number."""
+        return self._existing.stat().st_dev
+
+    @property
+    def free_gib(self) -> float:
+        """What this user may still write."""
+        return shutil.disk_usage(self._existing).free / 2**30
+
+    @property
+    def _existing(self) -> Path:
+        return next(path for path in (self.folder, *self.folder.parents) if path.exists())
 
 
 def examine() -> list[Finding]:
@@ -24,6 +51,7 @@ def examine() -> list[Finding]:
         gpus_in_use,
         gpu_power,
         _meters,
+        rapl,
         clocks,
         engine,
         _load,
@@ -59,8 +87,12 @@ def _meters() -> Finding:
     found = available_sources()
     if found:
         return Finding("meters", "ok", "; ".join(f"{source}: {what}" for source, what in found.items()))
-    remedy = why_no_rapl() or ""
-    return Finding("meters", "missing", "none: power is modelled (CPU time x watts), an estimate", remedy)
+    return Finding(
+        "meters",
+        "missing",
+        "none: power is modelled (CPU time x watts), an estimate",
+        "an NVIDIA GPU or RAPL is measured; a wall meter's log too, where meters: external: names it",
+    )
 
 
 def _load() -> Finding:
@@ -100,9 +132,17 @@ def _humaneval() -> Finding:
 
 
 def _disk() -> Finding:
-    root = store_root()
-    existing = next(path for path in (root, *root.parents) if path.exists())
-    free_gib = shutil.disk_usage(existing).free / 2**30
-    state = "ok" if free_gib >= _LITTLE_DISK_GIB else "failed"
-    remedy = "" if state == "ok" else "set STARWATT_STORE to a folder on a larger disk"
-    return Finding("disk", state, f"{free_gib:.0f} GiB free for checkpoints in {root}", remedy)
+    """Of checkpoints and of runs; one figure where both are on one file system."""
+    places = [
+        _Room(
+            "checkpoints", store_root(), _CHECKPOINTS_GIB, "set STARWATT_STORE to a folder on a larger disk"
+        ),
+        _Room("runs", Path("runs").absolute(), _RUNS_GIB, "measure into a larger disk with --out"),
+    ]
+    if places[0].device == places[1].device:
+        places = [replace(places[0], what="checkpoints and runs")]
+    small = [place.remedy for place in places if place.free_gib < place.wanted_gib]
+    detail = "; ".join(
+        f"{place.free_gib:.0f} GiB free for {place.what} in {place.folder}" for place in places
+    )
+    return Finding("disk", "failed" if small else "ok", detail, "; ".join(small))

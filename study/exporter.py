@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import ThreadingHTTPServer
 from typing import Self
 
@@ -24,7 +24,8 @@ class Exporter:
     def __init__(self, study: str, port: int) -> None:
         """Raises UsageError where the port is taken; 0 is any free one."""
         self._study = study
-        self._planned = self._done = self._failed = 0
+        self._planned = self._done = 0
+        self._failed: Callable[[], int] = int
         self._cell: CellKey | None = None
         self._snapshot = Snapshot()
         registry = CollectorRegistry()
@@ -51,8 +52,8 @@ class Exporter:
         self._thread.join()
         self._server.server_close()
 
-    def cells(self, *, planned: int, done: int, failed: int) -> None:
-        """How far the study is."""
+    def cells(self, *, planned: int, done: int, failed: Callable[[], int]) -> None:
+        """How far the study is; ``failed`` is asked at every scrape, for any process may give a cell up."""
         self._planned, self._done, self._failed = planned, done, failed
 
     def measured(self) -> None:
@@ -70,7 +71,7 @@ class Exporter:
     def collect(self) -> Iterator[Metric]:
         """The metrics, as prometheus_client asks for them; what is not known is left out."""
         cells = GaugeMetricFamily("starwatt_cells", "Cells of the study", labels=["study", "state"])
-        for state, number in (("planned", self._planned), ("done", self._done), ("failed", self._failed)):
+        for state, number in (("planned", self._planned), ("done", self._done), ("failed", self._failed())):
             cells.add_metric([self._study, state], number)
         yield cells
         key, seen = self._cell, self._snapshot
@@ -91,12 +92,14 @@ class Exporter:
                 family = GaugeMetricFamily(name, words, labels=["study", "variant", "load"])
                 family.add_metric([self._study, key.variant, key.load], value)
                 yield family
-        power = GaugeMetricFamily(
-            "starwatt_power_watts", "The newest reading", labels=["study", "device", "boundary", "source"]
-        )
-        for place, watts in seen.watts.items():
-            power.add_metric([self._study, *place], watts)
-        yield power
+        yield self._by_device("starwatt_power_watts", "The newest reading", seen.watts)
+        yield self._by_device("starwatt_temperature_celsius", "Temperature", seen.celsius)
+
+    def _by_device(self, name: str, words: str, found: Mapping[tuple[str, str, str], float]) -> Metric:
+        family = GaugeMetricFamily(name, words, labels=["study", "device", "boundary", "source"])
+        for place, value in found.items():
+            family.add_metric([self._study, *place], value)
+        return family
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -29,7 +29,8 @@ class Snapshot:
     waiting: float | None = None  # requests
     tokens_per_s: float | None = None
     watts: dict[tuple[str, str, str], float] = field(default_factory=dict)  # by device, boundary, source
-    lag_ms: float | None = None  # p99 of sent - scheduled
+    lag_ms: float | None = None  # p99 of sent - scheduled, of the requests that ended
+    celsius: dict[tuple[str, str, str], float] = field(default_factory=dict)  # as ``watts``
 
     @property
     def words(self) -> str:
@@ -62,8 +63,9 @@ def look_at(folder: Path, at_ns: int | None = None) -> Snapshot:
         running=_last(engine, "running"),
         waiting=_last(engine, "waiting"),
         tokens_per_s=_rate(engine, "generation_tokens_total"),
-        watts=_watts(power),
+        watts=_newest(power, "power_w", "power_avg_w"),
         lag_ms=_lag_ms(requests),
+        celsius=_newest(power, "temperature_c"),
     )
 
 
@@ -76,7 +78,7 @@ def _recent(folder: Path, name: str, since_ns: int) -> pa.Table | None:
         table = read_trace(folder, name)
     except (TraceError, OSError):  # it became Parquet between the two, or has no schema yet
         return None
-    column = "sent_ns" if name == "requests" else "t_ns"
+    column = "end_ns" if name == "requests" else "t_ns"  # by when it was written: an answer may take a minute
     return table.filter(pa.compute.greater_equal(table[column], since_ns))
 
 
@@ -94,13 +96,13 @@ def _rate(table: pa.Table | None, column: str) -> float | None:
     return float((values[-1] - values[0]) / seconds) if seconds > 0 else None
 
 
-def _watts(table: pa.Table | None) -> dict[tuple[str, str, str], float]:
-    """The newest reading of each device."""
+def _newest(table: pa.Table | None, *columns: str) -> dict[tuple[str, str, str], float]:
+    """The newest reading of each device: the first of the columns that it fills."""
     found: dict[tuple[str, str, str], float] = {}
     for row in [] if table is None else table.to_pylist():
-        watts = row["power_w"] if row["power_w"] is not None else row["power_avg_w"]
-        if watts is not None:
-            found[row["device"], row["boundary"], row["source"]] = watts
+        value = next((row[column] for column in columns if row[column] is not None), None)
+        if value is not None:
+            found[row["device"], row["boundary"], row["source"]] = value
     return found
 
 

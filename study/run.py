@@ -190,9 +190,8 @@ def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
         yield None
         return
     with Exporter(order.study.name, port) as exporter:
-        given_up = len(order.patience.given_up())
         done = len(order.cells) - len(order.unmeasured())
-        exporter.cells(planned=len(order.cells), done=done, failed=given_up)
+        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.patience.given_up()))
         tell(f"metrics: {exporter.url}")
         yield exporter
 

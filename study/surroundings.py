@@ -11,6 +11,7 @@ import pynvml
 
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
+from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
 from server.vllm_engine import vllm_version
 from starwatt_errors import MeterError
 
@@ -70,6 +71,25 @@ def gpu_power() -> Finding:
         f"{'; '.join(capped)}: figures are those of a capped board",
         "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
     )
+
+
+def rapl(root: Path = POWERCAP) -> Finding:
+    """Whether CPU packages and DRAM can be read; raises ``MeterError`` where a zone answers with an error.
+
+    Asked beside the GPUs: a meter that may not be read is not missed where another one answers.
+    """
+    try:
+        if not find_zones(root):
+            return Finding("RAPL", "ok", "the kernel offers no zone (a virtual machine rarely does)")
+        meter = RaplMeter(root)
+    except UnreadableZoneError as error:
+        return Finding(
+            "RAPL",
+            "missing",
+            f"{error.path} may only be read by root: CPU and DRAM would not be measured",
+            error.remedy,
+        )
+    return Finding("RAPL", "ok", ", ".join(device.name for device in meter.devices))
 
 
 def clocks(root: Path = _CPUFREQ) -> Finding:

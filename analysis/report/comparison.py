@@ -44,7 +44,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         estimated_words=ESTIMATED,
         reasons=REASONS,
         lines=answer_lines(comparison),
-        gains=_gains(comparison),
+        gains=gain_lines(comparison),
         drawing=_drawing(comparison, note),
         tables=[(one.name, _table(comparison, one.name), _how(one)) for one in comparison.others],
         glossary=[(code, explained[code]) for code in codes if code in explained],
@@ -61,7 +61,7 @@ def _how(one: Beside) -> str:
     return "by Welch, since the two were not asked the same"
 
 
-def _gains(comparison: Comparison) -> list[str]:
+def gain_lines(comparison: Comparison) -> list[str]:
     """What of the boards themselves is in the ratios of joules, a sentence or two a run."""
     pair = comparison.pair
     if pair is None:
@@ -74,10 +74,11 @@ def _gains(comparison: Comparison) -> list[str]:
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
-    """What J/request became, a line a run, variant and load."""
+    """What J/request became, a line a run, variant and load; estimated joules are called so in each."""
+    joules = "estimated J/request" if comparison.estimated else "J/request"
     return [
         f"{one.run}: {one.variant} under {one.load} "
-        + effect_words(one.estimate.as_row(), of="J/request", than=comparison.names[0])
+        + effect_words(one.estimate.as_row(), of=joules, than=comparison.names[0])
         for one in comparison.of("j_per_request")
         if one.estimate.ratio is not None
     ]

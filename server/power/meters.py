@@ -26,15 +26,6 @@ def available_sources() -> dict[Source, str]:
     return found
 
 
-def why_no_rapl() -> str | None:
-    """The reason RAPL cannot be read here, or None where it can."""
-    try:
-        RaplMeter().close()
-    except MeterError as error:
-        return str(error)
-    return None
-
-
 def choose_sources(settings: Meters) -> list[Source]:
     """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
     if settings.sources != "auto":

@@ -12,6 +12,15 @@ from traces.clock import now_ns
 POWERCAP = Path("/sys/class/powercap")
 
 
+class UnreadableZoneError(MeterError):
+    """The kernel offers the zone, and this user may not read it; ``remedy`` is what lets them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.remedy = f"as root, once per boot: chmod -R a+r {path.parent}/"
+        super().__init__(f"RAPL: {path} may only be read by root; {self.remedy}")
+
+
 @dataclass
 class _Zone:
     device: Device
@@ -39,7 +48,8 @@ class RaplMeter:
     """Every package and DRAM zone. A counter wraps at ``max_energy_range_uj``; wraps are counted.
 
     Raises:
-        MeterError: the kernel offers no zone, or this user may not read one (the message says which file).
+        MeterError: the kernel offers no zone.
+        UnreadableZoneError: this user may not read one (the message says which file).
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
@@ -92,8 +102,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except PermissionError as error:
-        raise MeterError(
-            f"RAPL: {path} may only be read by root; as root, once per boot: chmod -R a+r {path.parent}/"
-        ) from error
+        raise UnreadableZoneError(path) from error
     except OSError as error:
         raise MeterError(f"RAPL: {path} cannot be read: {error.strerror}") from error

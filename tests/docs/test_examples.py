@@ -10,6 +10,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from analysis.compare import compare
+from analysis.summary import headline
 from configs import loader
 from configs.datasets import load_dataset
 from configs.executor import SideBySide
@@ -19,6 +21,7 @@ from study import slots
 from study.cli import app
 from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
+from tests.golden.world import LOADS, World
 
 EXAMPLES = [block for block in all_blocks() if block.language == "yaml"]
 BASE: dict[str, Any] = {
@@ -65,6 +68,33 @@ def test_a_study_or_a_part_of_one_is_read_and_planned(
     assert done.exit_code == 0, (done.output, done.exception)
     cells = len(study.variants) * len(study.models) * len(study.loads) * study.blocks
     assert json.loads(done.stdout)["cells"] >= cells
+
+
+def test_the_tutorial_s_study_gives_the_intervals_that_its_page_promises(tmp_path: Path) -> None:
+    [block] = [one for one in EXAMPLES if one.page == "docs/tutorial.md"]
+    file = tmp_path / "my-study.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    study = load_study(file)
+    planned = CliRunner().invoke(
+        app, ["run", str(file), "--out", str(tmp_path / "run"), "--dry-run", "--json"]
+    )
+    assert json.loads(planned.stdout)["engine_starts"] == len(study.variants) * study.blocks == 6
+    runs = []
+    for name in ("my-study", "my-study-again"):
+        world = World(
+            tmp_path / name,
+            variants=("bf16", "int8-bnb"),
+            loads=LOADS[:1],
+            blocks=study.blocks,
+            engine_restarts=study.engine_restarts,
+        )
+        runs.append(world.build().run)
+    ratios = compare(runs).of("j_per_request")
+    assert len(ratios) == 2
+    assert all(one.estimate.lo is not None for one in ratios)
+    [line] = headline(runs[0])
+    assert line.kind == "variant_vs_baseline"
+    assert line.lo is not None
 
 
 def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from analysis.report.comparison import answer_lines, write_comparison
 from analysis.report.gains import beside_words
 from analysis.results import Results
 from analysis.statistics import unpaired_ratio
+from analysis.summary import ESTIMATED
 from configs.executor import SideBySide
 from configs.loader import dump_study
 from configs.meters import Gain, Meters
 from configs.schema import Study
 from starwatt_errors import UsageError
+from study.compare_command import compare_runs
 from tests.golden import world as golden
 from tests.golden.engine import Model
 from tests.golden.test_report import Page
@@ -191,6 +194,38 @@ def _gain_row(half: float | None) -> dict[str, object]:
     return {"metric": "energy_gain", "boundary": "cpu", "source": "rapl", "hi": hi}
 
 
+def test_one_setting_of_a_board_is_named_with_both_its_values(tmp_path: Path) -> None:
+    runs = [
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],)).build().run for name in ("one", "two")
+    ]
+    names = ("uuid", "name", "driver", "serial", "vbios", "pci")
+    board = {**{name: f"{name} of a board " * 3 for name in names}, "power_limit_w": 700.0, "ecc": True}
+    changed = {**board, "power_limit_w": 690.0, "ecc": False}
+    write_json(runs[0].manifest, {**read_json(runs[0].manifest), "gpus": [board, board]})
+    write_json(runs[1].manifest, {**read_json(runs[1].manifest), "gpus": [board, changed]})
+    found = compare(runs).others[0].machine
+    assert {one.field: one.words for one in found} == {
+        "gpus.1.power_limit_w": ("700.0", "690.0"),
+        "gpus.1.ecc": ("True", "False"),
+    }
+
+
+@pytest.mark.parametrize("modelled", [False, True])
+def test_the_terminal_says_which_joules_and_whether_they_are_estimates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, modelled: bool
+) -> None:
+    sensor = Sensor(source="modelled", boundary="cpu", device="engine") if modelled else Sensor()
+    roots = [
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],), sensor=sensor).build().run.root
+        for name in ("one", "two")
+    ]
+    compare_runs(roots, tmp_path / "page.html", as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"joules of the boundary {'cpu, by modelled' if modelled else 'gpu, by nvml'}" in said
+    assert ("no difference in estimated J/request" in said) == modelled
+    assert (ESTIMATED in said) == modelled
+
+
 def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_path: Path) -> None:
     measured = World(tmp_path / "measured", variants=("bf16",)).build()
     sensor = Sensor(source="modelled", boundary="cpu", device="engine")
@@ -274,12 +309,18 @@ def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World]
     assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
 
 
-def test_in_a_pipe_no_figure_of_the_table_is_cut_off(worlds: tuple[World, World], tmp_path: Path) -> None:
+def test_in_a_pipe_no_figure_of_the_table_is_cut_off_or_folded(
+    worlds: tuple[World, World], tmp_path: Path
+) -> None:
     roots = [world.run.root for world in worlds]
     done = starwatt("compare", *roots, "--out", tmp_path / "c.html")
     assert done.returncode == 0, done.stderr
     assert "…" not in done.stderr
-    assert "int8-bnb" in done.stderr
+    rows = [line.split("│")[1:-1] for line in done.stderr.splitlines() if line.startswith("│")]
+    assert {row[0].strip() for row in rows} == set(worlds[0].variants), "a row a line"
+    for row in rows:
+        assert all(re.match(r"[+-]?[\d.]+ \(.*\)$", cell.strip()) for cell in row[2:-1]), row
+    assert "the gain cancels in these ratios" in done.stderr
 
 
 def test_the_same_run_twice_is_refused(worlds: tuple[World, World]) -> None:

@@ -80,6 +80,24 @@ def test_fields_of_one_side_alone_are_differences_too() -> None:
     ]
 
 
+def test_boards_are_compared_one_by_one_and_other_lists_whole() -> None:
+    there = {"gpus": [{"name": "H", "ecc": True}, {"name": "H", "ecc": True}], "variants": ["bf16"]}
+    here = {"gpus": [{"name": "H", "ecc": True}, {"name": "H", "ecc": False}], "variants": ["bf16", "fp32"]}
+    assert differences(there, here) == [
+        "gpus.1.ecc: True there, False here",
+        "variants: ['bf16'] there, ['bf16', 'fp32'] here",
+    ]
+    assert differences({"gpus": [{"name": "H"}]}, {"gpus": []}) == [
+        "gpus.0: {'name': 'H'} there, nothing here"
+    ]
+
+
+def test_long_values_that_part_late_are_shown_from_where_they_part() -> None:
+    there, here = differences({"a": "x" * 500 + "one"}, {"a": "x" * 500 + "two"})[0].split(" there, ")
+    assert there == f"a: ...{'x' * 20}one"
+    assert here == f"...{'x' * 20}two here"
+
+
 LEAVE = """
 import subprocess, sys, time
 from pathlib import Path

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -28,11 +29,11 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     findings = (
         [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
     )
-    assert len(findings) == 11
+    assert len(findings) == 12
     for one in findings:
         assert one.state in ("ok", "missing", "failed")
         assert one.detail
-        assert one.remedy or one.state == "ok" or one.what == "meters"
+        assert one.remedy or one.state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,74 @@ def test_a_governor_that_follows_the_load_is_named(
     found = surroundings.clocks(tmp_path)
     assert found.state == state
     assert ("powersave" in found.detail) == (state == "missing")
+
+
+def zones(root: Path) -> Path:
+    """A machine's powercap folder with one package; returns the package's."""
+    package = root / "intel-rapl:0"
+    package.mkdir()
+    for name, text in (("name", "package-0"), ("energy_uj", "5"), ("max_energy_range_uj", "262143328850")):
+        (package / name).write_text(text + "\n")
+    return package
+
+
+def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy = zones(tmp_path) / "energy_uj"
+    assert surroundings.rapl(tmp_path) == Finding("RAPL", "ok", "package-0")
+    read = Path.read_text
+
+    def for_root_alone(path: Path, encoding: str | None = None) -> str:
+        if path == energy:
+            raise PermissionError(13, "Permission denied")
+        return read(path, encoding=encoding)
+
+    monkeypatch.setattr(Path, "read_text", for_root_alone)
+    monkeypatch.setattr(doctor, "available_sources", lambda: {"nvml": "Golden board (GPU-a)"})
+    monkeypatch.setattr(doctor, "rapl", lambda: surroundings.rapl(tmp_path))
+    found = {one.what: one for one in doctor.examine()}
+    assert found["meters"].state == "ok"
+    assert found["RAPL"].state == "missing"
+    assert str(energy) in found["RAPL"].detail
+    assert found["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
+
+
+def test_where_the_kernel_has_no_rapl_nothing_is_to_be_mended(tmp_path: Path) -> None:
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, "no zone" in found.detail) == ("ok", True)
+
+
+def disks(
+    monkeypatch: pytest.MonkeyPatch, free_gib: dict[Path, float], *, devices: tuple[int, int]
+) -> Finding:
+    """What is found where the store and the runs lie on such disks; the store's first."""
+    store, here = free_gib
+    monkeypatch.setattr(doctor, "store_root", lambda: store / "checkpoints")
+    monkeypatch.chdir(here)
+
+    def usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=free_gib[folder] * 2**30)
+
+    monkeypatch.setattr("study.doctor.shutil.disk_usage", usage)
+    monkeypatch.setattr(doctor._Room, "device", property(lambda room: devices[room.what == "runs"]))
+    return doctor._disk()
+
+
+def test_both_disks_are_looked_at_and_one_that_is_shared_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, here = tmp_path / "store", tmp_path / "here"
+    store.mkdir()
+    here.mkdir()
+    shared = disks(monkeypatch, {store: 100.0, here: 100.0}, devices=(1, 1))
+    assert (shared.state, shared.detail.count("GiB")) == ("ok", 1)
+    full = disks(monkeypatch, {store: 100.0, here: 0.5}, devices=(1, 2))
+    assert (full.state, full.detail.count("GiB")) == ("failed", 2)
+    assert "--out" in full.remedy
+    assert "STARWATT_STORE" not in full.remedy
+    small = disks(monkeypatch, {store: 5.0, here: 100.0}, devices=(1, 2))
+    assert (small.state, "--out" in small.remedy) == ("failed", False)
 
 
 @pytest.mark.parametrize(("limit_w", "state"), [(700.0, "ok"), (400.0, "missing"), (None, "ok")])

@@ -79,14 +79,56 @@ def asked(url: str, query: str) -> list[Any]:
     return [series for series in found if series["value"][1] != "NaN"]
 
 
-def test_every_panel_has_data(prometheus: str, nvml: GoldenBoards, tmp_path: Path) -> None:
+def panels() -> dict[str, str]:
+    """The dashboard's queries, by panel and letter."""
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return {
+        f"{panel['title']} {target['refId']}": target["expr"]
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+    }
+
+
+def measuring(exporter: Exporter, seen: Snapshot) -> None:
+    """A study in the middle of a cell."""
+    exporter.cells(planned=30, done=4, failed=lambda: 1)
+    exporter.cell(CellKey("starcoder2-3b", "bf16", "closed-8", 1))
+    exporter.saw(seen)
+
+
+def test_a_study_with_an_engine_of_its_own_fills_every_panel_alone(prometheus: str, tmp_path: Path) -> None:
+    queries, board = panels(), (A, "gpu", "nvml")
+    with Exporter("my-study", 0) as exporter:
+        measuring(exporter, Snapshot(8, 3, 50.0, {board: 300.0}, 2.0, {board: 61.0}))
+        nobody = f"127.0.0.1:{free_port()}"
+        targets = dict.fromkeys(("engine", "sidecar"), nobody)
+        targets["study"] = urllib.parse.urlsplit(exporter.url).netloc
+        with scraping(prometheus, tmp_path, targets) as url:
+            found: dict[str, list[float]] = {}
+            until = time.monotonic() + PATIENCE_S
+            while not (found and all(found.values())) and time.monotonic() < until:
+                found = {
+                    panel: sorted(float(series["value"][1]) for series in asked(url, query))
+                    for panel, query in queries.items()
+                }
+                time.sleep(0.2)
+    assert found == {
+        "Cells A": [1, 4, 30],
+        "Power A": [300],
+        "Energy per output token A": [6],
+        "Output tokens a second A": [50],
+        "Requests A": [8],
+        "Requests B": [3],
+        "Dispatch lag, p99 A": [0.002],
+        "Temperature A": [61],
+    }
+
+
+def test_every_panel_has_data(prometheus: str, nvml: GoldenBoards, tmp_path: Path) -> None:
+    queries = panels().values()
     assert len(queries) >= 8
     with GoldenEndpoint(nvml) as engine, served() as (sidecar, _), Exporter("my-study", 0) as exporter:
-        exporter.cells(planned=30, done=4, failed=0)
-        exporter.cell(CellKey("starcoder2-3b", "bf16", "closed-8", 1))
-        exporter.saw(Snapshot(8, 0, 50.0, {(A, "gpu", "nvml"): 300.0}, 2.0))
+        measuring(exporter, Snapshot(lag_ms=2.0))  # all else is the engine's and the sidecar's to tell
         targets = {
             "engine": urllib.parse.urlsplit(engine.url).netloc,
             "sidecar": urllib.parse.urlsplit(sidecar).netloc,
