@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,13 @@ from pathlib import Path
 from server.scratch import owned_folder
 
 _SCRIPT = Path(__file__).with_name("undertaker.py")
+_AT_ONCE_S = 1.0
+"""One that ends so soon cannot run here, and is not replaced until the next child is started."""
 
 
 @dataclass
 class Guard:
-    """Starts the undertaker when it is first needed, and again where it was killed."""
+    """Starts the undertaker when it is first needed, and again as soon as it was killed."""
 
     kept: set[int] = field(default_factory=set)
     """Descriptors that the undertaker holds open until it has cleared up."""
@@ -54,6 +57,9 @@ class Guard:
         """Remember a child that has announced itself, for an undertaker that may have to be started anew."""
         with self._lock:
             self._watched.add(pid)
+            self._tell(
+                "watch", pid
+            )  # once more: the one that it announced itself to may just have been killed
 
     def forget(self, pid: int) -> None:
         """The child and its session are gone."""
@@ -105,18 +111,35 @@ class Guard:
         if self._process is None:
             atexit.register(self.close)
         if self._process is None or self._process.poll() is not None:
-            self._close_pipe()
-            self._other_end, self._pipe = os.pipe()
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SCRIPT)],
-                stdin=self._other_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True, pass_fds=tuple(self.kept), cwd="/",
-            )  # fmt: skip
-            for pid in self._watched:
-                self._tell("watch", pid)
-            for folder in self._folders:
-                self._tell("sweep", folder)
+            self._begin()
         return self._pipe
+
+    def _begin(self) -> None:
+        ends = os.pipe()
+        if self._pipe < 0:
+            self._other_end, self._pipe = ends
+        else:  # the numbers stay: a child may be about to write to them
+            for new, known in zip(ends, (self._other_end, self._pipe), strict=True):
+                os.dup2(new, known, inheritable=False)
+                os.close(new)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SCRIPT)],
+            stdin=self._other_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, pass_fds=tuple(self.kept), cwd="/",
+        )  # fmt: skip
+        for pid in self._watched:
+            self._tell("watch", pid)
+        for folder in self._folders:
+            self._tell("sweep", folder)
+        threading.Thread(target=self._replace, args=(self._process,), daemon=True).start()
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait, asleep, for the undertaker's end: where this process does not end too, it gets another."""
+        begun_s = time.monotonic()
+        process.wait()
+        with self._lock:
+            if process is self._process and time.monotonic() - begun_s > _AT_ONCE_S:
+                self._begin()
 
 
 GUARD = Guard()

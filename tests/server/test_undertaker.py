@@ -25,6 +25,9 @@ print(GUARD.pid, flush=True)
 {then}
 time.sleep(600)
 """
+REPLACED = "import server.guard; server.guard._AT_ONCE_S = 0.0"
+"""However young it was."""
+KILLED = "old = GUARD._process; old.kill(); old.wait()"
 
 
 def started(*codes: str, keep: str = "", then: str = "") -> tuple[subprocess.Popen[str], list[int], int]:
@@ -60,12 +63,35 @@ def test_a_killed_runner_leaves_neither_deaf_nor_stopped_children() -> None:
 
 
 def test_one_that_was_killed_itself_is_started_again_with_all_that_it_knew() -> None:
-    again = 'GUARD._process.kill(); GUARD._process.wait(); spawn([sys.executable, "-c", "pass"], stdout=-3)'
+    again = f'{KILLED}; spawn([sys.executable, "-c", "pass"], stdout=-3)'
     runner, children, _ = started(STUBBORN, SLEEPER, then=f"{again}; print(GUARD.pid, flush=True)")
     assert runner.stdout is not None
     undertaker = int(runner.stdout.readline())
     killed(runner)
     assert gone([*children, undertaker])
+
+
+def test_one_that_was_killed_is_replaced_though_no_child_is_started_any_more(tmp_path: Path) -> None:
+    keep = (
+        f"{REPLACED}\nimport tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        "mine = GUARD.scratch('mine'); (mine.__enter__() / 'file').write_text('x')"
+    )
+    then = f"{KILLED}\nwhile GUARD.pid == old.pid: time.sleep(0.01)\nwith GUARD._lock: print(GUARD.pid, flush=True)"
+    runner, children, first = started(STUBBORN, SLEEPER, keep=keep, then=then)
+    assert runner.stdout is not None
+    undertaker = int(runner.stdout.readline())
+    assert undertaker != first
+    killed(runner)
+    assert gone([*children, undertaker])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_cannot_run_is_not_started_again_and_again() -> None:
+    keep, then = "import server.guard; server.guard._AT_ONCE_S = 1e9", f"{KILLED}; time.sleep(0.5)"
+    runner, _, _ = started(SLEEPER, keep=keep, then=f"{then}; print(GUARD.pid == old.pid, flush=True)")
+    assert runner.stdout is not None
+    assert runner.stdout.readline() == "True\n"
+    killed(runner)
 
 
 def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path: Path) -> None:
@@ -85,7 +111,7 @@ def test_temporary_files_go_with_what_wrote_them(tmp_path: Path) -> None:
         "mine = GUARD.scratch('mine'); (mine.__enter__() / 'file').write_text('x')\n"
         "with GUARD.scratch('ended') as ended: (ended / 'file').write_text('x')"
     )
-    again = 'GUARD._process.kill(); GUARD._process.wait(); spawn([sys.executable, "-c", "pass"], stdout=-3)'
+    again = f'{KILLED}; spawn([sys.executable, "-c", "pass"], stdout=-3)'
     runner, children, _ = started(STUBBORN, SLEEPER, keep=keep, then=f"{again}; print(GUARD.pid, flush=True)")
     assert runner.stdout is not None
     undertaker = int(runner.stdout.readline())
