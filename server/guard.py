@@ -57,9 +57,8 @@ class Guard:
         """Remember a child that has announced itself, for an undertaker that may have to be started anew."""
         with self._lock:
             self._watched.add(pid)
-            self._tell(
-                "watch", pid
-            )  # once more: the one that it announced itself to may just have been killed
+            # Once more: the undertaker that it announced itself to may just have been killed.
+            self._tell("watch", pid)
 
     def forget(self, pid: int) -> None:
         """The child and its session are gone."""

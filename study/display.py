@@ -117,9 +117,7 @@ class Display:
         if self._estimate_s is None:
             return ""
         left_s = self._estimate_s - self._done_estimate_s
-        if (
-            self._done_estimate_s > 0
-        ):  # the pace of whole steps: the one that runs has no share in what is done
+        if self._done_estimate_s > 0:  # the pace of whole steps: the one that runs is in neither
             left_s *= (self._advanced_s - self._started_s) / self._done_estimate_s
         left_s -= time.monotonic() - self._advanced_s
         minutes, seconds = divmod(round(max(left_s, 0.0)), 60)

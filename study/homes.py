@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from configs.schema import Study
-from study.plan import plan_cells
+from starwatt_errors import TraceError
+from study.plan import PlannedCell, plan_cells
 from study.units import Ledger, Unit, units_of
 from traces.cell import Node, read_cell
 
@@ -16,11 +17,17 @@ def all_units(study: Study) -> list[Unit]:
 
 
 def homes_of(ledger: Ledger, units: Sequence[Unit], wanted: Set[str]) -> dict[str, Node]:
-    """By the names of ``wanted`` units: the node of the first cell that is there; nothing for those without one."""
+    """By the names of ``wanted`` units: the node of the first cell that is there and reads, where there is one."""
     homes = {}
     for unit in (one for one in units if one.name in wanted):
-        there = next((cell for cell in unit.cells if ledger.there(cell)), None)
-        node = None if there is None else read_cell(ledger.run.cell(there.key)).node
+        node = next(filter(None, (_node(ledger, cell) for cell in unit.cells if ledger.there(cell))), None)
         if node is not None:
             homes[unit.name] = node
     return homes
+
+
+def _node(ledger: Ledger, cell: PlannedCell) -> Node | None:
+    try:
+        return read_cell(ledger.run.cell(cell.key)).node
+    except TraceError:  # analysis names it (trace_damaged); it must not end the study
+        return None

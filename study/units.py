@@ -95,9 +95,8 @@ class Ledger:
         if (said := why_no_room(self.run.root)) is not None:
             raise full(self.run.root, said)
         left = self.left(unit)
-        if unit.begun_with.isdisjoint(
-            self.patience.given_up()
-        ):  # else the process has noted its failures itself
+        has_noted_its_own = not unit.begun_with.isdisjoint(self.patience.given_up())
+        if not has_noted_its_own:
             progressed = len(left) < len(unit.begun_with)
             for cell in left[:1] if progressed else left:
                 note_attempt(self.run, Attempt.now(cell.key, problem))

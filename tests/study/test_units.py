@@ -149,6 +149,11 @@ def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     assert {slot for key, slot in where.items() if key.block == 2} == {"gpu0"}
 
 
+def test_a_damaged_record_says_no_home_and_ends_nothing(ledger: Ledger, unit: Unit) -> None:
+    measured(ledger.run, unit.cells[0])
+    assert homes.homes_of(ledger, [unit], {unit.name}) == {}
+
+
 def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
     around, alone = RunDir(tmp_path / "run"), RunDir(tmp_path / "run" / "alone")
     write_json(around.manifest, {})
