@@ -14,6 +14,8 @@ from configs.plain_yaml import compose_yaml, line_of, plain_data
 from configs.text_files import read_text
 from starwatt_errors import UsageError
 
+_LONGEST = 60  # characters of a field's name that are shown
+
 
 @dataclass(frozen=True)
 class Document:
@@ -25,7 +27,7 @@ class Document:
 
     def refusal(self, location: tuple[Any, ...], message: str) -> UsageError:
         """The error that this field is wrong, with file, line and field."""
-        at = ".".join(map(str, location)) or "(whole file)"
+        at = ".".join(map(_part, location)) or "(whole file)"
         return UsageError(f"{_place(self.path, line_of(self._node, location))}: {at}: {message}")
 
 
@@ -75,6 +77,12 @@ def _with_line(text: str, error: NotPlainError) -> NotPlainError:
 
 def _place(path: Path, line: int | None) -> str:
     return f"{path}:{line}" if line else str(path)
+
+
+def _part(part: Any) -> str:
+    """A field's name as it is printed: a stranger's file may have control characters there, or whole lines."""
+    name = str(part)
+    return name if name.isprintable() and len(name) <= _LONGEST else repr(name[:_LONGEST])
 
 
 def _called(data: Any) -> str:

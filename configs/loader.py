@@ -25,6 +25,7 @@ ARCHITECTURES = HERE / "architectures"
 STUDIES = HERE / "studies"
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_MOST_SHOWN = 10  # wrong fields of a file
 
 LENGTHS = "lengths.csv"
 """In a run: recorded lengths, as they were forced."""
@@ -239,5 +240,7 @@ def _load(path: Path, model: type[_Model]) -> tuple[Document, _Model]:
         return document, model.model_validate(document.data)
     except ValidationError as error:
         found = problems(error, model, document.data)
-        lines = [str(document.refusal(one.location, one.message)) for one in found]
+        lines = [str(document.refusal(one.location, one.message)) for one in found[:_MOST_SHOWN]]
+        if len(found) > _MOST_SHOWN:
+            lines.append(f"{path}: and {len(found) - _MOST_SHOWN} more fields are wrong")
         raise UsageError("\n".join(lines)) from error

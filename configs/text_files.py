@@ -18,6 +18,18 @@ PROMPTS_BYTES = 2**29
 """Of a file of prompts, unpacked."""
 
 
+def own_path(named: str) -> Path:
+    """A path that a person gave in the environment; ``~`` is the home folder, as in a shell.
+
+    Raises:
+        UsageError: it names the home of a user that there is not.
+    """
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{named}: there is no such user, or no home folder") from error
+
+
 def read_bytes(path: Path, most_bytes: int) -> bytes:
     """What a regular file holds.
 

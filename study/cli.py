@@ -5,6 +5,7 @@ What a command does is imported when it is called: all of it together takes long
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
 from study.display import tell
-from study.exit_codes import INTERRUPTED, INVALID
+from study.exit_codes import FAILED, INTERRUPTED, INVALID, interrupted_words
 from study.manual import Manual, examples
+from study.streams import in_words, make_printable, why_not_flushed
 
 app = typer.Typer(
     cls=Manual,
@@ -269,8 +271,9 @@ def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
     dataset: Annotated[
-        str, typer.Option(help="With --samples: starwatt-24, humaneval+, or a .jsonl file.")
-    ] = "humaneval+",
+        str | None,
+        typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), or a .jsonl file."),
+    ] = None,
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
     ] = False,
@@ -302,6 +305,9 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 @app.command(epilog=examples("report"))
 def report(
     run_directory: RunDirectory,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also every figure, as SVG for a paper.")
     ] = None,
@@ -312,7 +318,7 @@ def report(
     """Make RUN/report.html from the tables and traces."""
     from study import commands
 
-    commands.report(run_directory, figures, tables)
+    commands.report(run_directory, out, figures, tables)
 
 
 @app.command(epilog=examples("compare"))
@@ -345,18 +351,42 @@ def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one message and its exit code."""
+    """Run the command line; an error of ours, or of the system, is one message and its exit code."""
     interrupts.install()
+    make_printable()
+    try:
+        code = _exit_code()
+    finally:
+        stop_children(grace_s=_CHILDREN_GRACE_S)
+    unwritten = why_not_flushed()
+    if unwritten is not None:
+        code = code or FAILED
+        with contextlib.suppress(OSError):
+            tell(f"starwatt: {unwritten}", style="red")
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         app()
     except StarwattError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
-        tell(f"starwatt: {error}", style="red")
-        sys.exit(error.exit_code)
+        return _refused(error)
+    except BrokenPipeError:  # nobody reads what it prints
+        return FAILED
+    except OSError as error:
+        return _refused(StarwattError(in_words(error)))
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
-            tell("starwatt: interrupted; what was measured is kept")
-        raise
-    finally:
-        stop_children(grace_s=_CHILDREN_GRACE_S)
+            with contextlib.suppress(OSError):
+                tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+        return end.code if isinstance(end.code, int) else FAILED
+    return 0
+
+
+def _refused(error: StarwattError) -> int:
+    if "--json" in sys.argv:
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
+    with contextlib.suppress(OSError):
+        tell(f"starwatt: {error}", style="red")
+    return error.exit_code

@@ -26,6 +26,7 @@ import platformdirs
 
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
 from configs.datasets.rows import read_rows
+from configs.text_files import own_path
 from starwatt_errors import UsageError
 
 DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
@@ -160,11 +161,11 @@ def human_eval_plus_file() -> Path | None:
     """
     override = os.environ.get(_OVERRIDE)
     if override:
-        if not Path(override).is_file():
+        if not own_path(override).is_file():
             raise UsageError(
                 f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz"
             )
-        return Path(override)
+        return own_path(override)
     kept = Path(platformdirs.user_cache_dir("evalplus"), _KEPT)
     return kept if kept.is_file() else None
 
