@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from configs.plain import NotPlainError
-from configs.plain_json import parse_json_config
+from configs.plain import MOST_DIGITS, NotPlainError
+from configs.plain_json import parse_json
 from configs.plain_yaml import compose_yaml, line_of, plain_data
 from configs.text_files import read_text
 from starwatt_errors import UsageError
@@ -56,7 +56,7 @@ def _json(text: str) -> tuple[yaml.Node | None, Any]:
     """JSON is YAML but for its tabs, so that its lines come from there; what it holds is for JSON to say."""
     node = None
     try:
-        data = parse_json_config(text)
+        data = parse_json(text, most_digits=MOST_DIGITS)
     except NotPlainError as error:
         raise _with_line(text, error) from error
     try:

@@ -33,13 +33,8 @@ def check_text(text: str, line: int | None = None) -> str:
     return text
 
 
-def check_plain(
-    data: Any, *, finite: bool = False, most_digits: int | None = None, left: int = DEEPEST
-) -> None:
-    """Raises NotPlainError where lists and mappings are nested too deeply, a text is none, or a number is too long.
-
-    With ``finite`` also where one is infinite or none.
-    """
+def check_plain(data: Any, *, most_digits: int | None = None, left: int = DEEPEST) -> None:
+    """Raises NotPlainError where lists and mappings are nested too deeply, a text is none, or a number is too long."""
     if isinstance(data, str):
         check_text(data)
     elif isinstance(data, dict | list):
@@ -48,12 +43,16 @@ def check_plain(
         for name in data if isinstance(data, dict) else ():
             check_text(name)
         for one in data.values() if isinstance(data, dict) else data:
-            check_plain(one, finite=finite, most_digits=most_digits, left=left - 1)
-    elif finite and isinstance(data, float):
-        if not math.isfinite(data):
-            raise NotPlainError(f"holds {data}: takes finite numbers")
+            check_plain(one, most_digits=most_digits, left=left - 1)
     elif most_digits is not None and isinstance(data, int) and abs(data) >= 10**most_digits:
         raise too_long()
+
+
+def finite(data: Any) -> bool:
+    """Whether plain data holds neither an infinity nor what is no number."""
+    if isinstance(data, dict | list):
+        return all(finite(one) for one in (data.values() if isinstance(data, dict) else data))
+    return not isinstance(data, float) or math.isfinite(data)
 
 
 def too_deep(line: int | None = None) -> NotPlainError:

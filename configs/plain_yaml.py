@@ -10,15 +10,10 @@ import re
 from typing import Any
 
 import yaml
-from yaml.composer import Composer
-from yaml.parser import Parser
-from yaml.reader import Reader
-from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
 
 from configs.plain import DEEPEST, MOST_DIGITS, NotPlainError, check_text, too_deep, too_long
 
-_MOST_NODES = 100_000  # with what aliases repeat
+_MOST_NODES = 20_000  # with what aliases repeat
 _TAG = "tag:yaml.org,2002:"
 _PLAIN: dict[str, tuple[str, str]] = {
     "null": (r"~|null|Null|NULL|", "null"),
@@ -32,8 +27,8 @@ _PLAIN: dict[str, tuple[str, str]] = {
 """By tag: what a scalar of it looks like, and in words."""
 
 
-class _Resolver(BaseResolver):  # type: ignore[misc]
-    """Knows what a scalar without quotes and without a tag is."""
+class _Loader(yaml.BaseLoader):
+    """From text to nodes; knows what a scalar without quotes and without a tag is."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -41,19 +36,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _name, (_form, _) in _PLAIN.items():
-    for _class in (_Resolver, _Dumper):
+    for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_form})\Z"), None)
-
-
-class _Loader(Reader, Scanner, Parser, Composer, _Resolver):  # type: ignore[misc]
-    """From text to nodes; what they mean is said below."""
-
-    def __init__(self, text: str) -> None:
-        Reader.__init__(self, text)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-        _Resolver.__init__(self)
 
 
 def dump_yaml(data: Any) -> str:
@@ -69,16 +53,13 @@ def compose_yaml(text: str) -> yaml.Node | None:
     """
     try:
         _check_events(text)
-        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)  # type: ignore[type-var]
+        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        shown = f"U+{int(error.character):04X}"
-        raise NotPlainError(f"is not valid YAML: holds the character {shown}", line) from error
+        words = f"is not valid YAML: holds the character U+{int(error.character):04X}"
+        raise NotPlainError(words, text.count("\n", 0, error.position) + 1) from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise NotPlainError(
-            f"is not valid YAML: {_problem(error)}", mark.line + 1 if mark else None
-        ) from error
+        where = _line(error.problem_mark or error.context_mark)
+        raise NotPlainError(f"is not valid YAML: {_problem(error)}", where) from error
     except yaml.YAMLError as error:
         raise NotPlainError(f"is not valid YAML: {error}") from error
     except (ValueError, OverflowError) as error:  # an escape that names no character
@@ -117,27 +98,31 @@ def line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
 def _check_events(text: str) -> None:
     """Look at depth and documents before nodes are made of them: that is done by recursion."""
     depth = documents = 0
-    for event in yaml.parse(text, Loader=_Loader):  # type: ignore[type-var]
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if number > _MOST_NODES:
+            raise NotPlainError(f"holds more than {_MOST_NODES} values", _line(event.start_mark))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                raise too_deep(event.start_mark.line + 1)
+                raise too_deep(_line(event.start_mark))
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise NotPlainError("holds a second document (---): takes one", event.start_mark.line + 1)
+                raise NotPlainError("holds a second document (---): takes one", _line(event.start_mark))
 
 
 def _problem(error: yaml.MarkedYAMLError) -> str:
     if error.problem and "'\\t'" in error.problem:
         return "a tab indents or separates here: take spaces"
-    begins = error.context_mark.line + 1 if error.context_mark else None
-    ends = error.problem_mark.line + 1 if error.problem_mark else None
-    return (
-        f"{error.problem or error.context}{f' (in what begins in line {begins})' if begins != ends else ''}"
-    )
+    begins, ends = _line(error.context_mark), _line(error.problem_mark)
+    where = f" (in what begins in line {begins})" if begins not in (None, ends) else ""
+    return f"{error.problem or error.context}{where}"
+
+
+def _line(mark: Any) -> int | None:
+    return None if mark is None else mark.line + 1
 
 
 class _Meaning:
@@ -218,4 +203,4 @@ def _scalar(node: yaml.ScalarNode, line: int) -> Any:
 
 
 def _unknown_tag(tag: str, line: int) -> NotPlainError:
-    return NotPlainError(f"the tag {tag.replace(_TAG, '!!')} is not taken: write the value itself", line)
+    return NotPlainError(f"the tag {tag.replace(_TAG, '!!')[:40]} is not taken: write the value itself", line)

@@ -52,7 +52,9 @@ def _form(value: Any) -> str:
     """Which of the three forms of ``output`` a value is meant to be."""
     if isinstance(value, dict):
         return "recorded" if "recorded" in value and "fixed" not in value else "fixed"
-    return {FixedOutput: "fixed", RecordedOutput: "recorded"}.get(type(value), "word")
+    if isinstance(value, FixedOutput):
+        return "fixed"
+    return "recorded" if isinstance(value, RecordedOutput) else "word"
 
 
 Output = Annotated[

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from configs.datasets.rows import Inputs
 from configs.plain import NotPlainError
 from configs.plain_json import parse_json
 from configs.problems import Problem, problems
-from configs.strict import MOST_TOKENS, Line, Many, StrictModel, inconsistent
+from configs.strict import MOST_TOKENS, Many, StrictModel, checked_line, inconsistent
 from configs.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
 
@@ -26,11 +27,15 @@ FORM = "the path of a .jsonl file of prompts"
 _TESTS = ("entry_point", "canonical_solution", "base_input")
 
 
+def _line_or_nothing(value: str) -> str:
+    return checked_line(value) if value else value
+
+
 class OwnPrompt(StrictModel):
     """One line of a file of own prompts."""
 
     prompt: str = Field(min_length=1, description="What is sent; without tests exactly as it stands here")
-    task_id: Line | Literal[""] = Field(
+    task_id: Annotated[str, AfterValidator(_line_or_nothing)] = Field(
         default="", description="Its name in tables, each once; own/0, own/1, … unless given"
     )
     max_tokens: int | None = Field(
@@ -52,10 +57,8 @@ class OwnPrompt(StrictModel):
         min_length=1,
         description="Tests: the body after the prompt; what it returns is expected",
     )
-    base_input: Many[list[Any]] | None = Field(
-        default=None, min_length=1, description="Tests: lists of arguments"
-    )
-    plus_input: Many[list[Any]] = Field(default=(), description="Tests: more of them, for base and plus")
+    base_input: Inputs | None = Field(default=None, min_length=1, description="Tests: lists of arguments")
+    plus_input: Inputs = Field(default=(), description="Tests: more of them, for base and plus")
     atol: float = Field(
         default=0.0, ge=0, description="Tests: tolerance of floats; 0: exact, but as evalplus does"
     )

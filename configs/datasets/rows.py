@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from configs.plain import NotPlainError
+from configs.plain import NotPlainError, finite
 from configs.plain_json import parse_json
 from configs.problems import problems
 from configs.strict import Line, Many, StrictModel
 from configs.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
+
+
+def _finite(value: list[Any]) -> list[Any]:
+    if not finite(value):
+        raise ValueError("takes finite numbers: JSON has no infinity")
+    return value
+
+
+Inputs = Many[Annotated[list[Any], AfterValidator(_finite)]]
+"""Lists of arguments."""
 
 
 class Row(StrictModel):
@@ -24,8 +34,8 @@ class Row(StrictModel):
     prompt: Annotated[str, Field(min_length=1)]
     entry_point: Line
     canonical_solution: Annotated[str, Field(min_length=1)]
-    base_input: Many[list[Any]]
-    plus_input: Many[list[Any]]
+    base_input: Inputs
+    plus_input: Inputs
     atol: float = Field(ge=0)
 
 
