@@ -78,7 +78,7 @@ class Architecture(StrictModel):
     name: Name
     description: str
     weights: Annotated[Memorised | RandomWeights, Field(discriminator="kind")]
-    config: dict[str, int | float | bool | str | None] = Field(
+    config: dict[str, Any] = Field(
         description=f"Starcoder2Config's arguments: {', '.join(Shape.model_fields)}"
     )
 

@@ -184,7 +184,7 @@ class _Meaning:
 
 def _scalar(node: yaml.ScalarNode, line: int) -> Any:
     text, kind = check_text(node.value, line), node.tag.removeprefix(_TAG)
-    if kind == "str" or node.tag == "!":
+    if kind == "str":
         return text
     if kind not in _PLAIN:
         raise _unknown_tag(node.tag, line)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.types import Strict
 from pydantic_core import PydanticCustomError
 
@@ -42,6 +42,12 @@ def checked_line(value: str) -> str:
     return value
 
 
+def _named(value: Any) -> Any:
+    if value == "":  # Path makes the folder that we are in of it
+        raise ValueError("takes the path of a file or a folder")
+    return value
+
+
 def _checked_path(value: Path) -> Path:
     checked_line(str(value))
     return value
@@ -56,7 +62,7 @@ Name = Annotated[str, AfterValidator(checked_name)]
 """Becomes a folder's name."""
 Line = Annotated[str, AfterValidator(checked_line)]
 """Stands in tables, messages and command lines."""
-FilePath = Annotated[Path, Strict(False), AfterValidator(_checked_path)]
+FilePath = Annotated[Path, Strict(False), BeforeValidator(_named), AfterValidator(_checked_path)]
 """In a file it is text."""
 Many = Annotated[tuple[_Item, ...], Strict(False)]
 """In a file it is a list."""
