@@ -162,8 +162,8 @@ class Cooldown(StrictModel):
 class Phases(StrictModel):
     """What surrounds the measured window."""
 
-    idle_s: Seconds = Field(
-        default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
+    idle_s: float = Field(
+        default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
     )
     warmup_s: Seconds = Field(default=15.0, description="The same load, not measured")
     warmup_requests: int | None = Field(
@@ -201,9 +201,10 @@ class EngineSettings(StrictModel):
     start_timeout_s: TimeLimit = Field(
         default=900.0, description="An engine that is not ready by then has failed"
     )
-    hang_timeout_s: Seconds = Field(
+    hang_timeout_s: float = Field(
         default=120.0,
         ge=3,
+        le=LONGEST_S,
         description="An engine that answers nothing, or makes no token, for so long has failed",
     )
 
@@ -241,7 +242,7 @@ class Study(StrictModel):
     phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
     blocks: int = Field(default=5, ge=1, le=1000, description="How often every cell is measured")
     attempts: int = Field(
-        default=3, ge=1, le=100, description="How often a cell is tried before it is left out as failed"
+        default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
     )
     engine_restarts: Literal["each_block", "once"] = Field(
         default="each_block", description="once: all blocks of a variant on one engine start"

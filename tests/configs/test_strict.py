@@ -156,6 +156,23 @@ def test_the_study_that_says_everything_is_taken(tmp_path: Path) -> None:
     assert refusal(tmp_path, FULL) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "low", "high"),
+    [
+        (("phases", "idle_s"), 0.4, 604_801),
+        (("engine", "hang_timeout_s"), 2.9, 604_801),
+        (("loads", 2, "qps"), 0.0009, 100_001),
+        (("meters", "sample_hz"), 0.09, 101),
+        (("blocks",), 0, 1001),
+    ],
+)
+def test_a_bound_lies_where_it_is_said_to_lie(
+    tmp_path: Path, place: tuple[Any, ...], low: float, high: float
+) -> None:
+    for value in (low, high):
+        assert "takes a number" in str(refusal(tmp_path, changed(FULL, place, value)))
+
+
 NUMBERS = [place for place in places(FULL) if type(value_at(FULL, place)) in (int, float)]
 
 
