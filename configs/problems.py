@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 _LONGEST = 60
+_SECRETS = (("key",), ("token",))  # fields that say where a secret is; some write the secret itself there
 _FIELDS = "a mapping of fields (name: value)"
 
 
@@ -31,12 +32,8 @@ def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[
     for one in error.errors(include_url=False):
         location, wants, given = _described(one, model, data)
         found.setdefault(location, ([], given))[0].append(wants)
-    deepest = [
-        location
-        for location in found
-        if not any(other[: len(location)] == location and other != location for other in found)
-    ]
-    return [Problem(location, _sentence(*found[location])) for location in deepest]
+    around = {location[:length] for location in found for length in range(len(location))}
+    return [Problem(location, _sentence(*said)) for location, said in found.items() if location not in around]
 
 
 def words_of(error: ValidationError) -> str:
@@ -61,7 +58,7 @@ def _described(one: Any, model: type[BaseModel], data: Any) -> tuple[tuple[Any, 
         return (*location, "kind") if named else location, _wants(one), _given(one)
     if kind == "inconsistent":
         return (*location, *one["ctx"]["at"].split(".")), _wants(one), ""
-    return location, _wants(one), _given(one)
+    return location, _wants(one), "" if location[-1:] in _SECRETS else _given(one)
 
 
 def _location(loc: tuple[Any, ...], data: Any, *, missing: bool) -> tuple[Any, ...]:

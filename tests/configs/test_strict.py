@@ -19,7 +19,6 @@ from configs.datasets.own import OwnPrompt, read_own
 from configs.executor import Slurm
 from configs.loader import ARCHITECTURES, VARIANTS, load_architecture, load_study, load_variant
 from configs.plain_yaml import dump_yaml
-from configs.remote import RemoteEngine
 from configs.schema import Study
 from configs.strict import StrictModel
 from configs.variant import Variant
@@ -375,6 +374,19 @@ def test_a_model_by_its_folder_lies_beside_the_study(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_password_is_in_no_message() -> None:
-    with pytest.raises(ValueError, match="takes no user and no password"):
-        RemoteEngine(url="http://me:secret@host:1")
+@pytest.mark.parametrize(
+    "change", [{"url": "http://me:hunter2@host:1"}, {"key": "hunter2"}, {"token": "hunter2"}]
+)
+def test_a_secret_is_in_no_message(tmp_path: Path, change: dict[str, str]) -> None:
+    remote = {"there": FULL["remote"]["there"] | change}
+    said = refusal(tmp_path, FULL | {"remote": remote})
+    assert said is not None
+    assert "hunter2" not in said
+
+
+@pytest.mark.timeout(60)
+def test_ten_wrong_fields_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    said = refusal(tmp_path, FULL | {f"field{number}": number for number in range(5000)})
+    assert said is not None
+    assert len(said.splitlines()) == 11
+    assert said.endswith("and 4990 more fields are wrong")
