@@ -22,7 +22,7 @@ def make_printable() -> None:
 def in_words(error: OSError) -> str:
     """What the system refused, and why; an error of writing that names no file may be that of standard output."""
     reason = error.strerror or str(error) or type(error).__name__
-    if error.filename is not None:
+    if isinstance(error.filename, str | bytes):  # else none, or the number of an open one
         return f"{os.fsdecode(error.filename)}: {reason}"
     if error.errno in _OF_WRITING:
         try:
