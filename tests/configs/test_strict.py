@@ -192,7 +192,8 @@ def test_a_number_is_no_truth_no_text_and_finite(tmp_path: Path, place: tuple[An
     ids=lambda place: ".".join(map(str, place)),
 )
 def test_a_text_or_a_truth_is_no_number(tmp_path: Path, place: tuple[Any, ...]) -> None:
-    for value in (3, 1.5, [], {}):
+    others: list[Any] = [3, 1.5, [], {}]
+    for value in others:
         said = refusal(tmp_path, changed(FULL, place, value))
         assert said is not None, value
         assert place[0] in said
