@@ -39,7 +39,7 @@ def read_document(path: Path) -> Document:
     """
     text = read_text(path)
     try:
-        node, data = _json(text) if path.suffix == ".json" else _yaml(text)
+        node, data = _json(text) if path.suffix.lower() == ".json" else _yaml(text)
     except NotPlainError as error:
         raise UsageError(f"{_place(path, error.line)}: {error.words}") from error
     if not isinstance(data, dict):

@@ -73,6 +73,7 @@ class Meters(StrictModel):
     )
     gpus: Many[Line] | None = Field(
         default=None,
+        min_length=1,
         description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
     )
     sample_hz: float = Field(default=20.0, ge=0.1, le=100, description="Readings a second")

@@ -212,8 +212,12 @@ class EngineSettings(StrictModel):
 class Cpus(StrictModel):
     """Which CPUs the engine and the load generator are pinned to."""
 
-    engine: Many[Cpu] | None = Field(default=None, description="CPU numbers of the engine; null: any")
-    load: Many[Cpu] | None = Field(default=None, description="CPU numbers of the load generator; null: any")
+    engine: Many[Cpu] | None = Field(
+        default=None, min_length=1, description="CPU numbers of the engine; null: any"
+    )
+    load: Many[Cpu] | None = Field(
+        default=None, min_length=1, description="CPU numbers of the load generator; null: any"
+    )
 
 
 class Study(StrictModel):

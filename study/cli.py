@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from configs.derived import FORMS
 from configs.loader import variant_names
+from configs.problems import words_of
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
@@ -81,9 +83,11 @@ def serve(
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    max_model_len: Annotated[int, typer.Option(min=16, help="Prompt and answer together, in tokens.")] = 2048,
-    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests batched at most.")] = 256,
-    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that share each layer.")] = 1,
+    max_model_len: Annotated[
+        int, typer.Option(min=16, max=2**24, help="Prompt and answer together, in tokens.")
+    ] = 2048,
+    max_num_seqs: Annotated[int, typer.Option(min=1, max=65536, help="Requests batched at most.")] = 256,
+    tensor_parallel: Annotated[int, typer.Option(min=1, max=1024, help="GPUs that share each layer.")] = 1,
     enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
 ) -> None:
     """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
@@ -101,7 +105,8 @@ def serve(
 def meter(
     out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: Annotated[
-        int | None, typer.Option(help="Server whose CPU time is modelled without a meter.")
+        int | None,
+        typer.Option(min=1, max=2**31 - 1, help="Server whose CPU time is modelled without a meter."),
     ] = None,
     hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
     calibrate: Annotated[
@@ -371,6 +376,11 @@ def _exit_code() -> int:
         app()
     except StarwattError as error:
         return _refused(error)
+    except (
+        ValidationError
+    ) as error:  # a number of the command line that is none, or beyond what its field takes
+        field = "-".join(map(str, error.errors()[0]["loc"])) or "the command line"
+        return _refused(UsageError(f"{field}: {words_of(error)}"))
     except BrokenPipeError:  # nobody reads what it prints
         return FAILED
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -290,6 +291,31 @@ def test_an_error_of_the_system_is_its_path_and_its_reason_and_exit_code_1(tmp_p
     assert done.returncode == 1
     assert json.loads(done.stdout) == {"error": f"{file / 'run'}: Not a directory", "exit_code": 1}
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("manifest", ["[]", "3", '{"dataset": 3}', "[" * 50_000, "7" * 5000, "\x00"])
+def test_a_manifest_that_is_none_is_a_sentence(tmp_path: Path, world: Path, manifest: str) -> None:
+    shutil.copytree(world, tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").write_text(manifest)
+    for command in (
+        ["grade", str(tmp_path / "run")],
+        ["run", "--from", str(tmp_path / "run" / "study.yaml"), "--dry-run"],
+    ):
+        refused = CliRunner().invoke(app, command).exception
+        assert refused is None or isinstance(refused, StarwattError), (command, refused)
+        assert command[0] == "run" or "manifest.json" in str(refused)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("meter", "--out", "OUT", "--hz", "nan"), ("serve", "bf16", "--max-num-seqs", "1" * 30)]
+)
+def test_a_number_of_the_command_line_that_is_none_is_wrong_usage(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = starwatt(*(one.replace("OUT", str(tmp_path / "out")) for one in arguments))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", ["serve", "build", "meter", "run", "load", "grade", "doctor"])
