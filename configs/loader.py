@@ -93,7 +93,8 @@ def _with_models_found(path: Path, study: Study) -> Study:
 
 
 def _model(path: Path, name: str) -> str:
-    return str(_beside(path, Path(name))) if name.startswith(("/", "./", "../", "~")) else name
+    is_path = name in (".", "..") or name.startswith(("/", "./", "../", "~"))
+    return str(_beside(path, Path(name))) if is_path else name
 
 
 def _beside(path: Path, named: Path) -> Path:

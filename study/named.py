@@ -15,8 +15,10 @@ from traces.layout import RunDir, model_slug
 
 
 def check_models(study_file: Path, study: Study) -> None:
-    """Raises UsageError where two models would share a folder of the run."""
+    """Raises UsageError where two models would share a folder of the run, or one would have none."""
     for place, model in enumerate(study.models):
+        if not model_slug(model):
+            raise refused(study_file, ("models", place), f"takes the folder of a checkpoint, not {model}")
         other = next((one for one in study.models[:place] if model_slug(one) == model_slug(model)), None)
         if other is not None:
             raise refused(

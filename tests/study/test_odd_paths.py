@@ -170,6 +170,8 @@ def test_arrivals_with_a_byte_order_mark_are_kept_and_resumed(tmp_path: Path) ->
 
 NAMED = {
     "more tasks than there are": ("tasks: 99", ":13: prompts.tasks: takes at most 24, or all: starwatt-24 has no more"),
+    "two models of one name": ("MODELS [./a/m, ./b/m]", ":2: models.1: "),
+    "a model that has no name": ("MODELS [/]", ":2: models.0: takes the folder of a checkpoint, not /"),
     "a GPU that is not here": ("meters: {gpus: [GPU-none]}", "meters.gpus.0: takes the UUID of a GPU that is here"),
     "a gain of no device": ("meters: {gain: {GPU-none: {factor: 1.1}}}", "meters.gain.GPU-none: takes the name of"),
     "lengths without a task": ("output: {recorded: l.csv}", "prompts.output.recorded: "),
@@ -184,7 +186,11 @@ def test_what_a_study_names_and_is_not_there_is_refused_before_it_starts(
     (tmp_path / "l.csv").write_text("task_id,tokens\nother,3\n")
     within = f"\n  {added}" if added.startswith(("tasks", "output")) else f"\n{added}"
     path = tmp_path / "study.yaml"
-    path.write_text(STUDY_HERE.replace("  max_tokens: 64", f"  max_tokens: 64{within}"))
+    path.write_text(
+        STUDY_HERE.replace("[starcoder2-memorised]", added.removeprefix("MODELS"))
+        if added.startswith("MODELS")
+        else STUDY_HERE.replace("  max_tokens: 64", f"  max_tokens: 64{within}")
+    )
     with pytest.raises(UsageError) as caught:
         Order.read(path, tmp_path / "run")
     assert str(caught.value).startswith(f"{path}:")
