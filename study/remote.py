@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from configs.loader import load_architecture
+from configs.loader import load_architecture, refused
 from configs.remote import RemoteEngine as Named
 from configs.schema import Study
 from server.power.client import MeterUnreachableError, ServiceClient
@@ -94,16 +95,22 @@ def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None])
             time.sleep(_POLL_S)
 
 
-def check_secrets(study: Study) -> None:
+def check_secrets(study_file: Path, study: Study) -> None:
     """Find every key and token before anything is measured.
 
     Raises:
         UsageError: one is not where the study says.
     """
     for variant, named in study.remote.items():
-        read_secret(named.key, KEY_VARIABLE)
-        if named.meter not in (None, "local"):
-            _token(named, variant)
+        field = "key"
+        try:
+            read_secret(named.key, KEY_VARIABLE)
+            if named.meter not in (None, "local"):
+                field = "token" if named.token is not None else "meter"
+                _token(named, variant)
+        except UsageError as error:
+            message = str(error).removeprefix(f"remote.{variant}.meter: ")
+            raise refused(study_file, ("remote", variant, field), message) from error
 
 
 def _token(named: Named, variant: str) -> str:

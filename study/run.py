@@ -28,6 +28,7 @@ from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.named import check_devices, check_lengths, check_models, check_tasks
 from study.neighbours import check_cells
 from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
@@ -81,10 +82,16 @@ class Order:
         own = tuple(load_variant(name) for name in study.own_variants)
         if study.measured_here or on_a_node:  # on a cluster its nodes serve, not who submits
             refuse_what_cannot_be_served(own, study.engine)
-        check_secrets(study)
+        check_secrets(study_file, study)
+        check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
-        cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
-        return cls(study, run, dataset, cells)
+        tasks = cls.tasks_of(study, dataset)
+        order = cls(study, run, dataset, plan_cells(as_asked(study, run), len(tasks)))
+        if order.unmeasured():
+            check_tasks(study_file, study, dataset)
+            check_lengths(study_file, study, run, tasks)
+            check_devices(study_file, study)
+        return order
 
     @staticmethod
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:
