@@ -34,6 +34,7 @@ _NO_CHANCE = (
 _MOST_CERTAIN = 0.95
 _BIN_S = 0.0005
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn
+_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than ten minutes
 _HIGHEST_HZ = 200.0
 RESOLVED = 0.8  # cycles of drift from which an alias can be told from steady power
 _FOLLOWED = 150.0  # cycles: beyond, neighbouring readings differ, and the variogram sees it
@@ -107,12 +108,13 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     inside = events_s[(events_s >= 0) & (events_s < seconds)]
     if inside.size < MIN_EVENTS:
         return np.zeros(0)
-    counts = np.bincount((inside / _BIN_S).astype(np.int64), minlength=int(seconds / _BIN_S) + 1)
+    bin_s = max(_BIN_S, _PADDED * seconds / _LARGEST)
+    counts = np.bincount((inside / bin_s).astype(np.int64), minlength=int(seconds / bin_s) + 1)
     size = int(2 ** np.ceil(np.log2(_PADDED * counts.size)))
     spectrum = np.abs(np.fft.rfft(counts, size)) / inside.size
-    hz = np.fft.rfftfreq(size, _BIN_S)
+    hz = np.fft.rfftfreq(size, bin_s)
     first = int(np.searchsorted(hz, 1.5 / seconds))
-    last = int(np.searchsorted(hz, _HIGHEST_HZ))
+    last = int(np.searchsorted(hz, min(_HIGHEST_HZ, 0.4 / bin_s)))
     least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(inside.size))), _MOST_CERTAIN)
     middle = spectrum[first:last]
     peaks = first + np.flatnonzero(

@@ -46,7 +46,8 @@ def ramps(rng: np.random.Generator, rate_hz: float) -> Wave:
     on_s, tau_s = rng.uniform(0.2, 0.8) * period_s, rng.uniform(0.005, 0.03)
     t_s = np.arange(0.0, period_s, max(period_s / 200, 0.0005))
     reached = 1 - np.exp(-np.minimum(t_s, on_s) / tau_s)
-    return t_s, 350 + 250 * reached * np.exp(-np.maximum(t_s - on_s, 0.0) / tau_s)
+    power_w = 350 + 250 * reached * np.exp(-np.maximum(t_s - on_s, 0.0) / tau_s)
+    return np.asarray(t_s, dtype=np.float64), np.asarray(power_w, dtype=np.float64)
 
 
 def real(_: np.random.Generator, rate_hz: float) -> Wave:
@@ -135,8 +136,9 @@ def _every(rng: np.random.Generator, rate_hz: float) -> PowerWorld:
 
 def test_lines_of_a_rate_are_its_multiples_and_chance_has_none() -> None:
     rng = np.random.default_rng(25)
-    constant = np.arange(0.01, 60.0, 1 / 7.5)
+    constant = np.asarray(np.arange(0.01, 60.0, 1 / 7.5), dtype=np.float64)
     lines = coherent_lines(constant, 60.0)
     assert lines[:4] == pytest.approx(7.5 * np.arange(1, 5), abs=0.003)
-    assert not coherent_lines(np.sort(rng.uniform(0.0, 60.0, 450)), 60.0).size
+    by_chance = np.asarray(np.sort(rng.uniform(0.0, 60.0, 450)), dtype=np.float64)
+    assert not coherent_lines(by_chance, 60.0).size
     assert not coherent_lines(constant[:10], 60.0).size, "too few moments to tell"
