@@ -14,7 +14,14 @@ import pyarrow.compute as pc
 
 from analysis.arrays import Floats, Ints, equals, floats, ints
 from analysis.rhythm import Rhythm, rhythm_of
-from analysis.sampling import RESOLUTION_W, SamplingError, Updates, sampling_error, updates
+from analysis.sampling import (
+    RESOLUTION_W,
+    SamplingError,
+    Updates,
+    edges_error_j,
+    sampling_error,
+    updates,
+)
 from analysis.sensor import Sensor
 from analysis.window import Window
 
@@ -197,4 +204,8 @@ def integral(
     own = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
     curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
     rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
-    return Integral(curve, own, sampling_error(own, sensor), rhythm)
+    error = sampling_error(own, sensor)
+    if error is not None:
+        edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
+        error = replace(error, edges_j2=edges_j2)
+    return Integral(curve, own, error, rhythm)

@@ -67,6 +67,24 @@ def test_steady_load_is_right_to_one_percent_at_any_phase(
             assert trial.width < 0.02
 
 
+@pytest.mark.parametrize("counter", [None, "all", "sensor"])
+@pytest.mark.parametrize("model", SENSORS, ids=lambda model: model.name)
+def test_steps_of_power_at_the_windows_edges_are_in_the_interval(
+    model: SensorModel, counter: Counter | None
+) -> None:
+    """A load without warm-up: idle until the window begins, and from where it ends."""
+    rng = np.random.default_rng(14)
+    trials = []
+    for length_s in (5.0, 10.0, 30.0):
+        for _ in range(10):
+            begins, ends = rng.uniform(-0.003, 0.003, 2) + np.array([0.0, length_s])
+            world = PowerWorld(
+                np.array([-12.0, begins, ends, length_s + 12.0]), np.array([70.0, 350.0, 70.0])
+            )
+            trials.append(attempt(world, replace(model, counter=counter), rng, length_s))
+    assert np.mean([trial.covered for trial in trials]) >= 0.9
+
+
 @pytest.mark.parametrize("share", [PART, FULL])
 @pytest.mark.parametrize("model", SEES_A_QUARTER, ids=lambda model: model.name)
 def test_random_bursts_are_right_to_one_and_a_half_percent_after_a_minute(
