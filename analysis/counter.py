@@ -97,6 +97,7 @@ def _joined(
         if not (polled_all and _sees_everything(own_s, own_j - power_j, mean_w * step_s, error)):
             # it sees what the sensor sees, and may be as late
             variance += error.sensor_unseen_j2_per_s * inner_s + (error.ends_w * sensor.window_s / 2) ** 2
+            variance += by_power.rhythm_j2
     # power has the finer clock, the counter the better total
     return by_power.curve.scaled_to(total_j), float(np.sqrt(variance))
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from analysis.aliasing import Aliasing, look_for_aliasing
 from analysis.arrays import Ints
-from analysis.averages import Slow, slow_average
+from analysis.averages import slow_average
 from analysis.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
+from analysis.plausibility import is_impossible, is_stuck, is_zero
 from analysis.power import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
 from analysis.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
 from analysis.window import Window
@@ -55,6 +56,7 @@ class _Witnesses:
     power: Integral | None  # of its readings, or of its slow average where that is the surer one
     averaged: bool  # whether ``power`` is the slow average's
     aliasing: Aliasing | None
+    implausible: tuple[str, ...]  # what its readings are that no device gives
 
     @property
     def aliased(self) -> bool:
@@ -148,7 +150,7 @@ def device_energy(
         curve=None if curve is None else Curve(curve.t_s, curve.energy_j * gain.factor),
         counter_fault=found.counter.fault,
         aliasing=found.aliasing,
-        reasons=tuple(code for code, holds in _REASONS if holds(found)),
+        reasons=(*(code for code, holds in _REASONS if holds(found)), *found.implausible),
     )
 
 
@@ -158,29 +160,33 @@ def _witnesses(
     sensor = sensors.sensor(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
-    fast = integral(series, window, sensor)
+    can_alias = (
+        series.source == "nvml"
+    )  # readings of others are means since the last one: they see everything
+    events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
+    fast = integral(series, window, sensor, events_s)
     read = counter(series, window, sensor, fast, sensors.limit_w(series.device))
     slow = slow_average(series, window, sensors)
-    aliasing = _aliasing(series, window, sensor, fast, slow, events_ns)
+    aliasing = None
+    if can_alias and fast is not None:
+        aliasing = look_for_aliasing(fast, slow.beside(fast) if slow else None)
     aliased = aliasing is not None and aliasing.found
     average = slow.instead_of(fast, aliased=aliased) if slow and fast else None
-    return _Witnesses(series, window, sensor, read, average or fast, average is not None, aliasing)
-
-
-def _aliasing(
-    series: PowerSeries,
-    window: Window,
-    sensor: Sensor,
-    by_power: Integral | None,
-    slow: Slow | None,
-    events_ns: tuple[Ints, ...],
-) -> Aliasing | None:
-    """The board's own sensor alone can alias; its slow average, where it has one, is the second opinion."""
-    if series.source != "nvml" or by_power is None:
-        return None
-    events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns)
-    averages = slow.beside(by_power) if slow else None
-    return look_for_aliasing(by_power.readings, sensor, window.seconds, events_s, averages)
+    implausible = {
+        "power_impossible": is_impossible(series, window, sensors.limit_w(series.device)),
+        "power_zero": is_zero(series, window),
+        "power_stuck": is_stuck(series, window, events_ns),
+    }
+    return _Witnesses(
+        series,
+        window,
+        sensor,
+        read,
+        average or fast,
+        averaged=average is not None,
+        aliasing=aliasing,
+        implausible=tuple(code for code, holds in implausible.items() if holds),
+    )
 
 
 def _counter_is_believed(found: _Witnesses) -> bool:

@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Floats, Ints, equals, floats, ints
-from analysis.sampling import RESOLUTION_W, SamplingError, Updates, sampling_error, updates
+from analysis.rhythm import Rhythm, rhythm_of
+from analysis.sampling import (
+    RESOLUTION_W,
+    SamplingError,
+    Updates,
+    edges_error_j,
+    sampling_error,
+    updates,
+)
 from analysis.sensor import Sensor
 from analysis.window import Window
 
@@ -91,6 +99,7 @@ class Integral:
     curve: Curve
     readings: Updates  # those inside the window
     error: SamplingError | None  # None: too few readings to tell
+    rhythm: Rhythm | None = None  # None: the load keeps none, as far as is known
 
     @property
     def error_j(self) -> float | None:
@@ -98,8 +107,13 @@ class Integral:
         if self.error is None:
             return None
         seconds = float(self.curve.t_s[-1])
-        variance = self.error.unseen_j2_per_s * seconds + self.error.edges_j2
+        variance = self.error.unseen_j2_per_s * seconds + self.error.edges_j2 + self.rhythm_j2
         return float(np.sqrt(variance)) + RESOLUTION_W * seconds
+
+    @property
+    def rhythm_j2(self) -> float:
+        """The part of the total's variance that the load's rhythm leaves open."""
+        return 0.0 if self.rhythm is None else self.rhythm.variance_j2
 
 
 def read_series(table: pa.Table) -> list[PowerSeries]:
@@ -166,12 +180,14 @@ def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
     )
 
 
-def integral(series: PowerSeries, window: Window, sensor: Sensor) -> Integral | None:
+def integral(
+    series: PowerSeries, window: Window, sensor: Sensor, events_s: tuple[Floats, ...] = ()
+) -> Integral | None:
     """The trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
 
     Readings lag behind power by half an averaging window, the sensor's lag, and half an update period where it is
     polled more slowly: all are taken off, or the edges of a window would be those of another one. None where readings
-    do not reach it.
+    do not reach it. ``events_s`` are sets of moments, from the window's start, at which the load acted.
     """
     if not covers(series.power_t_ns, window, series.gap_bound_s):
         return None
@@ -186,5 +202,10 @@ def integral(series: PowerSeries, window: Window, sensor: Sensor) -> Integral | 
     power_w = np.interp(t_s, readings.t_s, readings.power_w)
     steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
     own = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
+    curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
+    rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
     error = sampling_error(own, sensor)
-    return Integral(Curve(t_s, np.concatenate(([0.0], np.cumsum(steps)))), own, error)
+    if error is not None:
+        edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
+        error = replace(error, edges_j2=edges_j2)
+    return Integral(curve, own, error, rhythm)

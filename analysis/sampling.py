@@ -27,6 +27,7 @@ UNSEEN = 0.62
 MIN_READINGS = 8
 _MIN_CHANGES = 20  # of value: below, the sensor's own rhythm is not looked for
 _RHYTHM_OFF = 0.1  # by how much its period may differ from the calibrated one
+_ONE_SIDED = 1.5  # bound over standard error, of an error that mostly has one sign
 _AT_AN_END = 3  # readings whose mean is the power at an edge
 RESOLUTION_W = 0.001  # NVML's milliwatts
 
@@ -125,6 +126,28 @@ def sampling_error(readings: Updates, sensor: Sensor) -> SamplingError | None:
         edges_j2=smoothed + (ends_w * readings.placed_s) ** 2 / 12,
         ends_w=ends_w,
     )
+
+
+def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
+    """Standard error that steps of power near a window's edges leave in its integral.
+
+    A step at an edge shows as a ramp as long as a look, drawn between readings: half of what a ramp of length w takes
+    from one side to the other, an eighth of step x w, lies on the wrong side. Where readings are not well placed, they
+    may lie wrong by that as well. The errors of both edges have the same cause, so they add up.
+
+    Args:
+        readings: those near the window, on either side of its edges too.
+        sensor: how they come about.
+        seconds: the window's length; it begins at 0.
+    """
+    ramp_s = sensor.window_s + readings.spacing_s
+    reach_s = ramp_s + readings.placed_s
+    each_j = ramp_s / 8 + readings.placed_s / 12**0.5
+    steps_w = 0.0
+    for edge_s in (0.0, seconds):
+        near = readings.power_w[np.abs(readings.t_s - edge_s) <= reach_s]
+        steps_w += float(np.ptp(near)) if near.size else 0.0
+    return steps_w * each_j / _ONE_SIDED
 
 
 def _unseen(nugget: float, slope: float, window_s: float, spacing_s: float) -> float:

@@ -102,3 +102,18 @@ def periodic(rng: np.random.Generator, length_s: float, period_s: float, *, duty
     power = np.full(edges.size - 1, DECODE_W)
     power[1::2] = BURST_W
     return PowerWorld(edges, power, starts + rng.uniform(0.0005, 0.003, starts.size))
+
+
+def repeated(
+    rng: np.random.Generator, length_s: float, rate_hz: float, offset_s: Floats, power_w: Floats
+) -> PowerWorld:
+    """A wave at a constant rate and any phase: ``power_w[k]`` from ``offset_s[k]`` after each start, in seconds."""
+    period_s = 1 / rate_hz
+    shown = offset_s < 0.999 * period_s
+    offsets, watts = offset_s[shown], power_w[shown]
+    count = int((length_s + 8.0) / period_s) + 2
+    starts = -4.0 + period_s * (rng.uniform() + np.arange(count))
+    edges = (starts[:, None] + offsets[None, :]).ravel()
+    edges = np.concatenate(([edges[0] - 1.0], edges, [starts[-1] + period_s]))
+    power = np.concatenate((watts[-1:], np.tile(watts, count)))
+    return PowerWorld(edges, power, starts + rng.uniform(0.0005, 0.003, count))

@@ -67,6 +67,24 @@ def test_steady_load_is_right_to_one_percent_at_any_phase(
             assert trial.width < 0.02
 
 
+@pytest.mark.parametrize("counter", [None, "all", "sensor"])
+@pytest.mark.parametrize("model", SENSORS, ids=lambda model: model.name)
+def test_steps_of_power_at_the_windows_edges_are_in_the_interval(
+    model: SensorModel, counter: Counter | None
+) -> None:
+    """A load without warm-up: idle until the window begins, and from where it ends."""
+    rng = np.random.default_rng(14)
+    trials = []
+    for length_s in (5.0, 10.0, 30.0):
+        for _ in range(10):
+            begins, ends = rng.uniform(-0.003, 0.003, 2) + np.array([0.0, length_s])
+            world = PowerWorld(
+                np.array([-12.0, begins, ends, length_s + 12.0]), np.array([70.0, 350.0, 70.0])
+            )
+            trials.append(attempt(world, replace(model, counter=counter), rng, length_s))
+    assert np.mean([trial.covered for trial in trials]) >= 0.9
+
+
 @pytest.mark.parametrize("share", [PART, FULL])
 @pytest.mark.parametrize("model", SEES_A_QUARTER, ids=lambda model: model.name)
 def test_random_bursts_are_right_to_one_and_a_half_percent_after_a_minute(
@@ -158,14 +176,16 @@ def test_a_calibration_factor_removes_the_gain_error_and_narrows_it() -> None:
 
 
 @pytest.mark.parametrize("share", [PART, FULL])
-def test_power_in_step_with_the_sensor_is_found(share: float) -> None:
+def test_power_in_step_with_the_sensor_is_found_or_its_drift_is_in_the_interval(share: float) -> None:
     rng = np.random.default_rng(9)
-    found = []
+    found, held = [], []
     for _ in range(int(2000 * share)):
         model, length_s = CAN_ALIAS[rng.integers(len(CAN_ALIAS))], float(rng.uniform(20.0, 60.0))
-        world = in_step(rng, length_s, model)
-        found.append("aliased" in attempt(world, without_counter(model), rng, length_s).found.reasons)
-    assert np.mean(found) >= 0.95
+        trial = attempt(in_step(rng, length_s, model), without_counter(model), rng, length_s)
+        found.append("aliased" in trial.found.reasons)
+        held.append(found[-1] or trial.covered)
+    assert np.mean(found) >= 0.8, "a drift below 0.8 cycles stands still"
+    assert np.mean(held) >= 0.98
 
 
 @pytest.mark.parametrize("share", [PART, FULL])
@@ -180,12 +200,11 @@ def test_other_power_is_not_called_aliased(share: float) -> None:
     assert np.mean(found) <= 0.05
 
 
-def test_without_that_check_power_in_step_would_be_off_by_far_more_than_its_interval() -> None:
+def test_power_in_step_is_off_by_a_fifth_or_more_and_never_valid() -> None:
     """What is at stake: a 100 ms square wave on a sensor that looks at 25 ms of each 100."""
     rng = np.random.default_rng(11)
     trials = [attempt(periodic(rng, 60.0, 0.1), without_counter(A100), rng, 60.0) for _ in range(20)]
     assert max(abs(trial.off) for trial in trials) > 0.2
-    assert max(trial.width for trial in trials) < 0.03
     assert all("aliased" in trial.found.reasons for trial in trials)
 
 
