@@ -187,7 +187,7 @@ class Driver:
         try:
             self._client.complete(self._requests[item.task.task_id], exchange)
         finally:
-            row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
+            row = row_of(request_id, item, scheduled_ns, exchange)
             self._writer.append(row)
             if item.role == "measured":
                 self._agenda.measured_ended()

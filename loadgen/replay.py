@@ -204,11 +204,11 @@ class Replay:
             places.release()
 
     def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> None:
-        row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
+        row = row_of(request_id, item, scheduled_ns, exchange)
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role == "measured":
-            self._measured.append(Measured(scheduled_ns, exchange.due_ns, exchange.sent_ns, exchange.end_ns))
+            self._measured.append(Measured(scheduled_ns, exchange.due_ns, exchange.sent_ns, row["end_ns"]))
             self._agenda.measured_ended()
             if self._agenda.over:
                 self._over.set()

@@ -52,7 +52,7 @@ class LoadSpec(StrictModel):
     )
     dialect: Literal["openai", "transformers"] = Field(
         default="openai",
-        description="transformers: fixed lengths by a generation_config, and no [DONE] at a stream's end",
+        description="transformers: fixed lengths by a generation_config",
     )
     request_timeout_s: float = Field(default=600.0, gt=0)
     seed: int = Field(ge=0)

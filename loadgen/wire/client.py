@@ -53,16 +53,20 @@ class WireConnection:
         """
         if not self._wire.send(self.slot, request, exchange.due_ns):
             raise NotSentError
-        self._answer = Answer(exchange)
+        self._answer = answer = Answer(exchange)
         self._ended = asyncio.get_running_loop().create_future()
         self._deadline.set(self._ended, timeout_s + max(exchange.due_ns - now_ns(), 0) * 1e-9)
         try:
             await self._ended
+        except TimeoutError:
+            self.look()
+            if not answer.settle():
+                raise
         finally:
             self._deadline.clear()
-            if not self._answer.ended and self._open:
+            if not answer.ended and self._open:
                 self.look()  # cut off: keep what came so far
-            self._open = self._open and self._answer.reusable
+            self._open = self._open and answer.reusable
             self._answer = None
             os.sched_yield()  # what follows takes long: if bytes wait on this CPU for the thread to time them, now
 
@@ -73,22 +77,28 @@ class WireConnection:
         if answer is None or ended is None:
             self._open = False  # closed, or bytes that nobody asked for
             return
-        answer.exchange.sent_ns = received.sent_ns
+        if not received.sent_ns:
+            self._open = False  # closed, or bytes that cannot be an answer to what was not asked yet
+            if not ended.done():
+                ended.set_exception(NotSentError)
+            return
+        answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
         start = 0
         for arrived_ns, end in zip(received.times_ns, received.ends, strict=True):
             answer.feed(arrived_ns, received.data[start:end])
             start = end
         if received.closed_ns:
             self._open = False
-            if not received.sent_ns and not ended.done():
-                ended.set_exception(NotSentError)
-                return
             answer.cut_off(
                 received.closed_ns,
                 OSError(received.error, os.strerror(received.error)) if received.error else None,
             )
-        if answer.ended and not ended.done():
+        if ended.done():
+            return
+        if answer.ended:
             ended.set_result(None)
+        elif (left_ns := answer.left_ns(now_ns())) is not None:
+            self._deadline.set(ended, left_ns * 1e-9)
 
     def close(self) -> None:
         """Close at once."""
