@@ -26,6 +26,8 @@ class Exchange:
     http_status: int | None = None
     status: str = "aborted"
     error: str | None = None
+    retry_after: str | None = None
+    """What the server said of when to come again."""
 
     @property
     def events(self) -> list[tuple[int, bytes]]:
@@ -72,9 +74,11 @@ class Answer:
 
     # httptools.HttpResponseParser
 
-    def on_header(self, name: bytes, _value: bytes) -> None:
-        """Note whether the answer says where it ends (RFC 9112, 6.3)."""
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note whether the answer says where it ends (RFC 9112, 6.3), and when the server wants to be asked again."""
         self._framed = self._framed or name.lower() in (b"content-length", b"transfer-encoding")
+        if name.lower() == b"retry-after":
+            self.exchange.retry_after = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """The status stands, whatever happens to the body."""
