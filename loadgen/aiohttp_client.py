@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ssl
 import urllib.request
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,6 +45,17 @@ class _InStep(aiohttp.TCPConnector):
             connection.close()
 
 
+class _Reuse(SimpleNamespace):
+    """Whether a request got a connection that had been used before."""
+
+    def __init__(self, trace_request_ctx: _Reuse | None = None) -> None:
+        super().__init__(reused=False, of=trace_request_ctx)
+
+
+async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    context.of.reused = True
+
+
 class AiohttpClient:
     """A pool of aiohttp's connections to one endpoint."""
 
@@ -51,13 +63,14 @@ class AiohttpClient:
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
         self.opened_late: int | None = None  # aiohttp opens them unseen
+        self.open_most: int | None = None
+        self.resent = 0
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        base = f"{'https' if endpoint.tls else 'http'}://{host}:{endpoint.port}"
-        self._base = base
-        self._url = URL(base + endpoint.path, encoded=True)
+        self._base = f"{endpoint.scheme}://{endpoint.authority}"
+        self._url = URL(self._base + endpoint.path, encoded=True)
         self._session: aiohttp.ClientSession | None = None
+        self._unkept: aiohttp.ClientSession | None = None
 
     async def open_ahead(self, count: int) -> None:  # noqa: ARG002 -- aiohttp opens connections by itself
         """See that the endpoint, or the proxy before it, can be reached.
@@ -65,19 +78,34 @@ class AiohttpClient:
         Raises:
             OSError: it cannot.
         """
+        if self._session is not None:
+            return
         host, port = self._first_hop()
-        _, writer = await asyncio.open_connection(host, port)
+        own_hop = (host, port) == (self._endpoint.host, self._endpoint.port)
+        tls = (
+            ssl.create_default_context() if self._endpoint.tls else None
+        )  # aiohttp's own is as old as its import
+        _, writer = await asyncio.open_connection(host, port, ssl=tls if own_hop else None)
         writer.close()
-        self._session = aiohttp.ClientSession(
-            connector=_InStep(
-                limit=0,
-                keepalive_timeout=self._timeout_s,
-                ssl=ssl.create_default_context(),  # aiohttp's own is as old as its import
-            ),
+        self._session = self._opened(tls, kept=True)
+        self._unkept = self._opened(tls, kept=False)
+
+    def _opened(self, tls: ssl.SSLContext | None, *, kept: bool) -> aiohttp.ClientSession:
+        """A session; of one that keeps no connections, each request has a new one."""
+        connector = (
+            _InStep(limit=0, ssl=tls or True, keepalive_timeout=self._timeout_s)
+            if kept
+            else aiohttp.TCPConnector(limit=0, ssl=tls or True, force_close=True)
+        )
+        reused = aiohttp.TraceConfig(_Reuse)
+        reused.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             trust_env=True,
             auto_decompress=False,
+            trace_configs=[reused],
         )
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
@@ -85,7 +113,7 @@ class AiohttpClient:
         exchange.sent_ns = exchange.sent_ns or now_ns()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._exchange(request, exchange)
+                await self._complete(request, exchange)
         except TimeoutError:
             exchange.status = "timeout"
             exchange.error = f"no complete answer within {self._timeout_s:g} s"
@@ -102,17 +130,36 @@ class AiohttpClient:
         finally:
             exchange.end_ns = exchange.end_ns or now_ns()
 
+    def look(self) -> None:
+        """Nothing to do: bytes are taken as they come."""
+
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._unkept):
+            if session is not None:
+                await session.close()
 
-    async def _exchange(self, request: bytes, exchange: Exchange) -> None:
+    async def _complete(self, request: bytes, exchange: Exchange) -> None:
+        """Send, at most twice: the server may have closed a kept connection while the request was on its way."""
         assert self._session is not None  # noqa: S101 -- open_ahead() comes first
+        assert self._unkept is not None  # noqa: S101
+        kept = _Reuse()
+        try:
+            await self._exchange(self._session, request, exchange, kept)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            begun = not isinstance(getattr(error, "message", ""), str)  # else what came of a head
+            if begun or not kept.reused or exchange.http_status is not None:
+                raise
+            self.resent += 1
+            await self._exchange(self._unkept, request, exchange, kept)
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, request: bytes, exchange: Exchange, kept: _Reuse
+    ) -> None:
         head, _, body = request.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        async with self._session.post(
-            self._url, data=body, headers=headers, allow_redirects=False
+        async with session.post(
+            self._url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=kept
         ) as response:
             exchange.http_status = response.status
             exchange.headers = {

@@ -44,6 +44,11 @@ class Exchange:
         return cut_events(self.pieces_ns, self.pieces)
 
     @property
+    def retry_after(self) -> str | None:
+        """What the server said of when to come again."""
+        return self.headers.get("retry-after")
+
+    @property
     def says_done(self) -> bool:
         """Whether the body so far ends in [DONE]: after it nothing is generated, whenever the connection ends."""
         if not self.pieces:
@@ -94,11 +99,12 @@ class Answer:
         if self.ended:
             self._parser = None  # it holds this answer: a cycle that reference counting cannot end
 
-    def left_ns(self, now_ns: int) -> int | None:
-        """How long the end of a stream that has said [DONE] is waited for; None where it has not, or has ended."""
+    @property
+    def settled_ns(self) -> int | None:
+        """Until when the end of a stream that has said [DONE] is waited for; None where it has not, or has ended."""
         if self.ended or not self.exchange.says_done:
             return None
-        return max(self._arrived_ns + round(AFTER_DONE_S * 1e9) - now_ns, 0)
+        return self._arrived_ns + round(AFTER_DONE_S * 1e9)
 
     def settle(self) -> bool:
         """End a stream that has said [DONE] though its connection goes on; False where it has not."""

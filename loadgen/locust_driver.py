@@ -12,14 +12,13 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from gevent.pool import Group
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError
 
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.exchange import Exchange
+from loadgen.gevent_client import GeventClient
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.rows import row_of
@@ -27,66 +26,7 @@ from loadgen.spec import LoadSpec
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
-_LONGEST_ERROR_BODY = 2000
-_MOST_CONNECTIONS = 65_536
 _AFTER_A_REFUSAL_S = 0.1
-
-
-class GeventClient:
-    """The connections of one Locust process to one endpoint."""
-
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
-        self._path = endpoint.path
-        self._timeout_s = timeout_s
-        self._http = HTTPClient(
-            endpoint.host,
-            endpoint.port,
-            ssl=endpoint.tls,
-            connection_timeout=timeout_s,
-            network_timeout=timeout_s,
-            concurrency=_MOST_CONNECTIONS,
-        )
-
-    def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
-        exchange.sent_ns = now_ns()
-        try:
-            with gevent.Timeout(self._timeout_s, TimeoutError):
-                self._exchange(request, exchange)
-        except TimeoutError:
-            exchange.status = "timeout"
-            exchange.error = f"no complete answer within {self._timeout_s:g} s"
-        except HTTPParseError as error:
-            lost = "closed" in str(error) or exchange.http_status is not None
-            exchange.status = "connection_error" if lost else "malformed"
-            exchange.error = f"connection lost in mid-answer: {error}" if lost else f"not HTTP: {error}"
-        except OSError as error:
-            exchange.status = "connection_error"
-            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
-        except gevent.GreenletExit:
-            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
-            raise
-        finally:
-            exchange.end_ns = now_ns()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
-
-    def _exchange(self, request: bytes, exchange: Exchange) -> None:
-        head, _, body = request.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        response = self._http.request("POST", self._path, body=body, headers=headers)
-        exchange.http_status = response.status_code
-        if response.status_code != 200:
-            exchange.status = "http_error"
-            exchange.error = bytes(response.read())[:_LONGEST_ERROR_BODY].decode(errors="replace")
-            return
-        # Line by line: a read of so many bytes would wait until there are so many.
-        while line := response.readline(b"\n"):
-            exchange.pieces_ns.append(now_ns())
-            exchange.pieces.append(line)
-        exchange.status = "ok"
 
 
 class Driver:

@@ -41,6 +41,7 @@ class LoadFlags:
     seed: int
     workers: int
     client: str
+    continuous_usage: bool = True
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -74,6 +75,7 @@ class LoadFlags:
                 "block": 1,
                 "workers": self.workers,
                 "client": self.client,
+                "continuous_usage": self.continuous_usage,
             }
             return LoadSpec.model_validate(fields)
         except ValidationError as error:

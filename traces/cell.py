@@ -92,6 +92,13 @@ class Audit(_Record):
         default=None,
         description="Connections opened while a request waited for one; null: the client can't say",
     )
+    connections_open_most: int | None = Field(
+        default=None, description="Connections open at once, at most; null: the client can't say"
+    )
+    resent: int | None = Field(
+        default=None,
+        description="Requests sent once more on a new connection, as the server had closed the one that was kept",
+    )
 
 
 class BoardState(_Record):
