@@ -142,7 +142,7 @@ def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
     decoded = Decoded()
     texts: list[str] = []
     counts: list[int | None] = []
-    highest, after = 0, None
+    highest, after, counts_grow = 0, None, True
     for t_ns, event in timed:
         count = None if event.usage is None else event.usage.completion_tokens
         if event.usage is not None:
@@ -150,11 +150,12 @@ def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
         mine = [choice for choice in event.choices if ours is None or choice.index == ours]
         text = "".join([choice.text for choice in mine])
         said = [choice.finish_reason for choice in mine if choice.finish_reason]
-        is_chunk = bool(text) or (bool(mine) and (count or 0) > highest)
+        is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)
         if is_chunk:
             decoded.chunk_ns.append(t_ns)
             counts.append(count)
             texts.append(text)
+            counts_grow = counts_grow and count is not None
         if said:
             decoded.finish_reason = said[-1]
         if is_chunk or said:
