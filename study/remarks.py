@@ -54,7 +54,8 @@ def remarks(summary: dict[str, Any]) -> list[str]:
 
 def _words_of(kind: Mapping[str, Any]) -> str:
     http = "" if kind["http_status"] is None else f" (HTTP {kind['http_status']})"
-    return f"{kind['count']} requests: {kind['status']}{http}: {kind['error'] or 'without a word'}"
+    count = f"{kind['count']} request{'' if kind['count'] == 1 else 's'}"
+    return f"{count}: {kind['status']}{http}: {kind['error'] or 'without a word'}"
 
 
 def _one_line(words: str) -> str:
