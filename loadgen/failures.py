@@ -10,6 +10,8 @@ import math
 from collections import Counter
 from datetime import UTC, datetime
 
+NOT_SENT = "not sent: the load had stopped, as "
+"""How the error begins of a request that was planned, and not made any more."""
 _FIRST_S, _LONGEST_S = 0.1, 2.0
 _LONGEST_ASKED_S = 60.0
 _MOST_IN_A_ROW = 20

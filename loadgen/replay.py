@@ -18,7 +18,7 @@ from loadgen.audit import LoopWatch, Measured, audit_of
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
-from loadgen.failures import Failures
+from loadgen.failures import NOT_SENT, Failures
 from loadgen.payload import Endpoint, request_bytes, shown_url
 from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
@@ -212,8 +212,7 @@ class Replay:
         """End the load: what was still to be measured has a row each that says why it was never sent."""
         for count, item in enumerate(self._agenda.abandon()):
             at_ns = now_ns()
-            error = f"not sent: the load had stopped, as {reason}"
-            exchange = Exchange(due_ns=at_ns, sent_ns=at_ns, end_ns=at_ns, error=error)
+            exchange = Exchange(due_ns=at_ns, sent_ns=at_ns, end_ns=at_ns, error=NOT_SENT + reason)
             self._keep(self._numbered(item, at_ns, exchange))
             if count % _ROWS_AT_ONCE == _ROWS_AT_ONCE - 1:
                 await asyncio.sleep(0)

@@ -19,6 +19,8 @@ from study.prompts import check_flag
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
+_FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
+"""Flags whose fields have other names."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class LoadFlags:
     seed: int
     workers: int
     client: str
+    timeout: float = 600.0
     continuous_usage: bool = True
 
     def spec(self) -> LoadSpec:
@@ -76,15 +79,13 @@ class LoadFlags:
                 "workers": self.workers,
                 "client": self.client,
                 "continuous_usage": self.continuous_usage,
+                "request_timeout_s": self.timeout,
             }
             return LoadSpec.model_validate(fields)
         except ValidationError as error:
             problem = error.errors()[0]
-            flag = (
-                str(problem["loc"][-1] if problem["loc"] else "workers")
-                .replace("seconds", "duration")
-                .replace("_", "-")
-            )
+            field = str(problem["loc"][-1] if problem["loc"] else "workers")
+            flag = _FLAGS.get(field, field.replace("_", "-"))
             message = str(problem["msg"]).removeprefix("Value error, ")
             given = self.workers if flag == "workers" else problem["input"]
             raise UsageError(f"--{flag}: {message} (given: {given!r})") from error

@@ -50,6 +50,7 @@ struct slot {
 
     bool head_ended, chunked; /* what the answer under way says of its end */
     size_t head_start;        /* where its head begins among the bytes, after those of interim answers */
+    size_t body_start;        /* and its body */
     char tail[TAIL_LENGTH];
 
     char *request; /* to be sent, from request_sent on */
@@ -297,6 +298,7 @@ static void look_for_the_head(struct slot *slot) {
         }
         slot->head_ended = end || slot->length > LONGEST_HEAD; /* no HTTP then: the parser shall say so */
         slot->chunked = end && says_chunked(head, end);
+        if (end) slot->body_start = (size_t)(end - slot->bytes) + sizeof EMPTY_LINE;
         return;
     }
 }
@@ -306,7 +308,9 @@ static void look_for_the_head(struct slot *slot) {
 static bool may_be_whole(struct slot *slot) {
     if (!slot->head_ended) look_for_the_head(slot);
     if (!slot->head_ended) return false;
-    return !slot->chunked || (slot->tail[0] != '\n' && memcmp(slot->tail + 1, EMPTY_LINE, sizeof EMPTY_LINE) == 0);
+    if (!slot->chunked) return true;
+    return slot->length > slot->body_start && slot->tail[0] != '\n' &&
+           memcmp(slot->tail + 1, EMPTY_LINE, sizeof EMPTY_LINE) == 0;
 }
 
 static void keep(struct wire *wire, uint32_t number, ssize_t length, int64_t t_ns) {
@@ -493,7 +497,7 @@ int wire_send(struct wire *wire, uint32_t number, const char *request, int64_t l
         slot->request_sent = 0;
         slot->sent_ns = 0;
         slot->head_ended = slot->chunked = false;
-        slot->head_start = 0;
+        slot->head_start = slot->body_start = 0;
         if (due_ns <= now_ns())
             send_what_is_left(wire, number);
         else if (!put_off(wire, (struct due){due_ns, number, slot->generation}))
@@ -533,7 +537,7 @@ void wire_take(struct wire *wire, uint32_t number, struct taken *taken) {
         taken->pieces = wire->taken_pieces;
         taken->piece_count = (int64_t)slot->piece_count;
         if (slot->length > slot->head_start) slot->head_ended = true; /* in mid-head: tell of each piece from now on */
-        slot->length = slot->piece_count = slot->head_start = 0;
+        slot->length = slot->piece_count = slot->head_start = slot->body_start = 0;
         told(wire, slot);
     }
     pthread_mutex_unlock(&wire->lock);

@@ -73,6 +73,11 @@ def test_a_request_asks_for_a_stream_that_counts_its_tokens_and_sets_nothing_nob
     assert set(body) == {"model", "prompt", "temperature", "stream", "stream_options", "max_tokens", "stop"}
 
 
+def test_counts_of_chunks_are_not_asked_for_where_they_are_not_wanted() -> None:
+    body = body_of(Prompts(dataset="starwatt-24"), continuous_usage=False)
+    assert body["stream_options"] == {"include_usage": True}
+
+
 def test_a_probe_sends_the_beginning_of_each_prompt() -> None:
     assert body_of(Prompts(characters=12))["prompt"] == render_prompt(TASK.prompt)[:12]
 
