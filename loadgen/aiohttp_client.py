@@ -7,21 +7,42 @@ It takes several times the CPU of our own clients. Proxies are those of the envi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import urllib.request
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
-from loadgen.exchange import LONGEST_ERROR_BODY, Exchange
+from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, Exchange
 from loadgen.payload import Endpoint
+from loadgen.words import http_error_words
 from traces.clock import now_ns
 
-_LONGEST_READ = 2**16
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
 _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
+
+
+class _InStep(aiohttp.TCPConnector):
+    """Never hands out a connection on which something came that nobody asked for: it would be taken for the answer."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection that waits for a request.
+
+        Raises:
+            aiohttp.ClientError: none can be opened.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 class _Reuse(SimpleNamespace):
@@ -72,7 +93,7 @@ class AiohttpClient:
     def _opened(self, tls: ssl.SSLContext | None, *, kept: bool) -> aiohttp.ClientSession:
         """A session; of one that keeps no connections, each request has a new one."""
         connector = (
-            aiohttp.TCPConnector(limit=0, ssl=tls or True, keepalive_timeout=self._timeout_s)
+            _InStep(limit=0, ssl=tls or True, keepalive_timeout=self._timeout_s)
             if kept
             else aiohttp.TCPConnector(limit=0, ssl=tls or True, force_close=True)
         )
@@ -89,7 +110,7 @@ class AiohttpClient:
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
-        exchange.sent_ns = now_ns()
+        exchange.sent_ns = exchange.sent_ns or now_ns()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._complete(request, exchange)
@@ -141,17 +162,35 @@ class AiohttpClient:
             self._url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=kept
         ) as response:
             exchange.http_status = response.status
-            exchange.retry_after = response.headers.get("retry-after")
+            exchange.headers = {
+                name: response.headers[name] for name in KEPT_HEADERS.values() if name in response.headers
+            }
             if response.status != 200:
                 content = await response.content.read(LONGEST_ERROR_BODY)
                 while len(content) < LONGEST_ERROR_BODY and not response.content.at_eof():
                     content += await response.content.read(LONGEST_ERROR_BODY - len(content))
-                exchange.status, exchange.error = "http_error", content.decode(errors="replace")
+                exchange.status = "http_error"
+                exchange.error = http_error_words(response.status, exchange.headers, content)
                 return
-            while data := await response.content.readany():
-                exchange.pieces_ns.append(now_ns())
-                exchange.pieces.append(data)
+            await self._read(response, exchange)
             exchange.status, exchange.end_ns = "ok", now_ns()
+
+    async def _read(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
+        """Keep the body, to its end or little longer than [DONE]."""
+        while data := await response.content.readany():
+            exchange.pieces_ns.append(now_ns())
+            exchange.pieces.append(data)
+            if exchange.says_done:
+                break
+        else:
+            return
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(AFTER_DONE_S):
+                while data := await response.content.readany():
+                    exchange.pieces_ns.append(now_ns())
+                    exchange.pieces.append(data)
+                return
+        response.close()
 
     def _first_hop(self) -> tuple[str, int]:
         """The proxy of the environment, or the endpoint itself."""

@@ -6,6 +6,7 @@ The loop only takes the time and keeps bytes. ``loadgen/wire`` does the same out
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from time import monotonic_ns
 from typing import cast
@@ -28,6 +29,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._begun = False
         """Whether anything of the answer has come."""
         self._deadline = Deadline()
+        self._unread: select.poll | None = None  # from the second exchange on
 
     @property
     def usable(self) -> bool:
@@ -38,13 +40,15 @@ class AsyncioConnection(asyncio.Protocol):
         """Send, and return when the answer has ended one way or another; ``exchange`` says how.
 
         Raises:
-            NotSentError: the server closed the connection before.
+            NotSentError: the server closed the connection before, or said what nobody asked for.
             UnansweredError: the connection ended before the first byte of the answer.
             TimeoutError: the answer is not whole by then.
         """
         if self._transport is None or self._transport.is_closing():
             raise NotSentError
-        self._answer = Answer(exchange)
+        if self._unread is not None and self._unread.poll(0):
+            raise NotSentError
+        self._answer = answer = Answer(exchange)
         self._ended = asyncio.get_running_loop().create_future()
         self._begun = False
         exchange.sent_ns = exchange.sent_ns or now_ns()
@@ -52,9 +56,22 @@ class AsyncioConnection(asyncio.Protocol):
         self._deadline.set(self._ended, until_ns)
         try:
             await self._ended
+        except TimeoutError:
+            if not answer.settle():
+                raise
+            self.close()
         finally:
             self._deadline.clear()
             self._answer = None
+        self._watch_what_comes_between()
+
+    def _watch_what_comes_between(self) -> None:
+        """From now on, bytes that come before the next request is sent are no answer to it."""
+        if self._unread is None and self._transport is not None:
+            connected = self._transport.get_extra_info("socket")
+            if connected is not None:
+                self._unread = select.poll()
+                self._unread.register(connected, select.POLLIN)
 
     def close(self) -> None:
         """Close at once."""
@@ -90,11 +107,15 @@ class AsyncioConnection(asyncio.Protocol):
         self._look()
 
     def _look(self) -> None:
-        assert self._answer is not None  # noqa: S101 -- both callers have looked
-        if self._answer.ended and self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
-        if self._answer.ended and not self._answer.reusable:
-            self.close()
+        answer, ended = self._answer, self._ended
+        assert answer is not None and ended is not None  # noqa: S101, PT018 -- both callers have looked
+        if answer.ended:
+            if not ended.done():
+                ended.set_result(None)
+            if not answer.reusable or (self._transport and self._transport.get_write_buffer_size()):
+                self.close()
+        elif (settled_ns := answer.settled_ns) is not None:
+            self._deadline.set(ended, settled_ns)
 
 
 class AsyncioClient(Pool):

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from configs.loads import Open
 from loadgen.arrivals import mean_rate
+from loadgen.continuous_usage import AskingClient
 from loadgen.demand import Demand
 from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint
@@ -19,14 +20,21 @@ _SLOW_RATE = 50.0
 class Client(Protocol):
     """A pool of connections to one endpoint."""
 
-    ahead_ns: int
-    """How long before a request is due this client wants to know of it."""
-    opened_late: int | None
-    """Connections opened while a request waited for one; None: not known."""
-    open_most: int | None
-    """Connections that were open at once, at most; None: not known."""
-    resent: int
-    """Requests that were sent once more, since the server had closed the connection that was kept for them."""
+    @property
+    def ahead_ns(self) -> int:
+        """How long before a request is due this client wants to know of it."""
+
+    @property
+    def opened_late(self) -> int | None:
+        """Connections opened while a request waited for one; None: not known."""
+
+    @property
+    def open_most(self) -> int | None:
+        """Connections that were open at once, at most; None: not known."""
+
+    @property
+    def resent(self) -> int:
+        """Requests that were sent once more, since the server had closed the connection that was kept for them."""
 
     async def open_ahead(self, count: int) -> None:
         """Make ready for ``count`` requests at once, before the first.
@@ -51,6 +59,11 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
     Raises:
         LoadError: ``wire`` is asked for, and can't be had here.
     """
+    name, client = _sending_client(spec)
+    return name, AskingClient(client) if spec.continuous_usage else client
+
+
+def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
     endpoint = Endpoint.parse(spec.url)
     demand = _demand(spec)
     if spec.client == "aiohttp":

@@ -12,8 +12,6 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from gevent.pool import Group
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
@@ -21,6 +19,7 @@ from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.exchange import Exchange
 from loadgen.failures import NOT_SENT, Failures
+from loadgen.gevent_client import GeventClient
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.rows import row_of
@@ -28,91 +27,7 @@ from loadgen.spec import LoadSpec
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
-_LONGEST_ERROR_BODY = 2000
-_MOST_CONNECTIONS = 65_536
 _ROWS_AT_ONCE = 1000
-
-
-class GeventClient:
-    """The connections of one Locust process to one endpoint."""
-
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
-        self._endpoint = endpoint
-        self._timeout_s = timeout_s
-        self._new: set[gevent.Greenlet] = set()
-        """Whose request has a connection that was opened for it."""
-        self._http = self._pool_of(_MOST_CONNECTIONS)
-        self._http._connection_pool.after_connect = self._note_new
-
-    def _pool_of(self, connections: int) -> HTTPClient:
-        return HTTPClient(
-            self._endpoint.host,
-            self._endpoint.port,
-            ssl=self._endpoint.tls,
-            connection_timeout=self._timeout_s,
-            network_timeout=self._timeout_s,
-            concurrency=connections,
-        )
-
-    def _note_new(self, _socket: object) -> None:
-        self._new.add(gevent.getcurrent())
-
-    def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
-        exchange.sent_ns = now_ns()
-        try:
-            with gevent.Timeout(self._timeout_s, TimeoutError):
-                self._complete(request, exchange)
-        except TimeoutError:
-            exchange.status = "timeout"
-            exchange.error = f"no complete answer within {self._timeout_s:g} s"
-        except HTTPParseError as error:
-            lost = "closed" in str(error) or exchange.http_status is not None
-            exchange.status = "connection_error" if lost else "malformed"
-            exchange.error = f"connection lost in mid-answer: {error}" if lost else f"not HTTP: {error}"
-        except OSError as error:
-            exchange.status = "connection_error"
-            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
-        except gevent.GreenletExit:
-            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
-            raise
-        finally:
-            exchange.end_ns = now_ns()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
-
-    def _complete(self, request: bytes, exchange: Exchange) -> None:
-        """Send, at most twice: the server may have closed a kept connection while the request was on its way."""
-        try:
-            self._exchange(self._http, request, exchange)
-        except (HTTPConnectionClosed, ConnectionError):
-            if gevent.getcurrent() in self._new or exchange.http_status is not None:
-                raise
-            unkept = self._pool_of(1)
-            try:
-                self._exchange(unkept, request, exchange)
-            finally:
-                unkept.close()
-        finally:
-            self._new.discard(gevent.getcurrent())
-
-    def _exchange(self, http: HTTPClient, request: bytes, exchange: Exchange) -> None:
-        head, _, body = request.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        response = http.request("POST", self._endpoint.path, body=body, headers=headers)
-        exchange.http_status = response.status_code
-        exchange.retry_after = response.get("retry-after")
-        if response.status_code != 200:
-            exchange.status = "http_error"
-            exchange.error = bytes(response.read())[:_LONGEST_ERROR_BODY].decode(errors="replace")
-            return
-        # Line by line: a read of so many bytes would wait until there are so many.
-        while line := response.readline(b"\n"):
-            exchange.pieces_ns.append(now_ns())
-            exchange.pieces.append(line)
-        exchange.status = "ok"
 
 
 class Driver:
@@ -247,7 +162,7 @@ class Driver:
         return row, exchange.retry_after
 
     def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
-        row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
+        row = row_of(request_id, item, scheduled_ns, exchange)
         self._writer.append(row)
         if item.role == "measured":
             self._agenda.measured_ended()

@@ -35,6 +35,9 @@ def add_options(parser: Any) -> None:
     for name, kind, default, words in _OPTIONS:
         group.add_argument(f"--{name}", type=kind, default=default, help=words)
     group.add_argument("--single-stream", action="store_true", help="One request at a time")
+    group.add_argument(
+        "--no-continuous-usage", action="store_true", help="Do not ask for the tokens of each chunk"
+    )
     group.add_argument("--ignore-eos", action="store_true", help="Every answer has max-tokens tokens")
 
 
@@ -82,6 +85,7 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
         "warmup_s": given["warmup"],
         "request_timeout_s": given["timeout"],
         "drain_s": _DRAIN_S,
+        "continuous_usage": not given.get("no_continuous_usage"),
         "seed": given["seed"],
         "block": 1,
         "workers": min(workers, most),

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 from configs.datasets import Task
 from configs.prompt_format import STOP_STRINGS, render_prompt
 from configs.schema import FixedOutput, RecordedOutput
+from loadgen.continuous_usage import FIELD
 from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
 
@@ -105,7 +106,7 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
         "prompt": (render_prompt(task.prompt) if task.has_tests else task.prompt)[: prompts.characters],
         "temperature": prompts.temperature,
         "stream": True,
-        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+        "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
     }
     length = forced_length(spec, task)
     if length is None:

@@ -313,20 +313,14 @@ class Replay:
 
     def _keep(self, request: _Request) -> None:
         item, exchange = request.item, request.exchange
-        request.row = row = row_of(
-            request.number,
-            item,
-            request.scheduled_ns,
-            exchange,
-            done_wanted=self._spec.dialect == "openai",
-        )
+        request.row = row = row_of(request.number, item, request.scheduled_ns, exchange)
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role != "filler":
             self._moved_ns = now_ns()
         if item.role == "measured":
             self._measured.append(
-                Measured(request.scheduled_ns, exchange.due_ns, exchange.sent_ns, exchange.end_ns)
+                Measured(request.scheduled_ns, exchange.due_ns, exchange.sent_ns, row["end_ns"])
             )
             self._agenda.measured_ended()
             if self._agenda.over:

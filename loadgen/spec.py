@@ -57,7 +57,11 @@ class LoadSpec(StrictModel):
     )
     dialect: Literal["openai", "transformers"] = Field(
         default="openai",
-        description="transformers: fixed lengths by a generation_config, and no [DONE] at a stream's end",
+        description="transformers: fixed lengths by a generation_config",
+    )
+    continuous_usage: bool = Field(
+        default=True,
+        description="Ask for the tokens of each chunk (stream_options.continuous_usage_stats) until it is refused",
     )
     request_timeout_s: PositiveSeconds = 600.0
     seed: int = Field(ge=0)

@@ -192,6 +192,13 @@ def load(
         ),
     ] = "auto",
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
+    continuous_usage: Annotated[
+        bool,
+        typer.Option(
+            "--continuous-usage/--no-continuous-usage",
+            help="Ask for the tokens of each chunk (stream_options.continuous_usage_stats).",
+        ),
+    ] = True,
     slo: Annotated[
         str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
     ] = None,
@@ -217,7 +224,7 @@ def load(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
-        client=client, timeout=timeout,
+        client=client, timeout=timeout, continuous_usage=continuous_usage,
     )  # fmt: skip
     code = commands.load(flags.spec(), out, meter, slo, as_json=as_json)
     if code:

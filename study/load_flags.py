@@ -44,6 +44,7 @@ class LoadFlags:
     workers: int
     client: str
     timeout: float = 600.0
+    continuous_usage: bool = True
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -78,6 +79,7 @@ class LoadFlags:
                 "workers": self.workers,
                 "client": self.client,
                 "request_timeout_s": self.timeout,
+                "continuous_usage": self.continuous_usage,
             }
             return LoadSpec.model_validate(fields)
         except ValidationError as error:

@@ -59,17 +59,21 @@ class WireConnection:
         """
         if not self._wire.send(self.slot, request, exchange.due_ns):
             raise NotSentError
-        self._answer = Answer(exchange)
+        self._answer = answer = Answer(exchange)
         self._begun = False
         self._ended = asyncio.get_running_loop().create_future()
         self._deadline.set(self._ended, until_ns)
         try:
             await self._ended
+        except TimeoutError:
+            self.look()
+            if not answer.settle():
+                raise
         finally:
             self._deadline.clear()
-            if not self._answer.ended and self._open:
+            if not answer.ended and self._open:
                 self.look()  # cut off: keep what came so far
-            self._open = self._open and self._answer.reusable
+            self._open = self._open and answer.reusable
             self._answer = None
             os.sched_yield()  # what follows takes long: if bytes wait on this CPU for the thread to time them, now
 
@@ -79,6 +83,11 @@ class WireConnection:
         answer, ended = self._answer, self._ended
         if answer is None or ended is None:
             self._open = False  # closed, or bytes that nobody asked for
+            return
+        if not received.sent_ns and (received.data or received.closed_ns):
+            self._open = False  # closed, or bytes that cannot be an answer to what was not asked yet
+            if not ended.done():
+                ended.set_exception(NotSentError)
             return
         answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
         self._begun = self._begun or bool(received.data)
@@ -90,11 +99,15 @@ class WireConnection:
             self._open = False
             error = OSError(received.error, os.strerror(received.error)) if received.error else None
             if not self._begun and not ended.done():
-                ended.set_exception(UnansweredError(error) if received.sent_ns else NotSentError())
+                ended.set_exception(UnansweredError(error))
                 return
             answer.cut_off(received.closed_ns, error)
-        if answer.ended and not ended.done():
+        if ended.done():
+            return
+        if answer.ended:
             ended.set_result(None)
+        elif (settled_ns := answer.settled_ns) is not None:
+            self._deadline.set(ended, settled_ns)
 
     def close(self) -> None:
         """Close at once."""

@@ -67,16 +67,18 @@ class FaultyServer:
         self._port: int = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
-        await asyncio.gather(*self._restarting)
+        await asyncio.gather(*self._restarting, return_exceptions=True)
         self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # transports close their sockets a turn of the loop later
 
     async def _restart(self) -> None:
-        """Nobody listens for a while, and every connection is gone."""
-        self._server.close()
+        """Nobody listens any more: every connection is gone, and some time later there is a server again."""
         for writer in list(self._writers):
             _reset(writer)
         await asyncio.sleep(_WAIT_S)
@@ -105,7 +107,9 @@ class FaultyServer:
         fault = next(self._faults, Fault())
         answer = _whole(asked["prompt"])
         if fault.kind == "restart":
-            self._restarting.add(asyncio.create_task(self._restart()))
+            if self._server.is_serving():
+                self._server.close()
+                self._restarting.add(asyncio.create_task(self._restart()))
             return False
         if fault.kind == "refuse":
             answer = b"HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"
