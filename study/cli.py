@@ -191,6 +191,7 @@ def load(
             help="wire (sent and timed outside Python; http only), httptools, or aiohttp for proxies and odd servers."
         ),
     ] = "auto",
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
     continuous_usage: Annotated[
         bool,
         typer.Option(
@@ -198,7 +199,6 @@ def load(
             help="Ask for the tokens of each chunk (stream_options.continuous_usage_stats).",
         ),
     ] = True,
-    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
     slo: Annotated[
         str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
     ] = None,

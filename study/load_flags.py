@@ -78,8 +78,8 @@ class LoadFlags:
                 "block": 1,
                 "workers": self.workers,
                 "client": self.client,
-                "continuous_usage": self.continuous_usage,
                 "request_timeout_s": self.timeout,
+                "continuous_usage": self.continuous_usage,
             }
             return LoadSpec.model_validate(fields)
         except ValidationError as error:
