@@ -47,6 +47,9 @@ class Chunk(msgspec.Struct, gc=False):
     error: Any = None
 
 
+STRICT = msgspec.json.Decoder(Chunk)
+
+
 class NotACompletionError(Exception):
     """An event holds an error of the server's, or something in place of a completion; the message says what."""
 
@@ -57,6 +60,28 @@ def read_event(event: StreamEvent) -> Chunk | None:
     Raises:
         NotACompletionError: it is an error, or a completion that cannot be understood.
     """
+    if not event.name and is_of_a_completion(event.data):
+        try:
+            chunk = STRICT.decode(event.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            if is_plain(chunk):
+                return chunk
+    return _read_liberally(event)
+
+
+def is_of_a_completion(data: bytes) -> bool:
+    """Whether no choice can be that of a chat: within a string of JSON these quotes would be escaped."""
+    return b'"delta":' not in data and b'"message":' not in data
+
+
+def is_plain(chunk: Chunk) -> bool:
+    """Whether an event that decoded strictly holds nothing that this leaves out."""
+    return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
+
+
+def _read_liberally(event: StreamEvent) -> Chunk | None:
     try:
         value = _loaded(event.data)
     except (ValueError, RecursionError) as error:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import sub
+from operator import attrgetter, sub
 
 import msgspec
 
-from loadgen.chunks import Choice, Chunk, NotACompletionError, Usage, error_in, read_event, whole_text
+from loadgen.chunks import (
+    STRICT,
+    Choice,
+    Chunk,
+    NotACompletionError,
+    Usage,
+    error_in,
+    is_of_a_completion,
+    is_plain,
+    read_event,
+    whole_text,
+)
 from loadgen.event_stream import DONE, ERROR, STRAY, StreamEvent, cut_events
 from loadgen.token_counts import Counts
 from loadgen.words import beginning
 
 _LAST = b"data: [DONE]\n\n"
-_CHAT = b'"delta":'  # within a string of JSON its quotes would be escaped
-_DECODER = msgspec.json.Decoder(Chunk)
+_INDEX = attrgetter("index")
 
 
 @dataclass
@@ -41,7 +51,7 @@ def decode_answer(pieces_ns: list[int], pieces: list[bytes], content_type: str |
     at_once = _each_an_event(pieces)
     if at_once is not None:
         decoded = _joined_as_usual(pieces_ns, at_once)
-        if decoded is None and all(_is_plain(chunk) for chunk in at_once):
+        if decoded is None and all(map(is_plain, at_once)):
             decoded = _joined(zip(pieces_ns, at_once, strict=False))
         if decoded is not None:
             return decoded
@@ -74,19 +84,14 @@ def _each_an_event(pieces: list[bytes]) -> list[Chunk] | None:
         or joined.count(b"}\n\n\rdata: {") != count - 1
         or joined.count(b"\n") != 2 * count
         or joined.count(b"\r") != count - 1
-        or _CHAT in joined
+        or not is_of_a_completion(joined)
     ):
         return None
     try:
-        events = _DECODER.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
+        events = STRICT.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return events if len(events) == count else None
-
-
-def _is_plain(chunk: Chunk) -> bool:
-    """Whether an event that decoded strictly holds nothing that this leaves out."""
-    return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
 
 
 def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None:
@@ -99,7 +104,7 @@ def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None
     growth = list(map(sub, totals, [0, *totals]))
     if not len(choices) == len(totals) == len(chunks) > 0 or min(growth) < 1:
         return None
-    if last.usage.completion_tokens != totals[-1] or any(choice.index for choice in choices):
+    if last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
         return None
     decoded = Decoded(chunk_ns=times_ns[: len(chunks)], chunk_tokens=growth, output_tokens=totals[-1])
     decoded.generated_ns = decoded.chunk_ns[-1]
@@ -147,8 +152,8 @@ def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
         count = None if event.usage is None else event.usage.completion_tokens
         if event.usage is not None:
             _take_prompt(decoded, event.usage)
-        mine = [choice for choice in event.choices if ours is None or choice.index == ours]
-        text = "".join([choice.text for choice in mine])
+        mine = event.choices if ours is None else [one for one in event.choices if one.index == ours]
+        text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
         said = [choice.finish_reason for choice in mine if choice.finish_reason]
         is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)
         if is_chunk:
