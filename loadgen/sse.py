@@ -25,7 +25,7 @@ from loadgen.token_counts import Counts
 from loadgen.words import beginning
 
 _LAST = b"data: [DONE]\n\n"
-_INDEX = attrgetter("index")
+_INDEX, _ERROR = attrgetter("index"), attrgetter("error")
 
 
 @dataclass
@@ -84,20 +84,22 @@ def _each_an_event(pieces: list[bytes]) -> list[Chunk] | None:
         or joined.count(b"}\n\n\rdata: {") != count - 1
         or joined.count(b"\n") != 2 * count
         or joined.count(b"\r") != count - 1
-        or not is_of_a_completion(joined)
     ):
         return None
     try:
         events = STRICT.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return events if len(events) == count else None
+    if len(events) != count:
+        return None
+    textless = [at for at, event in enumerate(events) if event.choices and not event.choices[0].text]
+    return events if all(is_of_a_completion(pieces[at]) for at in textless) else None
 
 
 def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None:
     """The same as ``_joined``, without a loop: each event brings tokens and says how many, the last one only counts."""
     *chunks, last = events
-    if last.choices or last.usage is None or any(event.error is not None for event in events):
+    if last.choices or last.usage is None or any(map(_ERROR, events)):
         return None
     choices = [event.choices[0] for event in chunks if len(event.choices) == 1]
     totals = [event.usage.completion_tokens or 0 for event in chunks if event.usage]
