@@ -13,6 +13,9 @@ from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
 
+_TIMERS_S = 0.002
+"""How early an event loop's timer may be."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -89,11 +92,11 @@ class Agenda:
             yield self._draw("measured")
 
     def time_left_s(self, at_ns: int) -> float:
-        """Until the time of warm-up or of what is measured is over; infinite where no time ends it."""
+        """Until the time of warm-up or of what is measured is just over; infinite where no time ends it."""
         if self._first_ns is None and self._warmups is None and self._warmup_ns > at_ns:
-            return (self._warmup_ns - at_ns) * 1e-9
+            return (self._warmup_ns - at_ns) * 1e-9 + _TIMERS_S
         if self._first_ns is not None and isinstance(self._amount, Duration) and self._planned is None:
-            return self._amount.seconds - (at_ns - self._first_ns) * 1e-9
+            return self._amount.seconds - (at_ns - self._first_ns) * 1e-9 + _TIMERS_S
         return math.inf
 
     @property

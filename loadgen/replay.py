@@ -353,7 +353,8 @@ class Replay:
 
 
 async def _all_ended(tasks: set[asyncio.Task[None]]) -> None:
-    await asyncio.wait(set(tasks))
+    if tasks:
+        await asyncio.wait(set(tasks))
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

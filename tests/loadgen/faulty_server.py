@@ -69,13 +69,12 @@ class FaultyServer:
     async def _shut(self) -> None:
         await asyncio.gather(*self._restarting, return_exceptions=True)
         self._server.close()
+        await asyncio.sleep(_WAIT_S)  # what was accepted already is met
         for writer in self._writers:
             writer.transport.abort()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.01)  # transports close their sockets a turn of the loop later
+        if talking := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(talking)
+        await asyncio.sleep(_WAIT_S)  # transports close their sockets a turn of the loop later
 
     async def _restart(self) -> None:
         """Nobody listens any more: every connection is gone, and some time later there is a server again."""
