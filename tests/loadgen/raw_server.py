@@ -107,6 +107,8 @@ class RawServer:
 
     async def _shut(self) -> None:
         self._server.close()
+        for _ in range(3):  # connections that were taken just now have a conversation then
+            await asyncio.sleep(0)
         for conversation in self._conversations:
             conversation.cancel()
         await asyncio.gather(*self._conversations, return_exceptions=True)
