@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, Exchange
+from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
 from loadgen.words import http_error_words
 from traces.clock import now_ns
@@ -177,10 +177,11 @@ class AiohttpClient:
 
     async def _read(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
         """Keep the body, to its end or little longer than [DONE]."""
+        done = DoneWatch(exchange)
         while data := await response.content.readany():
             exchange.pieces_ns.append(now_ns())
             exchange.pieces.append(data)
-            if exchange.says_done:
+            if done.look():
                 break
         else:
             return

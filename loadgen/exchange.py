@@ -17,7 +17,7 @@ KEPT_HEADERS = {
     name.encode(): name for name in ("content-type", "content-encoding", "location", "retry-after")
 }
 _LONGEST_DONE = 32
-_DONE_AT_THE_END = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]\s*\Z")
+_DONE_LINE = re.compile(rb"[\r\n]data:[ \t]*\[DONE\]\s*(?:[\r\n]|\Z)")
 
 
 @dataclass(slots=True)
@@ -48,20 +48,29 @@ class Exchange:
         """What the server said of when to come again."""
         return self.headers.get("retry-after")
 
-    @property
-    def says_done(self) -> bool:
-        """Whether the body so far ends in [DONE]: after it nothing is generated, whenever the connection ends."""
-        if not self.pieces:
-            return False
-        tail = self.pieces[-1][-_LONGEST_DONE:]
-        if len(tail) < _LONGEST_DONE:
-            tail = b"".join(self.pieces[-_LONGEST_DONE:])[-_LONGEST_DONE:]
-        return b"[DONE]" in tail and _DONE_AT_THE_END.search(tail) is not None
-
     def forget(self) -> None:
         """Be as if nothing had come back yet; when it is due and when it was first sent stay."""
         self.end_ns, self.http_status, self.status, self.error = 0, None, "aborted", None
         self.pieces_ns, self.pieces, self.headers = [], [], {}
+
+
+class DoneWatch:
+    """Whether a body has said [DONE]: after it nothing is generated, whenever its connection ends."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._done = False
+        self._looked = 0
+        self._before = b"\n"
+
+    def look(self) -> bool:
+        """Look at what came since the last time."""
+        if not self._done and self._looked < len(self._exchange.pieces):
+            fresh = self._before + b"".join(self._exchange.pieces[self._looked :])
+            self._looked = len(self._exchange.pieces)
+            self._before = fresh[-_LONGEST_DONE:]
+            self._done = b"[DONE]" in fresh and _DONE_LINE.search(fresh) is not None
+        return self._done
 
 
 class Answer:
@@ -79,6 +88,7 @@ class Answer:
         self._parser: httptools.HttpResponseParser | None = parser
         self._arrived_ns = 0
         self._good = False
+        self._done = DoneWatch(exchange)
         self._framed = False
         self._error_body = b""
 
@@ -102,13 +112,13 @@ class Answer:
     @property
     def settled_ns(self) -> int | None:
         """Until when the end of a stream that has said [DONE] is waited for; None where it has not, or has ended."""
-        if self.ended or not self.exchange.says_done:
+        if self.ended or not self._done.look():
             return None
         return self._arrived_ns + round(AFTER_DONE_S * 1e9)
 
     def settle(self) -> bool:
         """End a stream that has said [DONE] though its connection goes on; False where it has not."""
-        if not self.ended and self.exchange.says_done:
+        if not self.ended and self._done.look():
             self._finish("ok", None)
             self._parser = None
         return self.ended

@@ -125,6 +125,17 @@ WHOLE: dict[str, Case] = {
     "less than its length, and open": Case(
         lambda text: [HEAD + b"Content-Length: 99999\r\n\r\n", body(text), Then.STAY], kept=False
     ),
+    "more after [DONE], and open": Case(
+        lambda text: [
+            *stream([*(token(one) for one in text), token("", None, "stop"), DONE], last=b""),
+            chunk(total(len(text))),
+            Then.STAY,
+        ],
+        kept=False,
+    ),
+    "[DONE] and more at once, and open": Case(
+        lambda text: [*stream(good(text)[:-1], last=b""), chunk(DONE + b": bye\n\n"), Then.STAY], kept=False
+    ),
     "no length, and open": Case(lambda text: [CLOSED, body(text), Then.STAY], kept=False),
     "shut on the server's side": Case(lambda text: [*stream(good(text)), Then.SHUT], kept=False),
     "half an answer more": Case(
