@@ -20,6 +20,7 @@ from yarl import URL
 
 from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
+from loadgen.pool import UnansweredError
 from loadgen.words import http_error_words
 from traces.clock import now_ns
 
@@ -118,7 +119,8 @@ class AiohttpClient:
             exchange.status = "timeout"
             exchange.error = f"no complete answer within {self._timeout_s:g} s"
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
-            exchange.status, exchange.error = "connection_error", _CUT_OFF
+            exchange.status = "connection_error"
+            exchange.error = _CUT_OFF if exchange.http_status else str(UnansweredError())
         except aiohttp.ClientResponseError as error:  # what came is no HTTP
             exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
