@@ -146,7 +146,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         load=as_kept(cell.load, bench.run),
         prompts=cell.prompts,
         lengths=None if bench.lengths is None else dict(bench.lengths),
-        continuous_usage=_counts_chunks(study, cell.key.variant),
+        continuous_usage=counts_chunks(study, cell.key.variant),
         dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
@@ -172,7 +172,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
     )
 
 
-def _counts_chunks(study: Study, variant: str) -> bool:
+def counts_chunks(study: Study, variant: str) -> bool:
     """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
     named = study.remote.get(variant)
     return named is None or named.continuous_usage
