@@ -185,7 +185,12 @@ def test_answers_that_come_all_at_once_have_no_time_between_tokens(apart_ns: int
     assert (metrics["itl_ms"]["p50"] is not None) == streamed
     assert (metrics["goodput"] is not None) == streamed
     assert metrics["ttft_ms"]["p50"] == pytest.approx(80)
-    summary = {"metrics": metrics, "first_errors": [], "gave_up": None, "audit": {"resent": 0}}
+    summary: dict[str, Any] = {
+        "metrics": metrics,
+        "first_errors": [],
+        "gave_up": None,
+        "audit": {"resent": 0},
+    }
     assert any("nothing was streamed" in said for said in remarks(summary)) != streamed
 
 
