@@ -57,6 +57,11 @@ async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace,
     context.of.reused = True
 
 
+def _begun(error: aiohttp.ClientError) -> bool:
+    """Whether part of a head had come: the message is that part then, and no words."""
+    return not isinstance(getattr(error, "message", ""), str)
+
+
 class AiohttpClient:
     """A pool of aiohttp's connections to one endpoint."""
 
@@ -118,9 +123,9 @@ class AiohttpClient:
         except TimeoutError:
             exchange.status = "timeout"
             exchange.error = f"no complete answer within {self._timeout_s:g} s"
-        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError):
+        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
             exchange.status = "connection_error"
-            exchange.error = _CUT_OFF if exchange.http_status else str(UnansweredError())
+            exchange.error = _CUT_OFF if exchange.http_status or _begun(error) else str(UnansweredError())
         except aiohttp.ClientResponseError as error:  # what came is no HTTP
             exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
@@ -149,8 +154,7 @@ class AiohttpClient:
         try:
             await self._exchange(self._session, request, exchange, kept)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            begun = not isinstance(getattr(error, "message", ""), str)  # else what came of a head
-            if begun or not kept.reused or exchange.http_status is not None:
+            if _begun(error) or not kept.reused or exchange.http_status is not None:
                 raise
             self.resent += 1
             await self._exchange(self._unkept, request, exchange, kept)

@@ -89,9 +89,8 @@ class Audit(_Record):
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
     client: str | None = Field(
         default=None,
-        description="Which client of ours made the requests: wire sends and times outside Python; the others, and so"
-        " all of https, on the event loop, about 0.4 ms later in the mean at 400 requests/s"
-        " (docs/decisions/0025-wire.md)",
+        description="Which client made the requests: wire sends and times outside Python; the others, and so all of"
+        " https, on the event loop, about 0.4 ms later in the mean at 400 requests/s (docs/decisions/0025-wire.md)",
     )
     connections_opened_late: int | None = Field(
         default=None,
