@@ -19,6 +19,7 @@ from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
 from loadgen.failures import NOT_SENT, Failures
+from loadgen.movement import Movement
 from loadgen.payload import Endpoint, request_bytes, shown_url
 from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
@@ -31,7 +32,6 @@ from traces.clock import now_ns
 from traces.streams import TraceWriter
 
 _PROGRESS_S = 0.25
-_LOOK_S = 1.0
 _ROWS_AT_ONCE = 1000
 
 
@@ -71,9 +71,7 @@ class Replay:
         self._client_name, self._client = client_for(spec)
         self._out = out
         self._tasks: set[asyncio.Task[None]] = set()
-        self._awaited: dict[int, Exchange] = {}
-        """Of warm-up and measured requests under way."""
-        self._moved_ns = now_ns()
+        self._movement = Movement(self._client.look)
         self._next_id = 0
         self._errors: dict[str, int] = {}
         self._measured: list[Measured] = []
@@ -105,7 +103,7 @@ class Replay:
         with TraceWriter(self._out, "requests") as writer, contextlib.closing(DueTimer()) as timer:
             self._writer, self._timer = writer, timer
             await self._open_the_others()
-            self._start_ns = self._moved_ns = await self._crew.start_ns()
+            self._start_ns = await self._crew.start_ns()
             async with LoopWatch() as watch:
                 await self._until_over(report, stop)
             await self._client.close()  # before the trace is completed: that takes a descriptor
@@ -158,15 +156,7 @@ class Replay:
     @property
     def quiet_s(self) -> float:
         """How long no warm-up or measured request has begun, got anything or ended, while there are some."""
-        if not self._awaited:
-            return 0.0
-        if now_ns() - self._last_moved_ns() > _LOOK_S * 1e9:
-            self._client.look()
-        return (now_ns() - self._last_moved_ns()) * 1e-9
-
-    def _last_moved_ns(self) -> int:
-        arrived_ns = (exchange.pieces_ns[-1] for exchange in self._awaited.values() if exchange.pieces_ns)
-        return max(self._moved_ns, max(arrived_ns, default=0))
+        return self._movement.quiet_s
 
     async def _offer(self) -> None:
         """Offer requests until the agenda is through."""
@@ -264,8 +254,7 @@ class Replay:
         if item.role == "measured":
             self._phase = "window"
         if item.role != "filler":
-            self._awaited[request.number] = request.exchange
-            self._moved_ns = now_ns()
+            self._movement.begun(request.number, request.exchange)
         task = asyncio.create_task(self._send(item, request.exchange))
         self._tasks.add(task)
         task.add_done_callback(partial(self._ended, request))
@@ -307,7 +296,7 @@ class Replay:
             problem = error
         finally:
             self._tasks.discard(task)
-            self._awaited.pop(request.number, None)
+            self._movement.ended(request.number)
             if problem is not None and not self._broken.done():
                 self._broken.set_exception(problem)
 
@@ -316,8 +305,6 @@ class Replay:
         request.row = row = row_of(request.number, item, request.scheduled_ns, exchange)
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
-        if item.role != "filler":
-            self._moved_ns = now_ns()
         if item.role == "measured":
             self._measured.append(
                 Measured(request.scheduled_ns, exchange.due_ns, exchange.sent_ns, row["end_ns"])
