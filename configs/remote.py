@@ -60,6 +60,10 @@ class RemoteEngine(StrictModel):
     token: SecretSource | None = Field(
         default=None, description="Of the token for the meter's service; null: STARWATT_METER_TOKEN"
     )
+    continuous_usage: bool = Field(
+        default=True,
+        description="Ask it for the tokens of each chunk; false: for those of whole answers alone",
+    )
     wait_s: Seconds = Field(
         default=60.0, description="What does not answer by then, engine or meter, has failed"
     )

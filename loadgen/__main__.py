@@ -17,6 +17,7 @@ from pathlib import Path
 
 import uvloop
 
+from loadgen.addresses import raise_descriptor_limit
 from loadgen.crew import Alone, Crew, OneOfSeveral
 from loadgen.replay import Replay
 from loadgen.result import RESULTS, LoadResult
@@ -27,6 +28,7 @@ from starwatt_errors import StarwattError
 def main() -> int:
     """Run the load of a spec file."""
     spec = LoadSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
+    raise_descriptor_limit()
     try:
         result = uvloop.run(_drive(spec, Path(sys.argv[2])))
     except StarwattError as error:
@@ -50,7 +52,9 @@ async def _drive(spec: LoadSpec, out: Path) -> LoadResult:
     gc.collect()
     gc.set_threshold(100_000)  # the hot path leaves no cycles behind: passes would only hold it up
     gc.freeze()  # what stands now need not be looked through again while requests are timed
-    return await replay.run(lambda progress: _say({"progress": vars(progress)}), stop)
+    return await replay.run(
+        lambda progress: _say({"progress": vars(progress), "quiet_s": replay.quiet_s}), stop
+    )
 
 
 def _say(message: dict[str, object]) -> None:

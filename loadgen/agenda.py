@@ -13,6 +13,9 @@ from loadgen.arrivals import Arrivals
 from loadgen.prompts import passes
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
 
+_TIMERS_S = 0.002
+"""How early an event loop's timer may be."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -78,6 +81,28 @@ class Agenda:
     def release(self) -> None:
         """The measured requests of all workers have ended: no more filler."""
         self._released = True
+
+    def abandon(self) -> Iterator[Item]:
+        """The measured requests that are planned and were not handed out; where time says how many, none beyond now."""
+        if self._planned is None:
+            least = self._amount.measure.passes if isinstance(self._amount, Passes) else 0
+            self._planned = max(least * self._tasks, self._handed_out)
+        while self._handed_out < self._planned:
+            self._handed_out += 1
+            yield self._draw("measured")
+
+    def time_left_s(self, at_ns: int) -> float:
+        """Until the time of warm-up or of what is measured is just over; infinite where no time ends it."""
+        if self._first_ns is None and self._warmups is None and self._warmup_ns > at_ns:
+            return (self._warmup_ns - at_ns) * 1e-9 + _TIMERS_S
+        if self._first_ns is not None and isinstance(self._amount, Duration) and self._planned is None:
+            return self._amount.seconds - (at_ns - self._first_ns) * 1e-9 + _TIMERS_S
+        return math.inf
+
+    @property
+    def all_handed_out(self) -> bool:
+        """Whether no more measured requests are to come."""
+        return self._planned is not None and self._handed_out >= self._planned
 
     @property
     def over(self) -> bool:

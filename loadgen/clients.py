@@ -5,19 +5,36 @@ from __future__ import annotations
 from typing import Protocol
 
 from configs.loads import Open
+from loadgen.arrivals import mean_rate
+from loadgen.continuous_usage import AskingClient
+from loadgen.demand import Demand
 from loadgen.exchange import Exchange
 from loadgen.payload import Endpoint
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
 
+_SLOW_RATE = 50.0
+"""Requests a second below which the end of an answer is looked at when it comes: its connection is soon free again."""
+
 
 class Client(Protocol):
     """A pool of connections to one endpoint."""
 
-    ahead_ns: int
-    """How long before a request is due this client wants to know of it."""
-    opened_late: int | None
-    """Connections opened while a request waited for one; None: not known."""
+    @property
+    def ahead_ns(self) -> int:
+        """How long before a request is due this client wants to know of it."""
+
+    @property
+    def opened_late(self) -> int | None:
+        """Connections opened while a request waited for one; None: not known."""
+
+    @property
+    def open_most(self) -> int | None:
+        """Connections that were open at once, at most; None: not known."""
+
+    @property
+    def resent(self) -> int:
+        """Requests that were sent once more, since the server had closed the connection that was kept for them."""
 
     async def open_ahead(self, count: int) -> None:
         """Make ready for ``count`` requests at once, before the first.
@@ -29,6 +46,9 @@ class Client(Protocol):
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request, head and body; how it went is said in ``exchange``, and nothing but a cancellation raises."""
 
+    def look(self) -> None:
+        """Take what was received so far, of answers under way too."""
+
     async def close(self) -> None:
         """Close all connections."""
 
@@ -39,7 +59,13 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
     Raises:
         LoadError: ``wire`` is asked for, and can't be had here.
     """
+    name, client = _sending_client(spec)
+    return name, AskingClient(client) if spec.continuous_usage else client
+
+
+def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
     endpoint = Endpoint.parse(spec.url)
+    demand = _demand(spec)
     if spec.client == "aiohttp":
         from loadgen.aiohttp_client import AiohttpClient
 
@@ -48,11 +74,20 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
         from loadgen.wire.client import WireClient
 
         try:
-            at_once = not isinstance(spec.load, Open) or spec.load.max_in_flight is not None
-            return "wire", WireClient(endpoint, timeout_s=spec.request_timeout_s, at_once=at_once)
+            at_once = not isinstance(spec.load, Open) or demand.rate < _SLOW_RATE
+            return "wire", WireClient(
+                endpoint, timeout_s=spec.request_timeout_s, demand=demand, at_once=at_once
+            )
         except LoadError:
             if spec.client == "wire":
                 raise
     from loadgen.client import AsyncioClient
 
-    return "httptools", AsyncioClient(endpoint, timeout_s=spec.request_timeout_s)
+    return "httptools", AsyncioClient(endpoint, timeout_s=spec.request_timeout_s, demand=demand)
+
+
+def _demand(spec: LoadSpec) -> Demand:
+    """What is opened while the load runs: by an open load's rate; a capped one's is not known ahead."""
+    if not isinstance(spec.load, Open) or spec.load.max_in_flight is not None:
+        return Demand()
+    return Demand(mean_rate(spec.load) / spec.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ import pyarrow.compute as pc
 from configs.generator import Locust
 from configs.loads import Closed, Open, SingleStream
 from loadgen.audit import LoopWatch, Measured, audit_of
+from loadgen.failures import NOT_SENT
 from loadgen.result import LoadResult
 from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec, Passes
@@ -30,6 +33,7 @@ _LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _STOP_S = 30.0
+_CHECK_S = 0.25
 _LONGEST_ERROR = 2000
 
 
@@ -44,10 +48,13 @@ def shared_by(spec: LoadSpec, workers: int) -> int:
     return 1 if alone else min(workers, load.concurrency)
 
 
-def run_distributed(spec: LoadSpec, out: Path, settings: Locust) -> LoadResult:
+def run_distributed(
+    spec: LoadSpec, out: Path, settings: Locust, *, check: Callable[[], None] = lambda: None
+) -> LoadResult:
     """Drive ``spec`` by Locust's workers and wait for its end; ``out/requests.parquet`` is on this machine's clock.
 
-    The workers' key is that of their own environment.
+    The workers' key is that of their own environment. ``check`` is called several times a second, and what it raises
+    ends the load.
 
     Raises:
         LoadError: they did not come, or Locust failed.
@@ -69,7 +76,10 @@ def run_distributed(spec: LoadSpec, out: Path, settings: Locust) -> LoadResult:
                 preexec_fn=_end_with_us,  # noqa: PLW1509 -- one system call, no Python lock is taken
             )
         try:
-            code = master.wait()
+            while (code := master.poll()) is None:
+                check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    master.wait(timeout=_CHECK_S)
         except BaseException:
             _stop(master)
             raise
@@ -122,7 +132,14 @@ def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) 
     audit = audit_of(times, phases, LoopWatch(), spec.load).model_copy(
         update={"cpu_share": None, "loop_lag_max_ms": None, "client": "locust"}
     )
-    return LoadResult(phases, audit, dict(errors), interrupted=False, clocks=clocks)
+    gave_up = _why_given_up(requests)
+    return LoadResult(phases, audit, dict(errors), interrupted=False, gave_up=gave_up, clocks=clocks)
+
+
+def _why_given_up(requests: pa.Table) -> str | None:
+    """What a worker said of the requests that it did not make any more."""
+    unsent = requests.filter(pc.starts_with(requests.column("error"), NOT_SENT)).column("error")
+    return str(unsent[0]).removeprefix(NOT_SENT) if len(unsent) else None
 
 
 def _phases(requests: pa.Table, times: list[Measured]) -> Phases:

@@ -12,14 +12,14 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from gevent.pool import Group
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError
 
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
 from loadgen.exchange import Exchange
+from loadgen.failures import NOT_SENT, Failures
+from loadgen.gevent_client import GeventClient
 from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.rows import row_of
@@ -27,66 +27,7 @@ from loadgen.spec import LoadSpec
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
-_LONGEST_ERROR_BODY = 2000
-_MOST_CONNECTIONS = 65_536
-_AFTER_A_REFUSAL_S = 0.1
-
-
-class GeventClient:
-    """The connections of one Locust process to one endpoint."""
-
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
-        self._path = endpoint.path
-        self._timeout_s = timeout_s
-        self._http = HTTPClient(
-            endpoint.host,
-            endpoint.port,
-            ssl=endpoint.tls,
-            connection_timeout=timeout_s,
-            network_timeout=timeout_s,
-            concurrency=_MOST_CONNECTIONS,
-        )
-
-    def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
-        exchange.sent_ns = now_ns()
-        try:
-            with gevent.Timeout(self._timeout_s, TimeoutError):
-                self._exchange(request, exchange)
-        except TimeoutError:
-            exchange.status = "timeout"
-            exchange.error = f"no complete answer within {self._timeout_s:g} s"
-        except HTTPParseError as error:
-            lost = "closed" in str(error) or exchange.http_status is not None
-            exchange.status = "connection_error" if lost else "malformed"
-            exchange.error = f"connection lost in mid-answer: {error}" if lost else f"not HTTP: {error}"
-        except OSError as error:
-            exchange.status = "connection_error"
-            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
-        except gevent.GreenletExit:
-            exchange.status, exchange.error = "aborted", "cut off at the end of the load"
-            raise
-        finally:
-            exchange.end_ns = now_ns()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
-
-    def _exchange(self, request: bytes, exchange: Exchange) -> None:
-        head, _, body = request.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        response = self._http.request("POST", self._path, body=body, headers=headers)
-        exchange.http_status = response.status_code
-        if response.status_code != 200:
-            exchange.status = "http_error"
-            exchange.error = bytes(response.read())[:_LONGEST_ERROR_BODY].decode(errors="replace")
-            return
-        # Line by line: a read of so many bytes would wait until there are so many.
-        while line := response.readline(b"\n"):
-            exchange.pieces_ns.append(now_ns())
-            exchange.pieces.append(line)
-        exchange.status = "ok"
+_ROWS_AT_ONCE = 1000
 
 
 class Driver:
@@ -111,6 +52,10 @@ class Driver:
         self._on_request = on_request
         self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
         self._agenda = Agenda(spec, tasks, number)
+        places = spec.load.concurrency if isinstance(spec.load, Closed) else 1
+        self._places = range(number, places, spec.workers)
+        self._failures = Failures(len(self._places))
+        self._bound: gevent.Greenlet | None = None
         self._client = GeventClient(endpoint, timeout_s=spec.request_timeout_s)
         self._sending = Group()
         self._next_id = 0
@@ -129,11 +74,13 @@ class Driver:
             if isinstance(self._spec.load, Open):
                 offering.spawn(self._offer_on_schedule)
             else:
-                places = self._spec.load.concurrency if isinstance(self._spec.load, Closed) else 1
-                for _ in range(self._number, places, self._spec.workers):
-                    offering.spawn(self._place)
+                for place in self._places:
+                    offering.spawn(self._place, place)
             self._over.wait()
             offering.kill()
+            if self._bound is not None:
+                self._bound.kill()
+            gevent.sleep(0)  # what was handed out begins, and so has its row
             self._sending.join(timeout=0 if self._stopped else self._spec.drain_s)
             self._sending.kill()
         self._client.close()
@@ -145,15 +92,31 @@ class Driver:
         self._agenda.release()
         self._over.set()
 
-    def _place(self) -> None:
+    def _place(self, place: int) -> None:
         """One place of a closed load: the next request is due when the place falls free."""
         free_ns = now_ns()
         while (item := self._next(free_ns - self._start_ns)) is not None:
             sending = self._send(item, free_ns)
             sending.join()
-            if sending.value == "connection_error":
-                gevent.sleep(_AFTER_A_REFUSAL_S)
+            row, retry_after = sending.value
+            wait_s = self._failures.after(place, row["status"], row["error"], retry_after)
+            if self._failures.gave_up is not None:
+                self._give_up(self._failures.gave_up)
+                return
+            if wait_s:
+                left_s = self._agenda.time_left_s(now_ns() - self._start_ns)
+                self.measured_ended.wait(timeout=max(min(wait_s, left_s), 0.0))
             free_ns = now_ns()
+
+    def _give_up(self, reason: str) -> None:
+        """What was still to be measured has a row each that says why it was never sent."""
+        for count, item in enumerate(self._agenda.abandon(), 1):
+            at_ns = now_ns()
+            exchange = Exchange(due_ns=at_ns, sent_ns=at_ns, end_ns=at_ns, error=NOT_SENT + reason)
+            self._keep(self._numbered(), item, at_ns, exchange)
+            if count % _ROWS_AT_ONCE == 0:
+                gevent.sleep(0)
+        self.measured_ended.set()
 
     def _offer_on_schedule(self) -> None:
         """Requests at absolute times, each in a greenlet of its own: none waits for another."""
@@ -171,6 +134,10 @@ class Driver:
 
     def _next(self, at_ns: int) -> Item | None:
         item = self._agenda.next(at_ns)
+        if self._agenda.all_handed_out and self._bound is None:
+            longest_s = self._spec.request_timeout_s + self._spec.drain_s
+            due_in_s = max(self._start_ns + at_ns - now_ns(), 0) * 1e-9
+            self._bound = gevent.spawn_later(due_in_s + longest_s, self.measured_ended.set)
         self._note_whether_over()
         return item
 
@@ -178,19 +145,27 @@ class Driver:
         if self._agenda.over:
             self.measured_ended.set()
 
-    def _send(self, item: Item, scheduled_ns: int) -> gevent.Greenlet:
-        request_id, self._next_id = self._next_id, self._next_id + 1
-        return self._sending.spawn(self._one, request_id, item, scheduled_ns)
+    def _numbered(self) -> int:
+        number, self._next_id = self._next_id, self._next_id + 1
+        return number
 
-    def _one(self, request_id: int, item: Item, scheduled_ns: int) -> str:
+    def _send(self, item: Item, scheduled_ns: int) -> gevent.Greenlet:
+        return self._sending.spawn(self._one, self._numbered(), item, scheduled_ns)
+
+    def _one(self, request_id: int, item: Item, scheduled_ns: int) -> tuple[dict[str, Any], str | None]:
+        """Make one request; its row, and when the server wants to be asked again."""
         exchange = Exchange()
         try:
             self._client.complete(self._requests[item.task.task_id], exchange)
         finally:
-            row = row_of(request_id, item, scheduled_ns, exchange, done_wanted=self._spec.dialect == "openai")
-            self._writer.append(row)
-            if item.role == "measured":
-                self._agenda.measured_ended()
-                self._note_whether_over()
-            self._on_request(row)
-        return exchange.status
+            row = self._keep(request_id, item, scheduled_ns, exchange)
+        return row, exchange.retry_after
+
+    def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
+        row = row_of(request_id, item, scheduled_ns, exchange)
+        self._writer.append(row)
+        if item.role == "measured":
+            self._agenda.measured_ended()
+            self._note_whether_over()
+        self._on_request(row)
+        return row

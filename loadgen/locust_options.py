@@ -23,6 +23,7 @@ _OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
     ("warmup", float, 0.0, "Seconds of the same load before"),
     ("dataset", str, "starwatt-24", "The prompts: starwatt-24 or humaneval+"),
     ("max-tokens", int, 512, "The longest answer"),
+    ("timeout", float, 600.0, "Seconds that a request may take"),
     ("seed", int, 20, "Draws order and arrivals"),
     ("out", str, None, "A new folder for the trace"),
     ("spec", str, None, "In place of all others but --out: a load as JSON, which a study gives its master"),
@@ -35,6 +36,9 @@ def add_options(parser: Any) -> None:
     for name, kind, default, words in _OPTIONS:
         group.add_argument(f"--{name}", type=kind, default=default, help=words)
     group.add_argument("--single-stream", action="store_true", help="One request at a time")
+    group.add_argument(
+        "--no-continuous-usage", action="store_true", help="Do not ask for the tokens of each chunk"
+    )
     group.add_argument("--ignore-eos", action="store_true", help="Every answer has max-tokens tokens")
 
 
@@ -80,7 +84,9 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
             "output": {"fixed": given["max_tokens"]} if given.get("ignore_eos") else "natural",
         },
         "warmup_s": given["warmup"],
+        "request_timeout_s": given["timeout"],
         "drain_s": _DRAIN_S,
+        "continuous_usage": not given.get("no_continuous_usage"),
         "seed": given["seed"],
         "block": 1,
         "workers": min(workers, most),

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +23,13 @@ from typing import Any
 
 import gevent
 from locust import User, events, task
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadgen.locust_clocks import Clocks, tell_clock
 from loadgen.locust_driver import Driver
 from loadgen.locust_options import add_options, spec_of
 from loadgen.merge import merge_traces
+from loadgen.payload import checked_key
 from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
@@ -40,6 +42,7 @@ _LOG = logging.getLogger("starwatt")
 _SHARE, _ENDED, _OVER, _WRITTEN = (
     f"starwatt_{name}" for name in ("share", "measured_ended", "over", "written")
 )
+_WATCH_S = 1.0
 _START_AHEAD_NS = 500_000_000
 """From the shares to the load's beginning, by the master's clock: every worker has begun to wait for it."""
 
@@ -88,6 +91,8 @@ class Lead:
             return
         self._folders = [out / f"worker-{number}" for number in range(spec.workers)]
         self._awaited = {_ENDED: spec.workers, _WRITTEN: spec.workers}
+        if isinstance(runner, MasterRunner):
+            gevent.spawn(self._watch, runner)
         share: dict[str, Any] = {"spec": spec.model_dump_json(), "of_a_study": options.spec is not None}
         if self._clocks is None:
             runner.send_message(_SHARE, {**share, "number": 0, "start_ns": None})
@@ -96,6 +101,17 @@ class Lead:
         for number, (client, clock) in enumerate(zip(self._clients, self._before, strict=True)):
             theirs = {"number": number, "start_ns": start_ns + clock.start.offset_ns}
             runner.send_message(_SHARE, {**share, **theirs}, client)
+
+    def _watch(self, runner: MasterRunner) -> None:
+        """End the test where a worker is gone that has not written its trace: nobody else would notice."""
+        while self._awaited[_WRITTEN]:
+            gevent.sleep(_WATCH_S)
+            there = {one.id for one in runner.clients.values() if one.state != STATE_MISSING}
+            if self._awaited[_WRITTEN] and not there.issuperset(self._clients):
+                _LOG.error("a worker is gone, and what it recorded with it")
+                self._environment.process_exit_code = StarwattError.exit_code
+                self._end_test()
+                return
 
     def _heed(self, msg: Any, **_: Any) -> None:
         if msg.type == _WRITTEN and msg.data:
@@ -152,6 +168,7 @@ class Member:
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
+        self._api_key = checked_key(os.environ.get("STARWATT_API_KEY"), "STARWATT_API_KEY")
         self._share: dict[str, Any] | None = None
         self._of_a_study = False
         self._driver: Driver | None = None
@@ -183,7 +200,7 @@ class Member:
             spec,
             share["number"],
             Path(out) / f"worker-{share['number']}",
-            os.environ.get("STARWATT_API_KEY") or None,
+            self._api_key,
             self._count,
             share["start_ns"],
         )
@@ -232,8 +249,12 @@ def _join(environment: Any, **_: Any) -> None:
         roles.append(Lead)
     if not isinstance(environment.runner, MasterRunner):
         roles.append(Member)
-    for role in roles:
-        role(environment)
+    try:
+        for role in roles:
+            role(environment)
+    except UsageError as error:
+        _LOG.error("%s", error)
+        sys.exit(error.exit_code)
 
 
 events.init_command_line_parser.add_listener(add_options)  # type: ignore[no-untyped-call]

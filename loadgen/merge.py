@@ -78,15 +78,24 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     errors: Counter[str] = Counter()
     for result in results:
         errors.update(result.errors)
-    late = [result.audit.connections_opened_late for result in results]
+    audits = [result.audit for result in results]
     audit = audit_of(times, phases, watch, load).model_copy(
         update={
             "client": results[0].audit.client,
-            "connections_opened_late": None if None in late else sum(filter(None, late)),
+            **{
+                name: _sum([getattr(one, name) for one in audits])
+                for name in ("connections_opened_late", "connections_open_most", "resent")
+            },
         }
     )
     interrupted = any(result.interrupted for result in results)
-    return LoadResult(phases, audit, dict(errors), interrupted)
+    gave_up = next((result.gave_up for result in results if result.gave_up), None)
+    return LoadResult(phases, audit, dict(errors), interrupted, gave_up)
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """None where one is not known."""
+    return None if None in counts else sum(filter(None, counts))
 
 
 def _phases(results: Sequence[LoadResult], times: Sequence[Measured]) -> Phases:

@@ -1,19 +1,31 @@
-"""Connections to one endpoint, kept open and opened ahead, whatever reads and writes on them."""
+"""Connections to one endpoint, kept open and opened as they are needed, whatever reads and writes on them."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections import deque
 from typing import Protocol
 
+from loadgen.demand import Demand
 from loadgen.exchange import Exchange
 from traces.clock import now_ns
 
 _LONGEST_OPENING_S = 30.0
+_TO_OPEN_S = 0.005
+"""So long before a request is due, and twice the time that others took, its connection is opened at the latest."""
+_AFTER_A_REFUSAL_NS = 1_000_000_000
 
 
 class NotSentError(Exception):
     """The server closed a connection before the request on it was due; another one will do."""
+
+
+class UnansweredError(ConnectionError):
+    """The connection ended after the request was sent, and before the first byte of an answer."""
+
+    def __init__(self, error: object = None) -> None:
+        super().__init__(f"connection lost before the answer: {error or 'closed by the server'}")
 
 
 class Connection(Protocol):
@@ -23,12 +35,13 @@ class Connection(Protocol):
     def usable(self) -> bool:
         """Whether another exchange can start here."""
 
-    async def send(self, request: bytes, exchange: Exchange, timeout_s: float) -> None:
+    async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
         """Send, and return when the answer has ended one way or another; ``exchange`` says how.
 
         Raises:
             NotSentError: nothing was sent, and nothing can be.
-            TimeoutError: the answer is not whole ``timeout_s`` after it was due.
+            UnansweredError: the connection ended before the first byte of the answer.
+            TimeoutError: the answer is not whole by ``until_ns``.
         """
 
     def close(self) -> None:
@@ -44,10 +57,10 @@ class Deadline:
         self._at_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, ended: asyncio.Future[None], in_s: float) -> None:
-        """End this with a TimeoutError so many seconds from now, unless it is cleared or set again before."""
+    def set(self, ended: asyncio.Future[None], until_ns: int) -> None:
+        """End this with a TimeoutError at that instant, unless it is cleared or set again before."""
         self._ended = ended
-        self._at_s = self._loop.time() + in_s
+        self._at_s = self._loop.time() + (until_ns - now_ns()) * 1e-9
         if self._timer is not None and self._timer.when() > self._at_s:
             self._timer.cancel()
             self._timer = None
@@ -81,30 +94,32 @@ class Pool:
     ahead_ns = 0
     """How long before a request is due this client wants to know of it."""
 
-    def __init__(self, *, timeout_s: float) -> None:
+    def __init__(self, *, timeout_s: float, demand: Demand) -> None:
         self._timeout_s = timeout_s
+        self._demand = demand
         self._idle: list[Connection] = []
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._open = 0
+        self._refused_ns = 0
         self.opened_late: int | None = 0
+        self.open_most: int | None = 0
+        self.resent = 0
 
     async def open_ahead(self, count: int) -> None:
-        """Open connections before they are needed.
+        """Open connections before they are needed: one at least, and the others where the server takes them.
 
         Raises:
             OSError: the endpoint cannot be reached.
         """
-        self._idle += await asyncio.gather(*(self._open_in_time() for _ in range(count)))
+        self._give(await self._open_in_time(self._longest_opening_s))
+        await asyncio.gather(*(self._open_one_more() for _ in range(count - 1)))
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
-        connection = None
+        until_ns = max(exchange.due_ns, now_ns()) + round(self._timeout_s * 1e9)
         try:
-            while True:
-                connection = self._take() or await self._open_for(exchange)
-                try:
-                    await connection.send(request, exchange, self._timeout_s)
-                    break
-                except NotSentError:
-                    connection.close()
+            await self._complete(request, exchange, until_ns)
         except TimeoutError:
             _fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
         except OSError as error:  # refused, unreachable, TLS
@@ -112,48 +127,158 @@ class Pool:
         except asyncio.CancelledError:
             _fail(exchange, "aborted", "cut off at the end of the load")
             raise
-        finally:
-            if connection is not None:
-                if connection.usable and exchange.status not in ("timeout", "aborted"):
-                    self._idle.append(connection)
-                else:
-                    connection.close()
 
     async def close(self) -> None:
         """Close all idle connections."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        for opening in self._opening:
+            opening.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        while self._idle:
+            self._drop(self._idle.pop())
+
+    async def _complete(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
+        """Send, at most twice: the server may have closed a kept connection while the request was on its way."""
+        resent = False
+        while True:
+            kept = None if resent else self._take() or await self._falls_free(exchange)
+            connection = kept or await self._opened_for(exchange, until_ns)
+            try:
+                await self._send(connection, request, exchange, until_ns)
+            except NotSentError:
+                if kept is None and now_ns() >= exchange.due_ns:
+                    raise UnansweredError from None
+                if kept is None:
+                    await _sleep_until(exchange.due_ns)
+            except UnansweredError:
+                if kept is None:
+                    raise
+                self.resent += 1
+                resent = True
+            else:
+                return
+
+    async def _send(self, connection: Connection, request: bytes, exchange: Exchange, until_ns: int) -> None:
+        """Send on a connection, and keep it where another exchange can follow."""
+        self._open_ahead_of_need()
+        begun_ns = now_ns()
+        whole = False
+        try:
+            await connection.send(request, exchange, until_ns)
+            whole = True
+        finally:
+            if whole and connection.usable:
+                self._demand.used((now_ns() - begun_ns) * 1e-9)
+                self._give(connection)
+            else:
+                self._drop(connection)
+
+    def _give(self, connection: Connection) -> None:
+        """To whoever waits for one, or to the others."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(connection)
+                return
+        self._idle.append(connection)
 
     def _take(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-            connection.close()
+            self._drop(connection)
         return None
 
-    async def _open_for(self, exchange: Exchange) -> Connection:
-        connection = await self._open_in_time()
-        if now_ns() > exchange.due_ns:
-            self.opened_late = (self.opened_late or 0) + 1
-        return connection
+    def _drop(self, connection: Connection) -> None:
+        self._open -= 1
+        connection.close()
 
-    async def _open_in_time(self) -> Connection:
-        limit_s = min(self._timeout_s, _LONGEST_OPENING_S)
+    async def _falls_free(self, exchange: Exchange) -> Connection | None:
+        """A connection that another request gives back, in time for this one; None where none does."""
+        spare_s = (exchange.due_ns - now_ns()) * 1e-9 - 2 * self._demand.opening_s - _TO_OPEN_S
+        if spare_s <= 0 or self._open == 0:
+            return None
+        waiting: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(spare_s):
+                return await waiting
+        except TimeoutError:
+            return waiting.result() if _has_result(waiting) else None
+        except asyncio.CancelledError:
+            if _has_result(waiting):
+                self._give(waiting.result())
+            raise
+
+    async def _opened_for(self, exchange: Exchange, until_ns: int) -> Connection:
+        """A new connection; where it can't be opened before the request is due, it is tried again when it is.
+
+        A request that waits for it counts as sent when its opening began: the handshake is the server's time.
+        """
+        while True:
+            began_ns = now_ns()
+            ahead = began_ns < exchange.due_ns
+            limit_s = min(self._longest_opening_s, (until_ns - began_ns) * 1e-9)
+            try:
+                connection = await self._open_in_time(limit_s)
+            except OSError:
+                if ahead:
+                    await _sleep_until(exchange.due_ns)
+                    continue
+                exchange.sent_ns = exchange.sent_ns or began_ns
+                raise
+            if now_ns() > exchange.due_ns:
+                self.opened_late = (self.opened_late or 0) + 1
+                exchange.sent_ns = exchange.sent_ns or max(began_ns, exchange.due_ns)
+            return connection
+
+    def _open_ahead_of_need(self) -> None:
+        """Open in the background what the load is about to need; not at once again where the server took no more."""
+        if now_ns() - self._refused_ns < _AFTER_A_REFUSAL_NS:
+            return
+        in_use = self._open - len(self._idle)
+        for _ in range(self._demand.wanted(in_use) - self._open - len(self._opening)):
+            opening = asyncio.create_task(self._open_one_more())
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    async def _open_one_more(self) -> None:
+        try:
+            self._give(await self._open_in_time(self._longest_opening_s))
+        except OSError:  # whichever request needs it will say so
+            self._refused_ns = now_ns()
+
+    @property
+    def _longest_opening_s(self) -> float:
+        return min(self._timeout_s, _LONGEST_OPENING_S)
+
+    async def _open_in_time(self, limit_s: float) -> Connection:
+        began_ns = now_ns()
         try:
             async with asyncio.timeout(limit_s):
-                return await self._open()
+                connection = await self._open_connection()
         except TimeoutError as error:
             raise ConnectionError(f"no connection could be opened within {limit_s:g} s") from error
+        self._demand.opened((now_ns() - began_ns) * 1e-9)
+        self._open += 1
+        self.open_most = max(self.open_most or 0, self._open)
+        return connection
 
     @abstractmethod
-    async def _open(self) -> Connection:
+    async def _open_connection(self) -> Connection:
         """A new connection.
 
         Raises:
             OSError: the endpoint cannot be reached.
         """
+
+
+def _has_result(future: asyncio.Future[Connection]) -> bool:
+    return future.done() and not future.cancelled()
+
+
+async def _sleep_until(at_ns: int) -> None:
+    await asyncio.sleep(max(at_ns - now_ns(), 0) * 1e-9)
 
 
 def _fail(exchange: Exchange, status: str, error: str) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,7 +45,7 @@ class Watcher(Protocol):
         """It has ended."""
 
 
-def run_load(
+def run_load(  # noqa: PLR0913 -- all but two have defaults
     spec: LoadSpec,
     out: Path,
     *,
@@ -54,16 +54,20 @@ def run_load(
     on_progress: Callable[[Mapping[str, Any]], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
     watcher: Watcher | None = None,
+    hang_s: float | None = None,
+    returns_on_interrupt: bool = False,
 ) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
 
+    With ``returns_on_interrupt`` it does not go on: the result of what was measured is returned, and says so.
+    ``hang_s`` is how long the requests that count (all but filler) may get nothing.
     ``check`` is called several times a second, and what it raises ends the load; ``watcher`` hears of every process.
 
     Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
     ``out``, as if one had written it.
 
     Raises:
-        LoadError: the endpoint cannot be reached, or the generator failed or hung.
+        LoadError: the endpoint cannot be reached or hangs, or the generator failed or hung.
         UsageError: the trace file of the arrivals does not read.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -73,13 +77,17 @@ def run_load(
     with tempfile.TemporaryDirectory(prefix=".load-", dir=out) as scratch:  # a kill leaves it in the cell
         spec_file = Path(scratch) / "load.json"
         spec_file.write_text(spec.model_dump_json(), encoding="utf-8")
-        foreman = _Foreman(on_progress, check, watcher, is_open=spec.load.kind == "open")
+        foreman = _Foreman(on_progress, check, watcher, is_open=spec.load.kind == "open", hang_s=hang_s)
         try:
             for number, folder in enumerate(folders):
                 worker = foreman.hire(number, spec_file, folder, api_key, heeds_us=several)
                 if cpus is not None:
                     _pin(worker.process.pid, cpus)
             results = foreman.follow()
+        except KeyboardInterrupt:
+            if not returns_on_interrupt:
+                raise
+            results = foreman.interrupt()
         except LoadError:
             if not any(has_trace(folder, "requests") for folder in folders):
                 (out / "schedule.parquet").unlink()  # nothing was asked: the folder is as it was
@@ -122,8 +130,10 @@ class _Foreman:
         watcher: Watcher | None,
         *,
         is_open: bool,
+        hang_s: float | None,
     ) -> None:
         self._check, self._watcher = check, watcher
+        self._hang_s = hang_s
         self._workers: list[_Worker] = []
         self._listeners: list[threading.Thread] = []
         self._on_progress = on_progress
@@ -187,6 +197,22 @@ class _Foreman:
                 raise LoadError(worker.problem())
         return [self._results[worker.number] for worker in self._workers]
 
+    def interrupt(self) -> list[LoadResult]:
+        """End the load; the result of every worker, of what it received.
+
+        Raises:
+            KeyboardInterrupt: one has none.
+        """
+        self.end()
+        while not self._messages.empty():
+            worker, message = self._messages.get()
+            if message is not None and "result" in message:
+                self._heed(worker, message)
+        if len(self._results) < len(self._workers) or not self._workers:
+            raise KeyboardInterrupt
+        found = [self._results[worker.number] for worker in self._workers]
+        return [replace(result, interrupted=True) for result in found]
+
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None  # noqa: S101 -- started with a pipe
         with worker.process.stdout as lines:
@@ -197,6 +223,7 @@ class _Foreman:
     def _heed(self, worker: _Worker, message: dict[str, Any]) -> None:
         if "progress" in message:
             self._progress[worker.number] = message["progress"]
+            self._check_quiet(message["quiet_s"])
             if len(self._progress) == len(self._workers):
                 self._on_progress(self._together())
         elif "ready" in message:
@@ -212,6 +239,13 @@ class _Foreman:
             self._results[worker.number] = result
             if result.interrupted:
                 self._ask_to_end()
+
+    def _check_quiet(self, quiet_s: float) -> None:
+        if self._hang_s is not None and quiet_s > self._hang_s:
+            raise LoadError(
+                f"no request that counts has begun, got anything or ended for {self._hang_s:g} s "
+                "(engine.hang_timeout_s): the engine is taken for hung"
+            )
 
     def _tell_all(self, line: str) -> None:
         for worker in self._workers:

@@ -19,6 +19,8 @@ class LoadResult:
     errors: dict[str, int]
     """Requests per status other than ok, all roles."""
     interrupted: bool
+    gave_up: str | None = None
+    """Why a closed load stopped sending before its end."""
     clocks: tuple[PowerClock, ...] = ()
     """Of workers on other machines, in their order: their clocks beside that of the requests."""
 

@@ -7,17 +7,25 @@ from typing import Any
 from loadgen.agenda import Item
 from loadgen.exchange import Exchange
 from loadgen.sse import Decoded, decode_answer
+from loadgen.words import UnreadableBodyError, decompressed
+
+GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "failed", "timeout"})
+"""Finish reasons of an engine that did not finish."""
 
 
-def row_of(
-    request_id: int, item: Item, scheduled_ns: int, exchange: Exchange, *, done_wanted: bool = True
-) -> dict[str, Any]:
-    """The columns of ``traces.schemas.REQUESTS``; ``done_wanted``: a stream without ``[DONE]`` is not whole."""
-    decoded = decode_answer(exchange.pieces_ns, exchange.pieces)
-    status, error = exchange.status, exchange.error
+def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
+    """The columns of ``traces.schemas.REQUESTS``.
+
+    ``end_ns`` of a good answer is when its last text, token or finish reason came, as in ``vllm bench serve``: what
+    its connection takes to end after that is no generation. Of any other it is when it was known to have failed.
+    """
+    decoded = _decoded(exchange)
+    status, error, end_ns = exchange.status, exchange.error, exchange.end_ns
     if status == "ok":
-        error = _what_is_wrong(decoded, done_wanted=done_wanted)
+        error = _what_is_wrong(decoded)
         status = "malformed" if error else "ok"
+    if status == "ok":
+        end_ns = decoded.generated_ns or end_ns
     return {
         "request_id": request_id,
         "task_id": item.task.task_id,
@@ -27,7 +35,7 @@ def row_of(
         "scheduled_ns": scheduled_ns,
         "sent_ns": exchange.sent_ns or None,
         "first_token_ns": decoded.chunk_ns[0] if decoded.chunk_ns else None,
-        "end_ns": exchange.end_ns or None,
+        "end_ns": end_ns or None,
         "chunk_ns": decoded.chunk_ns,
         "chunk_tokens": decoded.chunk_tokens,
         "prompt_tokens": decoded.prompt_tokens,
@@ -41,12 +49,21 @@ def row_of(
     }
 
 
-def _what_is_wrong(decoded: Decoded, *, done_wanted: bool) -> str | None:
-    """Why an answer that came with HTTP 200 is still not whole."""
+def _decoded(exchange: Exchange) -> Decoded:
+    try:
+        pieces = decompressed(exchange.pieces, exchange.headers.get("content-encoding"))
+    except UnreadableBodyError as error:
+        return Decoded(problem=str(error))
+    return decode_answer(exchange.pieces_ns, pieces, exchange.headers.get("content-type"))
+
+
+def _what_is_wrong(decoded: Decoded) -> str | None:
+    """Why an answer that came whole with HTTP 200 is still no good one. [DONE] says nothing that its end does not."""
     if decoded.problem:
         return decoded.problem
-    if done_wanted and not decoded.done:
-        return "the stream ended without [DONE]"
     if decoded.finish_reason is None:
-        return "the stream ended without a finish_reason"
+        said = f"; the server said: {decoded.aside}" if decoded.aside else ""
+        return f"the stream ended without a finish_reason{said}"
+    if decoded.finish_reason.lower() in GIVEN_UP:
+        return f"the engine gave up: finish_reason {decoded.finish_reason}"
     return None

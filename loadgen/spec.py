@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.schema import Measure, Prompts
 from configs.strict import StrictModel
+
+LONGEST_S = 30 * 86_400.0
+"""Of every duration: what is longer, infinity among it, is a slip."""
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 
 
 class Passes(StrictModel):
@@ -29,7 +34,7 @@ class Duration(StrictModel):
     """All requests offered within a time are measured."""
 
     kind: Literal["duration"]
-    seconds: float = Field(gt=0)
+    seconds: PositiveSeconds
 
 
 class LoadSpec(StrictModel):
@@ -40,21 +45,25 @@ class LoadSpec(StrictModel):
     load: Load
     prompts: Prompts
     amount: Annotated[Passes | Requests | Duration, Field(discriminator="kind")]
-    warmup_s: float = Field(ge=0)
+    warmup_s: Seconds
     warmup_requests: int | None = Field(
         default=None,
         ge=1,
         description="In place of warmup_s, but for open loads, whose schedule says how many",
     )
-    drain_s: float = Field(ge=0)
+    drain_s: Seconds
     lengths: dict[str, int] | None = Field(
         default=None, description="Tokens of each task's answer, where they are recorded"
     )
     dialect: Literal["openai", "transformers"] = Field(
         default="openai",
-        description="transformers: fixed lengths by a generation_config, and no [DONE] at a stream's end",
+        description="transformers: fixed lengths by a generation_config",
     )
-    request_timeout_s: float = Field(default=600.0, gt=0)
+    continuous_usage: bool = Field(
+        default=True,
+        description="Ask for the tokens of each chunk (stream_options.continuous_usage_stats) until it is refused",
+    )
+    request_timeout_s: PositiveSeconds = 600.0
     seed: int = Field(ge=0)
     block: int = Field(ge=1)
     client: Literal["auto", "wire", "httptools", "aiohttp"] = Field(
@@ -63,6 +72,13 @@ class LoadSpec(StrictModel):
         " opinion; auto: wire where endpoint and machine allow it, else httptools",
     )
     workers: int = Field(default=1, ge=1, le=256, description="Processes that share the schedule")
+
+    @field_validator("client")
+    @classmethod
+    def _can_be_had(cls, client: str, info: ValidationInfo) -> str:
+        if client == "wire" and str(info.data.get("url", "")).lower().startswith("https:"):
+            raise ValueError("wire speaks no TLS: take httptools, or auto, for https")
+        return client
 
     @model_validator(mode="after")
     def _can_be_shared(self) -> LoadSpec:

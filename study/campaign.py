@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.loader import load_variant
 from configs.schema import Study
+from loadgen.payload import checked_key
 from server.engine import Engine, free_port
 from server.engine_spec import EngineSpec
 from server.store import Checkpoint
@@ -157,8 +158,12 @@ class Campaign:
 
 
 def api_key() -> str | None:
-    """The key that servers are started with and that requests carry; by the environment alone."""
-    return os.environ.get("STARWATT_API_KEY") or None
+    """The key that servers are started with and that requests carry; by the environment alone.
+
+    Raises:
+        UsageError: no header can carry it.
+    """
+    return checked_key(os.environ.get("STARWATT_API_KEY"), "STARWATT_API_KEY")
 
 
 def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:

@@ -16,7 +16,7 @@ from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engine_metrics import EngineScraper
 from server.guard import GUARD
-from starwatt_errors import RunError
+from starwatt_errors import LoadError, RunError
 from study.arrivals import as_kept
 from study.cell_meter import OpenMeter, Recorded
 from study.plan import PlannedCell
@@ -69,6 +69,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
 
     Raises:
         EngineError: the engine died; the cell does not count.
+        LoadError: the load failed, gave up, or the requests that count got nothing any more.
         RunError: the load was ended from outside.
     """
     folder = bench.run.cell(cell.key)
@@ -89,6 +90,8 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
+        if outcome.gave_up:
+            raise LoadError(f"the load stopped before its end: {outcome.gave_up}")
         bench.announce("idle")
         stay_idle(study.phases.rest_s, check)
         meter.mark("idle_after")
@@ -143,6 +146,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         load=as_kept(cell.load, bench.run),
         prompts=cell.prompts,
         lengths=None if bench.lengths is None else dict(bench.lengths),
+        continuous_usage=counts_chunks(study, cell.key.variant),
         dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
@@ -153,7 +157,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
     )
     if study.generator != "own":
         bench.announce(f"load by {study.generator.workers} Locust workers")
-        return run_distributed(spec, bench.run.cell(cell.key), study.generator)
+        return run_distributed(spec, bench.run.cell(cell.key), study.generator, check=check)
     return run_load(
         spec,
         bench.run.cell(cell.key),
@@ -164,7 +168,14 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         ),
         check=check,
         watcher=GUARD,
+        hang_s=study.engine.hang_timeout_s,
     )
+
+
+def counts_chunks(study: Study, variant: str) -> bool:
+    """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
+    named = study.remote.get(variant)
+    return named is None or named.continuous_usage
 
 
 def _words(phase: str, ended: int, planned: int | None) -> str:

@@ -198,6 +198,14 @@ def load(
             help="wire (sent and timed outside Python; http only), httptools, or aiohttp for proxies and odd servers."
         ),
     ] = "auto",
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
+    continuous_usage: Annotated[
+        bool,
+        typer.Option(
+            "--continuous-usage/--no-continuous-usage",
+            help="Ask for the tokens of each chunk (stream_options.continuous_usage_stats).",
+        ),
+    ] = True,
     slo: Annotated[
         str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
     ] = None,
@@ -212,7 +220,9 @@ def load(
     """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
 
     With --meter, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent to the endpoint as bearer
-    token, STARWATT_METER_TOKEN to the meter's service.
+    token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE names the certificates to trust where the system's
+    do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
+    stopped after many failures in a row.
     """
     from study import commands
     from study.load_flags import LoadFlags
@@ -221,7 +231,7 @@ def load(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
-        client=client,
+        client=client, timeout=timeout, continuous_usage=continuous_usage,
     )  # fmt: skip
     code = commands.load(flags.spec(), out, meter, slo, as_json=as_json)
     if code:

@@ -171,6 +171,7 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
     from analysis.report import write_report
     from analysis.tables import analyze
     from study.load import load_test
+    from study.remarks import remarks
     from study.summary import energy_words, summary_table
 
     slo_ms = None if slo is None else parse_slo(slo)
@@ -181,8 +182,8 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
         _print_json(test.summary)
     else:
         console.print(summary_table(test.summary))
-        for status, count in test.summary["errors"].items():
-            tell(f"{count} requests: {status} (see the column error in {out}/requests.parquet)")
+    for remark in remarks(test.summary):
+        tell(remark)
     for problem in test.summary["invalid"]:
         bounds = (
             f"at least {problem['lo']:.4g}" if problem["lo"] is not None else f"at most {problem['hi']:.4g}"
@@ -199,7 +200,11 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
             tell(words)
         tell(f"report: {write_report(test.run)}")
         _tell_invalid(analysis)
-    return INTERRUPTED if test.interrupted else INVALID if invalid else 0
+    if test.interrupted:
+        return INTERRUPTED
+    if test.summary["gave_up"] or not test.summary["metrics"]["completed_requests"]:
+        return StarwattError.exit_code
+    return INVALID if invalid else 0
 
 
 def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 console = Console(stderr=True, highlight=False)
 _WIDTH = 160
@@ -52,13 +53,15 @@ class Display:
         self._said = ""
         self._words = self._glance = ""
         self._live = console.is_terminal
+        self._ends_s: float | None = None
+        whole_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
+            TextColumn("{task.description}", table_column=whole_line, markup=False),
+            *((BarColumn(bar_width=20), MofNCompleteColumn()) if steps > 1 else ()),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+            expand=True,
             console=console,
             disable=not self._live,
             transient=True,
@@ -78,7 +81,9 @@ class Display:
         """Name the step that begins."""
         self._title, self._glance = title, ""
         if not self._live:
-            tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{self._left()}")
+            left_s = self._left_s()
+            left = "" if left_s is None else f"  (about {left_s // 60} min {left_s % 60:02d} s left)"
+            tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{left}")
         self._show("")
 
     def say(self, words: str) -> None:
@@ -94,6 +99,10 @@ class Display:
         """What the step measures just now; on a terminal only."""
         self._glance = words
         self._show(self._words)
+
+    def expect(self, left_s: float | None) -> None:
+        """How much longer all steps take; None: nobody can tell."""
+        self._ends_s = None if left_s is None else time.monotonic() + left_s
 
     def note(self, words: str) -> None:
         """Something worth a line of its own."""
@@ -111,14 +120,17 @@ class Display:
     def _show(self, words: str) -> None:
         self._words = words
         description = " · ".join(filter(None, (self._what, self._title, words, self._glance)))
-        self._progress.update(self._task, description=description, left=self._left())
+        left_s = self._left_s()
+        left = "" if left_s is None else f"about {timedelta(seconds=left_s)} left"
+        self._progress.update(self._task, description=description, left=left)
 
-    def _left(self) -> str:
+    def _left_s(self) -> int | None:
+        """Whole seconds; None where nobody can tell."""
+        if self._ends_s is not None:
+            return round(max(self._ends_s - time.monotonic(), 0.0))
         if self._estimate_s is None:
-            return ""
+            return None
         left_s = self._estimate_s - self._done_estimate_s
         if self._done_estimate_s > 0:  # the pace of whole steps: the one that runs is in neither
             left_s *= (self._advanced_s - self._started_s) / self._done_estimate_s
-        left_s -= time.monotonic() - self._advanced_s
-        minutes, seconds = divmod(round(max(left_s, 0.0)), 60)
-        return f"  (about {minutes} min {seconds:02d} s left)"
+        return round(max(left_s - (time.monotonic() - self._advanced_s), 0.0))

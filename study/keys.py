@@ -6,6 +6,7 @@ import os
 
 from configs.remote import SecretSource
 from configs.text_files import read_text
+from loadgen.payload import checked_key
 from starwatt_errors import UsageError
 
 
@@ -13,10 +14,10 @@ def read_secret(source: SecretSource | None, usual: str) -> str | None:
     """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
 
     Raises:
-        UsageError: the place that was named holds nothing.
+        UsageError: the place that was named holds nothing, or what no header can carry.
     """
     if source is None:
-        return os.environ.get(usual) or None
+        return checked_key(os.environ.get(usual), usual)
     if source.env is not None:
         found = os.environ.get(source.env, "")
         where = f"the environment variable {source.env}"

@@ -20,6 +20,8 @@ from study.prompts import check_flag
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
+_FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
+"""Flags whose fields have other names."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class LoadFlags:
     seed: int
     workers: int
     client: str
+    timeout: float = 600.0
+    continuous_usage: bool = True
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -75,15 +79,14 @@ class LoadFlags:
                 "block": 1,
                 "workers": self.workers,
                 "client": self.client,
+                "request_timeout_s": self.timeout,
+                "continuous_usage": self.continuous_usage,
             }
             return LoadSpec.model_validate(fields)
         except ValidationError as error:
             problem = error.errors()[0]
-            flag = (
-                str(problem["loc"][-1] if problem["loc"] else "workers")
-                .replace("seconds", "duration")
-                .replace("_", "-")
-            )
+            field = str(problem["loc"][-1] if problem["loc"] else "workers")
+            flag = _FLAGS.get(field, field.replace("_", "-"))
             given = f" (given: {self.workers})" if flag == "workers" else ""
             raise UsageError(f"--{flag}: {words_of(error)}{given}") from error
 

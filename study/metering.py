@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 
 from configs.meters import Meters
 from configs.schema import Phases as PhaseSettings
+from loadgen.payload import Endpoint, checked_key, shown_url
 from loadgen.result import LoadResult
 from server.power.listen import TOKEN_VARIABLE
 from server.power.meters import choose_sources
@@ -54,7 +54,7 @@ def metered_here(
     pid = server_pid(url)
     if pid is None and choose_sources(Meters()) == ["modelled"]:
         raise MeterError(
-            f"--meter local: no power meter answers here, and no process of this machine listens at {url} "
+            f"--meter local: no power meter answers here, and no process of this machine listens at {shown_url(url)} "
             "from whose CPU time power could be estimated"
         )
     with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
@@ -68,10 +68,10 @@ def metered_there(
     """Have the service at ``url`` record its host's power while ``drive`` runs here.
 
     Raises:
-        UsageError: there is no token for it, or ``url`` is none.
+        UsageError: there is no token for it that a header can carry, or ``url`` is none.
         MeterError: it does not answer at the start, or refuses.
     """
-    token = os.environ.get(TOKEN_VARIABLE)
+    token = checked_key(os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE)
     if url.startswith(("http://", "https://")) and not token:
         raise UsageError(f"--meter {url}: set {TOKEN_VARIABLE} to the token of that service")
     announce("measuring the clock's offset")
@@ -83,11 +83,15 @@ def metered_there(
 
 def server_pid(url: str) -> int | None:
     """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+    endpoint = Endpoint.parse(url)
+    if endpoint.host not in ("127.0.0.1", "localhost", "::1"):
         return None
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == parts.port:
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr[1] == endpoint.port
+        ):
             return connection.pid
     return None
 
@@ -97,10 +101,16 @@ def _between_idles(
     announce: Callable[[str], None],
     mark: Callable[[str], None] = lambda _: None,
 ) -> tuple[LoadResult, Phases]:
+    """Who interrupts the load does not wait for the idle time behind it."""
     idle_before = _idle(announce, mark, "idle_before")
     mark("load")
     outcome = drive()
-    idle_after = _idle(announce, mark, "idle_after")
+    idle_after = None
+    if not outcome.interrupted:
+        try:
+            idle_after = _idle(announce, mark, "idle_after")
+        except KeyboardInterrupt:
+            outcome = replace(outcome, interrupted=True)
     return outcome, outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from rich.table import Table
 
-from analysis.arrays import Floats, mean, percentile
+from analysis.arrays import Bools, Floats, mean, percentile
 from analysis.latency import Latencies, latencies
 from analysis.requests import Requests, read_columns
 from analysis.summary import ESTIMATED, significant
@@ -18,6 +19,8 @@ from analysis.validity import EXPLANATIONS, request_checks
 from traces.layout import RunDir
 
 _PERCENTILES = (50, 90, 99)
+_NO_TIME_NS = 10_000
+"""Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
 LATENCIES = {
     "ttft": "TTFT",
@@ -29,11 +32,19 @@ LATENCIES = {
 
 
 def summarise(
-    table: pa.Table, slo_ms: Mapping[str, float] | None = None, most_in_flight: int | None = None
+    table: pa.Table,
+    slo_ms: Mapping[str, float] | None = None,
+    most_in_flight: int | None = None,
+    *,
+    mean_gap_s: float = 0.0,
 ) -> dict[str, Any]:
     """Counts, rates and latencies (milliseconds) of the measured requests of a ``requests`` trace.
 
-    Rates are over the time from the first measured request sent to the last one ended; None where nothing was.
+    Rates are over the time from the first measured request sent to the last one ended; of an open load, whose requests
+    are ``mean_gap_s`` apart in the mean, at least to such a gap after the last one was due: N requests fill N gaps.
+    None where nothing was completed.
+
+    ``not_streamed`` counts answers whose tokens came all at once. Where most did, there is no time between tokens.
     With ``slo_ms`` (bounds by latency) there is ``goodput``: completed requests a second that kept all of them.
     """
     requests = read_columns(table)
@@ -42,9 +53,14 @@ def summarise(
         "measured_requests": int(requests.measured.sum()),
         "completed_requests": int(completed.sum()),
         "failed_requests": int((requests.measured & ~requests.ok).sum()),
-        **_rates(requests),
+        **_rates(requests, mean_gap_s),
     }
+    at_once = int(_came_at_once(requests).sum())
+    metrics["not_streamed"] = at_once
     found = latencies(requests, most_in_flight)
+    if 2 * at_once > metrics["completed_requests"]:
+        nothing = np.zeros(0)
+        found = replace(found, itl_ms=nothing, tpot_ms=np.full_like(found.tpot_ms, np.nan))
     for name in LATENCIES:
         values: Floats = getattr(found, f"{name}_ms")
         metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
@@ -97,8 +113,9 @@ def summary_table(summary: dict[str, Any]) -> Table:
     audit = summary["audit"]
     if audit["offered_rate"] is not None:
         table.add_row("offered requests/s", _shown(audit["offered_rate"]))
-    if audit["connections_opened_late"]:
-        table.add_row("connections opened late", str(audit["connections_opened_late"]))
+    for name in ("connections_open_most", "connections_opened_late", "resent"):
+        if audit[name]:
+            table.add_row(name.replace("_", " "), str(audit[name]))
     return table
 
 
@@ -119,12 +136,28 @@ def energy_words(run: RunDir) -> list[str]:
     ]
 
 
-def _rates(requests: Requests) -> dict[str, float | None]:
+def _came_at_once(requests: Requests) -> Bools:
+    """Completed requests of several tokens that arrived in no time; no model is as quick as that."""
+    chunks = np.diff(requests.chunk_start)
+    rows = np.flatnonzero(requests.completed & (chunks > 0))
+    last, first = requests.chunk_start[1:][rows] - 1, requests.chunk_start[:-1][rows]
+    span_ns = requests.chunk_ns[last] - requests.chunk_ns[first]
+    gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
+    found = np.zeros(chunks.size, dtype=np.bool_)
+    found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
+    return found
+
+
+def _rates(requests: Requests, mean_gap_s: float) -> dict[str, float | None]:
     completed = requests.completed
     timed = requests.measured & requests.timed
     if not completed.any():
         return {"duration_s": None, "request_rate": None, "output_token_rate": None}
-    duration_s = float(requests.end_ns[timed].max() - requests.sent_ns[timed].min()) * 1e-9
+    last_ns = max(
+        int(requests.end_ns[timed].max()),
+        int(requests.scheduled_ns[timed].max()) + round(mean_gap_s * 1e9),
+    )
+    duration_s = (last_ns - int(requests.sent_ns[timed].min())) * 1e-9
     tokens = requests.output_tokens[completed]
     return {
         "duration_s": duration_s,
@@ -136,9 +169,10 @@ def _rates(requests: Requests) -> dict[str, float | None]:
 def _goodput(
     requests: Requests, found: Latencies, slo_ms: Mapping[str, float], duration_s: float | None
 ) -> float | None:
-    """None where nothing was completed, or where TPOT has a bound and the server counts no tokens."""
+    """None where nothing was completed, or where TPOT has a bound and can't be told of every answer."""
     completed = requests.completed
-    if duration_s is None or ("tpot" in slo_ms and np.isnan(requests.output_tokens[completed]).any()):
+    untold = completed & ~(requests.output_tokens <= 1) & np.isnan(found.tpot_ms)
+    if duration_s is None or ("tpot" in slo_ms and untold.any()):
         return None
     good = completed.copy()
     for name, bound_ms in slo_ms.items():

@@ -87,10 +87,21 @@ class Audit(_Record):
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
-    client: str | None = Field(default=None, description="Which client of ours made the requests")
+    client: str | None = Field(
+        default=None,
+        description="Which client made the requests: wire sends and times outside Python; the others, and so all of"
+        " https, on the event loop, about 0.4 ms later in the mean at 400 requests/s (docs/decisions/0025-wire.md)",
+    )
     connections_opened_late: int | None = Field(
         default=None,
         description="Connections opened while a request waited for one; null: the client can't say",
+    )
+    connections_open_most: int | None = Field(
+        default=None, description="Connections open at once, at most; null: the client can't say"
+    )
+    resent: int | None = Field(
+        default=None,
+        description="Requests sent once more on a new connection, as the server had closed the one that was kept",
     )
 
 

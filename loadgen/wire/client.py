@@ -10,17 +10,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
-from typing import Any
 
+from loadgen.addresses import Addresses, in_words
+from loadgen.demand import Demand
 from loadgen.exchange import Answer, Exchange
 from loadgen.payload import Endpoint
-from loadgen.pool import Deadline, NotSentError, Pool
+from loadgen.pool import Deadline, NotSentError, Pool, UnansweredError
 from loadgen.wire.binding import Wire
 from loadgen.wire.build import library
-from traces.clock import now_ns
 
-Addresses = Sequence[tuple[Any, ...]]  # as getaddrinfo has them
 _AHEAD_NS = 40_000_000
 """Requests are prepared by the handful, at least half of this before they are due: 20 ms for other things."""
 _GATHERED_S = 0.02
@@ -37,6 +35,8 @@ class WireConnection:
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
         self._open = True
+        self._begun = False
+        """Whether anything of the answer has come."""
         self._deadline = Deadline()
 
     @property
@@ -44,25 +44,36 @@ class WireConnection:
         """Whether another exchange can start here."""
         return self._open and self._answer is None
 
-    async def send(self, request: bytes, exchange: Exchange, timeout_s: float) -> None:
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is waited for."""
+        return self._open and self._answer is not None
+
+    async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
         """Send when it is due, and return when the answer has ended one way or another; ``exchange`` says how.
 
         Raises:
             NotSentError: the server closed the connection before.
-            TimeoutError: the answer is not whole so long after it was due.
+            UnansweredError: the connection ended before the first byte of the answer.
+            TimeoutError: the answer is not whole by then.
         """
         if not self._wire.send(self.slot, request, exchange.due_ns):
             raise NotSentError
-        self._answer = Answer(exchange)
+        self._answer = answer = Answer(exchange)
+        self._begun = False
         self._ended = asyncio.get_running_loop().create_future()
-        self._deadline.set(self._ended, timeout_s + max(exchange.due_ns - now_ns(), 0) * 1e-9)
+        self._deadline.set(self._ended, until_ns)
         try:
             await self._ended
+        except TimeoutError:
+            self.look()
+            if not answer.settle():
+                raise
         finally:
             self._deadline.clear()
-            if not self._answer.ended and self._open:
+            if not answer.ended and self._open:
                 self.look()  # cut off: keep what came so far
-            self._open = self._open and self._answer.reusable
+            self._open = self._open and answer.reusable
             self._answer = None
             os.sched_yield()  # what follows takes long: if bytes wait on this CPU for the thread to time them, now
 
@@ -73,22 +84,30 @@ class WireConnection:
         if answer is None or ended is None:
             self._open = False  # closed, or bytes that nobody asked for
             return
-        answer.exchange.sent_ns = received.sent_ns
+        if not received.sent_ns and (received.data or received.closed_ns):
+            self._open = False  # closed, or bytes that cannot be an answer to what was not asked yet
+            if not ended.done():
+                ended.set_exception(NotSentError)
+            return
+        answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
+        self._begun = self._begun or bool(received.data)
         start = 0
         for arrived_ns, end in zip(received.times_ns, received.ends, strict=True):
             answer.feed(arrived_ns, received.data[start:end])
             start = end
         if received.closed_ns:
             self._open = False
-            if not received.sent_ns and not ended.done():
-                ended.set_exception(NotSentError)
+            error = OSError(received.error, os.strerror(received.error)) if received.error else None
+            if not self._begun and not ended.done():
+                ended.set_exception(UnansweredError(error))
                 return
-            answer.cut_off(
-                received.closed_ns,
-                OSError(received.error, os.strerror(received.error)) if received.error else None,
-            )
-        if answer.ended and not ended.done():
+            answer.cut_off(received.closed_ns, error)
+        if ended.done():
+            return
+        if answer.ended:
             ended.set_result(None)
+        elif (settled_ns := answer.settled_ns) is not None:
+            self._deadline.set(ended, settled_ns)
 
     def close(self) -> None:
         """Close at once."""
@@ -104,19 +123,18 @@ class WireClient(Pool):
 
     ahead_ns = _AHEAD_NS
 
-    def __init__(self, endpoint: Endpoint, *, timeout_s: float, at_once: bool) -> None:
+    def __init__(self, endpoint: Endpoint, *, timeout_s: float, demand: Demand, at_once: bool) -> None:
         """Start its thread; ``at_once``: whether something waits for the end of each answer.
 
         Raises:
             LoadError: ``wire.c`` can't be compiled here.
         """
-        super().__init__(timeout_s=timeout_s)
-        self._endpoint = endpoint
+        super().__init__(timeout_s=timeout_s, demand=demand)
+        self._addresses = Addresses(endpoint.host, endpoint.port)
         self._wire = Wire(library())
         self._connections: dict[int, WireConnection] = {}
         self._at_once = at_once
         self._looking: asyncio.Task[None] | None = None
-        self._addresses: Addresses | None = None  # looked up once: a load must not measure the resolver
 
     async def close(self) -> None:
         """Close all connections and end the thread."""
@@ -127,16 +145,21 @@ class WireClient(Pool):
                 await self._looking
         self._wire.close()
 
-    async def _open(self) -> WireConnection:
-        loop = asyncio.get_running_loop()
+    def look(self) -> None:
+        """Take what was received so far, of answers under way too."""
+        for connection in self._connections.values():
+            if connection.busy:
+                connection.look()
+
+    async def _open_connection(self) -> WireConnection:
         if self._looking is None:
-            self._looking = loop.create_task(self._look_always())
-        if self._addresses is None:
-            self._addresses = await loop.getaddrinfo(
-                self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM
-            )
-        connected = await _connect(loop, self._addresses)
-        connection = WireConnection(self._wire, connected)
+            self._looking = asyncio.create_task(self._look_always())
+        connected = await self._addresses.connected()
+        try:
+            connection = WireConnection(self._wire, connected)
+        except OSError as error:
+            connected.close()
+            raise in_words(error) from error
         self._connections[connection.slot] = connection
         return connection
 
@@ -158,23 +181,3 @@ class WireClient(Pool):
         finally:
             if self._at_once:
                 loop.remove_reader(news_fd)
-
-
-async def _connect(loop: asyncio.AbstractEventLoop, addresses: Addresses) -> socket.socket:
-    """Connected to the first address that takes us."""
-    failures: list[OSError] = []
-    for family, kind, protocol, _, address in addresses:
-        opened = socket.socket(family, kind, protocol)
-        try:
-            opened.setblocking(False)
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(opened, address)
-        except OSError as error:
-            opened.close()
-            failures.append(error)
-        except BaseException:  # cancelled: the socket must not outlive it
-            opened.close()
-            raise
-        else:
-            return opened
-    raise failures[0]  # a name without an address is an error of getaddrinfo

@@ -30,7 +30,8 @@
 #define NONE UINT32_MAX
 
 static const uint64_t TIMER = UINT64_MAX, WAKE = UINT64_MAX - 1;
-static const char LAST_CHUNK[5] = "0\r\n\r\n";
+static const char EMPTY_LINE[4] = "\r\n\r\n"; /* with the end of the line before it */
+#define TAIL_LENGTH (sizeof EMPTY_LINE + 1)
 
 struct piece {
     int64_t t_ns, end; /* end: its offset among the bytes taken with it */
@@ -48,12 +49,14 @@ struct slot {
     size_t piece_count, piece_room;
 
     bool head_ended, chunked; /* what the answer under way says of its end */
-    char tail[sizeof LAST_CHUNK];
+    size_t head_start;        /* where its head begins among the bytes, after those of interim answers */
+    size_t body_start;        /* and its body */
+    char tail[TAIL_LENGTH];
 
     char *request; /* to be sent, from request_sent on */
     size_t request_length, request_sent;
     int64_t sent_ns;
-    bool waits_to_write;
+    bool waits_to_write, used; /* used: a request was sent on it before */
 
     bool closed;
     int error;
@@ -164,6 +167,8 @@ static void sweep(struct wire *wire) {
     }
 }
 
+static int64_t receive(struct wire *wire, uint32_t number, bool ends);
+
 /* ---- sending ---- */
 
 static void watch(struct wire *wire, uint32_t number, int operation, bool writing) {
@@ -176,10 +181,23 @@ static void watch(struct wire *wire, uint32_t number, int operation, bool writin
     if (epoll_ctl(wire->epoll, operation, slot->fd, &event) < 0) lose(wire, number, errno);
 }
 
+/* Whether nothing has come since the last answer: what has is no answer to the next request. */
+static bool nothing_unread(struct wire *wire, uint32_t number) {
+    struct slot *slot = &wire->slots[number];
+    receive(wire, number, false);
+    if (slot->closed) return false;
+    if (slot->length) lose(wire, number, EPROTO);
+    return !slot->length;
+}
+
 static void send_what_is_left(struct wire *wire, uint32_t number) {
     struct slot *slot = &wire->slots[number];
     if (!slot->request || slot->closed) return;
-    if (!slot->sent_ns) slot->sent_ns = now_ns();
+    if (!slot->sent_ns) {
+        if (slot->used && !nothing_unread(wire, number)) return;
+        slot->used = true;
+        slot->sent_ns = now_ns();
+    }
     while (slot->request_sent < slot->request_length) {
         ssize_t sent = send(slot->fd, slot->request + slot->request_sent, slot->request_length - slot->request_sent,
                             MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -189,7 +207,9 @@ static void send_what_is_left(struct wire *wire, uint32_t number) {
             if (!slot->waits_to_write) watch(wire, number, EPOLL_CTL_MOD, true);
             return;
         } else if (errno != EINTR) {
-            lose(wire, number, errno);
+            int error = errno;
+            receive(wire, number, true); /* the server may have said why it wants no more of the request */
+            if (!slot->closed) lose(wire, number, error);
             return;
         }
     }
@@ -241,8 +261,8 @@ static void send_what_is_due(struct wire *wire, int64_t now) {
 
 /* ---- receiving ---- */
 
-static void keep_tail(char tail[sizeof LAST_CHUNK], const char *piece, size_t length) {
-    const size_t wanted = sizeof LAST_CHUNK;
+static void keep_tail(char tail[TAIL_LENGTH], const char *piece, size_t length) {
+    const size_t wanted = TAIL_LENGTH;
     if (length >= wanted) {
         memcpy(tail, piece + length - wanted, wanted);
     } else {
@@ -251,17 +271,46 @@ static void keep_tail(char tail[sizeof LAST_CHUNK], const char *piece, size_t le
     }
 }
 
-static void look_for_the_head(struct slot *slot) {
-    const char *end = memmem(slot->bytes, slot->length, "\r\n\r\n", 4);
-    slot->head_ended = end || slot->length > LONGEST_HEAD; /* no HTTP then: the parser shall say so */
-    for (const char *at = slot->bytes; end && at + 7 <= end && !slot->chunked; at++)
-        slot->chunked = strncasecmp(at, "chunked", 7) == 0;
+/* Whether a header from here to the head's end says that the body is chunked. */
+static bool says_chunked(const char *head, const char *end) {
+    static const char NAME[] = "\ntransfer-encoding:", CODING[] = "chunked";
+    const size_t name = sizeof NAME - 1, coding = sizeof CODING - 1;
+    for (const char *at = head; at + name + coding <= end; at++) {
+        if (strncasecmp(at, NAME, name) != 0) continue;
+        for (at += name; at + coding <= end && *at != '\n'; at++)
+            if (strncasecmp(at, CODING, coding) == 0) return true;
+        at--; /* the next line begins with this newline */
+    }
+    return false;
 }
 
-/* Whether the answer may be whole. Where it is chunked only its last chunk counts, or what by chance looks like one. */
+static bool is_interim(const char *head, const char *end) { /* HTTP/1.1 1xx: the answer's own head follows */
+    return end - head > 9 && memcmp(head, "HTTP/1.", 7) == 0 && head[8] == ' ' && head[9] == '1';
+}
+
+static void look_for_the_head(struct slot *slot) {
+    for (;;) {
+        const char *head = slot->bytes + slot->head_start;
+        const char *end = memmem(head, slot->length - slot->head_start, EMPTY_LINE, sizeof EMPTY_LINE);
+        if (end && is_interim(head, end)) {
+            slot->head_start = (size_t)(end - slot->bytes) + sizeof EMPTY_LINE;
+            continue;
+        }
+        slot->head_ended = end || slot->length > LONGEST_HEAD; /* no HTTP then: the parser shall say so */
+        slot->chunked = end && says_chunked(head, end);
+        if (end) slot->body_start = (size_t)(end - slot->bytes) + sizeof EMPTY_LINE;
+        return;
+    }
+}
+
+/* Whether the answer may be whole. Where it is chunked it ends in an empty line after a line that is not: the size of
+ * its last chunk, an extension of that, or a trailer. Few chunks of data do, and the parser knows. */
 static bool may_be_whole(struct slot *slot) {
     if (!slot->head_ended) look_for_the_head(slot);
-    return slot->head_ended && (!slot->chunked || memcmp(slot->tail, LAST_CHUNK, sizeof LAST_CHUNK) == 0);
+    if (!slot->head_ended) return false;
+    if (!slot->chunked) return true;
+    return slot->length > slot->body_start && slot->tail[0] != '\n' &&
+           memcmp(slot->tail + 1, EMPTY_LINE, sizeof EMPTY_LINE) == 0;
 }
 
 static void keep(struct wire *wire, uint32_t number, ssize_t length, int64_t t_ns) {
@@ -438,7 +487,7 @@ int wire_send(struct wire *wire, uint32_t number, const char *request, int64_t l
     memcpy(copy, request, (size_t)length);
     pthread_mutex_lock(&wire->lock);
     struct slot *slot = &wire->slots[number];
-    int error = slot->closed ? (slot->error ? slot->error : EPIPE) : 0;
+    int error = slot->closed ? (slot->error ? slot->error : EPIPE) : slot->request ? EBUSY : 0;
     if (error) {
         free(copy);
     } else {
@@ -448,6 +497,7 @@ int wire_send(struct wire *wire, uint32_t number, const char *request, int64_t l
         slot->request_sent = 0;
         slot->sent_ns = 0;
         slot->head_ended = slot->chunked = false;
+        slot->head_start = slot->body_start = 0;
         if (due_ns <= now_ns())
             send_what_is_left(wire, number);
         else if (!put_off(wire, (struct due){due_ns, number, slot->generation}))
@@ -486,8 +536,8 @@ void wire_take(struct wire *wire, uint32_t number, struct taken *taken) {
         taken->length = (int64_t)slot->length;
         taken->pieces = wire->taken_pieces;
         taken->piece_count = (int64_t)slot->piece_count;
-        slot->length = slot->piece_count = 0;
-        if (!slot->head_ended) slot->head_ended = true; /* the rest of its head will not be found: tell of each piece */
+        if (slot->length > slot->head_start) slot->head_ended = true; /* in mid-head: tell of each piece from now on */
+        slot->length = slot->piece_count = slot->head_start = slot->body_start = 0;
         told(wire, slot);
     }
     pthread_mutex_unlock(&wire->lock);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -22,13 +22,12 @@ ONE_WRONG: dict[str, tuple[Answer, str, int | None, str]] = {
     "HTTP 503 without a body": (Answer(status=503, content=b""), "http_error", 503, ""),
     "reset in mid-stream": (Answer(ending="reset"), "connection_error", 200, "connection lost"),
     "closed in mid-stream": (Answer(ending="closed"), "connection_error", 200, "closed by the server"),
-    "no [DONE]": (Answer(ending="no_done"), "malformed", 200, "without [DONE]"),
     "nothing but [DONE]": (
         Answer(events=(b"data: [DONE]\n\n",)), "malformed", 200, "without a finish_reason",
     ),
     "invalid JSON": (Answer(events=(b"data: {\n\n",)), "malformed", 200, "not the JSON of a completion"),
     "invalid UTF-8": (
-        Answer(events=(b'data: {"choices": [{"text": "\xff"}]}\n\n',)), "malformed", 200, "not the JSON",
+        Answer(events=(b'data: {"choices": [{"text": "\xff"}]}\n\n',)), "malformed", 200, "without a finish",
     ),
     "an error event": (
         Answer(events=(b'data: {"error": {"message": "boom"}}\n\n',)), "malformed", 200, "boom",
@@ -37,7 +36,7 @@ ONE_WRONG: dict[str, tuple[Answer, str, int | None, str]] = {
     "closed before the head": (Answer(raw=b"HTTP/1.1 20"), "connection_error", None, "closed by the server"),
     "a count beyond all bounds": (
         Answer(events=(b'data: {"choices": [], "usage": {"completion_tokens": 5000000000}}\n\n',)),
-        "malformed", 200, "not the JSON",
+        "malformed", 200, "without a finish_reason",
     ),
 }  # fmt: skip
 
@@ -141,6 +140,15 @@ def test_a_server_that_never_counts_leaves_its_tokens_null(tmp_path: Path) -> No
     for row in driven.rows:
         assert row["status"] == "ok"
         assert row["output_tokens"] is row["chunk_tokens"] is row["prompt_tokens"] is None
+
+
+@pytest.mark.parametrize("framing", ["chunked", "eof"])
+def test_an_answer_with_a_finish_reason_and_a_whole_body_needs_no_done(
+    tmp_path: Path, framing: Literal["chunked", "eof"]
+) -> None:
+    answer = Answer(ending="no_done", framing=framing)
+    driven = drive_with(dict.fromkeys(range(99), answer), tmp_path, SINGLE)
+    assert {(row["status"], row["completion"]) for row in driven.rows} == {("ok", completion_text(3))}
 
 
 def test_an_answer_that_ends_with_its_connection_is_whole(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from configs.datasets import load_dataset
 from configs.prompt_format import STOP_STRINGS, render_prompt
 from configs.schema import FixedOutput, Prompts, RecordedOutput
-from loadgen.payload import Endpoint, request_bytes
+from loadgen.payload import Endpoint, request_bytes, shown_url
 from starwatt_errors import UsageError
 from tests.loadgen.driving import SINGLE, drive, make_spec
 from tests.loadgen.server import TruthServer
@@ -73,6 +74,11 @@ def test_a_request_asks_for_a_stream_that_counts_its_tokens_and_sets_nothing_nob
     assert set(body) == {"model", "prompt", "temperature", "stream", "stream_options", "max_tokens", "stop"}
 
 
+def test_counts_of_chunks_are_not_asked_for_where_they_are_not_wanted() -> None:
+    body = body_of(Prompts(dataset="starwatt-24"), continuous_usage=False)
+    assert body["stream_options"] == {"include_usage": True}
+
+
 def test_a_probe_sends_the_beginning_of_each_prompt() -> None:
     assert body_of(Prompts(characters=12))["prompt"] == render_prompt(TASK.prompt)[:12]
 
@@ -121,3 +127,62 @@ def test_transformers_is_told_a_fixed_length_in_its_own_words() -> None:
     forced = json.loads(str(body["generation_config"]))
     assert forced == {"min_new_tokens": 48, "max_new_tokens": 48, "do_sample": False}
     assert "ignore_eos" not in body, "transformers serve refuses fields that it does not know"
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "authority"),
+    [
+        ("https://h/openai/v1?api-version=2", "/openai/v1/completions?api-version=2", "h"),
+        ("http://h:80", "/v1/completions", "h"),
+        ("https://h:443/v1", "/v1/completions", "h"),
+        ("https://h:80", "/v1/completions", "h:80"),
+        ("http://h/my models/é%20x", "/my%20models/%C3%A9%20x/v1/completions", "h"),
+        ("http://h/v1?q=a b#part", "/v1/completions?q=a%20b", "h"),
+        ("http://bücher.example:8000", "/v1/completions", "xn--bcher-kva.example:8000"),
+        ("localhost:8000/v1?to=http://x", "/v1/completions?to=http://x", "localhost:8000"),
+    ],
+)
+def test_query_blanks_and_letters_of_an_address_are_sent_as_http_has_them(
+    url: str, path: str, authority: str
+) -> None:
+    endpoint = Endpoint.parse(url)
+    assert (endpoint.path, endpoint.authority) == (path, authority)
+    head = request_bytes(endpoint, make_spec("http://h", SINGLE), TASK, None).partition(b"\r\n\r\n")[0]
+    assert head.decode().split("\r\n")[:2] == [f"POST {path} HTTP/1.1", f"Host: {authority}"]
+
+
+@pytest.mark.parametrize("client", ["wire", "httptools", "aiohttp"])
+def test_a_user_and_a_password_are_basic_auth_and_shown_nowhere(tmp_path: Path, client: str) -> None:
+    with TruthServer() as server:
+        url = server.url.replace("//", "//me%40home:s%C3%A9cret@") + "/v1?api-version=3"
+        driven = drive(make_spec(url, SINGLE, client=client), tmp_path)
+        drive(make_spec(url, SINGLE, client=client), tmp_path / "key", api_key=KEY)
+    basic = "Basic " + base64.b64encode("me@home:sécret".encode()).decode()
+    rows = len(driven.rows)
+    assert {one.headers["authorization"] for one in server.asked[:rows]} == {basic}
+    assert {one.headers["authorization"] for one in server.asked[rows:]} == {f"Bearer {KEY}"}
+    assert {one.path for one in server.asked} == {"/v1/completions?api-version=3"}
+    assert "cret" not in repr(Endpoint.parse(url))
+    assert "cret" not in shown_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://u:secret@h/v1/chat/completions", "not to the chat API"),
+        ("http://u:secret@h\r\nX: y", "control character"),
+        ("http://u:secret@my host", "no blank"),
+        ("http://u:secret@h:x", "--url http://h:x"),
+    ],
+)
+def test_an_address_that_is_refused_is_named_without_its_password(url: str, words: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Endpoint.parse(url)
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["sk\n", "sk\r\nX-Other: 1", "sk\x00", "sk\x7f"])
+def test_a_key_with_a_control_character_is_in_no_request(key: str) -> None:
+    with pytest.raises(UsageError, match="holds a newline"):
+        request_bytes(Endpoint.parse("http://h"), make_spec("http://h", SINGLE), TASK, key)

@@ -130,9 +130,71 @@ def test_a_stream_is_told_of_once_it_may_be_whole_with_every_piece_and_its_insta
 
 def test_an_end_that_is_not_recognised_is_handed_over_after_a_silence(ends: Ends) -> None:
     assert ends.wire.send(ends.slot, b"?", 0)
-    answer = HEAD + b"1\r\na\r\n0\r\nX-Trailer: 1\r\n\r\n"
+    answer = HEAD + b"1\r\na\r\n"
     ends.far.sendall(answer)
     assert ends.until(len(answer)) == answer
+
+
+TELLING = {
+    "a last chunk": HEAD + b"1\r\na\r\n0\r\n\r\n",
+    "its extension": HEAD + b"1\r\na\r\n0;x=1\r\n\r\n",
+    "a trailer": HEAD + b"1\r\na\r\n0\r\nX-Trailer: 1\r\n\r\n",
+    "a length": b"HTTP/1.1 200 OK\r\nX: transfer-encoding: chunked\r\nContent-Length: 1\r\n\r\na",
+    "an interim answer before": b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + b"1\r\na\r\n0\r\n\r\n",
+    "no HTTP": b"?" * 20_000,
+}
+SILENT = {
+    "a head": HEAD,
+    "an interim answer": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    "a chunk": HEAD + b"3\r\na\n\n\r\n",
+    "a chunk that ends in CRLF twice": HEAD + b"5\r\na\r\n\r\n\r\n",
+    "a chunk after an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"1\r\na\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", [*TELLING, *SILENT])
+def test_what_may_be_an_answers_end_is_told_before_what_can_be_none(ends: Ends, kind: str) -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    other = ends.wire.add(near.fileno())
+    for slot in (ends.slot, other):
+        assert ends.wire.send(slot, b"?", 0)
+    ends.far.sendall((TELLING | SILENT)[kind])
+    far.sendall(TELLING["a last chunk"])  # after it, and told at once
+    told = ends.news()
+    while other not in told:
+        told += ends.news()
+    assert (ends.slot in told[: told.index(other)]) == (kind in TELLING)
+    ends.wire.remove(other)
+    near.close()
+    far.close()
+
+
+def test_a_request_is_not_sent_where_something_came_since_the_last_answer(ends: Ends) -> None:
+    assert ends.wire.send(ends.slot, b"first", 0)
+    assert ends.far.recv(100) == b"first"
+    ends.far.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    ends.until(38)
+    ends.far.sendall(b"stray")
+    near, far = socket.socketpair()
+    due_ns = monotonic_ns() + MS
+    assert ends.wire.send(ends.slot, b"second", due_ns)
+    assert ends.wire.send(ends.wire.add(near.fileno()), b"later", due_ns + MS)
+    assert far.recv(100) == b"later"
+    near.close()
+    far.close()
+    received = ends.wire.take(ends.slot)
+    assert (received.data, received.sent_ns) == (b"stray", 0)
+    assert received.closed_ns
+    ends.far.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        ends.far.recv(100)
+    assert not ends.wire.send(ends.slot, b"third", 0)
+
+
+def test_a_request_waits_for_none_that_is_still_being_sent(ends: Ends) -> None:
+    assert ends.wire.send(ends.slot, b"x" * 40_000_000, 0)
+    assert not ends.wire.send(ends.slot, b"next", 0)
 
 
 def test_ten_megabytes_arrive_as_they_were_sent(ends: Ends) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
+from rich.console import Console
 
 from study.display import Display
 
@@ -58,3 +60,21 @@ def test_a_step_that_takes_longer_than_all_of_them_leaves_no_time_and_never_less
     shown = Display("cell", 2, estimate_s=20)
     clock.now_s += 500
     assert left_s(shown, capsys) == 0
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_the_live_line_is_one_line_of_a_narrow_terminal_and_shows_the_time_that_is_left(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("study.display.console", terminal)
+    shown = Display("load", steps)
+    shown.title("open-20-poisson-most-16 of a model with a long name")
+    shown.expect(75)
+    shown.say("window 12/1000, 4 in flight")
+    with terminal.capture() as captured:
+        terminal.print(shown._progress)
+    [line] = captured.get().rstrip("\n").splitlines()
+    assert len(line) <= 80
+    assert "about 0:01:15 left" in line
+    assert "load · open-20" in line

@@ -21,6 +21,7 @@ from server.power.listen import TOKEN_VARIABLE
 from server.remote_engine import RemoteEngine
 from starwatt_errors import MeterError
 from study import remote
+from study.cell import counts_chunks
 from study.remote import describe
 from tests.golden.elsewhere import STARTED_S, EngineElsewhere
 from tests.golden.nvml.world import COUNTER, INSTANT, BoardModel, GoldenBoards
@@ -106,6 +107,14 @@ def test_engines_elsewhere_are_measured_like_our_own(
     for file in run.root.rglob("*.*"):
         for secret in (KEY, TOKEN):
             assert secret.encode() not in file.read_bytes()
+
+
+def test_an_engine_elsewhere_is_asked_for_the_tokens_of_chunks_unless_its_study_says_no(
+    tmp_path: Path,
+) -> None:
+    remote = {"far": {"url": "http://h", "continuous_usage": False}, "near": {"url": "http://i"}}
+    study = load_study(study_file(tmp_path, remote))
+    assert [counts_chunks(study, variant) for variant in ("far", "near", "bf16")] == [False, True, True]
 
 
 def test_prometheus_sees_the_cell_that_is_measured(

@@ -1,0 +1,64 @@
+"""What a person must hear of a load test beside its figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+_MOST_KINDS = 5
+_LONGEST_WORDS = 300
+_NUMBERS = re.compile(r"\b[0-9a-fA-F]*\d[0-9a-fA-F-]*\b")
+
+
+def first_errors(table: pa.Table) -> list[dict[str, Any]]:
+    """The first kinds of failure, in the order in which they came, each with its count and the first one's words.
+
+    What differs by numbers alone is one kind. Filler that was cut off at the end has not failed.
+    """
+    kinds: dict[tuple[str, int | None, str], dict[str, Any]] = {}
+    columns = ("end_ns", "role", "status", "http_status", "error")
+    for row in table.select(columns).sort_by("end_ns").to_pylist():
+        if row["status"] == "ok" or (row["role"], row["status"]) == ("filler", "aborted"):
+            continue
+        words = _one_line(row["error"] or "")
+        key = (row["status"], row["http_status"], _NUMBERS.sub("#", words))
+        kind = kinds.setdefault(
+            key, {"status": row["status"], "http_status": row["http_status"], "error": words, "count": 0}
+        )
+        kind["count"] += 1
+    return list(kinds.values())[:_MOST_KINDS]
+
+
+def remarks(summary: dict[str, Any]) -> list[str]:
+    """What a person must hear of a load test beside its figures: failures, and what the figures do not say."""
+    metrics, audit = summary["metrics"], summary["audit"]
+    said = [_words_of(kind) for kind in summary["first_errors"]]
+    if summary["gave_up"]:
+        said.append(f"the load stopped before its end: {summary['gave_up']}")
+    if not metrics["completed_requests"]:
+        said.append("no request was completed: there are no figures")
+    elif 2 * metrics["not_streamed"] > metrics["completed_requests"]:
+        said.append(
+            f"nothing was streamed: the tokens of {metrics['not_streamed']} answers came all at once, so that TTFT is "
+            "that of whole answers, and there is no TPOT (a proxy that buffers?)"
+        )
+    if audit["resent"]:
+        said.append(
+            f"{audit['resent']} requests were sent again: the server had closed the connection kept for them"
+        )
+    return said
+
+
+def _words_of(kind: Mapping[str, Any]) -> str:
+    http = "" if kind["http_status"] is None else f" (HTTP {kind['http_status']})"
+    count = f"{kind['count']} request{'' if kind['count'] == 1 else 's'}"
+    return f"{count}: {kind['status']}{http}: {kind['error'] or 'without a word'}"
+
+
+def _one_line(words: str) -> str:
+    """Words of a server for a terminal: on one line, and nothing that controls it."""
+    printable = "".join(one if one.isprintable() else " " for one in words)
+    return " ".join(printable.split())[:_LONGEST_WORDS]
