@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import pynvml
-
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
+from server.power.library import NoDriverError, opened
 from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
 from server.vllm_engine import vllm_version
-from starwatt_errors import MeterError
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _OLDEST = (0, 26)
@@ -33,17 +31,12 @@ class Finding:
 
 
 def gpus_in_use() -> Finding:
-    """Whether somebody computes on a visible board now; raises ``MeterError`` where a board fails."""
+    """Whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        with opened():
+            pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
+    except NoDriverError:
         return Finding("GPUs in use", "ok", "there is none")
-    try:
-        pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
-    except pynvml.NVMLError as error:
-        raise MeterError(f"NVML: {error}") from error
-    finally:
-        pynvml.nvmlShutdown()
     if not pids:
         return Finding("GPUs in use", "ok", "no process is on a visible board")
     return Finding(
