@@ -125,10 +125,13 @@ def serve(
 
 def meter(out: Path, pid: int | None, hz: float) -> None:
     """Sample until interrupted."""
-    if (out / "power.parquet").exists():
-        raise UsageError(f"--out {out} holds a power.parquet already: take a new folder")
+    for name, what in (("power.parquet", "already"), ("power.arrows", "that goes on or was cut off")):
+        if (out / name).exists():
+            raise UsageError(f"--out {out} holds a recording ({name}) {what}: take a new folder")
     sidecar = Sidecar.start(out, Meters(sample_hz=hz), engine_pid=pid)
     try:
+        for words in sidecar.left_out:
+            tell(f"left out: {words}")
         for device in sidecar.devices:
             print(f"{device['name']}\t{device['boundary']}\t{device['source']}\t{device['note']}", flush=True)  # noqa: T201
         while True:

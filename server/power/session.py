@@ -48,7 +48,7 @@ class Session:
             MeterError: no meter could be opened, or it died at once.
         """
         with ExitStack() as temporaries:
-            folder = temporaries.enter_context(GUARD.scratch("meter"))
+            folder = temporaries.enter_context(GUARD.scratch("meter")) / "recording"
             session = cls(Sidecar.start(folder, settings, engine_pid=engine_pid), folder)
             session._wait_for_its_stream()
             session._temporaries = temporaries.pop_all()
