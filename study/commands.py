@@ -150,8 +150,7 @@ def serve_meter(listening: Listening, pid: int | None, hz: float) -> None:
         service = MeterService(Meters(sample_hz=hz), token, engine_pid=pid)
         if drawn:
             print(f"{TOKEN_VARIABLE}={token}", file=sys.stderr, flush=True)  # noqa: T201 -- rich would wrap it
-        print(address(listening, bound), flush=True)  # noqa: T201
-        listen(service, bound, context)
+        listen(service, bound, context, lambda: print(address(listening, bound), flush=True))  # noqa: T201
     raise KeyboardInterrupt
 
 

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.meters import Meters
 from server.power.calibration import calibrate
+from server.power.gate import admit
 from server.power.inventory import gpu_inventory
 from server.power.live import CONTENT_TYPE, LiveMeters
 from server.power.meters import choose_sources
@@ -38,6 +39,7 @@ from traces.clock import ClockPair, boot_id, now_ns
 LEASE_S = 60.0
 """A recording that nobody asked after for this long ends: its client is gone."""
 _LOOK_S = 2.0
+_BODY_S = 10.0
 _Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -88,7 +90,10 @@ class MeterService:
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            return _refusal(401, "no token, or a wrong one: send Authorization: Bearer TOKEN")
+            refusal = _refusal(401, "no token, or a wrong one: send Authorization: Bearer TOKEN")
+            refusal.force_close()
+            return refusal
+        admit(request.transport)
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -201,7 +206,11 @@ def _host(settings: Meters) -> dict[str, Any]:
 
 async def _body(request: web.Request, model: type[_Body]) -> _Body:
     try:
-        return model.model_validate_json(await request.read() or b"{}")
+        async with asyncio.timeout(_BODY_S):
+            body = await request.read()
+        return model.model_validate_json(body or b"{}")
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
