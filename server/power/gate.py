@@ -184,7 +184,7 @@ class Gate:
         except TimeoutError:
             guest.refuse(f"showed no token within {self._limits.head_s:g} s; closed")
         except (OSError, ValueError) as error:
-            guest.refuse(f"{error.args[-1] if error.args else type(error).__name__}")
+            guest.refuse(str(error.args[-1]) if error.args else "left before it had said anything")
         finally:
             if not guest.connected:
                 with suppress(OSError):
