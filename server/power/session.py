@@ -69,11 +69,23 @@ class Session:
             return None
         return os.pread(self._streams[trace], PIECE, offset)
 
-    def end(self) -> None:
-        """Stop the sampling; ``problem`` says what had failed on the way. Harmless when repeated."""
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is recorded any more, in words; None while it is, and after an end that was asked for."""
+        if self.ended:
+            return self.problem
+        try:
+            self.sidecar.check_alive()
+        except MeterError as error:
+            return str(error)
+        return None
+
+    def end(self, why: str | None = None) -> None:
+        """Stop the sampling; ``problem`` says what had failed on the way, or ``why``. Harmless when repeated."""
         if self.ended:
             return
         self._open_streams()
+        self.problem = why
         try:
             self.sidecar.stop()
         except MeterError as error:

@@ -30,8 +30,9 @@ class Sidecar:
     said: Said
     devices: list[dict[str, str]] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """In words, the visible GPUs that it does not read."""
+    """In words, what is there and is not read."""
     summary: dict[str, Any] = field(default_factory=dict)
+    _over: bool = False
 
     @classmethod
     def start(cls, folder: Path, settings: Meters, *, engine_pid: int | None) -> Sidecar:
@@ -69,12 +70,12 @@ class Sidecar:
             raise MeterError(f"the power sidecar {end}" + (f":\n{words}" if words else ""))
 
     def stop(self) -> None:
-        """End the sampling and let it complete its file.
+        """End the sampling and let it complete its file; harmless when repeated.
 
         Raises:
             MeterError: it had failed on the way.
         """
-        if self.summary:
+        if self._over:
             return
         self.process.terminate()
         try:
@@ -100,6 +101,7 @@ class Sidecar:
         return message
 
     def _clean_up(self) -> None:
+        self._over = True
         stop_group(self.process, grace_s=_STOP_S)
         if self.process.stdout is not None:
             self.process.stdout.close()
@@ -113,7 +115,7 @@ class Sidecar:
     ) -> None:
         if kind is None:
             self.stop()
-        elif not self.summary:
+        elif not self._over:
             self._clean_up()
 
 
