@@ -21,6 +21,7 @@ from server.power.exclusivity import Occupancy, Watch
 from server.power.meter import Meter
 from server.power.meters import open_meters
 from server.power.nvml import NvmlMeter
+from server.power.rapl import RaplMeter
 from server.power.sampler import Sampler, Schedule
 from starwatt_errors import MeterError, StarwattError
 
@@ -49,7 +50,9 @@ def main() -> int:
 def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Event) -> None:
     meters = open_meters(settings, pid)
     devices = [vars(device) for meter in meters for device in meter.devices]
-    left_out = [words for meter in meters if isinstance(meter, NvmlMeter) for words in meter.left_out]
+    left_out = [
+        str(words) for meter in meters if isinstance(meter, NvmlMeter | RaplMeter) for words in meter.left_out
+    ]
     _say({"ready": True, "devices": devices, "left_out": left_out})
     sampler = Sampler(
         meters,

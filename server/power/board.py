@@ -31,7 +31,7 @@ class BoardMeter:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._offers = _offers(place)
+        self._offers = offers(place)
         self._called = place.name
         self._first_mj: int | None = None
         self._seen_ns = now_ns()
@@ -122,7 +122,7 @@ class BoardMeter:
 
 
 @dataclass(frozen=True)
-class _Offers:
+class Offers:
     """What a board tells."""
 
     instant: bool
@@ -134,11 +134,12 @@ class _Offers:
 
     @property
     def power(self) -> bool:
+        """Whether there is any power reading."""
         return self.instant or self.average or self.usage
 
 
-def _offers(place: Place) -> _Offers:
-    """Find out.
+def offers(place: Place) -> Offers:
+    """Find out what a board tells.
 
     Raises:
         NoPowerReadingError: neither power nor energy.
@@ -151,7 +152,7 @@ def _offers(place: Place) -> _Offers:
     counter = False
     if not module:
         [counter] = asked.whether(lambda: [place.demand(pynvml.nvmlDeviceGetTotalEnergyConsumption)])
-    found = _Offers(instant, average, usage, counter, module)
+    found = Offers(instant, average, usage, counter, module)
     if not (found.power or counter):
         if asked.trouble is not None:
             raise NvmlError(asked.trouble)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from server.power.binding import pynvml
+from server.power.board import NoPowerReadingError, offers
 from server.power.choice import choose
 from server.power.library import (
     POWER_AVERAGE,
@@ -90,7 +91,8 @@ def calibrate(
     """
     try:
         with opened():
-            devices = {place.uuid: _calibrate_board(place, load, watch_s) for place in choose(gpus).boards}
+            found = {place.uuid: _calibrate_board(place, load, watch_s) for place in choose(gpus).boards}
+            devices = {uuid: board for uuid, board in found.items() if board is not None}
     except NoDriverError:
         devices = {}
     if not devices:
@@ -99,10 +101,16 @@ def calibrate(
     return {"devices": devices, "load_applied": any(board["load_applied"] for board in devices.values())}
 
 
-def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any]:
-    """What was found; a board that fails on the way is not calibrated, with the reason, and the others are."""
+def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any] | None:
+    """What was found; None of a board that tells no power.
+
+    One that fails on the way is not calibrated, with the reason, and the others are.
+    """
     try:
+        offers(place)
         return _watch_board(place, load, watch_s)
+    except NoPowerReadingError:
+        return None
     except NvmlError as error:
         return {"load_applied": False, "reasons": {"board": str(error)}, "idle_w": None, "read_ms": None}
 

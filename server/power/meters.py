@@ -32,7 +32,8 @@ def available_sources() -> dict[Source, str]:
         meter = RaplMeter()
     except MeterError:
         return found
-    found["rapl"] = ", ".join(device.name for device in meter.devices)
+    left_out = [f"left out: {error}" for error in meter.left_out]
+    found["rapl"] = ", ".join([*(device.name for device in meter.devices), *left_out])
     meter.close()
     return found
 

@@ -33,8 +33,8 @@ class ModelledMeter:
     def __init__(self, pid: int, watts_per_cpu: float) -> None:
         try:
             self._root = psutil.Process(pid)
-        except psutil.NoSuchProcess as error:
-            raise MeterError(f"modelled power: there is no process {pid}") from error
+        except (psutil.Error, ValueError, OverflowError) as error:
+            raise MeterError(f"modelled power: there is no process {pid} that may be looked at") from error
         self._watts = watts_per_cpu
         self._device = Device(
             "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
@@ -77,7 +77,7 @@ class ModelledMeter:
         t_ns = now_ns()
         if t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
             self._looked_ns = t_ns
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 self._processes = [self._root, *self._root.children(recursive=True)]
         for process in self._processes:
             with contextlib.suppress(OSError):
