@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from configs.loader import load_variant
 from configs.meters import Meters
 from configs.schema import EngineSettings
@@ -28,7 +26,6 @@ from server.power.listen import serve as listen
 from server.power.service import MeterService
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
-from study import doctor as examination
 from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
@@ -42,23 +39,6 @@ if TYPE_CHECKING:
     from analysis.tables import AnalysisSummary
 
 _POLL_S = 0.2
-
-
-def doctor(*, as_json: bool) -> None:
-    """Print the findings; a failed one is an error (exit code 1)."""
-    findings = examination.examine()
-    if as_json:
-        _print_json([vars(finding) for finding in findings])
-    else:
-        table = Table(show_header=False)
-        for finding in findings:
-            table.add_row(
-                finding.what, finding.state, "\n".join(filter(None, (finding.detail, finding.remedy)))
-            )
-        console.print(table)
-    failed = [finding.what for finding in findings if finding.state == "failed"]
-    if failed:
-        raise StarwattError(f"to mend: {', '.join(failed)}")
 
 
 def build(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:

