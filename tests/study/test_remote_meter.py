@@ -9,6 +9,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from analysis.cell import analyse_cell, read_context
@@ -103,6 +104,32 @@ def test_a_service_that_dies_under_the_load_leaves_an_invalid_run_with_all_its_r
     assert result.measured is not None
     assert result.measured.window.seconds > 3
     assert read_trace(run.cell(key), "power").num_rows > 20
+
+
+def test_a_sidecar_here_that_dies_under_the_load_is_told_at_once_and_costs_no_request(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def behave(asked: Asked) -> Answer:
+        if asked.number == 5:
+            [sidecar] = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if "server.power" in child.cmdline()
+            ]
+            sidecar.kill()
+        return Answer(gap_s=0.01)
+
+    with TruthServer(behave) as server:
+        done = loaded(server.url, "local", out)
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stderr.split())
+    assert said.index("power is not recorded any more") < said.index("the power record is not whole")
+    assert "the power sidecar was killed (signal 9)" in said
+    run = RunDir(out)
+    [key] = run.finished_cells()
+    assert read_trace(run.cell(key), "requests").num_rows > 5
+    assert "killed" in json.loads(run.manifest.read_text())["meters"]["problem"]
+    assert json.loads((out / "summary.json").read_text())["metrics"]
 
 
 def test_a_meter_that_can_not_be_reached_or_refuses_the_token_starts_no_load(

@@ -246,7 +246,8 @@ def test_a_driver_that_does_not_answer_is_not_no_driver(
 def test_a_driver_that_is_not_loaded_is_no_driver(nvml_here: GoldenBoards) -> None:
     nvml_here.strike("init", DRIVER_NOT_LOADED)
     hardware.this_machine.cache_clear()
-    assert visible_gpus() == gpu_inventory() == []
+    assert visible_gpus() == []
+    assert gpu_inventory() == []
     assert hardware.this_machine().gpus == ()
     assert "nvml" not in available_sources()
     assert "no NVIDIA driver" in calibrate()["reason"]
