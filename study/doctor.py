@@ -84,7 +84,7 @@ def _finding(check: Callable[[], Finding], before: Sequence[Finding]) -> Finding
         found = Finding(name, "failed", error.why, error.remedy)
     except StarwattError as error:
         found = Finding(name, "failed", str(error), "mend what it names, then ask again")
-    except Exception as error:  # noqa: BLE001 -- becomes a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
         words = f"{type(error).__name__}: {error}".strip(": ")
         found = Finding(
             name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"

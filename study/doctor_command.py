@@ -37,7 +37,7 @@ def _findings() -> list[Finding]:
     """All of them; or what keeps starwatt itself from being imported."""
     try:
         from study.doctor import examine
-    except Exception as error:  # noqa: BLE001 -- becomes a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
         words = f"cannot be imported: {type(error).__name__}: {error}"
         return [Finding("starwatt", "failed", words, "make a new environment: make clean setup")]
     return examine()

@@ -8,6 +8,7 @@ of them makes room.
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections import Counter
@@ -120,6 +121,10 @@ class Gate:
     ) -> None:
         self._make, self._context, self._complaints = make, context, complaints
         self._limits = limits or Limits()
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(
+            1, min(self._limits.connections, descriptors // 2)
+        )  # the others are for files and sidecars
         self._guests: dict[Guest, asyncio.Task[None]] = {}
 
     async def receive(self, bound: socket.socket) -> None:
@@ -144,7 +149,7 @@ class Gate:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _let_in(self, connection: socket.socket, where: str) -> None:
-        if len(self._guests) >= self._limits.connections and not self._make_room():
+        if len(self._guests) >= self._most and not self._make_room():
             self._complaints.say(f"{where}: refused, {len(self._guests)} connections are open")
             connection.close()
             return

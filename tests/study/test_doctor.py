@@ -196,10 +196,11 @@ FAILURES = (
     OSError(5, "Input/output error"), ValueError("[/odd] words"), RuntimeError(), KeyError("x"), ImportError("none"),
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), MemoryError(), RecursionError("too deep"),
     MeterError("a meter"), UsageError("a file"), AssertionError(), BindingError("another module", "install it"),
+    SystemExit("a library has enough"),
 )  # fmt: skip
 
 
-def failing(error: Exception, name: str) -> object:
+def failing(error: BaseException, name: str) -> object:
     """A check of that name, which prints and fails."""
 
     def check() -> Finding:
@@ -213,7 +214,7 @@ def failing(error: Exception, name: str) -> object:
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("as_json", [True, False])
 def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, as_json: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
 ) -> None:
     quiet = ("_sandbox", "_load", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
     for name in quiet:
