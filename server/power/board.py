@@ -65,7 +65,7 @@ class BoardMeter:
             read_ns=after_ns - before_ns,
             power_w=instant,
             power_avg_w=average,
-            throttle=self._place.ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons),
+            throttle=_signed(self._place.ask(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons)),
         )
 
     def read_slow(self) -> Reading:
@@ -177,6 +177,11 @@ class _Asked:
                 self.trouble = str(error)
                 time.sleep(_TRY_AGAIN_S)
         return [False] * count
+
+
+def _signed(mask: int | None) -> int | None:
+    """A mask of 64 bits as the trace's int64 has it: older drivers set the highest for a reason they do not know."""
+    return mask if mask is None or mask < 1 << 63 else mask - (1 << 64)
 
 
 def _milli(value: Any) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from configs.meters import Meters
@@ -316,3 +317,12 @@ def test_any_one_power_reading_is_enough(
 def test_a_board_without_a_name_is_one(nvml_here: GoldenBoards) -> None:
     nvml_here.strike("name", UNKNOWN, board=0)
     assert [gpu.name for gpu in visible_gpus()] == ["unnamed GPU", "Board B"]
+
+
+def test_a_reason_for_low_clocks_that_fills_all_64_bits_is_kept(nvml_here: GoldenBoards) -> None:
+    nvml_here.throttle(1 << 63 | 0x24)
+    with metered() as meter:
+        mask = of_first(meter).throttle
+    assert mask is not None
+    assert pa.array([mask], type=pa.int64())[0].as_py() & 0x24 == 0x24
+    assert mask < 0
