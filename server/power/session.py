@@ -48,7 +48,10 @@ class Session:
             MeterError: no meter could be opened, or it died at once.
         """
         with ExitStack() as temporaries:
-            folder = temporaries.enter_context(GUARD.scratch("meter")) / "recording"
+            try:
+                folder = temporaries.enter_context(GUARD.scratch("meter")) / "recording"
+            except OSError as error:
+                raise MeterError(f"no folder can be made for the recording: {error.strerror}") from error
             session = cls(Sidecar.start(folder, settings, engine_pid=engine_pid), folder)
             session._wait_for_its_stream()
             session._temporaries = temporaries.pop_all()

@@ -14,6 +14,8 @@ import pytest
 
 from analysis.cell import analyse_cell, read_context
 from server.power.listen import TOKEN_VARIABLE
+from starwatt_errors import UsageError
+from study import commands
 from tests.loadgen.server import Answer, Asked, TruthServer
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.server.power.serving import TOKEN, served
@@ -130,6 +132,14 @@ def test_a_sidecar_here_that_dies_under_the_load_is_told_at_once_and_costs_no_re
     assert read_trace(run.cell(key), "requests").num_rows > 5
     assert "killed" in json.loads(run.manifest.read_text())["meters"]["problem"]
     assert json.loads((out / "summary.json").read_text())["metrics"]
+
+
+@pytest.mark.parametrize("left", ["power.parquet", "power.arrows"])
+def test_a_folder_that_holds_a_recording_takes_no_other(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_bytes(b"a recording")
+    with pytest.raises(UsageError, match=rf"holds a recording \({left}\) .*: take a new folder"):
+        commands.meter(tmp_path, os.getpid(), 20.0)
+    assert (tmp_path / left).read_bytes() == b"a recording"
 
 
 def test_a_meter_that_can_not_be_reached_or_refuses_the_token_starts_no_load(
