@@ -11,6 +11,7 @@ import asyncio
 import resource
 import socket
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,6 +110,12 @@ def admit(transport: asyncio.BaseTransport | None) -> None:
         guest.admit()
 
 
+def _room() -> int:
+    """Half of this process's descriptors: the others are for files and sidecars."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if descriptors == resource.RLIM_INFINITY else max(1, descriptors // 2)
+
+
 class Gate:
     """Accepts connections for a server whose protocols ``make`` makes."""
 
@@ -121,10 +128,7 @@ class Gate:
     ) -> None:
         self._make, self._context, self._complaints = make, context, complaints
         self._limits = limits or Limits()
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most = max(
-            1, min(self._limits.connections, descriptors // 2)
-        )  # the others are for files and sidecars
+        self._most = min(self._limits.connections, _room())
         self._guests: dict[Guest, asyncio.Task[None]] = {}
 
     async def receive(self, bound: socket.socket) -> None:
