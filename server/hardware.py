@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import pynvml
-
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, NoQuantization, Variant
-from server.power.nvml import asked, text, visible_handles
-from starwatt_errors import MeterError, UsageError
+from server.power.binding import pynvml
+from server.power.choice import choose
+from server.power.library import NoDriverError, opened
+from starwatt_errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,15 @@ _NOT_ON_A_CPU = {
 def this_machine() -> Machine:
     """The visible GPUs, asked once a process."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        with opened():
+            boards = []
+            for place in choose().boards:
+                capability = place.ask(pynvml.nvmlDeviceGetCudaComputeCapability)
+                pair = None if capability is None else (int(capability[0]), int(capability[1]))
+                boards.append(Board(place.name, pair))
+            return Machine(tuple(boards))
+    except NoDriverError:
         return Machine(())
-    try:
-        boards = []
-        for handle in visible_handles():
-            capability = asked(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
-            pair = None if capability is None else (int(capability[0]), int(capability[1]))
-            boards.append(Board(text(pynvml.nvmlDeviceGetName(handle)), pair))
-        return Machine(tuple(boards))
-    except pynvml.NVMLError as error:
-        raise MeterError(f"NVML: {error}") from error
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:

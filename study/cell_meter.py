@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from configs.meters import Meters
+from server.power.board import NoPowerReadingError
+from server.power.library import NoDriverError
+from server.power.nvml import NvmlMeter
 from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError
@@ -60,16 +64,35 @@ class _Unmetered:
         """Nobody records."""
 
 
+@lru_cache(maxsize=1)
+def boards_of_this_process() -> tuple[str, ...] | None:
+    """UUIDs of the GPUs that all cells measured by this process are read on; None without any.
+
+    Found once: were a board left out that is lost on the way, joules of later cells would be those of fewer boards.
+    """
+    try:
+        with closing(NvmlMeter()) as meter:
+            return tuple(device.name for device in meter.devices)
+    except (NoDriverError, NoPowerReadingError):
+        return None
+
+
 def meter_here(settings: Meters, engine_pid: int | None) -> OpenMeter:
     """The sidecar on this machine."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
-        with Sidecar.start(folder, settings, engine_pid=engine_pid) as sidecar:
+        with Sidecar.start(folder, _of_these_boards(settings), engine_pid=engine_pid) as sidecar:
             yield _Here(sidecar)
         left.summary, left.node = sidecar.summary, this_node()
 
     return record
+
+
+def _of_these_boards(settings: Meters) -> Meters:
+    if settings.gpus is not None or (settings.sources != "auto" and "nvml" not in settings.sources):
+        return settings
+    return settings.model_copy(update={"gpus": boards_of_this_process()})
 
 
 def meter_there(url: str, token: str, sample_hz: float) -> OpenMeter:

@@ -43,9 +43,10 @@ DEFAULT_MODEL = "bigcode/starcoder2-3b"
 @app.command(epilog=examples("doctor"))
 def doctor(as_json: JsonFlag = False) -> None:
     """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
-    from study import commands
+    from study import doctor_command
 
-    commands.doctor(as_json=as_json)
+    if code := doctor_command.doctor(as_json=as_json):
+        raise typer.Exit(code)
 
 
 @app.command(epilog=examples("build"))

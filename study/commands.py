@@ -13,8 +13,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from configs.loader import load_variant
 from configs.meters import Meters
 from configs.schema import EngineSettings
@@ -29,7 +27,6 @@ from server.power.listen import serve as listen
 from server.power.service import MeterService
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
-from study import doctor as examination
 from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
@@ -44,23 +41,6 @@ if TYPE_CHECKING:
     from analysis.tables import AnalysisSummary
 
 _POLL_S = 0.2
-
-
-def doctor(*, as_json: bool) -> None:
-    """Print the findings; a failed one is an error (exit code 1)."""
-    findings = examination.examine()
-    if as_json:
-        _print_json([vars(finding) for finding in findings])
-    else:
-        table = Table(show_header=False)
-        for finding in findings:
-            table.add_row(
-                finding.what, finding.state, "\n".join(filter(None, (finding.detail, finding.remedy)))
-            )
-        console.print(table)
-    failed = [finding.what for finding in findings if finding.state == "failed"]
-    if failed:
-        raise StarwattError(f"to mend: {', '.join(failed)}")
 
 
 def build(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:
@@ -127,10 +107,13 @@ def serve(
 
 def meter(out: Path, pid: int | None, hz: float) -> None:
     """Sample until interrupted."""
-    if (out / "power.parquet").exists():
-        raise UsageError(f"--out {out} holds a power.parquet already: take a new folder")
+    for name, what in (("power.parquet", "already"), ("power.arrows", "that goes on or was cut off")):
+        if (out / name).exists():
+            raise UsageError(f"--out {out} holds a recording ({name}) {what}: take a new folder")
     sidecar = Sidecar.start(out, Meters(sample_hz=hz), engine_pid=pid)
     try:
+        for words in sidecar.left_out:
+            tell(f"left out: {words}")
         for device in sidecar.devices:
             print(f"{device['name']}\t{device['boundary']}\t{device['source']}\t{device['note']}", flush=True)  # noqa: T201
         while True:
@@ -149,8 +132,7 @@ def serve_meter(listening: Listening, pid: int | None, hz: float) -> None:
         service = MeterService(Meters(sample_hz=hz), token, engine_pid=pid)
         if drawn:
             print(f"{TOKEN_VARIABLE}={token}", file=sys.stderr, flush=True)  # noqa: T201 -- rich would wrap it
-        print(address(listening, bound), flush=True)  # noqa: T201
-        listen(service, bound, context)
+        listen(service, bound, context, lambda: print(address(listening, bound), flush=True))  # noqa: T201
     raise KeyboardInterrupt
 
 

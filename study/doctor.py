@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.grading import sandbox_status
 from configs.datasets import human_eval_plus_file, load_dataset
 from loadgen.wire.build import library
-from server.power.inventory import gpu_inventory
-from server.power.meters import available_sources
+from server.power.binding import BindingError
+from server.power.inventory import gpu_inventory, silent_gpus
+from server.power.meters import available_sources, boards_left_out
 from server.store import store_root
 from starwatt_errors import LoadError, StarwattError
-from study.surroundings import Finding, clocks, engine, gpu_power, gpus_in_use, rapl
+from study.findings import Finding
+from study.surroundings import clocks, engine, gpu_power, gpus_in_use, rapl
 
 _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB
+
+
+#: What a check finds is called, where it finds nothing and fails.
+_NAMES = {
+    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
+    "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,28 @@ def examine() -> list[Finding]:
         _humaneval,
         _disk,
     ]
-    findings = []
+    findings: list[Finding] = []
     for check in checks:
-        try:
-            findings.append(check())
-        except (StarwattError, OSError) as error:
-            findings.append(Finding(check.__name__.strip("_"), "failed", str(error)))
+        findings.append(_finding(check, findings))
     return findings
+
+
+def _finding(check: Callable[[], Finding], before: Sequence[Finding]) -> Finding:
+    """What a check finds, or how it failed: no failure of one keeps the others from being told."""
+    name = _NAMES.get(check.__name__, check.__name__.strip("_"))
+    try:
+        return check()
+    except BindingError as error:
+        found = Finding(name, "failed", error.why, error.remedy)
+    except StarwattError as error:
+        found = Finding(name, "failed", str(error), "mend what it names, then ask again")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
+        words = f"{type(error).__name__}: {error}".strip(": ")
+        found = Finding(
+            name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"
+        )
+    same = [one.what for one in before if one.detail == found.detail]
+    return replace(found, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else found
 
 
 def _gpus() -> Finding:
@@ -76,6 +100,11 @@ def _gpus() -> Finding:
             "GPUs", "missing", "no NVIDIA driver answers", "the CPU engine serves; power is then an estimate"
         )
     boards = ", ".join(f"{gpu.name} ({gpu.uuid}, driver {gpu.driver})" for gpu in gpus)
+    if silent := silent_gpus():
+        return Finding(
+            "GPUs", "failed", f"{boards}; without an answer: {'; '.join(silent)}",
+            "mend that board, or name the others in CUDA_VISIBLE_DEVICES",
+        )  # fmt: skip
     if any(gpu.mig for gpu in gpus):
         return Finding(
             "GPUs", "failed", f"{boards}; MIG is on", "power is the whole board's: switch MIG off to measure"
@@ -85,8 +114,15 @@ def _gpus() -> Finding:
 
 def _meters() -> Finding:
     found = available_sources()
+    words = "; ".join(f"{source}: {what}" for source, what in found.items())
+    if left_out := boards_left_out():
+        return Finding(
+            "meters", "missing", words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
+            "serve on boards that are measured: name them in CUDA_VISIBLE_DEVICES; or add a wall meter's log "
+            "(meters: external:)",
+        )  # fmt: skip
     if found:
-        return Finding("meters", "ok", "; ".join(f"{source}: {what}" for source, what in found.items()))
+        return Finding("meters", "ok", words)
     return Finding(
         "meters",
         "missing",

@@ -23,7 +23,7 @@ from server.guard import GUARD
 from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
-from starwatt_errors import TraceError, UsageError
+from starwatt_errors import MeterError, TraceError, UsageError
 from study.campaign import api_key
 from study.display import Display, tell
 from study.manifest import host, package_versions
@@ -193,19 +193,27 @@ def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered) -> No
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
         "seed": spec.seed,
-        **(_meters_here() if metered.host is None else _meters_there(metered.host, metered)),
+        **(_meters_here(metered.problem) if metered.host is None else _meters_there(metered.host, metered)),
     }
     write_json(run.manifest, manifest)
     row = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block, "position": 0}
     write_parquet(run.plan, pa.Table.from_pylist([row], schema=stamped(PLAN)))
 
 
-def _meters_here() -> dict[str, Any]:
-    return {
-        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
-        "meters": {"used": choose_sources(Meters())},
-        "sensor_calibration": calibrate(),
-    }
+def _meters_here(problem: str | None) -> dict[str, Any]:
+    """What is metered; where a board fails now, the load that was measured is kept without."""
+    try:
+        return {
+            "gpus": [asdict(gpu) for gpu in gpu_inventory()],
+            "meters": {"used": choose_sources(Meters()), "problem": problem},
+            "sensor_calibration": calibrate(),
+        }
+    except MeterError as error:
+        return {
+            "gpus": [],
+            "meters": {"used": None, "problem": problem or str(error)},
+            "sensor_calibration": None,
+        }
 
 
 def _meters_there(host: Mapping[str, Any], metered: Metered) -> dict[str, Any]:

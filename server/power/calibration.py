@@ -12,9 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import pynvml
 
-from server.power.nvml import asked, handle_of, uuid_of, visible_gpus, visible_handles
+from server.power.binding import pynvml
+from server.power.board import NoPowerReadingError, offers
+from server.power.choice import choose
+from server.power.library import (
+    POWER_AVERAGE,
+    POWER_INSTANT,
+    NoDriverError,
+    NvmlError,
+    PassingError,
+    Place,
+    opened,
+)
 from server.power.response import Floats, Found, response, update_period
 from starwatt_errors import MeterError
 from traces.clock import now_ns
@@ -79,22 +89,34 @@ def calibrate(
     Raises:
         MeterError: NVML fails on the way.
     """
-    if not visible_gpus():
+    try:
+        with opened():
+            found = {place.uuid: _calibrate_board(place, load, watch_s) for place in choose(gpus).boards}
+            devices = {uuid: board for uuid, board in found.items() if board is not None}
+    except NoDriverError:
+        devices = {}
+    if not devices:
         return {"devices": {}, "reason": "no NVIDIA driver answers here; RAPL and modelled power are means since the "
                 "last reading, and need no calibration"}  # fmt: skip
-    pynvml.nvmlInit()
-    try:
-        handles = visible_handles() if gpus is None else [handle_of(gpu) for gpu in gpus]
-        devices = {uuid_of(handle): _calibrate_board(handle, load, watch_s) for handle in handles}
-    except pynvml.NVMLError as error:
-        raise MeterError(f"NVML: {error}") from error
-    finally:
-        pynvml.nvmlShutdown()
     return {"devices": devices, "load_applied": any(board["load_applied"] for board in devices.values())}
 
 
-def _calibrate_board(handle: Any, load: Load | None, watch_s: float | None) -> dict[str, Any]:
-    channels = _channels(handle)
+def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any] | None:
+    """What was found; None of a board that tells no power.
+
+    One that fails on the way is not calibrated, with the reason, and the others are.
+    """
+    try:
+        offers(place)
+        return _watch_board(place, load, watch_s)
+    except NoPowerReadingError:
+        return None
+    except NvmlError as error:
+        return {"load_applied": False, "reasons": {"board": str(error)}, "idle_w": None, "read_ms": None}
+
+
+def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any]:
+    channels = _channels(place)
     idle: dict[str, float | None] = {}
     _watch(channels, min(watch_s or WATCH_S, 1.0))
     for name, channel in channels.items():
@@ -103,7 +125,7 @@ def _calibrate_board(handle: Any, load: Load | None, watch_s: float | None) -> d
     without = NO_LOAD
     if load is not None:
         try:
-            with load(uuid_of(handle)) as switch:
+            with load(place.uuid) as switch:
                 steps_s = _watch_steps(channels, switch, watch_s or WATCH_STEPS_S)
         except MeterError as error:
             without = f"no load could be applied ({error}): the step of one would show it"
@@ -123,27 +145,25 @@ def _calibrate_board(handle: Any, load: Load | None, watch_s: float | None) -> d
     return result
 
 
-def _channels(handle: Any) -> dict[str, _Channel]:
+def _channels(place: Place) -> dict[str, _Channel]:
     def field_value(number: int) -> Callable[[], float | None]:
         def read() -> float | None:
-            values = asked(pynvml.nvmlDeviceGetFieldValues, handle, [number])
-            if values is None or values[0].nvmlReturn != pynvml.NVML_SUCCESS:
+            try:
+                return place.watts([number])[0]
+            except PassingError:
                 return None
-            return float(values[0].value.uiVal) * 1e-3
 
         return read
 
     def usage() -> float | None:
-        milliwatts = asked(pynvml.nvmlDeviceGetPowerUsage, handle)
+        milliwatts = place.ask(pynvml.nvmlDeviceGetPowerUsage)
         return None if milliwatts is None else milliwatts * 1e-3
 
     def counter() -> float | None:
-        millijoules = asked(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle)
+        millijoules = place.ask(pynvml.nvmlDeviceGetTotalEnergyConsumption)
         return None if millijoules is None else millijoules * 1e-3
 
-    instant, average = (
-        field_value(number) for number in (pynvml.NVML_FI_DEV_POWER_INSTANT, pynvml.NVML_FI_DEV_POWER_AVERAGE)
-    )
+    instant, average = field_value(POWER_INSTANT), field_value(POWER_AVERAGE)
     channels = {"energy_j": _Channel(counter, _COUNTER_POLL_S)}
     if instant() is not None:
         channels["power_w"] = _Channel(instant, _POLL_S)
@@ -198,6 +218,8 @@ def words(calibration: dict[str, Any]) -> list[str]:
         lines.append(
             f"{device}: idle {_shown(found['idle_w'], 'W')}, a reading takes {_shown(found['read_ms'], 'ms')}"
         )
+        if "board" in found["reasons"]:
+            lines.append(f"  {found['reasons']['board']}")
         for channel in ("power_w", "power_avg_w", "energy_j"):
             for key, value in found.get(channel, {}).items():
                 reason = found["reasons"].get(f"{channel}.{key}")

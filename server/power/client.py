@@ -27,7 +27,14 @@ class ServiceClient:
 
     def __init__(self, url: str, token: str) -> None:
         """Raises UsageError where ``url`` is none."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"--meter {url}: {error}") from error
+        if not (token.isascii() and token.isprintable()):
+            raise UsageError(
+                "STARWATT_METER_TOKEN: takes ASCII characters that can be printed: no header can carry it"
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise UsageError(
                 f"--meter {url}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
@@ -67,21 +74,33 @@ class ServiceClient:
         """The bytes that it answers; errors as of ``ask``."""
         payload = None if body is None else json.dumps(body).encode()
         try:
-            self._connection.request(method, self._path + path, payload, self._headers)
-            response = self._connection.getresponse()
-            answer = response.read(_LONGEST_ANSWER)
+            status, answer = self._exchange(method, path, payload)
         except ssl.SSLCertVerificationError as error:  # it answers, and time changes nothing
             self._connection.close()
             raise MeterError(
                 f"--meter {self.url}: its certificate is not trusted: {error.verify_message}"
             ) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             self._connection.close()
             words = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise MeterUnreachableError(f"--meter {self.url}: cannot be reached: {words}") from error
-        if response.status >= 300:
-            raise MeterError(f"--meter {self.url}: {_refusal(response.status, answer)}")
+        if status >= 300:
+            raise MeterError(f"--meter {self.url}: {_refusal(status, answer)}")
         return answer
+
+    def _exchange(self, method: str, path: str, payload: bytes | None) -> tuple[int, bytes]:
+        """Status and body; once more on a new connection where a kept one had been closed in the meantime."""
+        kept = self._connection.sock is not None
+        try:
+            self._connection.request(method, self._path + path, payload, self._headers)
+            response = self._connection.getresponse()
+        except (ConnectionError, http.client.BadStatusLine):
+            self._connection.close()
+            if not kept:
+                raise
+            self._connection.request(method, self._path + path, payload, self._headers)
+            response = self._connection.getresponse()
+        return response.status, response.read(_LONGEST_ANSWER)
 
     def patient(self) -> Self:
         """Wait longer for answers: opening meters and ending a recording take their time."""

@@ -45,7 +45,10 @@ class LogFormat:
         if not header.endswith("\n"):
             raise MeterError(f"{log.file}: has no header yet; start what writes it first")
         self._log = log
-        names = [name.strip() for name in next(csv.reader([header]))]
+        try:
+            names = [name.strip() for name in next(csv.reader([header]))]
+        except csv.Error as error:
+            raise MeterError(f"{log.file}: its header is no CSV: {error}") from error
         self._columns = len(names)
         wanted = (log.time_column, log.power_column, log.energy_column)
         missing = [name for name in wanted if name is not None and name not in names]
@@ -64,7 +67,10 @@ class LogFormat:
         Raises:
             MeterError: it has other columns than the header, or a figure that is none.
         """
-        fields = next(csv.reader([text]), [])
+        try:
+            fields = next(csv.reader([text]), [])
+        except csv.Error as error:
+            raise self._wrong(number, text, f"is no CSV ({error})") from error
         if len(fields) != self._columns:
             raise self._wrong(number, text, f"has {len(fields)} columns where the header has {self._columns}")
         at = "" if self._time is None else fields[self._time].strip()
@@ -174,10 +180,14 @@ class ExternalMeter:
 
     def _new_lines(self) -> list[str]:
         """Whole lines; what has no end yet waits for it."""
-        position = self._file.tell()
-        if os.fstat(self._file.fileno()).st_size < position:
+        try:
+            opened, now = os.fstat(self._file.fileno()), self._log.file.stat()
+            position = self._file.tell()
+            *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        except OSError as error:
+            raise MeterError(f"{self._log.file}: cannot be read any more: {error.strerror}") from error
+        if opened.st_size < position or (opened.st_dev, opened.st_ino) != (now.st_dev, now.st_ino):
             raise MeterError(f"{self._log.file}: was cut or written anew while it was read")
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
         return [line.decode("utf-8", errors="replace") for line in lines]
 
     def _skip_what_is_old(self) -> None:

@@ -43,7 +43,10 @@ class Heater:
             self.orders.flush()
         except OSError as error:
             raise MeterError(f"the load that calibration applies has ended: {error}") from error
-        return int(self.answer(_ANSWER_S))
+        line = self.answer(_ANSWER_S)
+        if not (line.isascii() and line.isdigit()):
+            raise MeterError(f"the load that calibration applies answers {line[:80]!r} in place of a time")
+        return int(line)
 
     def answer(self, seconds: float) -> str:
         """The next line that the process prints."""
@@ -132,8 +135,9 @@ def main() -> None:
     given = parser.parse_args()
     try:
         _work(given.device, given.size)
-    except (ImportError, RuntimeError) as error:
-        print(f"error: {str(error).splitlines()[0]}", flush=True)  # noqa: T201
+    except Exception as error:  # noqa: BLE001 -- told to the parent: torch has errors of every kind
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"error: {words}", flush=True)  # noqa: T201
         sys.exit(1)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pynvml
-
-from server.power.nvml import asked, text, visible_handles
-from starwatt_errors import MeterError
+from server.power.binding import pynvml
+from server.power.choice import choose
+from server.power.library import NoDriverError, Place, opened, text
 
 
 @dataclass(frozen=True)
@@ -30,46 +29,51 @@ class Gpu:
 
 
 def gpu_inventory() -> list[Gpu]:
-    """The visible GPUs; empty where no driver answers.
+    """The visible GPUs that answer; empty where there is no driver.
 
     Raises:
-        MeterError: a driver is there, but a GPU fails.
+        NvmlError: a driver is there, but it fails, or none of its GPUs answers.
     """
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+        with opened():
+            driver = text(pynvml.nvmlSystemGetDriverVersion())
+            return [_gpu(place, driver) for place in choose().boards]
+    except NoDriverError:
         return []
+
+
+def silent_gpus() -> tuple[str, ...]:
+    """In words, the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
     try:
-        driver = text(pynvml.nvmlSystemGetDriverVersion())
-        return [_gpu(handle, driver) for handle in visible_handles()]
-    except pynvml.NVMLError as error:
-        raise MeterError(f"NVML: {error}") from error
-    finally:
-        pynvml.nvmlShutdown()
+        with opened():
+            return choose().left_out
+    except NoDriverError:
+        return ()
 
 
-def _gpu(handle: Any, driver: str) -> Gpu:
-    memory = asked(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    limit_mw = asked(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
-    default_mw = asked(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
+def _gpu(place: Place, driver: str) -> Gpu:
+    ask = place.ask
+    memory = ask(pynvml.nvmlDeviceGetMemoryInfo)
+    limit_mw = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
+    default_mw = ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
     return Gpu(
-        uuid=text(pynvml.nvmlDeviceGetUUID(handle)),
-        name=text(pynvml.nvmlDeviceGetName(handle)),
+        uuid=place.uuid,
+        name=place.name,
         driver=driver,
         memory_mib=None if memory is None else memory.total // 2**20,
         power_limit_w=None if limit_mw is None else limit_mw * 1e-3,
         default_power_limit_w=None if default_mw is None else default_mw * 1e-3,
-        max_sm_clock_mhz=asked(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
-        max_mem_clock_mhz=asked(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-        ecc=_switch(pynvml.nvmlDeviceGetEccMode, handle),
-        mig=_switch(pynvml.nvmlDeviceGetMigMode, handle),
-        persistence=_switch(pynvml.nvmlDeviceGetPersistenceMode, handle),
+        max_sm_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_SM),
+        max_mem_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_MEM),
+        ecc=_switch(ask, pynvml.nvmlDeviceGetEccMode),
+        mig=_switch(ask, pynvml.nvmlDeviceGetMigMode),
+        persistence=_switch(ask, pynvml.nvmlDeviceGetPersistenceMode),
     )
 
 
-def _switch(call: Callable[..., Any], handle: Any) -> bool | None:
+def _switch(ask: Callable[..., Any], call: Callable[..., Any]) -> bool | None:
     """The current state of a switch; NVML answers (current, pending) or the state alone."""
-    state = asked(call, handle)
+    state = ask(call)
     if state is None:
         return None
     return bool(state[0] if isinstance(state, list | tuple) else state)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
+from server.power.complaints import Complaints
+from server.power.gate import Gate, Limits
 from server.power.service import MeterService
 from starwatt_errors import MeterError, UsageError
 
 TOKEN_VARIABLE = "STARWATT_METER_TOKEN"  # noqa: S105 -- its name, not its value
 _SHORTEST_TOKEN = 16
+_SHUTDOWN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Listening:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            context.load_cert_chain(self.certificate, self.key, password="")  # it would ask on the terminal
         except (OSError, ssl.SSLError) as error:
             words = f"--certificate {self.certificate}, --key {self.key}: {error.strerror or error}"
             raise UsageError(words) from error
@@ -67,8 +74,9 @@ class Listening:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             return socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            raise MeterError(f"--host {self.host} --port {self.port}: {error.strerror or error}") from error
+        except (OSError, UnicodeError) as error:
+            words = getattr(error, "strerror", None) or error
+            raise MeterError(f"--host {self.host} --port {self.port}: {words}") from error
 
 
 def token_of_the_service() -> tuple[str, bool]:
@@ -91,15 +99,61 @@ def address(listening: Listening, bound: socket.socket) -> str:
     return f"{listening.scheme}://{host}:{bound.getsockname()[1]}"
 
 
-def serve(service: MeterService, bound: socket.socket, context: ssl.SSLContext | None) -> None:
-    """Answer until SIGINT or SIGTERM."""
-    web.run_app(service.app(), sock=bound, ssl_context=context, access_log=None, print=None)
+def serve(
+    service: MeterService, bound: socket.socket, context: ssl.SSLContext | None, ready: Callable[[], None]
+) -> None:
+    """Answer until SIGINT or SIGTERM; ``ready`` is called once it does."""
+    asyncio.run(_serve(service, bound, context, ready))
+
+
+async def _serve(
+    service: MeterService, bound: socket.socket, context: ssl.SSLContext | None, ready: Callable[[], None]
+) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with answering(service, bound, context) as receiving:
+        ready()
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+
+
+@asynccontextmanager
+async def answering(
+    service: MeterService,
+    bound: socket.socket,
+    context: ssl.SSLContext | None = None,
+    *,
+    limits: Limits | None = None,
+    complaints: Complaints | None = None,
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Answer on ``bound`` within the block; yields the task that accepts connections, which ends by an error alone."""
+    complaints = complaints or Complaints()
+    with complaints.of_libraries() as logger:
+        runner = web.AppRunner(
+            service.app(), access_log=None, logger=logger, shutdown_timeout=_SHUTDOWN_S, handle_signals=False
+        )
+        await runner.setup()
+        assert runner.server is not None  # noqa: S101 -- set up
+        gate = Gate(runner.server, context, complaints, limits)
+        receiving = asyncio.create_task(gate.receive(bound))
+        try:
+            yield receiving
+        finally:
+            receiving.cancel()
+            [ended] = await asyncio.gather(receiving, return_exceptions=True)
+            await gate.close()
+            await runner.cleanup()
+            complaints.close()
+        if isinstance(ended, Exception):
+            raise MeterError(f"the service cannot listen any more: {ended}") from ended
 
 
 def _is_loopback(host: str) -> bool:
     """Whether every address of this name is this machine's own."""
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: {error}") from error
     return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)

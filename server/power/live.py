@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from configs.meters import Meters
 from server.power.meter import Device, Reading
 from server.power.meters import open_meters
+from starwatt_errors import MeterError
 from traces.clock import now_ns
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -23,7 +24,9 @@ class LiveMeters:
 
     def __init__(self, settings: Meters, engine_pid: int | None) -> None:
         """Raises MeterError where no meter answers."""
+        self._settings, self._engine_pid = settings, engine_pid
         self._meters = open_meters(settings, engine_pid)
+        self._devices = [device for meter in self._meters for device in meter.devices]
         self._lock = threading.Lock()
         self._readings: list[Reading] = []
         self._read_ns: int | None = None
@@ -32,8 +35,8 @@ class LiveMeters:
 
     @property
     def devices(self) -> list[Device]:
-        """All devices of all meters."""
-        return [device for meter in self._meters for device in meter.devices]
+        """All devices of all meters, as they were found."""
+        return self._devices
 
     def exposition(self) -> bytes:
         """Prometheus' text format. What a device lacks has no line.
@@ -71,16 +74,24 @@ class LiveMeters:
 
     def close(self) -> None:
         """Close the meters."""
-        for meter in self._meters:
-            meter.close()
+        while self._meters:
+            self._meters.pop().close()
 
     def _read(self) -> list[Reading]:
         with self._lock:
             if self._read_ns is None or now_ns() - self._read_ns >= _FRESH_NS:
-                found = [reading for meter in self._meters for reading in meter.read(slow=True)]
-                self._readings = _one_a_device(found)
+                self._readings = _one_a_device(self._asked())
                 self._read_ns = now_ns()
             return self._readings
+
+    def _asked(self) -> list[Reading]:
+        """All meters' readings; after a failure they are opened anew, since a board that was reset comes back so."""
+        try:
+            self._meters = self._meters or open_meters(self._settings, self._engine_pid)
+            return [reading for meter in self._meters for reading in meter.read(slow=True)]
+        except MeterError:
+            self.close()
+            raise
 
 
 def _one_a_device(readings: list[Reading]) -> list[Reading]:

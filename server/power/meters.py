@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
+
 from configs.meters import Meters
+from server.power.board import NoPowerReadingError
 from server.power.external import ExternalMeter
+from server.power.library import NoDriverError
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter
-from server.power.nvml import NvmlMeter, visible_gpus
+from server.power.nvml import NvmlMeter
 from server.power.rapl import RaplMeter
 from starwatt_errors import MeterError
 
 
 def available_sources() -> dict[Source, str]:
-    """Measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed."""
+    """Measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed.
+
+    Raises:
+        NvmlError: there is a driver, but neither it nor a board of it answers.
+    """
     found: dict[Source, str] = {}
-    gpus = visible_gpus()
-    if gpus:
-        found["nvml"] = ", ".join(f"{gpu.name} ({gpu.uuid})" for gpu in gpus)
+    try:
+        with closing(NvmlMeter()) as boards:
+            left_out = [f"left out: {words}" for words in boards.left_out]
+            found["nvml"] = ", ".join([*boards.named, *left_out])
+    except (NoDriverError, NoPowerReadingError):
+        pass  # whoever names nvml is told; auto goes by what answers
     try:
         meter = RaplMeter()
     except MeterError:
         return found
-    found["rapl"] = ", ".join(device.name for device in meter.devices)
+    left_out = [f"left out: {error}" for error in meter.left_out]
+    found["rapl"] = ", ".join([*(device.name for device in meter.devices), *left_out])
     meter.close()
     return found
 
@@ -34,27 +46,47 @@ def choose_sources(settings: Meters) -> list[Source]:
     return [*found, "external"] if settings.external else found
 
 
+def boards_left_out() -> tuple[str, ...]:
+    """In words, the visible GPUs whose power is not read; errors as of ``available_sources``."""
+    try:
+        with closing(NvmlMeter()) as boards:
+            return boards.left_out
+    except NoDriverError:
+        return ()
+    except NoPowerReadingError as error:
+        return error.left_out
+
+
 def open_meters(settings: Meters, engine_pid: int | None) -> list[Meter]:
     """Open the meters of a study.
 
     Raises:
         MeterError: one that was asked for by name is not there, or ``modelled`` has no process to look at.
     """
-    meters: list[Meter] = []
-    for source in choose_sources(settings):
-        if source == "nvml":
-            if not visible_gpus():
-                raise MeterError("meters: nvml: no NVIDIA driver answers here")
-            meters.append(NvmlMeter(settings.gpus))
-        elif source == "rapl":
-            meters.append(RaplMeter())
-        elif source == "external":
-            meters.extend(ExternalMeter(log) for log in settings.external)
-        elif engine_pid is None:
-            raise MeterError(
-                "no power meter answers here, and an estimate from CPU time needs the server's process: "
-                "name it with --pid"
-            )
-        else:
-            meters.append(ModelledMeter(engine_pid, settings.modelled.watts_per_cpu))
+    with ExitStack() as opened:
+        meters: list[Meter] = []
+        for source in choose_sources(settings):
+            for meter in _open(source, settings, engine_pid):
+                opened.callback(meter.close)
+                meters.append(meter)
+        opened.pop_all()
     return meters
+
+
+def _open(source: Source, settings: Meters, engine_pid: int | None) -> list[Meter]:
+    if source == "nvml":
+        try:
+            return [NvmlMeter(settings.gpus)]
+        except NoDriverError as error:
+            words = "meters: nvml: no NVIDIA driver answers here, or none of its GPUs is visible"
+            raise MeterError(f"{words} ({error})") from error
+    if source == "rapl":
+        return [RaplMeter()]
+    if source == "external":
+        return [ExternalMeter(log) for log in settings.external]
+    if engine_pid is None:
+        raise MeterError(
+            "no power meter answers here, and an estimate from CPU time needs the server's process: "
+            "name it with --pid"
+        )
+    return [ModelledMeter(engine_pid, settings.modelled.watts_per_cpu)]

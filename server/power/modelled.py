@@ -33,8 +33,8 @@ class ModelledMeter:
     def __init__(self, pid: int, watts_per_cpu: float) -> None:
         try:
             self._root = psutil.Process(pid)
-        except psutil.NoSuchProcess as error:
-            raise MeterError(f"modelled power: there is no process {pid}") from error
+        except (psutil.Error, ValueError, OverflowError) as error:
+            raise MeterError(f"modelled power: there is no process {pid} that may be looked at") from error
         self._watts = watts_per_cpu
         self._device = Device(
             "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
@@ -43,7 +43,7 @@ class ModelledMeter:
             psutil.Process, int
         ] = {}  # by pid and start since boot, which no clock update moves
         self._processes: list[psutil.Process] = []
-        self._looked_ns = 0
+        self._looked_ns: int | None = None
         self._last_ns = now_ns()
         self._last_cpu_ns = self._total_cpu_ns()
         self._first_cpu_ns = self._last_cpu_ns
@@ -75,9 +75,9 @@ class ModelledMeter:
     def _total_cpu_ns(self) -> int:
         """Of all processes ever seen: what one had used by the last look stays in the sum when it ends."""
         t_ns = now_ns()
-        if t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
+        if self._looked_ns is None or t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
             self._looked_ns = t_ns
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 self._processes = [self._root, *self._root.children(recursive=True)]
         for process in self._processes:
             with contextlib.suppress(OSError):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from server.power.claim import claimed
 from server.power.client import MeterUnreachableError, ServiceClient, measure_offset
 from server.power.session import TRACES
-from starwatt_errors import MeterError
+from starwatt_errors import MeterError, StarwattError
 from traces.remote import ClockOffset, PowerClock, complete_stream
 
 _FETCH_S = 1.0
@@ -24,7 +25,8 @@ class RemoteMeter:
 
     Its bytes go to ``folder/power.arrows`` once a second, and become Parquet when it stops. A service that stops
     answering on the way is no error here: what was fetched is kept, ``problem`` says what happened, and the trace
-    ends too early, which analysis finds.
+    ends too early, which analysis finds. ``check_alive`` tells it within two seconds, and where the host itself has
+    gone, within twelve.
     """
 
     url: str
@@ -40,6 +42,9 @@ class RemoteMeter:
     summary: dict[str, Any] = field(default_factory=dict)
     marks: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
+    _silence: str | None = None
+    """Why the last fetch failed: what it missed stays there, and the next one may have it."""
+    _held: ExitStack = field(default_factory=ExitStack)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -49,7 +54,8 @@ class RemoteMeter:
 
         Raises:
             UsageError: ``url`` is none.
-            MeterError: it cannot be reached, refuses the token, records for another, or no meter answers there.
+            MeterError: it cannot be reached, refuses the token, records for another, or no meter answers there; or
+                another recording is under way in ``folder``.
         """
         client = ServiceClient(url, token)
         try:
@@ -57,16 +63,22 @@ class RemoteMeter:
             before, boot = measure_offset(client)
             order = {} if sample_hz is None else {"sample_hz": sample_hz}
             told = client.patient().ask("POST", "/v1/sessions", order)
+            number = str(told.get("id"))
+            meter = cls(url, folder, host, boot, before, number, client, ServiceClient(url, token))
+            meter._hold()
         except MeterError:
             client.close()
             raise
-        folder.mkdir(parents=True, exist_ok=True)
-        meter = cls(
-            url, folder, host, boot, before, str(told.get("id")), client, ServiceClient(url, token).patient()
-        )
         meter._thread = threading.Thread(target=meter._follow, name="remote-meter", daemon=True)
         meter._thread.start()
         return meter
+
+    def _hold(self) -> None:
+        try:
+            self._held.enter_context(claimed(self.folder))
+        except MeterError:
+            self._end_there()
+            raise
 
     @property
     def clock(self) -> PowerClock:
@@ -78,15 +90,18 @@ class RemoteMeter:
         self._heed(lambda: self.client.ask("POST", f"/v1/sessions/{self.number}/phases", {"phase": phase}))
 
     def check_alive(self) -> None:
-        """Raise MeterError where what is fetched has a hole, or the service stopped answering."""
-        if self.problem is not None:
-            raise MeterError(self.problem)
+        """Raise MeterError where nothing is recorded there any more, or the service does not answer."""
+        trouble = self.problem or self._silence
+        if trouble is None and self._thread is not None and not self._thread.is_alive():
+            trouble = f"--meter {self.url}: nobody fetches what is recorded there"
+        if trouble is not None:
+            raise MeterError(trouble)
 
     def stop(self) -> None:
         """End the recording, fetch its rest, and measure the clock's offset again."""
         self._end_thread()
         self._heed(self._finish)
-        self._complete()
+        self._heed(self._complete)
 
     def _finish(self) -> None:
         told = self.client.ask("POST", f"/v1/sessions/{self.number}/stop")
@@ -100,7 +115,19 @@ class RemoteMeter:
 
     def _follow(self) -> None:
         while not self._over.wait(_FETCH_S):
-            self._heed(self._fetch)
+            self._heed(self._fetch_in_time)
+
+    def _fetch_in_time(self) -> None:
+        """Fetch, and ask whether there is more to come."""
+        try:
+            self._fetch()
+            problem = self.fetching.ask("GET", f"/v1/sessions/{self.number}").get("problem")
+        except MeterUnreachableError as error:
+            self._silence = str(error)
+            return
+        self._silence = None
+        if problem:
+            raise MeterError(f"--meter {self.url}: {problem}")
 
     def _fetch(self) -> None:
         """Append what is new of each trace to our copy."""
@@ -127,7 +154,7 @@ class RemoteMeter:
     def _heed(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except MeterError as error:
+        except StarwattError as error:
             self.problem = str(error)
         except OSError as error:
             self.problem = f"{self.folder}: cannot be written: {error.strerror}"
@@ -137,11 +164,16 @@ class RemoteMeter:
         if self._thread is not None:
             self._thread.join()
 
+    def _end_there(self) -> None:
+        with suppress(MeterError):
+            self.client.ask("POST", f"/v1/sessions/{self.number}/stop")
+
     def _complete(self) -> None:
         self.client.close()
         self.fetching.close()
-        for trace in TRACES:
-            complete_stream(self.folder, trace)
+        with self._held:
+            for trace in TRACES:
+                complete_stream(self.folder, trace)
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +185,5 @@ class RemoteMeter:
             self.stop()
             return
         self._end_thread()
-        with contextlib.suppress(MeterError):
-            self.client.ask("POST", f"/v1/sessions/{self.number}/stop")
-        self._complete()
+        self._end_there()
+        self._heed(self._complete)

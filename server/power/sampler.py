@@ -63,7 +63,7 @@ class Sampler:
         self._look, self._require_exclusive = look, require_exclusive
         self._late_ns: list[int] = []
         self._read_ns: list[int] = []
-        self._looked_ns = 0
+        self._looked_ns: int | None = None
 
     def run(self, folder: Path, stop: threading.Event) -> SamplerSummary:
         """Read all meters until ``stop`` is set, and once more then, into power.parquet (and occupancy.parquet).
@@ -100,9 +100,10 @@ class Sampler:
                 stop.wait(max(0, start_ns + tick * period_ns - now_ns()) * 1e-9)
 
     def _look_if_due(self) -> list[Occupancy]:
-        if self._look is None or now_ns() - self._looked_ns < _OCCUPANCY_NS:
+        t_ns = now_ns()
+        if self._look is None or (self._looked_ns is not None and t_ns - self._looked_ns < _OCCUPANCY_NS):
             return []
-        self._looked_ns = now_ns()
+        self._looked_ns = t_ns
         found = self._look()
         for one in found:
             if self._require_exclusive and one.state == "shared":

@@ -5,6 +5,7 @@ Every request carries ``Authorization: Bearer TOKEN``; every error is ``{"error"
     GET  /v1/host                            who this is, its boards, how its sensors behave
     GET  /v1/clock                           CLOCK_MONOTONIC when the question came and when the answer went
     POST /v1/sessions {"sample_hz": 20}      start recording: 201 with id and devices; 409 while another records
+    GET  /v1/sessions/ID                     whether it still records: {"problem": null, or words}
     POST /v1/sessions/ID/phases {"phase": …} mark that a phase begins now
     GET  /v1/sessions/ID/{power,occupancy}.arrows?offset=N   the Arrow IPC stream from byte N on, 4 MiB at most
     POST /v1/sessions/ID/stop                end it; the samples stay until the next one starts
@@ -21,6 +22,7 @@ import platform
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -28,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.meters import Meters
 from server.power.calibration import calibrate
+from server.power.gate import admit
 from server.power.inventory import gpu_inventory
 from server.power.live import CONTENT_TYPE, LiveMeters
 from server.power.meters import choose_sources
@@ -38,6 +41,7 @@ from traces.clock import ClockPair, boot_id, now_ns
 LEASE_S = 60.0
 """A recording that nobody asked after for this long ends: its client is gone."""
 _LOOK_S = 2.0
+_BODY_S = 10.0
 _Body = TypeVar("_Body", bound=BaseModel)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -75,6 +79,7 @@ class MeterService:
                 web.get("/v1/host", self._tell_host),
                 web.get("/v1/clock", self._tell_clock),
                 web.post("/v1/sessions", self._start),
+                web.get("/v1/sessions/{id}", self._tell_session),
                 web.post("/v1/sessions/{id}/phases", self._mark),
                 web.post("/v1/sessions/{id}/stop", self._stop),
                 web.get("/v1/sessions/{id}/{trace}.arrows", self._samples),
@@ -88,7 +93,10 @@ class MeterService:
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            return _refusal(401, "no token, or a wrong one: send Authorization: Bearer TOKEN")
+            refusal = _refusal(401, "no token, or a wrong one: send Authorization: Bearer TOKEN")
+            refusal.force_close()
+            return refusal
+        admit(request.transport)
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -110,7 +118,8 @@ class MeterService:
             await asyncio.sleep(min(_LOOK_S, self._lease_s / 4))
             session = self._session
             if session and not session.ended and now_ns() - session.used_ns > self._lease_s * 1e9:
-                await self._by_hand(session.end)
+                why = f"nobody asked after this recording for {self._lease_s:g} s, and it was ended"
+                await self._by_hand(partial(session.end, why))
 
     async def _tell_host(self, _: web.Request) -> web.Response:
         return web.json_response({**self._host, "devices": [asdict(device) for device in self._live.devices]})
@@ -139,11 +148,16 @@ class MeterService:
 
     def _begin(self, settings: Meters) -> None:
         if self._session is not None:
-            if not self._session.ended:
+            if not self._session.ended and self._session.trouble is None:
                 raise web.HTTPConflict(text="another client records here: wait for its end")
             self._session.forget()
             self._session = None
         self._session = Session.start(settings, self._engine_pid)
+
+    async def _tell_session(self, request: web.Request) -> web.Response:
+        session = self._asked(request)
+        trouble = await asyncio.get_running_loop().run_in_executor(None, lambda: session.trouble)
+        return web.json_response({"problem": trouble})
 
     async def _mark(self, request: web.Request) -> web.Response:
         session, mark = self._asked(request), await _body(request, _Mark)
@@ -201,7 +215,11 @@ def _host(settings: Meters) -> dict[str, Any]:
 
 async def _body(request: web.Request, model: type[_Body]) -> _Body:
     try:
-        return model.model_validate_json(await request.read() or b"{}")
+        async with asyncio.timeout(_BODY_S):
+            body = await request.read()
+        return model.model_validate_json(body or b"{}")
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"

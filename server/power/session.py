@@ -48,7 +48,10 @@ class Session:
             MeterError: no meter could be opened, or it died at once.
         """
         with ExitStack() as temporaries:
-            folder = temporaries.enter_context(GUARD.scratch("meter"))
+            try:
+                folder = temporaries.enter_context(GUARD.scratch("meter")) / "recording"
+            except OSError as error:
+                raise MeterError(f"no folder can be made for the recording: {error.strerror}") from error
             session = cls(Sidecar.start(folder, settings, engine_pid=engine_pid), folder)
             session._wait_for_its_stream()
             session._temporaries = temporaries.pop_all()
@@ -69,11 +72,23 @@ class Session:
             return None
         return os.pread(self._streams[trace], PIECE, offset)
 
-    def end(self) -> None:
-        """Stop the sampling; ``problem`` says what had failed on the way. Harmless when repeated."""
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is recorded any more, in words; None while it is, and after an end that was asked for."""
+        if self.ended:
+            return self.problem
+        try:
+            self.sidecar.check_alive()
+        except MeterError as error:
+            return str(error)
+        return None
+
+    def end(self, why: str | None = None) -> None:
+        """Stop the sampling; ``problem`` says what had failed on the way, or ``why``. Harmless when repeated."""
         if self.ended:
             return
         self._open_streams()
+        self.problem = why
         try:
             self.sidecar.stop()
         except MeterError as error:

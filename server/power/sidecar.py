@@ -13,11 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from configs.meters import Meters
-from server.processes import last_lines, spawn, stop_group
+from server.power.said import Said
+from server.processes import spawn, stop_group
 from starwatt_errors import MeterError
 
 _READY_S = 30.0
 _STOP_S = 10.0
+_WORDS_S = 2.0
 
 
 @dataclass
@@ -25,18 +27,20 @@ class Sidecar:
     """A running sidecar; use as a context manager. ``summary`` is there once it has stopped."""
 
     process: Popen[bytes]
-    errors: Path
-    devices: list[dict[str, str]]
+    said: Said
+    devices: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """In words, what is there and is not read."""
     summary: dict[str, Any] = field(default_factory=dict)
+    _over: bool = False
 
     @classmethod
     def start(cls, folder: Path, settings: Meters, *, engine_pid: int | None) -> Sidecar:
         """Start sampling into ``folder/power.arrows`` and wait until the first reading is under way.
 
         Raises:
-            MeterError: no meter could be opened; the message says why.
+            MeterError: no meter could be opened, or another recording is under way in ``folder``; the message says.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable, "-m", "server.power",
             "--out", str(folder.resolve()),
@@ -44,12 +48,14 @@ class Sidecar:
         ]  # fmt: skip
         if engine_pid is not None:
             command += ["--pid", str(engine_pid)]
-        errors = folder / ".sidecar.log"  # a kill leaves it in a cell that is then measured again
-        with errors.open("wb") as output:
-            process = spawn(command, stdout=PIPE, stderr=output)
-        sidecar = cls(process=process, errors=errors, devices=[])
         try:
-            sidecar.devices = sidecar._message(_READY_S)["devices"]
+            process = spawn(command, stdout=PIPE, stderr=PIPE)
+        except OSError as error:
+            raise MeterError(f"the power sidecar cannot be started: {error.strerror}") from error
+        sidecar = cls(process, Said(process.stderr))
+        try:
+            ready = sidecar._message(_READY_S)
+            sidecar.devices, sidecar.left_out = ready["devices"], ready["left_out"]
         except (MeterError, KeyboardInterrupt):
             sidecar._clean_up()
             raise
@@ -57,18 +63,19 @@ class Sidecar:
 
     def check_alive(self) -> None:
         """Raise MeterError with its own words if it has died."""
-        if self.process.poll() is not None:
-            if self.process.returncode < 0:
-                raise MeterError(f"the power sidecar was killed (signal {-self.process.returncode})")
-            raise MeterError(f"the power sidecar stopped by itself:\n{last_lines(self.errors, 5)}")
+        code = self.process.poll()
+        if code is not None:
+            words = self.said.last(_WORDS_S)
+            end = "stopped by itself" if words and code >= 0 else _end(code)
+            raise MeterError(f"the power sidecar {end}" + (f":\n{words}" if words else ""))
 
     def stop(self) -> None:
-        """End the sampling and let it complete its file.
+        """End the sampling and let it complete its file; harmless when repeated.
 
         Raises:
             MeterError: it had failed on the way.
         """
-        if self.summary:
+        if self._over:
             return
         self.process.terminate()
         try:
@@ -89,17 +96,16 @@ class Sidecar:
                 code = self.process.wait(timeout=2)
             except subprocess.TimeoutExpired:
                 raise MeterError(f"the power sidecar did not answer within {timeout_s:g} s") from None
-            if code < 0 and not self.errors.stat().st_size:
-                raise MeterError(f"the power sidecar was killed (signal {-code})")
-            raise MeterError(last_lines(self.errors, 5).strip())
+            raise MeterError(self.said.last(_WORDS_S).strip() or f"the power sidecar {_end(code)}")
         message: dict[str, Any] = json.loads(line)
         return message
 
     def _clean_up(self) -> None:
+        self._over = True
         stop_group(self.process, grace_s=_STOP_S)
         if self.process.stdout is not None:
             self.process.stdout.close()
-        self.errors.unlink(missing_ok=True)
+        self.said.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,5 +115,10 @@ class Sidecar:
     ) -> None:
         if kind is None:
             self.stop()
-        elif not self.summary:
+        elif not self._over:
             self._clean_up()
+
+
+def _end(code: int) -> str:
+    """How it ended without a word."""
+    return f"was killed (signal {-code})" if code < 0 else f"ended without a word (exit code {code})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +12,14 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
+from server.power.binding import BindingError
 from server.power.exclusivity import Occupancy
 from server.power.inventory import Gpu
-from study import doctor, surroundings
-from study.surroundings import Finding
+from starwatt_errors import MeterError, UsageError
+from study import doctor, doctor_command, surroundings
+from study.findings import Finding
+from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
+from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.study.command import starwatt
 
 BOARD = Gpu(
@@ -185,3 +190,102 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     kept.write_text(json.dumps(record) + "\n")
     found = doctor._humaneval()
     assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
+
+
+FAILURES = (
+    OSError(5, "Input/output error"), ValueError("[/odd] words"), RuntimeError(), KeyError("x"), ImportError("none"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), MemoryError(), RecursionError("too deep"),
+    MeterError("a meter"), UsageError("a file"), AssertionError(), BindingError("another module", "install it"),
+    SystemExit("a library has enough"),
+)  # fmt: skip
+
+
+def failing(error: BaseException, name: str) -> object:
+    """A check of that name, which prints and fails."""
+
+    def check() -> Finding:
+        sys.stdout.write("a library's own words\n")
+        raise error
+
+    check.__name__ = name
+    return check
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
+) -> None:
+    quiet = ("_sandbox", "_load", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
+    for name in quiet:
+        monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
+    for name in ("_gpus", "gpus_in_use", "rapl", "_humaneval"):
+        monkeypatch.setattr(doctor, name, failing(error, name))
+    assert doctor_command.doctor(as_json=as_json) == 1
+    shown = capsys.readouterr()
+    if not as_json:
+        assert "GPUs" in shown.err
+        return
+    found = {one["what"]: one for one in json.loads(shown.out)}
+    assert found["GPUs"]["state"] == found["RAPL"]["state"] == found["humaneval+"]["state"] == "failed"
+    assert found["GPUs in use"]["detail"] == "not known: see GPUs"
+    assert found["quiet"]["state"] == "ok"
+    assert all(one["remedy"] for one in found.values() if one["state"] != "ok")
+
+
+def test_an_installation_that_cannot_be_imported_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "study.doctor", None)
+    assert doctor_command.doctor(as_json=True) == 1
+    [found] = json.loads(capsys.readouterr().out)
+    assert (found["what"], found["state"]) == ("starwatt", "failed")
+    assert "cannot be imported" in found["detail"]
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) -> None:  # noqa: F811
+    nvml.strike("init", MISMATCH)
+    done = starwatt("doctor", "--json")
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert len(found) == 12
+    assert "restart the machine" in found["GPUs"]["detail"]
+    assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
+        "failed"
+    ] * 3
+    assert "to mend: GPUs" in done.stderr
+
+
+def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
+    nvml_here: GoldenBoards,  # noqa: F811
+    nvml_library: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (doctor._gpus().state, doctor._meters().state) == ("ok", "ok")
+    nvml_here.strike("handle", LOST, board=0)
+    found = doctor._gpus()
+    assert (found.state, "GPU 0: GPU is lost" in found.detail, B in found.detail) == ("failed", True, True)
+    mute = BoardModel("GPU-mute", "Mute board", offers=POWERLESS)
+    golden_boards(nvml_library, tmp_path, monkeypatch, [mute, BoardModel(A)])
+    found = doctor._meters()
+    assert (found.state, A in found.detail) == ("missing", True)
+    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in found.detail
+    golden_boards(nvml_library, tmp_path, monkeypatch, [mute])
+    found = doctor._meters()
+    assert found.state == "missing"
+    assert "GPU-mute" in found.detail
+    assert "modelled" in found.detail or "rapl" in found.detail
+
+
+def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:
+    package = zones(tmp_path)
+    dram = tmp_path / "intel-rapl:0:0"
+    dram.mkdir()
+    for name, text in (("name", "dram"), ("energy_uj", ""), ("max_energy_range_uj", "262143328850")):
+        (dram / name).write_text(text + "\n")
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, str(dram / "energy_uj") in found.detail) == ("missing", True)
+    assert package.exists()
+    assert found.detail.startswith("package-0; left out: ")

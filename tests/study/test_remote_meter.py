@@ -9,10 +9,13 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from analysis.cell import analyse_cell, read_context
 from server.power.listen import TOKEN_VARIABLE
+from starwatt_errors import UsageError
+from study import commands
 from tests.loadgen.server import Answer, Asked, TruthServer
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.server.power.serving import TOKEN, served
@@ -103,6 +106,40 @@ def test_a_service_that_dies_under_the_load_leaves_an_invalid_run_with_all_its_r
     assert result.measured is not None
     assert result.measured.window.seconds > 3
     assert read_trace(run.cell(key), "power").num_rows > 20
+
+
+def test_a_sidecar_here_that_dies_under_the_load_is_told_at_once_and_costs_no_request(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def behave(asked: Asked) -> Answer:
+        if asked.number == 5:
+            [sidecar] = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if "server.power" in child.cmdline()
+            ]
+            sidecar.kill()
+        return Answer(gap_s=0.01)
+
+    with TruthServer(behave) as server:
+        done = loaded(server.url, "local", out)
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stderr.split())
+    assert said.index("power is not recorded any more") < said.index("the power record is not whole")
+    assert "the power sidecar was killed (signal 9)" in said
+    run = RunDir(out)
+    [key] = run.finished_cells()
+    assert read_trace(run.cell(key), "requests").num_rows > 5
+    assert "killed" in json.loads(run.manifest.read_text())["meters"]["problem"]
+    assert json.loads((out / "summary.json").read_text())["metrics"]
+
+
+@pytest.mark.parametrize("left", ["power.parquet", "power.arrows"])
+def test_a_folder_that_holds_a_recording_takes_no_other(tmp_path: Path, left: str) -> None:
+    (tmp_path / left).write_bytes(b"a recording")
+    with pytest.raises(UsageError, match=rf"holds a recording \({left}\) .*: take a new folder"):
+        commands.meter(tmp_path, os.getpid(), 20.0)
+    assert (tmp_path / left).read_bytes() == b"a recording"
 
 
 def test_a_meter_that_can_not_be_reached_or_refuses_the_token_starts_no_load(

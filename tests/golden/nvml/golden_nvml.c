@@ -19,11 +19,11 @@ enum { BOARDS = 8, SEGMENTS = 65536, FAULTS = 8, PROCESSES = 8 };
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, TOO_SMALL = 7,
        NO_DRIVER = 9, LOST = 15, RESET_REQUIRED = 16 };
 enum { INSTANT = 1, AVERAGE = 2, COUNTER = 4, COUNTER_OF_SENSOR = 8, TEMPERATURE = 16, MODULE = 32, MIG = 64,
-       HIDES_PROCESSES = 128 };
+       HIDES_PROCESSES = 128, POWERLESS = 256 };
 /* What a fault strikes: */
-enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST };
+enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME };
 
-struct fault { int64_t from_ns, until_ns; int32_t call, board, code; int32_t after_calls; double sleep_s; };
+struct fault { int64_t from_ns, until_ns; int32_t call, board, code; int32_t after_calls, until_calls; double sleep_s; };
 struct board {
     char uuid[96], name[64];
     int32_t flags, processes;
@@ -47,6 +47,7 @@ typedef struct {
 typedef struct { unsigned pid; unsigned long long memory; unsigned gpu_instance, compute_instance; } process_info;
 
 static struct world *world;
+static int users; /* nvmlInit less nvmlShutdown: at zero the next one maps the world anew */
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -102,7 +103,8 @@ static int struck(int call, int board) {
         if ((f->call != ANY && f->call != call) || (f->board >= 0 && board >= 0 && f->board != board)) continue;
         int64_t t_ns = now_ns();
         if (t_ns < f->from_ns || (f->until_ns && t_ns >= f->until_ns)) continue;
-        if (atomic_fetch_add(&world->calls[i], 1) < f->after_calls) continue;
+        int64_t earlier = atomic_fetch_add(&world->calls[i], 1);
+        if (earlier < f->after_calls || (f->until_calls && earlier >= f->until_calls)) continue;
         if (f->sleep_s > 0) {
             struct timespec t = {(time_t)f->sleep_s, (long)((f->sleep_s - floor(f->sleep_s)) * 1e9)};
             nanosleep(&t, NULL);
@@ -115,21 +117,33 @@ static int struck(int call, int board) {
 static int number(void *device) { return (int)((struct board *)device - world->board); }
 #define CHECKED(call) struct board *b = device; int code = struck(call, number(device)); if (code) return code; (void)b
 
+static int opened(void) {
+    int code = struck(INIT, -1);
+    if (!code) users++;
+    return code;
+}
+
 static int start(void) {
     const char *path = getenv("GOLDEN_NVML");
-    if (world) return struck(INIT, -1);
+    if (world && users) return opened();
+    if (world) munmap(world, sizeof(struct world));
+    world = NULL;
     int file = path ? open(path, O_RDWR) : -1;
     if (file < 0) return NO_DRIVER;
     void *at = mmap(NULL, sizeof(struct world), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     if (at == MAP_FAILED) return NO_DRIVER;
     world = at;
-    return struck(INIT, -1);
+    return opened();
 }
 
 int nvmlInit_v2(void) { return start(); }
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return start(); }
-int nvmlShutdown(void) { return OK; }
+int nvmlShutdown(void) {
+    if (!users) return UNINITIALIZED;
+    users--;
+    return OK;
+}
 const char *nvmlErrorString(int code) {
     switch (code) {
     case NOT_SUPPORTED: return "Not Supported";
@@ -147,14 +161,14 @@ int nvmlSystemGetDriverVersion(char *out, unsigned n) { return put(out, n, "999.
 int nvmlSystemGetNVMLVersion(char *out, unsigned n) { return put(out, n, "99.999.1"); }
 int nvmlSystemGetCudaDriverVersion_v2(int *out) { *out = 13000; return OK; }
 int nvmlDeviceGetCount_v2(unsigned *count) {
-    int code = struck(ANY, -1);
+    int code = struck(COUNT, -1);
     *count = (unsigned)world->boards;
     return code;
 }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **out) {
     if (index >= world->boards) return INVALID;
     *out = &world->board[index];
-    return OK;
+    return struck(HANDLE, (int)index);
 }
 int nvmlDeviceGetHandleByUUID(const char *uuid, void **out) {
     for (int i = 0; i < world->boards; i++)
@@ -163,7 +177,10 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **out) {
 }
 int nvmlDeviceGetIndex(void *device, unsigned *out) { *out = (unsigned)number(device); return OK; }
 int nvmlDeviceGetUUID(void *device, char *out, unsigned n) { return put(out, n, ((struct board *)device)->uuid); }
-int nvmlDeviceGetName(void *device, char *out, unsigned n) { return put(out, n, ((struct board *)device)->name); }
+int nvmlDeviceGetName(void *device, char *out, unsigned n) {
+    CHECKED(NAME);
+    return put(out, n, b->name);
+}
 
 int nvmlDeviceGetFieldValues(void *device, int count, field_value *values) {
     CHECKED(FIELDS);
@@ -173,8 +190,8 @@ int nvmlDeviceGetFieldValues(void *device, int count, field_value *values) {
         int offered = power && (b->flags & (instant ? INSTANT : AVERAGE));
         if (values[i].scope_id == 1 && !(b->flags & MODULE)) offered = 0;
         if (values[i].scope_id > 1) offered = 0;
-        values[i].nvml_return = offered ? OK : NOT_SUPPORTED;
-        if (!offered) continue;
+        values[i].nvml_return = offered ? struck(EACH_FIELD, number(device)) : NOT_SUPPORTED;
+        if (values[i].nvml_return) continue;
         double watts = shown_w(b, t_ns, instant ? b->window_s : b->average_s);
         if (values[i].scope_id == 1) watts += b->module_w;
         values[i].value_type = 1;
@@ -184,6 +201,7 @@ int nvmlDeviceGetFieldValues(void *device, int count, field_value *values) {
 }
 int nvmlDeviceGetPowerUsage(void *device, unsigned *out) {
     CHECKED(POWER);
+    if (b->flags & POWERLESS) return NOT_SUPPORTED;
     *out = (unsigned)llround(1e3 * shown_w(b, now_ns(), b->flags & AVERAGE ? b->average_s : b->window_s));
     return OK;
 }

@@ -13,11 +13,15 @@ from pathlib import Path
 from traces.clock import now_ns
 
 BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 8
-INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES = (
-    1 << bit for bit in range(8)
+INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS = (
+    1 << bit for bit in range(9)
 )
-CALLS = {"any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6}
+CALLS = {
+    "any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6, "handle": 7, "count": 8,
+    "each_field": 9, "name": 10,
+}  # fmt: skip
 NOT_SUPPORTED, NO_PERMISSION, UNKNOWN, LOST, RESET_REQUIRED = 3, 4, 999, 15, 16
+INSUFFICIENT_POWER, DRIVER_NOT_LOADED, TIMEOUT, IRQ_ISSUE, FUNCTION_NOT_FOUND, MISMATCH = 8, 9, 10, 11, 13, 18
 
 
 _COPIED = (
@@ -29,6 +33,7 @@ class _Fault(ctypes.Structure):
     _fields_ = [
         ("from_ns", ctypes.c_int64), ("until_ns", ctypes.c_int64), ("call", ctypes.c_int32),
         ("board", ctypes.c_int32), ("code", ctypes.c_int32), ("after_calls", ctypes.c_int32),
+        ("until_calls", ctypes.c_int32),
         ("sleep_s", ctypes.c_double),
     ]  # fmt: skip
 
@@ -167,15 +172,20 @@ class GoldenBoards:
 
     def strike(
         self, call: str, code: int = 0, *, board: int = -1, after_calls: int = 0, sleep_s: float = 0.0,
-        from_ns: int = 0, until_ns: int = 0,
+        from_ns: int = 0, until_ns: int = 0, until_calls: int = 0,
     ) -> None:  # fmt: skip
-        """Calls of this kind fail with an NVML code, or take long; ``board`` -1 is any."""
+        """Calls of this kind fail with an NVML code, or take long; ``board`` -1 is any, ``until_calls`` 0 for ever."""
         at = next(
             index for index, fault in enumerate(self._world.faults) if not fault.code and not fault.sleep_s
         )
         fault = self._world.faults[at]
         fault.call, fault.board, fault.after_calls, fault.sleep_s = CALLS[call], board, after_calls, sleep_s
-        fault.from_ns, fault.until_ns, fault.code = from_ns, until_ns, code
+        fault.from_ns, fault.until_ns, fault.until_calls, fault.code = from_ns, until_ns, until_calls, code
+
+    def mend(self) -> None:
+        """Nothing fails any more."""
+        for fault in self._world.faults:
+            fault.code, fault.sleep_s = 0, 0.0
 
     def reset_driver(self, *, board: int = 0) -> None:
         """The driver starts anew: its counter begins at zero."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from tests.golden.nvml.world import AVERAGE, BoardModel, GoldenBoards, compile_library
@@ -54,3 +56,11 @@ def golden_boards(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return boards
+
+
+@pytest.fixture
+def nvml_here(nvml: GoldenBoards, nvml_library: Path, monkeypatch: pytest.MonkeyPatch) -> GoldenBoards:
+    """The same two boards within this process: for what needs no sidecar."""
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(nvml_library)))
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    return nvml

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
-from aiohttp import web
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 from configs.meters import Meters, Modelled
-from server.power.listen import TOKEN_VARIABLE
+from server.power.complaints import Complaints
+from server.power.gate import Limits
+from server.power.listen import TOKEN_VARIABLE, Listening, address, answering
 from server.power.service import LEASE_S, MeterService
 from tests.study.command import COMMAND
 
@@ -27,27 +27,32 @@ def serving(
     settings: Meters = MODELLED,
     *,
     lease_s: float = LEASE_S,
+    limits: Limits | None = None,
+    complaints: Complaints | None = None,
+    pem: Path | None = None,
 ) -> Iterator[str]:
-    """The URL of a service that ends with the block."""
+    """The URL of a service that ends with the block; with a certificate and its key in ``pem`` it speaks TLS."""
     service = MeterService(settings, TOKEN, engine_pid=pid, lease_s=lease_s)
-    loop = asyncio.new_event_loop()
+    loop, stack = asyncio.new_event_loop(), AsyncExitStack()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    bound = socket.create_server(("127.0.0.1", 0))
-    runner = web.AppRunner(service.app())
+    listening = Listening(port=0, certificate=pem, key=pem)
+    bound = listening.bind()
 
     async def open_it() -> None:
-        await runner.setup()
-        await web.SockSite(runner, bound).start()
+        await stack.enter_async_context(
+            answering(service, bound, listening.tls(), limits=limits, complaints=complaints)
+        )
 
     asyncio.run_coroutine_threadsafe(open_it(), loop).result(30)
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield address(listening, bound)
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(30)
         loop.close()
+        bound.close()
 
 
 @contextmanager

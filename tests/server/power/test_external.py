@@ -186,3 +186,23 @@ def test_joules_at_the_wall_through_the_real_sidecar(log: Log, tmp_path: Path) -
     assert found.error_j is not None
     vague = settings.model_copy(update={"external": (log.settings(clock_uncertainty_s=1.0),)})
     assert "clock_uncertain" in device_energy(series, window, Sensors({}, vague)).reasons
+
+
+def test_a_log_that_is_replaced_or_removed_while_it_is_read_is_told(log: Log) -> None:
+    log.write(f"{time.time()},100")
+    meter = log.meter()
+    other = log.path.with_name("other.csv")
+    other.write_text("time,power_w\n" + "1,1\n" * 50)
+    other.rename(log.path)
+    with pytest.raises(MeterError, match=r"wall\.csv: was cut or written anew"):
+        meter.read(slow=False)
+    log.path.unlink()
+    with pytest.raises(MeterError, match=r"wall\.csv: cannot be read any more: No such file"):
+        meter.read(slow=False)
+
+
+def test_a_line_that_is_no_csv_at_all_is_told(log: Log) -> None:
+    meter = log.meter()
+    log.write("x" * 200_000)
+    with pytest.raises(MeterError, match=r"wall\.csv, line 2: is no CSV"):
+        meter.read(slow=False)

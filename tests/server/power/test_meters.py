@@ -99,6 +99,51 @@ def test_a_zone_that_goes_away_is_an_error_with_its_name(tmp_path: Path) -> None
         meter.read(slow=False)
 
 
+ODD = ["", "\n", "many", "-5", "1e9", "0x10", "²", "1 2", "9" * 30, "\x00"]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_a_counter_that_is_no_number_is_said_in_words(tmp_path: Path, text: str) -> None:
+    energy = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    meter = RaplMeter(tmp_path)
+    energy.write_text(text)
+    words = rf"RAPL: {energy} holds .*(microjoules|no text)"
+    with pytest.raises(MeterError, match=words):
+        meter.read(slow=False)
+    with pytest.raises(MeterError, match=words):
+        RaplMeter(tmp_path)
+
+
+@pytest.mark.parametrize("text", [*ODD, "0"])
+def test_a_range_that_no_counter_can_wrap_at_is_said_in_words(tmp_path: Path, text: str) -> None:
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    (tmp_path / "intel-rapl:0" / "max_energy_range_uj").write_text(text)
+    with pytest.raises(MeterError, match=r"RAPL: .*max_energy_range_uj holds"):
+        RaplMeter(tmp_path)
+
+
+def test_a_boundary_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    dram = zone(tmp_path, "intel-rapl:0:0", "dram", 0)
+    second = zone(tmp_path, "intel-rapl:1", "package-1", 0)
+    assert len(RaplMeter(tmp_path).devices) == 3
+    dram.write_text("")
+    meter = RaplMeter(tmp_path)
+    assert [one.name for one in meter.devices] == ["package-0", "package-1"]
+    assert [str(dram) in str(error) for error in meter.left_out] == [True]
+    dram.write_text("7\n")
+    second.unlink()
+    meter = RaplMeter(tmp_path)
+    assert [one.name for one in meter.devices] == ["dram-0"]
+    assert [f"{second} cannot be read" in str(error) for error in meter.left_out] == [True]
+
+
+@pytest.mark.parametrize("pid", [-1, 0x7FFFFFFF, 1 << 70])
+def test_a_process_that_cannot_be_is_said_in_words(pid: int) -> None:
+    with pytest.raises(MeterError, match=f"there is no process {pid}"):
+        ModelledMeter(pid, watts_per_cpu=10)
+
+
 def _halt(pid: int) -> None:
     """Stop a process, so that two looks at its CPU time see the same."""
     os.kill(pid, signal.SIGSTOP)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pytest
 
+from server.power import client as power_client
+from server.power import remote
 from server.power.client import MeterUnreachableError, ServiceClient, measure_offset
 from server.power.listen import TOKEN_VARIABLE, Listening, token_of_the_service
 from server.power.remote import RemoteMeter
+from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.loadgen.test_tls import certified
 from tests.server.power.conftest import A, B
-from tests.server.power.serving import TOKEN, served, serving
+from tests.server.power.serving import MODELLED, TOKEN, served, serving
 from tests.server.power.test_sidecar import wait_for
 from traces.clock import boot_id
 from traces.streams import read_trace
@@ -212,6 +218,111 @@ def test_a_board_lost_on_the_way_is_told_at_the_end_in_the_sidecars_words(
     assert read_trace(tmp_path / "cell", "occupancy").num_rows > 0
 
 
+def told(meter: RemoteMeter) -> str:
+    """What ``check_alive`` says, as soon as it says something."""
+    while True:
+        try:
+            meter.check_alive()
+        except MeterError as error:
+            return str(error)
+        time.sleep(0.02)  # a poll is what is tested
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polls ten times a second, and no answer is waited for longer than a second."""
+    monkeypatch.setattr(remote, "_FETCH_S", 0.1)
+    monkeypatch.setattr(power_client, "_TIMEOUT_S", 1.0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_board_lost_there_is_known_here_while_it_still_should_record(
+    tmp_path: Path, nvml: GoldenBoards
+) -> None:
+    with served() as (url, _):
+        meter = RemoteMeter.start(url, TOKEN, tmp_path / "cell")
+        wait_for((tmp_path / "cell" / "power.arrows").is_file)
+        meter.check_alive()
+        nvml.strike("fields", LOST, board=0)
+        assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in told(meter)
+        meter.stop()
+        assert "GPU is lost" in (meter.problem or "")
+        RemoteMeter.start(url, TOKEN, tmp_path / "next").stop()  # the other board would still be there
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sidecar_killed_there_is_known_here_and_bars_no_other_recording(
+    tmp_path: Path, busy_pid: int
+) -> None:
+    with served("--pid", busy_pid) as (url, service):
+        meter = RemoteMeter.start(url, TOKEN, tmp_path / "cell")
+        [sidecar] = [
+            child for child in psutil.Process(service.pid).children() if "server.power" in child.cmdline()
+        ]
+        sidecar.kill()
+        assert "the power sidecar was killed (signal 9)" in told(meter)
+        with RemoteMeter.start(url, TOKEN, tmp_path / "another") as another:
+            another.check_alive()
+        assert another.problem is None
+        meter.stop()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_service_that_is_gone_or_answers_nothing_is_known_here(
+    tmp_path: Path, busy_pid: int, number: signal.Signals
+) -> None:
+    with served("--pid", busy_pid) as (url, service):
+        meter = RemoteMeter.start(url, TOKEN, tmp_path / "cell")
+        wait_for((tmp_path / "cell" / "power.arrows").is_file)
+        meter.check_alive()
+        service.send_signal(number)
+        assert "cannot be reached" in told(meter)
+        if number == signal.SIGSTOP:
+            service.send_signal(signal.SIGCONT)  # what was missed is still there
+            wait_for(lambda: meter._silence is None)
+            meter.check_alive()
+        meter.stop()
+        assert (meter.problem is None) == (number == signal.SIGSTOP)
+        assert read_trace(tmp_path / "cell", "power").num_rows > 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_recording_that_ended_for_want_of_questions_says_so(tmp_path: Path, busy_pid: int) -> None:
+    with serving(busy_pid, lease_s=0.4) as url:
+        client = client_of(url)
+        number = client.ask("POST", "/v1/sessions", {})["id"]
+        time.sleep(1.0)  # asking would renew it
+        wait_for(lambda: ended(client, number))
+        problem = client.ask("GET", f"/v1/sessions/{number}")["problem"]
+        assert problem == "nobody asked after this recording for 0.4 s, and it was ended"
+
+
+def test_a_folder_takes_one_recording_from_there_or_here(url: str, tmp_path: Path, busy_pid: int) -> None:
+    words = "another recording is under way there"
+    with RemoteMeter.start(url, TOKEN, tmp_path):
+        with pytest.raises(MeterError, match=words):
+            Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
+        with serving(busy_pid) as other, pytest.raises(MeterError, match=words):
+            RemoteMeter.start(other, TOKEN, tmp_path)
+    with (
+        Sidecar.start(tmp_path / "here", MODELLED, engine_pid=busy_pid),
+        pytest.raises(MeterError, match=words),
+    ):
+        RemoteMeter.start(url, TOKEN, tmp_path / "here")
+    with RemoteMeter.start(url, TOKEN, tmp_path / "next") as meter:  # what was refused holds nothing
+        pass
+    assert meter.problem is None
+
+
+def test_a_connection_that_was_closed_in_the_meantime_is_opened_anew(url: str) -> None:
+    client = client_of(url)
+    client.ask("GET", "/v1/clock")
+    assert client._connection.sock is not None
+    client._connection.sock.shutdown(socket.SHUT_WR)
+    assert client.ask("GET", "/v1/clock")
+
+
 @pytest.mark.usefixtures("nvml")
 def test_metrics_have_what_each_board_offers_and_no_line_for_what_it_lacks() -> None:
     with served() as (url, _):
@@ -243,3 +354,5 @@ def test_metrics_of_a_board_that_is_lost_are_refused_with_the_reason_and_the_ser
         assert "GPU is lost" in json.loads(refused.value.read())["error"]
         refused.value.close()
         assert client_of(url).fetch("GET", "/v1/clock")
+        nvml.mend()  # it was reset
+        assert A in client_of(url).fetch("GET", "/metrics").decode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import psutil
 import pytest
 
 from configs.meters import Meters, Modelled
+from server.power.said import Said
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, TraceError
 from tests.golden.nvml.world import LOST, GoldenBoards
@@ -169,6 +172,76 @@ def test_a_sidecar_killed_outright_leaves_a_file_that_reads(tmp_path: Path, busy
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["power.arrows"]
     assert len(read(tmp_path)) > 0.7 * MODELLED.sample_hz
     with pytest.raises(MeterError):
+        sidecar.stop()
+
+
+def test_a_kill_leaves_the_record_alone(tmp_path: Path, busy_pid: int) -> None:
+    sidecar = Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
+    wait_for(lambda: len(read(tmp_path)) > 0)
+    sidecar.process.kill()
+    sidecar.process.wait(timeout=10)
+    assert [path.name for path in tmp_path.iterdir()] == ["power.arrows"]
+    with pytest.raises(MeterError, match=r"the power sidecar was killed \(signal 9\)"):
+        sidecar.check_alive()
+    with pytest.raises(MeterError):
+        sidecar.stop()
+
+
+def test_a_second_recording_into_the_same_folder_is_refused_and_costs_the_first_nothing(
+    tmp_path: Path, busy_pid: int
+) -> None:
+    with Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid) as first:
+        wait_for(lambda: len(read(tmp_path)) > 0)
+        with pytest.raises(
+            MeterError, match=f"another recording is under way there .process {first.process.pid} "
+        ):
+            Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
+    assert len(read(tmp_path)) == first.summary["samples"]
+    with Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid):  # a cell that is measured again
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["power.parquet"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_its_reason(tmp_path: Path, busy_pid: int) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MeterError, match=r"file/out: cannot be recorded into: Not a directory"):
+        Sidecar.start(tmp_path / "file" / "out", MODELLED, engine_pid=busy_pid)
+
+
+def test_words_without_end_hold_no_child_up_and_the_last_ones_are_kept() -> None:
+    code = (
+        "import sys\nfor n in range(20000): print('line', n, file=sys.stderr)\nsys.stderr.write('the last')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+        said = Said(process.stderr)
+        assert process.wait(timeout=30) == 0
+        assert said.last(20.0, count=2) == "  line 19999\n  the last"
+        said.close()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that holds 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here: that takes root")
+    yield place
+    release = ["umount", "-l", str(place)]
+    subprocess.run(release, check=True)
+
+
+def test_a_full_disk_is_told_although_nothing_can_be_written_there(full_disk: Path, busy_pid: int) -> None:
+    sidecar = Sidecar.start(full_disk, MODELLED, engine_pid=busy_pid)
+    with contextlib.suppress(OSError), (full_disk / "filling").open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    sidecar.process.wait(timeout=60)
+    words = "power.(arrows|parquet): cannot be written: No space left on device"
+    with pytest.raises(MeterError, match=f"stopped by itself:\n.*{words}"):
+        sidecar.check_alive()
+    with pytest.raises(MeterError, match=words):
         sidecar.stop()
 
 
