@@ -260,7 +260,8 @@ def be_candidate() -> None:
     wall_factor, clock, timed = request["wall_factor"], time.process_time, request["timed"]
     cpu_s: list[float] = []
     try:
-        program = compile(request["code"], "<solution>", "exec")
+        # Not under this file's own future imports: annotations are evaluated, and a missing import is an error.
+        program = compile(request["code"], "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         send(results, b"e", {"syntax": f"{type(error).__name__}: {error}"[:300]})
         return
