@@ -33,6 +33,8 @@ import struct
 import sys
 import termios
 import time
+import types
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -52,8 +54,9 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-# The first two can't be imported behind the guard; evalplus has them loaded.
-PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "typing")
+# The first two can't be imported behind the guard, and tempfile does not work then; evalplus has them loaded.
+PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "tempfile")
+PRELOADED += ("typing",)
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.
@@ -133,22 +136,18 @@ SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
-    """numpy's scalars and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
+    """numpy's scalars and arrays; and subclasses and wrappers of plain types that compare as the plain type does."""
     # A class that was made in the candidate's bare namespace has no __module__.
-    if (
-        getattr(kind, "__module__", None) == "numpy"
-        and hasattr(value, "dtype")
-        and value.dtype.kind in NUMPY_NUMBERS + NUMPY_OTHERS
-    ):
-        kind_of_items = value.dtype.str if value.dtype.kind in NUMPY_NUMBERS else "O"
-        items = [encode(item, depth + 1) for item in value.reshape(-1).tolist()]
-        return ["n", kind_of_items, list(value.shape), items]
+    if str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(value, "dtype"):
+        return encode_numpy(value, kind, depth)
     ancestor: Any
-    for ancestor in type.mro(kind)[1:]:
-        if ancestor in PLAIN:
+    for ancestor in type.mro(kind):
+        if ancestor in PLAIN or ancestor in WRAPPERS:
             if kind.__eq__ is not ancestor.__eq__ and kind not in SAME_EQUALITY:
                 break
-            if ancestor is dict:
+            if ancestor in WRAPPERS:
+                plain = WRAPPERS[ancestor](value)
+            elif ancestor is dict:
                 plain = dict(dict.items(value))
             elif ancestor in SEQUENCES:
                 plain = ancestor(ancestor.__iter__(value))
@@ -158,8 +157,37 @@ def encode_other(value: Any, kind: type, depth: int) -> Any:
     return ["o", kind.__name__]
 
 
+def encode_numpy(value: Any, kind: type, depth: int) -> Any:
+    """A scalar or an array, and what compares as one; items of other kinds, or masked, are equal to nothing."""
+    numpy = sys.modules["numpy"]
+    masked = hasattr(value, "mask") and numpy.any(value.mask)
+    if masked or value.dtype.kind not in NUMPY_NUMBERS + NUMPY_OTHERS:
+        return ["o", kind.__name__]
+    array = numpy.asarray(value)
+    kind_of_items = array.dtype.str if array.dtype.kind in NUMPY_NUMBERS else "O"
+    items = array.reshape(-1).tolist()
+    if kind_of_items[1:] in ("f16", "c32"):  # Python has nothing as long: as text
+        as_text = numpy.format_float_scientific
+        plain = [[as_text(item.real), as_text(item.imag)] for item in items]
+    else:
+        plain = [encode(item, depth + 1) for item in items]
+    encoded = ["n", kind_of_items, list(array.shape), plain]
+    arrays_kin = isinstance(value, numpy.ndarray) and kind is not numpy.ndarray
+    return ["u", kind.__name__, encoded] if arrays_kin else encoded
+
+
 PLAIN: frozenset[Any] = frozenset({int, float, str, list, tuple, set, frozenset, dict})
 SAME_EQUALITY = frozenset({collections.Counter, collections.OrderedDict})
+#: Compare as the plain value that these find in them.
+WRAPPERS: dict[Any, Any] = {
+    collections.UserList: lambda value: value.data,
+    collections.UserString: lambda value: value.data,
+    collections.UserDict: lambda value: dict(value.items()),
+    collections.ChainMap: lambda value: dict(value.items()),
+    types.MappingProxyType: lambda value: dict(value.items()),
+    type({}.keys()): set,
+    type({}.items()): set,
+}
 
 
 def read_exactly(fd: int, size: int) -> bytes:
@@ -242,6 +270,18 @@ def read_message() -> Any:
     """One message of the request, from fd 0."""
     (size,) = struct.unpack(">I", read_exactly(0, 4))
     return json.loads(read_exactly(0, size))
+
+
+#: evalplus (0.3.1, its own command line) calls a function that much deeper: what recurses too deeply there does here.
+DEEPER = 26
+
+
+def call_deeper(frames: int, run: Callable[[], None]) -> None:
+    """Call with that many more frames on the stack."""
+    if frames > 1:
+        call_deeper(frames - 1, run)
+    else:
+        run()
 
 
 def be_candidate() -> None:
@@ -400,6 +440,7 @@ def main() -> NoReturn:
     sys.path.append(sys.argv[3])
     for name in PRELOADED:
         __import__(name)
+    sys.modules["tempfile"].gettempdir()  # it is sought by deleting a file, which evalplus' guard forbids
     if CONTAINED:
         os.chdir("/tmp")  # noqa: S108
     baseline = own_limits()
@@ -414,7 +455,7 @@ def main() -> NoReturn:
             os.close(control.fd)
             os.close(answers)
             try:
-                be_candidate()
+                call_deeper(DEEPER, be_candidate)
             finally:
                 os._exit(0)
         outcome = supervise(pid, job["wall_s"], control)
