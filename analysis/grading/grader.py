@@ -20,6 +20,7 @@ from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
+from analysis.grading.values import printable
 from configs import prompt_format
 from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError, StarwattError
@@ -265,5 +266,7 @@ class _Worker(threading.Thread):
             return verdict
         # What was kept of it fails, but the reason is that the rest was no Python.
         return replace(
-            verdict, reason="syntax", detail=f"{problem}; what is left of it: {verdict.detail}"[:500]
+            verdict,
+            reason="syntax",
+            detail=f"{printable(problem)}; what is left of it: {verdict.detail}"[:500],
         )

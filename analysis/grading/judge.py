@@ -10,7 +10,7 @@ from analysis.grading.oracle import Oracle
 from analysis.grading.sandbox import Job, Outcome, Sandbox
 from analysis.grading.traffic import Frame
 from analysis.grading.types import Verdict
-from analysis.grading.values import decode, short
+from analysis.grading.values import decode, printable, short
 from configs.datasets import Task
 
 # An equal value can have a longer encoding than the expected one: [1] as numpy's integers has eight times as much.
@@ -143,4 +143,4 @@ class _Comparison:
 
 
 def _printable(text: Any) -> str:
-    return str(text)[:300].encode("ascii", "backslashreplace").decode() if isinstance(text, str) else "?"
+    return printable(text) if isinstance(text, str) else "?"

@@ -65,6 +65,14 @@ def decode(encoded: Any) -> Any:
         raise MalformedValueError("malformed value") from error
 
 
+def printable(text: str, most: int = 300) -> str:
+    """A text of a candidate's for a message: one line of ASCII, which no terminal takes for a command."""
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape").decode()
+        for character in text[:most]
+    )
+
+
 def short(value: Any) -> str:
     """A value for a message, at most about 200 characters."""
     shortener = reprlib.Repr()
@@ -124,9 +132,9 @@ def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one
     if tag == "D":
         return Decimal(str(rest[0]))
     if tag == "u":
-        return Subclassed(str(rest[0])[:100], _decode(rest[1], depth + 1))
+        return Subclassed(printable(str(rest[0]), 100), _decode(rest[1], depth + 1))
     if tag == "o":
-        return Opaque(str(rest[0])[:100])
+        return Opaque(printable(str(rest[0]), 100))
     numbers = [_decode(item, depth + 1) for item in rest]
     if not all(type(number) is int for number in numbers):
         raise MalformedValueError("not integers")
