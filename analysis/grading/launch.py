@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.grading.runtime import prepare_runtime, python_in
+from analysis.grading.runtime import prepare_runtime, python_in, unprivileged_uid
 from starwatt_errors import GradingError
 
-#: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
-FIRST_UID = 61184
 _NOBODY = "65534"
 _TMP_BYTES = 16 << 20
 _INNER = Path(__file__).with_name("inner.py")
@@ -61,7 +59,7 @@ def bubblewrap(worker: int, control_in: int, answers_out: int) -> Launch:
     return Launch(
         command=[*command, "--", *_inner(python, control_in, answers_out, "/runtime/site")],
         environment={"PATH": os.environ.get("PATH", os.defpath)},
-        uid=FIRST_UID + worker if os.geteuid() == 0 else None,
+        uid=unprivileged_uid(worker),
     )
 
 

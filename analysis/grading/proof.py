@@ -69,6 +69,8 @@ def sandbox_status() -> SandboxStatus:
         broken = _broken_promises()
     except GradingError as error:
         return SandboxStatus(False, *_explained(str(error)))
+    except OSError as error:
+        return SandboxStatus(False, f"the sandbox cannot be started: {error}", _PAGE)
     except (SandboxDiedError, ValueError) as error:
         return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _PAGE)
     if broken:
