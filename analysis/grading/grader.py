@@ -11,6 +11,8 @@ from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.expected import TaskAnswers
 from analysis.grading.judge import judge
@@ -19,8 +21,9 @@ from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.sanitizer import sanitize
-from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
+from analysis.grading.types import Candidate, Grade, Verdict
 from analysis.grading.values import printable
+from analysis.grading.versions import versions
 from configs import prompt_format
 from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError, StarwattError
@@ -33,6 +36,7 @@ _Result = tuple["Program", Verdict] | StarwattError | OSError | None
 #: The part of its time after which a program is put aside, to be run again alone, with all of it.
 _PATIENCE = 0.5
 
+_VERDICT = TypeAdapter(Verdict)
 _BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False, cpu_s=0.0)
 
 
@@ -117,8 +121,8 @@ def judge_programs(
     with contextlib.closing(Cache(cache_dir)) as cache:
         keys = {program: _key(dataset, program, limits, launcher) for program in counts}
         for program, key in keys.items():
-            if (kept := cache.get(key)) is not None:
-                settle(program, Verdict(**kept))
+            if (kept := cache.get(key, _VERDICT)) is not None:
+                settle(program, kept)
         open_programs = [program for program in counts if program not in verdicts]
         if open_programs:
             for program, verdict in _fresh_verdicts(dataset, open_programs, cache, workers, limits, launcher):
@@ -128,8 +132,9 @@ def judge_programs(
 
 
 def _key(dataset: Dataset, program: Program, limits: Limits, launcher: Launcher) -> str:
-    way = GRADER_VERSION, prompt_format.VERSION, launcher.__name__, asdict(limits)
-    return content_key("verdict", way, dataset.sha256, *astuple(program))
+    return content_key(
+        "verdict", versions(), launcher.__name__, asdict(limits), dataset.sha256, *astuple(program)
+    )
 
 
 def _fresh_verdicts(

@@ -108,6 +108,8 @@ def _explained(message: str) -> tuple[str, str]:
     """What went wrong, with what is behind it, and what helps."""
     if "nknown option" in message:
         return message, "install bubblewrap 0.8 or newer"
+    if "the sandbox's Python" in message:
+        return message, "make these folders readable and writable for the user who grades"
     if any(words in message for words in ("namespace", "uid map", "not permitted", "Permission denied")):
         return explained(message)
     return message, _PAGE

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from pathlib import Path
 
 import pytest
 
 from analysis.grading import Candidate, Grade, Limits, grade
-from analysis.grading.cache import Cache
 from configs.datasets import Dataset, Task, load_dataset
 from starwatt_errors import GradingError
 
@@ -156,18 +154,3 @@ def test_a_task_that_the_dataset_does_not_have_is_refused() -> None:
 
 def test_no_candidates_need_no_sandbox() -> None:
     assert grade(DATASET, []) == []
-
-
-def test_a_cache_that_is_no_database_is_named(tmp_path: Path) -> None:
-    (tmp_path / "grading.sqlite").write_text("this is not a database, and long enough to be looked at" * 20)
-    with pytest.raises(GradingError, match="cannot keep verdicts"):
-        grade(DATASET, [Candidate(1, BOUNDED, "")], cache_dir=tmp_path)
-
-
-def test_a_cache_with_a_damaged_entry_is_named(tmp_path: Path) -> None:
-    with contextlib.closing(Cache(tmp_path)) as cache:
-        cache.put("key", {"base": True})
-        assert cache.get("key") == {"base": True}
-        cache._execute("UPDATE kept SET value = ?", (b"17 not packed",))
-        with pytest.raises(GradingError, match=r"damaged.*grading\.sqlite"):
-            cache.get("key")
