@@ -56,7 +56,7 @@ PRELOADED: tuple[str, ...] = (
 )
 # The first two can't be imported behind the guard, and tempfile does not work then; evalplus has them loaded.
 PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "tempfile")
-PRELOADED += ("typing",)
+PRELOADED += ("site", "typing")
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.
@@ -440,6 +440,7 @@ def main() -> NoReturn:
     sys.path.append(sys.argv[3])
     for name in PRELOADED:
         __import__(name)
+    sys.modules["site"].setcopyright()  # three names of builtins that only site makes
     sys.modules["tempfile"].gettempdir()  # it is sought by deleting a file, which evalplus' guard forbids
     if CONTAINED:
         os.chdir("/tmp")  # noqa: S108
