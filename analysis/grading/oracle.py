@@ -29,6 +29,11 @@ class Oracle:
         self._entry_point = entry_point
         self._atol = atol
 
+    @property
+    def atol(self) -> float:
+        """The tolerance for the next output."""
+        return self._atol
+
     def accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
         """Whether evalplus would take this output; whatever cannot be compared is wrong."""
         try:
@@ -38,8 +43,8 @@ class Oracle:
             return False
 
     def note(self, *, floats: bool) -> None:
-        """An output was expected here that is made of floats, or not."""
-        if floats and self._atol == 0:
+        """An output was expected here that is made of floats, or not. ``find_zero`` keeps the tolerance that it has."""
+        if floats and self._atol == 0 and self._entry_point != _FIND_ZERO:
             self._atol = 1e-6
 
     def _accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:

@@ -65,12 +65,10 @@ def decode(encoded: Any) -> Any:
         raise MalformedValueError("malformed value") from error
 
 
-def printable(text: str, most: int = 300) -> str:
-    """A text of a candidate's for a message: one line of ASCII, which no terminal takes for a command."""
-    return "".join(
-        character if " " <= character <= "~" else character.encode("unicode_escape").decode()
-        for character in text[:most]
-    )
+def printable(text: str, most: int = 500) -> str:
+    """A text of a candidate's for a message: what no terminal and no table of text can take is escaped."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    return "".join(shown)[:most]
 
 
 def short(value: Any) -> str:

@@ -48,6 +48,8 @@ PASS_THERE = {
     "the machine: its files": adding("import os\nassert os.path.exists('/etc/passwd')"),
     "the machine: its processes": adding("import os\nassert os.path.exists('/proc/self')"),
     "the machine: shared memory": adding("import multiprocessing\nmultiprocessing.Lock()"),
+    "the machine: sockets of a network": adding("import socket\nsocket.socket().close()"),
+    "the machine: locks of files": adding("import fcntl\nfcntl.flock(0, fcntl.LOCK_UN)"),
     "its own process: the order of sets": adding("import sys\nassert sys.flags.hash_randomization"),
 }
 #: Programs that we pass and evalplus does not.
