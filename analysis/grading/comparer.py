@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.grading.bundle import from_disk
-from analysis.grading.comparing import CPU_LIMIT_S, MEMORY_BYTES, read_parts, with_length
+from analysis.grading.comparing import MEMORY_BYTES, read_parts, with_length
 
-_OVER = f"the result cannot be compared within {CPU_LIMIT_S:g} s and {MEMORY_BYTES >> 30} GiB"
 _GRACE_S = 20.0
 
 
@@ -34,7 +33,8 @@ class Comparison:
 class Comparer:
     """One comparing process, started when it is first needed. Used by one thread; ``kill`` may be called from any."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu_limit_s: float = 10.0) -> None:
+        self._cpu_limit_s = cpu_limit_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._killed = False
@@ -50,7 +50,8 @@ class Comparer:
         parts = (json.dumps(about).encode(), json.dumps(arguments).encode(), output, expected)
         answer = self._ask(b"".join(map(with_length, parts)))
         if answer is None or "over" in answer:
-            return Comparison(False, _OVER)
+            limits = f"{self._cpu_limit_s:g} s and {MEMORY_BYTES >> 30} GiB"
+            return Comparison(False, f"the result cannot be compared within {limits}")
         if "forged" in answer:
             raise ValueError(answer["forged"])
         return Comparison(answer["right"], answer["detail"])
@@ -78,7 +79,7 @@ class Comparer:
                 raise ComparerDiedError("it was killed")
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", from_disk("comparing")],
+                    [sys.executable, "-c", from_disk("comparing"), str(self._cpu_limit_s)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
