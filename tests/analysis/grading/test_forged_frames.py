@@ -7,6 +7,7 @@ import contextlib
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,11 +20,12 @@ from analysis.grading.cache import Cache
 from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.comparing import compare
 from analysis.grading.expected import TaskAnswers
-from analysis.grading.judge import Judgement, judge, printable
+from analysis.grading.judge import Judgement, judge
 from analysis.grading.launch import Launch, plain
 from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Sandbox
 from analysis.grading.traffic import HEADER
+from analysis.grading.values import printable
 from tests.analysis.grading.honest import DATASET, TASK
 
 #: In the place of process 1 and its candidates: writes what it is told, for base and plus, and says that all is well.
@@ -161,6 +163,26 @@ def test_a_comparer_that_was_killed_compares_nothing_more() -> None:
     comparer.close()
     with pytest.raises(ComparerDiedError):
         comparer.compare("f", 0.0, [1], b"1", b"1")
+
+
+def test_a_comparison_in_progress_can_be_ended_by_another_thread() -> None:
+    colliding = json.dumps(["s", [["i", hex(k * (2**61 - 1))] for k in range(1, 60_001)]]).encode()
+    comparer, ended = Comparer(cpu_limit_s=600.0), []
+
+    def compare_for_minutes() -> None:
+        try:
+            comparer.compare("f", 0.0, [1], colliding, b'["s", [1]]')
+        except ComparerDiedError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=compare_for_minutes)
+    thread.start()
+    while comparer._process is None:
+        time.sleep(0.01)
+    comparer.kill()
+    thread.join(60)
+    comparer.close()
+    assert ended == ["it was killed"]
 
 
 def test_text_that_cannot_be_shown_is_escaped() -> None:

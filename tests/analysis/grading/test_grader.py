@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analysis.grading import Candidate, Grade, Limits, grade
+from analysis.grading.judge import Judgement, judge
 from configs.datasets import Dataset, Task, load_dataset
 from starwatt_errors import GradingError
 
@@ -145,6 +147,35 @@ def test_an_interruption_ends_the_sandboxes_and_keeps_the_verdicts_so_far(tmp_pa
     counts: list[int] = []
     grade(DATASET, candidates, cache_dir=tmp_path, on_progress=lambda done, _: counts.append(done))
     assert counts == list(range(1, 51))
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_whatever_goes_wrong_with_one_program_is_its_verdict_and_the_others_have_theirs(
+    answers_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge_or_fail(*arguments: Any, **options: Any) -> Judgement:
+        if "BREAK" in arguments[3]:
+            raise MemoryError("\ud800")
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr("analysis.grading.grader.judge", judge_or_fail)
+    right = "\n    return max(low, min(high, value))"
+    candidates = [
+        Candidate(1, BOUNDED, right),
+        Candidate(2, BOUNDED, "\n    BREAK = 1\n    return value"),
+    ]
+    candidates += [Candidate(3, BOUNDED, f"{right}\n\n\n")]
+    grades = grade(DATASET, candidates, workers=1, cache_dir=answers_cache)
+    assert [one.plus for one in grades] == [True, False, True]
+    assert (grades[1].reason, grades[1].retried) == ("forbidden", True)
+    assert grades[1].detail == "it cannot be judged: MemoryError: \\ud800"
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("deed", ["posix._exit(0)", "posix.kill(posix.getpid(), 40)"])
+def test_an_end_without_a_word_is_decided_again_before_it_counts(deed: str, answers_cache: Path) -> None:
+    result = grade_one(BOUNDED, f"\n    import posix\n    {deed}", answers_cache)
+    assert (result.reason, result.retried) == ("exception", True)
 
 
 def test_a_task_that_the_dataset_does_not_have_is_refused() -> None:
