@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from evalplus.eval import PASS, untrusted_check
 
@@ -95,3 +97,13 @@ def test_what_we_pass_and_evalplus_does_not_is_as_listed(name: str, ours: dict[s
 
 def test_a_limit_that_was_caught_is_a_timeout(ours: dict[str, Verdict]) -> None:
     assert ours["catches its time limit"].reason == "timeout"
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the depth was measured on Python 3.11")
+def test_a_recursion_fails_at_the_depth_at_which_it_does_under_evalplus_command_line() -> None:
+    down = "def down(n):\n    return 0 if n == 0 else down(n - 1)"
+    programs = [Program("t/0", adding(down, f"down({depth})")) for depth in (969, 970)]
+    deepest, deeper = judge_programs(DATASET, programs)
+    assert (deepest.plus, deepest.detail) == (True, "")
+    assert "RecursionError" in deeper.detail

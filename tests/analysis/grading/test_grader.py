@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.grading import Candidate, Grade, Limits, grade
+from analysis.grading.grader import Program, judge_programs
 from analysis.grading.judge import Judgement, judge
 from configs.datasets import Dataset, Task, load_dataset
 from starwatt_errors import GradingError
@@ -90,6 +91,28 @@ def test_a_right_completion_passes_in_another_form(
 ) -> None:
     result = grade_one(task_id, completion, answers_cache)
     assert (result.base, result.plus, result.reason) == (True, True, "passed"), result.detail
+
+
+@pytest.mark.parametrize(
+    ("program", "detail"),
+    [
+        ("def add(x: List[int], y):\n    return x + y\n", "NameError: name 'List' is not defined"),
+        (
+            "limit: Unknown = 3\ndef add(x, y):\n    return x + y\n",
+            "NameError: name 'Unknown' is not defined",
+        ),
+        ("from __future__ import annotations\ndef add(x: List[int], y):\n    return x + y\n", ""),
+        ("def add(x: int, y: int):\n    return add.__annotations__['x'](x) + y\n", ""),
+        ("def add(x, y):\n    z: Unknown = x + y\n    return z\n", ""),
+    ],
+)
+@pytest.mark.usefixtures("sandbox")
+def test_annotations_are_evaluated_unless_the_program_itself_puts_it_off(program: str, detail: str) -> None:
+    """Nothing of the runner's own future imports holds for a program."""
+    task = Task("t/0", "def add(x, y):\n", "add", "    return x + y\n", ([1, 2],), ([3, 4],), 0.0)
+    (verdict,) = judge_programs(Dataset("own", "5" * 64, (task,)), [Program("t/0", program)])
+    assert verdict.plus == (not detail)
+    assert detail in verdict.detail
 
 
 @pytest.mark.usefixtures("sandbox")
