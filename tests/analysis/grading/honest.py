@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.grading import Limits, grade_samples
+from analysis.grading import grade_samples
 from configs.datasets import Dataset, Task, load_dataset
 from tests.analysis.grading.attacks import Attack
 from tests.analysis.grading.poisons import FORGERIES, POISONS, program
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]
-QUICK = Limits(wall_factor=1.0)  # a sleeper may sleep for as long as a worker may work
+
 DEMANDING = """
 import os as _os, pathlib as _pathlib, socket as _socket, threading as _threading
 _done = []
@@ -33,8 +33,8 @@ def _demand():
         thread.start()
     for thread in threads:
         thread.join()
-    held = bytearray(256 << 20)
-    held[:: 1 << 16] = b"x" * (1 << 12)
+    held = bytearray(64 << 20)
+    held[:: 1 << 16] = b"x" * (1 << 10)
     for one, other in [_socket.socketpair() for _ in range(12)]:
         one.close(), other.close()
     assert _os.getpriority(_os.PRIO_PROCESS, 0) == 0 and _os.sched_getscheduler(0) == _os.SCHED_OTHER
@@ -77,9 +77,7 @@ def grade_texts(
     """The verdicts of whole programs, by one worker."""
     file = folder / "samples.jsonl"
     file.write_text("".join(json.dumps({"task_id": task, "solution": text}) + "\n" for task, text in texts))
-    grades: list[dict[str, Any]] = grade_samples(file, dataset, workers=1, cache_dir=cache, limits=QUICK)[
-        "grades"
-    ]
+    grades: list[dict[str, Any]] = grade_samples(file, dataset, workers=1, cache_dir=cache)["grades"]
     return grades
 
 

@@ -117,6 +117,19 @@ def test_the_numbers_are_those_of_the_kernels_headers(machine: str, header: str)
     }
 
 
+def only_frame(job: Job) -> Frame:
+    frames: list[Frame] = []
+
+    def take(frame: Frame) -> bool:
+        frames.append(frame)
+        return True
+
+    with Sandbox() as sandbox:
+        sandbox.run(job, take)
+    (frame,) = frames
+    return frame
+
+
 HONEST = """
 def everything(x):
     import asyncio, collections, ctypes, datetime, decimal, fcntl, mmap, os, posix, queue, random, select, signal
@@ -149,10 +162,7 @@ def everything(x):
 
 @pytest.mark.usefixtures("sandbox")
 def test_honest_programs_do_what_they_did() -> None:
-    frames: list[Frame] = []
-    with Sandbox() as sandbox:
-        sandbox.run(Job(HONEST, "everything", b"[[5]]", (10.0,)), lambda frame: not frames.append(frame))
-    (frame,) = frames
+    frame = only_frame(Job(HONEST, "everything", b"[[5]]", (10.0,)))
     assert frame.is_value, frame
     assert [float(one) for one in decode(frame.content)] == [30, 64, 9, 5, 4, 1, 0, 4096]
 
@@ -177,11 +187,7 @@ def test_the_kernel_refuses_them_inside() -> None:
         rule for rule in RULES if number(rule, machine) is not None and not rule.values and not rule.bits
     ]
     calls = ", ".join(str([number(rule, machine), 77, 77, 77, 77, 77]) for rule in rules)
-    frames: list[Frame] = []
-    with Sandbox() as sandbox:
-        job = Job(TRIED, "tried", f"[[[{calls}]]]".encode(), (10.0,))
-        sandbox.run(job, lambda frame: not frames.append(frame))
-    answers = decode(frames[0].content)
+    answers = decode(only_frame(Job(TRIED, "tried", f"[[[{calls}]]]".encode(), (10.0,))).content)
     assert [
         (rule.name, answer) for rule, answer in zip(rules, answers, strict=True) if answer != [-1, rule.error]
     ] == []
