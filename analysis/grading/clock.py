@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-#: Between two looks at the clock while results come; what a reading may be wrong by, on each CPU.
+#: Between two looks at the clock; what a reading may be wrong by, on each CPU.
 _LOOK_S = 0.02
 #: The resolution of ``/proc``, and what the runner does between a call and the next.
 _SLACK_S = 0.15
@@ -46,7 +46,7 @@ class CallClock:
 
     def due(self) -> bool:
         """Whether it is time for ``exceeded``."""
-        return time.monotonic() - self._looked >= (_LOOK_S if self._moved else 0.0)
+        return time.monotonic() - self._looked >= _LOOK_S
 
     def exceeded(self, read_results: Callable[[], tuple[bool, int]]) -> bool:
         """Whether a limit is exceeded, given a function that takes what has come and says whether calls have begun and
