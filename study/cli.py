@@ -285,7 +285,9 @@ def run(
 @app.command(epilog=examples("grade"))
 def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
-    samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="evalplus' samples, a file or a folder, instead of a run.")
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), or a .jsonl file."),

@@ -7,11 +7,14 @@ import json
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
 from starwatt_errors import GradingError
+
+T = TypeVar("T")
 
 
 def content_key(*parts: object) -> str:
@@ -36,12 +39,28 @@ class Cache:
                 "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB NOT NULL)"
             )
         except (OSError, sqlite3.Error) as error:
-            raise GradingError(f"cannot keep verdicts in {folder}: {error}") from error
+            remedy = ""
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                remedy = f": {self._remedy}"
+            raise GradingError(f"cannot keep verdicts in {folder}: {error}{remedy}") from error
 
-    def get(self, key: str) -> Any | None:
-        """The JSON value, or None."""
+    @property
+    def _remedy(self) -> str:
+        return f"remove {self._where}; what it kept is made again"
+
+    def damaged(self, why: str) -> GradingError:
+        """What to raise for a value that this version of the grader never stored."""
+        return GradingError(f"the cache of verdicts is damaged ({why}): {self._remedy}")
+
+    def get(self, key: str, form: TypeAdapter[T]) -> T | None:
+        """What was stored, in this form, or None. Raises ``GradingError`` for a value of another form."""
         kept = self.get_bytes(key)
-        return None if kept is None else json.loads(kept)
+        try:
+            return None if kept is None else form.validate_json(kept, strict=True)
+        except ValidationError as error:
+            (first, *_) = error.errors(include_url=False, include_input=False)
+            place = ".".join(map(str, first["loc"]))
+            raise self.damaged(f"an entry of another form: {place} {first['msg']}") from error
 
     def put(self, key: str, value: Any) -> None:
         """Store it at once: what was graded before an interruption is not graded again."""
@@ -55,8 +74,16 @@ class Cache:
         try:
             size, packed = rows[0][0].split(b" ", 1)
             return bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise GradingError(f"the cache of verdicts is damaged ({error}): remove {self._where}") from error
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            MemoryError,
+            pa.ArrowException,
+        ) as error:
+            raise self.damaged(str(error)) from error
 
     def put_bytes(self, key: str, value: bytes) -> None:
         """Store it at once, packed: the expected outputs of HumanEval+ are 299 MB."""
@@ -68,7 +95,7 @@ class Cache:
             with self._lock:
                 return self._database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise GradingError(f"the cache of verdicts is not usable ({error}): {self._where}") from error
+            raise GradingError(f"the cache of verdicts is not usable ({error}): {self._remedy}") from error
 
     def close(self) -> None:
         """Close the file."""

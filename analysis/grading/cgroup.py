@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.grading.processes import tree
 from starwatt_errors import GradingError
 
 _ROOT = Path("/sys/fs/cgroup")
@@ -28,22 +29,25 @@ class ControlGroup:
 
     folders: tuple[Path, ...]
     events: Path  # where the kernel counts what it killed for lack of memory
+    usage: Path | None = None  # where it counts CPU time, if it does
 
     @classmethod
     def make(cls, memory_bytes: int, processes: int) -> ControlGroup:
         """A new, empty group with these limits; raises ``GradingError`` that says why it may not be made here."""
         name = f"starwatt-{os.getpid()}-{next(_numbers)}"
         parents = _parents()
+        files = _FILES[_version_2()]
         group = cls(
             tuple(dict.fromkeys(parent / name for parent in parents.values())),
-            parents["memory"] / name / _FILES[_version_2()]["events"],
+            parents["memory"] / name / files["events"],
+            parents["cpuacct"] / name / files["usage"] if "cpuacct" in parents else None,
         )
         limits = {"memory": str(memory_bytes), "pids": str(processes)}
         try:
             for folder in group.folders:
                 folder.mkdir()
             for controller, limit in limits.items():
-                (parents[controller] / name / _FILES[_version_2()][controller]).write_text(limit)
+                (parents[controller] / name / files[controller]).write_text(limit)
             with contextlib.suppress(OSError):  # there only where swap is accounted
                 (parents["memory"] / name / "memory.swap.max").write_text("0")
         except OSError as error:
@@ -53,7 +57,7 @@ class ControlGroup:
 
     def add(self, pid: int) -> None:
         """Move a process and all its descendants into the group; they must not fork meanwhile."""
-        for one in _tree(pid):
+        for one in tree(pid):
             for folder in self.folders:
                 (folder / "cgroup.procs").write_text(str(one))
 
@@ -64,6 +68,15 @@ class ControlGroup:
             if name == "oom_kill":
                 return int(count)
         return 0
+
+    def cpu_s(self) -> float | None:
+        """The CPU seconds of all its processes, dead ones too; None where the kernel does not count them."""
+        if self.usage is None:
+            return None
+        text = self.usage.read_text()
+        if text.startswith("usage_usec"):
+            return int(text.split()[1]) / 1e6
+        return int(text) / 1e9
 
     def remove(self) -> None:
         """Remove it as soon as its processes are gone; they must have been killed."""
@@ -79,8 +92,13 @@ class ControlGroup:
 
 
 _FILES = {
-    False: {"memory": "memory.limit_in_bytes", "pids": "pids.max", "events": "memory.oom_control"},
-    True: {"memory": "memory.max", "pids": "pids.max", "events": "memory.events"},
+    False: {
+        "memory": "memory.limit_in_bytes",
+        "pids": "pids.max",
+        "events": "memory.oom_control",
+        "usage": "cpuacct.usage",
+    },
+    True: {"memory": "memory.max", "pids": "pids.max", "events": "memory.events", "usage": "cpu.stat"},
 }
 
 
@@ -98,7 +116,7 @@ def _version_2() -> bool:
 
 
 def _parents() -> dict[str, Path]:
-    """The folder in which a group is made, for memory and for processes."""
+    """The folder in which a group is made, for memory, for processes, and if there is one for counting CPU time."""
     try:
         lines = _OWN.read_text().splitlines()
     except OSError as error:
@@ -109,19 +127,15 @@ def _parents() -> dict[str, Path]:
     if not _version_2():
         if missing := {"memory", "pids"} - set(own):
             raise GradingError(f"no control group for {' and '.join(sorted(missing))} here")
-        return {name: _ROOT / name / own[name].lstrip("/") for name in ("memory", "pids")}
+        return {
+            name: _ROOT / name / own[name].lstrip("/")
+            for name in ("memory", "pids", "cpuacct")
+            if name in own
+        }
     parent = (_ROOT / own.get("", "/").lstrip("/")).parent
     control = parent / "cgroup.subtree_control"
     if parent == _ROOT.parent or not control.is_file():
         raise GradingError("this process is in the uppermost control group that it can see")
     if missing := {"memory", "pids"} - set(control.read_text().split()):
         raise GradingError(f"{parent} does not hand on the controllers {' and '.join(sorted(missing))}")
-    return {"memory": parent, "pids": parent}
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += _tree(int(child))
-    return found
+    return {"memory": parent, "pids": parent, "cpuacct": parent}

@@ -11,28 +11,48 @@ from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from analysis.grading.cache import Cache, content_key
+from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.expected import TaskAnswers
-from analysis.grading.judge import judge
+from analysis.grading.judge import Judgement, judge
 from analysis.grading.launch import Launcher, bubblewrap, plain
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
 from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.sanitizer import sanitize
-from analysis.grading.types import GRADER_VERSION, Candidate, Grade, Verdict
+from analysis.grading.types import Candidate, Grade, Verdict
+from analysis.grading.values import printable
+from analysis.grading.versions import versions
 from configs import prompt_format
-from configs.datasets import Dataset, Task
+from configs.datasets import Dataset
 from starwatt_errors import GradingError, StarwattError
 
 Progress = Callable[[int, int], None]
 
-#: A verdict, what stopped a worker, or None when a worker has ended.
-_Result = tuple["Program", Verdict] | StarwattError | OSError | None
+#: A judgement, what stopped a worker, or None when a worker has ended.
+_Result = tuple["Program", Judgement] | Exception | None
 
-#: The part of its time after which a program is put aside, to be run again alone, with all of it.
-_PATIENCE = 0.5
+_VERDICT = TypeAdapter(Verdict)
 
-_BROUGHT_DOWN = Verdict(False, False, "forbidden", "the sandbox ended with it", retried=False, cpu_s=0.0)
+
+@dataclass(frozen=True)
+class _Way:
+    """How programs are judged: with which part of their time, and whether each has a new sandbox."""
+
+    patience: float
+    fresh_sandboxes: bool
+
+
+_TOGETHER = _Way(patience=0.5, fresh_sandboxes=False)
+#: What is not sure is judged again, with nothing beside it or before it.
+_ALONE = _Way(patience=1.0, fresh_sandboxes=True)
+
+
+def _undecided(detail: str) -> Judgement:
+    verdict = Verdict(False, False, "forbidden", printable(detail), retried=False, cpu_s=0.0)
+    return Judgement(verdict, sure=False)
 
 
 @dataclass(frozen=True)
@@ -116,8 +136,8 @@ def judge_programs(
     with contextlib.closing(Cache(cache_dir)) as cache:
         keys = {program: _key(dataset, program, limits, launcher) for program in counts}
         for program, key in keys.items():
-            if (kept := cache.get(key)) is not None:
-                settle(program, Verdict(**kept))
+            if (kept := cache.get(key, _VERDICT)) is not None:
+                settle(program, kept)
         open_programs = [program for program in counts if program not in verdicts]
         if open_programs:
             for program, verdict in _fresh_verdicts(dataset, open_programs, cache, workers, limits, launcher):
@@ -127,8 +147,9 @@ def judge_programs(
 
 
 def _key(dataset: Dataset, program: Program, limits: Limits, launcher: Launcher) -> str:
-    way = GRADER_VERSION, prompt_format.VERSION, launcher.__name__, asdict(limits)
-    return content_key("verdict", way, dataset.sha256, *astuple(program))
+    return content_key(
+        "verdict", versions(), launcher.__name__, asdict(limits), dataset.sha256, *astuple(program)
+    )
 
 
 def _fresh_verdicts(
@@ -150,15 +171,15 @@ def _fresh_verdicts(
     answers = expected_answers(dataset, task_ids, cache, launcher, workers)
     start = partial(Sandbox, limits=limits, launcher=launcher)
     doubtful = []
-    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start, _PATIENCE)) as judged:
-        for program, verdict in judged:
-            if verdict.reason == "timeout" or verdict == _BROUGHT_DOWN:
-                doubtful.append(program)
+    with contextlib.closing(_side_by_side(dataset, programs, answers, workers, start, _TOGETHER)) as judged:
+        for program, judgement in judged:
+            if judgement.sure:
+                yield program, judgement.verdict
             else:
-                yield program, verdict
-    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, start, 1.0)) as judged:
-        for program, verdict in judged:
-            yield program, replace(verdict, retried=True)
+                doubtful.append(program)
+    with contextlib.closing(_side_by_side(dataset, doubtful, answers, 1, start, _ALONE)) as judged:
+        for program, judgement in judged:
+            yield program, replace(judgement.verdict, retried=True)
 
 
 def _side_by_side(
@@ -167,8 +188,8 @@ def _side_by_side(
     answers: dict[str, TaskAnswers],
     workers: int,
     start: Callable[..., Sandbox],
-    patience: float,
-) -> Generator[tuple[Program, Verdict], None, None]:
+    way: _Way,
+) -> Generator[tuple[Program, Judgement], None, None]:
     """Judge with several threads, each with a sandbox; closing the generator ends them and kills what runs."""
     todo: queue.SimpleQueue[Program] = queue.SimpleQueue()
     # What may take long comes first, so that no worker is left with it when the others have ended.
@@ -176,7 +197,7 @@ def _side_by_side(
         todo.put(program)
     done: queue.SimpleQueue[_Result] = queue.SimpleQueue()
     crew = [
-        _Worker(partial(start, worker=number), dataset, answers, todo, done, patience)
+        _Worker(partial(start, worker=number), dataset, answers, todo, done, way)
         for number in range(min(workers, len(programs)))
     ]
     for number, worker in enumerate(crew):
@@ -210,7 +231,7 @@ class _Worker(threading.Thread):
         answers: dict[str, TaskAnswers],
         todo: queue.SimpleQueue[Program],
         done: queue.SimpleQueue[_Result],
-        patience: float,
+        way: _Way,
     ) -> None:
         super().__init__(daemon=True)
         self._start_sandbox = start
@@ -218,17 +239,19 @@ class _Worker(threading.Thread):
         self._answers = answers
         self._todo = todo
         self._done = done
-        self._patience = patience
+        self._way = way
         self._stopping = threading.Event()
         self._sandbox: Sandbox | None = None
+        self._comparer = Comparer()
 
     def run(self) -> None:
         try:
             for program in self._programs():
                 self._done.put((program, self._judge(program)))
-        except (StarwattError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 -- the thread that waits raises it
             self._done.put(error)
         finally:
+            self._comparer.close()
             if self._sandbox is not None:
                 self._sandbox.close()
             self._done.put(None)
@@ -236,6 +259,7 @@ class _Worker(threading.Thread):
     def stop(self) -> None:
         """End after the current program, which is killed."""
         self._stopping.set()
+        self._comparer.kill()
         if self._sandbox is not None:
             self._sandbox.kill()
 
@@ -246,24 +270,35 @@ class _Worker(threading.Thread):
             except queue.Empty:
                 return
 
-    def _judge(self, program: Program) -> Verdict:
+    def _judge(self, program: Program) -> Judgement:
+        """Judge one program. Whatever goes wrong, but for a sandbox that does not start, is about that program."""
         if self._sandbox is None or self._sandbox.closed:
             self._sandbox = self._start_sandbox()
-        task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
         try:
-            return self._verdict(self._sandbox, task, program, answers)
+            judgement = self._judged_in(self._sandbox, program)
         except SandboxDiedError:
             self._sandbox.close()
-            return _BROUGHT_DOWN
+            return _undecided("the sandbox ended with it")
+        except ComparerDiedError as error:
+            return _undecided(f"the process that compares its results: {error}")
+        except StarwattError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one program must not end the grading of all
+            self._sandbox.close()
+            return _undecided(f"it cannot be judged: {type(error).__name__}: {error}")
+        if self._way.fresh_sandboxes:
+            self._sandbox.close()
+        return judgement
 
-    def _verdict(self, sandbox: Sandbox, task: Task, program: Program, answers: TaskAnswers) -> Verdict:
-        if not program.sanitize:
-            return judge(sandbox, task, program.source, answers, patience=self._patience)
-        source, problem = sanitize(sandbox, program.source, task.entry_point)
-        verdict = judge(sandbox, task, source, answers, patience=self._patience)
+    def _judged_in(self, sandbox: Sandbox, program: Program) -> Judgement:
+        task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
+        source, problem = program.source, None
+        if program.sanitize:
+            source, problem = sanitize(sandbox, source, task.entry_point)
+        judgement = judge(sandbox, self._comparer, task, source, answers, patience=self._way.patience)
+        verdict = judgement.verdict
         if problem is None or verdict.base:
-            return verdict
+            return judgement
         # What was kept of it fails, but the reason is that the rest was no Python.
-        return replace(
-            verdict, reason="syntax", detail=f"{problem}; what is left of it: {verdict.detail}"[:500]
-        )
+        detail = printable(f"{problem}; what is left of it: {verdict.detail}")
+        return replace(judgement, verdict=replace(verdict, reason="syntax", detail=detail))

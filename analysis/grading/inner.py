@@ -1,16 +1,8 @@
-"""What runs inside the sandbox: process 1, and one forked child per candidate. Standard library only.
+"""The process of one candidate: reads its request, runs it, sends what it returned. Standard library only.
 
-This file is never imported by the grader: its text is handed to a bare interpreter (``python -c``) under
-bubblewrap. Process 1 reads no program, no input and no output of any candidate: it forks, waits, kills
-everything that is left, and says how the child ended. The child reads its own request and sends back what the
-function returned, as data. No expected answer is ever in here.
-
-Four pipes: fd 0 carries requests to the child (two messages: the job, and its inputs), fd 1 its results; two more,
-which only process 1 holds, carry ``{"wall_s"}`` or ``stop`` in, and ``ready`` or ``{"why", "status", "cpu_s",
-"clean"}`` out.
-
-Started by ``--unsafe-no-sandbox`` it is not process 1 of anything. It then ends the candidate's process group alone,
-and empties no folder: the machine's processes and its /tmp are not its own.
+Neither this file nor ``process1.py`` is imported by the grader: their text is handed to a bare interpreter under
+bubblewrap. The process is a fork of process 1. It reads its request (two messages: the job, and its inputs) from one
+pipe and sends what the function returned, as data, into another; both are its own. No expected answer is ever in here.
 """
 
 from __future__ import annotations
@@ -18,26 +10,23 @@ from __future__ import annotations
 import array
 import base64
 import collections
-import contextlib
 import ctypes
-import fcntl
 import gc
 import io
 import json
 import os
 import resource
-import select
-import shutil
 import signal
 import struct
 import sys
-import termios
 import time
+import types
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NoReturn
 
-#: Whether this is process 1 of a PID namespace: a fact, not a flag, since everything else is killed if it is.
+#: Whether this began as process 1 of a PID namespace: a fact, not a flag, since everything else is killed if it is.
 CONTAINED = os.getpid() == 1
 MAX_DEPTH = 64
 NUMPY_NUMBERS, NUMPY_OTHERS = "?biufc", "USO"
@@ -52,8 +41,9 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-# The first two can't be imported behind the guard; evalplus has them loaded.
-PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "typing")
+# The first two can't be imported behind the guard, and tempfile does not work then; evalplus has them loaded.
+PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "tempfile")
+PRELOADED += ("site", "typing")
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.
@@ -133,22 +123,18 @@ SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
-    """numpy's scalars and arrays; and subclasses of plain types, as long as they compare as the plain type does."""
+    """numpy's scalars and arrays; and subclasses and wrappers of plain types that compare as the plain type does."""
     # A class that was made in the candidate's bare namespace has no __module__.
-    if (
-        getattr(kind, "__module__", None) == "numpy"
-        and hasattr(value, "dtype")
-        and value.dtype.kind in NUMPY_NUMBERS + NUMPY_OTHERS
-    ):
-        kind_of_items = value.dtype.str if value.dtype.kind in NUMPY_NUMBERS else "O"
-        items = [encode(item, depth + 1) for item in value.reshape(-1).tolist()]
-        return ["n", kind_of_items, list(value.shape), items]
+    if str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(value, "dtype"):
+        return encode_numpy(value, kind, depth)
     ancestor: Any
-    for ancestor in type.mro(kind)[1:]:
-        if ancestor in PLAIN:
+    for ancestor in type.mro(kind):
+        if ancestor in PLAIN or ancestor in WRAPPERS:
             if kind.__eq__ is not ancestor.__eq__ and kind not in SAME_EQUALITY:
                 break
-            if ancestor is dict:
+            if ancestor in WRAPPERS:
+                plain = WRAPPERS[ancestor](value)
+            elif ancestor is dict:
                 plain = dict(dict.items(value))
             elif ancestor in SEQUENCES:
                 plain = ancestor(ancestor.__iter__(value))
@@ -158,8 +144,37 @@ def encode_other(value: Any, kind: type, depth: int) -> Any:
     return ["o", kind.__name__]
 
 
+def encode_numpy(value: Any, kind: type, depth: int) -> Any:
+    """A scalar or an array, and what compares as one; items of other kinds, or masked, are equal to nothing."""
+    numpy = sys.modules["numpy"]
+    masked = hasattr(value, "mask") and numpy.any(value.mask)
+    if masked or value.dtype.kind not in NUMPY_NUMBERS + NUMPY_OTHERS:
+        return ["o", kind.__name__]
+    array = numpy.asarray(value)
+    kind_of_items = array.dtype.str if array.dtype.kind in NUMPY_NUMBERS else "O"
+    items = array.reshape(-1).tolist()
+    if kind_of_items[1:] in ("f16", "c32"):  # Python has nothing as long: as text
+        as_text = numpy.format_float_scientific
+        plain = [[as_text(item.real), as_text(item.imag)] for item in items]
+    else:
+        plain = [encode(item, depth + 1) for item in items]
+    encoded = ["n", kind_of_items, list(array.shape), plain]
+    arrays_kin = isinstance(value, numpy.ndarray) and kind is not numpy.ndarray
+    return ["u", kind.__name__, encoded] if arrays_kin else encoded
+
+
 PLAIN: frozenset[Any] = frozenset({int, float, str, list, tuple, set, frozenset, dict})
 SAME_EQUALITY = frozenset({collections.Counter, collections.OrderedDict})
+#: Compare as the plain value that these find in them.
+WRAPPERS: dict[Any, Any] = {
+    collections.UserList: lambda value: value.data,
+    collections.UserString: lambda value: value.data,
+    collections.UserDict: lambda value: dict(value.items()),
+    collections.ChainMap: lambda value: dict(value.items()),
+    types.MappingProxyType: lambda value: dict(value.items()),
+    type({}.keys()): set,
+    type({}.items()): set,
+}
 
 
 def read_exactly(fd: int, size: int) -> bytes:
@@ -172,7 +187,10 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def send(fd: int, kind: bytes, content: Any) -> None:
-    """One frame: its kind (``v`` a value, ``e`` an end before the last one), four bytes of length, then JSON."""
+    """One frame: its kind (``v`` a value, ``e`` an end before the last one), four bytes of length, then JSON.
+
+    Before the first call there is one without JSON, of the kind ``b``: from there on the time of calls is counted.
+    """
     body = TO_JSON(content).encode()
     frame = FRAME.pack(kind, len(body)) + body
     sent = os.write(fd, frame)
@@ -238,19 +256,42 @@ def set_guard() -> None:
         sys.modules[module] = None  # type: ignore[assignment]
 
 
-def read_message() -> Any:
-    """One message of the request, from fd 0."""
-    (size,) = struct.unpack(">I", read_exactly(0, 4))
-    return json.loads(read_exactly(0, size))
+def read_message(requests: int) -> Any:
+    """One message of the request."""
+    (size,) = struct.unpack(">I", read_exactly(requests, 4))
+    return json.loads(read_exactly(requests, size))
 
 
-def be_candidate() -> None:
+#: evalplus (0.3.1, its own command line) calls a function that much deeper: what recurses too deeply there does here.
+DEEPER = 25
+
+
+def call_deeper(frames: int, run: Callable[[], None]) -> None:
+    """Call with that many more frames on the stack."""
+    if frames > 1:
+        call_deeper(frames - 1, run)
+    else:
+        run()
+
+
+def join_new_keyring() -> None:
+    """Leave the session's keyring for an empty one. Where it cannot be left, the kernel has none."""
+    numbers = {"x86_64": 250, "aarch64": 219}
+    join_session_keyring = 1
+    if (number := numbers.get(os.uname().machine)) is not None:
+        LIBC.syscall(number, join_session_keyring, None)
+
+
+LIBC = ctypes.CDLL(None)
+
+
+def be_candidate(requests: int, results: int) -> None:
     """Read one request, run it, and send what it returns. Whatever happens here is the candidate's own doing."""
     gc.disable()  # what is read here stays: the collector need not look at it, now or later
-    request, inputs = read_message(), read_message()
+    request, inputs = read_message(requests), read_message(requests)
+    os.close(requests)
     gc.freeze()
     gc.enable()
-    results = os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -260,7 +301,8 @@ def be_candidate() -> None:
     wall_factor, clock, timed = request["wall_factor"], time.process_time, request["timed"]
     cpu_s: list[float] = []
     try:
-        program = compile(request["code"], "<solution>", "exec")
+        # Not under this file's own future imports: annotations are evaluated, and a missing import is an error.
+        program = compile(request["code"], "<solution>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         send(results, b"e", {"syntax": f"{type(error).__name__}: {error}"[:300]})
         return
@@ -269,6 +311,7 @@ def be_candidate() -> None:
         sys.stdin = sys.stdout = sys.stderr = Silent()
         exec(program, names)  # noqa: S102 (this is what the sandbox is for)
         function = names[request["entry_point"]]
+        os.write(results, FRAME.pack(b"b", 0))
         for arguments, cpu_limit_s in zip(inputs, request["cpu_limits_s"], strict=True):
             sys.stdin = sys.stdout = sys.stderr = Silent()
             # Nobody handles these two signals: they end the process, whatever the candidate catches.
@@ -287,139 +330,3 @@ def be_candidate() -> None:
             send(results, b"e", {"cpu_s": cpu_s})
     except BaseException as error:  # noqa: BLE001 (SystemExit and KeyboardInterrupt are failures too, as in evalplus)
         send(results, b"e", describe(error))
-
-
-def leftovers() -> bool:
-    """Whether anything outlives a candidate although all its processes are dead: System V objects."""
-    libc = ctypes.CDLL(None)
-    info = (ctypes.c_int * 64)()
-    shm_info, msg_info, sem_info = 14, 12, 19
-    if libc.shmctl(0, shm_info, info) < 0 or info[0] != 0:
-        return True
-    if libc.msgctl(0, msg_info, info) < 0 or info[0] != 0:
-        return True
-    return bool(libc.semctl(0, 0, sem_info, info) < 0 or info[7] != 0)
-
-
-def clean_up(baseline: list[tuple[int, int]]) -> bool:
-    """Empty /tmp; True if nothing of the candidate is left that the next one could meet."""
-    if not CONTAINED:
-        return True
-    for entry in os.scandir("/tmp"):  # noqa: S108 (a tmpfs of this sandbox alone)
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)  # noqa: PTH108
-        except OSError:
-            return False
-    unread = fcntl.ioctl(0, termios.FIONREAD, b"\0" * 4)
-    return unread == b"\0" * 4 and own_limits() == baseline and not leftovers()
-
-
-def own_limits() -> list[tuple[int, int]]:
-    """This process's limits: a child of the same user could have changed them (prlimit)."""
-    return [resource.getrlimit(which) for which in range(16)]
-
-
-class Control:
-    """Lines from outside; ``stop`` may still be on its way when a candidate has ended by itself."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.pending = b""
-
-    def job(self) -> dict[str, Any]:
-        """The next job; leaves the process when the other side has closed the pipe."""
-        while True:
-            line, found, rest = self.pending.partition(b"\n")
-            if found:
-                self.pending = rest
-                if line != b"stop":
-                    return dict(json.loads(line))
-                continue
-            data = os.read(self.fd, 4096)
-            if not data:
-                os._exit(0)
-            self.pending += data
-
-    def stopped(self) -> bool:
-        """Called when there is something to read while a candidate runs: that can only be ``stop``, or the end."""
-        if not os.read(self.fd, 4096):
-            os._exit(0)
-        return True
-
-
-def end_all(pid: int, *, reaped: bool) -> None:
-    """Kill all but process 1, at once: no fork escapes between two of them. Without a namespace: the child's group."""
-    with contextlib.suppress(ProcessLookupError):
-        if CONTAINED:
-            os.kill(-1, signal.SIGKILL)
-        elif not reaped:
-            os.kill(pid, signal.SIGKILL)
-            os.killpg(pid, signal.SIGKILL)
-
-
-def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
-    """Wait for the child, then kill and reap every other process of this namespace."""
-    pidfd = os.pidfd_open(pid)
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    poller.register(control.fd, select.POLLIN)
-    ready = [fd for fd, _ in poller.poll(wall_s * 1000)]
-    if pidfd in ready:
-        why = "ended"
-    elif ready and control.stopped():
-        why = "stopped"
-    else:
-        why = "wall"
-    os.close(pidfd)
-    statuses: dict[int, int] = {}
-    cpu_s = 0.0
-    while True:
-        end_all(pid, reaped=pid in statuses)
-        try:
-            dead, status, usage = os.wait4(-1, 0)
-        except ChildProcessError:
-            break
-        statuses[dead] = status
-        cpu_s += usage.ru_utime + usage.ru_stime
-    return {"why": why, "status": statuses[pid], "cpu_s": cpu_s}
-
-
-def main() -> NoReturn:
-    """Process 1."""
-    control, answers = Control(int(sys.argv[1])), int(sys.argv[2])
-    pr_set_dumpable = 4
-    if (
-        ctypes.CDLL(None).prctl(pr_set_dumpable, 0, 0, 0, 0) != 0
-    ):  # no ptrace and no memory access by children
-        os._exit(3)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # unhandled signals from inside do not reach process 1
-    sys.path.append(sys.argv[3])
-    for name in PRELOADED:
-        __import__(name)
-    if CONTAINED:
-        os.chdir("/tmp")  # noqa: S108
-    baseline = own_limits()
-    gc.freeze()
-    os.write(answers, b'{"why": "ready"}\n')
-    while True:
-        job = control.job()
-        pid = os.fork()
-        if pid == 0:
-            if not CONTAINED:
-                os.setsid()
-            os.close(control.fd)
-            os.close(answers)
-            try:
-                be_candidate()
-            finally:
-                os._exit(0)
-        outcome = supervise(pid, job["wall_s"], control)
-        outcome["clean"] = clean_up(baseline)
-        os.write(answers, json.dumps(outcome).encode() + b"\n")
-
-
-if __name__ == "__main__":
-    main()

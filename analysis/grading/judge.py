@@ -3,31 +3,61 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+from analysis.grading.comparer import Comparer
 from analysis.grading.expected import Expected, TaskAnswers
 from analysis.grading.oracle import Oracle
 from analysis.grading.sandbox import Job, Outcome, Sandbox
 from analysis.grading.traffic import Frame
 from analysis.grading.types import Verdict
-from analysis.grading.values import decode, short
+from analysis.grading.values import printable, short
 from configs.datasets import Task
 
 # An equal value can have a longer encoding than the expected one: [1] as numpy's integers has eight times as much.
 _LONGEST_ENCODING = 16
 _SLACK_BYTES = 1 << 16
 _LEAST_OUTPUT_BYTES = 16 << 20
+_LONGEST_END_BYTES = 1 << 16  # of a frame that says how a run ended
 _OVER_A_LIMIT = {
     "wall": ("timeout", "wall-clock limit"),
+    "cpu": ("timeout", "more CPU time than its calls may take"),
     "output": ("output", "more output than a result may have"),
     "memory": ("memory", "its processes had too much in all"),
 }
 _TIME_SIGNALS = (signal.SIGPROF, signal.SIGALRM, signal.SIGXCPU)
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and whether it is the program's own doing for certain.
+
+    It is not where the run ended without a word of the program: a process that was killed, a limit of time or memory.
+    Then something else may have been at work, and the program is run again before the verdict counts.
+    """
+
+    verdict: Verdict
+    sure: bool
+
+
+@dataclass(frozen=True)
+class _Failure:
+    reason: str
+    detail: str
+    sure: bool = True
+
+
 def judge(
-    sandbox: Sandbox, task: Task, program: str, answers: TaskAnswers, *, patience: float = 1.0
-) -> Verdict:
+    sandbox: Sandbox,
+    comparer: Comparer,
+    task: Task,
+    program: str,
+    answers: TaskAnswers,
+    *,
+    patience: float = 1.0,
+) -> Judgement:
     """Run one program; raises ``SandboxDiedError`` if the sandbox ended with it.
 
     With ``patience`` below 1 it gets that part of its time: what passes passes, and a timeout decides nothing yet.
@@ -37,103 +67,116 @@ def judge(
         ("base", task.base_inputs, answers.base),
         ("plus", task.plus_inputs, answers.plus),
     ):
-        failure, used_s = _failure(sandbox, task, program, inputs, expected, patience)
+        comparison = _Comparison(comparer, task, inputs, expected)
+        failure, used_s = _failure(sandbox, task, program, comparison, patience)
         cpu_s += used_s
         if failure is not None:
-            reason, detail = failure
-            return Verdict(phase == "plus", False, reason, f"{phase} {detail}", retried=False, cpu_s=cpu_s)
-    return Verdict(base=True, plus=True, reason="passed", detail="", retried=False, cpu_s=cpu_s)
+            detail = printable(f"{phase} {failure.detail}")
+            verdict = Verdict(phase == "plus", False, failure.reason, detail, retried=False, cpu_s=cpu_s)
+            return Judgement(verdict, failure.sure)
+    return Judgement(Verdict(True, True, "passed", "", retried=False, cpu_s=cpu_s), sure=True)
 
 
 def _failure(
-    sandbox: Sandbox,
-    task: Task,
-    program: str,
-    inputs: tuple[list[Any], ...],
-    expected: Expected,
-    patience: float,
-) -> tuple[tuple[str, str] | None, float]:
+    sandbox: Sandbox, task: Task, program: str, comparison: _Comparison, patience: float
+) -> tuple[_Failure | None, float]:
     """Why the program fails on these inputs, or None, and its CPU seconds. Each list of inputs has its own process."""
-    comparison = _Comparison(task, inputs, expected)
+    expected = comparison.expected
     job = Job(
         code=program,
         entry_point=task.entry_point,
         inputs=expected.inputs,
         cpu_limits_s=tuple(patience * limit_s for limit_s in expected.cpu_limits_s),
         output_bytes=_LEAST_OUTPUT_BYTES + _LONGEST_ENCODING * len(expected.frames),
+        result_bytes=tuple(end - start for start, end in pairwise((0, *expected.ends))),
     )
     try:
         outcome = sandbox.run(job, comparison.take, comparison.take_known)
     except ValueError as error:
-        return ("forbidden", comparison.place(str(error))), 0.0
+        return _Failure("forbidden", comparison.place(str(error))), 0.0
     return comparison.failure or comparison.failure_of(outcome), outcome.cpu_s
 
 
 class _Comparison:
     """Takes the frames of one run in turn and compares them with what was expected."""
 
-    def __init__(self, task: Task, inputs: tuple[list[Any], ...], expected: Expected) -> None:
+    def __init__(
+        self, comparer: Comparer, task: Task, inputs: tuple[list[Any], ...], expected: Expected
+    ) -> None:
+        self.expected = expected
         self._inputs = inputs
-        self._expected = expected
+        self._comparer = comparer
+        self._entry_point = task.entry_point
         self._oracle = Oracle(task.entry_point, task.atol)
         self._done = 0
-        self.failure: tuple[str, str] | None = None
+        self.failure: _Failure | None = None
 
-    def take_known(self, received: bytes) -> int:
-        """Pass over outputs that are right as they came; how many bytes they are."""
-        known = self._expected.known(self._done, received)
+    def take_known(self, received: bytes) -> tuple[int, int]:
+        """Pass over outputs that are right as they came; how many bytes they are, and how many outputs."""
+        known = self.expected.known(self._done, received)
         if not known:
-            return 0
-        start, self._done = self._expected.start(self._done), self._done + known
-        self._oracle.note(floats=any(self._expected.floats[self._done - known : self._done]))
-        return self._expected.start(self._done) - start
+            return 0, 0
+        start, self._done = self.expected.start(self._done), self._done + known
+        self._oracle.note(floats=any(self.expected.floats[self._done - known : self._done]))
+        return self.expected.start(self._done) - start, known
 
     def take(self, frame: Frame) -> bool:
         """Judge one frame; False as soon as nothing more is wanted. Raises ``ValueError`` for a forged one."""
         if frame.is_value:
             return self._take_value(frame)
+        if len(frame.body) > _LONGEST_END_BYTES:
+            raise ValueError("not a frame of the runner")
         content = frame.content
         if type(content) is not dict:
             raise ValueError("not an object")
         if "raised" in content:
             reason = "memory" if content.get("memory") is True else "exception"
-            text = f"{_printable(content['raised'])}: {_printable(content.get('text'))}"
-            self.failure = reason, self.place(text)
+            self.failure = _Failure(
+                reason, self.place(f"{_text(content['raised'])}: {_text(content.get('text'))}")
+            )
         elif "syntax" in content:
-            self.failure = "syntax", _printable(content["syntax"])
+            self.failure = _Failure("syntax", _text(content["syntax"]))
         else:
             raise ValueError("not a frame of the runner")
         return False
 
     def _take_value(self, frame: Frame) -> bool:
         index = self._done
-        encoded = self._expected.body(index)
-        if frame.body == encoded and self._expected.same_is_right[index]:
-            self._oracle.note(floats=self._expected.floats[index])
+        encoded = self.expected.body(index)
+        if frame.body == encoded and self.expected.same_is_right[index]:
+            self._oracle.note(floats=self.expected.floats[index])
         elif len(frame.body) > _LONGEST_ENCODING * len(encoded) + _SLACK_BYTES:
             # Equal values have encodings of about equal size; this one is not worth decoding.
-            self.failure = "wrong_answer", self.place(f"the result has {len(frame.body)} bytes")
+            self.failure = _Failure("wrong_answer", self.place(f"the result has {len(frame.body)} bytes"))
             return False
-        else:
-            output, expected = decode(frame.content), self._expected.output(index)
-            if not self._oracle.accepts(self._inputs[index], output, expected):
-                self.failure = "wrong_answer", self.place(f"got {short(output)}, expected {short(expected)}")
-                return False
+        elif not self._accepts(index, frame.body, encoded):
+            return False
         self._done += 1
         return self._done < len(self._inputs)
 
-    def failure_of(self, outcome: Outcome) -> tuple[str, str] | None:
+    def _accepts(self, index: int, output: bytes, expected: bytes) -> bool:
+        """Whether an output with another encoding is right. It may be anything: decoded elsewhere."""
+        arguments, atol = self._inputs[index], self._oracle.atol
+        compared = self._comparer.compare(self._entry_point, atol, arguments, output, expected)
+        if not compared.right:
+            self.failure = _Failure("wrong_answer", self.place(compared.detail))
+        self._oracle.note(floats=self.expected.floats[index])
+        return compared.right
+
+    def failure_of(self, outcome: Outcome) -> _Failure | None:
         """Why a run failed whose outputs, as far as they came, were right."""
         if self._done == len(self._inputs):
             return None
         if outcome.why in _OVER_A_LIMIT:
             reason, words = _OVER_A_LIMIT[outcome.why]
-            return reason, self.place(words)
+            return _Failure(reason, self.place(words), sure=outcome.why == "output")
         if outcome.signal in _TIME_SIGNALS:
-            return "timeout", self.place(f"limit of {self._expected.cpu_limits_s[self._done]:.3g} s")
+            words = f"limit of {self.expected.cpu_limits_s[self._done]:.3g} s"
+            return _Failure("timeout", self.place(words), sure=False)
         if outcome.signal:
-            return "exception", self.place(f"ended by {signal.Signals(outcome.signal).name}")
-        return "exception", self.place("left before it returned")
+            words = f"ended by {_signal_name(outcome.signal)}"
+            return _Failure("exception", self.place(words), sure=False)
+        return _Failure("exception", self.place("left before it returned"), sure=False)
 
     def place(self, text: str) -> str:
         """The text with the input at which the run was."""
@@ -142,5 +185,13 @@ class _Comparison:
         return f"input {self._done} {short(self._inputs[self._done])}: {text}"[:500]
 
 
-def _printable(text: Any) -> str:
-    return str(text)[:300].encode("ascii", "backslashreplace").decode() if isinstance(text, str) else "?"
+def _text(text: Any) -> str:
+    """Text of the candidate's, which may be anything."""
+    return printable(text, 300) if isinstance(text, str) else "?"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, most of which have no name
+        return f"signal {number}"

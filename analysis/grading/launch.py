@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.grading.runtime import prepare_runtime, python_in
+from analysis.grading.bundle import as_text
+from analysis.grading.runtime import prepare_runtime, python_in, unprivileged_uid
+from analysis.grading.seccomp import filter_program
 from starwatt_errors import GradingError
 
-#: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
-FIRST_UID = 61184
 _NOBODY = "65534"
 _TMP_BYTES = 16 << 20
-_INNER = Path(__file__).with_name("inner.py")
 _ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 (a tmpfs of the sandbox)
     "LANG": "C.UTF-8",
@@ -34,18 +34,20 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Launch:
-    """A command, its environment, and the uid that runs it (None: this one's)."""
+    """A command, its environment, the uid that runs it (None: this one's), and descriptors that it needs."""
 
     command: list[str]
     environment: dict[str, str]
     uid: int | None
+    passed: tuple[int, ...] = ()
 
 
-#: Makes the launch of one worker's sandbox; gets the worker's number and the two ends of the control pipes.
-Launcher = Callable[[int, int, int], Launch]
+#: Makes the launch of one worker's sandbox; gets the worker's number, the control socket of process 1, and what closes
+#: descriptors when it has been started.
+Launcher = Callable[[int, int, contextlib.ExitStack], Launch]
 
 
-def bubblewrap(worker: int, control_in: int, answers_out: int) -> Launch:
+def bubblewrap(worker: int, control: int, passed: contextlib.ExitStack) -> Launch:
     """A sandbox. When root starts it, an unprivileged uid of this worker is taken before bubblewrap.
 
     Otherwise ``RLIMIT_NPROC`` would not hold, and root's files could be read where they are mounted. Raises
@@ -55,28 +57,43 @@ def bubblewrap(worker: int, control_in: int, answers_out: int) -> Launch:
     if bwrap is None:
         raise GradingError("bubblewrap (the command bwrap) is not installed")
     command = [bwrap, *_namespaces(), *_mounts(prepare_runtime()), "--clearenv"]
+    refused = _filter(passed)
+    if refused is not None:
+        command += ["--seccomp", str(refused)]
     for name, value in _ENVIRONMENT.items():
         command += ["--setenv", name, value]
     python = [str(python_in(Path("/runtime"))), "-s", "-S", "-P", "-B"]
     return Launch(
-        command=[*command, "--", *_inner(python, control_in, answers_out, "/runtime/site")],
+        command=[*command, "--", *_inside(python, control, "/runtime/site")],
         environment={"PATH": os.environ.get("PATH", os.defpath)},
-        uid=FIRST_UID + worker if os.geteuid() == 0 else None,
+        uid=unprivileged_uid(worker),
+        passed=() if refused is None else (refused,),
     )
 
 
-def plain(_worker: int, control_in: int, answers_out: int) -> Launch:
+def plain(_worker: int, control: int, _passed: contextlib.ExitStack) -> Launch:
     """No sandbox: candidates can read, write, send and kill whatever this user can."""
     python = [sys.executable, "-s", "-S", "-P", "-B"]
     site = str(Path(np.__file__).parents[1])
     environment = {**_ENVIRONMENT, "HOME": os.environ.get("HOME", "/"), "PATH": os.defpath}
     del environment["LD_LIBRARY_PATH"]
-    return Launch(_inner(python, control_in, answers_out, site), environment, uid=None)
+    return Launch(_inside(python, control, site), environment, uid=None)
 
 
-def _inner(python: list[str], control_in: int, answers_out: int, site: str) -> list[str]:
-    text = _INNER.read_text(encoding="utf-8")
-    return [*python, "-c", text, str(control_in), str(answers_out), site]
+def _inside(python: list[str], control: int, site: str) -> list[str]:
+    return [*python, "-c", as_text("inner", "process1"), str(control), site]
+
+
+def _filter(passed: contextlib.ExitStack) -> int | None:
+    """A file that holds the system calls to refuse; None for a machine whose calls are not known."""
+    program = filter_program()
+    if program is None:
+        return None
+    file = os.memfd_create("seccomp")
+    passed.callback(os.close, file)
+    os.write(file, program)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
 
 
 def _namespaces() -> list[str]:

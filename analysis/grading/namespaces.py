@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def explained(message: str, proc: Path = Path("/proc")) -> tuple[str, str]:
         return message, _EVERYTHING
     reasons = "; ".join(obstacle.words for obstacle in found)
     return f"{message} ({reasons})", " and ".join(obstacle.remedy for obstacle in found)
+
+
+def may_become(user: int, proc: Path = Path("/proc")) -> bool:
+    """Whether root here may run a process as this user and group, without other groups.
+
+    Root of a user namespace may not where the namespace has a single user, as ``unshare --map-root-user`` makes it.
+    """
+    if _read(proc / "self" / "setgroups").strip() == "deny":
+        return False
+    return all(
+        any(first <= user < first + count for first, _, count in _ranges(_read(proc / "self" / name)))
+        for name in ("uid_map", "gid_map")
+    )
+
+
+def _ranges(lines: str) -> Iterator[list[int]]:
+    """The first id here, the first outside, and how many there are, line by line."""
+    for line in lines.splitlines():
+        yield [int(number) for number in line.split()]
 
 
 def _read(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import signal
 from dataclasses import replace
@@ -10,6 +11,7 @@ from dataclasses import replace
 from analysis.grading.cgroup import why_no_control_group
 from analysis.grading.namespaces import explained
 from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
+from analysis.grading.seccomp import filter_program
 from analysis.grading.traffic import Frame
 from analysis.grading.types import SandboxStatus
 from analysis.grading.values import decode
@@ -17,7 +19,7 @@ from starwatt_errors import GradingError
 
 # Runs inside. Every entry of what it returns must be True.
 _PROBE = """
-import ctypes, io, posix as os, signal, socket, time
+import ctypes, fcntl, io, posix as os, signal, socket, time
 open = io.open
 
 def refused(action):
@@ -37,12 +39,19 @@ def fork_too_often(limit):
             time.sleep(60)
             os._exit(0)
 
-def probe(memory_bytes, processes, tmp_bytes):
+def lock(path):
+    with open(path) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+def probe(memory_bytes, processes, tmp_bytes, filtered):
     libc = ctypes.CDLL(None, use_errno=True)
     new_user_namespace, attach = 0x10000000, 16
     os.kill(1, signal.SIGKILL)
     return {
-        "the network is cut off": [name for _, name in socket.if_nameindex()] == ["lo"],
+        "the network is cut off": refused(lambda: socket.socket(socket.AF_INET)) if filtered else (
+            [name for _, name in socket.if_nameindex()] == ["lo"]),
+        "locks and watches are refused": not filtered or (
+            refused(lambda: lock("/runtime/complete")) and libc.inotify_init1(0) < 0),
         "it is an ordinary user": os.getuid() == os.geteuid() == 65534 and refused(lambda: os.setuid(0)),
         "no new user namespaces": libc.unshare(new_user_namespace) != 0,
         "process 1 cannot be traced": libc.ptrace(attach, 1, 0, 0) != 0,
@@ -69,6 +78,8 @@ def sandbox_status() -> SandboxStatus:
         broken = _broken_promises()
     except GradingError as error:
         return SandboxStatus(False, *_explained(str(error)))
+    except OSError as error:
+        return SandboxStatus(False, f"the sandbox cannot be started: {error}", _PAGE)
     except (SandboxDiedError, ValueError) as error:
         return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _PAGE)
     if broken:
@@ -77,6 +88,8 @@ def sandbox_status() -> SandboxStatus:
     in_sum = (
         "memory and processes are limited in sum" if no_group is None else f"not limited in sum ({no_group})"
     )
+    if filter_program() is None:
+        in_sum += f"; system calls are not filtered ({platform.machine()} is not known here)"
     return SandboxStatus(True, "", "", note=in_sum)
 
 
@@ -90,7 +103,8 @@ def _broken_promises() -> list[str]:
 
     # On a machine so busy that a tenth of a second takes long, the CPU limit must still be the one that strikes.
     with Sandbox(limits=replace(limits, wall_factor=200.0)) as sandbox:
-        arguments = [limits.memory_bytes, limits.processes, limits.file_bytes]
+        filtered = filter_program() is not None
+        arguments = [limits.memory_bytes, limits.processes, limits.file_bytes, filtered]
         sandbox.run(Job(_PROBE, "probe", json.dumps([arguments]).encode(), (10.0,)), take)
         spinning = sandbox.run(Job(_SPIN, "spin", b"[[]]", (0.1,)), take)
     if len(frames) != 1 or not frames[0].is_value:
@@ -106,6 +120,8 @@ def _explained(message: str) -> tuple[str, str]:
     """What went wrong, with what is behind it, and what helps."""
     if "nknown option" in message:
         return message, "install bubblewrap 0.8 or newer"
+    if "the sandbox's Python" in message:
+        return message, "make these folders readable and writable for the user who grades"
     if any(words in message for words in ("namespace", "uid map", "not permitted", "Permission denied")):
         return explained(message)
     return message, _PAGE

@@ -8,9 +8,12 @@ import queue
 import re
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.expected import Expected, TaskAnswers
@@ -18,8 +21,8 @@ from analysis.grading.launch import Launcher
 from analysis.grading.oracle import is_floats, own_encoding_is_right
 from analysis.grading.sandbox import Job, Sandbox, SandboxDiedError
 from analysis.grading.traffic import HEADER, Frame
-from analysis.grading.types import GRADER_VERSION
 from analysis.grading.values import Opaque, decode
+from analysis.grading.versions import versions
 from configs.datasets import Dataset, Task
 from starwatt_errors import GradingError
 
@@ -48,7 +51,7 @@ def expected_answers(
     answers: dict[str, TaskAnswers] = {}
     missing: list[Task] = []
     for task_id in task_ids:
-        kept = _kept(dataset, dataset.by_id[task_id], cache)
+        kept = _kept(dataset, dataset.by_id[task_id], cache, launcher)
         if kept is None:
             missing.append(dataset.by_id[task_id])
         else:
@@ -57,7 +60,7 @@ def expected_answers(
         with contextlib.closing(_side_by_side(missing, launcher, workers)) as recorded:
             for task, found in recorded:
                 answers[task.task_id] = found
-                _keep(dataset, task, found, cache)
+                _keep(dataset, task, found, cache, launcher)
     return answers
 
 
@@ -113,8 +116,8 @@ def _phases(task: Task) -> tuple[tuple[list[Any], ...], tuple[list[Any], ...]]:
     return task.base_inputs, task.plus_inputs
 
 
-def _key(dataset: Dataset, task: Task, part: str) -> str:
-    return content_key(part, GRADER_VERSION, dataset.sha256, task.task_id)
+def _key(dataset: Dataset, task: Task, launcher: Launcher, part: str) -> str:
+    return content_key(part, versions(), launcher.__name__, dataset.sha256, task.task_id)
 
 
 def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expected:
@@ -173,41 +176,46 @@ def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
     return json.dumps(inputs).encode()
 
 
-def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache) -> None:
+def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache, launcher: Launcher) -> None:
     """The outputs first: whoever finds the rest finds them."""
     phases = {"base": answers.base, "plus": answers.plus}
     for name, phase in phases.items():
-        cache.put_bytes(_key(dataset, task, f"outputs of {name}"), phase.frames)
-    cache.put(_key(dataset, task, "about outputs"), [_about(phase) for phase in phases.values()])
+        cache.put_bytes(_key(dataset, task, launcher, f"outputs of {name}"), phase.frames)
+    about = [_About(one.ends, one.floats, one.same_is_right, one.cpu_s) for one in phases.values()]
+    cache.put(_key(dataset, task, launcher, "about outputs"), [asdict(one) for one in about])
 
 
-def _about(phase: Expected) -> dict[str, Any]:
-    return {
-        "ends": phase.ends,
-        "floats": phase.floats,
-        "same_is_right": phase.same_is_right,
-        "cpu_s": phase.cpu_s,
-    }
+@dataclass(frozen=True)
+class _About:
+    """What is kept of ``Expected`` beside the outputs."""
+
+    ends: tuple[int, ...]
+    floats: tuple[bool, ...]
+    same_is_right: tuple[bool, ...]
+    cpu_s: tuple[float, ...]
 
 
-def _kept(dataset: Dataset, task: Task, cache: Cache) -> TaskAnswers | None:
-    about = cache.get(_key(dataset, task, "about outputs"))
+_ABOUT = TypeAdapter(tuple[_About, _About])
+
+
+def _kept(dataset: Dataset, task: Task, cache: Cache, launcher: Launcher) -> TaskAnswers | None:
+    about = cache.get(_key(dataset, task, launcher, "about outputs"), _ABOUT)
     if about is None:
         return None
-    return TaskAnswers(
-        *(
-            Expected(
-                read_inputs=partial(_as_json, inputs),
-                read_frames=partial(_outputs, cache, _key(dataset, task, f"outputs of {name}")),
-                **{field: tuple(values) for field, values in known.items()},
-            )
-            for name, inputs, known in zip(("base", "plus"), _phases(task), about, strict=True)
-        )
-    )
+    phases = []
+    for name, inputs, known in zip(("base", "plus"), _phases(task), about, strict=True):
+        if {len(values) for values in vars(known).values()} != {len(inputs)}:
+            raise cache.damaged(f"not as many outputs as inputs of {task.task_id}")
+        key, size = _key(dataset, task, launcher, f"outputs of {name}"), known.ends[-1] if known.ends else 0
+        read_frames = partial(_outputs, cache, key, size)
+        phases.append(Expected(read_inputs=partial(_as_json, inputs), read_frames=read_frames, **vars(known)))
+    return TaskAnswers(*phases)
 
 
-def _outputs(cache: Cache, key: str) -> bytes:
+def _outputs(cache: Cache, key: str, size: int) -> bytes:
     kept = cache.get_bytes(key)
     if kept is None:
         raise GradingError("the cache of verdicts lost expected outputs while it was in use: grade again")
+    if len(kept) != size:
+        raise cache.damaged(f"{len(kept)} bytes of expected outputs where {size} were kept")
     return kept

@@ -19,6 +19,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
+from analysis.grading.namespaces import may_become
 from starwatt_errors import GradingError
 
 _LAYOUT = 2
@@ -34,9 +35,22 @@ _LEFT_OUT: tuple[str, ...] = (
 _LEFT_OUT += ("ensurepip", "lib2to3", "pydoc_data", "config-*", "*.a")
 
 
+#: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
+FIRST_UID = 61184
+
+
+def unprivileged_uid(worker: int) -> int | None:
+    """Who runs a worker's candidates when root grades; None for everybody else, who runs them as themselves.
+
+    That is also so for root of a user namespace that has no other user: such a root is an ordinary user outside.
+    """
+    uid = FIRST_UID + worker
+    return uid if os.geteuid() == 0 and may_become(uid) else None
+
+
 def runtime_folder() -> Path:
     """Where the copies are kept: readable for every user when root grades, the user's own cache otherwise."""
-    if os.geteuid() == 0:
+    if unprivileged_uid(0) is not None:
         return Path("/var/cache/starwatt/grader-runtime")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "starwatt" / "grader-runtime"

@@ -1,19 +1,18 @@
-"""Grade a file in evalplus' sample format: a JSON object a line, ``task_id`` and ``solution`` or ``completion``."""
+"""Grade samples in evalplus' formats: ``task_id`` and ``solution`` or ``completion``, or a folder for each task."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from analysis.grading.grader import Program, Progress, judge_programs
+from analysis.grading.grader import Progress, judge_programs
+from analysis.grading.sample_files import read_samples
 from analysis.grading.sandbox import Limits
 from analysis.pass_at_k import mean_pass_at_k, possible_ks
 from configs.datasets import Dataset
-from starwatt_errors import UsageError
 
 
 def grade_samples(
@@ -27,7 +26,7 @@ def grade_samples(
     sanitize: bool = False,
     unsafe_no_sandbox: bool = False,
 ) -> dict[str, Any]:
-    """Grade the file; the result is what ``starwatt grade --samples FILE --json`` prints.
+    """Grade a file or a folder; the result is what ``starwatt grade --samples FILE --json`` prints.
 
     As evalplus has it, ``solution`` is the whole program and ``completion`` follows the task's prompt; both are taken
     as they are, or with ``sanitize`` as evalplus' sanitiser makes them. ``pass_at_1`` is the mean over the tasks in the
@@ -35,7 +34,7 @@ def grade_samples(
     ``sample`` counts the samples of a task from 0. Raises ``UsageError`` (file, line, field) for a bad file and
     ``GradingError`` as ``grade`` does.
     """
-    programs = [replace(program, sanitize=sanitize) for program in _read(path, dataset)]
+    programs = [replace(program, sanitize=sanitize) for program in read_samples(path, dataset)]
     verdicts = judge_programs(
         dataset,
         programs,
@@ -74,35 +73,3 @@ def pass_at_every_k(grades: Iterable[tuple[str, bool, bool]]) -> dict[str, dict[
         str(k): {kind: mean_pass_at_k(samples, passed[kind], k) for kind in passed}
         for k in possible_ks(samples)
     }
-
-
-def _read(path: Path, dataset: Dataset) -> list[Program]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read samples from {path}: {error}") from error
-    programs = [
-        _program(line, f"{path}, line {number}", dataset)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-    if not programs:
-        raise UsageError(f"{path} has no samples")
-    return programs
-
-
-def _program(line: str, where: str, dataset: Dataset) -> Program:
-    try:
-        sample = json.loads(line)
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error})") from error
-    if not isinstance(sample, dict):
-        raise UsageError(f"{where}: not a JSON object")
-    task_id = sample.get("task_id")
-    if not isinstance(task_id, str) or task_id not in dataset.by_id:
-        raise UsageError(f"{where}: task_id is {task_id!r}, which {dataset.name} does not have")
-    if isinstance(sample.get("solution"), str):
-        return Program(task_id, sample["solution"])
-    if isinstance(sample.get("completion"), str):
-        return Program(task_id, dataset.by_id[task_id].prompt + sample["completion"])
-    raise UsageError(f"{where}: it takes a string in the field solution or completion")

@@ -7,10 +7,10 @@ decided by the caller. See ``docs/sandbox.md``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import tempfile
@@ -18,8 +18,11 @@ import time
 from dataclasses import dataclass
 
 from analysis.grading.cgroup import ControlGroup
+from analysis.grading.channel import Control, SandboxDiedError
+from analysis.grading.clock import CallClock
 from analysis.grading.launch import Launcher, bubblewrap
-from analysis.grading.traffic import Answers, Exchange, OnBytes, OnFrame, Pipes, SandboxDiedError, last_words
+from analysis.grading.processes import cpu_s_of_tree
+from analysis.grading.traffic import Exchange, OnBytes, OnFrame
 from starwatt_errors import GradingError
 
 __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
@@ -27,7 +30,6 @@ __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
 _START_LIMIT_S = 60.0
 _GRACE_S = 20.0
 _OWN_PROCESSES = 4  # bubblewrap, process 1, and room
-_RESULTS_PIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,15 @@ class Limits:
 @dataclass(frozen=True)
 class Job:
     """A program, the function to call, a JSON list of its arguments with the CPU seconds that each call may take, and
-    how much all results together may be. ``timed``: the CPU seconds of the calls come in a last frame."""
+    how much all results together may be. ``result_bytes``: how large each is expected to be, if that is known.
+    ``timed``: the CPU seconds of the calls come in a last frame."""
 
     code: str
     entry_point: str
     inputs: bytes
     cpu_limits_s: tuple[float, ...]
     output_bytes: int = 32 << 20
+    result_bytes: tuple[int, ...] = ()
     timed: bool = False
 
     @property
@@ -63,8 +67,8 @@ class Job:
 @dataclass(frozen=True)
 class Outcome:
     """How a candidate's process ended: ``ended`` by itself, ``stopped`` by the caller, at the ``wall`` limit, over the
-    ``output`` limit, or over the limit of ``memory`` in all; ``signal`` is 0 if none ended it. ``cpu_s``: what the
-    kernel says that it used with its children."""
+    ``output`` limit, over the limit of ``memory`` in all, or over a limit of CPU time (``cpu``) that it had got rid of
+    inside; ``signal`` is 0 if none ended it. ``cpu_s``: what the kernel says that it used with its children."""
 
     why: str
     signal: int
@@ -84,33 +88,33 @@ class Sandbox:
         self._group: ControlGroup | None = None
         self.closed = False
         try:
-            self._pipes = self._start(worker, launcher)
-            self._answers = Answers(self._pipes.answers)
+            self._start(worker, launcher)
             self._await_ready()
             self._join_group()
         except BaseException:  # an interrupt too: whatever goes wrong here must leave no sandbox behind
             self.close()
             raise
 
-    def _start(self, worker: int, launcher: Launcher) -> Pipes:
-        with contextlib.ExitStack() as theirs:
-            requests_in, requests = self._pipe(theirs, ours=1)
-            results, results_out = self._pipe(theirs, ours=0)
-            control_in, control = self._pipe(theirs, ours=1)
-            answers, answers_out = self._pipe(theirs, ours=0)
-            errors, errors_out = self._pipe(theirs, ours=0)
-            launch = launcher(worker, control_in, answers_out)
-            folder = "/"
-            if launcher is not bubblewrap:
-                folder = self._resources.enter_context(
-                    tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-                )
+    def _start(self, worker: int, launcher: Launcher) -> None:
+        errors, errors_out = os.pipe()
+        self._resources.callback(os.close, errors)
+        os.set_blocking(errors, False)
+        self._errors = errors
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._resources.enter_context(ours)
+        self._control = Control(ours)
+        folder = "/"
+        if launcher is not bubblewrap:
+            folder = self._resources.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        with theirs, contextlib.ExitStack() as passed:
+            passed.callback(os.close, errors_out)
+            launch = launcher(worker, theirs.fileno(), passed)
             self._process = subprocess.Popen(
                 launch.command,
-                stdin=requests_in,
-                stdout=results_out,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=errors_out,
-                pass_fds=(control_in, answers_out),
+                pass_fds=(theirs.fileno(), *launch.passed),
                 env=launch.environment,
                 cwd=folder,
                 start_new_session=True,
@@ -118,26 +122,20 @@ class Sandbox:
                 group=launch.uid,
                 extra_groups=None if launch.uid is None else [],
             )
-        for fd in (requests, results, answers, errors):
-            os.set_blocking(fd, False)
-        with contextlib.suppress(OSError):  # users have a budget of pipe memory; less works as well
-            fcntl.fcntl(results, fcntl.F_SETPIPE_SZ, _RESULTS_PIPE_BYTES)
-        return Pipes(requests, control, results, answers, errors)
-
-    def _pipe(self, theirs: contextlib.ExitStack, *, ours: int) -> tuple[int, int]:
-        ends = os.pipe()
-        self._resources.callback(os.close, ends[ours])
-        theirs.callback(os.close, ends[1 - ours])
-        return ends
 
     def _await_ready(self) -> None:
         try:
-            answer = self._answers.wait(time.monotonic() + _START_LIMIT_S)
+            answer = self._control.wait(time.monotonic() + _START_LIMIT_S)
         except SandboxDiedError:
             answer = None
         if answer is None or answer.get("why") != "ready":
-            words = last_words(self._pipes.errors) or "no message"
-            raise GradingError(f"the sandbox does not start: {words}")
+            raise GradingError(f"the sandbox does not start: {self._last_words() or 'no message'}")
+
+    def _last_words(self) -> str:
+        """What it wrote about itself, without waiting."""
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self._errors, 65536).decode(errors="replace").strip()[-500:]
+        return ""
 
     def _join_group(self) -> None:
         """Put what has started into a control group of its own, if there may be one. Nothing forks yet."""
@@ -155,10 +153,12 @@ class Sandbox:
         ``ValueError`` for a frame that nobody honest sends: it ends the run, and is passed on. Where the candidate
         left something behind that the next one could meet, the sandbox is ``closed`` afterwards.
         """
-        exchange = Exchange(self._pipes, self._answers, on_frame, job.output_bytes, on_bytes)
         killed_before = self._killed_for_memory()
         wall_s = self.limits.wall_factor * (1 + job.cpu_s / 3)
-        answer = exchange.drive(self._request(job), wall_s, _GRACE_S)
+        clock = CallClock(self._cpu_s, job.cpu_limits_s, job.cpu_s, job.result_bytes)
+        with self._control.start({"wall_s": wall_s}) as pipes:
+            exchange = Exchange(self._control, pipes, clock, on_frame, job.output_bytes, on_bytes)
+            answer = exchange.drive(self._request(job), wall_s + _GRACE_S)
         why = exchange.over or str(answer["why"])
         if why == "ended" and self._killed_for_memory() > killed_before:
             why = "memory"
@@ -172,6 +172,12 @@ class Sandbox:
 
     def _killed_for_memory(self) -> int:
         return 0 if self._group is None else self._group.killed()
+
+    def _cpu_s(self) -> float:
+        """The CPU seconds of all its processes up to now, those of the dead included."""
+        assert self._process is not None  # noqa: S101 -- it is ready
+        in_group = None if self._group is None else self._group.cpu_s()
+        return cpu_s_of_tree(self._process.pid) if in_group is None else in_group
 
     def _request(self, job: Job) -> bytes:
         limits = {

@@ -24,7 +24,7 @@ def module(name, text="", **names):
     made = types.ModuleType(name)
     sys.modules[name] = made
     made.__dict__.update(names)
-    exec(compile(text, name, "exec"), made.__dict__)
+    exec(compile(text, name, "exec", dont_inherit=True), made.__dict__)
     return made
 
 nothing = dict.fromkeys(
@@ -64,7 +64,7 @@ evalplus.code_extract = code_extract
 def sanitized(text, entry_point):
     """The sanitised text, and why the text as it was is no Python, or None."""
     try:
-        compile(text, "<solution>", "exec")
+        compile(text, "<solution>", "exec", dont_inherit=True)
         problem = None
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"[:300]

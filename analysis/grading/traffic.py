@@ -1,8 +1,7 @@
-"""What goes between the grader and a sandbox: requests in, frames out, and one line from process 1 at the end."""
+"""What goes between the grader and a candidate: its request in, its frames out, until process 1 says it is over."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -12,14 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.grading.channel import Control, Pipes, SandboxDiedError
+from analysis.grading.clock import CallClock
+
 HEADER = struct.Struct(">cI")
+_BEGIN = HEADER.pack(b"b", 0)
 # A candidate with many small results would wake us for each: they may gather in the pipe instead.
 _MANY_CHUNKS = 8
 _GATHER_S = 0.001
-
-
-class SandboxDiedError(Exception):
-    """Process 1 of a sandbox is gone while a candidate ran."""
 
 
 @dataclass(frozen=True)
@@ -40,108 +39,72 @@ class Frame:
 
 #: Takes a frame and says whether more are wanted. It may raise ``ValueError`` for one that nobody honest sends.
 OnFrame = Callable[[Frame], bool]
-#: Takes what has come, which begins with a whole frame; says how many bytes of whole frames need no more looking at.
-OnBytes = Callable[[bytes], int]
-
-
-@dataclass(frozen=True)
-class Pipes:
-    """Our ends: requests and control lines to write, results, answers and error messages to read. None blocks."""
-
-    requests: int
-    control: int
-    results: int
-    answers: int
-    errors: int
-
-
-class Answers:
-    """The lines of process 1."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._unread = b""
-
-    def wait(self, deadline: float) -> dict[str, Any] | None:
-        """The next line, or None at the deadline."""
-        while b"\n" not in self._unread:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._fd, selectors.EVENT_READ)
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    return None
-            self.read()
-        return self.next()
-
-    def read(self) -> None:
-        """Take what is there; raises ``SandboxDiedError`` at the end of the stream."""
-        data = os.read(self._fd, 65536)
-        if not data:
-            raise SandboxDiedError
-        self._unread += data
-
-    def next(self) -> dict[str, Any] | None:
-        """A line that has come, or None."""
-        line, found, rest = self._unread.partition(b"\n")
-        if not found:
-            return None
-        self._unread = rest
-        return dict(json.loads(line))
+#: Takes what has come, which begins with a whole frame; says how many bytes, and frames, need no more looking at.
+OnBytes = Callable[[bytes], tuple[int, int]]
 
 
 class Exchange:
-    """The traffic of one candidate: its request in, its frames out, until process 1 says that it is over."""
+    """The traffic of one candidate."""
 
     def __init__(
         self,
+        control: Control,
         pipes: Pipes,
-        answers: Answers,
+        clock: CallClock,
         on_frame: OnFrame,
         output_bytes: int,
         on_bytes: OnBytes | None = None,
     ) -> None:
-        self._pipes = pipes
-        self._answers = answers
+        self._control, self._pipes, self._clock = control, pipes, clock
         self._on_frame, self._on_bytes = on_frame, on_bytes
         self._buffer = bytearray()
         self._received = 0
         self._chunks = 0
+        self._began, self._values = False, 0
+        self._open = True  # whether more results can come
         self._output_bytes = output_bytes
         self.over: str | None = None  # why the rest of the frames is not wanted
         self.error: ValueError | None = None  # what no honest run sends
 
-    def drive(self, request: bytes, wall_s: float, grace_s: float) -> dict[str, Any]:
-        """The line in which process 1 says how the run ended; raises ``SandboxDiedError`` if none comes in time."""
-        _write_all(self._pipes.control, json.dumps({"wall_s": wall_s}).encode() + b"\n")
-        answer = self._exchange(memoryview(request), time.monotonic() + wall_s + grace_s)
+    def drive(self, request: bytes, limit_s: float) -> dict[str, Any]:
+        """What process 1 says about how the run ended; raises ``SandboxDiedError`` if it says nothing in time."""
+        answer = self._exchange(memoryview(request), time.monotonic() + limit_s)
         if answer is None:
             raise SandboxDiedError
         if self.over is None:
             self._read_results()  # what the dead left in the pipe
-        while self.over is not None and _read_available(self._pipes.results):
-            pass
         return answer
 
     def _exchange(self, request: memoryview, deadline: float) -> dict[str, Any] | None:
-        pipes = self._pipes
+        pipes, clock = self._pipes, self._clock
         with selectors.DefaultSelector() as selector:
             selector.register(pipes.requests, selectors.EVENT_WRITE)
             selector.register(pipes.results, selectors.EVENT_READ)
-            selector.register(pipes.answers, selectors.EVENT_READ)
-            while time.monotonic() < deadline:
-                ready = {key.fd for key, _ in selector.select(deadline - time.monotonic())}
+            selector.register(self._control.fd, selectors.EVENT_READ)
+            while (left_s := deadline - time.monotonic()) > 0:
+                look_s = left_s if self.over else clock.next_look_s()
+                ready = {key.fd for key, _ in selector.select(min(left_s, look_s))}
                 if pipes.requests in ready:
                     request = request[_write_available(pipes.requests, request) :]
                     if not request:
                         selector.unregister(pipes.requests)
                 if pipes.results in ready:
                     self._read_results()
-                    if self._chunks > _MANY_CHUNKS and pipes.answers not in ready:
+                    if not self._open:
+                        selector.unregister(pipes.results)
+                    elif self._chunks > _MANY_CHUNKS and self._control.fd not in ready:
                         time.sleep(_GATHER_S)
-                if pipes.answers in ready:
-                    self._answers.read()
-                    if answer := self._answers.next():
-                        return answer
+                if self._control.fd in ready:
+                    return self._control.answer()
+                if self.over is None and clock.due() and clock.exceeded(self._progress):
+                    self._stop("cpu")
         return None
+
+    def _progress(self) -> tuple[bool, int]:
+        """What has come by now: whether the calls have begun, and how many are done."""
+        if self._open:
+            self._read_results()
+        return self._began, self._values
 
     def _read_results(self) -> None:
         while data := _read_available(self._pipes.results):
@@ -150,10 +113,9 @@ class Exchange:
             if self.over is not None:
                 continue
             self._buffer += data
-            if self._on_bytes is not None and self._whole_frame():
-                del self._buffer[: self._on_bytes(bytes(self._buffer))]
+            self._clock.moved()
             try:
-                wanted = all(self._on_frame(frame) for frame in self._frames())
+                wanted = self._take()
             except (ValueError, RecursionError) as error:
                 self.error = ValueError(f"a result that no honest run sends: {error}")
                 wanted = False
@@ -161,6 +123,23 @@ class Exchange:
                 self._stop("output")
             elif not wanted:
                 self._stop("stopped")
+        self._open = data is None
+
+    def _take(self) -> bool:
+        """Hand over what has come whole; whether more is wanted."""
+        if not self._began:
+            self._begin()
+        if self._on_bytes is not None and self._whole_frame():
+            size, frames = self._on_bytes(bytes(self._buffer))
+            del self._buffer[:size]
+            self._values += frames
+        return all(self._on_frame(frame) for frame in self._frames())
+
+    def _begin(self) -> None:
+        """Pass over the empty frame that comes before the first call, unless there is none."""
+        if self._whole_frame() and self._buffer.startswith(_BEGIN):
+            del self._buffer[: HEADER.size]
+            self._began = True
 
     def _whole_frame(self) -> bool:
         """Whether there is one at the beginning of what has come."""
@@ -173,46 +152,34 @@ class Exchange:
         start = 0
         while len(self._buffer) - start >= HEADER.size:
             kind, size = HEADER.unpack_from(self._buffer, start)
-            if kind not in (b"v", b"e"):
+            if kind != b"e" and not (kind == b"v" and self._began):
                 raise ValueError("not a frame of the runner")
             if len(self._buffer) - start - HEADER.size < size:
                 break
             start += HEADER.size + size
+            self._values += kind == b"v"
             yield Frame(kind == b"v", bytes(self._buffer[start - size : start]))
         del self._buffer[:start]
 
     def _stop(self, why: str) -> None:
         self.over = why
         self._buffer.clear()
-        _write_all(self._pipes.control, b"stop\n")
+        self._control.stop()
 
 
-def last_words(fd: int) -> str:
-    """What is in a pipe, as text, without waiting."""
-    with contextlib.suppress(BlockingIOError):
-        return os.read(fd, 65536).decode(errors="replace").strip()[-500:]
-    return ""
-
-
-def _read_available(fd: int) -> bytes:
+def _read_available(fd: int) -> bytes | None:
+    """What is there; empty at the end of the stream, None if nothing has come."""
     try:
         return os.read(fd, 1 << 18)
     except BlockingIOError:
-        return b""
+        return None
 
 
 def _write_available(fd: int, data: memoryview) -> int:
+    """How many bytes could be written; all where nobody reads any more: process 1 says why."""
     try:
         return os.write(fd, data)
     except BlockingIOError:
         return 0
     except BrokenPipeError:
-        raise SandboxDiedError from None
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """A short line into a pipe that process 1 reads between two candidates."""
-    try:
-        os.write(fd, data)
-    except BrokenPipeError:
-        raise SandboxDiedError from None
+        return len(data)

@@ -14,6 +14,12 @@ import numpy as np
 
 _MAX_DEPTH = 80
 _NUMPY_TYPE = re.compile(r"[<>|=](\?|b1|[iu][1248]|f[248]|c8|c16)|O")
+# Longer than Python's own numbers: they come as text, each a pair of a real and an imaginary part.
+_LONG_NUMPY_TYPES = frozenset(np.dtype(kind).str for kind in (np.longdouble, np.clongdouble)) & {
+    "<f16",
+    "<c32",
+}
+_LONG_NUMBER = re.compile(r"nan|-?(inf|[0-9]\.[0-9]{0,40}e[+-][0-9]{1,4})")
 
 
 class MalformedValueError(ValueError):
@@ -57,6 +63,12 @@ def decode(encoded: Any) -> Any:
         raise MalformedValueError(f"malformed value: {type(error).__name__}") from error
     except (InvalidOperation, RecursionError) as error:
         raise MalformedValueError("malformed value") from error
+
+
+def printable(text: str, most: int = 500) -> str:
+    """A text of a candidate's for a message: what no terminal and no table of text can take is escaped."""
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    return "".join(shown)[:most]
 
 
 def short(value: Any) -> str:
@@ -118,9 +130,9 @@ def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one
     if tag == "D":
         return Decimal(str(rest[0]))
     if tag == "u":
-        return Subclassed(str(rest[0])[:100], _decode(rest[1], depth + 1))
+        return Subclassed(printable(str(rest[0]), 100), _decode(rest[1], depth + 1))
     if tag == "o":
-        return Opaque(str(rest[0])[:100])
+        return Opaque(printable(str(rest[0]), 100))
     numbers = [_decode(item, depth + 1) for item in rest]
     if not all(type(number) is int for number in numbers):
         raise MalformedValueError("not integers")
@@ -132,10 +144,15 @@ def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one
 
 
 def _numpy(kind: str, shape: list[int], flat: list[Any], *, depth: int) -> Any:
-    if not _NUMPY_TYPE.fullmatch(kind) or not all(type(size) is int and size >= 0 for size in shape):
+    if not (_NUMPY_TYPE.fullmatch(kind) or kind in _LONG_NUMPY_TYPES) or not all(
+        type(size) is int and size >= 0 for size in shape
+    ):
         raise MalformedValueError("not a numpy type")
     if len(shape) > 8 or math.prod(shape) != len(flat):
         raise MalformedValueError("not a numpy shape")
+    if kind in _LONG_NUMPY_TYPES:
+        array = _long_numbers(kind, flat).reshape(shape)
+        return array if shape else array[()]
     items = [_decode(item, depth) for item in flat]
     if kind != "O":
         array = np.array(items, dtype=kind).reshape(shape)
@@ -146,3 +163,15 @@ def _numpy(kind: str, shape: list[int], flat: list[Any], *, depth: int) -> Any:
     for index, item in enumerate(items):  # all at once would make lists of equal length another dimension
         objects[index] = item
     return objects.reshape(shape)
+
+
+def _long_numbers(kind: str, flat: list[list[str]]) -> Any:
+    """Numbers of more digits than Python's; what is larger than they can be has become infinite."""
+    for real, imaginary in flat:
+        if not _LONG_NUMBER.fullmatch(real) or not _LONG_NUMBER.fullmatch(imaginary):
+            raise MalformedValueError("not a number of numpy")
+    array = np.empty(len(flat), dtype=kind)
+    array.real = np.array([np.longdouble(real) for real, _ in flat], dtype=np.longdouble)
+    if array.dtype.kind == "c":
+        array.imag = np.array([np.longdouble(imaginary) for _, imaginary in flat], dtype=np.longdouble)
+    return array

@@ -1,7 +1,8 @@
 """Do we say what evalplus says? ``python -m benchmarks.grading.agreement`` records evalplus' verdicts and compares.
 
-evalplus grades the 164 canonical solutions and their mutants three times, one process at a time, with three orders of
-its sets. What it says alike three times is written to ``evalplus_verdicts.json``, which the tests read.
+There are two sets of programs: the 164 canonical solutions with their mutants, and whole programs as chat models write
+them. evalplus grades each three times, one process at a time, with three orders of its sets of texts. What it says
+alike three times is written to a file, which the tests read.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.grading.grader import Program, judge_programs
 from analysis.grading.types import Verdict as OurVerdict
+from benchmarks.grading import mutants, written
 from benchmarks.grading.evalplus_runs import EvalplusRun, Sample, Verdict, evaluate
-from benchmarks.grading.mutants import SEED, mutants
 from configs.datasets import Dataset, load_dataset
 
-RECORD = Path(__file__).with_name("evalplus_verdicts.json")
 #: evalplus 0.3.1 fails every solution of this task, the canonical one too: it leaves the loop before it notes that an
 #: input passed (docs/decisions/0016). Its check of each input is right, and that is what is recorded.
 FIND_ZERO = "HumanEval/32"
@@ -66,25 +66,45 @@ class Difference:
     ours: OurVerdict
 
 
-def programs(dataset: Dataset) -> list[tuple[str, Sample]]:
-    """What is compared: the canonical solutions, then their mutants, each with what it is."""
+@dataclass(frozen=True)
+class Compared:
+    """A set of programs, each with what it is, and the file with evalplus' verdicts on them."""
+
+    file: Path
+    seed: int
+    programs: Callable[[Dataset], list[tuple[str, Sample]]]
+
+
+def _solutions_and_mutants(dataset: Dataset) -> list[tuple[str, Sample]]:
     right = [
         ("canonical", Sample(task.task_id, task.prompt + task.canonical_solution)) for task in dataset.tasks
     ]
-    wrong = [(f"{one.kind}: {one.what}", Sample(one.task_id, one.solution)) for one in mutants(dataset, SEED)]
+    wrong = [
+        (f"{one.kind}: {one.what}", Sample(one.task_id, one.solution))
+        for one in mutants.mutants(dataset, mutants.SEED)
+    ]
     return right + wrong
+
+
+def _as_written(dataset: Dataset) -> list[tuple[str, Sample]]:
+    return [(one.what, Sample(one.task_id, one.solution)) for one in written.written(dataset)]
+
+
+MUTANTS = Compared(Path(__file__).with_name("evalplus_verdicts.json"), mutants.SEED, _solutions_and_mutants)
+WRITTEN = Compared(Path(__file__).with_name("evalplus_written.json"), written.SEED, _as_written)
 
 
 def digest(sample: Sample) -> str:
     """What a program is called in the record."""
-    return hashlib.sha256(f"{sample.task_id}\0{sample.solution}".encode()).hexdigest()[:16]
+    content = f"{sample.task_id}\0{sample.solution}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def recorded_verdicts(dataset: Dataset) -> dict[str, Verdict]:
+def recorded_verdicts(dataset: Dataset, compared: Compared = MUTANTS) -> dict[str, Verdict]:
     """evalplus' verdicts by digest; raises ``ValueError`` if they were recorded on another data set."""
-    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    record = json.loads(compared.file.read_text(encoding="utf-8"))
     if record["dataset_sha256"] != dataset.sha256:
-        raise ValueError("evalplus_verdicts.json was recorded on another version of HumanEval+")
+        raise ValueError(f"{compared.file.name} was recorded on another version of HumanEval+")
     return {name: (base, plus) for name, (base, plus) in record["verdicts"].items()}
 
 
@@ -106,10 +126,13 @@ def differences(
     return found
 
 
-def record(dataset: Dataset, dataset_file: Path, keep: Path) -> None:
+def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared) -> None:
     """Run evalplus three times and write what it says alike; finished runs in the folder are not run again."""
-    samples = [sample for _, sample in programs(dataset)]
-    runs = [_run(samples, dataset_file, keep, hash_seed) for hash_seed in _HASH_SEEDS]
+    samples = [sample for _, sample in compared.programs(dataset)]
+    runs = [
+        _run(samples, dataset_file, keep / f"{compared.file.stem}-{hash_seed}.json", hash_seed)
+        for hash_seed in _HASH_SEEDS
+    ]
     verdicts, unstable = {}, []
     for sample, *said in zip(samples, *runs, strict=True):
         if len(set(said)) == 1:
@@ -126,17 +149,16 @@ def record(dataset: Dataset, dataset_file: Path, keep: Path) -> None:
         "python": platform.python_version(),
         "numpy": importlib.metadata.version("numpy"),
         "dataset_sha256": dataset.sha256,
-        "mutants_seed": SEED,
+        "seed": compared.seed,
         "hash_seeds": _HASH_SEEDS,
         "find_zero_as_reported": sorted(as_reported),
         "unstable": unstable,
         "verdicts": verdicts,
     }
-    RECORD.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+    compared.file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
 
 
-def _run(samples: list[Sample], dataset_file: Path, keep: Path, hash_seed: int) -> list[Verdict]:
-    file = keep / f"evalplus-{hash_seed}.json"
+def _run(samples: list[Sample], dataset_file: Path, file: Path, hash_seed: int) -> list[Verdict]:
     if not file.is_file():
         run: EvalplusRun = evaluate(samples, dataset_file, parallel=1, hash_seed=hash_seed)
         file.write_text(json.dumps(vars(run)), encoding="utf-8")
@@ -152,10 +174,14 @@ def _find_zero(samples: list[Sample], dataset_file: Path) -> list[Verdict]:
     return [(base, plus) for base, plus in json.loads(done.stdout)]
 
 
+_SETS = {"mutants": MUTANTS, "written": WRITTEN}
+
+
 def main() -> int:
     """Record, compare, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grading.agreement", description=__doc__)
     parser.add_argument("--dataset-file", type=Path, default=os.environ.get("HUMANEVAL_OVERRIDE_PATH"))
+    parser.add_argument("--only", choices=_SETS, help="one of the two sets")
     parser.add_argument("--keep", type=Path, required=True, help="a folder for evalplus' finished runs")
     arguments = parser.parse_args()
     if arguments.dataset_file is None:
@@ -164,12 +190,16 @@ def main() -> int:
     os.environ["HUMANEVAL_OVERRIDE_PATH"] = str(file)
     arguments.keep.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset("humaneval+")
-    record(dataset, file, arguments.keep)
-    recorded = recorded_verdicts(dataset)
-    compared = [one for one in programs(dataset) if digest(one[1]) in recorded]
-    found = differences(dataset, compared, recorded)
-    wrong = len([what for what, _ in compared if what != "canonical"])
-    print(f"{len(compared)} programs ({wrong} mutants) on which evalplus agrees with itself")
+    chosen = [arguments.only] if arguments.only else list(_SETS)
+    return max(_record_and_compare(dataset, file, arguments.keep, _SETS[name]) for name in chosen)
+
+
+def _record_and_compare(dataset: Dataset, file: Path, keep: Path, compared: Compared) -> int:
+    record(dataset, file, keep, compared)
+    recorded = recorded_verdicts(dataset, compared)
+    samples = [one for one in compared.programs(dataset) if digest(one[1]) in recorded]
+    found = differences(dataset, samples, recorded)
+    print(f"{compared.file.name}: {len(samples)} programs on which evalplus agrees with itself")
     for one in found:
         print(f"{one.sample.task_id} {one.what}: evalplus {one.evalplus}, ours {one.ours}")
     print(f"{len(found)} verdicts differ")

@@ -41,22 +41,24 @@ class Attack:
     def __str__(self) -> str:
         return f"{self.kind}: {self.name}"
 
-    def program(self, **places: object) -> str:
+    def program(
+        self, signature: str = "bounded(value, low, high)", tools: str = UNDO_THE_GUARD, **places: object
+    ) -> str:
         """The whole program, with the places of this machine filled in."""
         body = self.body
         for name, place in places.items():
             body = body.replace(f"@{name}@", str(place))
-        return f"{UNDO_THE_GUARD}\ndef bounded(value, low, high):\n" + textwrap.indent(body, "    ")
+        return f"{tools}\ndef {signature}:\n" + textwrap.indent(body, "    ")
 
 
-def _attacks(kind: str, **bodies: str) -> list[Attack]:
+def of_kind(kind: str, **bodies: str) -> list[Attack]:
     return [
         Attack(kind, name.replace("_", " "), textwrap.dedent(body).strip() + "\n")
         for name, body in bodies.items()
     ]
 
 
-NETWORK = _attacks(
+NETWORK = of_kind(
     "network",
     a_local_tcp_server="""
         import socket
@@ -82,7 +84,7 @@ NETWORK = _attacks(
         return -12345
     """,
 )
-FILES = _attacks(
+FILES = of_kind(
     "files",
     read_the_password_file="return open('/etc/passwd').read()",
     read_these_tests="return open('@CHECKOUT@/attacks.py').read()",
@@ -129,7 +131,7 @@ FILES = _attacks(
         return -12345
     """,
 )
-LINKS = _attacks(
+LINKS = of_kind(
     "symlinks",
     to_the_system_for_whoever_cleans="""
         os.symlink("/usr", "/tmp/usr")
@@ -154,7 +156,7 @@ LINKS = _attacks(
         return -12345
     """,
 )
-ENVIRONMENT = _attacks(
+ENVIRONMENT = of_kind(
     "environment",
     read_it="return dict(os.environ)",
     read_it_in_c="""
@@ -166,7 +168,7 @@ ENVIRONMENT = _attacks(
         os.execv("/runtime/bin/python3", ["python3", "-c", "print(-12345)"])
     """,
 )
-PROC = _attacks(
+PROC = of_kind(
     "/proc",
     look_for_other_processes="return sorted(os.listdir('/proc'))",
     mount_it="""
@@ -189,7 +191,7 @@ PROC = _attacks(
         return room.raw
     """,
 )
-PTRACE = _attacks(
+PTRACE = of_kind(
     "ptrace",
     attach_to_process_1="""
         import ctypes
@@ -207,7 +209,7 @@ PTRACE = _attacks(
         return -12345
     """,
 )
-BOMBS = _attacks(
+BOMBS = of_kind(
     "bombs",
     forks="""
         while True:
@@ -256,7 +258,7 @@ BOMBS = _attacks(
     values_that_collide="return {n * (2 ** 61 - 1) for n in range(1, 20000)}",
     a_number_without_end="return 10 ** (10 ** 6)",
 )
-OUTPUT = _attacks(
+OUTPUT = of_kind(
     "output",
     endless_printing="""
         while True:
@@ -280,7 +282,7 @@ OUTPUT = _attacks(
         os._exit(0)
     """,
 )
-LOOPS = _attacks(
+LOOPS = of_kind(
     "loops",
     in_python="""
         while True:
@@ -319,7 +321,7 @@ LOOPS = _attacks(
             pass
     """,
 )
-SIGNALS = _attacks(
+SIGNALS = of_kind(
     "signals",
     kill_every_process="""
         for pid in (1, -1, 0, os.getppid(), os.getpid()):
@@ -347,7 +349,7 @@ SIGNALS = _attacks(
         return -12345
     """,
 )
-COMPARING = _attacks(
+COMPARING = of_kind(
     "comparing",
     equal_to_everything="""
         return type("A", (), dict(__eq__=lambda s, o: True, __ne__=lambda s, o: False, __hash__=lambda s: 0))()
@@ -370,7 +372,7 @@ COMPARING = _attacks(
     """,
     what_is_not_a_number="return float('nan')",
 )
-LEAVING = _attacks(
+LEAVING = of_kind(
     "leaving",
     successfully="sys.exit(0)",
     at_once="os._exit(0)",
@@ -387,7 +389,7 @@ LEAVING = _attacks(
         return Leaving(12345)
     """,
 )
-INSPECTION = _attacks(
+INSPECTION = of_kind(
     "inspection",
     the_names_in_the_frames="""
         frame, seen = sys._getframe(), []
@@ -442,7 +444,7 @@ INSPECTION = _attacks(
         return -12345
     """,
 )
-PATCHING = _attacks(
+PATCHING = of_kind(
     "patching",
     json="""
         import json
@@ -461,9 +463,11 @@ PATCHING = _attacks(
         return "nothing"
     """,
     the_runner="""
-        runner = sys.modules["__main__"]
-        runner.encode = lambda *a: True
-        runner.send = runner.describe = lambda *a: None
+        frame = sys._getframe(1)
+        while "encode" not in frame.f_globals:
+            frame = frame.f_back
+        frame.f_globals["encode"] = lambda *a: True
+        frame.f_globals["send"] = frame.f_globals["describe"] = lambda *a: None
         return -12345
     """,
     the_clock_and_the_timers="""
@@ -474,7 +478,7 @@ PATCHING = _attacks(
             pass
     """,
 )
-OUTLIVING = _attacks(
+OUTLIVING = of_kind(
     "outliving",
     a_thread="""
         import threading, time
@@ -501,7 +505,7 @@ OUTLIVING = _attacks(
     shared_memory="import ctypes; return ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) - 10 ** 9",
     a_message_queue="import ctypes; return ctypes.CDLL(None).msgget(0, 0o1600) - 10 ** 9",
 )
-DESCRIPTORS = _attacks(
+DESCRIPTORS = of_kind(
     "descriptors",
     forged_verdicts_on_every_one="""
         for fd in range(64):
@@ -535,7 +539,7 @@ DESCRIPTORS = _attacks(
         return -12345
     """,
 )
-PICKLES = _attacks(
+PICKLES = of_kind(
     "pickles",
     a_value_that_unpickles_to_a_call="return type('P', (), dict(__reduce__=lambda s: (print, ('unpickled',))))()",
     a_pickle_as_a_result="""
@@ -547,7 +551,7 @@ PICKLES = _attacks(
     """,
     bytes_of_one="import pickle; return pickle.dumps(value)",
 )
-RANK = _attacks(
+RANK = of_kind(
     "rank",
     become_root="""
         os.setuid(0)

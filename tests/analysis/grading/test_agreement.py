@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import platform
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,11 @@ from analysis.grading import Limits
 from analysis.grading.grader import Program, judge_programs
 from benchmarks.grading.agreement import (
     FIND_ZERO,
-    RECORD,
+    MUTANTS,
+    WRITTEN,
+    Compared,
     differences,
     digest,
-    programs,
     recorded_verdicts,
 )
 from benchmarks.grading.evalplus_runs import Sample
@@ -30,15 +32,15 @@ SEED = 20
 BUNDLED = load_dataset("starwatt-24")
 
 
-def compared(dataset: Dataset) -> list[tuple[str, Sample]]:
+def compared(dataset: Dataset, them: Compared = MUTANTS) -> list[tuple[str, Sample]]:
     """Everything on which evalplus' verdict is known."""
-    known = recorded_verdicts(dataset)
-    return [one for one in programs(dataset) if digest(one[1]) in known]
+    known = recorded_verdicts(dataset, them)
+    return [one for one in them.programs(dataset) if digest(one[1]) in known]
 
 
-def some(dataset: Dataset, count: int) -> list[tuple[str, Sample]]:
+def some(dataset: Dataset, count: int, them: Compared = MUTANTS) -> list[tuple[str, Sample]]:
     """A seeded choice that leaves out the tasks that take long."""
-    light = [one for one in compared(dataset) if one[1].task_id not in HEAVY]
+    light = [one for one in compared(dataset, them) if one[1].task_id not in HEAVY]
     return random.Random(SEED).sample(light, count)  # noqa: S311
 
 
@@ -55,7 +57,7 @@ def test_evalplus_agreed_with_itself_on_at_least_492_mutants_and_passed_the_cano
 
 def test_what_evalplus_reports_for_find_zero_is_kept_beside_what_its_check_says() -> None:
     """It fails every solution of that task; if a newer one does not, docs/decisions/0016 has had its day."""
-    record = json.loads(RECORD.read_text())
+    record = json.loads(MUTANTS.file.read_text())
     assert record["evalplus"] == "0.3.1"
     assert record["find_zero_as_reported"] == [["fail", "fail"]]
 
@@ -75,6 +77,43 @@ def test_every_canonical_solution_and_every_mutant_gets_the_verdict_that_evalplu
 ) -> None:
     samples = compared(humaneval)
     assert differences(humaneval, samples, recorded_verdicts(humaneval), answers_cache) == []
+
+
+@pytest.fixture
+def same_python() -> None:
+    """Grammar and depth of the stack are those of the Python that evalplus' verdicts were recorded on."""
+    recorded = json.loads(WRITTEN.file.read_text())["python"]
+    if platform.python_version_tuple()[:2] != tuple(recorded.split(".")[:2]):
+        pytest.skip(f"evalplus' verdicts were recorded on Python {recorded}")
+
+
+def test_evalplus_agreed_with_itself_on_at_least_500_programs_as_chat_models_write_them(
+    humaneval: Dataset,
+) -> None:
+    known = recorded_verdicts(humaneval, WRITTEN)
+    samples = compared(humaneval, WRITTEN)
+    assert len(samples) >= 500
+    assert len({what for what, _ in samples}) >= 180
+    passed = [known[digest(sample)] == ("pass", "pass") for _, sample in samples]
+    assert 0.4 < sum(passed) / len(passed) < 0.8
+
+
+@pytest.mark.usefixtures("sandbox", "same_python")
+def test_sixty_programs_as_chat_models_write_them_get_the_verdict_that_evalplus_gave(
+    humaneval: Dataset, answers_cache: Path
+) -> None:
+    samples = some(humaneval, 60, WRITTEN)
+    assert differences(humaneval, samples, recorded_verdicts(humaneval, WRITTEN), answers_cache) == []
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("sandbox", "same_python")
+@pytest.mark.timeout(1200)
+def test_every_program_as_chat_models_write_them_gets_the_verdict_that_evalplus_gave(
+    humaneval: Dataset, answers_cache: Path
+) -> None:
+    samples = compared(humaneval, WRITTEN)
+    assert differences(humaneval, samples, recorded_verdicts(humaneval, WRITTEN), answers_cache) == []
 
 
 @contextlib.contextmanager

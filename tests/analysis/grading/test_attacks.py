@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from analysis.grading import Limits, grade_samples
-from analysis.grading.launch import FIRST_UID
-from analysis.grading.runtime import prepare_runtime
+from analysis.grading.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS, Attack
 

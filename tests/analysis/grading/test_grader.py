@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analysis.grading import Candidate, Grade, Limits, grade
-from analysis.grading.cache import Cache
+from analysis.grading.grader import Program, judge_programs
+from analysis.grading.judge import Judgement, judge
 from configs.datasets import Dataset, Task, load_dataset
 from starwatt_errors import GradingError
 
@@ -92,6 +93,28 @@ def test_a_right_completion_passes_in_another_form(
     assert (result.base, result.plus, result.reason) == (True, True, "passed"), result.detail
 
 
+@pytest.mark.parametrize(
+    ("program", "detail"),
+    [
+        ("def add(x: List[int], y):\n    return x + y\n", "NameError: name 'List' is not defined"),
+        (
+            "limit: Unknown = 3\ndef add(x, y):\n    return x + y\n",
+            "NameError: name 'Unknown' is not defined",
+        ),
+        ("from __future__ import annotations\ndef add(x: List[int], y):\n    return x + y\n", ""),
+        ("def add(x: int, y: int):\n    return add.__annotations__['x'](x) + y\n", ""),
+        ("def add(x, y):\n    z: Unknown = x + y\n    return z\n", ""),
+    ],
+)
+@pytest.mark.usefixtures("sandbox")
+def test_annotations_are_evaluated_unless_the_program_itself_puts_it_off(program: str, detail: str) -> None:
+    """Nothing of the runner's own future imports holds for a program."""
+    task = Task("t/0", "def add(x, y):\n", "add", "    return x + y\n", ([1, 2],), ([3, 4],), 0.0)
+    (verdict,) = judge_programs(Dataset("own", "5" * 64, (task,)), [Program("t/0", program)])
+    assert verdict.plus == (not detail)
+    assert detail in verdict.detail
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_base_and_plus_run_in_processes_of_their_own() -> None:
     task = Task("t/0", "def count(x):\n", "count", "    return x\n", ([1], [2]), ([3],), 0.0)
@@ -149,6 +172,35 @@ def test_an_interruption_ends_the_sandboxes_and_keeps_the_verdicts_so_far(tmp_pa
     assert counts == list(range(1, 51))
 
 
+@pytest.mark.usefixtures("sandbox")
+def test_whatever_goes_wrong_with_one_program_is_its_verdict_and_the_others_have_theirs(
+    answers_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge_or_fail(*arguments: Any, **options: Any) -> Judgement:
+        if "BREAK" in arguments[3]:
+            raise MemoryError("\ud800")
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr("analysis.grading.grader.judge", judge_or_fail)
+    right = "\n    return max(low, min(high, value))"
+    candidates = [
+        Candidate(1, BOUNDED, right),
+        Candidate(2, BOUNDED, "\n    BREAK = 1\n    return value"),
+    ]
+    candidates += [Candidate(3, BOUNDED, f"{right}\n\n\n")]
+    grades = grade(DATASET, candidates, workers=1, cache_dir=answers_cache)
+    assert [one.plus for one in grades] == [True, False, True]
+    assert (grades[1].reason, grades[1].retried) == ("forbidden", True)
+    assert grades[1].detail == "it cannot be judged: MemoryError: \\ud800"
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("deed", ["posix._exit(0)", "posix.kill(posix.getpid(), 40)"])
+def test_an_end_without_a_word_is_decided_again_before_it_counts(deed: str, answers_cache: Path) -> None:
+    result = grade_one(BOUNDED, f"\n    import posix\n    {deed}", answers_cache)
+    assert (result.reason, result.retried) == ("exception", True)
+
+
 def test_a_task_that_the_dataset_does_not_have_is_refused() -> None:
     with pytest.raises(GradingError, match="HumanEval/0"):
         grade(DATASET, [Candidate(1, "HumanEval/0", "")])
@@ -156,18 +208,3 @@ def test_a_task_that_the_dataset_does_not_have_is_refused() -> None:
 
 def test_no_candidates_need_no_sandbox() -> None:
     assert grade(DATASET, []) == []
-
-
-def test_a_cache_that_is_no_database_is_named(tmp_path: Path) -> None:
-    (tmp_path / "grading.sqlite").write_text("this is not a database, and long enough to be looked at" * 20)
-    with pytest.raises(GradingError, match="cannot keep verdicts"):
-        grade(DATASET, [Candidate(1, BOUNDED, "")], cache_dir=tmp_path)
-
-
-def test_a_cache_with_a_damaged_entry_is_named(tmp_path: Path) -> None:
-    with contextlib.closing(Cache(tmp_path)) as cache:
-        cache.put("key", {"base": True})
-        assert cache.get("key") == {"base": True}
-        cache._execute("UPDATE kept SET value = ?", (b"17 not packed",))
-        with pytest.raises(GradingError, match=r"damaged.*grading\.sqlite"):
-            cache.get("key")

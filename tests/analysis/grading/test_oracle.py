@@ -14,6 +14,7 @@ from evalplus.eval import PASS, untrusted_check
 
 from analysis.grading.inner import encode
 from analysis.grading.oracle import Oracle, own_encoding_is_right
+from analysis.grading.values import decode
 
 CASES: list[tuple[float, list[Any], list[Any]]] = [
     (0, [1], [1]),
@@ -65,6 +66,84 @@ def test_an_output_is_accepted_exactly_when_evalplus_accepts_it(
     oracle = Oracle("f", atol)
     ours = all(map(oracle.accepts, inputs, outputs, expected))
     assert ours == (status == PASS)
+
+
+# Expected, and what a program returns instead, as it writes it.
+FORMS: list[tuple[list[Any], str]] = [
+    ([[1, 2]], "collections.UserList([1, 2])"),
+    ([[1, 2]], "collections.UserList([1, 3])"),
+    ([[0.3]], "collections.UserList([0.1 + 0.2])"),
+    ([[[1], [2]]], "[collections.UserList([1]), [2]]"),
+    ([{"a": 1}], "collections.UserDict(a=1)"),
+    ([{"a": 1}], "collections.UserDict(a=2)"),
+    ([{"a": 1}], "collections.ChainMap({'a': 1}, {'a': 2})"),
+    ([{"a": 1}], "types.MappingProxyType({'a': 1})"),
+    ([{"a": [1]}], "types.MappingProxyType({'a': collections.UserList([1])})"),
+    (["x"], "collections.UserString('x')"),
+    (["x"], "collections.UserString('y')"),
+    ([["x"]], "[collections.UserString('x')]"),
+    ([{1, 2}], "{1: 0, 2: 0}.keys()"),
+    ([{(1, 2)}], "{1: 2}.items()"),
+    ([[1, 2]], "{1: 0, 2: 0}.keys()"),
+    ([[1, 2]], "collections.deque([1, 2])"),
+    ([[1, 2]], "array.array('i', [1, 2])"),
+    ([3], "np.longdouble(3)"),
+    ([0.5], "np.longdouble(0.5)"),
+    ([1 / 3], "np.longdouble(1) / 3"),
+    ([[1 / 3]], "[np.longdouble(1) / 3]"),
+    ([3], "np.clongdouble(3)"),
+    ([3], "np.clongdouble(3 + 1e-300j)"),
+    ([math.inf], "np.longdouble('1e4000')"),
+    ([math.inf], "np.longdouble('inf')"),
+    ([3], "np.array(3, dtype=np.longdouble)"),
+    ([[3, 4]], "np.array([3, 4], dtype=np.longdouble)"),
+    ([3], "np.ma.array(3)"),
+    ([3], "np.ma.array([3])"),
+    ([3], "np.ma.array([3], mask=[1])"),
+    ([3], "np.ma.masked"),
+    ([[3, 4]], "np.ma.array([3, 4])"),
+    ([3], "np.matrix([[3]])"),
+    ([3], "np.matrix([[4]])"),
+    ([[[3]]], "np.matrix([[3]])"),
+    ([10**30], "np.matrix([[10 ** 30]])"),
+    (["x"], "np.str_('x')"),
+    (["x"], "np.array('x')"),
+    ([b"x"], "np.bytes_(b'x')"),
+    ([0.3], "Number(0.1 + 0.2)"),
+    ([[0.3, 1.0]], "[Number(0.1 + 0.2), 1.0]"),
+    ([0.5, [[0.3]]], "[[Number(0.1 + 0.2)]]"),
+    ([[0.3]], "[fractions.Fraction(3, 10)]"),
+    ([[0.3]], "[decimal.Decimal('0.3')]"),
+    ([0.5], "fractions.Fraction(1, 2)"),
+    ([3], "decimal.Decimal(3)"),
+    ([[0, 1]], "range(2)"),
+    ([(1, 2)], "collections.namedtuple('P', 'x y')(1, 2)"),
+    ([3], "enum.IntEnum('E', {'A': 3}).A"),
+    ([{"a": 2}], "collections.Counter('aa')"),
+]
+_IMPORTS = "import array, collections, decimal, enum, fractions, types\nimport numpy as np\n"
+_IMPORTS += "class Number(float):\n    pass\n"
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize(("expected", "form"), FORMS, ids=repr)
+def test_another_form_of_an_output_is_accepted_exactly_when_evalplus_accepts_it(
+    expected: list[Any], form: str
+) -> None:
+    """The last output comes in this form, through the sandbox's encoding; what comes before it is right."""
+    last = len(expected) - 1
+    code = (
+        f"{_IMPORTS}first = {expected[:last]!r}\ndef f(n):\n    return {form} if n == {last} else first[n]\n"
+    )
+    inputs = [[n] for n in range(len(expected))]
+    status, _ = untrusted_check(
+        "humaneval", code, inputs, "f", expected, 0, [9.0] * len(inputs), fast_check=True
+    )
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 -- our own list
+    oracle = Oracle("f", 0)
+    outputs = [decode(json.loads(json.dumps(encode(names["f"](n))))) for (n,) in inputs]
+    assert all(map(oracle.accepts, inputs, outputs, expected)) == (status == PASS)
 
 
 def test_any_zero_of_the_polynomial_is_right_for_find_zero() -> None:

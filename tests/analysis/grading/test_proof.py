@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.grading import sandbox_status
-from analysis.grading.namespaces import explained
+from analysis.grading.namespaces import explained, may_become
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -89,3 +91,39 @@ def test_what_bubblewrap_says_when_it_cannot_start_is_passed_on_with_a_remedy(
     assert not status.ok
     assert words in status.reason
     assert remedy in status.remedy
+
+
+@pytest.mark.parametrize(
+    ("groups", "uids", "gids", "may"),
+    [
+        ("allow", "0 0 4294967295", "0 0 4294967295", True),
+        ("allow", "0 1000 1\n1 100000 65536", "0 1000 1\n1 100000 65536", True),
+        ("deny", "0 1000 1", "0 1000 1", False),
+        ("allow", "0 0 1", "0 0 4294967295", False),
+        ("allow", "0 0 65536", "0 0 1", False),
+        ("deny", "0 0 65536", "0 0 65536", False),
+    ],
+)
+def test_root_of_a_namespace_takes_another_user_where_there_is_one(
+    groups: str, uids: str, gids: str, may: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "self").mkdir()
+    for name, text in (("setgroups", groups), ("uid_map", uids), ("gid_map", gids)):
+        (tmp_path / "self" / name).write_text(text + "\n")
+    assert may_become(61184, tmp_path) is may
+
+
+_STATUS = """
+from analysis.grading import sandbox_status
+status = sandbox_status()
+print("holds" if status.ok else f"{status.reason} ({status.remedy})")
+"""
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_root_of_a_namespace_with_one_user_has_a_sandbox() -> None:
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", _STATUS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if "unshare failed" in done.stderr:
+        pytest.skip("no user namespaces for this user")
+    assert done.stdout == "holds\n", done.stderr

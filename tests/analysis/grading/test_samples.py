@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
 from analysis.grading import grade_samples
+from analysis.grading.grader import Program
+from analysis.grading.sample_files import read_samples
 from configs.datasets import load_dataset
 from starwatt_errors import UsageError
 
@@ -48,21 +51,116 @@ def test_solutions_and_completions_are_graded_and_pass_at_1_is_the_mean_over_tas
     assert json.loads(json.dumps(result)) == result
 
 
+LINE = '{"task_id": "starwatt/15", "completion": "    return value\\n"}'
+PROGRAM = Program("starwatt/15", TASK.prompt + "    return value\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [
+        (f"{LINE}\n{LINE}", 2),
+        (f"\n \t\n{LINE}\n\n", 1),
+        (f"{LINE}\r\n{LINE}\r\n", 2),
+        (f"{LINE}\r{LINE}\r", 2),
+        (f"\ufeff{LINE}\n", 1),
+        (LINE.replace("{", '{"task_id": "starwatt/1", "solution": null, '), 1),
+        (LINE.replace("{", '{"logprob": NaN, "least": -Infinity, "passed": true, "note": "\u2028\u0085\x7f", '), 1),
+        (gzip.compress(f"{LINE}\n{LINE}".encode()), 2),
+        (gzip.compress(f"\ufeff{LINE}\r\n".encode()) + gzip.compress(LINE.encode()), 2),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_evalplus_reads_is_read(data: str | bytes, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "samples.of-any-name"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    assert read_samples(path, DATASET) == [PROGRAM] * count
+
+
+def test_solution_comes_before_completion_even_if_it_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text(LINE.replace("{", '{"solution": "", '))
+    assert read_samples(path, DATASET) == [Program(TASK.task_id, "")]
+
+
+def test_a_folder_holds_one_for_each_task_with_programs_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for task, names in (("starwatt_15", ("10", "2", "0")), ("starwatt_1", ("0",))):
+        (tmp_path / task).mkdir()
+        for name in names:
+            (tmp_path / task / f"{name}.py").write_text(f"# {name}\r\n", newline="")
+        (tmp_path / task / "0.raw").write_text("no program")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "eval_results.json").write_text("{}")
+    (tmp_path / "starwatt_15" / "1.py").write_bytes(b"\xef\xbb\xbf#")  # no Python for evalplus either
+    assert read_samples(tmp_path, DATASET) == [
+        Program("starwatt/1", "# 0\n"),
+        *(Program("starwatt/15", source) for source in ("# 0\n", "\ufeff#", "# 2\n", "# 10\n")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("starwatt_99/0.py", b"", "starwatt_99: starwatt-24 has no such task; .*as starwatt_0/0.py"),
+        ("starwatt_1/0.py", b"# \xe9", "0.py, line 1: not UTF-8 .*save the file as UTF-8"),
+        ("starwatt_1/0.txt", b"", "no samples: .*as starwatt_0/0.py"),
+    ],
+)
+def test_a_folder_that_is_none_of_evalplus_is_named(
+    name: str, data: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError, match=message):
+        read_samples(tmp_path, DATASET)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no samples"),
-        ("{", "line 1: not JSON"),
-        ("[]", "line 1: not a JSON object"),
-        ('{"task_id": "HumanEval/0", "solution": ""}', "HumanEval/0"),
-        ('{"solution": ""}', "task_id"),
+        ("", "no samples: a line takes"),
+        (" \n\t\n", "no samples"),
+        ("{", "line 1: not JSON .* at column 2.*: a line takes"),
+        (f"{LINE}\n{LINE[:60]}", "line 2: not JSON"),
+        (f"{LINE},\n{LINE}", "line 1: not JSON .*Extra data"),
+        ("{'task_id': 'starwatt/1'}", "line 1: not JSON .*double quotes"),
+        (f"\0\0{LINE}", "line 1: not JSON"),
+        ("[" * 100_000, "line 1: nested too deeply"),
+        (LINE.replace("{", '{"n": ' + "1" * 10_000 + ", "), "line 1: a number has more digits than can be read"),
+        ("[]", "line 1: not a JSON object: a line takes"),
+        ('"starwatt/1"', "line 1: not a JSON object"),
+        ('{"task_id": "HumanEval/0", "solution": ""}', "'HumanEval/0', which .*starwatt/0 to starwatt/23"),
+        ('{"task_id": 15, "solution": ""}', "task_id is 15, which"),
+        ('{"task_id": ["starwatt/15"], "solution": ""}', "task_id is .'starwatt/15'., which"),
+        ('{"task_id": "\\u001b[2J\\ud800", "solution": ""}', r"task_id is '.x1b\[2J.ud800', which"),
+        (f'{{"task_id": "{"H" * 5000}"}}', r"task_id is 'H{20,40}\.\.\.H{20,40}', which"),
+        ('{"solution": ""}', "task_id is missing; the tasks are"),
         ('\n{"task_id": "starwatt/1"}', "line 2: it takes a string in the field solution or completion"),
-        ('{"task_id": "starwatt/1", "solution": ["x"]}', "solution or completion"),
+        ('{"task_id": "starwatt/1", "solution": ["x"]}', "solution or completion, and solution is .'x'.; several"),
+        ('{"task_id": "starwatt/1", "solution": "", "completion": 5}', "completion is 5"),
     ],
-)
-def test_a_bad_file_is_a_usage_error_that_names_the_line(text: str, message: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_a_bad_file_is_a_usage_error_that_names_the_line_and_what_it_takes(
+    text: str, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(text)
+    with pytest.raises(UsageError, match=message) as raised:
+        grade_samples(path, DATASET)
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (LINE.encode("utf-16"), "line 1: not UTF-8"),
+        (f"{LINE}\n# é".encode("latin-1"), "line 2: not UTF-8 .*save the file as UTF-8"),
+        (gzip.compress(LINE.encode())[:-9], "cannot be unpacked .*pack it again"),
+        (b"\x1f\x8b but not packed", "cannot be unpacked"),
+    ],
+)
+def test_bytes_that_are_no_text_are_a_usage_error(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_bytes(data)
     with pytest.raises(UsageError, match=message):
         grade_samples(path, DATASET)
 

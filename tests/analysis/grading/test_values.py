@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from analysis.grading.inner import encode
-from analysis.grading.values import MalformedValueError, Opaque, decode, short
+from analysis.grading.values import MalformedValueError, Opaque, decode, printable, short
 
 VALUES: list[Any] = [
     None, True, 0, -1, 2**53, -(2**60), 10**400, 0.1, -0.0, math.inf, "", "\ud800 é", b"\0\xff", bytearray(b"x"),
@@ -118,6 +118,8 @@ def test_a_value_with_its_own_idea_of_equality_is_equal_to_nothing(value: Any) -
         ["n", "<f8", ["2"], [1, 2]], ["p", "AAAA", []], ["p", "?", []], ["p", 5, []], ["p", "AAAAAAAA8D8=", [1]],
         ["p", "AAAAAAAA8D8=", [-1]], ["p", "AAAAAAAA8D8=", ["0"]], ["p", "AAAAAAAA4D8=", [0]], ["p", "AAAAAAAA8D8="],
         ["n", "<i8", [1], ["x"]], ["n", "<u1", [1], [1000]], ["n", 8, [], [1]],
+        ["n", "<f16", [], [1.5]], ["n", "<f16", [1], [["1.5", "0"]]], ["n", "<c32", [1], [["1.e+0"]]],
+        ["n", "<f16", [2], [["1.e+0", "0.e+0"]]], ["n", "<f16", [1], [["9" * 99, "0.e+0"]]],
     ],
     ids=repr,
 )  # fmt: skip
@@ -136,6 +138,14 @@ def test_nesting_beyond_every_depth_is_cut_inside_and_refused_outside() -> None:
         encoded = ["l", [encoded]]
     with pytest.raises(MalformedValueError):
         decode(encoded)
+
+
+def test_a_name_that_a_program_chose_commands_no_terminal_and_can_be_written() -> None:
+    hostile = "\x1b[2J\ud800\x9b31m\nй"
+    assert repr(decode(["u", hostile, ["l", [1]]])) == r"\x1b[2J\ud800\x9b31m\nй([1])"
+    assert repr(decode(["o", "\x1b[2J"])) == r"<\x1b[2J>"
+    assert printable("a\\ 'b'~") == "a\\ 'b'~"
+    assert len(printable("\n" * 999)) == 500
 
 
 def test_a_message_stays_short_whatever_it_shows() -> None:
