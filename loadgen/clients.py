@@ -13,9 +13,6 @@ from loadgen.payload import Endpoint
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
 
-_SLOW_RATE = 50.0
-"""Requests a second below which the end of an answer is looked at when it comes: its connection is soon free again."""
-
 
 class Client(Protocol):
     """A pool of connections to one endpoint."""
@@ -74,7 +71,7 @@ def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
         from loadgen.wire.client import WireClient
 
         try:
-            at_once = not isinstance(spec.load, Open) or demand.rate < _SLOW_RATE
+            at_once = not isinstance(spec.load, Open) or demand.slow
             return "wire", WireClient(
                 endpoint, timeout_s=spec.request_timeout_s, demand=demand, at_once=at_once
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+_SLOW_RATE = 50.0
 _MEMORY = 1 / 8
 """The weight of the newest figure in a mean."""
 
@@ -19,6 +20,11 @@ class Demand:
         self.rate = rate
         self._used_s: float | None = None
         self._opened_s: float | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether requests are so far apart that the connection of one is soon free for the next."""
+        return self.rate < _SLOW_RATE
 
     @property
     def opening_s(self) -> float:
