@@ -31,12 +31,12 @@ class Accuracy:
     @property
     def pass_at_1_base(self) -> float | None:
         """The mean over tasks of the share of samples that passed the base tests."""
-        return self._mean(self.base_passed)
+        return self.mean_share(self.base_passed)
 
     @property
     def pass_at_1_plus(self) -> float | None:
         """The same for base and plus tests."""
-        return self._mean(self.plus_passed)
+        return self.mean_share(self.plus_passed)
 
     def pass_at(self, k: int) -> tuple[float, float]:
         """pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
@@ -49,7 +49,8 @@ class Accuracy:
         """The k for which there is a pass@k."""
         return [] if self.reason is not None else possible_ks(self.samples.tolist())
 
-    def _mean(self, passed: Ints) -> float | None:
+    def mean_share(self, passed: Ints) -> float | None:
+        """The mean over tasks of the share of samples that passed, of counts (k,); None where there is no pass@1."""
         if self.reason is not None or not self.samples.size:
             return None
         return float((passed / self.samples).mean())

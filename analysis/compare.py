@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.cell import Context, read_context
 from analysis.energy import rank
 from analysis.figures import Side
 from analysis.gains import GainsBeside, gains_beside
 from analysis.results import Pair, Point, Results, read_results
+from analysis.score_interval import score_interval
 from analysis.statistics import RatioEstimate, paired_ratio, unpaired_ratio
 from analysis.tables import ensure_analysed, read_table
 from configs.differences import Change, changes
@@ -245,15 +245,11 @@ def _accuracies(name: str, reference: RunDir, other: RunDir) -> list[Difference]
 def _difference(
     ours: Mapping[str, float], theirs: Mapping[str, float], tasks: Sequence[str], reason: str
 ) -> RatioEstimate:
-    """The mean difference over tasks, with Student's t interval; ``blocks`` counts tasks."""
+    """The mean difference over tasks, with its score interval; ``blocks`` counts tasks."""
     if reason:
         return RatioEstimate(None, None, None, 0, (reason,))
     differences = np.array([ours[task] - theirs[task] for task in tasks])
-    mean, count = float(differences.mean()), len(tasks)
-    if count < 2:
-        return RatioEstimate(mean, None, None, count, ("too_few_tasks",))
-    half = float(stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count))
-    return RatioEstimate(mean, mean - half, mean + half, count, ())
+    return RatioEstimate(float(differences.mean()), *score_interval(differences, -1.0, 1.0), len(tasks), ())
 
 
 def _shares(run: RunDir) -> dict[Side, dict[str, float]]:
