@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Bools, Floats, Ints, floats, ints
+from analysis.grades import read_grades
 from analysis.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.requests import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY
-from traces.streams import has_trace, read_trace
+from traces.streams import has_trace
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _verdicts(
             return nothing, nothing, reason
     if not has_trace(folder, "grades"):
         return nothing, nothing, "sandbox_missing" if "sandbox_missing" in recorded else "not_graded"
-    grades = read_trace(folder, "grades")
+    grades = read_grades(folder, requests.table)
     identity, _ = ints(grades, "request_id")
     order = np.argsort(identity, kind="stable")
     identity, grades = identity[order], grades.take(pa.array(order))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import yaml
-from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, flights, in_flight
@@ -17,6 +16,7 @@ from analysis.clocks import clock_check, on_our_clock, shift_of
 from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
+from analysis.manifest import read_manifest
 from analysis.phase import PhaseInput, stretches_of
 from analysis.power import read_series
 from analysis.requests import Requests, read_columns
@@ -29,7 +29,6 @@ from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
 from starwatt_errors import TraceError
-from traces.atomic import read_json
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, Phase, read_cell
 from traces.layout import CellKey, RunDir
@@ -163,29 +162,42 @@ class CellResult:
         return sorted({*failed, *self.energy_reasons})
 
 
-def read_context(run: RunDir) -> tuple[Context, str | None]:
-    """The run's study, and a warning where ``study.yaml`` is there but does not read.
+def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
+    """The run's study and manifest, and a warning for each that is there but does not read.
 
-    Presets that it names need not exist here any more: what was measured stays readable.
+    A manifest that does not read costs calibration, a study the baseline. Presets that it names need not exist here any
+    more: what was measured stays readable.
     """
-    manifest = _manifest(run)
-    if not run.study.is_file():
-        return Context(None, manifest), None
-    try:
-        study = Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        return Context(None, manifest), f"{run.study}: does not read, so the baseline is not known: {first}"
-    return Context(study, manifest), None
+    study, manifest, warnings = None, {}, []
+    if run.manifest.is_file():
+        try:
+            manifest = dict(read_manifest(run))
+        except TraceError as error:
+            warnings.append(f"{error}; so what it says of sensors and tasks is not known")
+    if run.study.is_file():
+        try:
+            study = read_study(run)
+        except TraceError as error:
+            warnings.append(f"{error}; so the baseline is not known")
+    return Context(study, manifest), tuple(warnings)
 
 
-def _manifest(run: RunDir) -> Mapping[str, Any]:
-    """The run's manifest; one that is missing or damaged costs calibration alone."""
+def read_study(run: RunDir) -> Study:
+    """The study of a run, as it was measured.
+
+    Raises:
+        TraceError: it is missing, or does not read.
+    """
     try:
-        found = read_json(run.manifest)
-    except TraceError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TraceError(f"{run.study}: does not read: {first}") from error
+
+
+def damaged_cell(key: CellKey, problem: str) -> CellResult:
+    """A cell of which nothing is to be believed."""
+    return CellResult(key, codes=("trace_damaged",), problem=problem)
 
 
 def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
@@ -204,7 +216,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
         power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
-        return CellResult(key, codes=("trace_damaged",), problem=str(error))
+        return damaged_cell(key, str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     most_in_flight = context.most_in_flight(key.load)
     latency = latencies(requests, most_in_flight)

@@ -49,7 +49,7 @@ REASONS = {
 #: What decides which requests a block meets, and when.
 _SCHEDULE = ("seed", "loads", "prompts", "measure", "phases")
 #: Fields that differ between any two runs and say nothing.
-_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id", "read_ms")
+_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id", "run_id", "read_ms")
 _CLOSE = 0.05  # measured properties of the same kind of machine, such as a sensor's period
 _MEASURED = ("sensor_calibration.", "host.")
 

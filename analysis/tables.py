@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from analysis.accuracy import accuracy_table
 from analysis.accuracy_contrasts import accuracy_contrast_rows
-from analysis.cell import analyse_cell, read_context
+from analysis.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
+from analysis.identity import misplaced_cells, read_plan
 from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
 from analysis.rows import Row
@@ -20,7 +21,7 @@ from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drift
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir
 from traces.schemas import CELLS, CONTRASTS, NEIGHBOURS, NODES, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
@@ -86,13 +87,14 @@ def ensure_analysed(run: RunDir) -> None:
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
     """What ``analyze`` writes, without writing it; raises as it does."""
-    context, study_warning = read_context(run)
+    context, warnings = read_context(run)
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
+    misplaced = misplaced_cells(run, context.manifest)
     cells: list[Tabulated] = []
     for done, key in enumerate(keys, 1):
-        cells.append(tabulate(analyse_cell(run, key, context)))
+        cells.append(_tabulated(run, key, context, misplaced))
         if progress is not None:
             progress(done, len(keys))
     rows = with_phase(cells)
@@ -110,7 +112,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     }
     if of_nodes := node_rows(graded, context.nodes):
         tables["nodes"] = pa.Table.from_pylist(of_nodes, schema=NODES)
-    if alone := _rows_alone(run):
+    if alone := _rows_alone(RunDir(run.alone)):
         beside = neighbour_rows(graded, alone, windows_of(run))
         tables["neighbours"] = pa.Table.from_pylist(beside, schema=NEIGHBOURS)
     summary = AnalysisSummary(
@@ -119,16 +121,22 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         invalid=tuple(one.invalid for one in cells if one.invalid is not None),
         requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
-        warnings=tuple(filter(None, (study_warning, plan_warning))),
+        warnings=(*warnings, *filter(None, (plan_warning,))),
     )
     return Tables({name: _stamped(table) for name, table in tables.items()}, summary)
 
 
-def _rows_alone(run: RunDir) -> list[Row]:
+def _tabulated(run: RunDir, key: CellKey, context: Context, misplaced: Mapping[CellKey, str]) -> Tabulated:
+    if key in misplaced:
+        return tabulate(damaged_cell(key, misplaced[key]))
+    return tabulate(analyse_cell(run, key, context))
+
+
+def _rows_alone(alone: RunDir) -> list[Row]:
     """Of the check whether neighbours disturb; none where there was no such check."""
-    alone = RunDir(run.alone)
     context, _ = read_context(alone)
-    return with_phase([tabulate(analyse_cell(alone, key, context)) for key in alone.finished_cells()])
+    misplaced = misplaced_cells(alone, context.manifest)
+    return with_phase([_tabulated(alone, key, context, misplaced) for key in alone.finished_cells()])
 
 
 def _stamped(table: pa.Table) -> pa.Table:
@@ -156,12 +164,7 @@ def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
     keys, warning = set(run.finished_cells()), None
     if run.plan.is_file():
         try:
-            plan = pq.read_table(run.plan, columns=["model", "variant", "load", "block"])
-        except (pa.ArrowException, OSError, KeyError) as error:
-            warning = f"{run.plan}: does not read, so cells that were not measured are not known: {error}"
-        else:
-            keys |= {
-                CellKey(model_slug(row["model"]), row["variant"], row["load"], row["block"])
-                for row in plan.to_pylist()
-            }
+            keys |= set(read_plan(run))
+        except TraceError as error:
+            warning = f"{error}; so cells that were not measured are not known"
     return sorted(keys), warning

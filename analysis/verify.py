@@ -22,7 +22,7 @@ from analysis.validity import EXPLANATIONS
 from analysis.window import measured_window
 from configs.loads import is_probe
 from starwatt_errors import TraceError
-from traces.cell import CellRecord, read_cell
+from traces.cell import CellRecord, read_record
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
 
@@ -83,7 +83,7 @@ def _cell(run: RunDir, key: CellKey) -> Iterator[Finding]:
     """What ``cell.json`` and ``grades`` say, beside the requests themselves."""
     folder = run.cell(key)
     try:
-        record, table = read_cell(folder), read_trace(folder, "requests")
+        record, table = read_record(folder), read_trace(folder, "requests")
         graded = read_trace(folder, "grades") if has_trace(folder, "grades") else None
     except TraceError:
         return  # named already: trace_damaged

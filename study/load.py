@@ -27,9 +27,10 @@ from study.display import Display, tell
 from study.manifest import host, package_versions
 from study.metering import Metered, metered_here, metered_there
 from study.prompts import NO_TESTS, keep_prompts
+from study.run_id import new_run_id
 from study.summary import generator_problems, summarise
 from traces.atomic import write_json, write_parquet
-from traces.cell import CellRecord, Served, write_cell
+from traces.cell import CellRecord, Served, file_digests, write_cell
 from traces.clock import boot_id
 from traces.layout import CellKey, RunDir, model_slug
 from traces.schemas import PLAN, SCHEMA_VERSION
@@ -76,9 +77,10 @@ def load_test(
             metered = _metered(spec, folder, meter_at, display)
             outcome = metered.outcome
     if run and metered:
-        _record(folder, key, metered, spec)
+        run_id = new_run_id()
+        _record(folder, key, metered, spec, run_id)
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
-        _describe(run, spec, key, metered)
+        _describe(run, spec, key, metered, run_id)
         if metered.problem:
             tell(f"the power record is not whole: {metered.problem}")
     requests = read_trace(folder, "requests")
@@ -118,23 +120,25 @@ def _metered(spec: LoadSpec, folder: Path, meter_at: str, display: Display) -> M
     return metered_there(meter_at, folder, drive, display.say)
 
 
-def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec) -> None:
+def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec, run_id: str) -> None:
     gradable = load_dataset(spec.prompts.dataset).has_tests
     write_cell(
         folder,
         CellRecord(
             model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(),
+            run_id=run_id, files=file_digests(folder),
             phases=metered.phases, served=Served(), audit=metered.audit, errors=dict(metered.outcome.errors),
             power_clock=metered.clock, validity=[] if gradable else [NO_TESTS],
         ),
     )  # fmt: skip
 
 
-def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered) -> None:
+def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered, run_id: str) -> None:
     """Plan and manifest of a one-cell run."""
     dataset = load_dataset(spec.prompts.dataset)
     manifest = {
         "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
         "host": host(),
         "packages": package_versions(),
         "endpoint": {"url": _without_credentials(spec.url), "model": spec.model},
