@@ -16,7 +16,7 @@ from analysis.tables import read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import read_cell
-from traces.layout import RunDir
+from traces.layout import CellKey, RunDir
 
 Pair = tuple[str, str]  # boundary, source
 Bounds = tuple[float, float]  # of an interval
@@ -93,6 +93,15 @@ class Results:
     def models(self) -> list[str]:
         """In order."""
         return sorted({point.model for point in self.points})
+
+    @property
+    def damaged(self) -> frozenset[CellKey]:
+        """Cells of which nothing is to be believed."""
+        return frozenset(
+            CellKey(row["model"], row["variant"], row["load"], row["block"])
+            for row in self.cell_rows
+            if "trace_damaged" in row["reasons"]
+        )
 
     def point(self, model: str, variant: str, load: str) -> Point | None:
         """One of them, or None."""

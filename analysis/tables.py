@@ -14,6 +14,7 @@ from analysis.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
 from analysis.identity import misplaced_cells, read_plan
+from analysis.inputs import KEY, inputs_of
 from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
 from analysis.rows import Row
@@ -80,9 +81,22 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
 
 
 def ensure_analysed(run: RunDir) -> None:
-    """Analyse a run where that was not done; raises as ``analyze``."""
-    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
+    """Analyse a run where that was not done, or its files are not those that its tables were made from.
+
+    Raises as ``analyze``.
+    """
+    there = all(run.table(name).is_file() for name in ("cells", "requests", "contrasts", "accuracy"))
+    if not there or _made_from(run) != inputs_of(run):
         analyze(run)
+
+
+def _made_from(run: RunDir) -> str | None:
+    try:
+        metadata = pq.read_schema(run.table("cells")).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
+    found = metadata.get(KEY.encode())
+    return None if found is None else found.decode(errors="replace")
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
@@ -123,7 +137,9 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         contrasts=len(contrasts),
         warnings=(*warnings, *filter(None, (plan_warning,))),
     )
-    return Tables({name: _stamped(table) for name, table in tables.items()}, summary)
+    stamped = {name: _stamped(table) for name, table in tables.items()}
+    stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
+    return Tables(stamped, summary)
 
 
 def _tabulated(run: RunDir, key: CellKey, context: Context, misplaced: Mapping[CellKey, str]) -> Tabulated:
@@ -139,9 +155,10 @@ def _rows_alone(alone: RunDir) -> list[Row]:
     return with_phase([_tabulated(alone, key, context, misplaced) for key in alone.finished_cells()])
 
 
-def _stamped(table: pa.Table) -> pa.Table:
+def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table:
     """No clock in the metadata: a table says what its inputs say, whenever it is made."""
-    return table.replace_schema_metadata({"schema_version": str(SCHEMA_VERSION)}).combine_chunks()
+    metadata = {"schema_version": str(SCHEMA_VERSION), **(more or {})}
+    return table.replace_schema_metadata(metadata).combine_chunks()
 
 
 def read_table(run: RunDir, name: str) -> pa.Table:
