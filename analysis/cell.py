@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, flights, in_flight
@@ -16,9 +15,9 @@ from analysis.clocks import clock_check, on_our_clock, shift_of
 from analysis.conditions import client_check, occupancy_checks, throttle_checks
 from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
-from analysis.manifest import read_manifest
 from analysis.phase import PhaseInput, stretches_of
 from analysis.power import read_series
+from analysis.provenance import read_manifest, read_study
 from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
 from analysis.steadiness import Trends, trends_in
@@ -180,19 +179,6 @@ def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
         except TraceError as error:
             warnings.append(f"{error}; so the baseline is not known")
     return Context(study, manifest), tuple(warnings)
-
-
-def read_study(run: RunDir) -> Study:
-    """The study of a run, as it was measured.
-
-    Raises:
-        TraceError: it is missing, or does not read.
-    """
-    try:
-        return Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TraceError(f"{run.study}: does not read: {first}") from error
 
 
 def damaged_cell(key: CellKey, problem: str) -> CellResult:

@@ -6,6 +6,7 @@ cells kept digests are judged by what there is: names, boots, the plan, and time
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from analysis.provenance import cells_of, read_manifest, read_plan, read_study
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, Phase, check_files, read_cell
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace
 
 _PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
@@ -33,17 +34,12 @@ class _Run:
 
     run_id: str | None
     boots: frozenset[str]  # of the hosts that measured it; empty: not all are known
-    planned: frozenset[CellKey] | None  # None: there is no plan that reads
+    planned: frozenset[CellKey] | None  # None: neither plan nor study read
 
 
-def misplaced_cells(run: RunDir, manifest: Mapping[str, Any]) -> dict[CellKey, str]:
-    """Finished cells that are not what their folder says, or whose files were changed, and why.
-
-    Args:
-        run: the run directory.
-        manifest: its manifest, as far as it reads.
-    """
-    about = _about(run, manifest)
+def misplaced_cells(run: RunDir) -> dict[CellKey, str]:
+    """Finished cells that are not what their folder says, or whose files were changed, and why."""
+    about = _about(run)
     found: dict[CellKey, str] = {}
     prints: dict[tuple[str, str], list[CellKey]] = {}
     for key in run.finished_cells():
@@ -61,29 +57,21 @@ def misplaced_cells(run: RunDir, manifest: Mapping[str, Any]) -> dict[CellKey, s
     return found
 
 
-def read_plan(run: RunDir) -> list[CellKey]:
-    """Every cell of ``plan.parquet``, in its order.
-
-    Raises:
-        TraceError: it is missing, does not read, or is no plan.
-    """
-    names = ["model", "variant", "load", "block"]
+def _about(run: RunDir) -> _Run:
     try:
-        rows = pq.read_table(run.plan, columns=names).to_pylist()
-        keys = [CellKey(model_slug(row["model"]), row["variant"], row["load"], int(row["block"])) for row in rows]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceError(f"{run.plan}: does not read: {error}") from error
-    if not all(isinstance(name, str) for key in keys for name in (key.variant, key.load)):
-        raise TraceError(f"{run.plan}: does not read: a cell without a name")
-    return keys
-
-
-def _about(run: RunDir, manifest: Mapping[str, Any]) -> _Run:
-    try:
-        planned = frozenset(read_plan(run))
+        manifest = read_manifest(run)
     except TraceError:
-        planned = None
-    return _Run(manifest.get("run_id"), _boots(manifest), planned)
+        manifest = {}
+    return _Run(manifest.get("run_id"), _boots(manifest), _planned(run))
+
+
+def _planned(run: RunDir) -> frozenset[CellKey] | None:
+    """By the plan; by the study where the plan was lost."""
+    with contextlib.suppress(TraceError):
+        return frozenset(read_plan(run))
+    with contextlib.suppress(TraceError):
+        return cells_of(read_study(run))
+    return None
 
 
 def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
@@ -101,7 +89,7 @@ def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
     record = read_cell(folder)
     check_files(folder, record)
     if about.planned is not None and key not in about.planned:
-        raise TraceError(f"{folder}: is not in the plan of this run: {run.plan}")
+        raise TraceError(f"{folder}: is no cell of this run's plan, {run.plan}")
     if record.run_id is not None and about.run_id is not None:
         if record.run_id != about.run_id:
             raise TraceError(f"{folder}: was measured in another run ({record.run_id}, this is {about.run_id})")

@@ -13,10 +13,11 @@ from analysis.accuracy_contrasts import accuracy_contrast_rows
 from analysis.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
-from analysis.identity import misplaced_cells, read_plan
+from analysis.identity import misplaced_cells
 from analysis.inputs import KEY, inputs_of
 from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
+from analysis.provenance import read_plan
 from analysis.rows import Row
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.loads import is_probe
@@ -105,7 +106,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
-    misplaced = misplaced_cells(run, context.manifest)
+    misplaced = misplaced_cells(run)
     cells: list[Tabulated] = []
     for done, key in enumerate(keys, 1):
         cells.append(_tabulated(run, key, context, misplaced))
@@ -151,7 +152,7 @@ def _tabulated(run: RunDir, key: CellKey, context: Context, misplaced: Mapping[C
 def _rows_alone(alone: RunDir) -> list[Row]:
     """Of the check whether neighbours disturb; none where there was no such check."""
     context, _ = read_context(alone)
-    misplaced = misplaced_cells(alone, context.manifest)
+    misplaced = misplaced_cells(alone)
     return with_phase([_tabulated(alone, key, context, misplaced) for key in alone.finished_cells()])
 
 

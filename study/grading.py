@@ -18,7 +18,6 @@ from configs.datasets import Dataset
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from study.prompts import NO_TESTS
-from study.sessions import earlier_manifest
 from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.layout import CellKey, RunDir
@@ -43,7 +42,7 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
 
 def sound_cells(run: RunDir) -> list[CellKey]:
     """Finished cells that are what their folder says, and whose requests read."""
-    misplaced = misplaced_cells(run, earlier_manifest(run) or {})
+    misplaced = misplaced_cells(run)
     return [key for key in run.finished_cells() if key not in misplaced and _reads(run.cell(key))]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from analysis.manifest import read_manifest
+from analysis.provenance import read_manifest
 from starwatt_errors import TraceError, UsageError
 from study.claim import differences
 from traces.layout import RunDir
