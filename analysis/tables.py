@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.accuracy import accuracy_table
 from analysis.accuracy_contrasts import accuracy_contrast_rows
@@ -19,6 +18,7 @@ from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
 from analysis.provenance import read_plan
 from analysis.rows import Row
+from analysis.table_files import SCHEMAS, read_table
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.loads import is_probe
 from starwatt_errors import TraceError
@@ -86,18 +86,17 @@ def ensure_analysed(run: RunDir) -> None:
 
     Raises as ``analyze``.
     """
-    there = all(run.table(name).is_file() for name in ("cells", "requests", "contrasts", "accuracy"))
-    if not there or _made_from(run) != inputs_of(run):
-        analyze(run)
-
-
-def _made_from(run: RunDir) -> str | None:
     try:
-        metadata = pq.read_schema(run.table("cells")).metadata or {}
-    except (pa.ArrowException, OSError):
-        return None
-    found = metadata.get(KEY.encode())
-    return None if found is None else found.decode(errors="replace")
+        tables = {name: read_table(run, name) for name in SCHEMAS.keys() - OPTIONAL}
+        for name in OPTIONAL:
+            if run.table(name).is_file():
+                read_table(run, name)
+    except TraceError:
+        analyze(run)
+        return
+    made_from = (tables["cells"].schema.metadata or {}).get(KEY.encode(), b"").decode(errors="replace")
+    if made_from != inputs_of(run):
+        analyze(run)
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
@@ -160,21 +159,6 @@ def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table
     """No clock in the metadata: a table says what its inputs say, whenever it is made."""
     metadata = {"schema_version": str(SCHEMA_VERSION), **(more or {})}
     return table.replace_schema_metadata(metadata).combine_chunks()
-
-
-def read_table(run: RunDir, name: str) -> pa.Table:
-    """A derived table.
-
-    Raises:
-        TraceError: it is not there (``starwatt analyze`` makes it), or does not read.
-    """
-    path = run.table(name)
-    if not path.is_file():
-        raise TraceError(f"{path}: is not there; starwatt analyze makes it")
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: does not read; delete it and run starwatt analyze: {error}") from error
 
 
 def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
