@@ -61,6 +61,15 @@ class Context:
         found = calibration.get("devices") if isinstance(calibration, dict) else None
         return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
 
+    @property
+    def sampled(self) -> bool:
+        """Whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        if self.study is not None:
+            return self.study.prompts.temperature > 0
+        asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
+        temperature = asked.get("temperature")
+        return isinstance(temperature, int | float) and temperature > 0
+
     def min_s(self, load: str) -> float | None:
         """The shortest window of a load that the study accepts."""
         if self.study is None:
@@ -148,6 +157,7 @@ class CellResult:
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
     trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
     slo: Slo | None = None  # what the study calls a good request
+    sampled: bool = False  # its answers were drawn at random
     phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
 
     @property
@@ -238,6 +248,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
         slo=context.study.slo if context.study else None,
+        sampled=context.sampled,
         phase=phase,
         trends=trends,
     )

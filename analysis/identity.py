@@ -92,9 +92,13 @@ def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
         raise TraceError(f"{folder}: is no cell of this run's plan, {run.plan}")
     if record.run_id is not None and about.run_id is not None:
         if record.run_id != about.run_id:
-            raise TraceError(f"{folder}: was measured in another run ({record.run_id}, this is {about.run_id})")
+            raise TraceError(
+                f"{folder}: was measured in another run ({record.run_id}, this is {about.run_id})"
+            )
     elif about.boots and record.boot_id not in about.boots:
-        raise TraceError(f"{folder}: was measured by a machine, or since a start of it, that {run.manifest} lacks")
+        raise TraceError(
+            f"{folder}: was measured by a machine, or since a start of it, that {run.manifest} lacks"
+        )
     traces = {name: read_trace(folder, name) for name in _PRINTED if has_trace(folder, name)}
     if "requests" in traces:
         _asked_meanwhile(folder, traces["requests"], record)

@@ -12,7 +12,9 @@ from traces.layout import RunDir
 
 KEY = "inputs"
 """In the metadata of ``tables/cells``."""
-_LOOKED_AT = 1 << 16  # bytes at a file's end: Parquet has there where everything lies, and the range of every column
+_LOOKED_AT = (
+    1 << 16
+)  # bytes at a file's end: Parquet has there where everything lies, and the range of every column
 _READ = (".json", ".jsonl", ".parquet", ".arrows")
 
 

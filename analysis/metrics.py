@@ -92,7 +92,7 @@ def _accuracy(rows: Rows, result: CellResult, measured: Measured) -> None:
         if share is not None:
             lo, hi = score_interval(passed / accuracy.samples, 0.0, 1.0)
             rows.rows[-1].update(lo=lo, hi=hi, interval_kind="tasks")
-    for k in accuracy.ks[1:]:
+    for k in accuracy.ks[1:] if result.sampled else ():
         base, plus = accuracy.pass_at(k)
         rows.add(f"pass_at_{k}_base", base, "ratio", reasons)
         rows.add(f"pass_at_{k}_plus", plus, "ratio", reasons)

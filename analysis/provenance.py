@@ -38,8 +38,8 @@ class _Calibration(_Part):
 
 class _Dataset(_Part):
     name: str
-    sha256: str
-    tasks: int | None = None
+    sha256: str | None = None
+    tasks: int | None = Field(default=None, ge=0)
 
 
 class _Host(_Part):
@@ -101,7 +101,9 @@ def read_plan(run: RunDir) -> list[CellKey]:
     """
     try:
         rows = pq.read_table(run.plan, columns=PLAN.names).cast(PLAN).to_pylist()
-        keys = [CellKey(model_slug(row["model"]), row["variant"], row["load"], int(row["block"])) for row in rows]
+        keys = [
+            CellKey(model_slug(row["model"]), row["variant"], row["load"], int(row["block"])) for row in rows
+        ]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise TraceError(f"{run.plan}: does not read: {error}") from error
     if not keys or None in {name for key in keys for name in (key.variant, key.load)}:

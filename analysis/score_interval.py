@@ -18,7 +18,9 @@ from analysis.arrays import Floats
 _TIGHT = 1e-12
 
 
-def score_interval(values: Floats, low: float, high: float, *, confidence: float = 0.95) -> tuple[float, float]:
+def score_interval(
+    values: Floats, low: float, high: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
     """The score interval for the mean of values that lie between ``low`` and ``high``.
 
     Holds every mean m with n (mean - m)² <= z² V(m), V(m) the variance about m of the likeliest distribution on the

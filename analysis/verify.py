@@ -146,9 +146,7 @@ def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[s
     yield "errors", {status: count for status, count in record.errors.items() if count}, failed
 
 
-def _grades(
-    key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Provenance
-) -> Iterator[Finding]:
+def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Provenance) -> Iterator[Finding]:
     """Every whole answer to a measured request is graded once, under its own task, by the run's own data set."""
     asked_of = ((provenance.manifest or {}).get("dataset") or {}).get("sha256")
     judged_by = (grades.schema.metadata or {}).get(GRADED_BY.encode(), b"").decode(errors="replace")

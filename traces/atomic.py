@@ -69,7 +69,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # besides JSON's own: digits by the thousand, endless nesting
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # besides JSON's own: digits by the thousand, endless nesting
         raise TraceError(f"{path}: is not valid JSON: {error}") from error
 
 

@@ -148,7 +148,6 @@ class CellRecord(_Record):
         default=None, description="Set where another host recorded power; null: the clock of the requests"
     )
 
-
     @property
     def key(self) -> CellKey:
         """The cell that it says it is of."""

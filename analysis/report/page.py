@@ -88,6 +88,7 @@ def render(run: RunDir) -> str:
         estimated=results.estimated,
         estimated_words=ESTIMATED,
         memorised=sorted(results.memorised),
+        tasks=results.tasks_words,
         memorised_words=MEMORISED,
         models=[_model_section(results, model) for model in results.models],
         drawings=drawings,

@@ -220,7 +220,9 @@ def test_the_terminal_says_which_joules_and_whether_they_are_estimates(
 ) -> None:
     sensor = Sensor(source="modelled", boundary="cpu", device="engine") if modelled else Sensor()
     roots = [
-        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],), sensor=sensor, jitter=0.002).build().root
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],), sensor=sensor, jitter=0.002)
+        .build()
+        .root
         for name in ("one", "other")
     ]
     compare_runs(roots, tmp_path / "page.html", as_json=False)
