@@ -155,11 +155,12 @@ def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Prov
             "grades_differ", str(key), "was graded by the tests of another data set than manifest.json names"
         )
     wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    columns = ["request_id", "task_id"]
-    asked = requests.filter(wanted).select(columns).to_pandas().drop_duplicates()
-    judged = grades.select(columns).to_pandas()
-    both = asked.merge(judged, how="outer", on=columns, indicator=True)
-    odd = int((both["_merge"] != "both").sum()) + int(judged.duplicated("request_id").sum())
+    asked, judged = (
+        list(zip(table["request_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+        for table in (requests.filter(wanted), grades)
+    )
+    twice = len(judged) - len({number for number, _ in judged})
+    odd = len(set(asked) ^ set(judged)) + twice
     if odd:
         yield Finding(
             "grades_differ", str(key), f"{odd} grades do not belong to the measured requests, or lack"

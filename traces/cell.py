@@ -22,8 +22,8 @@ class _Record(BaseModel):
 class Phase(_Record):
     """A stretch of the cell, in monotonic nanoseconds."""
 
-    start_ns: int
-    end_ns: int
+    start_ns: int = Field(ge=0, lt=1 << 63)
+    end_ns: int = Field(ge=0, lt=1 << 63)
 
 
 class Phases(_Record):
