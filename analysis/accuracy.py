@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Bools, Floats, Ints, floats, ints
+from analysis.grades import read_grades
 from analysis.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.requests import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY
-from traces.streams import has_trace, read_trace
+from traces.streams import has_trace
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Accuracy:
     @property
     def pass_at_1_base(self) -> float | None:
         """The mean over tasks of the share of samples that passed the base tests."""
-        return self._mean(self.base_passed)
+        return self.mean_share(self.base_passed)
 
     @property
     def pass_at_1_plus(self) -> float | None:
         """The same for base and plus tests."""
-        return self._mean(self.plus_passed)
+        return self.mean_share(self.plus_passed)
 
     def pass_at(self, k: int) -> tuple[float, float]:
         """pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
@@ -49,7 +50,8 @@ class Accuracy:
         """The k for which there is a pass@k."""
         return [] if self.reason is not None else possible_ks(self.samples.tolist())
 
-    def _mean(self, passed: Ints) -> float | None:
+    def mean_share(self, passed: Ints) -> float | None:
+        """The mean over tasks of the share of samples that passed, of counts (k,); None where there is no pass@1."""
         if self.reason is not None or not self.samples.size:
             return None
         return float((passed / self.samples).mean())
@@ -112,7 +114,7 @@ def _verdicts(
             return nothing, nothing, reason
     if not has_trace(folder, "grades"):
         return nothing, nothing, "sandbox_missing" if "sandbox_missing" in recorded else "not_graded"
-    grades = read_trace(folder, "grades")
+    grades = read_grades(folder, requests.table)
     identity, _ = ints(grades, "request_id")
     order = np.argsort(identity, kind="stable")
     identity, grades = identity[order], grades.take(pa.array(order))

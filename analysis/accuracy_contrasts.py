@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr
 
 from analysis.answers import Answers, flips
 from analysis.arrays import Floats
 from analysis.cell import Context
 from analysis.figures import Side, key_of, value_row
 from analysis.rows import Row
+from analysis.score_interval import score_interval
 from analysis.statistics import POWER, holm
 
 EXACT_UP_TO = 16  # tasks that differ: all sign patterns, else so many random ones
@@ -137,9 +138,8 @@ def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) ->
         )
         for (name, unit), value in zip(names, values, strict=True)
     ]
-    if len(tasks) > 1:
-        half = float(stdtrit(len(tasks) - 1, 0.975) * differences.std(ddof=1) / np.sqrt(len(tasks)))
-        rows[0].update(lo=values[0] - half, hi=values[0] + half, interval_kind="tasks")
+    lo, hi = score_interval(differences, -1.0, 1.0)
+    rows[0].update(lo=lo, hi=hi, interval_kind="tasks")
     return rows
 
 

@@ -17,18 +17,17 @@ from analysis.energy import BoundaryEnergy, boundary_energies, primary
 from analysis.latency import Latencies, latencies
 from analysis.phase import PhaseInput, stretches_of
 from analysis.power import read_series
+from analysis.provenance import read_manifest, read_study
 from analysis.requests import Requests, read_columns
 from analysis.sensor import Sensors
 from analysis.steadiness import Trends, trends_in
 from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
-from configs.loader import kept_study
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
-from starwatt_errors import TraceError, UsageError
-from traces.atomic import read_json
+from starwatt_errors import TraceError
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, Phase, read_cell
 from traces.layout import CellKey, RunDir
@@ -61,6 +60,15 @@ class Context:
         }
         found = calibration.get("devices") if isinstance(calibration, dict) else None
         return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        if self.study is not None:
+            return self.study.prompts.temperature > 0
+        asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
+        temperature = asked.get("temperature")
+        return isinstance(temperature, int | float) and temperature > 0
 
     def min_s(self, load: str) -> float | None:
         """The shortest window of a load that the study accepts."""
@@ -149,6 +157,7 @@ class CellResult:
     attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
     trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
     slo: Slo | None = None  # what the study calls a good request
+    sampled: bool = False  # its answers were drawn at random
     phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
 
     @property
@@ -162,29 +171,29 @@ class CellResult:
         return sorted({*failed, *self.energy_reasons})
 
 
-def read_context(run: RunDir) -> tuple[Context, str | None]:
-    """The run's study, and a warning where ``study.yaml`` is there but does not read.
+def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
+    """The run's study and manifest, and a warning for each that is there but does not read.
 
-    Presets that it names need not exist here any more: what was measured stays readable.
+    A manifest that does not read costs calibration, a study the baseline. Presets that it names need not exist here any
+    more: what was measured stays readable.
     """
-    manifest = _manifest(run)
-    if not run.study.is_file():
-        return Context(None, manifest), None
-    try:
-        study = kept_study(run.study)
-    except UsageError as error:
-        first = str(error).splitlines()[0]
-        return Context(None, manifest), f"{first} (the study does not read, so the baseline is not known)"
-    return Context(study, manifest), None
+    study, manifest, warnings = None, {}, []
+    if run.manifest.is_file():
+        try:
+            manifest = dict(read_manifest(run))
+        except TraceError as error:
+            warnings.append(f"{error}; so what it says of sensors and tasks is not known")
+    if run.study.is_file():
+        try:
+            study = read_study(run)
+        except TraceError as error:
+            warnings.append(f"{error}; so the baseline is not known")
+    return Context(study, manifest), tuple(warnings)
 
 
-def _manifest(run: RunDir) -> Mapping[str, Any]:
-    """The run's manifest; one that is missing or damaged costs calibration alone."""
-    try:
-        found = read_json(run.manifest)
-    except TraceError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def damaged_cell(key: CellKey, problem: str) -> CellResult:
+    """A cell of which nothing is to be believed."""
+    return CellResult(key, codes=("trace_damaged",), problem=problem)
 
 
 def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
@@ -203,7 +212,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
         power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
-        return CellResult(key, codes=("trace_damaged",), problem=str(error))
+        return damaged_cell(key, str(error))
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     most_in_flight = context.most_in_flight(key.load)
     latency = latencies(requests, most_in_flight)
@@ -239,6 +248,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
         slo=context.study.slo if context.study else None,
+        sampled=context.sampled,
         phase=phase,
         trends=trends,
     )

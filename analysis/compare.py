@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from analysis.cell import Context, read_context
 from analysis.energy import rank
 from analysis.figures import Side
 from analysis.gains import GainsBeside, gains_beside
 from analysis.results import Pair, Point, Results, read_results
+from analysis.score_interval import score_interval
 from analysis.statistics import RatioEstimate, paired_ratio, unpaired_ratio
 from analysis.tables import ensure_analysed, read_table
+from analysis.task_set import TaskSet
 from configs.differences import Change, changes
 from configs.schema import Study
 from starwatt_errors import UsageError
@@ -49,7 +50,7 @@ REASONS = {
 #: What decides which requests a block meets, and when.
 _SCHEDULE = ("seed", "loads", "prompts", "measure", "phases")
 #: Fields that differ between any two runs and say nothing.
-_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id", "read_ms")
+_ALWAYS = ("monotonic_ns", "realtime_ns", "boot_id", "run_id", "read_ms")
 _CLOSE = 0.05  # measured properties of the same kind of machine, such as a sensor's period
 _MEASURED = ("sensor_calibration.", "host.")
 
@@ -78,6 +79,7 @@ class Beside:
     added: tuple[Side, ...]
     study: tuple[Change, ...]
     machine: tuple[Change, ...]  # manifest.json
+    tasks: str  # of which tasks pass@1 is compared; empty: it is not
     gains: GainsBeside | None  # of what was measured; None: no joules are compared, or they are modelled
 
 
@@ -137,7 +139,10 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         results[0].estimated,
         tuple(found),
         tuple(
-            _beside(name, (runs[0], run), (contexts[0], context), (results[0], other), pair)
+            replace(
+                _beside(name, (runs[0], run), (contexts[0], context), (results[0], other), pair),
+                tasks=_tasks(name, found, other.task_set),
+            )
             for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True)
         ),
     )
@@ -242,18 +247,20 @@ def _accuracies(name: str, reference: RunDir, other: RunDir) -> list[Difference]
     return found
 
 
+def _tasks(name: str, found: Sequence[Difference], task_set: TaskSet) -> str:
+    counts = [one.estimate.blocks for one in found if (one.run, one.metric) == (name, PASSED)]
+    compared = [count for count in counts if count]
+    return task_set.words(min(compared)) if compared else ""
+
+
 def _difference(
     ours: Mapping[str, float], theirs: Mapping[str, float], tasks: Sequence[str], reason: str
 ) -> RatioEstimate:
-    """The mean difference over tasks, with Student's t interval; ``blocks`` counts tasks."""
+    """The mean difference over tasks, with its score interval; ``blocks`` counts tasks."""
     if reason:
         return RatioEstimate(None, None, None, 0, (reason,))
     differences = np.array([ours[task] - theirs[task] for task in tasks])
-    mean, count = float(differences.mean()), len(tasks)
-    if count < 2:
-        return RatioEstimate(mean, None, None, count, ("too_few_tasks",))
-    half = float(stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count))
-    return RatioEstimate(mean, mean - half, mean + half, count, ())
+    return RatioEstimate(float(differences.mean()), *score_interval(differences, -1.0, 1.0), len(tasks), ())
 
 
 def _shares(run: RunDir) -> dict[Side, dict[str, float]]:
@@ -294,6 +301,7 @@ def _beside(
         added=tuple(side for side in sides[1] if side not in sides[0]),
         study=tuple(changes(studies[0], studies[1])),
         machine=tuple(one for one in machine if not _says_nothing(one)),
+        tasks="",
         gains=gains_beside(contexts, results, pair),
     )
 

@@ -12,7 +12,7 @@ from analysis.arrays import Floats
 from analysis.cell import Context
 from analysis.figures import CellFigures, Side, key_of, value_row
 from analysis.rows import Row
-from analysis.statistics import MIN_BLOCKS, student_t
+from analysis.statistics import MIN_BLOCKS, agree, student_t
 
 MIN_LOADS = 3
 _GRID = 400
@@ -88,6 +88,8 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     value = float(np.exp(at[place] + share * (at[place + 1] - at[place])))
     if not enough:
         return Crossing(value, None, None, "too_few_blocks")
+    if all(map(agree, logs.T)):
+        return Crossing(value, None, None, "blocks_agree")
     centre, half = student_t(fine.T)
     possible = [place, place + 1, *np.flatnonzero(np.abs(centre) <= half).tolist()]
     first, last = min(possible), max(possible)
@@ -146,6 +148,8 @@ def _saturation_rows(figures: CellFigures, loads: list[tuple[int, Side]], pair: 
         numbers = np.array(by_block)
         if len(blocks) < MIN_BLOCKS:
             row["reasons"] = sorted({*row["reasons"], "too_few_blocks"})
+        elif known is not None and (numbers > 0).all() and agree(np.log(numbers)):
+            row["reasons"] = ["blocks_agree"]
         elif known is not None and (numbers > 0).all():
             centre, half = student_t(np.log(numbers))
             row.update(

@@ -8,6 +8,7 @@ from analysis.arrays import Floats, mean, percentile
 from analysis.cell import CellResult, Measured
 from analysis.energy_metrics import energy_rows
 from analysis.rows import Row, Rows, ratio
+from analysis.score_interval import score_interval
 from analysis.validity import reasons_for
 from configs.loads import is_probe
 
@@ -85,9 +86,13 @@ def _latency(rows: Rows, measured: Measured, reasons: list[str]) -> None:
 def _accuracy(rows: Rows, result: CellResult, measured: Measured) -> None:
     accuracy = measured.accuracy
     reasons = reasons_for("accuracy", [*result.codes, *filter(None, [accuracy.reason])])
-    rows.add("pass_at_1_base", accuracy.pass_at_1_base, "ratio", reasons)
-    rows.add("pass_at_1_plus", accuracy.pass_at_1_plus, "ratio", reasons)
-    for k in accuracy.ks[1:]:
+    for kind, passed in (("base", accuracy.base_passed), ("plus", accuracy.plus_passed)):
+        share = accuracy.mean_share(passed)
+        rows.add(f"pass_at_1_{kind}", share, "ratio", reasons)
+        if share is not None:
+            lo, hi = score_interval(passed / accuracy.samples, 0.0, 1.0)
+            rows.rows[-1].update(lo=lo, hi=hi, interval_kind="tasks")
+    for k in accuracy.ks[1:] if result.sampled else ():
         base, plus = accuracy.pass_at(k)
         rows.add(f"pass_at_{k}_base", base, "ratio", reasons)
         rows.add(f"pass_at_{k}_plus", plus, "ratio", reasons)

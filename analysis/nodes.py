@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 from analysis.arrays import Floats
 from analysis.figures import CellFigures, Side
 from analysis.rows import Row
-from analysis.statistics import MIN_BLOCKS, student_t
+from analysis.statistics import MIN_BLOCKS, agree, student_t
 from traces.layout import CellKey
 
 _SHOWN = ("j_per_request", "j_per_output_token", "power_mean_w", "power_idle_w")
@@ -65,6 +65,8 @@ def _mean_row(side: Side, node: str, pair: _Pair, metric: str, unit: str, values
     row.update(value=float(np.exp(logs.mean())), valid=True)
     if logs.size < MIN_BLOCKS:
         row["reasons"] = ["too_few_blocks"]
+    elif agree(logs):
+        row["reasons"] = ["blocks_agree"]
     else:
         centre, half = (float(one) for one in student_t(logs))
         row.update(lo=float(np.exp(centre - half)), hi=float(np.exp(centre + half)), interval_kind="blocks")
@@ -104,6 +106,8 @@ def _ratio(by_node: Mapping[str, Floats], node: str) -> dict[str, Any]:
     told: dict[str, Any] = {"value": float(np.exp(ratio)), "valid": True}
     if freedom < 2:
         return {**told, "reasons": ["too_few_blocks"]}
+    if all(map(agree, by_node.values())):
+        return {**told, "reasons": ["blocks_agree"]}
     variance = sum(float(((own - own.mean()) ** 2).sum()) for own in by_node.values()) / freedom
     count = len(by_node)
     weights = {name: ((name == node) - 1 / count) ** 2 / own.size for name, own in by_node.items()}

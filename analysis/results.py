@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,11 @@ from analysis.cell import read_context
 from analysis.energy import rank
 from analysis.statistics import paired_ratio
 from analysis.tables import read_table
+from analysis.task_set import TaskSet
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import read_cell
-from traces.layout import RunDir
+from traces.layout import CellKey, RunDir
 
 Pair = tuple[str, str]  # boundary, source
 Bounds = tuple[float, float]  # of an interval
@@ -83,6 +85,9 @@ class Results:
     contrasts: tuple[Contrast, ...]
     cell_rows: tuple[Mapping[str, Any], ...] = field(repr=False)
     memorised: frozenset[str] = frozenset()  # models that were fitted to the tasks they are graded on
+    task_set: TaskSet = field(default_factory=lambda: TaskSet(None, None))
+    graded: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """By model, variant and load: of how many tasks its pass@1 is."""
 
     @property
     def estimated(self) -> bool:
@@ -93,6 +98,25 @@ class Results:
     def models(self) -> list[str]:
         """In order."""
         return sorted({point.model for point in self.points})
+
+    def of_tasks(self, point: Point) -> str:
+        """Of how many tasks of how many the pass@1 of a point is; a dash where it has none."""
+        tasks = self.graded.get((point.model, point.variant, point.load))
+        return "–" if tasks is None else self.task_set.count(tasks)
+
+    @property
+    def tasks_words(self) -> str:
+        """Of which tasks any pass@1 of the run is, the smallest number of them."""
+        return self.task_set.words(min(self.graded.values())) if self.graded else ""
+
+    @property
+    def damaged(self) -> frozenset[CellKey]:
+        """Cells of which nothing is to be believed."""
+        return frozenset(
+            CellKey(row["model"], row["variant"], row["load"], row["block"])
+            for row in self.cell_rows
+            if "trace_damaged" in row["reasons"]
+        )
 
     def point(self, model: str, variant: str, load: str) -> Point | None:
         """One of them, or None."""
@@ -130,7 +154,14 @@ def read_results(run: RunDir, pair: Pair | None = None) -> Results:
         contrasts=tuple(sorted(own, key=lambda one: order(one.model, one.variant, one.load))),
         cell_rows=tuple(rows),
         memorised=_memorised(run),
+        task_set=TaskSet.of(context),
+        graded=_graded(run),
     )
+
+
+def _graded(run: RunDir) -> dict[tuple[str, str, str], int]:
+    rows = (row for row in read_table(run, "accuracy").to_pylist() if row["graded"] and row["samples"])
+    return dict(Counter((row["model"], row["variant"], row["load"]) for row in rows))
 
 
 def _order(contrasts: Iterable[Contrast]) -> Callable[[str, str, str], tuple[Any, ...]]:

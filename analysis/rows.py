@@ -32,10 +32,13 @@ class Rows:
         energy: BoundaryEnergy | None = None,
         error: float | None = None,
     ) -> None:
-        """One row; valid where there is a value and no reason against it. ``error``: a standard error."""
+        """One row; valid where there is a value and no reason against it.
+
+        ``error`` is a standard error; of 0 there is no interval, for no reading is that exact.
+        """
         known = value is not None and np.isfinite(value)
         against = sorted(set(reasons)) or ([] if known else ["not_available"])
-        half = Z95 * error if known and error is not None else None
+        half = Z95 * error if known and error else None
         self.rows.append(
             {
                 **self._key,

@@ -13,6 +13,7 @@ from analysis.arrays import Floats
 
 MIN_BLOCKS = 3
 POWER = 0.8
+ROUNDING = 1e-9  # values that differ by less, relatively, are the same value computed twice
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class RatioEstimate:
         }  # fmt: skip
 
 
+def agree(values: Floats) -> bool:
+    """Whether values (k,) differ by no more than rounding: their spread, and so an interval, is not known from them."""
+    return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
+
+
 def student_t(logs: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
     """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
@@ -51,7 +57,8 @@ def paired_ratio(
 
     With k blocks and d the mean of the log-ratios: exp(d ± t(k - 1) x sd / sqrt(k)). Student t holds its
     coverage from three blocks on where the bootstrap does not (0.71 instead of 0.95 at three, tried by
-    simulation on normal data). Below three blocks there is no interval: ``too_few_blocks``.
+    simulation on normal data). Below three blocks there is no interval: ``too_few_blocks``; nor where all are equal
+    (``blocks_agree``), for a spread of nothing is not one that is known.
 
     Args:
         numerators: (k,) positive, one a block.
@@ -67,6 +74,8 @@ def paired_ratio(
     if blocks < MIN_BLOCKS:
         return RatioEstimate(float(np.exp(logs.mean())), None, None, blocks, ("too_few_blocks",))
     centre, half = (float(one) for one in student_t(logs, confidence))
+    if agree(logs):
+        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("blocks_agree",))
     return RatioEstimate(
         float(np.exp(centre)),
         float(np.exp(centre - half)),
@@ -134,14 +143,13 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -
     blocks = min(one.size for one in sides)
     if blocks < MIN_BLOCKS:
         return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))
+    if all(map(agree, sides)):
+        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("blocks_agree",))
     errors = [float(one.var(ddof=1)) / one.size for one in sides]
     error = sum(errors)
-    if error == 0:
-        half, p = 0.0, 1.0 if centre == 0 else 0.0
-    else:
-        freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
-        half = float(stdtrit(freedom, (1 + confidence) / 2)) * error**0.5
-        p = float(2 * stdtr(freedom, -abs(centre) / error**0.5))
+    freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error**0.5
+    p = float(2 * stdtr(freedom, -abs(centre) / error**0.5))
     return RatioEstimate(
         float(np.exp(centre)),
         float(np.exp(centre - half)),
@@ -154,10 +162,8 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -
 
 
 def p_value(logs: Floats) -> float:
-    """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; 1 where all are 0."""
+    """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; they must not all be equal."""
     error = float(logs.std(ddof=1)) / np.sqrt(logs.size)
-    if error == 0:
-        return 1.0 if float(logs.mean()) == 0 else 0.0
     return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
 
 

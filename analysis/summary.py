@@ -138,4 +138,5 @@ def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
     if None in passed:
         return text + "; pass@1 not known"
     what = "base and plus, of memorised tasks" if contrast.model in results.memorised else "base and plus"
+    what += f"; {results.tasks_words}" if results.tasks_words else ""
     return text + f"; pass@1 ({what}) {passed[0]:.2f} against {passed[1]:.2f}"

@@ -6,21 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.accuracy import accuracy_table
 from analysis.accuracy_contrasts import accuracy_contrast_rows
-from analysis.cell import analyse_cell, read_context
+from analysis.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.contrasts import contrast_rows
 from analysis.drift import drift_rows
+from analysis.identity import misplaced_cells
+from analysis.inputs import KEY, inputs_of
 from analysis.neighbours import neighbour_rows, windows_of
 from analysis.nodes import node_rows
+from analysis.provenance import read_plan
 from analysis.rows import Row
+from analysis.table_files import SCHEMAS, read_table
 from analysis.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir
 from traces.schemas import CELLS, CONTRASTS, NEIGHBOURS, NODES, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
@@ -80,25 +83,34 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
 
 
 def is_analysed(run: RunDir) -> bool:
-    """Whether a run has its tables."""
-    return run.table("cells").is_file() and run.table("contrasts").is_file()
+    """Whether a run has all its tables, made from its files as they are now."""
+    try:
+        tables = {name: read_table(run, name) for name in SCHEMAS.keys() - OPTIONAL}
+        for name in OPTIONAL:
+            if run.table(name).is_file():
+                read_table(run, name)
+    except TraceError:
+        return False
+    made_from = (tables["cells"].schema.metadata or {}).get(KEY.encode(), b"").decode(errors="replace")
+    return made_from == inputs_of(run)
 
 
 def ensure_analysed(run: RunDir) -> None:
-    """Analyse a run where that was not done; raises as ``analyze``."""
+    """Analyse a run whose tables are missing, or were made from other files; raises as ``analyze``."""
     if not is_analysed(run):
         analyze(run)
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
     """What ``analyze`` writes, without writing it; raises as it does."""
-    context, study_warning = read_context(run)
+    context, warnings = read_context(run)
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
+    misplaced = misplaced_cells(run)
     cells: list[Tabulated] = []
     for done, key in enumerate(keys, 1):
-        cells.append(tabulate(analyse_cell(run, key, context)))
+        cells.append(_tabulated(run, key, context, misplaced))
         if progress is not None:
             progress(done, len(keys))
     rows = with_phase(cells)
@@ -116,7 +128,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     }
     if of_nodes := node_rows(graded, context.nodes):
         tables["nodes"] = pa.Table.from_pylist(of_nodes, schema=NODES)
-    if alone := _rows_alone(run):
+    if alone := _rows_alone(RunDir(run.alone)):
         beside = neighbour_rows(graded, alone, windows_of(run))
         tables["neighbours"] = pa.Table.from_pylist(beside, schema=NEIGHBOURS)
     summary = AnalysisSummary(
@@ -125,36 +137,30 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         invalid=tuple(one.invalid for one in cells if one.invalid is not None),
         requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
-        warnings=tuple(filter(None, (study_warning, plan_warning))),
+        warnings=(*warnings, *filter(None, (plan_warning,))),
     )
-    return Tables({name: _stamped(table) for name, table in tables.items()}, summary)
+    stamped = {name: _stamped(table) for name, table in tables.items()}
+    stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
+    return Tables(stamped, summary)
 
 
-def _rows_alone(run: RunDir) -> list[Row]:
+def _tabulated(run: RunDir, key: CellKey, context: Context, misplaced: Mapping[CellKey, str]) -> Tabulated:
+    if key in misplaced:
+        return tabulate(damaged_cell(key, misplaced[key]))
+    return tabulate(analyse_cell(run, key, context))
+
+
+def _rows_alone(alone: RunDir) -> list[Row]:
     """Of the check whether neighbours disturb; none where there was no such check."""
-    alone = RunDir(run.alone)
     context, _ = read_context(alone)
-    return with_phase([tabulate(analyse_cell(alone, key, context)) for key in alone.finished_cells()])
+    misplaced = misplaced_cells(alone)
+    return with_phase([_tabulated(alone, key, context, misplaced) for key in alone.finished_cells()])
 
 
-def _stamped(table: pa.Table) -> pa.Table:
+def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table:
     """No clock in the metadata: a table says what its inputs say, whenever it is made."""
-    return table.replace_schema_metadata({"schema_version": str(SCHEMA_VERSION)}).combine_chunks()
-
-
-def read_table(run: RunDir, name: str) -> pa.Table:
-    """A derived table.
-
-    Raises:
-        TraceError: it is not there (``starwatt analyze`` makes it), or does not read.
-    """
-    path = run.table(name)
-    if not path.is_file():
-        raise TraceError(f"{path}: is not there; starwatt analyze makes it")
-    try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: does not read; delete it and run starwatt analyze: {error}") from error
+    metadata = {"schema_version": str(SCHEMA_VERSION), **(more or {})}
+    return table.replace_schema_metadata(metadata).combine_chunks()
 
 
 def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
@@ -162,12 +168,7 @@ def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
     keys, warning = set(run.finished_cells()), None
     if run.plan.is_file():
         try:
-            plan = pq.read_table(run.plan, columns=["model", "variant", "load", "block"])
-        except (pa.ArrowException, OSError, KeyError) as error:
-            warning = f"{run.plan}: does not read, so cells that were not measured are not known: {error}"
-        else:
-            keys |= {
-                CellKey(model_slug(row["model"]), row["variant"], row["load"], row["block"])
-                for row in plan.to_pylist()
-            }
+            keys |= set(read_plan(run))
+        except TraceError as error:
+            warning = f"{error}; so cells that were not measured are not known"
     return sorted(keys), warning

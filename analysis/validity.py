@@ -73,6 +73,7 @@ EXPLANATIONS = {
     "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
     "not_measured": "The plan has this cell, but it is not finished.",
     "too_few_blocks": "Below three blocks there is no interval.",
+    "blocks_agree": "All blocks give the same value: how far such values scatter, and so an interval, is not known.",
     "no_valid_block": "No block has both sides of the comparison valid.",
     "nodes_differ": "Blocks whose two sides ran on different nodes were left out of the comparison.",
     "node_confounded": "What is compared ran on different nodes: the ratio holds their difference too.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.statistics import ROUNDING
+
 Figures = Mapping[str, Any]
 
 
@@ -26,7 +28,10 @@ def effect_words(
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     what = (f" {of}" if of else "") + (f" than {than}" if than else "")
     if lo is None or hi is None:
-        return f"costs {_change(ratio)}{what} (no interval: {', '.join(row['reasons'])}; {blocks})"
+        cost = f"{_change(ratio)}{what}"
+        if abs(ratio - 1) < ROUNDING:
+            cost = "as much" + (f" {of}" if of else "") + (f" as {than}" if than else "")
+        return f"costs {cost} (no interval: {', '.join(row['reasons'])}; {blocks})"
     if lo <= 1 <= hi:
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
         bounds = f"{percent(1 - lo)} % less to {percent(hi - 1)} % more"

@@ -20,7 +20,8 @@ from starwatt_errors import LoadError, RunError
 from study.arrivals import as_kept
 from study.cell_meter import OpenMeter, Recorded
 from study.plan import PlannedCell
-from traces.cell import CellRecord, CoolStart, Phase, Served, write_cell
+from study.run_id import known_run_id
+from traces.cell import CellRecord, CoolStart, Phase, Served, file_digests, write_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir
 
@@ -107,6 +108,8 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         load=cell.key.load,
         block=cell.key.block,
         boot_id=boot_id(),
+        run_id=known_run_id(bench.run),
+        files=file_digests(folder),
         engine_start=cell.engine_start if engine.served.url is None else None,
         cool_start=bench.cool_start,
         phases=phases,

@@ -36,6 +36,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     for line in (*answer_lines(comparison), *gain_lines(comparison)):
         tell(line)
     for other in comparison.others:
+        if other.tasks:
+            tell(f"{other.name}: pass@1 is compared over {other.tasks}", style="dim")
         for change in (*other.study, *other.machine):
             first, second = change.words
             tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")

@@ -152,7 +152,7 @@ def _sandbox() -> Finding:
 
 def _bundled() -> Finding:
     dataset = load_dataset("starwatt-24")
-    return Finding("starwatt-24", "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
 
 
 def _humaneval() -> Finding:
@@ -164,7 +164,7 @@ def _humaneval() -> Finding:
             "without a network: HUMANEVAL_OVERRIDE_PATH=HumanEvalPlus.jsonl.gz",
         )
     dataset = load_dataset("humaneval+")
-    return Finding("humaneval+", "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
 
 
 def _disk() -> Finding:

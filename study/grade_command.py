@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
-from configs.datasets import load_dataset
+from configs.datasets import Dataset, load_dataset
 from starwatt_errors import UsageError
 from study.display import Display, tell
 from study.grading import grade_cells, graded_rows, ungraded_cells, verdict_cache
@@ -42,12 +42,13 @@ def grade(order: GradeOrder, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result, indent=2))  # noqa: T201
     elif order.run_directory is None:
-        print(_words(result["pass_at_k"]))  # noqa: T201
+        print(_words(result["pass_at_k"], result["tasks"], result["dataset"]))  # noqa: T201
     else:
         print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
         for one in result["pass_at_k"]:
             block = "all blocks" if one["block"] is None else f"b{one['block']}"
-            print(f"{one['model']} · {one['variant']} · {one['load']} · {block}: {_words(one['pass_at_k'])}")  # noqa: T201
+            said = _words(one["pass_at_k"], one["tasks"], result["dataset"])
+            print(f"{one['model']} · {one['variant']} · {one['load']} · {block}: {said}")  # noqa: T201
 
 
 def _check(order: GradeOrder) -> None:
@@ -74,7 +75,7 @@ def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
     why_not = why_not_graded(dataset)
     if why_not:
         raise UsageError(f"--dataset {dataset.name}: {why_not}: samples of it can't be graded")
-    return grade_samples(
+    result = grade_samples(
         order.samples,
         dataset,
         cache_dir=verdict_cache(),
@@ -82,6 +83,7 @@ def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
         sanitize=order.sanitize,
         unsafe_no_sandbox=order.unsafe_no_sandbox,
     )
+    return {**result, "tasks": _tasks(result["grades"], dataset)}
 
 
 def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
@@ -90,6 +92,8 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
     ``pass_at_1`` is of all completions of the run together; ``pass_at_k`` has each cell, and each variant and load with
     its blocks together (``block`` null).
     """
+    from analysis.cell import read_context  # pandas and scipy: only what reads a run pays
+
     assert order.run_directory is not None  # noqa: S101 -- checked before
     display.title(str(order.run_directory))
     run = RunDir(order.run_directory)
@@ -106,25 +110,38 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
         unsafe_no_sandbox=order.unsafe_no_sandbox,
     )
     rows = graded_rows(run)
+    sampled = read_context(run)[0].sampled
     return {
         "dataset": dataset.name,
         "dataset_hash": dataset.sha256,
         "cells": len(cells),
         "completions": completions,
+        "tasks": _tasks(rows, dataset),
         "pass_at_1": _pass_at(rows).get("1"),
-        "pass_at_k": _by_cell(rows),
+        "pass_at_k": _by_cell(rows, dataset, sampled=sampled),
         "grades": rows,
     }
 
 
-def _by_cell(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tasks(rows: Sequence[dict[str, Any]], dataset: Dataset) -> dict[str, int]:
+    """Of how many tasks of how many the rows are: a part is not called pass@1 of the whole."""
+    return {"graded": len({row["task_id"] for row in rows}), "of": len(dataset.tasks)}
+
+
+def _by_cell(rows: Sequence[dict[str, Any]], dataset: Dataset, *, sampled: bool) -> list[dict[str, Any]]:
+    """pass@k by cell; of answers that were not ``sampled`` pass@1 alone, for repeats of greedy ones are one answer."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         key = tuple(row[name] for name in _CELL)
         for name in (key, (*key[:-1], None)):
             groups.setdefault(name, []).append(row)
     return [
-        {**dict(zip(_CELL, key, strict=True)), "pass_at_k": _pass_at(group)} for key, group in groups.items()
+        {
+            **dict(zip(_CELL, key, strict=True)),
+            "tasks": _tasks(group, dataset),
+            "pass_at_k": {k: one for k, one in _pass_at(group).items() if sampled or k == "1"},
+        }
+        for key, group in groups.items()
     ]
 
 
@@ -132,5 +149,6 @@ def _pass_at(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return pass_at_every_k((row["task_id"], row["base"], row["plus"]) for row in rows)
 
 
-def _words(at: dict[str, dict[str, float]]) -> str:
-    return "; ".join(f"pass@{k} base {one['base']:.3f}, plus {one['plus']:.3f}" for k, one in at.items())
+def _words(at: dict[str, dict[str, float]], tasks: dict[str, int], dataset: str) -> str:
+    shares = "; ".join(f"pass@{k} base {one['base']:.3f}, plus {one['plus']:.3f}" for k, one in at.items())
+    return f"{shares}; of {tasks['graded']} of {tasks['of']} tasks of {dataset}"

@@ -11,13 +11,15 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.grades import GRADED_BY, GRADED_REQUESTS, read_grades
 from analysis.grading import Candidate, Grade, grade, sandbox_status
+from analysis.identity import misplaced_cells
 from configs.datasets import Dataset
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from study.prompts import NO_TESTS
 from traces.atomic import write_parquet
-from traces.cell import read_cell
+from traces.cell import read_cell, sha256_of
 from traces.layout import CellKey, RunDir
 from traces.schemas import GRADES
 from traces.streams import has_trace, read_trace, stamped
@@ -26,15 +28,30 @@ from traces.streams import has_trace, read_trace, stamped
 def ungraded_cells(run: RunDir) -> list[CellKey]:
     """Finished cells without grades.
 
-    But for probes, whose answers are cut off or run on, for random weights, and for prompts without tests.
+    But for probes, whose answers are cut off or run on, for random weights, for prompts without tests, and for cells
+    that are damaged: the analysis names these.
     """
     return [
         key
-        for key in run.finished_cells()
+        for key in sound_cells(run)
         if not is_probe(key.load)
         and not has_trace(run.cell(key), "grades")
         and not _not_for_grading(run.cell(key))
     ]
+
+
+def sound_cells(run: RunDir) -> list[CellKey]:
+    """Finished cells that are what their folder says, and whose requests read."""
+    misplaced = misplaced_cells(run)
+    return [key for key in run.finished_cells() if key not in misplaced and _reads(run.cell(key))]
+
+
+def _reads(folder: Path) -> bool:
+    try:
+        read_trace(folder, "requests")
+    except TraceError:
+        return False
+    return True
 
 
 def grade_cells(
@@ -66,23 +83,28 @@ def grade_cells(
         unsafe_no_sandbox=unsafe_no_sandbox,
     )
     for key, count in zip(cells, counts, strict=True):
-        _write(run.cell(key), grades[:count])
+        _write(run.cell(key), grades[:count], dataset)
         grades = grades[count:]
     return len(candidates)
 
 
 def graded_rows(run: RunDir) -> list[dict[str, Any]]:
-    """What ``grades.parquet`` of all finished cells says, each row with its cell and its ``sample``."""
+    """What ``grades.parquet`` of all sound cells says, each row with its cell and its ``sample``.
+
+    Raises:
+        TraceError: grades do not read, or are of other requests than lie beside them.
+    """
     rows = []
-    for key in run.finished_cells():
+    for key in sound_cells(run):
         folder = run.cell(key)
         if not has_trace(folder, "grades"):
             continue
-        requests = read_trace(folder, "requests").select(["request_id", "sample"]).to_pylist()
-        samples = {request["request_id"]: request["sample"] for request in requests}
+        requests = read_trace(folder, "requests")
+        samples = dict(zip(requests["request_id"].to_pylist(), requests["sample"].to_pylist(), strict=True))
         rows += [
             {**asdict(key), "sample": samples[row["request_id"]], **row}
-            for row in read_trace(folder, "grades").to_pylist()
+            for row in read_grades(folder, requests).to_pylist()
+            if row["request_id"] in samples
         ]
     return rows
 
@@ -114,6 +136,10 @@ def _candidates(folder: Path) -> list[Candidate]:
     return [Candidate(**row) for row in rows]
 
 
-def _write(folder: Path, grades: list[Grade]) -> None:
+def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
+    """With what was graded, and by which tests."""
     columns = {field.name: [getattr(one, field.name) for one in grades] for field in GRADES}
-    write_parquet(folder / "grades.parquet", pa.table(columns, schema=stamped(GRADES)))
+    schema = stamped(GRADES)
+    of = {GRADED_REQUESTS: sha256_of(folder / "requests.parquet"), GRADED_BY: dataset.sha256}
+    schema = schema.with_metadata({**schema.metadata, **of})
+    write_parquet(folder / "grades.parquet", pa.table(columns, schema=schema))

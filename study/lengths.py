@@ -14,6 +14,7 @@ from configs.schema import RecordedOutput, Study
 from configs.strict import MOST_TOKENS
 from configs.text_files import TABLE_BYTES, read_text
 from starwatt_errors import TraceError, UsageError
+from study.grading import sound_cells
 from traces.atomic import write_text
 from traces.layout import RunDir, model_slug
 from traces.streams import read_trace
@@ -126,7 +127,7 @@ def _of_run(run: RunDir, model: str) -> dict[str, int]:
             f"prompts.output.recorded: {run.root} forced its answers itself: take a run with output: natural"
         )
     single = {load.slug for load in study.loads if load.kind == "single_stream"}
-    keys = [key for key in run.finished_cells() if (key.model, key.variant) == (model, study.baseline)]
+    keys = [key for key in sound_cells(run) if (key.model, key.variant) == (model, study.baseline)]
     for key in sorted(keys, key=lambda one: (one.load not in single, one.block, one.load)):
         try:
             requests = read_trace(run.cell(key), "requests")

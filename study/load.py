@@ -30,10 +30,11 @@ from study.manifest import host, package_versions
 from study.metering import Metered, metered_here, metered_there
 from study.prompts import NO_TESTS, keep_prompts
 from study.remarks import first_errors
+from study.run_id import new_run_id
 from study.summary import generator_problems, summarise
 from study.time_left import TimeLeft
 from traces.atomic import write_json, write_parquet
-from traces.cell import CellRecord, Served, write_cell
+from traces.cell import CellRecord, Served, file_digests, write_cell
 from traces.clock import boot_id
 from traces.layout import CellKey, RunDir, model_slug
 from traces.schemas import PLAN, SCHEMA_VERSION
@@ -119,9 +120,10 @@ def _load_test(
     if outcome.interrupted and not requests.num_rows:
         raise KeyboardInterrupt
     if run and metered:
-        _record(folder, cell, metered, spec)
+        run_id = new_run_id()
+        _record(folder, cell, metered, spec, run_id)
         shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
-        _describe(run, spec, cell, metered)
+        _describe(run, spec, cell, metered, run_id)
         if metered.problem:
             tell(f"the power record is not whole: {metered.problem}")
     summary = _summary(spec, outcome, requests, slo_ms)
@@ -170,23 +172,25 @@ def _metered(spec: LoadSpec, folder: Path, meter_at: str, key: str | None, displ
     return metered_there(meter_at, folder, drive, display.say)
 
 
-def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec) -> None:
+def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec, run_id: str) -> None:
     gradable = load_dataset(spec.prompts.dataset).has_tests
     write_cell(
         folder,
         CellRecord(
             model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(),
+            run_id=run_id, files=file_digests(folder),
             phases=metered.phases, served=Served(), audit=metered.audit, errors=dict(metered.outcome.errors),
             power_clock=metered.clock, validity=[] if gradable else [NO_TESTS],
         ),
     )  # fmt: skip
 
 
-def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered) -> None:
+def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered, run_id: str) -> None:
     """Plan and manifest of a one-cell run."""
     dataset = load_dataset(spec.prompts.dataset)
     manifest = {
         "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
         "host": host(),
         "packages": package_versions(),
         "endpoint": {"url": shown_url(spec.url), "model": spec.model},

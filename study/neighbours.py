@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from configs.executor import SideBySide
 from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.schema import Study
+from starwatt_errors import TraceError
 from study.node import slot_of
 from study.persistence import Patience
 from study.plan import PlannedCell, plan_cells, plan_table
@@ -95,4 +96,7 @@ def _there(run: RunDir, cell: PlannedCell) -> bool:
 
 
 def _slot_of(run: RunDir, cell: PlannedCell) -> str | None:
-    return slot_of(read_cell(run.cell(cell.key)).node) if _there(run, cell) else None
+    try:
+        return slot_of(read_cell(run.cell(cell.key)).node) if _there(run, cell) else None
+    except TraceError:  # the analysis names it
+        return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.datasets import Dataset, check_name, is_own, load_dataset
+from analysis.provenance import read_manifest, read_study
+from configs.datasets import Dataset, asked_name, check_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import PROMPTS
 from configs.schema import Study
-from starwatt_errors import TraceError, UsageError
-from traces.atomic import read_json, write_text
+from starwatt_errors import UsageError
+from traces.atomic import write_text
 from traces.layout import RunDir
 
 NO_TESTS = "no_tests"
@@ -56,19 +57,25 @@ def keep_prompts(run: RunDir, source: str) -> None:
 
 
 def dataset_of(run: RunDir) -> Dataset:
-    """What a run was asked: the own prompts that it keeps, or the data set that its manifest names.
+    """What a run was asked: the own prompts that it keeps, or the data set that its manifest, or else its study, names.
 
     Raises:
-        UsageError: it does not read.
-        TraceError: the manifest does not read.
+        UsageError: it does not read, or has another content here.
+        TraceError: neither manifest nor study reads.
     """
-    if kept_prompts(run).is_file():
-        return load_dataset(str(kept_prompts(run)))
-    try:
-        named = str(read_json(run.manifest)["dataset"]["name"])
-    except (KeyError, TypeError) as error:
-        raise TraceError(f"{run.manifest}: does not say which data set was asked (dataset.name)") from error
-    return load_dataset(named)
+    told = read_manifest(run).get("dataset") or {}
+    kept = kept_prompts(run)
+    if kept.is_file():
+        found = load_dataset(str(kept))
+    else:
+        found = load_dataset(asked_name(told.get("name") or read_study(run).prompts.dataset))
+    known = told.get("sha256")
+    if known is not None and found.sha256 != known:
+        raise UsageError(
+            f"{run.root} was asked the tasks of {told['name']} with the digest {known[:12]}, and here is {found.name} "
+            f"with {found.sha256[:12]}: answers are graded by the tests of the very tasks that were asked"
+        )
+    return found
 
 
 def why_not_graded(dataset: Dataset) -> str | None:

@@ -37,6 +37,7 @@ from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells,
 from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
 from study.repeat import Repeated
+from study.run_id import run_id_of
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
 from study.slots import slots_of
@@ -210,7 +211,9 @@ def _measure(
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
-    manifest = build_manifest(study, order.dataset, checkpoints, earlier_manifest(run))
+    earlier = earlier_manifest(run)
+    manifest = build_manifest(study, order.dataset, checkpoints, earlier)
+    manifest["run_id"] = run_id_of(run, earlier)
     for change in manifest["sessions"][-1]["changed"]:
         tell(f"changed since this run was last measured: {change}")
     if order.repeated is not None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.provenance import read_manifest
 from starwatt_errors import TraceError, UsageError
 from study.claim import differences
-from traces.atomic import read_json
 from traces.layout import RunDir
 
 _MUST_STAY = ("dataset", "models")
@@ -20,10 +20,9 @@ _MOST_KEPT = 1000
 def earlier_manifest(run: RunDir) -> dict[str, Any] | None:
     """What the last runner of this directory wrote; None where none did, or a kill of the machine damaged it."""
     try:
-        found = read_json(run.manifest)
+        return dict(read_manifest(run))
     except TraceError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> di
             + "\nCells of both can't be mixed: restore them, or --out another folder."
         )
     session["changed"] = changed_since(earlier, manifest)
-    manifest = {**{name: earlier[name] for name in ("repeats",) if name in earlier}, **manifest}
+    manifest = {**{name: earlier[name] for name in ("repeats", "run_id") if name in earlier}, **manifest}
     return {**manifest, "sessions": [*earlier.get("sessions", []), session][-_MOST_KEPT:]}
 
 

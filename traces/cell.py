@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
+from traces.layout import CellKey, key_at
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
@@ -20,8 +22,8 @@ class _Record(BaseModel):
 class Phase(_Record):
     """A stretch of the cell, in monotonic nanoseconds."""
 
-    start_ns: int
-    end_ns: int
+    start_ns: int = Field(ge=0, lt=1 << 63)
+    end_ns: int = Field(ge=0, lt=1 << 63)
 
 
 class Phases(_Record):
@@ -129,6 +131,13 @@ class CellRecord(_Record):
     load: str
     block: int
     boot_id: str
+    run_id: str | None = Field(
+        default=None, description="That of the manifest of its run; null: an older run, which has none"
+    )
+    files: dict[str, str] = Field(
+        default={},
+        description="SHA-256 of its traces when it was finished, by file name; empty: an older run",
+    )
     engine_start: int | None = Field(
         default=None, description="Which engine start of the run served it; null: unknown"
     )
@@ -150,6 +159,11 @@ class CellRecord(_Record):
         default=None, description="Set where another host recorded power; null: the clock of the requests"
     )
 
+    @property
+    def key(self) -> CellKey:
+        """The cell that it says it is of."""
+        return CellKey(self.model, self.variant, self.load, self.block)
+
 
 def write_cell(folder: Path, record: CellRecord) -> None:
     """Finish a cell: from here on it counts."""
@@ -158,6 +172,21 @@ def write_cell(folder: Path, record: CellRecord) -> None:
 
 def read_cell(folder: Path) -> CellRecord:
     """The record of a finished cell.
+
+    Raises:
+        TraceError: missing, damaged, of another schema version, or of another cell than the folder's path says.
+    """
+    record, place = read_record(folder), key_at(folder)
+    if place is not None and record.key != place:
+        raise TraceError(
+            f"{folder / 'cell.json'}: is of the cell {record.key}, and lies where {place} belongs: "
+            "move the folder back, or delete it and measure it again"
+        )
+    return record
+
+
+def read_record(folder: Path) -> CellRecord:
+    """What ``cell.json`` says, of whichever cell it is.
 
     Raises:
         TraceError: missing, damaged, or of another schema version.
@@ -175,3 +204,40 @@ def read_cell(folder: Path) -> CellRecord:
             f"{path}: schema version {record.schema_version}, but this starwatt reads {SCHEMA_VERSION}"
         )
     return record
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the traces in a cell's folder, by file name.
+
+    Raises:
+        TraceError: one does not read.
+    """
+    return {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes, in hexadecimal.
+
+    Raises:
+        TraceError: it does not read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def check_files(folder: Path, record: CellRecord) -> None:
+    """Whether a cell's traces are those with which it was finished; a record that lists none has nothing to check.
+
+    Raises:
+        TraceError: one is missing, or is another file.
+    """
+    for name, digest in record.files.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise TraceError(f"{folder / name}: is missing, and was there when the cell was finished")
+        if sha256_of(folder / name) != digest:
+            raise TraceError(
+                f"{folder / name}: is not the file with which the cell was finished: changed, or another cell's"
+            )

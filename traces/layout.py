@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+_CELLS = "cells"
+_BLOCK = re.compile(r"b(0|[1-9][0-9]*)")  # b01 is no second name of b1
 
 
 def model_slug(model: str) -> str:
@@ -25,6 +29,15 @@ class CellKey:
 
     def __str__(self) -> str:
         return f"{self.model} · {self.variant} · {self.load} · b{self.block}"
+
+
+def key_at(folder: Path) -> CellKey | None:
+    """The cell that a folder is of by its path; None where it is no cell's."""
+    *_, cells, model, variant, load, block = ("", "", "", "", "", *folder.absolute().parts)
+    number = _BLOCK.fullmatch(block)
+    if cells != _CELLS or number is None:
+        return None
+    return CellKey(model, variant, load, int(number[1]))
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ class RunDir:
     @property
     def cells(self) -> Path:
         """All measured cells."""
-        return self.root / "cells"
+        return self.root / _CELLS
 
     @property
     def report(self) -> Path:
@@ -103,9 +116,5 @@ class RunDir:
 
     def finished_cells(self) -> Iterator[CellKey]:
         """Cells whose ``cell.json`` is there (it is written last), sorted."""
-        found = []
-        for path in self.cells.glob("*/*/*/b*/cell.json"):
-            model, variant, load, block = path.parent.relative_to(self.cells).parts
-            if block[1:].isdigit():
-                found.append(CellKey(model, variant, load, int(block[1:])))
-        return iter(sorted(found))
+        found = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
+        return iter(sorted(key for key in found if key is not None))

@@ -168,4 +168,15 @@ def _checked(path: Path, name: str, table: pa.Table) -> pa.Table:
     missing = [field.name for field in TRACES[name] if field.name not in table.schema.names]
     if missing:
         raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
+    for field in TRACES[name]:
+        if table.schema.field(field.name).type != field.type:
+            place = table.schema.get_field_index(field.name)
+            table = table.set_column(place, field, _cast(path, table.column(place), field))
     return table
+
+
+def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowException, ValueError) as error:
+        raise TraceError(f"{path}: column {field.name} takes {field.type}, not {column.type}") from error

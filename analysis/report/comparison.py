@@ -46,7 +46,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
         drawing=_drawing(comparison, note),
-        tables=[(one.name, _table(comparison, one.name), _how(one)) for one in comparison.others],
+        tables=[(one.name, _table(comparison, one.name), _how(one), one.tasks) for one in comparison.others],
         glossary=[(code, explained[code]) for code in codes if code in explained],
         factors=_factors(comparison.names, results),
         others=[_other(one) for one in comparison.others],

@@ -70,7 +70,7 @@ def write_page(run: RunDir, out: Path | None = None) -> Path:
 def drawings_of(run: RunDir) -> list[Drawing]:
     """The figures of an analysed run, in the page's order."""
     results = read_results(run)
-    return _drawings(run, results, _records(run), _note(results))
+    return _drawings(run, results, _records(run, results), _note(results))
 
 
 def _note(results: Results) -> str:
@@ -80,7 +80,7 @@ def _note(results: Results) -> str:
 def render(run: RunDir) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
-    records = _records(run)
+    records = _records(run, results)
     note = _note(results)
     drawings = _drawings(run, results, records, note)
     return template("page.html.j2").render(
@@ -89,6 +89,7 @@ def render(run: RunDir) -> str:
         estimated=results.estimated,
         estimated_words=ESTIMATED,
         memorised=sorted(results.memorised),
+        tasks=results.tasks_words,
         memorised_words=MEMORISED,
         models=[_model_section(results, model) for model in results.models],
         drawings=drawings,
@@ -190,10 +191,12 @@ def _power_traces(
     return [chosen[load] for load in sorted(chosen)]
 
 
-def _records(run: RunDir) -> dict[CellKey, CellRecord]:
-    """Every ``cell.json`` that reads; the others are in the validity table."""
+def _records(run: RunDir, results: Results) -> dict[CellKey, CellRecord]:
+    """Every ``cell.json`` that is not damaged; the others are in the validity table."""
     records = {}
     for key in run.finished_cells():
+        if key in results.damaged:
+            continue
         try:
             records[key] = read_cell(run.cell(key))
         except TraceError:

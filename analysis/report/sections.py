@@ -20,6 +20,7 @@ _MAIN = (
     ("pass@1 base and plus", ("pass_at_1_plus",), 3),
     ("J/solved task", ("j_per_solved_task",), 3),
 )
+_AFTER_PASSED = 8  # figures that stand before the number of tasks
 _FACTORS = (
     ("factor, gross", "energy_factor"),
     ("factor, net", "energy_factor_net"),
@@ -50,14 +51,16 @@ class Table:
 def main_table(results: Results, model: str) -> Table:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
-    names = (name + mark if name.startswith("pass@1") else name for name, _, _ in _MAIN)
+    names = [name + mark if name.startswith("pass@1") else name for name, _, _ in _MAIN]
+    names.insert(_AFTER_PASSED, "pass@1 of tasks")
     header = ("variant", "load", *names, "valid blocks", "reasons")
-    rows = [_main_row(point) for point in results.points if point.model == model]
+    rows = [_main_row(point, results.of_tasks(point)) for point in results.points if point.model == model]
     return Table(header, tuple(rows), 2)
 
 
-def _main_row(point: Point) -> tuple[str, ...]:
+def _main_row(point: Point, tasks: str) -> tuple[str, ...]:
     figures = [_figure_of(point, metrics[0], digits) for _, metrics, digits in _MAIN]
+    figures.insert(_AFTER_PASSED, tasks)
     valid = len(point.values.get("j_per_request", ()))
     reasons = point.why([metric for _, metrics, _ in _MAIN for metric in metrics] + ["window_s"])
     return (point.variant, point.load, *figures, f"{valid} of {point.blocks}", ", ".join(reasons))

@@ -9,5 +9,15 @@ from configs.datasets.loader import (
     load_dataset,
 )
 from configs.datasets.own import is_own
+from configs.datasets.releases import asked_name
 
-__all__ = ["DATASETS", "Dataset", "Task", "check_name", "human_eval_plus_file", "is_own", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Task",
+    "asked_name",
+    "check_name",
+    "human_eval_plus_file",
+    "is_own",
+    "load_dataset",
+]

@@ -25,6 +25,7 @@ from typing import Any
 import platformdirs
 
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
+from configs.datasets.releases import name_of_content, refuse_doubles
 from configs.datasets.rows import read_rows
 from configs.text_files import own_path
 from starwatt_errors import UsageError
@@ -69,7 +70,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named task set; ``sha256`` is over the content that prompts and verdicts depend on."""
+    """A task set; ``sha256`` is over the content that prompts and verdicts depend on, and ``name`` is that content's:
+    ``humaneval+ (modified)`` where it is that of no release."""
 
     name: str
     sha256: str
@@ -102,7 +104,12 @@ def load_dataset(name: str) -> Dataset:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     else:
         records = _human_eval_plus_records()
-    return Dataset(name=name, sha256=_content_sha256(records), tasks=tuple(map(_task, records)))
+    try:
+        refuse_doubles(record["task_id"] for record in records)
+    except UsageError as error:
+        raise UsageError(f"the dataset {name} {error}") from error
+    digest = _content_sha256(records)
+    return Dataset(name=name_of_content(name, digest), sha256=digest, tasks=tuple(map(_task, records)))
 
 
 def check_name(name: str) -> None:

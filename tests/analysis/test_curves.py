@@ -24,9 +24,15 @@ def test_what_does_not_saturate_that_way_has_a_misfit_and_no_negative_part() -> 
 
 def test_the_crossover_is_where_the_lines_between_loads_meet() -> None:
     slope = np.array([0.3, 0.1, -0.1, -0.3])
-    found = crossing(CONCURRENCY, np.tile(slope, (3, 1)))
+    found = crossing(CONCURRENCY, np.tile(slope, (3, 1)) + np.array([[-1e-4], [0], [1e-4]]))
     assert found.concurrency == pytest.approx(8.0, rel=1e-3)
     assert (found.lo, found.hi) == pytest.approx((8.0, 8.0), rel=0.02)
+
+
+def test_blocks_that_agree_to_the_last_digit_give_a_crossover_without_an_interval() -> None:
+    found = crossing(CONCURRENCY, np.tile([0.3, 0.1, -0.1, -0.3], (3, 1)))
+    assert found.concurrency == pytest.approx(8.0, rel=1e-3)
+    assert (found.lo, found.hi, found.reason) == (None, None, "blocks_agree")
 
 
 def test_one_that_costs_less_everywhere_never_crosses_and_two_crossings_are_not_one() -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from analysis.arrays import Floats
-from analysis.statistics import holm, paired_ratio, smallest_visible, student_t
+from analysis.statistics import (
+    RatioEstimate,
+    holm,
+    paired_ratio,
+    smallest_visible,
+    student_t,
+    unpaired_ratio,
+)
 
 
 def test_the_interval_is_student_t_on_log_ratios() -> None:
@@ -90,6 +99,12 @@ def test_holm_finds_nothing_where_there_is_nothing_in_95_of_100_families(count: 
     assert float(np.mean(false)) == pytest.approx(0.05, abs=0.012)
 
 
-def test_blocks_that_are_all_equal_have_no_spread_and_no_error() -> None:
-    found = paired_ratio([2.0, 2.0, 2.0], [2.0, 2.0, 2.0])
-    assert (found.lo, found.hi, found.p, found.smallest_visible) == (1.0, 1.0, 1.0, 1.0)
+@pytest.mark.parametrize("estimate", [paired_ratio, unpaired_ratio])
+@pytest.mark.parametrize("values", [[2.0] * 3, [6.0] * 3, [2.0, 2.0, 2.0 * (1 + 1e-13)]])
+def test_blocks_that_are_all_equal_have_a_ratio_and_no_interval_of_zero_width(
+    estimate: Callable[[list[float], list[float]], RatioEstimate], values: list[float]
+) -> None:
+    found = estimate(values, [2.0, 2.0, 2.0])
+    assert found.ratio == pytest.approx(values[0] / 2)
+    assert (found.lo, found.hi, found.p, found.smallest_visible) == (None, None, None, None)
+    assert found.reasons == ("blocks_agree",)

@@ -42,6 +42,13 @@ def test_what_could_not_have_been_seen_is_said() -> None:
     )
 
 
+def test_what_is_equal_in_all_blocks_costs_as_much_and_has_no_interval() -> None:
+    equal = {**row(1.0, 1.0, 1.0), "lo": None, "hi": None, "reasons": ["blocks_agree"]}
+    assert effect_words(equal, of="J/request", than="bf16") == (
+        "costs as much J/request as bf16 (no interval: blocks_agree; 5 blocks)"
+    )
+
+
 def test_what_holm_does_not_bear_out_is_not_said_without_it() -> None:
     assert "may be chance" in effect_words(row(1.19, 1.01, 1.40), None, row(0.2))
     assert "chance" not in effect_words(row(1.19, 1.15, 1.23), None, row(0.001))

@@ -28,11 +28,11 @@ def world(root: Path, more: float, slots: int = 2) -> RunDir:
 
     beside = World(
         root / "run", variants=("bf16", "int8-bnb"), loads=LOADS, blocks=5,
-        nodes=dict.fromkeys(names, more), place=place,
+        nodes=dict.fromkeys(names, more), place=place, jitter=0.002,
     ).build()  # fmt: skip
     World(
         root / "run" / "alone", variants=("bf16",), loads=LOADS[1:], blocks=5,
-        nodes=dict.fromkeys(names, 1.0), place=place,
+        nodes=dict.fromkeys(names, 1.0), place=place, jitter=0.002,
     ).build()  # fmt: skip
     analyze(beside.run)
     return beside.run
@@ -63,7 +63,7 @@ def test_a_disturbance_of_eight_per_cent_is_found_and_said(tmp_path: Path) -> No
 def test_where_nothing_differs_no_disturbance_is_claimed(tmp_path: Path) -> None:
     run = world(tmp_path, 1.0)
     found = row(run)
-    assert found["value"] == pytest.approx(1, rel=1e-9)
+    assert found["value"] == pytest.approx(1, rel=0.01)
     assert "neighbours_disturb" not in found["reasons"]
     assert "no disturbance was seen" in page_of(run)
 

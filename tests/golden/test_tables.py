@@ -18,7 +18,7 @@ from analysis.tables import analyze, read_table
 from tests.golden.engine import SECOND, Load
 from tests.golden.world import ENGINES, MODEL_NAME, Sensor, World, write_rows
 from traces.attempts import Attempt, note_attempt
-from traces.cell import read_cell, write_cell
+from traces.cell import read_cell, read_record, write_cell
 from traces.layout import CellKey, RunDir
 from traces.schemas import OCCUPANCY, POWER
 from traces.streams import read_trace
@@ -345,9 +345,10 @@ def test_a_planned_cell_that_was_not_finished_is_named(small: World) -> None:
 def test_a_run_of_one_endpoint_without_a_study_is_read(small: World) -> None:
     small.run.study.unlink()
     small.run.plan.unlink()
-    shutil.move(
-        small.run.cell(small.cell_keys()[0]), small.run.root / "cells" / "m" / "endpoint" / "mine" / "b1"
-    )
+    folder = small.run.cell(CellKey("m", "endpoint", "mine", 1))
+    shutil.move(small.run.cell(small.cell_keys()[0]), folder)
+    said = {"model": "m", "variant": "endpoint", "load": "mine", "block": 1}
+    write_cell(folder, read_record(folder).model_copy(update=said))
     shutil.rmtree(small.run.cells / small.cell_keys()[0].model)
     summary = analyze(small.run)
     assert (summary.cells, summary.measured, summary.contrasts) == (1, 1, 0)

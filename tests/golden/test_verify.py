@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,9 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.compare import compare
 from analysis.report import write_report
 from analysis.tables import analyze
 from analysis.verify import verify
+from starwatt_errors import StarwattError
+from study.grading import graded_rows
 from tests.golden.world import LOADS, World
 from tests.study.command import starwatt
 from traces.cell import read_cell, write_cell
@@ -159,3 +163,138 @@ def test_an_invalid_cell_ends_with_3_and_says_which_figure(run: RunDir) -> None:
     assert {finding["kind"] for finding in findings} == {"invalid_cell"}
     assert any("power_gap" in finding["what"] for finding in findings)
     assert "power_gap" in starwatt("verify", run.root).stderr
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def replaced_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def other_content(path: Path) -> None:
+    """Valid for its kind, and nothing that a runner wrote."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({"a": [1, 2]}), path)
+    else:
+        path.write_text("[]" if path.suffix == ".json" else "{}", encoding="utf-8")
+
+
+def without_rows(path: Path) -> None:
+    if path.suffix == ".parquet":
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    else:
+        path.write_text("{}", encoding="utf-8")
+
+
+FILES = (
+    "study.yaml", "manifest.json", "plan.parquet", "report.html", "tables/cells.parquet", "tables/requests.parquet",
+    "tables/contrasts.parquet", "tables/accuracy.parquet", "cell.json", "requests.parquet", "power.parquet",
+    "grades.parquet",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The least that has all files."""
+    world = World(
+        tmp_path_factory.mktemp("small") / "run", variants=("bf16",), loads=LOADS[:2], blocks=1, tasks=6
+    )
+    world.build()
+    analyze(world.run)
+    write_report(world.run)
+    assert verify(world.run).ok
+    return world
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_of_a_run_can_be_missing_or_rubbish_without_a_finding(
+    small: World, tmp_path: Path, name: str
+) -> None:
+    finds_harm(small, tmp_path / "run", name, other_content if name.startswith("tables/") else deleted)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "harm", [deleted, emptied, cut_off, replaced_by_a_folder, other_content, without_rows]
+)
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_can_be_harmed_in_any_way_without_a_finding_and_every_reader_stands_it(
+    small: World, tmp_path: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    run = finds_harm(small, tmp_path / "run", name, harm)
+    for read in (lambda: graded_rows(run), lambda: compare([small.run, run])):
+        with contextlib.suppress(StarwattError):  # words, and no traceback
+            read()
+    if not name.startswith("tables/"):  # compare has made these again
+        assert verify(run).findings != ()
+
+
+def finds_harm(small: World, root: Path, name: str, harm: Callable[[Path], None]) -> RunDir:
+    """A copy with one file harmed, which verify finds."""
+    run = RunDir(root)
+    shutil.copytree(small.root, run.root)
+    harm(cell(run) / name if (cell(run) / name).is_file() else run.root / name)
+    assert verify(run).findings != ()
+    return run
+
+
+def nothing_completed(run: RunDir) -> None:
+    """Every request was refused, and nothing was graded."""
+    path = cell(run) / "requests.parquet"
+    table = pq.read_table(path)
+    lost = {"status": "connection_error", "error": "refused"}
+    nothing = dict.fromkeys(
+        ("first_token_ns", "chunk_ns", "chunk_tokens", "completion", "finish_reason", "output_tokens")
+    )
+    rows = [{**row, **nothing, **lost} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    rewrite(cell(run) / "grades.parquet", lambda grades: grades.slice(0, 0))
+
+
+def test_a_cell_in_which_nothing_completed_is_a_finding(small: World, tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "copy")
+    shutil.copytree(small.root, run.root)
+    nothing_completed(run)
+    analyze(run)
+    write_report(run)
+    findings = verify(run).findings
+    assert "no_completed_request" in " ".join(one.what for one in findings)
+    assert "table_differs" not in {one.kind for one in findings}
+
+
+def test_records_that_no_command_reads_and_plans_of_other_studies_are_named(
+    small: World, tmp_path: Path
+) -> None:
+    run = RunDir(tmp_path / "copy")
+    shutil.copytree(small.root, run.root)
+    shutil.copytree(cell(run), cell(run).with_name("b1 (copy)"))
+    study = run.study.read_text(encoding="utf-8")
+    run.study.write_text(
+        study.replace("blocks: 1", "blocks: 2").replace("seed: 20", "seed: 21"), encoding="utf-8"
+    )
+    found = {finding.kind: finding for finding in verify(run).findings}
+    assert "b1 (copy)" in found["not_checked"].where
+    assert "lacks" in found["plan_differs"].what
+    assert "seed" in found["record_differs"].what
+
+
+def test_a_study_that_was_not_graded_and_one_without_a_report_are_findings(
+    small: World, tmp_path: Path
+) -> None:
+    run = RunDir(tmp_path / "copy")
+    shutil.copytree(small.root, run.root)
+    (cell(run) / "grades.parquet").unlink()
+    analyze(run)
+    run.report.unlink()
+    assert {finding.kind for finding in verify(run).findings} == {"not_graded", "report_differs"}

@@ -82,6 +82,8 @@ class World:
     """Machines, and how much more than the first of all each draws for the same; none: it is not recorded."""
     place: Callable[[CellKey], str] | None = None
     """On which of them a cell runs."""
+    jitter: float = 0.0
+    """How much the watts of a cell differ from those of the same cell of another run: a share, as one deviation."""
 
     @property
     def run(self) -> RunDir:
@@ -124,8 +126,10 @@ class World:
         model = ENGINES[key.variant]
         if self.place is not None:
             more = self.nodes[self.place(key)]
-            drawn = ("idle_w", "step_j", "token_j", "prompt_j")
-            model = replace(model, **{name: getattr(model, name) * more for name in drawn})
+            model = drawing(model, more)
+        if self.jitter:
+            luck = random.Random(f"{self.root.name} {key}").gauss(0, self.jitter)  # noqa: S311 - a simulation
+            model = drawing(model, 1 + luck)
         rng = random.Random(self.tasks)  # noqa: S311 - a simulation
         tasks = [(f"T/{n}", rng.randint(40, 200), rng.randint(20, 90)) for n in range(self.tasks)]
         # Never the variant: variants meet the same requests.
@@ -211,6 +215,12 @@ class World:
             audit=Audit(cpu_share=0.02, sidecar_cpu_share=0.01),
             node=None if self.place is None else Node(name=self.place(key), cpus=8),
         )
+
+
+def drawing(model: Model, more: float) -> Model:
+    """An engine that draws so many times the power for the same work."""
+    drawn = ("idle_w", "step_j", "token_j", "prompt_j")
+    return replace(model, **{name: getattr(model, name) * more for name in drawn})
 
 
 def truth_of(trace: Trace, idle_w: float) -> Truth:

@@ -1,0 +1,34 @@
+"""``grades.parquet`` of a cell, read beside the requests that it judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from starwatt_errors import TraceError
+from traces.cell import sha256_of
+from traces.streams import read_trace
+
+GRADED_REQUESTS = "requests_sha256"
+"""Of ``grades.parquet``'s metadata: the digest of the very file whose answers were judged."""
+GRADED_BY = "dataset_sha256"
+"""And that of the tasks, with their tests, by which they were."""
+
+
+def read_grades(folder: Path, requests: pa.Table) -> pa.Table:
+    """The verdicts of a cell on ``requests``, its own.
+
+    Raises:
+        TraceError: they do not read, or are of other requests.
+    """
+    grades = read_trace(folder, "grades")
+    digest = (grades.schema.metadata or {}).get(GRADED_REQUESTS.encode(), b"").decode(errors="replace")
+    asked = dict(zip(requests["request_id"].to_pylist(), requests["task_id"].to_pylist(), strict=True))
+    judged = zip(grades["request_id"].to_pylist(), grades["task_id"].to_pylist(), strict=True)
+    other_tasks = any(asked.get(number, task) != task for number, task in judged)
+    if other_tasks or (digest and digest != sha256_of(folder / "requests.parquet")):
+        raise TraceError(
+            f"{folder / 'grades.parquet'}: judges other requests than lie beside it: delete it, and starwatt grade"
+        )
+    return grades

@@ -1,0 +1,45 @@
+"""What tables were made from: a digest over a run's files, by which tables that are out of date are told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from starwatt_errors import TraceError
+from traces.layout import RunDir
+
+KEY = "inputs"
+"""In the metadata of ``tables/cells``."""
+_LOOKED_AT = (
+    1 << 16
+)  # bytes at a file's end: Parquet has there where everything lies, and the range of every column
+_READ = (".json", ".jsonl", ".parquet", ".arrows")
+
+
+def inputs_of(run: RunDir) -> str:
+    """Changes with any file that analysis reads: by its place, its size, and its last 64 KiB.
+
+    Raises:
+        TraceError: a file does not read.
+    """
+    digest = hashlib.sha256()
+    for path in _inputs(run):
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _LOOKED_AT))
+                digest.update(f"{path.relative_to(run.root)}\0{size}\0".encode())
+                digest.update(hashlib.sha256(file.read()).digest())
+        except OSError as error:
+            raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _inputs(run: RunDir) -> Iterator[Path]:
+    """In a fixed order; a run's ``alone/`` is one too."""
+    for one in (run, RunDir(run.alone)):
+        yield from (path for path in (one.study, one.manifest, one.plan, one.attempts) if path.is_file())
+        found = one.cells.rglob("*")
+        yield from sorted(path for path in found if path.suffix in _READ and path.is_file())

@@ -1,0 +1,119 @@
+"""How a run was made, as its own files say: manifest, study and plan, each read strictly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from configs.loader import kept_study
+from configs.schema import Study
+from starwatt_errors import TraceError, UsageError
+from traces.atomic import read_json
+from traces.layout import CellKey, RunDir, model_slug
+from traces.schemas import PLAN
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)  # most of it is for people to read
+
+
+class _Board(_Part):
+    uuid: str | None = None
+    power_limit_w: float | None = Field(default=None, allow_inf_nan=False)
+
+
+class _Sensor(_Part):
+    power_w: dict[str, Any] | None = None
+    power_avg_w: dict[str, Any] | None = None
+    energy_j: dict[str, Any] | None = None
+
+
+class _Calibration(_Part):
+    devices: dict[str, _Sensor] | None = None
+
+
+class _Dataset(_Part):
+    name: str
+    sha256: str | None = None
+    tasks: int | None = Field(default=None, ge=0)
+
+
+class _Host(_Part):
+    boot_id: str | None = None
+
+
+class _Load(_Part):
+    load: dict[str, Any] | None = None
+    prompts: dict[str, Any] | None = None
+
+
+class _Shape(_Part):
+    run_id: str | None = None
+    host: _Host | None = None
+    meter_host: _Host | None = None
+    gpus: list[_Board] | None = None
+    sensor_calibration: _Calibration | None = None
+    dataset: _Dataset | None = None
+    load: _Load | None = None
+    sessions: list[_Host] | None = None
+    nodes: dict[str, Any] | None = None
+
+
+def read_manifest(run: RunDir) -> Mapping[str, Any]:
+    """The run's manifest.
+
+    Raises:
+        TraceError: it is missing, or is none.
+    """
+    found = read_json(run.manifest)
+    try:
+        _Shape.model_validate(found)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"])) or "all of it"
+        raise TraceError(f"{run.manifest}: is no manifest: {field}: {problem['msg']}") from error
+    assert isinstance(found, dict)  # noqa: S101 -- what the model takes
+    return found
+
+
+def read_study(run: RunDir) -> Study:
+    """The study of a run, as it was measured; presets that it names need not exist here any more.
+
+    Raises:
+        TraceError: it is missing, or does not read.
+    """
+    try:
+        return kept_study(run.study)
+    except UsageError as error:
+        first = str(error).splitlines()[0].removeprefix(f"{run.study}: ")
+        raise TraceError(f"{run.study}: does not read: {first}") from error
+
+
+def read_plan(run: RunDir) -> list[CellKey]:
+    """Every cell of ``plan.parquet``, in its order.
+
+    Raises:
+        TraceError: it is missing, does not read, or is no plan.
+    """
+    try:
+        rows = pq.read_table(run.plan, columns=PLAN.names).cast(PLAN).to_pylist()
+        keys = [
+            CellKey(model_slug(row["model"]), row["variant"], row["load"], int(row["block"])) for row in rows
+        ]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TraceError(f"{run.plan}: does not read: {error}") from error
+    if not keys or None in {name for key in keys for name in (key.variant, key.load)}:
+        raise TraceError(f"{run.plan}: does not read: no cell, or one without a name")
+    return keys
+
+
+def cells_of(study: Study) -> frozenset[CellKey]:
+    """Every cell that a study has; probes are measured in the first block alone."""
+    sides = [(model_slug(model), variant) for model in study.models for variant in study.variants]
+    loads = [(load.slug, block) for load in study.loads for block in range(1, study.blocks + 1)]
+    loads += [(load.slug, 1) for load, _ in study.probe_loads]
+    return frozenset(CellKey(*side, *load) for side in sides for load in loads)

@@ -1,0 +1,42 @@
+"""What a run is called by its cells, so that those of another run of the same study are told from its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from starwatt_errors import TraceError
+from traces.atomic import read_json
+from traces.cell import read_cell
+from traces.layout import RunDir
+
+
+def new_run_id() -> str:
+    """Sixteen hexadecimal digits that no other run has."""
+    return secrets.token_hex(8)
+
+
+def run_id_of(run: RunDir, earlier: Mapping[str, Any] | None) -> str:
+    """That of an earlier runner's manifest; where it was lost, that of the first cell which has one; else a new one."""
+    known = earlier.get("run_id") if earlier is not None else None
+    if isinstance(known, str):
+        return known
+    for key in run.finished_cells():
+        try:
+            borne = read_cell(run.cell(key)).run_id
+        except TraceError:  # the analysis names it
+            continue
+        if borne is not None:
+            return borne
+    return new_run_id()
+
+
+def known_run_id(run: RunDir) -> str | None:
+    """What the manifest says; None where it says nothing."""
+    try:
+        manifest = read_json(run.manifest)
+    except TraceError:
+        return None
+    found = manifest.get("run_id") if isinstance(manifest, dict) else None
+    return found if isinstance(found, str) else None
