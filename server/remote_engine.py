@@ -85,7 +85,9 @@ class RemoteEngine:
         wanted = (
             "serves several models: say which by model:" if self.model is None else f"has no {self.model}"
         )
-        raise EngineError(f"{self.url}: {wanted} (it lists: {', '.join(names) or 'none'})")
+        raise EngineError(
+            f"{self.url}: {wanted} (it lists: {', '.join(names) or 'none'})", cause=f"{self.url}: {wanted}"
+        )
 
     def _description(self, chosen: dict[str, Any]) -> Served:
         """What vLLM tells whoever asks; null for what it, or another server, does not say."""
@@ -124,7 +126,8 @@ class RemoteEngine:
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise EngineError(
-                    f"{self.url}: refuses the key (HTTP status {error.code}): STARWATT_API_KEY, or key: in the study"
+                    f"{self.url}: refuses the key (HTTP status {error.code}): STARWATT_API_KEY, or key: in the study",
+                    cause=f"{self.url}: refuses the key",
                 ) from error
             if error.code < 500:
                 raise EngineError(f"{self.url}{path}: answers with HTTP status {error.code}") from error

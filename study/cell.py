@@ -19,6 +19,7 @@ from server.guard import GUARD
 from starwatt_errors import RunError
 from study.arrivals import as_kept
 from study.cell_meter import OpenMeter, Recorded
+from study.first_requests import FirstRequests
 from study.plan import PlannedCell
 from traces.cell import CellRecord, CoolStart, Phase, Served, write_cell
 from traces.clock import boot_id, now_ns
@@ -69,19 +70,21 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
 
     Raises:
         EngineError: the engine died; the cell does not count.
+        LoadError: its requests have all failed, or the first of them alike.
         RunError: the load was ended from outside.
     """
     folder = bench.run.cell(cell.key)
     if folder.exists():
         shutil.rmtree(folder)  # an earlier try that was not finished
     study, engine = bench.study, bench.engine
-    recorded = Recorded()
+    recorded, first = Recorded(), FirstRequests(folder)
     with EngineScraper(engine.url, folder) as scraper, bench.open_meter(folder, recorded) as meter:
 
         def check() -> None:
             engine.check_alive(f"during {cell.key}")
             meter.check_alive()
             scraper.check(study.engine.hang_timeout_s)
+            first.check()
 
         meter.mark("idle_before")
         idle_before = stay_idle(study.phases.idle_s, check)
@@ -89,6 +92,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
+        first.check_all()
         bench.announce("idle")
         stay_idle(study.phases.rest_s, check)
         meter.mark("idle_after")
