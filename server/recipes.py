@@ -21,7 +21,7 @@ _COMPRESSED = (*_WEIGHTS, "llmcompressor", "compressed-tensors")
 _STEPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "memorise": (("memorise.py", "tokenizer.py"), _WEIGHTS),
     "random": (("random_weights.py", "tokenizer.py"), _WEIGHTS),
-    "prune": (("prune.py", "layer_scores.py", "calibration_text.py"), _WEIGHTS),
+    "prune": (("prune.py", "layer_rules.py", "layer_scores.py", "calibration_text.py"), _WEIGHTS),
     "bitsandbytes": (("quantize.py",), (*_WEIGHTS, "bitsandbytes")),
     "compressed": (("compress.py", "calibration_text.py"), _COMPRESSED),
 }
