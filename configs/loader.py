@@ -272,6 +272,12 @@ def _has_tag(model: type[BaseModel], tag: object) -> bool:
     return model.__name__ == tag or (kind is not None and tag in get_args(kind.annotation))
 
 
+def refused(path: Path, location: tuple[str | int, ...], message: str) -> UsageError:
+    """The error that a field of a file that was read before is wrong, with file, line and field."""
+    line = _line_of(path.read_text(encoding="utf-8"), location)
+    return UsageError(f"{path}{line}: {'.'.join(map(str, location))}: {message}")
+
+
 def _line_of(text: str, location: tuple[Any, ...]) -> str:
     """``:LINE`` of the deepest part of ``location`` that YAML can place, or nothing."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -50,9 +50,8 @@ class RemoteEngine:
                 break
             except _NoAnswerError as error:
                 if time.monotonic() >= deadline:
-                    raise EngineError(
-                        f"{self.url}: does not answer: {error} (waited {wait_s:g} s)"
-                    ) from error
+                    waited = f"waited {wait_s:g} s" if wait_s else "asked once"
+                    raise EngineError(f"{self.url}: does not answer: {error} ({waited})") from error
                 announce(f"waiting for {self.url}")
                 time.sleep(_POLL_S)
         chosen = self._choose(listed)

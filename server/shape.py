@@ -63,7 +63,7 @@ def shape_by_name(model: str) -> Shape | None:
     if not sizes:
         return None
     parameters = sizes[-1] * 1e9
-    layers = 28 if sizes[-1] < 5 else 32 if sizes[-1] < 10 else 40  # noqa: PLR2004 -- as such models have them
+    layers = 28 if sizes[-1] < 5 else 32 if sizes[-1] < 10 else 40
     return Shape(layers, 0.95 * parameters, 0.05 * parameters)
 
 
@@ -86,7 +86,7 @@ def weight_bytes(shape: Shape, variant: Variant) -> float:
     if isinstance(quantization, NoQuantization):
         return shape.parameters * _BYTES_OF[quantization.dtype]
     if isinstance(quantization, BitsAndBytes):
-        a_weight = 1.0 if quantization.bits == 8 else 0.5625  # noqa: PLR2004 -- and a scale for each 64
+        a_weight = 1.0 if quantization.bits == 8 else 0.5625
         return shape.linear * a_weight + shape.embedding * _BYTES_OF[quantization.dtype]
     if isinstance(quantization, Awq | Gptq | ReadyMade):
         return shape.linear * (0.5 + 2.5 / getattr(quantization, "group_size", 128)) + shape.embedding * 2

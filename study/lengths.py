@@ -19,7 +19,24 @@ COLUMNS = ["model", "task_id", "tokens"]
 
 
 def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
-    """By model's name in paths and task: tokens; empty unless the study takes recorded lengths.
+    """By model's name in paths and task: tokens; empty unless the study takes recorded lengths. The run keeps them.
+
+    Raises:
+        UsageError: as ``lengths_of``.
+    """
+    lengths = lengths_of(run, study, tasks)
+    kept = run.root / LENGTHS
+    if lengths and not kept.is_file():
+        rows = io.StringIO()
+        table = csv.writer(rows, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows((model, task, lengths[model][task]) for model in lengths for task in tasks)
+        write_text(kept, rows.getvalue())
+    return lengths
+
+
+def lengths_of(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
+    """What ``forced_lengths`` gives, without writing anything: from the run, where it keeps them.
 
     Raises:
         UsageError: the record lacks a task, or a length is above ``prompts.max_tokens``.
@@ -44,13 +61,7 @@ def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dic
             raise UsageError(
                 f"prompts.max_tokens takes at least {longest}: so long is an answer in {output.recorded}"
             )
-    recorded = {model: {task: lengths[task] for task in tasks} for model, lengths in recorded.items()}
-    rows = io.StringIO()
-    table = csv.writer(rows, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows((model, task, recorded[model][task]) for model in models for task in tasks)
-    write_text(kept, rows.getvalue())
-    return recorded
+    return {model: {task: lengths[task] for task in tasks} for model, lengths in recorded.items()}
 
 
 def recorded_lengths(place: Path, model: str) -> dict[str, int]:

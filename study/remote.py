@@ -46,6 +46,25 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
     return engine
 
 
+def ask_once(study: Study, variant: str) -> RemoteEngine:
+    """The engine of a variant, if it answers now, and its meter's service too.
+
+    Raises:
+        EngineError: it does not answer now, refuses the key, or serves something else.
+        MeterError: the meter's service does not answer, or refuses.
+    """
+    named = study.remote[variant]
+    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine.wait_ready(0)
+    if named.meter not in (None, "local"):
+        client = ServiceClient(named.meter, _token(named, variant))
+        try:
+            _host(client, 0, lambda _: None)
+        finally:
+            client.close()
+    return engine
+
+
 def meter_of(study: Study, variant: str) -> OpenMeter:
     """What records the power of a variant's engine.
 
@@ -94,16 +113,16 @@ def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None])
             time.sleep(_POLL_S)
 
 
-def check_secrets(study: Study) -> None:
-    """Find every key and token before anything is measured.
+def check_secrets(study: Study, variant: str) -> None:
+    """Find the key and the token of a variant before anything is measured.
 
     Raises:
         UsageError: one is not where the study says.
     """
-    for variant, named in study.remote.items():
-        read_secret(named.key, KEY_VARIABLE)
-        if named.meter not in (None, "local"):
-            _token(named, variant)
+    named = study.remote[variant]
+    read_secret(named.key, KEY_VARIABLE)
+    if named.meter not in (None, "local"):
+        _token(named, variant)
 
 
 def _token(named: Named, variant: str) -> str:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 from configs.controls import with_controls
 from configs.datasets import Dataset, load_dataset
 from configs.executor import SideBySide, Slurm
-from configs.loader import load_study, load_variant
+from configs.loader import load_study, load_variant, refused
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
 from server.hardware import refuse_what_cannot_be_served
 from server.power.inventory import gpu_inventory
 from server.store import Store, store_root
+from starwatt_errors import UsageError
 from study.arrivals import keep_arrivals
-from study.campaign import Campaign, Checkpoints
-from study.claim import claimed
+from study.campaign import Campaign, Checkpoints, api_key
+from study.claim import check_folder, claimed
 from study.disk import told_when_full
 from study.display import Display, tell
 from study.exporter import Exporter
@@ -33,6 +34,7 @@ from study.nodes import gather_nodes
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
 from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
+from study.preflight import Preflight
 from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
 from study.repeat import Repeated
@@ -64,6 +66,7 @@ class StudyResult:
 class Order:
     """A study file, read, and what it comes to in its run directory."""
 
+    file: Path
     study: Study
     run: RunDir
     dataset: Dataset
@@ -73,23 +76,38 @@ class Order:
 
     @classmethod
     def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
-        """Raises UsageError where the file is wrong, or the hardware that serves can't serve a variant."""
-        study = with_controls(load_study(study_file))
-        for variant, control in study.controls.items():
-            tell(f"{variant} is also set against {control}, which is served as it is")
+        """Raises UsageError where the file is wrong, or a node can't serve a variant, or lacks a key.
+
+        Of a machine that is no node all of that is told at once, by ``preflight``.
+        """
+        study = load_study(study_file)
+        try:
+            study = with_controls(study)
+        except UsageError as error:
+            raise refused(study_file, ("variants",), str(error).removeprefix("variants: ")) from error
         run = RunDir(out if out is not None else Path("runs") / study.name)
-        own = tuple(load_variant(name) for name in study.own_variants)
-        if study.measured_here or on_a_node:  # on a cluster its nodes serve, not who submits
+        if on_a_node:
+            own = tuple(load_variant(name) for name in study.own_variants)
             refuse_what_cannot_be_served(own, study.engine)
-        check_secrets(study)
+            for variant in study.remote:
+                check_secrets(study, variant)
         dataset = load_dataset(study.prompts.dataset)
-        cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
-        return cls(study, run, dataset, cells)
+        try:
+            cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
+        except UsageError as error:
+            raise refused(study_file, ("models",), str(error).removeprefix("models: ")) from error
+        return cls(study_file, study, run, dataset, cells)
 
     @staticmethod
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:
         """The tasks that are asked, in their order."""
         return [task.task_id for task in choose_tasks(dataset, study.prompts.tasks, study.seed)]
+
+    @property
+    def preflight(self) -> Preflight:
+        """Whether it can work, before anything of it is done."""
+        tasks = choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed)
+        return Preflight(self.file, self.study, self.run, self.dataset, tuple(tasks), api_key())
 
     @property
     def patience(self) -> Patience:
@@ -113,7 +131,10 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
         UsageError: the study file is wrong.
     """
     order = Order.read(study_file, out)
+    check_folder(order.run, order.study, study_file)
     study, left, todo = order.study, order.unmeasured(), order.todo()
+    if todo:
+        order.preflight.refuse(only_looking=True)
     chosen = study.meter_settings.gpus
     here = study.measured_here and not study.remote  # else other machines' boards do it
     limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
@@ -154,6 +175,12 @@ def run_study(
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
     order = replace(Order.read(study_file, out), repeated=repeated)
+    check_folder(order.run, order.study, study_file)
+    if order.todo() or (retry_failed and order.unmeasured()):
+        order.preflight.refuse(only_looking=False)
+        for control in dict.fromkeys(order.study.controls.values()):
+            against = [name for name, its in order.study.controls.items() if its == control]
+            tell(f"{', '.join(against)}: also set against {control}, which is served as they are")
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
@@ -203,6 +230,7 @@ def _measure(
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
+    order.preflight.refuse_prompts_without_room(checkpoints)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier_manifest(run))
     for change in manifest["sessions"][-1]["changed"]:
         tell(f"changed since this run was last measured: {change}")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.loader import load_study
+from configs.controls import with_controls
+from configs.loader import dump_study, load_study
 from configs.schema import Study
 from study.forecast import forecast
 from study.neighbours import check_cells
@@ -83,6 +84,8 @@ def test_a_dry_run_says_what_is_left_and_starts_and_writes_nothing(tmp_path: Pat
     assert not run.root.exists()
     study = load_study(file)
     first, second = plan_cells(study, 4)[:2]
+    run.root.mkdir()
+    run.study.write_text(dump_study(with_controls(study)))
     folder = run.cell(first.key)
     folder.mkdir(parents=True)
     (folder / "cell.json").touch()
