@@ -29,6 +29,7 @@ from starwatt_errors import BuildError, EngineError, UsageError
 from study.lengths import lengths_of
 from study.meters_here import missing_meters
 from study.placement import place
+from study.preparation import preparation, size_words
 from study.problems import Problem, found_by, problem_of, refuse
 from study.remote import ask_once, check_secrets
 from study.room import asked, no_room
@@ -86,6 +87,7 @@ class Preflight:
         yield from self._without_room({name: known.folder for name, known in models.items()})
         if study.measured_here:
             yield from _without_memory(study, models)
+        yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
             yield from unusable_tests(Path(study.prompts.dataset), self.dataset)
         yield from _elsewhere(study, ask=only_looking)
@@ -202,7 +204,9 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
         )
         yield Problem(("engine", "cpu_kvcache_gib"), words)
         return
-    room = _room(study.engine, boards) if boards else memory - cache
+    if not boards:
+        return
+    room = _room(study.engine, boards)
     for index, name in enumerate(study.variants):
         if name not in study.own_variants:
             continue
@@ -214,6 +218,17 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
                     f"{room / _GIB:.1f} GiB here: take a smaller model or format, or more engine.tensor_parallel"
                 )
                 yield Problem(("variants", index), words, EngineError)
+
+
+def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+    """Checkpoints that are to be built, and are more than the disk has room for."""
+    needed = preparation(study, models, Store(store_root()), on_gpu=False)
+    if needed.disk_bytes > needed.free_bytes:
+        words = (
+            f"their checkpoints take {size_words(needed.disk_bytes)}, and {size_words(needed.free_bytes)} are free in "
+            f"{store_root()}: `starwatt build --prune` frees some, and STARWATT_STORE names a folder on another disk"
+        )
+        yield Problem(("variants",), words, BuildError)
 
 
 def _room(settings: EngineSettings, boards: list[int]) -> float:

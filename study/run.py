@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.controls import with_controls
-from configs.datasets import Dataset, load_dataset
-from configs.executor import SideBySide, Slurm
+from configs.datasets import Dataset, Task, load_dataset
+from configs.executor import SideBySide
 from configs.loader import load_study, load_variant, refused
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
 from server.hardware import refuse_what_cannot_be_served
-from server.power.inventory import gpu_inventory
 from server.store import Store, store_root
 from starwatt_errors import UsageError
 from study.arrivals import keep_arrivals
@@ -29,20 +28,18 @@ from study.forecast import Forecast, forecast
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
-from study.neighbours import check_cells
 from study.nodes import gather_nodes
+from study.outlook import outlook_of, reckoner_of
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
-from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
-from study.preflight import Preflight
+from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
+from study.preflight import Preflight, models_of
 from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
 from study.repeat import Repeated
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
-from study.slots import slots_of
 from study.slurm import Cluster
-from study.units import units_of
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -66,13 +63,14 @@ class StudyResult:
 class Order:
     """A study file, read, and what it comes to in its run directory."""
 
-    file: Path
     study: Study
     run: RunDir
     dataset: Dataset
     cells: list[PlannedCell]
     repeated: Repeated | None = None
     """The run whose study it is, where it is run again."""
+    file: Path = Path()
+    """The study's."""
 
     @classmethod
     def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
@@ -96,7 +94,7 @@ class Order:
             cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
         except UsageError as error:
             raise refused(study_file, ("models",), str(error).removeprefix("models: ")) from error
-        return cls(study_file, study, run, dataset, cells)
+        return cls(study, run, dataset, cells, file=study_file)
 
     @staticmethod
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:
@@ -106,8 +104,18 @@ class Order:
     @property
     def preflight(self) -> Preflight:
         """Whether it can work, before anything of it is done."""
-        tasks = choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed)
-        return Preflight(self.file, self.study, self.run, self.dataset, tuple(tasks), api_key())
+        return Preflight(self.file, self.study, self.run, self.dataset, self.tasks, api_key())
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is asked, in its order."""
+        return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
+
+    def reckoned(self) -> Order:
+        """The same with the expected times of its cells."""
+        models, _ = models_of(self.study)
+        cells = reckoner_of(self.study, self.run, self.tasks, models).estimated(self.cells)
+        return replace(self, cells=cells)
 
     @property
     def patience(self) -> Patience:
@@ -132,27 +140,13 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     """
     order = Order.read(study_file, out)
     check_folder(order.run, order.study, study_file)
-    study, left, todo = order.study, order.unmeasured(), order.todo()
+    left, todo = order.unmeasured(), order.todo()
     if todo:
         order.preflight.refuse(only_looking=True)
-    chosen = study.meter_settings.gpus
-    here = study.measured_here and not study.remote  # else other machines' boards do it
-    limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
-    units = [todo] if study.executor == "local" else [unit.cells for unit in units_of(study, todo)]
-    at_once, after = 1, []
-    if isinstance(study.executor, SideBySide):
-        at_once = len(slots_of(study))
-        after = check_cells(study, order.run) if at_once > 1 else []
-    elif isinstance(study.executor, Slurm):
-        at_once = study.executor.at_once or len(units)
-    return forecast(
-        units,
-        measured=len(order.cells) - len(left),
-        given_up=len(left) - len(todo),
-        limits_w=limits_w if here else [],
-        at_once=at_once,
-        after=after,
-    )
+    models, _ = models_of(order.study)
+    reckoner = reckoner_of(order.study, order.run, order.tasks, models)
+    outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
+    return forecast(outlook, measured=len(order.cells) - len(left), given_up=len(left) - len(todo))
 
 
 def run_study(
@@ -178,9 +172,8 @@ def run_study(
     check_folder(order.run, order.study, study_file)
     if order.todo() or (retry_failed and order.unmeasured()):
         order.preflight.refuse(only_looking=False)
-        for control in dict.fromkeys(order.study.controls.values()):
-            against = [name for name, its in order.study.controls.items() if its == control]
-            tell(f"{', '.join(against)}: also set against {control}, which is served as they are")
+        for variant, control in order.study.controls.items():
+            tell(f"{variant} is also set against {control}, which is served as it is")
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
@@ -227,6 +220,7 @@ def _measure(
     order: Order, placement: Placement | None, known_reasons: tuple[str, ...], exporter: Exporter | None
 ) -> None:
     """Build what is missing, and measure every cell that is not there yet: here, or by the nodes of a cluster."""
+    order = order.reckoned()
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
@@ -271,7 +265,7 @@ def measure_here(
     study, run = order.study, order.run
     lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
     starts = by_engine_start(todo)
-    estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
+    estimate_s = sum(cell.estimated_s for cell in todo) + sum(group[0].start_s for group in starts)
     with Display("cell", len(todo), estimate_s=estimate_s) as display:
         campaign = Campaign(run, study, checkpoints, placement, known_reasons, lengths, display, exporter)
         measure_groups(starts, campaign.open_engine, order.patience, display.note)
