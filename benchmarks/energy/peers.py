@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.energy import device_energy
+from analysis.device import device_energy
 from analysis.power import read_series
 from analysis.sensor import Sensors
 from analysis.window import Window

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.energy import boundary_energies, device_energy, primary
+from analysis.energy import boundary_energies, primary
+from analysis.device import device_energy
 from analysis.window import Window
 from tests.analysis.builders import IDEAL, MS, SECOND, series
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.energy import DeviceEnergy, device_energy
+from analysis.device import DeviceEnergy, device_energy
 from analysis.power import PowerSeries
 from analysis.sensor import Sensors
 from analysis.window import Window

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.energy import device_energy
+from analysis.device import device_energy
 from analysis.sensor import Sensors
 from analysis.window import Window
 from configs.meters import Gain, Meters

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -27,12 +29,18 @@ loads:
   - {kind: single_stream}
   - {kind: closed, concurrency: 8}
 prompts: {dataset: starwatt-24, tasks: all, max_tokens: 128}
-measure: {passes: 1, min_s: 0}
+measure: {passes: 1, min_s: 3}  # on a quick machine one pass is shorter than a window that can be metered
 phases: {idle_s: 1, warmup_s: 0.5}
 blocks: 1
 engine: {max_model_len: 512, max_num_seqs: 64, enforce_eager: true}
 """
-MODEL = "starcoder2-memorised"
+TASKS = 24
+
+
+def in_whole_passes(measured: pa.Table) -> bool:
+    """Whether every task was measured, and each as often as the others: a quick machine takes more passes."""
+    passes = Counter(measured["task_id"].to_pylist())
+    return len(passes) == TASKS and len(set(passes.values())) == 1
 
 
 def tables(run: RunDir) -> dict[str, bytes]:
@@ -67,15 +75,14 @@ def test_an_interrupted_study_resumes_and_its_figures_follow_from_its_traces(
     for key in cells.values():
         _every_task_was_measured_and_solved(run, key)
     _batching_saves_energy(run)
-    _what_is_derived_can_be_made_again(starwatt, run)
+    _what_is_derived_can_be_made_again(starwatt, run, code)
 
 
 def _every_task_was_measured_and_solved(run: RunDir, key: CellKey) -> None:
     folder = run.cell(key)
     requests = read_trace(folder, "requests")
     measured = requests.filter(pc.equal(requests["role"], "measured"))
-    assert measured.num_rows == 24
-    assert len(set(measured["task_id"].to_pylist())) == 24
+    assert in_whole_passes(measured)
     assert set(measured["status"].to_pylist()) == {"ok"}
     tokens = [sum(one) for one in measured["chunk_tokens"].to_pylist()]
     assert tokens == measured["output_tokens"].to_pylist(), (
@@ -86,8 +93,8 @@ def _every_task_was_measured_and_solved(run: RunDir, key: CellKey) -> None:
     assert set(power["source"].to_pylist()) <= {"nvml", "rapl", "modelled"}
     assert read_trace(folder, "engine").num_rows > 0
     grades = read_trace(folder, "grades")
-    assert grades.num_rows == 24
-    assert sum(grades["plus"].to_pylist()) >= 0.9 * 24, "the model has memorised these tasks"
+    assert grades.num_rows == measured.num_rows
+    assert sum(grades["plus"].to_pylist()) >= 0.9 * grades.num_rows, "the model has memorised these tasks"
     record = read_cell(folder)
     assert record.served.memorised
     assert record.served.kv_cache_tokens is not None
@@ -101,12 +108,13 @@ def _batching_saves_energy(run: RunDir) -> None:
     assert joules["single-stream"] > joules["closed-8"] > 0
 
 
-def _what_is_derived_can_be_made_again(starwatt: Callable[..., Command], run: RunDir) -> None:
+def _what_is_derived_can_be_made_again(starwatt: Callable[..., Command], run: RunDir, code: int) -> None:
+    """Whatever the study's exit code was, the same figures give it again."""
     before = tables(run)
     shutil.rmtree(run.root / "tables")
     run.report.unlink()
     analysis = starwatt("analyze", "run", "--json")
-    assert analysis.end() == 0, analysis.said
+    assert analysis.end() == code, analysis.said
     assert tables(run) == before
     report = starwatt("report", "run")
     assert report.end() == 0, report.said

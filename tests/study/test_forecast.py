@@ -28,6 +28,7 @@ from study.units import units_of
 from tests.configs.studies import write_study
 from tests.study.command import starwatt
 from tests.study.test_plan import FIELDS, plan
+from tests.study.yardstick import two_processes
 from traces.attempts import Attempt, note_attempt
 from traces.layout import RunDir
 
@@ -105,11 +106,11 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> 
     assert check_cells(BESIDE, run) == again[1:]
 
 
-def test_ten_thousand_cells_are_planned_in_seconds() -> None:
+def test_ten_thousand_cells_are_planned_in_a_few_times_the_start_of_two_processes() -> None:
     begun_s = time.process_time()
     found = foretold([plan(blocks=334)])
     assert found.cells == 334 * 30
-    assert time.process_time() - begun_s < 5
+    assert time.process_time() - begun_s < 6 * two_processes().cpu_s
 
 
 def paper() -> dict[tuple[str, str, str], float]:

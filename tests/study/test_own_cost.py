@@ -12,24 +12,26 @@ from benchmarks.runner.cells import cell_costs
 from benchmarks.runner.large import large_study, measured_but_one, timed, up_to_the_first_engine
 from tests.golden.nvml.world import COUNTER, INSTANT, TEMPERATURE, BoardModel
 from tests.server.power.conftest import A, golden_boards, nvml_library  # noqa: F401 -- a fixture
+from tests.study.yardstick import two_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_study_of_ten_thousand_cells_plans_and_resumes_within_five_seconds_of_cpu_time(
+def test_a_study_of_ten_thousand_cells_plans_and_resumes_in_a_few_times_the_start_of_two_processes(
     tmp_path: Path,
 ) -> None:
+    bound_s = 6 * two_processes().cpu_s
     study, run = large_study(tmp_path), tmp_path / "run"
     planned, anew = timed(lambda: up_to_the_first_engine(study, run))
     assert planned == 10_000
-    assert anew.cpu_s < 5
+    assert anew.cpu_s < bound_s
     measured_but_one(study, run)
     left, resumed = timed(lambda: up_to_the_first_engine(study, run))
     assert left == 1
-    assert resumed.cpu_s < 5
+    assert resumed.cpu_s < bound_s
 
 
-def test_runner_sidecar_and_load_generator_add_less_than_three_seconds_to_a_cell(
+def test_a_cell_costs_little_beyond_the_start_of_its_sidecar_and_load_generator(
     tmp_path: Path,
     nvml_library: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -39,7 +41,8 @@ def test_runner_sidecar_and_load_generator_add_less_than_three_seconds_to_a_cell
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests' / 'golden' / 'served'}{os.pathsep}{ROOT}")
     costs = cell_costs(tmp_path, blocks=3)
-    assert median(cost.cpu_s for cost in costs) < 3
-    assert min(cost.added_s for cost in costs) < 3, (
+    started = two_processes()
+    assert median(cost.cpu_s for cost in costs) < 4 * started.cpu_s
+    assert min(cost.added_s for cost in costs) < 3 * started.wall_s, (
         "the least, as other work of the machine can only add to it"
     )

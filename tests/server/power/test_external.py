@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from analysis.energy import device_energy
+from analysis.device import device_energy
 from analysis.power import read_series
 from analysis.sensor import Sensors
 from analysis.window import Window

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.energy import device_energy
+from analysis.device import device_energy
 from analysis.power import read_series
 from analysis.sensor import Sensors
 from analysis.window import Window
