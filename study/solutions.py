@@ -5,11 +5,11 @@ What was run is kept with the verdicts, by its content: the same prompts cost th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analysis.grading import Candidate, grade
-from configs.datasets import Dataset
+from configs.datasets import Dataset, Task
 from configs.datasets.own import line_numbers
 from starwatt_errors import GradingError
 from study.display import Display
@@ -29,11 +29,11 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[Problem]:
         return
     with Display("own prompts", 1) as display:
         display.say(f"running {len(dataset.tasks)} canonical solutions once")
-        if _problem(dataset, [task.task_id for task in dataset.tasks]) is None:
+        if _problem(dataset, dataset.tasks) is None:
             return
         numbers, shown = line_numbers(file), 0
         for task, number in zip(dataset.tasks, numbers, strict=True):
-            problem = _problem(dataset, [task.task_id])
+            problem = _problem(dataset, [task])
             if problem is not None:
                 yield Problem(
                     _FIELD,
@@ -44,11 +44,17 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[Problem]:
                 return
 
 
-def _problem(dataset: Dataset, tasks: list[str]) -> str | None:
-    """Why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing."""
-    wanted = [Candidate(request_id=number, task_id=task, completion="") for number, task in enumerate(tasks)]
+def _problem(dataset: Dataset, tasks: Sequence[Task]) -> str | None:
+    """Why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing.
+
+    Raises:
+        GradingError: the grader itself cannot work here.
+    """
+    wanted = [Candidate(request_id=n, task_id=task.task_id, completion="") for n, task in enumerate(tasks)]
     try:
         grade(dataset, wanted, cache_dir=verdict_cache())
     except GradingError as error:
+        if not any(task.task_id in str(error) for task in tasks):
+            raise
         return str(error)
     return None
