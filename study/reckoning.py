@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from configs.datasets import Task
-from configs.loader import load_variant
+from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
 from configs.schema import FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
@@ -25,6 +25,8 @@ _A_CHARACTER = Span(1 / 3.8, 1 / 2.6)
 """Tokens of code a character, by the vocabularies of code models."""
 _OF_THE_SOLUTION = Span(0.6, 2.5)
 """Length of a model's own answer by that of the canonical solution: shorter ones, and ones that ramble."""
+_RECITED = Span(0.9, 1.2)
+"""The same of a model that has memorised the solutions."""
 _OF_THE_LONGEST = Span(0.1, 1.0)
 """The same of prompts without a solution, by the longest answer that is allowed."""
 _CLIENT_S = Span(0.0, 0.01)
@@ -142,7 +144,10 @@ class Reckoner:
         longest = [min(cell.prompts.max_tokens, task.max_tokens or math.inf) for task in self.tasks]
         if not all(task.has_tests for task in self.tasks):
             return _OF_THE_LONGEST * mean(longest)
-        usual = _mean_tokens([len(task.canonical_solution) for task in self.tasks]).times(_OF_THE_SOLUTION)
+        architecture = load_architecture(cell.model)
+        recites = architecture is not None and architecture.weights.kind == "memorised"
+        solution = _mean_tokens([len(task.canonical_solution) for task in self.tasks])
+        usual = solution.times(_RECITED if recites else _OF_THE_SOLUTION)
         return Span(max(min(usual.low, mean(longest)), 1.0), min(usual.high, mean(longest)))
 
     def _variant(self, cell: PlannedCell) -> Variant:

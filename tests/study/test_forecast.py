@@ -172,6 +172,27 @@ def test_the_demo_s_recorded_minutes_lie_within_the_range(tmp_path: Path) -> Non
     assert found.seconds.high < 45 * 60
 
 
+DEMO_REQUESTS_PER_S = {
+    ("bf16", "single-stream"): 4.94, ("bf16", "closed-8"): 25.2,
+    ("int4-awq", "single-stream"): 4.35, ("int4-awq", "closed-8"): 22.9,
+    ("int8-bnb", "single-stream"): 2.76, ("int8-bnb", "closed-8"): 13.3,
+    ("nf4-bnb", "single-stream"): 2.71, ("nf4-bnb", "closed-8"): 16.7,
+    ("pruned-last-1", "single-stream"): 5.46, ("pruned-last-1", "closed-8"): 23.6,
+}  # fmt: skip
+"""docs/measurements/demo-cpu.md."""
+
+
+@pytest.mark.parametrize(("variant", "load"), sorted(DEMO_REQUESTS_PER_S))
+def test_the_demo_s_recorded_rates_lie_within_the_range(variant: str, load: str) -> None:
+    demo = with_controls(load_study(STUDIES / "demo.yaml"))
+    measure = demo.measure.model_copy(update={"passes": 100, "min_s": 0.0})
+    study = demo.model_copy(update={"measure": measure})
+    known = reckoner(study, cpus_for(1))
+    cells = {(cell.variant, cell.key.load): cell for cell in plan_cells(study, len(TASKS))}
+    span = known.cell(cells[variant, load])
+    assert span.low < 100 * len(TASKS) / DEMO_REQUESTS_PER_S[variant, load] < span.high
+
+
 def test_the_hours_that_the_paper_s_study_states_lie_within_the_range() -> None:
     study = load_study(STUDIES / "paper-formats.yaml")
     tasks = (TASKS * 7)[:164]

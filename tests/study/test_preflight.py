@@ -223,11 +223,16 @@ def test_a_study_that_is_measured_needs_none_of_what_measured_it(place: Path) ->
 Told = Callable[..., ModelInfo]
 
 
+def told(**fields: Any) -> ModelInfo:
+    """What the hub says of a model."""
+    return ModelInfo(**fields)  # type: ignore[no-untyped-call]
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Told], None]:
     """Sets what the hub answers; nothing is cached."""
     monkeypatch.setattr(foresight, "_cached", lambda _: None)
-    return lambda told: monkeypatch.setattr(HfApi, "model_info", told)
+    return lambda answer: monkeypatch.setattr(HfApi, "model_info", answer)
 
 
 def test_the_hub_is_asked_before_anything_is_fetched(place: Path, hub: Callable[[Told], None]) -> None:
@@ -241,7 +246,7 @@ def test_the_hub_is_asked_before_anything_is_fetched(place: Path, hub: Callable[
     assert "models.0: the hub has no 'bigcode/starcoder2-3'" in refusal(UsageError, file, place / "out")
 
     def llama(*_: Any, **__: Any) -> ModelInfo:
-        return ModelInfo(id="x/y", config={"model_type": "llama"}, siblings=[])
+        return told(id="x/y", config={"model_type": "llama"}, siblings=[])
 
     hub(llama)
     file = write(place, models=["x/y"])
@@ -254,7 +259,7 @@ def test_what_is_to_be_downloaded_is_told_and_a_hub_that_does_not_answer_stops_r
     files = [{"rfilename": "model.safetensors", "size": 12_000_000_000}, {"rfilename": "x.bin", "size": 9}]
 
     def here(*_: Any, **__: Any) -> ModelInfo:
-        return ModelInfo(id="o/starcoder2-3b", config={"model_type": "starcoder2"}, siblings=files)
+        return told(id="o/starcoder2-3b", config={"model_type": "starcoder2"}, siblings=files)
 
     hub(here)
     words = "\n".join(forecast_study(write(place, models=["o/starcoder2-3b"]), place / "out").lines())
