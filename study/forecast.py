@@ -55,6 +55,8 @@ class Forecast:
         counted = f"{self.cells} cells to measure" + (f" ({', '.join(done)})" if done else "")
         beside = f" with {self.at_once} at a time" if self.at_once > 1 else ""
         parts = ", ".join(f"{name} {span_words(span)}" for name, span in self.parts.items() if span.high >= 1)
+        if not self.cells and not self.seconds.high:
+            return [counted]
         return [
             *self.plan,
             f"{counted}, {self.engine_starts} engine starts",
@@ -141,6 +143,11 @@ def forecast(outlook: Outlook, *, measured: int = 0, given_up: int = 0) -> Forec
         parts=parts,
         doubts=outlook.doubts,
     )
+
+
+def nothing_left(*, measured: int, given_up: int) -> Forecast:
+    """Of a study whose cells are all measured, or given up."""
+    return Forecast(0, measured, given_up, 0, NOTHING, 1, None)
 
 
 def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:

@@ -25,7 +25,7 @@ from server.hardware import this_machine, why_not
 from server.power.inventory import gpu_inventory
 from server.shape import pruned_shape, weight_bytes
 from server.store import Checkpoint, Store, store_root
-from starwatt_errors import BuildError, EngineError, UsageError
+from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.lengths import lengths_of
 from study.meters_here import missing_meters
 from study.placement import place
@@ -90,21 +90,35 @@ class Preflight:
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
             yield from unusable_tests(Path(study.prompts.dataset), self.dataset)
-        yield from _elsewhere(study, ask=only_looking)
+        yield from self._elsewhere(ask=only_looking)
+
+    def _elsewhere(self, *, ask: bool) -> Iterator[Problem]:
+        """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
+        for variant in self.study.remote:
+            field = ("remote", variant)
+            try:
+                check_secrets(self.study, variant)
+                engine = ask_once(self.study, variant) if ask else None
+            except StarwattError as error:
+                yield problem_of(field, error)
+                continue
+            if engine is not None and engine.served.max_model_len is not None:
+                yield from self._beyond(engine.served.max_model_len, f"so far does {engine.url} reach", {})
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
+        if any(load_variant(name).engine == "vllm" for name in self.study.own_variants):
+            yield from self._beyond(self.study.engine.max_model_len, "engine.max_model_len", folders)
+
+    def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         try:
             lengths = lengths_of(self.run, self.study, [task.task_id for task in self.tasks])
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
-        if not any(load_variant(name).engine == "vllm" for name in self.study.own_variants):
-            return
-        limit = self.study.engine.max_model_len
         for model in self.study.models:
             every = asked(self.study, self.tasks, lengths.get(model_slug(model), {}))
-            yield from no_room(every, limit, "engine.max_model_len", folders.get(model))
+            yield from no_room(every, limit, limited_by, folders.get(model))
 
 
 def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
@@ -157,15 +171,6 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
                 yield Problem(("variants", index), f"this machine cannot serve {name}: {reason}")
             spec = EngineSpec(name, variant, nothing_yet, study.engine, port=0, api_key=api_key)
             yield from found_by(("variants", index), partial(ADAPTERS[variant.engine].check, spec))
-
-
-def _elsewhere(study: Study, *, ask: bool) -> Iterator[Problem]:
-    """Keys and tokens that are missing; with ``ask`` also engines and meters that do not answer now."""
-    for variant in study.remote:
-        missing = list(found_by(("remote", variant), partial(check_secrets, study, variant)))
-        yield from missing
-        if ask and not missing:
-            yield from found_by(("remote", variant), partial(ask_once, study, variant))
 
 
 def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:

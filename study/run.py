@@ -24,10 +24,11 @@ from study.claim import check_folder, claimed
 from study.disk import told_when_full
 from study.display import Display, tell
 from study.exporter import Exporter
-from study.forecast import Forecast, forecast
+from study.forecast import Forecast, forecast, nothing_left
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.neighbours import check_cells
 from study.nodes import gather_nodes
 from study.outlook import outlook_of, reckoner_of
 from study.persistence import Patience, measure_groups
@@ -141,12 +142,14 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
     order = Order.read(study_file, out)
     check_folder(order.run, order.study, study_file)
     left, todo = order.unmeasured(), order.todo()
-    if todo:
-        order.preflight.refuse(only_looking=True)
+    counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
+    if not todo and not check_cells(order.study, order.run):
+        return nothing_left(**counted)  # on whatever machine: it is only to be read
+    order.preflight.refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
-    return forecast(outlook, measured=len(order.cells) - len(left), given_up=len(left) - len(todo))
+    return forecast(outlook, **counted)
 
 
 def run_study(
