@@ -92,6 +92,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
+        check()  # an engine that has died is the better reason
         first.check_all()
         bench.announce("idle")
         stay_idle(study.phases.rest_s, check)

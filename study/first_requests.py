@@ -58,9 +58,10 @@ class FirstRequests:
             return
         [((status, code, words), _)] = Counter(failed).most_common(1)
         told = f"HTTP status {code}" if code is not None and str(code) not in words else status
+        refused = code is not None  # by the server itself; a connection that fails may be there again
         raise LoadError(
             f"no request was answered, and {len(failed)} have failed: {told}: {words[:_LONGEST_WORDS]}",
-            cause=alike(f"no request was answered: {status} {code} {words}"),
+            cause=alike(f"no request was answered: {status} {code} {words}") if refused else None,
         )
 
 
