@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
-from pydantic import ValidationError
 
 from analysis.accuracy import Accuracy, cell_accuracy
 from analysis.attribution import Attribution, by_tokens, flights, in_flight
@@ -25,10 +23,11 @@ from analysis.steadiness import Trends, trends_in
 from analysis.steps import work_of
 from analysis.validity import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
 from analysis.window import Window, WindowShare, measured_window, shares_in
+from configs.loader import kept_study
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
-from starwatt_errors import TraceError
+from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, Phase, read_cell
@@ -172,10 +171,10 @@ def read_context(run: RunDir) -> tuple[Context, str | None]:
     if not run.study.is_file():
         return Context(None, manifest), None
     try:
-        study = Study.model_validate(yaml.safe_load(run.study.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        study = kept_study(run.study)
+    except UsageError as error:
         first = str(error).splitlines()[0]
-        return Context(None, manifest), f"{run.study}: does not read, so the baseline is not known: {first}"
+        return Context(None, manifest), f"{first} (the study does not read, so the baseline is not known)"
     return Context(study, manifest), None
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "analyze",
     "compute",
     "ensure_analysed",
+    "is_analysed",
     "read_table",
 ]
 
@@ -78,9 +79,14 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     return found.summary
 
 
+def is_analysed(run: RunDir) -> bool:
+    """Whether a run has its tables."""
+    return run.table("cells").is_file() and run.table("contrasts").is_file()
+
+
 def ensure_analysed(run: RunDir) -> None:
     """Analyse a run where that was not done; raises as ``analyze``."""
-    if not run.table("cells").is_file() or not run.table("contrasts").is_file():
+    if not is_analysed(run):
         analyze(run)
 
 

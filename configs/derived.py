@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from configs.problems import words_of
 from configs.variant import Prune, Variant
 from starwatt_errors import UsageError
 
@@ -24,7 +25,7 @@ _RULES = {
     "last": "last", "first": "first", "middle": "middle", "every": "every",
     "influence": "block_influence", "angular": "angular_distance",
 }  # fmt: skip
-_PRUNED = re.compile(rf"(?:(?P<base>.+)-)?pruned-(?P<rule>{'|'.join(_RULES)})-(?P<number>\d+)")
+_PRUNED = re.compile(rf"(?:(?P<base>.+)-)?pruned-(?P<rule>{'|'.join(_RULES)})-(?P<number>[1-9]\d{{0,3}}|0)")
 _WAYS: dict[str, tuple[dict[str, Any], str]] = {
     "-eager": ({"enforce_eager": True}, "without torch.compile and CUDA graphs"),
     "-hf": ({"engine": "transformers"}, "served by Hugging Face's generate"),
@@ -54,7 +55,7 @@ def derived_variant(name: str, load: Callable[[str], Variant]) -> Variant | None
     try:
         prune = Prune.model_validate({_RULES[match["rule"]]: int(match["number"])})
     except ValidationError as error:
-        raise UsageError(f"variant {name}: {error.errors()[0]['msg']}") from error
+        raise UsageError(f"variant {name}: {words_of(error)}") from error
     words = f"pruned ({match['rule']} {match['number']})"
     return _changed(base, name, {"prune": prune.model_dump(exclude_none=True)}, words)
 
@@ -64,5 +65,4 @@ def _changed(base: Variant, name: str, changes: dict[str, Any], words: str) -> V
     try:
         return Variant.model_validate(fields | {"name": name, "description": f"{base.description}; {words}"})
     except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise UsageError(f"variant {name}: {reason}") from error
+        raise UsageError(f"variant {name}: {words_of(error)}") from error

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from configs.strict import StrictModel, inconsistent
+from configs.strict import Cpu, Line, Many, StrictModel, inconsistent
 
 
 class Slurm(StrictModel):
@@ -18,37 +18,39 @@ class Slurm(StrictModel):
         description="What one task measures. block: all variants of a block on one node, so that contrasts hold no"
         " difference of nodes; with engine_restarts: once it is always engine_start",
     )
-    partition: str | None = Field(default=None, description="null: the cluster's default")
-    account: str | None = Field(default=None, description="Who pays")
-    qos: str | None = Field(default=None, description="Quality of service")
-    constraint: str | None = Field(default=None, description="Features that a node must have")
-    gpus: int = Field(default=1, ge=0, description="GPUs that each task gets")
+    partition: Line | None = Field(default=None, description="null: the cluster's default")
+    account: Line | None = Field(default=None, description="Who pays")
+    qos: Line | None = Field(default=None, description="Quality of service")
+    constraint: Line | None = Field(default=None, description="Features that a node must have")
+    gpus: int = Field(default=1, ge=0, le=1024, description="GPUs that each task gets")
     cpus: int | None = Field(
-        default=None, ge=1, description="CPUs that each task gets; null: Slurm's default"
+        default=None, ge=1, le=65536, description="CPUs that each task gets; null: Slurm's default"
     )
-    memory_gib: float | None = Field(default=None, gt=0, description="Of each task; null: Slurm's default")
+    memory_gib: float | None = Field(
+        default=None, gt=0, le=1_000_000, description="Of each task; null: Slurm's default"
+    )
     exclusive: bool = Field(
         default=True, description="No other job on a task's node: its power would be in the figures"
     )
     time_min: int = Field(
-        default=240, ge=1, description="A task's time limit; what it did not reach is resubmitted"
+        default=240, ge=1, le=525_600, description="A task's time limit; what it did not reach is resubmitted"
     )
     at_once: int | None = Field(
-        default=None, ge=1, description="Tasks side by side at most; null: as many as fit"
+        default=None, ge=1, le=100_000, description="Tasks side by side at most; null: as many as fit"
     )
-    options: dict[str, str | int | bool] = Field(
+    options: dict[Line, Line | int | bool] = Field(
         default={}, description="Further options of sbatch, by their long names"
     )
-    poll_s: float = Field(default=10.0, gt=0, description="How often squeue is asked")
+    poll_s: float = Field(default=10.0, gt=0, le=3600, description="How often squeue is asked")
 
 
 class Slot(StrictModel):
     """One place of a machine where an engine is measured beside others: its boards and its CPUs."""
 
-    gpus: tuple[int | str, ...] = Field(
+    gpus: Many[Annotated[int, Field(ge=0, le=1023)] | Line] = Field(
         default=(), description="Numbers (as nvidia-smi has them) or UUIDs; none: an engine of the CPUs"
     )
-    cpus: tuple[int, ...] | None = Field(
+    cpus: Many[Cpu] | None = Field(
         default=None, description="CPU numbers of engine, load and sidecar; null: an equal share of all"
     )
 
@@ -69,8 +71,10 @@ class SideBySide(StrictModel):
         description="What a slot measures at a time. block: all variants of a block on the same boards, so that"
         " contrasts hold no difference of boards; with engine_restarts: once it is always engine_start",
     )
-    gpus_each: int = Field(default=1, ge=1, description="Boards of each slot, where slots are not named")
-    slots: tuple[Slot, ...] | None = Field(
+    gpus_each: int = Field(
+        default=1, ge=1, le=1024, description="Boards of each slot, where slots are not named"
+    )
+    slots: Many[Slot] | None = Field(
         default=None, min_length=1, description="null: as many as there are boards for"
     )
     neighbours: NeighbourCheck | None = Field(
@@ -82,23 +86,19 @@ class SideBySide(StrictModel):
         slots = self.slots or ()
         boards = [gpu for slot in slots for gpu in slot.gpus]
         if len(set(boards)) < len(boards):
-            raise inconsistent("executor.slots", "gives a board to two slots")
+            raise inconsistent("slots", "gives a board to two slots")
         if len({bool(slot.gpus) for slot in slots}) > 1:
             raise inconsistent(
-                "executor.slots",
+                "slots",
                 "has slots with boards and slots without: their figures could not be compared",
             )
         if len({slot.cpus is None for slot in slots}) > 1:
-            raise inconsistent(
-                "executor.slots", "names the CPUs of some slots: name them for all, or for none"
-            )
+            raise inconsistent("slots", "names the CPUs of some slots: name them for all, or for none")
         cpus = [cpu for slot in slots for cpu in slot.cpus or ()]
         if len(set(cpus)) < len(cpus):
-            raise inconsistent(
-                "executor.slots", "gives a CPU to two slots: each would be in the other's figures"
-            )
+            raise inconsistent("slots", "gives a CPU to two slots: each would be in the other's figures")
         if any(slot.cpus == () for slot in slots):
-            raise inconsistent("executor.slots", "gives a slot no CPU")
+            raise inconsistent("slots", "gives a slot no CPU")
         return self
 
 

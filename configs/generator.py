@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.strict import StrictModel
+from configs.strict import LONGEST_S, Line, StrictModel
 
 
 class Locust(StrictModel):
@@ -16,8 +16,8 @@ class Locust(StrictModel):
     workers: int = Field(
         ge=1, le=256, description="Workers that share each schedule; a cell waits for all of them"
     )
-    bind: str = Field(default="127.0.0.1", min_length=1, description="Address on which the master listens")
+    bind: Line = Field(default="127.0.0.1", description="Address on which the master listens")
     port: int = Field(default=5557, ge=1, le=65535, description="Its port")
     wait_s: int = Field(
-        default=300, ge=1, description="A cell has failed whose workers are not there by then"
+        default=300, ge=1, le=LONGEST_S, description="A cell has failed whose workers are not there by then"
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from configs.strict import StrictModel, checked_name
+from configs.strict import FilePath, Name, StrictModel, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
+
+_USUAL = re.compile(r"single[-_]stream|closed-\d+|open-[\d.e+-]+-(?:constant|poisson)(?:-most-\d+)?")
+"""What loads are called that are given no name."""
 
 
 def is_probe(load: str) -> bool:
@@ -19,9 +21,27 @@ def is_probe(load: str) -> bool:
 
 
 class _Named(StrictModel):
-    name: str | None = Field(default=None, description="The load's name on disk and in tables")
+    name: Name | None = Field(default=None, description="The load's name on disk and in tables")
 
-    _check_name = field_validator("name")(lambda value: value if value is None else checked_name(value))
+    @property
+    def usual_slug(self) -> str:
+        """What a load is called that is given no name."""
+        raise NotImplementedError
+
+    @property
+    def slug(self) -> str:
+        """The load's name in paths and tables."""
+        return self.name or self.usual_slug
+
+    @model_validator(mode="after")
+    def _not_called_as_another(self) -> Self:
+        """Tables and figures go by names: closed-8 with four in flight would be read as eight."""
+        if self.name is not None and _USUAL.fullmatch(self.name) and self.name != self.usual_slug:
+            raise inconsistent(
+                "name",
+                f"takes another name: {self.name} is what another load is called (this is {self.usual_slug})",
+            )
+        return self
 
 
 class SingleStream(_Named):
@@ -30,9 +50,9 @@ class SingleStream(_Named):
     kind: Literal["single_stream"]
 
     @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        return self.name or "single-stream"
+    def usual_slug(self) -> str:
+        """What a load is called that is given no name."""
+        return "single-stream"
 
 
 class Closed(_Named):
@@ -42,27 +62,28 @@ class Closed(_Named):
     concurrency: int = Field(ge=1, le=65536, description="Requests in flight")
 
     @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        return self.name or f"closed-{self.concurrency}"
+    def usual_slug(self) -> str:
+        """What a load is called that is given no name."""
+        return f"closed-{self.concurrency}"
 
 
 class Open(_Named):
     """Requests at given times, whatever the server does: at a rate, or as a file recorded them."""
 
     kind: Literal["open"]
-    qps: float | None = Field(default=None, gt=0, le=100_000, description="Requests a second")
+    qps: float | None = Field(default=None, ge=0.001, le=100_000, description="Requests a second")
     arrivals: Literal["constant", "poisson"] | None = Field(
         default=None,
         description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
     )
-    trace: Path | None = Field(
+    trace: FilePath | None = Field(
         default=None,
         description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
     )
     max_in_flight: int | None = Field(
         default=None,
         ge=1,
+        le=65536,
         description="What is due beyond so many waits for a place, and its wait counts as latency",
     )
 
@@ -82,10 +103,8 @@ class Open(_Named):
         return self
 
     @property
-    def slug(self) -> str:
-        """The load's name in paths and tables."""
-        if self.name is not None:
-            return self.name
+    def usual_slug(self) -> str:
+        """What a load is called that is given no name."""
         capped = f"-most-{self.max_in_flight}" if self.max_in_flight is not None else ""
         if self.trace is not None:
             return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from configs.strict import StrictModel, inconsistent
+from configs.strict import FilePath, Line, Many, StrictModel, inconsistent
+
+_CENTURY_S = 3.2e9  # a clock that nobody has set begins in 1970 or in 2000
 
 
 class Modelled(StrictModel):
     """An estimate for machines without any power meter: CPU time of the engine's processes x watts."""
 
-    watts_per_cpu: float = Field(default=10.0, gt=0, description="Watts of one fully used CPU")
+    watts_per_cpu: float = Field(default=10.0, gt=0, le=1000, description="Watts of one fully used CPU")
 
 
 class Gain(StrictModel):
@@ -28,21 +29,29 @@ class Gain(StrictModel):
 class ExternalLog(StrictModel):
     """The log of a wall meter or a BMC: a CSV file with a header that another program writes while we measure."""
 
-    file: Path = Field(description="The log; relative to where starwatt was started")
-    device: str = Field(default="wall", min_length=1, description="What the tables call it")
+    file: FilePath = Field(description="The log; relative to where starwatt was started")
+    device: Line = Field(default="wall", description="What the tables call it")
     boundary: Literal["gpu", "cpu", "dram", "host"] = Field(
         default="host", description="What it measures: host is the whole machine, at the wall"
     )
-    time_column: str = Field(default="time", description="Seconds since 1970, or ISO 8601 with its zone")
-    power_column: str | None = Field(default="power_w", description="Watts; null where the log has none")
-    energy_column: str | None = Field(default=None, description="A counter that only rises, if it has one")
+    time_column: Line = Field(default="time", description="Seconds since 1970, or ISO 8601 with its zone")
+    power_column: Line | None = Field(default="power_w", description="Watts; null where the log has none")
+    energy_column: Line | None = Field(default=None, description="A counter that only rises, if it has one")
     energy_unit: Literal["J", "Wh", "kWh"] = Field(default="J", description="Of that counter")
     averages_s: float | None = Field(
-        default=None, gt=0, description="Seconds that a reading averages over; null: since the line before"
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds that a reading averages over; null: since the line before",
     )
-    clock_offset_s: float = Field(default=0.0, description="The log's clock minus this machine's calendar")
+    clock_offset_s: float = Field(
+        default=0.0,
+        ge=-_CENTURY_S,
+        le=_CENTURY_S,
+        description="The log's clock minus this machine's calendar",
+    )
     clock_uncertainty_s: float = Field(
-        default=0.1, ge=0, description="Half-width of what is not known of that offset"
+        default=0.1, ge=0, le=86400, description="Half-width of what is not known of that offset"
     )
 
     @model_validator(mode="after")
@@ -55,26 +64,27 @@ class ExternalLog(StrictModel):
 class Meters(StrictModel):
     """Which meters are read, and how often."""
 
-    sources: Literal["auto"] | tuple[Literal["nvml", "rapl", "modelled", "external"], ...] = Field(
+    sources: Literal["auto"] | Many[Literal["nvml", "rapl", "modelled", "external"]] = Field(
         default="auto",
         description="auto: nvml and rapl where they answer, otherwise modelled; and the external logs that are named",
     )
-    external: tuple[ExternalLog, ...] = Field(
+    external: Many[ExternalLog] = Field(
         default=(), description="Logs of wall meters and BMCs, read beside the others"
     )
-    gpus: tuple[str, ...] | None = Field(
+    gpus: Many[Line] | None = Field(
         default=None,
+        min_length=1,
         description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
     )
-    sample_hz: float = Field(default=20.0, gt=0, le=100, description="Readings a second")
+    sample_hz: float = Field(default=20.0, ge=0.1, le=100, description="Readings a second")
     counter_hz: float = Field(
         default=1.0,
-        gt=0,
+        ge=0.01,
         le=10,
         description="Readings of a GPU's energy counter a second: it goes stale when read often",
     )
     modelled: Modelled = Field(default=Modelled(), description="The constants of the estimate")
-    gain: dict[str, Gain] = Field(
+    gain: dict[Line, Gain] = Field(
         default={}, description="By device (a GPU's UUID): its calibration against a trusted meter"
     )
     require_exclusive: bool = Field(

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from configs.strict import StrictModel
+from configs.strict import FilePath, Line, Seconds, StrictModel
 
 
 def _checked_url(value: str) -> str:
     """An address without credentials: study files and runs are handed on, and what they hold with them."""
-    parts = urlsplit(value)
+    if " " in value or not value.isprintable():
+        raise ValueError("takes http(s)://HOST:PORT without blanks")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"takes http(s)://HOST:PORT: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("takes http(s)://HOST:PORT")
     if parts.username or parts.password:
         raise ValueError("takes no user and no password: a key comes by the environment or from a file")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"takes http(s)://HOST:PORT: {error}") from error
     return value.rstrip("/")
 
 
@@ -31,8 +32,8 @@ Url = Annotated[str, AfterValidator(_checked_url)]
 class SecretSource(StrictModel):
     """Where a key or a token is read from; itself it is in no file of a study or a run."""
 
-    env: str | None = Field(default=None, min_length=1, description="The name of an environment variable")
-    file: Path | None = Field(default=None, description="A file that holds nothing else")
+    env: Line | None = Field(default=None, description="The name of an environment variable")
+    file: FilePath | None = Field(default=None, description="A file that holds nothing else")
 
     @model_validator(mode="after")
     def _one_way(self) -> SecretSource:
@@ -49,8 +50,8 @@ class RemoteEngine(StrictModel):
         default=None,
         description="Its power: the URL of `starwatt meter --serve` beside it, or local (this machine's); null: none",
     )
-    model: str | None = Field(
-        default=None, min_length=1, description="The name that it serves; null: the only one that it lists"
+    model: Line | None = Field(
+        default=None, description="The name that it serves; null: the only one that it lists"
     )
     key: SecretSource | None = Field(
         default=None,
@@ -59,8 +60,8 @@ class RemoteEngine(StrictModel):
     token: SecretSource | None = Field(
         default=None, description="Of the token for the meter's service; null: STARWATT_METER_TOKEN"
     )
-    wait_s: float = Field(
-        default=60.0, ge=0, description="What does not answer by then, engine or meter, has failed"
+    wait_s: Seconds = Field(
+        default=60.0, description="What does not answer by then, engine or meter, has failed"
     )
 
     @property

@@ -6,10 +6,9 @@ default that is then measured for an hour.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, check_name
 from configs.executor import Executor, SideBySide, Slurm
@@ -17,43 +16,77 @@ from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.remote import RemoteEngine
-from configs.strict import StrictModel, checked_name, inconsistent
+from configs.strict import (
+    LONGEST_S,
+    MOST_TOKENS,
+    Cpu,
+    FilePath,
+    Line,
+    Many,
+    Name,
+    Seconds,
+    Seed,
+    StrictModel,
+    TimeLimit,
+    inconsistent,
+    shape,
+)
 from starwatt_errors import UsageError
 
 
 class FixedOutput(StrictModel):
     """Every answer has exactly this many tokens (``ignore_eos``, no stop strings)."""
 
-    fixed: int = Field(ge=1, description="Tokens of every answer")
+    fixed: int = Field(ge=1, le=MOST_TOKENS, description="Tokens of every answer")
 
 
 class RecordedOutput(StrictModel):
     """Every task's answer is as long as it was recorded to be (``ignore_eos``), whatever the variant would say."""
 
-    recorded: Path = Field(
+    recorded: FilePath = Field(
         description="A CSV file (task_id,tokens), or a finished run: its baseline's lengths; relative to the study file"
     )
+
+
+def _form(value: Any) -> str:
+    """Which of the three forms of ``output`` a value is meant to be."""
+    if isinstance(value, dict):
+        return "recorded" if "recorded" in value and "fixed" not in value else "fixed"
+    if isinstance(value, FixedOutput):
+        return "fixed"
+    return "recorded" if isinstance(value, RecordedOutput) else "word"
+
+
+Output = Annotated[
+    Annotated[Literal["natural"], Tag("word")]
+    | Annotated[FixedOutput, Tag("fixed")]
+    | Annotated[RecordedOutput, Tag("recorded")],
+    Discriminator(_form),
+]
 
 
 class Prompts(StrictModel):
     """What is asked of the model, and how an answer ends."""
 
-    dataset: str = Field(
+    dataset: Line = Field(
         default="humaneval+",
         description=f"One of {', '.join(DATASETS)}; or a .jsonl file of own prompts, relative to the study file",
     )
-    tasks: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
+    tasks: Literal["all"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default="all", description="All tasks, or a seeded subset of this size"
     )
-    max_tokens: int = Field(default=512, ge=1, description="The longest answer, in tokens")
+    max_tokens: int = Field(default=512, ge=1, le=MOST_TOKENS, description="The longest answer, in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
-    output: Literal["natural"] | FixedOutput | RecordedOutput = Field(
+    output: Output = Field(
         default="natural",
         description="natural: stop strings end an answer; {fixed: N}: N tokens each; {recorded: PATH}: as recorded",
     )
 
     characters: int | None = Field(
-        default=None, ge=1, description="Probes alone: so many characters of each prompt are sent"
+        default=None,
+        ge=1,
+        le=MOST_TOKENS,
+        description="Probes alone: so many characters of each prompt are sent",
     )
 
     @field_validator("dataset")
@@ -69,51 +102,59 @@ class Prompts(StrictModel):
 class Measure(StrictModel):
     """How much is measured: whole passes over the prompts, never a time slice."""
 
-    passes: int = Field(default=1, ge=1, description="Whole passes over the prompts")
-    min_s: float = Field(default=60.0, ge=0.0, description="Whole passes are added until this is reached")
+    passes: int = Field(default=1, ge=1, le=10_000, description="Whole passes over the prompts")
+    min_s: Seconds = Field(default=60.0, description="Whole passes are added until this is reached")
 
 
 class Probes(StrictModel):
     """Loads that tell the cost of reading a prompt from that of decoding: one token of answer; a short prompt and a
     long answer. They feed the attribution rule ``phase``, and nothing else."""
 
-    concurrency: tuple[int, ...] = Field(
+    concurrency: Many[Annotated[int, Field(ge=1, le=65536)]] = Field(
         default=(1, 8, 64), min_length=1, description="Requests in flight; each is measured with both kinds"
     )
-    answer_tokens: int = Field(default=256, ge=16, description="Length of the long answers")
-    prompt_characters: int = Field(default=80, ge=1, description="Of the short prompts")
-    min_s: float = Field(
-        default=10.0, ge=0, description="Whole passes over the prompts are added until this is reached"
+    answer_tokens: int = Field(default=256, ge=16, le=MOST_TOKENS, description="Length of the long answers")
+    prompt_characters: int = Field(default=80, ge=1, le=MOST_TOKENS, description="Of the short prompts")
+    min_s: Seconds = Field(
+        default=10.0, description="Whole passes over the prompts are added until this is reached"
     )
 
     @field_validator("concurrency")
     @classmethod
     def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) != len(value) or min(value) < 1:
-            raise ValueError("takes numbers from 1 on, each once")
+        if len(set(value)) != len(value):
+            raise ValueError("takes each number once")
         return value
+
+
+Milliseconds = Annotated[float, Field(gt=0, le=LONGEST_S * 1000)]
 
 
 class Slo(StrictModel):
     """Bounds that a good request keeps; those given all count."""
 
-    ttft_ms: float | None = Field(default=None, gt=0, description="Time to the first token")
-    tpot_ms: float | None = Field(default=None, gt=0, description="Mean time between tokens")
-    e2e_ms: float | None = Field(default=None, gt=0, description="Until the answer was whole")
+    ttft_ms: Milliseconds | None = Field(default=None, description="Time to the first token")
+    tpot_ms: Milliseconds | None = Field(default=None, description="Mean time between tokens")
+    e2e_ms: Milliseconds | None = Field(default=None, description="Until the answer was whole")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Slo:
+        if all(bound is None for _, bound in self):
+            raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
+        return self
 
 
 class Cooldown(StrictModel):
     """Before each engine start: wait until the boards are as cool as before the others."""
 
     within_c: float = Field(
-        default=5.0, ge=0, description="Above the coolest they were before an engine start"
+        default=5.0, ge=0, le=200, description="Above the coolest they were before an engine start"
     )
     within_w: float = Field(
-        default=15.0, ge=0, description="The same of the power that they draw without an engine"
+        default=15.0, ge=0, le=10_000, description="The same of the power that they draw without an engine"
     )
-    timeout_s: float = Field(
+    timeout_s: Seconds = Field(
         default=180.0,
-        ge=0,
         description="After that it starts all the same, and its cells are marked not_cooled",
     )
 
@@ -122,22 +163,20 @@ class Phases(StrictModel):
     """What surrounds the measured window."""
 
     idle_s: float = Field(
-        default=20.0, ge=0.5, description="Server loaded, nothing in flight; before and after"
+        default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
     )
-    warmup_s: float = Field(default=15.0, ge=0.0, description="The same load, not measured")
+    warmup_s: Seconds = Field(default=15.0, description="The same load, not measured")
     warmup_requests: int | None = Field(
         default=None,
         ge=1,
+        le=1_000_000,
         description="Single-stream and closed loads: in place of warmup_s so many requests, at least those in flight",
     )
-    rest_s: float = Field(
+    rest_s: Seconds = Field(
         default=1.5,
-        ge=0,
         description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
     )
-    drain_s: float = Field(
-        default=60.0, ge=0.0, description="At most this long for what is in flight at the end"
-    )
+    drain_s: Seconds = Field(default=60.0, description="At most this long for what is in flight at the end")
     cooldown: Cooldown | None = Field(
         default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
     )
@@ -146,23 +185,26 @@ class Phases(StrictModel):
 class EngineSettings(StrictModel):
     """Equal for all variants of a study; they must allow its highest concurrency."""
 
-    max_model_len: int = Field(default=2048, ge=16, description="Prompt and answer together, in tokens")
-    max_num_seqs: int = Field(default=256, ge=1, description="Requests batched at most")
+    max_model_len: int = Field(
+        default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"
+    )
+    max_num_seqs: int = Field(default=256, ge=1, le=65536, description="Requests batched at most")
     prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
     gpu_memory_utilization: float = Field(
         default=0.9, gt=0, le=1, description="GPU only: share vLLM may take"
     )
-    cpu_kvcache_gib: int = Field(default=1, ge=1, description="CPU only: room for the KV cache")
+    cpu_kvcache_gib: int = Field(default=1, ge=1, le=65536, description="CPU only: room for the KV cache")
     enforce_eager: bool = Field(
         default=False, description="No torch.compile and no CUDA graphs, for all variants"
     )
-    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that share each layer (vLLM)")
-    start_timeout_s: float = Field(
-        default=900.0, gt=0, description="An engine that is not ready by then has failed"
+    tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
+    start_timeout_s: TimeLimit = Field(
+        default=900.0, description="An engine that is not ready by then has failed"
     )
     hang_timeout_s: float = Field(
         default=120.0,
         ge=3,
+        le=LONGEST_S,
         description="An engine that answers nothing, or makes no token, for so long has failed",
     )
 
@@ -170,31 +212,31 @@ class EngineSettings(StrictModel):
 class Cpus(StrictModel):
     """Which CPUs the engine and the load generator are pinned to."""
 
-    engine: tuple[int, ...] | None = Field(default=None, description="CPU numbers of the engine; null: any")
-    load: tuple[int, ...] | None = Field(
-        default=None, description="CPU numbers of the load generator; null: any"
+    engine: Many[Cpu] | None = Field(
+        default=None, min_length=1, description="CPU numbers of the engine; null: any"
+    )
+    load: Many[Cpu] | None = Field(
+        default=None, min_length=1, description="CPU numbers of the load generator; null: any"
     )
 
 
 class Study(StrictModel):
     """One study file: models x variants x loads x blocks."""
 
-    name: str = Field(description="The run directory's name")
-    models: tuple[str, ...] = Field(
-        min_length=1, description="Hub ids, local paths, or configs/architectures"
-    )
+    name: Name = Field(description="The run directory's name")
+    models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
     baseline: str = Field(description="The variant that the others are set against")
-    variants: tuple[str, ...] = Field(
+    variants: Many[str] = Field(
         min_length=1, description="Names of files in configs/variants, or derived from them"
     )
     controls: dict[str, str] = Field(
         default={},
         description="By variant: the control it is also set against; the plan adds those that are needed",
     )
-    remote: dict[str, RemoteEngine] = Field(
+    remote: dict[Name, RemoteEngine] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
-    loads: tuple[Load, ...] = Field(min_length=1, description="How requests are offered")
+    loads: Many[Load] = Field(min_length=1, description="How requests are offered")
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
     probes: Probes | None = Field(
@@ -202,20 +244,27 @@ class Study(StrictModel):
     )
     slo: Slo | None = Field(default=None, description="For joules per request that kept it; null: none")
     phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
-    blocks: int = Field(default=5, ge=1, description="How often every cell is measured")
+    blocks: int = Field(default=5, ge=1, le=1000, description="How often every cell is measured")
     attempts: int = Field(
-        default=3, ge=1, description="How often a cell is tried before it is left out as failed"
+        default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
     )
     engine_restarts: Literal["each_block", "once"] = Field(
         default="each_block", description="once: all blocks of a variant on one engine start"
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
-    meters: Literal["auto"] | Meters = Field(default="auto", description="Which meters are read")
-    cpus: Literal["shared", "split"] | Cpus = Field(
+    meters: Annotated[
+        Annotated[Literal["auto"], Tag("word")] | Annotated[Meters, Tag("fields")], Discriminator(shape)
+    ] = Field(default="auto", description="Which meters are read")
+    cpus: Annotated[
+        Annotated[Literal["shared", "split"], Tag("word")] | Annotated[Cpus, Tag("fields")],
+        Discriminator(shape),
+    ] = Field(
         default="shared",
         description="split: one CPU is the load generator's alone, the others are the engine's",
     )
-    generator: Literal["own"] | Locust = Field(
+    generator: Annotated[
+        Annotated[Literal["own"], Tag("word")] | Annotated[Locust, Tag("fields")], Discriminator(shape)
+    ] = Field(
         default="own", description="own: processes of this machine; or Locust's workers, wherever they are"
     )
     executor: Executor = Field(
@@ -223,16 +272,14 @@ class Study(StrictModel):
         description="local: one engine of this machine at a time; side_by_side: several, each on boards of its own;"
         " slurm: a job array of a cluster. Settings as fields",
     )
-    seed: int = Field(
-        default=20, ge=0, description="Draws order, arrivals and subsets; never depends on the variant"
+    seed: Seed = Field(
+        default=20, description="Draws order, arrivals and subsets; never depends on the variant"
     )
 
     @field_validator("executor", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) and value != "local" else value
-
-    _check_name = field_validator("name")(checked_name)
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -246,12 +293,11 @@ class Study(StrictModel):
             raise inconsistent("remote", f"names {strange[0]}, which is none of the variants")
         if self.remote and len(self.models) > 1:
             raise inconsistent("remote", "takes one model: each of its engines serves one")
-        for name in self.remote:
-            checked_name(name)
         for field in ("models", "variants"):
             values = getattr(self, field)
-            if len(set(values)) != len(values):
-                raise inconsistent(field, "names one twice")
+            twice = next((place for place, one in enumerate(values) if one in values[:place]), None)
+            if twice is not None:
+                raise inconsistent(f"{field}.{twice}", f"names {values[twice]} twice")
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
             raise inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")

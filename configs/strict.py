@@ -1,28 +1,81 @@
-"""What all models of files have in common."""
+"""What all models of files have in common: nothing is taken for something else, and nothing is without a bound."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.types import Strict
 from pydantic_core import PydanticCustomError
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+LONGEST_S = 7 * 86400
+"""The upper bound of every duration: a week."""
+MOST_TOKENS = 2**20
+"""Of an answer."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_NAME = 100  # a folder's name has at most 255, and files beside it are called after it
+
+_Item = TypeVar("_Item")
 
 
 class StrictModel(BaseModel):
-    """Frozen, and an unknown field is an error with its name."""
+    """Frozen; an unknown field is an error with its name; ``true`` is no 1, ``"3"`` no 3, and infinity no number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def checked_name(value: str) -> str:
     """A name that can be a folder's; anything else is a ValueError."""
-    if not _NAME.match(value):
+    if not _NAME.fullmatch(value):
         raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
+    if len(value) > _LONGEST_NAME:
+        raise ValueError(f"takes at most {_LONGEST_NAME} characters (it becomes a folder's name)")
+    return value
+
+
+def checked_line(value: str) -> str:
+    """A text that stands on one line, and nothing invisible around it; anything else is a ValueError."""
+    if not value or value != value.strip() or not value.isprintable():
+        raise ValueError("takes one line of text, without control characters and without blanks around it")
+    return value
+
+
+def _named(value: Any) -> Any:
+    if value == "":  # Path makes the folder that we are in of it
+        raise ValueError("takes the path of a file or a folder")
+    return value
+
+
+def _checked_path(value: Path) -> Path:
+    checked_line(str(value))
     return value
 
 
 def inconsistent(at: str, message: str) -> PydanticCustomError:
-    """Two fields contradict each other; ``at`` is the one to look at, with dots between its parts."""
+    """Two fields contradict each other; ``at`` is the one to look at, from the model on, with dots between parts."""
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
+
+
+Name = Annotated[str, AfterValidator(checked_name)]
+"""Becomes a folder's name."""
+Line = Annotated[str, AfterValidator(checked_line)]
+"""Stands in tables, messages and command lines."""
+FilePath = Annotated[Path, Strict(False), BeforeValidator(_named), AfterValidator(_checked_path)]
+"""In a file it is text."""
+Many = Annotated[tuple[_Item, ...], Strict(False)]
+"""In a file it is a list."""
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_S)]
+"""A duration that may be none."""
+TimeLimit = Annotated[float, Field(gt=0, le=LONGEST_S)]
+"""A duration that is one."""
+Cpu = Annotated[int, Field(ge=0, le=65535)]
+"""A CPU's number."""
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every generator of random numbers takes."""
+
+
+def shape(value: Any) -> str:
+    """Tells a word (``auto``) from fields, where a field takes either."""
+    return "fields" if isinstance(value, dict | BaseModel) else "word"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from configs.strict import StrictModel, checked_name
+from configs.strict import Line, Many, Name, StrictModel, inconsistent
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 
@@ -35,7 +35,7 @@ class BitsAndBytes(StrictModel):
     @model_validator(mode="after")
     def _only_for_four(self) -> BitsAndBytes:
         if self.bits == 8 and self.format_4bit is not None:
-            raise ValueError("format_4bit belongs to bits: 4")
+            raise inconsistent("format_4bit", "belongs to bits: 4")
         return self
 
 
@@ -43,14 +43,14 @@ class Awq(StrictModel):
     """Activation-aware 4-bit weights by llm-compressor, with mappings for StarCoder2."""
 
     kind: Literal["awq"]
-    group_size: int = Field(default=128, ge=16, description="Weights that share one scale")
+    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
 
 
 class Gptq(StrictModel):
     """4-bit weights by llm-compressor's GPTQ: each column's rounding error is spread over the columns after it."""
 
     kind: Literal["gptq"]
-    group_size: int = Field(default=128, ge=16, description="Weights that share one scale")
+    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
 
 
 class W8A16(StrictModel):
@@ -76,7 +76,7 @@ class ReadyMade(StrictModel):
     """A checkpoint that somebody else quantised, served as it is."""
 
     kind: Literal["ready-made"]
-    checkpoints: dict[str, str] = Field(
+    checkpoints: dict[Line, Line] = Field(
         default={},
         description="By model: the hub id or folder of its checkpoint; a model that is not here is one itself",
     )
@@ -92,21 +92,25 @@ Quantization = Annotated[
 class Prune(StrictModel):
     """Whole decoder layers removed before quantisation, chosen in one of these ways."""
 
-    last: int | None = Field(default=None, ge=1, description="So many at the end")
-    first: int | None = Field(default=None, ge=1, description="So many at the beginning")
+    last: int | None = Field(default=None, ge=1, le=1000, description="So many at the end")
+    first: int | None = Field(default=None, ge=1, le=1000, description="So many at the beginning")
     middle: int | None = Field(
-        default=None, ge=1, description="So many around the middle; the extra one before it"
+        default=None, ge=1, le=1000, description="So many around the middle; the extra one before it"
     )
-    every: int | None = Field(default=None, ge=2, description="Every k-th, counted from one")
-    layers: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+    every: int | None = Field(default=None, ge=2, le=1000, description="Every k-th, counted from one")
+    layers: Many[Annotated[int, Field(ge=0, le=10_000)]] | None = Field(
         default=None, min_length=1, description="These, counted from 0"
     )
     block_influence: int | None = Field(
-        default=None, ge=1, description="So many that change their input least (ShortGPT, arXiv 2403.03853)"
+        default=None,
+        ge=1,
+        le=1000,
+        description="So many that change their input least (ShortGPT, arXiv 2403.03853)",
     )
     angular_distance: int | None = Field(
         default=None,
         ge=1,
+        le=1000,
         description="So many consecutive ones over which the state turns least (arXiv 2403.17887)",
     )
 
@@ -115,14 +119,14 @@ class Prune(StrictModel):
         if len(self.model_fields_set & {n for n, v in self if v is not None}) != 1:
             raise ValueError(f"takes one of {', '.join(type(self).model_fields)}")
         if self.layers is not None and len(set(self.layers)) != len(self.layers):
-            raise ValueError("layers names one twice")
+            raise inconsistent("layers", "names one twice")
         return self
 
 
 class Variant(StrictModel):
     """One way to compress and serve a model: ``configs/variants/<name>.yaml``."""
 
-    name: str
+    name: Name
     description: str
     quantization: Quantization = NoQuantization()
     prune: Prune | None = None
@@ -136,17 +140,15 @@ class Variant(StrictModel):
         default=False, description="Run code that lies beside the weights; never unless said here"
     )
 
-    _check_name = field_validator("name")(checked_name)
-
     @model_validator(mode="after")
     def _served_as_made(self) -> Variant:
         if self.prune and isinstance(self.quantization, ReadyMade):
-            raise ValueError("prune: a checkpoint that is quantised already cannot be pruned")
+            raise inconsistent("prune", "a checkpoint that is quantised already cannot be pruned")
         if self.engine == "transformers":
             if not isinstance(self.quantization, NoQuantization | BitsAndBytes):
-                raise ValueError("engine: transformers takes quantization none or bitsandbytes")
+                raise inconsistent("engine", "transformers takes quantization none or bitsandbytes")
             if self.enforce_eager:
-                raise ValueError("enforce_eager belongs to engine: vllm; transformers compiles nothing")
+                raise inconsistent("enforce_eager", "belongs to engine: vllm; transformers compiles nothing")
         return self
 
     @property

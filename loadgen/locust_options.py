@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from configs.problems import problems
 from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
 
@@ -87,5 +88,5 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     try:
         return LoadSpec.model_validate(fields)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        first = problems(error, LoadSpec, fields)[0]
+        raise UsageError(f"{'.'.join(map(str, first.location))}: {first.message}") from error

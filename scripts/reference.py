@@ -137,7 +137,7 @@ def _type(field: dict[str, Any]) -> str:
     if field.get("type") == "array" and "items" in field:
         return f"list of {_type(field['items'])}"
     bounds = [
-        f"{sign} {field[key]:g}"
+        f"{sign} {field[key] if isinstance(field[key], int) else format(field[key], 'g')}"
         for key, sign in (
             ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"),
         )

@@ -127,7 +127,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"models: {path} has no config.json: it is no checkpoint")
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"models: {config} does not read: {error}") from error
     if not isinstance(read, dict):
         raise UsageError(f"models: {config} does not read: it is no JSON object")

@@ -23,6 +23,7 @@ from typing import Any
 import filelock
 import platformdirs
 
+from configs.text_files import own_path
 from starwatt_errors import BuildError, TraceError
 from traces.atomic import read_json, write_json
 
@@ -66,7 +67,7 @@ class Stored:
 def store_root() -> Path:
     """Where checkpoints are kept: ``$STARWATT_STORE``, or the user's cache folder."""
     configured = os.environ.get("STARWATT_STORE")
-    return Path(configured) if configured else platformdirs.user_cache_path("starwatt") / "checkpoints"
+    return own_path(configured) if configured else platformdirs.user_cache_path("starwatt") / "checkpoints"
 
 
 def recipe_digest(recipe: Mapping[str, Any]) -> str:

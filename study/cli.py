@@ -5,21 +5,25 @@ What a command does is imported when it is called: all of it together takes long
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from configs.derived import FORMS
 from configs.loader import variant_names
+from configs.problems import words_of
 from server.processes import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
 from study.display import tell
-from study.exit_codes import INTERRUPTED, INVALID
+from study.exit_codes import FAILED, INTERRUPTED, INVALID, interrupted_words
 from study.manual import Manual, examples
+from study.streams import in_words, make_printable, why_not_flushed
 
 app = typer.Typer(
     cls=Manual,
@@ -79,9 +83,11 @@ def serve(
     model: Annotated[str, typer.Option(help="Hub id, local path, or configs/architectures.")] = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    max_model_len: Annotated[int, typer.Option(min=16, help="Prompt and answer together, in tokens.")] = 2048,
-    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests batched at most.")] = 256,
-    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs that share each layer.")] = 1,
+    max_model_len: Annotated[
+        int, typer.Option(min=16, max=2**24, help="Prompt and answer together, in tokens.")
+    ] = 2048,
+    max_num_seqs: Annotated[int, typer.Option(min=1, max=65536, help="Requests batched at most.")] = 256,
+    tensor_parallel: Annotated[int, typer.Option(min=1, max=1024, help="GPUs that share each layer.")] = 1,
     enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
 ) -> None:
     """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
@@ -99,7 +105,8 @@ def serve(
 def meter(
     out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: Annotated[
-        int | None, typer.Option(help="Server whose CPU time is modelled without a meter.")
+        int | None,
+        typer.Option(min=1, max=2**31 - 1, help="Server whose CPU time is modelled without a meter."),
     ] = None,
     hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
     calibrate: Annotated[
@@ -272,8 +279,9 @@ def grade(
     run_directory: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run directory.")] = None,
     samples: Annotated[Path | None, typer.Option(help="evalplus' sample format instead of a run.")] = None,
     dataset: Annotated[
-        str, typer.Option(help="With --samples: starwatt-24, humaneval+, or a .jsonl file.")
-    ] = "humaneval+",
+        str | None,
+        typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), or a .jsonl file."),
+    ] = None,
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")
     ] = False,
@@ -305,6 +313,9 @@ def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 @app.command(epilog=examples("report"))
 def report(
     run_directory: RunDirectory,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also every figure, as SVG for a paper.")
     ] = None,
@@ -315,7 +326,7 @@ def report(
     """Make RUN/report.html from the tables and traces."""
     from study import commands
 
-    commands.report(run_directory, figures, tables)
+    commands.report(run_directory, out, figures, tables)
 
 
 @app.command(epilog=examples("compare"))
@@ -348,18 +359,47 @@ def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one message and its exit code."""
+    """Run the command line; an error of ours, or of the system, is one message and its exit code."""
     interrupts.install()
+    make_printable()
+    try:
+        code = _exit_code()
+    finally:
+        stop_children(grace_s=_CHILDREN_GRACE_S)
+    unwritten = why_not_flushed()
+    if unwritten is not None:
+        code = code or FAILED
+        with contextlib.suppress(OSError):
+            tell(f"starwatt: {unwritten}", style="red")
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         app()
     except StarwattError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
-        tell(f"starwatt: {error}", style="red")
-        sys.exit(error.exit_code)
+        return _refused(error)
+    except (
+        ValidationError
+    ) as error:  # a number of the command line that is none, or beyond what its field takes
+        field = "-".join(map(str, error.errors()[0]["loc"])) or "the command line"
+        return _refused(UsageError(f"{field}: {words_of(error)}"))
+    except BrokenPipeError:  # nobody reads what it prints
+        return FAILED
+    except OSError as error:
+        return _refused(StarwattError(in_words(error)))
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
-            tell("starwatt: interrupted; what was measured is kept")
-        raise
-    finally:
-        stop_children(grace_s=_CHILDREN_GRACE_S)
+            with contextlib.suppress(OSError):
+                tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+        return end.code if isinstance(end.code, int) else FAILED
+    return 0
+
+
+def _refused(error: StarwattError) -> int:
+    if "--json" in sys.argv:
+        with contextlib.suppress(OSError):
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
+    with contextlib.suppress(OSError):
+        tell(f"starwatt: {error}", style="red")
+    return error.exit_code

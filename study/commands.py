@@ -9,6 +9,7 @@ import json
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from study import doctor as examination
 from study.campaign import api_key, started
 from study.display import Display, console, tell
 from study.exit_codes import INTERRUPTED, INVALID
+from study.folders import make_folder
 from study.repeat import WantedStudy
 from study.run import build_all, forecast_study, run_study
 from study.runs import existing
@@ -242,15 +244,22 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     return not summary.invalid
 
 
-def report(run_directory: Path, figures: Path | None, tables: Path | None) -> None:
+def report(run_directory: Path, out: Path | None, figures: Path | None, tables: Path | None) -> None:
     """Write the report, and what else is asked for, and print where it is."""
     from analysis.report import write_report
+    from analysis.report.elsewhere import analysed
     from analysis.report.export import export_figures, export_tables
 
-    run = existing(run_directory)
-    written = [write_report(run)]
-    written += export_figures(run, figures) if figures is not None else []
-    written += export_tables(run, tables) if tables is not None else []
+    named = existing(run_directory)
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out}: takes a file, such as {out / named.report.name}")
+    for flag, folder in (("--figures", figures), ("--tables", tables)):
+        if folder is not None:
+            make_folder(flag, folder)
+    with nullcontext(named) if out is None else analysed(named) as run:
+        written = [write_report(run, out)]
+        written += export_figures(run, figures) if figures is not None else []
+        written += export_tables(run, tables) if tables is not None else []
     for path in written:
         print(path)  # noqa: T201
 

@@ -64,7 +64,7 @@ def examine() -> list[Finding]:
     for check in checks:
         try:
             findings.append(check())
-        except StarwattError as error:
+        except (StarwattError, OSError) as error:
             findings.append(Finding(check.__name__.strip("_"), "failed", str(error)))
     return findings
 

@@ -18,6 +18,7 @@ from study.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
 from study.runs import existing
 from traces.layout import RunDir
 
+_USUAL = "humaneval+"
 _CELL = ("model", "variant", "load", "block")
 
 
@@ -27,7 +28,8 @@ class GradeOrder:
 
     run_directory: Path | None
     samples: Path | None
-    dataset: str
+    dataset: str | None
+    """Of the samples; None: humaneval+."""
     sanitize: bool
     unsafe_no_sandbox: bool
 
@@ -53,7 +55,9 @@ def _check(order: GradeOrder) -> None:
         raise UsageError("grade takes a run directory, or --samples FILE.jsonl")
     if order.sanitize and order.samples is None:
         raise UsageError("--sanitize goes with --samples: the completions of a run are always sanitised")
-    check_flag(order.dataset)
+    if order.dataset is not None and order.samples is None:
+        raise UsageError("--dataset goes with --samples: a run says itself what it was asked")
+    check_flag(order.dataset or _USUAL)
     if order.run_directory is not None:
         existing(order.run_directory)
     if order.unsafe_no_sandbox:
@@ -66,10 +70,10 @@ def _check(order: GradeOrder) -> None:
 def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
     assert order.samples is not None  # noqa: S101 -- checked before
     display.title(str(order.samples))
-    dataset = load_dataset(order.dataset)
+    dataset = load_dataset(order.dataset or _USUAL)
     why_not = why_not_graded(dataset)
     if why_not:
-        raise UsageError(f"--dataset {order.dataset}: {why_not}: samples of it can't be graded")
+        raise UsageError(f"--dataset {dataset.name}: {why_not}: samples of it can't be graded")
     return grade_samples(
         order.samples,
         dataset,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from configs.remote import SecretSource
+from configs.text_files import read_text
 from starwatt_errors import UsageError
 
 
@@ -23,9 +24,9 @@ def read_secret(source: SecretSource | None, usual: str) -> str | None:
         assert source.file is not None  # noqa: S101 -- configs/remote.py: one of the two
         where = str(source.file)
         try:
-            found = source.file.expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{where}: a key or token was to be read from it: {error}") from error
+            found = read_text(source.file.expanduser()).strip()
+        except (UsageError, RuntimeError) as error:  # RuntimeError: ~ of a user that there is not
+            raise UsageError(f"a key or token was to be read from it: {error}") from error
     if not found or not found.isprintable() or not found.isascii():
         raise UsageError(f"{where} is to hold a key or token, and holds none that a header can carry")
     return found

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pyarrow.compute as pc
 
-from configs.loader import LENGTHS, load_study
+from configs.loader import LENGTHS, kept_study
 from configs.schema import RecordedOutput, Study
+from configs.strict import MOST_TOKENS
+from configs.text_files import TABLE_BYTES, read_text
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import write_text
 from traces.layout import RunDir, model_slug
 from traces.streams import read_trace
 
 COLUMNS = ["model", "task_id", "tokens"]
+_LONGEST = 40  # characters of a value that are shown
 
 
 def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
@@ -79,27 +83,44 @@ def read_table(path: Path, model: str) -> dict[str, int]:
     Raises:
         UsageError: it is no such table.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(line for line in file if not line.startswith("#"))
+    lines = read_text(path, TABLE_BYTES).splitlines()
+    noted = {number for number, line in enumerate(lines, start=1) if line.startswith("#")}
+    numbers = [number for number in range(1, len(lines) + 1) if number not in noted]
+    rows = csv.DictReader(lines[number - 1] for number in numbers)
+    lengths: dict[str, int] = {}
+    try:
         if rows.fieldnames is None or not {"task_id", "tokens"} <= set(rows.fieldnames):
             raise UsageError(f"{path}: takes a CSV file with the columns task_id and tokens")
-        lengths = {}
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             if row.get("model") not in (None, model):
                 continue
-            if not (row["tokens"] or "").isdigit() or int(row["tokens"]) < 1:
-                raise UsageError(
-                    f"{path}: row {number}: tokens takes a number from 1 on, not {row['tokens']!r}"
-                )
-            lengths[row["task_id"]] = int(row["tokens"])
+            where = f"{path}:{numbers[rows.line_num - 1]}"
+            if not row["task_id"] or row["task_id"] in lengths:
+                raise UsageError(f"{where}: task_id takes each task once (given: {_short(row['task_id'])})")
+            lengths[row["task_id"]] = _tokens(where, row["tokens"])
+    except csv.Error as error:
+        where = f"{path}:{numbers[rows.line_num - 1]}" if rows.line_num else str(path)
+        raise UsageError(f"{where}: is no line of a CSV file: {error}") from error
     return lengths
+
+
+def _tokens(where: str, text: str | None) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text or "") or not 1 <= int(text or 0) <= MOST_TOKENS:
+        raise UsageError(
+            f"{where}: tokens takes a whole number from 1 to {MOST_TOKENS} (given: {_short(text)})"
+        )
+    return int(text or 0)
+
+
+def _short(text: str | None) -> str:
+    return "nothing" if text is None else repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 def _of_run(run: RunDir, model: str) -> dict[str, int]:
     """The baseline's: single-stream before other loads, the first block, each task's first whole answer."""
     if not run.study.is_file():
         raise UsageError(f"prompts.output.recorded: {run.root} is no run of a study")
-    study = load_study(run.study)
+    study = kept_study(run.study)
     if study.prompts.output != "natural":
         raise UsageError(
             f"prompts.output.recorded: {run.root} forced its answers itself: take a run with output: natural"

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from configs.datasets import is_own
 from configs.loads import Load
 from configs.offsets import read_offsets_ns
+from configs.problems import words_of
 from configs.schema import FixedOutput, Prompts
 from loadgen.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
@@ -83,9 +84,8 @@ class LoadFlags:
                 .replace("seconds", "duration")
                 .replace("_", "-")
             )
-            message = str(problem["msg"]).removeprefix("Value error, ")
-            given = self.workers if flag == "workers" else problem["input"]
-            raise UsageError(f"--{flag}: {message} (given: {given!r})") from error
+            given = f" (given: {self.workers})" if flag == "workers" else ""
+            raise UsageError(f"--{flag}: {words_of(error)}{given}") from error
 
     def _load(self) -> Load:
         offered: dict[str, Any] = {"kind": "single_stream"}

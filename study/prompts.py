@@ -8,7 +8,7 @@ from configs.datasets import Dataset, check_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import PROMPTS
 from configs.schema import Study
-from starwatt_errors import UsageError
+from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json, write_text
 from traces.layout import RunDir
 
@@ -62,9 +62,13 @@ def dataset_of(run: RunDir) -> Dataset:
         UsageError: it does not read.
         TraceError: the manifest does not read.
     """
-    return load_dataset(
-        str(kept_prompts(run)) if kept_prompts(run).is_file() else read_json(run.manifest)["dataset"]["name"]
-    )
+    if kept_prompts(run).is_file():
+        return load_dataset(str(kept_prompts(run)))
+    try:
+        named = str(read_json(run.manifest)["dataset"]["name"])
+    except (KeyError, TypeError) as error:
+        raise TraceError(f"{run.manifest}: does not say which data set was asked (dataset.name)") from error
+    return load_dataset(named)
 
 
 def why_not_graded(dataset: Dataset) -> str | None:

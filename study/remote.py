@@ -119,10 +119,15 @@ def check_secrets(study: Study, variant: str) -> None:
     Raises:
         UsageError: one is not where the study says.
     """
-    named = study.remote[variant]
-    read_secret(named.key, KEY_VARIABLE)
-    if named.meter not in (None, "local"):
-        _token(named, variant)
+    named, field = study.remote[variant], "key"
+    try:
+        read_secret(named.key, KEY_VARIABLE)
+        if named.meter not in (None, "local"):
+            field = "token" if named.token is not None else "meter"
+            _token(named, variant)
+    except UsageError as error:
+        message = str(error).removeprefix(f"remote.{variant}.meter: ")
+        raise UsageError(f"remote.{variant}.{field}: {message}") from error
 
 
 def _token(named: Named, variant: str) -> str:

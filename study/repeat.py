@@ -30,7 +30,10 @@ class Repeated:
             raise UsageError(
                 f"--from takes RUN/study.yaml of a run that has its manifest.json, not {study_file}"
             )
-        return cls(run, read_json(run.manifest))
+        manifest = read_json(run.manifest)
+        if not isinstance(manifest, dict):
+            raise UsageError(f"--from: {run.manifest} is no manifest of a run")
+        return cls(run, manifest)
 
     def out(self, name: str) -> Path:
         """Where the repetition lies unless told otherwise."""

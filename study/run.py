@@ -28,6 +28,7 @@ from study.forecast import Forecast, forecast, nothing_left
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
+from study.named import check_devices, check_lengths, check_models, check_tasks
 from study.neighbours import check_cells
 from study.nodes import gather_nodes
 from study.outlook import outlook_of, reckoner_of
@@ -90,12 +91,16 @@ class Order:
             refuse_what_cannot_be_served(own, study.engine)
             for variant in study.remote:
                 check_secrets(study, variant)
+        check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
-        try:
-            cells = plan_cells(as_asked(study, run), len(cls.tasks_of(study, dataset)))
-        except UsageError as error:
-            raise refused(study_file, ("models",), str(error).removeprefix("models: ")) from error
-        return cls(study, run, dataset, cells, file=study_file)
+        tasks = cls.tasks_of(study, dataset)
+        cells = plan_cells(as_asked(study, run), len(tasks))
+        order = cls(study, run, dataset, cells, file=study_file)
+        if order.unmeasured():
+            check_tasks(study_file, study, dataset)
+            check_lengths(study_file, study, run, tasks)
+            check_devices(study_file, study)
+        return order
 
     @staticmethod
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:

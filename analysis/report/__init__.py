@@ -9,15 +9,15 @@ from traces.layout import RunDir
 __all__ = ["page_of", "write_report"]
 
 
-def write_report(run: RunDir) -> Path:
-    """Write ``report.html`` of ``run`` and return its path; the tables are made first where they are missing.
+def write_report(run: RunDir, out: Path | None = None) -> Path:
+    """Write ``report.html`` of ``run`` (or ``out``) and return its path; tables that are missing are made first.
 
     Raises:
         TraceError: the run has no cell, or its tables do not read.
     """
     from analysis.report.page import write_page  # matplotlib takes a second to import: only a report pays
 
-    return write_page(run)
+    return write_page(run, out)
 
 
 def page_of(run: RunDir) -> str:

@@ -55,15 +55,16 @@ from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
 
-def write_page(run: RunDir) -> Path:
-    """Write ``report.html``: one file, no script, no network. Analyses the run first where that was not done.
+def write_page(run: RunDir, out: Path | None = None) -> Path:
+    """Write ``report.html``, or ``out``: one file, no script, no network. The run is analysed first where it was not.
 
     Raises:
         TraceError: the run has no cells.
     """
     ensure_analysed(run)
-    write_text(run.report, render(run))
-    return run.report
+    page = out or run.report
+    write_text(page, render(run))
+    return page
 
 
 def drawings_of(run: RunDir) -> list[Drawing]:

@@ -8,7 +8,6 @@ they are what the canonical solution returns.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import http.client
 import json
@@ -16,7 +15,7 @@ import os
 import socket
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,8 @@ from typing import Any
 import platformdirs
 
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
+from configs.datasets.rows import read_rows
+from configs.text_files import own_path
 from starwatt_errors import UsageError
 
 DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
@@ -160,42 +161,32 @@ def human_eval_plus_file() -> Path | None:
     """
     override = os.environ.get(_OVERRIDE)
     if override:
-        if not Path(override).is_file():
+        if not own_path(override).is_file():
             raise UsageError(
                 f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz"
             )
-        return Path(override)
+        return own_path(override)
     kept = Path(platformdirs.user_cache_dir("evalplus"), _KEPT)
     return kept if kept.is_file() else None
 
 
 def _human_eval_plus_records() -> list[dict[str, Any]]:
     try:
-        records = list(_lines(human_eval_plus_file() or _download()))
-        if not records:
-            raise ValueError("there is no task in it")  # noqa: TRY301
-        return [{field: record[field] for field in _HASHED_FIELDS} for record in records]
+        return read_rows(human_eval_plus_file() or _download())
     except (
+        UsageError,
         ImportError,  # a load host has no evalplus
         OSError,
         EOFError,
         ValueError,
-        KeyError,
-        TypeError,
         zlib.error,
         http.client.HTTPException,
     ) as error:
         raise UsageError(
-            f"cannot read the dataset humaneval+ ({type(error).__name__}: {error}): set {_OVERRIDE} to a "
+            f"cannot read the dataset humaneval+ ({error}): set {_OVERRIDE} to a "
             "HumanEvalPlus.jsonl.gz of evalplus' release v0.1.10, or go online once so that evalplus can "
             "download it into its cache"
         ) from error
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Its records. Read here: importing evalplus takes a second, which only a download is worth."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        yield from (json.loads(line) for line in file if not line.isspace())
 
 
 def _download() -> Path:

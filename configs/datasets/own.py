@@ -7,16 +7,19 @@ is always of all of them.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from configs.strict import StrictModel
+from configs.datasets.rows import Inputs
+from configs.plain import NotPlainError
+from configs.plain_json import parse_json
+from configs.problems import Problem, problems
+from configs.strict import MOST_TOKENS, Many, StrictModel, checked_line, inconsistent
+from configs.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -24,17 +27,24 @@ FORM = "the path of a .jsonl file of prompts"
 _TESTS = ("entry_point", "canonical_solution", "base_input")
 
 
+def _line_or_nothing(value: str) -> str:
+    return checked_line(value) if value else value
+
+
 class OwnPrompt(StrictModel):
     """One line of a file of own prompts."""
 
     prompt: str = Field(min_length=1, description="What is sent; without tests exactly as it stands here")
-    task_id: str = Field(
+    task_id: Annotated[str, AfterValidator(_line_or_nothing)] = Field(
         default="", description="Its name in tables, each once; own/0, own/1, … unless given"
     )
     max_tokens: int | None = Field(
-        default=None, ge=1, description="The longest answer to this prompt, where the study's is longer"
+        default=None,
+        ge=1,
+        le=MOST_TOKENS,
+        description="The longest answer to this prompt, where the study's is longer",
     )
-    stop: tuple[str, ...] | None = Field(
+    stop: Many[Annotated[str, Field(min_length=1)]] | None = Field(
         default=None,
         max_length=32,
         description="Strings that end an answer; null: none. Prompts with tests have those of the prompt format",
@@ -47,24 +57,13 @@ class OwnPrompt(StrictModel):
         min_length=1,
         description="Tests: the body after the prompt; what it returns is expected",
     )
-    base_input: tuple[list[Any], ...] | None = Field(
-        default=None, min_length=1, description="Tests: lists of arguments"
-    )
-    plus_input: tuple[list[Any], ...] = Field(
-        default=(), description="Tests: more of them, for base and plus"
-    )
+    base_input: Inputs | None = Field(default=None, min_length=1, description="Tests: lists of arguments")
+    plus_input: Inputs = Field(default=(), description="Tests: more of them, for base and plus")
     atol: float = Field(
         default=0.0, ge=0, description="Tests: tolerance of floats; 0: exact, but as evalplus does"
     )
     contract: str | None = Field(default=None, description="Of HumanEval+, and not used")
     test: str | None = Field(default=None, description="Of HumanEval, and not used: base_input is")
-
-    @field_validator("stop")
-    @classmethod
-    def _not_empty(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and not all(value):
-            raise ValueError("holds an empty string, which would end every answer at once")
-        return value
 
     @model_validator(mode="after")
     def _whole(self) -> OwnPrompt:
@@ -77,8 +76,8 @@ class OwnPrompt(StrictModel):
                 f"tests take {', '.join(_TESTS)}: a test function, as plain HumanEval has it, is not run here"
             )
         if given and self.stop is not None:
-            raise ValueError(
-                "stop strings of a prompt with tests are those of the prompt format: leave stop out"
+            raise inconsistent(
+                "stop", "stop strings of a prompt with tests are those of the prompt format: leave stop out"
             )
         return self
 
@@ -141,14 +140,7 @@ def text_of(prompts: list[OwnPrompt]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines with something in them, and their numbers."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UsageError(f"{path}: cannot be read: {why}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text: {error}") from error
+    text = decoded(path, read_packed(path, PROMPTS_BYTES))
     for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
         if line.strip():
             yield number, line
@@ -156,25 +148,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _prompt(where: str, text: str) -> OwnPrompt:
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{where}: is not JSON: {error.msg} (column {error.colno})") from error
+        data = parse_json(text)
+    except NotPlainError as error:
+        raise UsageError(f"{where}: {error.words}") from error
     if not isinstance(data, dict):
         raise UsageError(f"{where}: takes a JSON object with a prompt, not {type(data).__name__}")
     try:
         return OwnPrompt.model_validate(data)
     except ValidationError as error:
-        raise UsageError("\n".join(f"{where}: {_words(problem)}" for problem in error.errors())) from error
+        raise UsageError(
+            "\n".join(f"{where}: {_words(one)}" for one in problems(error, OwnPrompt, data))
+        ) from error
 
 
-def _words(problem: Any) -> str:
-    field = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"{field}: no such field; known here: {', '.join(OwnPrompt.model_fields)}"
-    if problem["type"] == "missing":
-        return f"{field}: is required"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if not field:
-        return message
-    shown = repr(problem["input"])
-    return f"{field}: {message} (given: {shown if len(shown) <= 60 else shown[:59] + '…'})"
+def _words(problem: Problem) -> str:
+    field = ".".join(map(str, problem.location))
+    return f"{field}: {problem.message}" if field else problem.message

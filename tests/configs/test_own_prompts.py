@@ -73,7 +73,7 @@ def test_a_part_of_humaneval_plus_is_a_file_of_own_prompts_with_tests(tmp_path: 
     ("lines", "said"),
     [
         ((), "holds no prompt"),
-        (('{"prompt": ',), ":1: is not JSON"),
+        (('{"prompt": ',), ":1: is not valid JSON"),
         (("[1]",), ":1: takes a JSON object with a prompt, not list"),
         (({"prompt": "a"}, {"text": "b"}), ":2: prompt: is required"),
         (
@@ -82,9 +82,9 @@ def test_a_part_of_humaneval_plus_is_a_file_of_own_prompts_with_tests(tmp_path: 
         ),
         (
             ({"prompt": "a", "max_tokens": 0},),
-            ":1: max_tokens: Input should be greater than or equal to 1 (given: 0)",
+            ":1: max_tokens: takes a number from 1 on (given: 0)",
         ),
-        (({"prompt": "a", "stop": [""]},), ":1: stop: holds an empty string"),
+        (({"prompt": "a", "stop": [""]},), ":1: stop.0: takes a text that is not empty"),
         (
             ({"prompt": "a", "task_id": "t"}, {"prompt": "b", "task_id": "t"}),
             ":2: task_id: 't' is there already",
@@ -99,7 +99,7 @@ def test_a_part_of_humaneval_plus_is_a_file_of_own_prompts_with_tests(tmp_path: 
             ({"prompt": "a", **TESTS}, {"prompt": "b"}),
             ":2: this line has no tests: give tests to every prompt",
         ),
-        (({"prompt": "a", **TESTS, "base_input": [3]},), ":1: base_input.0: Input should be a valid list"),
+        (({"prompt": "a", **TESTS, "base_input": [3]},), ":1: base_input.0: takes a list"),
     ],
 )
 def test_a_wrong_line_is_named_with_its_field(tmp_path: Path, lines: tuple[Any, ...], said: str) -> None:
@@ -126,7 +126,7 @@ def test_a_study_whose_prompts_are_wrong_names_both_files_and_lines(tmp_path: Pa
         load_study(path)
     written(tmp_path, {"prompt": "a"}, {"prompt": 3})
     with pytest.raises(
-        UsageError, match=r"study.yaml:11: prompts.dataset: .*prompts.jsonl:2: prompt: Input should"
+        UsageError, match=r"study.yaml:11: prompts.dataset: .*prompts.jsonl:2: prompt: takes text"
     ):
         load_study(path)
     path = write_study(tmp_path, ("dataset: starwatt-24", "dataset: prompts.json"))

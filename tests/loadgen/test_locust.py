@@ -172,7 +172,7 @@ def test_options_that_are_wrong_are_exit_code_2_and_nothing_is_asked(tmp_path: P
     with TruthServer() as server:
         code, said = alone(server.url, tmp_path / "out", "--qps", -3, "--requests", 1)
     assert code == 2, said
-    assert "qps: Input should be greater than 0" in said
+    assert "qps: takes a number from 0.001 on (given: -3.0)" in said
     assert not server.asked
 
 

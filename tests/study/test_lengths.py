@@ -56,8 +56,12 @@ def test_a_column_model_says_whose_the_lengths_are(tmp_path: Path) -> None:
         ("task_id,tokens\nT/0,7\n", 64, r"has no length for T/1 of o--a \(1 of 2 tasks are missing\)"),
         ("task_id,tokens\nT/0,7\nT/1,65\n", 64, "prompts.max_tokens takes at least 65"),
         ("task,tokens\nT/0,7\n", 64, "takes a CSV file with the columns task_id and tokens"),
-        ("task_id,tokens\nT/0,many\n", 64, "row 1: tokens takes a number from 1 on, not 'many'"),
-        ("task_id,tokens\nT/0,0\n", 64, "row 1: tokens takes a number from 1 on"),
+        (
+            "task_id,tokens\nT/0,many\n",
+            64,
+            r"lengths-in\.csv:2: tokens takes a whole number from 1 to 1048576 \(given: 'many'\)",
+        ),
+        ("task_id,tokens\nT/0,0\n", 64, "tokens takes a whole number from 1"),
         ("", 64, "takes a CSV file"),
     ],
 )

@@ -23,12 +23,12 @@ BAD_FLAGS = {
     "two loads": (("--single-stream", "--qps", 3, "--requests", 3), "say how requests are offered"),
     "no amount": (("--single-stream",), "say how much is measured: one of --duration S, --requests N"),
     "two amounts": (("--single-stream", "--requests", 3, "--duration", 3), "say how much is measured"),
-    "a rate of zero": (("--qps", 0, "--requests", 3), "--qps: Input should be greater than 0"),
+    "a rate of zero": (("--qps", 0, "--requests", 3), "--qps: takes a number from 0.001 on (given: 0.0)"),
     "unknown arrivals": (("--qps", 1, "--arrivals", "bursty", "--requests", 3), "--arrivals: "),
     "unknown dataset": (("--single-stream", "--requests", 3, "--dataset", "mbpp"), "--dataset: takes one of"),
     "a negative duration": (
         ("--single-stream", "--duration", -1),
-        "--duration: Input should be greater than 0",
+        "--duration: takes a number above 0",
     ),
     "arrivals without a rate": (
         ("--single-stream", "--arrivals", "poisson", "--requests", 3),
@@ -37,7 +37,7 @@ BAD_FLAGS = {
     "a trace that is not there": (("--trace", "none.csv"), "none.csv: cannot be read"),
     "an unknown client": (
         ("--single-stream", "--requests", 3, "--client", "curl"),
-        "--client: Input should be",
+        "--client: takes one of auto, wire, httptools, aiohttp (given: 'curl')",
     ),
     "two workers for one stream": (
         ("--single-stream", "--requests", 3, "--workers", 2),

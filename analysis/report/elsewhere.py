@@ -1,0 +1,32 @@
+"""A run that is only read: its tables are made in another place where it has none."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analysis.tables import ensure_analysed, is_analysed
+from traces.layout import RunDir
+
+
+@contextmanager
+def analysed(run: RunDir) -> Iterator[RunDir]:
+    """The run with its tables, and nothing written into it: where it has none, a temporary folder that looks like it.
+
+    Raises:
+        TraceError: the run has no cells.
+    """
+    if is_analysed(run):
+        yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="starwatt-report-") as folder:
+        view = RunDir(Path(folder) / (run.root.resolve().name or "run"))
+        view.root.mkdir()
+        derived = {run.table("cells").parent.name, run.report.name}
+        for entry in run.root.resolve().iterdir():
+            if entry.name not in derived:
+                (view.root / entry.name).symlink_to(entry)
+        ensure_analysed(view)
+        yield view

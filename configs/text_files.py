@@ -1,0 +1,97 @@
+"""Reads the text of a file that a person wrote: with a bound, and whatever is odd about it becomes a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import zlib
+from pathlib import Path
+
+from starwatt_errors import UsageError
+
+CONFIG_BYTES = 2**18
+"""Of a study, a variant or an architecture."""
+TABLE_BYTES = 2**26
+"""Of a table of arrivals or lengths."""
+PROMPTS_BYTES = 2**29
+"""Of a file of prompts, unpacked."""
+
+
+def own_path(named: str) -> Path:
+    """A path that a person gave in the environment; ``~`` is the home folder, as in a shell.
+
+    Raises:
+        UsageError: it names the home of a user that there is not.
+    """
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{named}: there is no such user, or no home folder") from error
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """What a regular file holds.
+
+    Raises:
+        UsageError: there is none, it cannot be read, it is no regular file (a pipe gives its content once, a device
+            gives it for ever), or it is longer than ``most_bytes``.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UsageError(
+                f"{path}: cannot be read: takes a file, which a pipe, a socket or a device is not"
+            )
+        with path.open("rb") as file:
+            raw = file.read(most_bytes + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a name with a NUL in it
+        raise UsageError(f"{str(path)!r}: cannot be read: no file has such a name") from error
+    if len(raw) > most_bytes:
+        raise UsageError(f"{path}: cannot be read: is longer than {most_bytes // 1024} KiB")
+    return raw
+
+
+def read_packed(path: Path, most_bytes: int) -> bytes:
+    """What a file holds; unpacked, where its name ends in .gz.
+
+    Raises:
+        UsageError: as ``read_bytes``, it is no gzip file or torn, or unpacked it is longer than ``most_bytes``.
+    """
+    raw = read_bytes(path, most_bytes)
+    if path.suffix != ".gz":
+        return raw
+    try:
+        with gzip.open(io.BytesIO(raw)) as file:
+            unpacked = file.read(most_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path}: cannot be read: is no whole gzip file ({error})") from error
+    if len(unpacked) > most_bytes:
+        raise UsageError(f"{path}: cannot be read: is longer than {most_bytes // 1024} KiB when unpacked")
+    return unpacked
+
+
+def read_text(path: Path, most_bytes: int = CONFIG_BYTES) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        UsageError: as ``read_bytes``, or it is no UTF-8 text (with its line).
+    """
+    return decoded(path, read_bytes(path, most_bytes))
+
+
+def decoded(path: Path, raw: bytes) -> str:
+    """``raw``, which ``path`` holds, as text.
+
+    Raises:
+        UsageError: it is no UTF-8 text.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path}:{line}: is not UTF-8 text (byte 0x{raw[error.start]:02x}): save it as UTF-8"
+        ) from error
