@@ -189,7 +189,7 @@ def _asked_of_the_hub(model: str) -> Known:
         ) from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return Known(model, _likely_shape(model), fetch_bytes=None, doubt=reason)
+        return Known(model, likely_shape(model), fetch_bytes=None, doubt=reason)
     config: Mapping[str, Any] = told.config or {}
     if "model_type" in config:
         check_type(model, config["model_type"])
@@ -197,10 +197,10 @@ def _asked_of_the_hub(model: str) -> Known:
     if not any(file.rfilename.endswith(".safetensors") for file in files):
         raise UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
     fetched = float(sum(file.size or 0 for file in files)) or None
-    return Known(model, _likely_shape(model), fetch_bytes=fetched)
+    return Known(model, likely_shape(model), fetch_bytes=fetched)
 
 
-def _likely_shape(model: str) -> Shape | None:
+def likely_shape(model: str) -> Shape | None:
     """Of a model that is not here: that of an architecture of the same name, or what its name says."""
     name = model.rpartition("/")[2]
     architecture = load_architecture(name)

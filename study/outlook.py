@@ -8,7 +8,7 @@ from configs.datasets import Dataset, Task
 from configs.executor import SideBySide, Slurm
 from configs.loader import load_architecture, load_variant
 from configs.schema import Cpus, Study
-from server.foresight import Known
+from server.foresight import Known, likely_shape
 from server.power.inventory import Gpu, gpu_inventory
 from server.store import Store, store_root
 from study.forecast import Outlook
@@ -35,7 +35,9 @@ def reckoner_of(study: Study, run: RunDir, tasks: Sequence[Task], models: Mappin
         UsageError: recorded lengths do not read.
     """
     lengths = lengths_of(run, study, [task.task_id for task in tasks])
-    shapes = {name: known.shape for name, known in models.items()}
+    shapes = {
+        model: models[model].shape if model in models else likely_shape(model) for model in study.models
+    }
     return Reckoner(study, tasks, shapes, lengths, hardware_of(study))
 
 
@@ -83,11 +85,12 @@ def hardware_of(study: Study) -> Hardware:
 
 
 def _boards(study: Study) -> list[Gpu]:
-    """Those of this machine that are going to draw power for it; other machines' are not known."""
+    """Those of this machine that its engines compute on; other machines' are not known."""
     if not study.measured_here or study.remote:
         return []
     chosen = study.meter_settings.gpus
-    return [gpu for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
+    here = [gpu for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
+    return here[: study.engine.tensor_parallel] if study.executor == "local" else here
 
 
 def _at_once(study: Study) -> int:
