@@ -15,11 +15,22 @@ The command line prints the message alone, without a traceback, and exits with `
 
 from __future__ import annotations
 
+import re
+
+_CHANGES = re.compile(r"/\S+|0x[0-9a-fA-F]+|\d+")
+
 
 class StarwattError(Exception):
-    """A failure with a message for the person who ran the command: what is wrong, and what to do."""
+    """A failure with a message for the person who ran the command: what is wrong, and what to do.
+
+    ``cause`` is what lies behind it, without times and numbers, where a new try meets it again; None: not known.
+    """
 
     exit_code = 1
+
+    def __init__(self, *words: object, cause: str | None = None) -> None:
+        super().__init__(*words)
+        self.cause = cause
 
 
 class UsageError(StarwattError):
@@ -54,3 +65,8 @@ class GradingError(StarwattError):
 
 class RunError(StarwattError):
     """A study could not go on."""
+
+
+def alike(words: str) -> str:
+    """``words`` without what differs between two failures of one cause: numbers, times, addresses and paths."""
+    return _CHANGES.sub("#", words)

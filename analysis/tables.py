@@ -92,7 +92,7 @@ def is_analysed(run: RunDir) -> bool:
     except TraceError:
         return False
     made_from = (tables["cells"].schema.metadata or {}).get(KEY.encode(), b"").decode(errors="replace")
-    return made_from == inputs_of(run)
+    return bool(made_from == inputs_of(run))
 
 
 def ensure_analysed(run: RunDir) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from configs.architecture import Architecture
-from configs.loader import ARCHITECTURES, load_architecture
 from configs.variant import NoQuantization, ReadyMade, Variant
 from server import recipes
 from server.builder import Job, MakeJob, PruneJob, QuantizeJob
 from server.processes import spawn, stop_group
-from server.sources import Announce, from_folder, from_hub, quantised_by
+from server.sources import Announce, from_folder, from_hub, named_model, quantised_by
 from server.store import Checkpoint, Store
 from starwatt_errors import BuildError, UsageError
 
@@ -34,19 +33,11 @@ def resolve_model(
         UsageError: nothing of that name, or it is no StarCoder2.
         BuildError: the build or the download failed.
     """
-    architecture = load_architecture(model)
-    if architecture:
-        return _make(architecture, store, announce)
-    if Path(model).expanduser().is_dir():
-        return from_folder(Path(model).expanduser().resolve(), trust_remote_code=trust_remote_code)
-    if model.startswith(("/", "./", "../", "~")):
-        raise UsageError(f"models: there is no folder {model}")
-    if model.count("/") != 1:
-        known = ", ".join(sorted(path.stem for path in ARCHITECTURES.glob("*.json")))
-        raise UsageError(
-            f"models: {model!r} is neither an architecture ({known}), nor a folder (begin it with ./ or /), "
-            "nor a hub id (owner/name)"
-        )
+    named = named_model(model)
+    if isinstance(named, Architecture):
+        return _make(named, store, announce)
+    if isinstance(named, Path):
+        return from_folder(named, trust_remote_code=trust_remote_code)
     return from_hub(model, announce, trust_remote_code=trust_remote_code)
 
 

@@ -24,7 +24,7 @@ from server.guard import GUARD
 from server.processes import last_lines, spawn, stop_group
 from server.transformers_engine import TransformersServe
 from server.vllm_engine import Vllm
-from starwatt_errors import EngineError
+from starwatt_errors import EngineError, alike
 from traces.cell import Served
 
 STOP_GRACE_S = 20.0
@@ -114,9 +114,10 @@ class Engine:
         """Raise EngineError with the server's last lines if it has died."""
         code = self.process.poll()
         if code is not None:
+            printed = last_lines(self.log, _LAST_LINES)
+            cause = alike(f"{when}: {printed}") if code > 0 else None  # else somebody ended it
             raise EngineError(
-                f"the engine died {when} (exit code {code}); its last lines:\n"
-                + last_lines(self.log, _LAST_LINES)
+                f"the engine died {when} (exit code {code}); its last lines:\n{printed}", cause=cause
             )
 
     def stop(self) -> None:

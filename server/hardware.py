@@ -64,10 +64,10 @@ def this_machine() -> Machine:
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
     """Why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
     quantization = variant.quantization
+    if settings.tensor_parallel > max(len(machine.gpus), 1):
+        return f"tensor_parallel is {settings.tensor_parallel}, and there are {len(machine.gpus)} GPUs"
     if not machine.gpus:
         return _NOT_ON_A_CPU.get(quantization.kind)
-    if settings.tensor_parallel > len(machine.gpus):
-        return f"tensor_parallel is {settings.tensor_parallel}, and there are {len(machine.gpus)} GPUs"
     if settings.tensor_parallel > 1 and isinstance(quantization, BitsAndBytes):
         return "vLLM cannot split a checkpoint that bitsandbytes quantised over GPUs (tensor_parallel)"
     if isinstance(quantization, NoQuantization):

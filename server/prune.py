@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer, Starcoder2ForCausalLM
 
 from configs.variant import Prune
+from server.layer_rules import check_enough, named_layers
 from server.layer_scores import angular_distance, block_influence, mean_scores, sample_states
 from starwatt_errors import BuildError
 from traces.atomic import write_json
@@ -46,41 +47,18 @@ def choose_layers(
     """
     count = len(model.model.layers)
     if prune.block_influence is not None:
-        _check_enough(prune.block_influence, count)
+        check_enough(prune.block_influence, count)
         samples = sample_states(model, source, last_token_only=False)
         scores = mean_scores(map(block_influence, samples))
         least = sorted(range(count), key=lambda index: (scores[index], index))
         return sorted(least[: prune.block_influence]), scores
     if prune.angular_distance is not None:
-        _check_enough(prune.angular_distance, count)
+        check_enough(prune.angular_distance, count)
         samples = sample_states(model, source, last_token_only=True)
         scores = mean_scores(angular_distance(states, prune.angular_distance) for states in samples)
         start = min(range(len(scores)), key=lambda index: (scores[index], index))
         return list(range(start, start + prune.angular_distance)), scores
     return named_layers(prune, count), None
-
-
-def named_layers(prune: Prune, count: int) -> list[int]:
-    """The layers that a rule by position removes of ``count``, sorted.
-
-    Raises:
-        BuildError: there are not so many, or none would be left.
-    """
-    if prune.layers is not None:
-        beyond = [index for index in prune.layers if index >= count]
-        if beyond:
-            raise BuildError(f"prune.layers: there is no layer {beyond[0]}: the model has 0 to {count - 1}")
-        _check_enough(len(prune.layers), count)
-        return sorted(prune.layers)
-    if prune.every is not None:
-        removed = list(range(prune.every - 1, count, prune.every))
-        if not removed:
-            raise BuildError(f"prune.every: the model has {count} layers: it has no {prune.every}-th")
-        return removed
-    number = next(one for one in (prune.last, prune.first, prune.middle) if one is not None)
-    _check_enough(number, count)
-    start = count - number if prune.last else 0 if prune.first else (count - number) // 2
-    return list(range(start, start + number))
 
 
 def drop_layers(model: Starcoder2ForCausalLM, keep: list[int]) -> None:
@@ -93,11 +71,6 @@ def drop_layers(model: Starcoder2ForCausalLM, keep: list[int]) -> None:
     layer_types = getattr(model.config, "layer_types", None)
     if layer_types is not None:
         model.config.layer_types = [layer_types[index] for index in keep]
-
-
-def _check_enough(number: int, count: int) -> None:
-    if number >= count:
-        raise BuildError(f"cannot remove {number} of {count} layers: at least one must be left")
 
 
 def _check_loads(out: Path, layers: int) -> None:

@@ -34,7 +34,7 @@ class Step:
 STEPS = {
     "memorise": Step(1, _WEIGHTS, ("memorise.py", "tokenizer.py")),
     "random": Step(1, _WEIGHTS, ("random_weights.py", "tokenizer.py")),
-    "prune": Step(1, _WEIGHTS, ("prune.py", "layer_scores.py", "calibration_text.py")),
+    "prune": Step(1, _WEIGHTS, ("prune.py", "layer_rules.py", "layer_scores.py", "calibration_text.py")),
     "bitsandbytes": Step(1, (*_WEIGHTS, "bitsandbytes"), ("quantize.py",)),
     "compressed": Step(1, _COMPRESSED, ("compress.py", "calibration_text.py")),
 }

@@ -50,9 +50,8 @@ class RemoteEngine:
                 break
             except _NoAnswerError as error:
                 if time.monotonic() >= deadline:
-                    raise EngineError(
-                        f"{self.url}: does not answer: {error} (waited {wait_s:g} s)"
-                    ) from error
+                    waited = f"waited {wait_s:g} s" if wait_s else "asked once"
+                    raise EngineError(f"{self.url}: does not answer: {error} ({waited})") from error
                 announce(f"waiting for {self.url}")
                 time.sleep(_POLL_S)
         chosen = self._choose(listed)
@@ -85,7 +84,9 @@ class RemoteEngine:
         wanted = (
             "serves several models: say which by model:" if self.model is None else f"has no {self.model}"
         )
-        raise EngineError(f"{self.url}: {wanted} (it lists: {', '.join(names) or 'none'})")
+        raise EngineError(
+            f"{self.url}: {wanted} (it lists: {', '.join(names) or 'none'})", cause=f"{self.url}: {wanted}"
+        )
 
     def _description(self, chosen: dict[str, Any]) -> Served:
         """What vLLM tells whoever asks; null for what it, or another server, does not say."""
@@ -124,7 +125,8 @@ class RemoteEngine:
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise EngineError(
-                    f"{self.url}: refuses the key (HTTP status {error.code}): STARWATT_API_KEY, or key: in the study"
+                    f"{self.url}: refuses the key (HTTP status {error.code}): STARWATT_API_KEY, or key: in the study",
+                    cause=f"{self.url}: refuses the key",
                 ) from error
             if error.code < 500:
                 raise EngineError(f"{self.url}{path}: answers with HTTP status {error.code}") from error

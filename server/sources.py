@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from configs.architecture import Architecture
+from configs.loader import ARCHITECTURES, load_architecture
 from server.store import PROVENANCE, Checkpoint, file_digest
 from starwatt_errors import BuildError, UsageError
 from traces.atomic import read_json
@@ -16,6 +18,28 @@ HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.
 CODE_FILES = ("*.py",)
 
 Announce = Callable[[str], None]
+
+
+def named_model(model: str) -> Architecture | Path | str:
+    """What a model's name means: an architecture that is built here, a folder, or a hub id.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    architecture = load_architecture(model)
+    if architecture is not None:
+        return architecture
+    if Path(model).expanduser().is_dir():
+        return Path(model).expanduser().resolve()
+    if model.startswith(("/", "./", "../", "~")):
+        raise UsageError(f"models: there is no folder {model}")
+    if model.count("/") != 1:
+        known = ", ".join(sorted(path.stem for path in ARCHITECTURES.glob("*.json")))
+        raise UsageError(
+            f"models: {model!r} is neither an architecture ({known}), nor a folder (begin it with ./ or /), "
+            "nor a hub id (owner/name)"
+        )
+    return model
 
 
 def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -74,11 +98,7 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
 def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
     """Raise UsageError where a folder is no StarCoder2 in safetensors, or brings code that nobody said to run."""
     config = read_config(path)
-    kind = config.get("model_type")
-    if kind != "starcoder2":
-        raise UsageError(
-            f"models: {path} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')"
-        )
+    check_type(str(path), config.get("model_type"))
     if "auto_map" in config and not trust_remote_code:
         raise UsageError(
             f"models: {path} wants code of its own to be run (auto_map in config.json): only a variant with "
@@ -86,6 +106,14 @@ def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
         )
     if not any(path.glob("*.safetensors")):
         raise UsageError(f"models: {path} has no *.safetensors (pickled weights are never read)")
+
+
+def check_type(model: str, kind: object) -> None:
+    """Raise UsageError where a model is no StarCoder2."""
+    if kind != "starcoder2":
+        raise UsageError(
+            f"models: {model} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')"
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class Store:
         """Where the checkpoint of this digest lies, or would lie."""
         return self.root / digest[:_DIGEST_IN_NAME]
 
+    def has(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether its checkpoint is finished; what it holds is not looked at."""
+        return (self.path(recipe_digest(recipe)) / PROVENANCE).is_file()
+
     def find(self, recipe: Mapping[str, Any]) -> Checkpoint | None:
         """The finished checkpoint of a recipe, or None.
 

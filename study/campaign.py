@@ -23,7 +23,7 @@ from study.exporter import Exporter
 from study.live import Snapshot, Watching
 from study.persistence import Measure
 from study.placement import Placement
-from study.plan import ENGINE_START_S, PlannedCell
+from study.plan import PlannedCell
 from study.remote import describe, meter_of, reach
 from traces.cell import CoolStart
 from traces.layout import RunDir
@@ -123,7 +123,7 @@ class Campaign:
             self.display.title(str(cell.key))
             with self._watched(cell):
                 measure_cell(bench, cell)
-            started_s = ENGINE_START_S if cell == first else 0.0
+            started_s = cell.start_s if cell == first else 0.0
             self.display.advance(estimate_s=cell.estimated_s + started_s)
 
         return measure

@@ -19,6 +19,7 @@ from server.guard import GUARD
 from starwatt_errors import LoadError, RunError
 from study.arrivals import as_kept
 from study.cell_meter import OpenMeter, Recorded
+from study.first_requests import FirstRequests
 from study.plan import PlannedCell
 from study.run_id import known_run_id
 from traces.cell import CellRecord, CoolStart, Phase, Served, file_digests, write_cell
@@ -70,20 +71,21 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
 
     Raises:
         EngineError: the engine died; the cell does not count.
-        LoadError: the load failed, gave up, or the requests that count got nothing any more.
+        LoadError: the load failed, gave up, or its requests have all failed, or the first of them alike.
         RunError: the load was ended from outside.
     """
     folder = bench.run.cell(cell.key)
     if folder.exists():
         shutil.rmtree(folder)  # an earlier try that was not finished
     study, engine = bench.study, bench.engine
-    recorded = Recorded()
+    recorded, first = Recorded(), FirstRequests(folder)
     with EngineScraper(engine.url, folder) as scraper, bench.open_meter(folder, recorded) as meter:
 
         def check() -> None:
             engine.check_alive(f"during {cell.key}")
             meter.check_alive()
             scraper.check(study.engine.hang_timeout_s)
+            first.check()
 
         meter.mark("idle_before")
         idle_before = stay_idle(study.phases.idle_s, check)
@@ -91,6 +93,8 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         outcome = _load(bench, cell, check)
         if outcome.interrupted:
             raise RunError("the load was ended from outside; run the same command again to resume")
+        check()  # an engine that has died is the better reason
+        first.check_all()
         if outcome.gave_up:
             raise LoadError(f"the load stopped before its end: {outcome.gave_up}")
         bench.announce("idle")

@@ -40,8 +40,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         RunError: another runner holds it.
         UsageError: it belongs to another study, or holds something else.
     """
-    if run.root.exists() and not run.study.is_file() and _holds_something_else(run):
-        raise UsageError(f"{run.root} is not empty and holds no study; choose another folder with --out")
+    check_folder(run, study, study_file)
     run.root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -49,7 +48,9 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         GUARD.keep(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
-        _same_study(run, study, study_file)
+        check_folder(run, study, study_file)
+        if not run.study.is_file():
+            write_text(run.study, dump_study(study))
         if study.measured_here:  # else a job of a runner that was killed may be writing them
             remove_left_overs(run.root)
             remove_ownerless()
@@ -102,14 +103,33 @@ def remove_left_overs(root: Path) -> None:
                 (Path(folder) / name).unlink(missing_ok=True)
 
 
+def _check_writable(folder: Path) -> None:
+    """Raise UsageError where a folder that is not there yet cannot be made."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{folder} cannot be made: {place} takes no new folder; choose another place with --out"
+        )
+
+
 def _holds_something_else(run: RunDir) -> bool:
     return any(path != run.lock for path in run.root.iterdir())
 
 
-def _same_study(run: RunDir, study: Study, study_file: Path) -> None:
-    """Write ``study.yaml``, or check that the directory belongs to this very study."""
+def check_folder(run: RunDir, study: Study, study_file: Path) -> None:
+    """Whether a folder may hold this very study; nothing is written.
+
+    Raises:
+        UsageError: it belongs to another study, or holds something else, or cannot be made.
+    """
+    if run.root.exists() and not run.root.is_dir():
+        raise UsageError(f"--out {run.root} is no folder; choose another with --out")
     if not run.study.is_file():
-        write_text(run.study, dump_study(study))
+        if run.root.exists() and _holds_something_else(run):
+            raise UsageError(f"{run.root} is not empty and holds no study; choose another folder with --out")
+        _check_writable(run.root)
         return
     there = load_study(run.study)
     if there == study:

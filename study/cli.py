@@ -252,7 +252,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it is going to take, and start nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the plan and what it takes, refuse what run would, start nothing."
+        ),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")

@@ -16,8 +16,7 @@ from traces.layout import CellKey, model_slug
 from traces.schemas import PLAN
 from traces.streams import stamped
 
-ENGINE_START_S = 45.0  # what an engine start is expected to take: for the estimate alone
-_REQUEST_S = 0.5
+_MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,10 @@ class PlannedCell:
     position: int
     engine_start: int
     estimated_s: float
+    """What it is expected to take without its engine's start; the least that its phases and its window take until that
+    is reckoned (``study/reckoning.py``)."""
+    start_s: float = 0.0
+    """The same of the engine's start."""
 
 
 def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
@@ -44,9 +47,10 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     one follow each other.
 
     Raises:
-        UsageError: two models would share a folder.
+        UsageError: two models would share a folder, or there would be more than a million cells.
     """
     _check_names(study.models)
+    _check_count(study)
     order = seeded(study.seed, "plan")
     pairs = [(model, variant) for model in study.models for variant in study.variants]
     blocks = range(1, study.blocks + 1)
@@ -71,7 +75,7 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
                         key=CellKey(model_slug(model), variant, load.slug, block),
                         position=len(cells),
                         engine_start=engine_start,
-                        estimated_s=_estimate_s(study, load, measure, tasks),
+                        estimated_s=_shortest_s(study, load, measure, tasks),
                     )
                 )
     return cells
@@ -96,6 +100,15 @@ def _check_names(models: tuple[str, ...]) -> None:
             raise UsageError(f"models: {other} and {model} are both called {model_slug(model)} on disk")
 
 
+def _check_count(study: Study) -> None:
+    """Nobody lives to see so many cells measured, and no machine holds their plan."""
+    cells = len(study.models) * len(study.variants) * len(study.loads) * study.blocks
+    if cells > _MOST_CELLS:
+        raise UsageError(
+            f"models: with variants, loads and blocks they make {cells} cells: take fewer blocks"
+        )
+
+
 def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
     """The cells of each engine start, in order."""
     return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
@@ -115,8 +128,8 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
     return pa.table(columns, schema=stamped(PLAN))
 
 
-def _estimate_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
-    """A guess for the progress display, before anything was measured."""
-    per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else tasks * _REQUEST_S
+def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
+    """Phases, and the window that is asked for, with answers that take no time."""
+    per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0
     measured_s = max(measure.min_s, measure.passes * per_pass_s)
     return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

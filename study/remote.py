@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from configs.loader import load_architecture, refused
+from configs.loader import load_architecture
 from configs.remote import RemoteEngine as Named
 from configs.schema import Study
 from server.power.client import MeterUnreachableError, ServiceClient
@@ -44,6 +43,25 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
         engine.served = engine.served.model_copy(update=learnt)
     if engine.served.prefix_cache and not study.engine.prefix_cache:
         announce(f"{engine.url} reuses prompts (prefix cache), which the study's engine settings rule out")
+    return engine
+
+
+def ask_once(study: Study, variant: str) -> RemoteEngine:
+    """The engine of a variant, if it answers now, and its meter's service too.
+
+    Raises:
+        EngineError: it does not answer now, refuses the key, or serves something else.
+        MeterError: the meter's service does not answer, or refuses.
+    """
+    named = study.remote[variant]
+    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine.wait_ready(0)
+    if named.meter not in (None, "local"):
+        client = ServiceClient(named.meter, _token(named, variant))
+        try:
+            _host(client, 0, lambda _: None)
+        finally:
+            client.close()
     return engine
 
 
@@ -95,22 +113,21 @@ def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None])
             time.sleep(_POLL_S)
 
 
-def check_secrets(study_file: Path, study: Study) -> None:
-    """Find every key and token before anything is measured.
+def check_secrets(study: Study, variant: str) -> None:
+    """Find the key and the token of a variant before anything is measured.
 
     Raises:
         UsageError: one is not where the study says.
     """
-    for variant, named in study.remote.items():
-        field = "key"
-        try:
-            read_secret(named.key, KEY_VARIABLE)
-            if named.meter not in (None, "local"):
-                field = "token" if named.token is not None else "meter"
-                _token(named, variant)
-        except UsageError as error:
-            message = str(error).removeprefix(f"remote.{variant}.meter: ")
-            raise refused(study_file, ("remote", variant, field), message) from error
+    named, field = study.remote[variant], "key"
+    try:
+        read_secret(named.key, KEY_VARIABLE)
+        if named.meter not in (None, "local"):
+            field = "token" if named.token is not None else "meter"
+            _token(named, variant)
+    except UsageError as error:
+        message = str(error).removeprefix(f"remote.{variant}.meter: ")
+        raise UsageError(f"remote.{variant}.{field}: {message}") from error
 
 
 def _token(named: Named, variant: str) -> str:

@@ -9,40 +9,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.controls import with_controls
-from configs.datasets import Dataset, load_dataset
-from configs.executor import SideBySide, Slurm
-from configs.loader import load_study, load_variant
+from configs.datasets import Dataset, Task, load_dataset
+from configs.executor import SideBySide
+from configs.loader import load_study, load_variant, refused
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
 from server.checkpoints import build_variant
 from server.hardware import refuse_what_cannot_be_served
-from server.power.inventory import gpu_inventory
 from server.store import Store, store_root
+from starwatt_errors import UsageError
 from study.arrivals import keep_arrivals
-from study.campaign import Campaign, Checkpoints
-from study.claim import claimed
+from study.campaign import Campaign, Checkpoints, api_key
+from study.claim import check_folder, claimed
 from study.disk import told_when_full
 from study.display import Display, tell
 from study.exporter import Exporter
-from study.forecast import Forecast, forecast
+from study.forecast import Forecast, forecast, nothing_left
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
 from study.lengths import forced_lengths
 from study.manifest import build_manifest
 from study.named import check_devices, check_lengths, check_models, check_tasks
 from study.neighbours import check_cells
 from study.nodes import gather_nodes
+from study.outlook import outlook_of, reckoner_of
 from study.persistence import Patience, measure_groups
 from study.placement import Placement, place
-from study.plan import ENGINE_START_S, PlannedCell, by_engine_start, plan_cells, plan_table
+from study.plan import PlannedCell, by_engine_start, plan_cells, plan_table
+from study.preflight import Preflight, models_of
 from study.prompts import NO_TESTS, as_asked, keep_prompts, why_not_graded
 from study.remote import check_secrets
 from study.repeat import Repeated
 from study.run_id import run_id_of
 from study.sessions import earlier_manifest
 from study.side_by_side import Machine, check_is_due
-from study.slots import slots_of
 from study.slurm import Cluster
-from study.units import units_of
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -72,22 +72,31 @@ class Order:
     cells: list[PlannedCell]
     repeated: Repeated | None = None
     """The run whose study it is, where it is run again."""
+    file: Path = Path()
+    """The study's."""
 
     @classmethod
     def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
-        """Raises UsageError where the file is wrong, or the hardware that serves can't serve a variant."""
-        study = with_controls(load_study(study_file))
-        for variant, control in study.controls.items():
-            tell(f"{variant} is also set against {control}, which is served as it is")
+        """Raises UsageError where the file is wrong, or a node can't serve a variant, or lacks a key.
+
+        Of a machine that is no node all of that is told at once, by ``preflight``.
+        """
+        study = load_study(study_file)
+        try:
+            study = with_controls(study)
+        except UsageError as error:
+            raise refused(study_file, ("variants",), str(error).removeprefix("variants: ")) from error
         run = RunDir(out if out is not None else Path("runs") / study.name)
-        own = tuple(load_variant(name) for name in study.own_variants)
-        if study.measured_here or on_a_node:  # on a cluster its nodes serve, not who submits
+        if on_a_node:
+            own = tuple(load_variant(name) for name in study.own_variants)
             refuse_what_cannot_be_served(own, study.engine)
-        check_secrets(study_file, study)
+            for variant in study.remote:
+                check_secrets(study, variant)
         check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
         tasks = cls.tasks_of(study, dataset)
-        order = cls(study, run, dataset, plan_cells(as_asked(study, run), len(tasks)))
+        cells = plan_cells(as_asked(study, run), len(tasks))
+        order = cls(study, run, dataset, cells, file=study_file)
         if order.unmeasured():
             check_tasks(study_file, study, dataset)
             check_lengths(study_file, study, run, tasks)
@@ -98,6 +107,22 @@ class Order:
     def tasks_of(study: Study, dataset: Dataset) -> list[str]:
         """The tasks that are asked, in their order."""
         return [task.task_id for task in choose_tasks(dataset, study.prompts.tasks, study.seed)]
+
+    @property
+    def preflight(self) -> Preflight:
+        """Whether it can work, before anything of it is done."""
+        return Preflight(self.file, self.study, self.run, self.dataset, self.tasks, api_key())
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is asked, in its order."""
+        return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
+
+    def reckoned(self) -> Order:
+        """The same with the expected times of its cells."""
+        models, _ = models_of(self.study)
+        cells = reckoner_of(self.study, self.run, self.tasks, models).estimated(self.cells)
+        return replace(self, cells=cells)
 
     @property
     def patience(self) -> Patience:
@@ -121,25 +146,16 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
         UsageError: the study file is wrong.
     """
     order = Order.read(study_file, out)
-    study, left, todo = order.study, order.unmeasured(), order.todo()
-    chosen = study.meter_settings.gpus
-    here = study.measured_here and not study.remote  # else other machines' boards do it
-    limits_w = [gpu.power_limit_w for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
-    units = [todo] if study.executor == "local" else [unit.cells for unit in units_of(study, todo)]
-    at_once, after = 1, []
-    if isinstance(study.executor, SideBySide):
-        at_once = len(slots_of(study))
-        after = check_cells(study, order.run) if at_once > 1 else []
-    elif isinstance(study.executor, Slurm):
-        at_once = study.executor.at_once or len(units)
-    return forecast(
-        units,
-        measured=len(order.cells) - len(left),
-        given_up=len(left) - len(todo),
-        limits_w=limits_w if here else [],
-        at_once=at_once,
-        after=after,
-    )
+    check_folder(order.run, order.study, study_file)
+    left, todo = order.unmeasured(), order.todo()
+    counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
+    if not todo and not check_cells(order.study, order.run):
+        return nothing_left(**counted)  # on whatever machine: it is only to be read
+    order.preflight.refuse(only_looking=True)
+    models, _ = models_of(order.study)
+    reckoner = reckoner_of(order.study, order.run, order.tasks, models)
+    outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
+    return forecast(outlook, **counted)
 
 
 def run_study(
@@ -162,6 +178,11 @@ def run_study(
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
     order = replace(Order.read(study_file, out), repeated=repeated)
+    check_folder(order.run, order.study, study_file)
+    if order.todo() or (retry_failed and order.unmeasured()):
+        order.preflight.refuse(only_looking=False)
+        for variant, control in order.study.controls.items():
+            tell(f"{variant} is also set against {control}, which is served as it is")
     placement = place(order.study) if order.study.executor == "local" else None
     with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
         if retry_failed:
@@ -208,9 +229,11 @@ def _measure(
     order: Order, placement: Placement | None, known_reasons: tuple[str, ...], exporter: Exporter | None
 ) -> None:
     """Build what is missing, and measure every cell that is not there yet: here, or by the nodes of a cluster."""
+    order = order.reckoned()
     study, run, todo = order.study, order.run, order.todo()
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
+    order.preflight.refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier)
     manifest["run_id"] = run_id_of(run, earlier)
@@ -253,7 +276,7 @@ def measure_here(
     study, run = order.study, order.run
     lengths = forced_lengths(run, study, order.tasks_of(study, order.dataset))
     starts = by_engine_start(todo)
-    estimate_s = sum(cell.estimated_s for cell in todo) + len(starts) * ENGINE_START_S
+    estimate_s = sum(cell.estimated_s for cell in todo) + sum(group[0].start_s for group in starts)
     with Display("cell", len(todo), estimate_s=estimate_s) as display:
         campaign = Campaign(run, study, checkpoints, placement, known_reasons, lengths, display, exporter)
         measure_groups(starts, campaign.open_engine, order.patience, display.note)

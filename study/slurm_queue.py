@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from configs.executor import Slurm
 from starwatt_errors import RunError
 
 _TIMEOUT_S = 60.0
@@ -29,6 +31,22 @@ class Queued:
     def words(self) -> str:
         """For people."""
         return f"{self.state.lower()} on {self.nodes}" if self.nodes else f"waiting ({self.reason})"
+
+
+def check_cluster(settings: Slurm) -> None:
+    """Whether jobs can be submitted from here, to the partitions that the study names.
+
+    Raises:
+        RunError: Slurm's commands are missing, do not answer, or know no such partition.
+    """
+    missing = [command for command in ("sbatch", "squeue", "scancel") if shutil.which(command) is None]
+    if missing:
+        raise _not_here(missing[0])
+    queued()
+    for name in (settings.partition or "").split(","):
+        asked = ["sinfo", "--noheader", f"--partition={name}", "--format=%R"]
+        if name and not _asked(asked).strip():
+            raise RunError(f"executor: slurm: there is no partition {name}; sinfo lists those there are")
 
 
 def queued() -> dict[str, Queued]:
@@ -66,11 +84,15 @@ def _asked(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except FileNotFoundError as error:
-        raise RunError(
-            f"executor: slurm: there is no {command[0]} here: start the study on a machine of the cluster"
-        ) from error
+        raise _not_here(command[0]) from error
     except subprocess.TimeoutExpired as error:
         raise RunError(f"executor: slurm: {command[0]} did not answer within {_TIMEOUT_S:g} s") from error
     if done.returncode:
         raise RunError(f"executor: slurm: {' '.join(command[:2])}: {done.stderr.strip()[-500:]}")
     return done.stdout
+
+
+def _not_here(command: str) -> RunError:
+    return RunError(
+        f"executor: slurm: there is no {command} here: start the study on a machine of the cluster"
+    )

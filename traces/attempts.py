@@ -28,12 +28,36 @@ class Attempt(BaseModel):
     at: str
     """By the calendar, ISO 8601."""
     error: str
+    cause: str | None = None
+    """What lies behind it, without times and numbers; None where that is not known."""
+    starting: bool = False
+    """The engine did not come up, so that all cells of its start have failed."""
+    final: bool = False
+    """It is not tried again, however many tries it has left."""
 
     @classmethod
-    def now(cls, key: CellKey, error: str) -> Self:
+    def now(
+        cls,
+        key: CellKey,
+        error: str,
+        *,
+        cause: str | None = None,
+        starting: bool = False,
+        final: bool = False,
+    ) -> Self:
         """Of this moment."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(model=key.model, variant=key.variant, load=key.load, block=key.block, at=at, error=error)
+        return cls(
+            model=key.model,
+            variant=key.variant,
+            load=key.load,
+            block=key.block,
+            at=at,
+            error=error,
+            cause=cause,
+            starting=starting,
+            final=final,
+        )
 
     @property
     def key(self) -> CellKey:

@@ -145,7 +145,8 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
     except (SandboxDiedError, ValueError) as error:
         raise GradingError(f"the canonical solution of {task.task_id} does not run: {error!r}") from error
     if len(ends) != 1 or "cpu_s" not in ends[0] or len(encoded) != len(inputs):
-        raise GradingError(f"the canonical solution of {task.task_id} does not run: {ends or outcome}")
+        why = _why(ends[0]) if ends else outcome
+        raise GradingError(f"the canonical solution of {task.task_id} does not run: {why}")
     if any(map(_holds_opaque, encoded)):
         raise GradingError(
             f"the canonical solution of {task.task_id} returns something that is not plain data"
@@ -159,6 +160,15 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
         same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
         cpu_s=tuple(map(float, ends[0]["cpu_s"])),
     )
+
+
+def _why(end: Any) -> str:
+    """How a run ended that was to return something, in words."""
+    if "raised" in end:
+        return (
+            f"it raises {end['raised']}: {end['text']}" if end.get("text") else f"it raises {end['raised']}"
+        )
+    return str(end.get("syntax", end))
 
 
 def _holds_opaque(body: bytes) -> bool:

@@ -128,6 +128,11 @@ def read_own(path: Path) -> list[OwnPrompt]:
     return found
 
 
+def line_numbers(path: Path) -> list[int]:
+    """Where the prompts of a file stand in it, in their order."""
+    return [number for number, _ in _lines(path)]
+
+
 def text_of(prompts: list[OwnPrompt]) -> str:
     """The prompts as JSON Lines, all of them named: what a run keeps."""
     return "".join(json.dumps(one.content(), ensure_ascii=False) + "\n" for one in prompts)

@@ -17,7 +17,7 @@ from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
 from server.power.nvml import Board
-from study import slots
+from study import preflight, slots
 from study.cli import app
 from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
@@ -108,6 +108,8 @@ def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(folder / "HumanEvalPlus.jsonl.gz"))
     for name in ("STARWATT_API_KEY", "STARWATT_METER_TOKEN", "TOKEN_OF_GPU7"):
         monkeypatch.setenv(name, "a-secret-0123456789")
+    for other_machine in ("check_cluster", "ask_once"):
+        monkeypatch.setattr(preflight, other_machine, lambda *_: None)
 
 
 @pytest.mark.parametrize("block", [one for one in EXAMPLES if is_variant(parsed(one))], ids=names)

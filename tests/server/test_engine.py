@@ -142,6 +142,28 @@ def test_an_engine_that_dies_while_loading_is_told_in_its_last_lines(
         engine.wait_ready()
 
 
+@pytest.mark.parametrize(
+    ("end", "lasting"),
+    [("sys.exit(3)", True), ("os.kill(os.getpid(), 9)", False)],
+    ids=["by itself", "ended by somebody"],
+)
+def test_an_engine_that_dies_of_the_same_cause_says_so_whatever_its_process_and_time_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, lasting: bool
+) -> None:
+    dies = f"import os, sys, time; print(os.getpid(), time.time(), 'no nvcc', flush=True); {end}"
+    monkeypatch.setattr(server.vllm_engine, "vllm_command", lambda _: [sys.executable, "-c", dies])
+    causes = []
+    for number in range(2):
+        with (
+            pytest.raises(EngineError) as died,
+            Engine.start(make_spec(), tmp_path / f"log-{number}") as engine,
+        ):
+            engine.wait_ready()
+        causes.append(died.value.cause)
+    assert causes[0] == causes[1]
+    assert (causes[0] is not None) == lasting
+
+
 def test_an_engine_that_is_never_ready_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         server.vllm_engine, "vllm_command", lambda _: [sys.executable, "-c", "import time; time.sleep(600)"]

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from transformers import Starcoder2ForCausalLM
 
 from configs.variant import Prune
+from server.layer_rules import named_layers
 from server.layer_scores import angular_distance, block_influence
-from server.prune import RECORD, choose_layers, named_layers, prune_layers
+from server.prune import RECORD, choose_layers, prune_layers
 from starwatt_errors import BuildError
 from traces.atomic import read_json
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from starwatt_errors import EngineError, MeterError, RunError, StarwattError, TraceError
+from starwatt_errors import EngineError, LoadError, MeterError, RunError, StarwattError, TraceError
 from study.persistence import Measure, Patience, measure_groups
 from study.plan import PlannedCell, by_engine_start
 from tests.study.test_plan import plan
@@ -104,6 +104,54 @@ def test_where_nothing_at_all_can_be_measured_the_study_stops_with_the_reason(tm
     with pytest.raises(RunError, match=r"nothing could be measured.*no driver"):
         world.go(GROUPS)
     assert world.starts == 3
+
+
+def test_an_engine_that_dies_twice_of_the_same_cause_is_not_started_a_third_time(tmp_path: Path) -> None:
+    both = by_engine_start(plan(blocks=2))
+    lost = {cell.variant for cell in both[1]} | {cell.model for cell in both[1]}
+
+    def start(cell: PlannedCell, _: int) -> StarwattError | None:
+        return EngineError("died", cause="no nvcc") if {cell.variant, cell.model} == lost else None
+
+    world = World(tmp_path, lambda *_: None, start)
+    world.go(both)
+    missing = [cell for group in both if {group[0].variant, group[0].model} == lost for cell in group]
+    assert world.measured == [cell for group in both for cell in group if cell not in missing]
+    assert world.starts == len(both) - 2 + 2
+    given_up = Patience(world.run, 9).given_up()
+    assert given_up.keys() == {cell.key for cell in missing}
+    assert any("not started a third time" in attempt.error for attempt in given_up.values())
+
+
+def test_causes_that_differ_and_cells_that_fail_alike_cost_no_other_cell(tmp_path: Path) -> None:
+    bad, odd = GROUPS[1][0], GROUPS[2][0]
+
+    def trouble(cell: PlannedCell, n: int) -> StarwattError | None:
+        if cell is bad:
+            return LoadError("refused", cause="HTTP 400")
+        return EngineError("died", cause=f"of {n}") if cell is odd else None
+
+    world = World(tmp_path, trouble)
+    world.go(GROUPS)
+    assert world.measured == [cell for cell in CELLS if cell not in (bad, odd)]
+    tries = {key: len(found) for key, found in read_attempts(world.run).items()}
+    assert tries == {bad.key: 2, odd.key: 3}
+
+
+def test_an_engine_whose_variant_was_measured_is_started_in_the_next_block_again(tmp_path: Path) -> None:
+    groups = by_engine_start(plan(blocks=2))
+    pair = (groups[0][0].model, groups[0][0].variant)
+    later = next(group for group in groups[1:] if (group[0].model, group[0].variant) == pair)
+    world = World(
+        tmp_path,
+        lambda *_: None,
+        lambda cell, _: EngineError("died", cause="memory") if cell in groups[0] else None,
+    )
+    folder = world.run.cell(later[0].key)
+    folder.mkdir(parents=True)
+    (folder / "cell.json").touch()
+    world.go([[CELLS[-1]], groups[0], later])
+    assert all(cell in world.measured for cell in later)
 
 
 def test_a_full_disk_ends_it_at_once(tmp_path: Path) -> None:

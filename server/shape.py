@@ -1,0 +1,93 @@
+"""How large a model is, read from its configuration: what its weights weigh in each format, before they are here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from configs.variant import Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
+
+_WITHOUT_GATE = ("starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi")
+"""Types of models whose feed-forward layers have two matrices; the others' have three."""
+_IN_THE_NAME = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
+_BYTES_OF = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What speed and memory depend on."""
+
+    layers: int
+    linear: float
+    """Parameters of the decoder layers: those that a format quantises."""
+    embedding: float
+    """Parameters of the embedding, and of the output where that has its own: no format quantises them."""
+    positions: int | None = None
+    """The longest sequence; None where the configuration does not say."""
+    heads: int | None = None
+
+    @property
+    def parameters(self) -> float:
+        """All of them."""
+        return self.linear + self.embedding
+
+    def without(self, layers: int) -> Shape:
+        """The shape with so many layers fewer."""
+        left = max(self.layers - layers, 1)
+        return Shape(left, self.linear * left / self.layers, self.embedding, self.positions, self.heads)
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape | None:
+    """From a ``config.json``; None where it lacks a dimension."""
+    try:
+        hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
+        inner, words = int(config["intermediate_size"]), int(config["vocab_size"])
+        heads = int(config["num_attention_heads"])
+        kv_heads = int(config.get("num_key_value_heads") or heads)
+        of_head = int(config.get("head_dim") or hidden // heads)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    attention = 2 * hidden * of_head * (heads + kv_heads)
+    matrices = 2 if config.get("model_type") in _WITHOUT_GATE else 3
+    linear = layers * (attention + matrices * hidden * inner)
+    embedding = words * hidden * (1 if config.get("tie_word_embeddings") else 2)
+    positions = config.get("max_position_embeddings")
+    return Shape(layers, linear, embedding, positions if isinstance(positions, int) else None, heads)
+
+
+def shape_by_name(model: str) -> Shape | None:
+    """A rough one from a name such as ``Qwen2.5-Coder-7B``; None where it tells no size."""
+    sizes = [float(size) for size in _IN_THE_NAME.findall(model.rpartition("/")[2])]
+    if not sizes:
+        return None
+    parameters = sizes[-1] * 1e9
+    layers = 28 if sizes[-1] < 5 else 32 if sizes[-1] < 10 else 40
+    return Shape(layers, 0.95 * parameters, 0.05 * parameters)
+
+
+def pruned_shape(shape: Shape, variant: Variant) -> Shape:
+    """The shape that a variant leaves of its model's."""
+    prune = variant.prune
+    if prune is None:
+        return shape
+    if prune.layers is not None:
+        return shape.without(len(prune.layers))
+    if prune.every is not None:
+        return shape.without(shape.layers // prune.every)
+    counts = (prune.last, prune.first, prune.middle, prune.block_influence, prune.angular_distance)
+    return shape.without(next((count for count in counts if count is not None), 0))
+
+
+def weight_bytes(shape: Shape, variant: Variant) -> float:
+    """What an engine reads for each step: the weights of this variant, as they lie in memory."""
+    quantization = variant.quantization
+    if isinstance(quantization, NoQuantization):
+        return shape.parameters * _BYTES_OF[quantization.dtype]
+    if isinstance(quantization, BitsAndBytes):
+        a_weight = 1.0 if quantization.bits == 8 else 0.5625
+        return shape.linear * a_weight + shape.embedding * _BYTES_OF[quantization.dtype]
+    if isinstance(quantization, Awq | Gptq | ReadyMade):
+        return shape.linear * (0.5 + 2.5 / getattr(quantization, "group_size", 128)) + shape.embedding * 2
+    return shape.linear + shape.embedding * 2
