@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.tabulate import REQUESTS_TABLE
+from analysis.cells.tabulate import REQUESTS_TABLE
 from starwatt_errors import TraceError
 from traces.layout import RunDir
 from traces.schemas import ACCURACY, CELLS, CONTRASTS, NEIGHBOURS, NODES

@@ -52,3 +52,8 @@ def _documents(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 def _shown(text: str, begin: int) -> str:
     text = f"...{text[begin:]}" if begin else text
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def differences(there: Any, here: Any, at: str = "") -> list[str]:
+    """Fields in which two documents differ, one line each, as ``field: 3 there, 5 here``; ``at``: their own name."""
+    return [f"{one.field}: {one.words[0]} there, {one.words[1]} here" for one in changes(there, here, at)]

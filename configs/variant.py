@@ -1,7 +1,7 @@
 """The pydantic models of variants: one way each to compress and to serve a model.
 
-A format's class names the rule that makes its numbers; whether this machine can serve it is ``server/hardware.py``'s
-to say.
+A format's class names the rule that makes its numbers; ``server/engines/hardware.py`` says whether this machine can
+serve it.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ import typer.main
 from pydantic import BaseModel
 
 from analysis.tables import REQUESTS_TABLE
-from analysis.validity import EXPLANATIONS
+from analysis.validity.reasons import EXPLANATIONS
 from configs.architecture import Architecture
 from configs.datasets.own import OwnPrompt
 from configs.schema import Study
 from configs.variant import Variant
-from study import manual
-from study.cli import app
+from study.cli import help as manual
+from study.cli.app import app
 from traces import schemas
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"

@@ -21,7 +21,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
-from analysis.compare import compare
+from analysis.compare.runs import compare
 from analysis.report import page_of
 from analysis.report.comparison import write_comparison
 from analysis.tables import ensure_analysed

@@ -11,13 +11,13 @@ import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.grades import GRADED_BY, GRADED_REQUESTS, read_grades
+from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, read_grades
 from analysis.grading import Candidate, Grade, grade, sandbox_status
-from analysis.identity import misplaced_cells
+from analysis.runs.identity import misplaced_cells
 from configs.datasets import Dataset
 from configs.loads import is_probe
 from starwatt_errors import TraceError
-from study.prompts import NO_TESTS
+from study.plan.prompts import NO_TESTS
 from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.layout import CellKey, RunDir

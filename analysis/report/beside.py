@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis.paper import PaperFigure, paper_figures, read_runs, spread
+from analysis.compare.paper import PaperFigure, paper_figures, read_runs, spread
 from analysis.report.conclusions import percent
 from analysis.report.sections import Table
-from analysis.results import Results
-from analysis.summary import significant
+from analysis.results.points import Results
+from analysis.results.headline import significant
 from starwatt_errors import TraceError
 
 

@@ -10,16 +10,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.compare import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
+from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.report.drawing import STYLE, Drawing, said, svg_of
 from analysis.report.gains import beside_words
 from analysis.report.looks import marker_of
 from analysis.report.sections import Table
 from analysis.report.templates import template
-from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, ratio_words, significant, with_bounds
-from analysis.validity import EXPLANATIONS
-from analysis.words import effect_words
+from analysis.results.points import Results, read_results
+from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
+from analysis.validity.reasons import EXPLANATIONS
+from analysis.results.sentences import effect_words
 from traces.atomic import write_text
 from traces.layout import RunDir
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results import Results
-from analysis.summary import significant
-from analysis.validity import EXPLANATIONS
+from analysis.results.points import Results
+from analysis.results.headline import significant
+from analysis.validity.reasons import EXPLANATIONS
 
 _MOST_NAMED = 6
 _NOTED = {

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.arrays import Floats, Ints
-from analysis.power import PowerSeries
+from analysis.energy.integral import PowerSeries
 from analysis.report.drawing import (
     STYLE,
     Drawing,
@@ -29,8 +29,8 @@ from analysis.report.drawing import (
     with_interval,
 )
 from analysis.report.looks import COLOURS, Look, line_of, look_of_load
-from analysis.results import Point, Results
-from analysis.summary import significant
+from analysis.results.points import Point, Results
+from analysis.results.headline import significant
 from traces.cell import Phases
 
 _PHASES = (

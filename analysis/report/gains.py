@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.gains import GainsBeside, half_widths
-from analysis.results import Pair, Results
-from analysis.words import percent
+from analysis.compare.gains import GainsBeside, half_widths
+from analysis.results.points import Pair, Results
+from analysis.results.sentences import percent
 
 _HELD = (
     "None of this is in the intervals. It is the same in all that one device measured, so it cancels in ratios within "

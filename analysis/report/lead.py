@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.summary import HeadlineLine, significant
+from analysis.results.headline import HeadlineLine, significant
 
 
 def lead(lines: Sequence[HeadlineLine], *, estimated: bool) -> str | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.compare import RATIOS
+from analysis.compare.runs import RATIOS
 from analysis.report.sections import Table
-from analysis.results import Results
-from analysis.summary import significant, with_bounds
+from analysis.results.points import Results
+from analysis.results.headline import significant, with_bounds
 from analysis.tables import read_table
 from traces.layout import RunDir
 

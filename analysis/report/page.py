@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.cell import read_context
-from analysis.clocks import on_our_clock
-from analysis.power import read_series
+from analysis.cells.cell import read_context
+from analysis.validity.clocks import on_our_clock
+from analysis.energy.integral import read_series
 from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
     accuracy_table,
@@ -43,10 +43,10 @@ from analysis.report.tradeoffs import (
     joules_of_requests,
     joules_over_concurrency,
 )
-from analysis.results import Results, read_results
-from analysis.summary import ESTIMATED, MEMORISED, headline_of
+from analysis.results.points import Results, read_results
+from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
 from analysis.tables import ensure_analysed
-from analysis.validity import EXPLANATIONS
+from analysis.validity.reasons import EXPLANATIONS
 from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text

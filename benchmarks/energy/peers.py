@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.device import device_energy
-from analysis.power import read_series
-from analysis.sensor import Sensors
-from analysis.window import Window
+from analysis.energy.device import device_energy
+from analysis.energy.integral import read_series
+from analysis.energy.sensor import Sensors
+from analysis.requests.window import Window
 from configs.meters import Meters
 from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import (

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-STARWATT = (sys.executable, "-c", "from study.cli import main; main()")
+STARWATT = (sys.executable, "-c", "from study.cli.app import main; main()")
 _GRACE_S = 60.0
 
 

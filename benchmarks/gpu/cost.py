@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.statistics import paired_ratio
-from analysis.summary import significant
+from analysis.contrasts.statistics import paired_ratio
+from analysis.results.headline import significant
 from benchmarks.gpu.command import STARWATT, end, within
-from server.engine import free_port, healthy
+from server.engines.engine import free_port, healthy
 
 RATES_HZ = (0.0, 20.0, 100.0)
 METRICS = ("output_token_rate", "ttft_ms", "tpot_ms")

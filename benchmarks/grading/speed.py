@@ -62,7 +62,7 @@ def ten_each(dataset: Dataset) -> list[Sample]:
 
 def time_ours(samples: Path, cache: Path, state: str) -> Timing:
     """``starwatt grade --samples``, with its caches below a folder."""
-    command = [sys.executable, "-c", "from study.cli import main; main()"]
+    command = [sys.executable, "-c", "from study.cli.app import main; main()"]
     began = time.monotonic()
     done = subprocess.run(
         [*command, "grade", "--samples", str(samples), "--json"],

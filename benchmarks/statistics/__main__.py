@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.arrays import Floats
-from analysis.statistics import student_t
+from analysis.contrasts.statistics import student_t
 
 STUDIES = 10_000
 BLOCKS = (3, 5, 11)

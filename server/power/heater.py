@@ -17,7 +17,7 @@ from importlib import metadata
 from subprocess import PIPE
 from typing import IO
 
-from server.processes import spawn, stop_group
+from server.process.spawn import spawn, stop_group
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 

@@ -68,7 +68,7 @@ class MeterService:
         self._host = _host(settings)
         self._session: Session | None = None
         # One thread: starting and stopping never overlap, and the kernel ends a sidecar when the thread that
-        # started it dies (server/processes.py), so that thread lives as long as the service.
+        # started it dies (server/process/spawn.py), so that thread lives as long as the service.
         self._hands = ThreadPoolExecutor(1, thread_name_prefix="sidecar")
 
     def app(self) -> web.Application:

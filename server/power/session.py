@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.meters import Meters
-from server.guard import GUARD
+from server.process.guard import GUARD
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError
 from traces.clock import now_ns

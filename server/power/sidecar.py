@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from configs.meters import Meters
 from server.power.said import Said
-from server.processes import spawn, stop_group
+from server.process.spawn import spawn, stop_group
 from starwatt_errors import MeterError
 
 _READY_S = 30.0

@@ -16,7 +16,7 @@ from benchmarks.gpu import stage as stages
 from benchmarks.gpu.command import within
 from benchmarks.gpu.studies import LONGEST, SHORTEST, STAGES, study_of, write_lengths
 from configs.loader import load_variant
-from study.lengths import recorded_lengths
+from study.plan.lengths import recorded_lengths
 from tests.golden.endpoint import GoldenEndpoint
 from tests.golden.engine import Model
 from tests.golden.nvml.world import BoardModel, GoldenBoards

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from analysis.beside_paper import beside_paper
-from analysis.compare import compare
+from analysis.compare.with_paper import beside_paper
+from analysis.compare.runs import compare
 from analysis.report.comparison import write_comparison
 from analysis.report.paper_page import write_paper_page
 from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
-from tests.golden.test_beside_paper import run  # noqa: F401 -- a fixture
+from tests.analysis.compare.test_with_paper import run  # noqa: F401 -- a fixture
 from tests.golden.world import World
 from traces.layout import RunDir
 

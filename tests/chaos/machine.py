@@ -24,7 +24,7 @@ from traces.clock import boot_id
 ROOT = Path(__file__).resolve().parents[2]
 REBOOT = Path(__file__).with_name("reboot.py")
 SERVED = ROOT / "tests" / "golden" / "served"
-STARWATT = [sys.executable, "-c", "from study.cli import main; main()"]
+STARWATT = [sys.executable, "-c", "from study.cli.app import main; main()"]
 PATIENCE_S = 300.0
 SECRET = "a-key-that-nobody-may-find-again"
 IDLE_W = 60.0
@@ -39,7 +39,7 @@ PARTS = {
     "sidecar": "-m server.power",
     "load": "-m loadgen",
     "undertaker": "undertaker.py",
-    "slot": "-m study.slot_task",
+    "slot": "-m study.executors.slot_task",
 }
 """What stands in the command line of each part."""
 

@@ -18,7 +18,7 @@ from configs.loader import (
     variant_names,
 )
 from starwatt_errors import UsageError
-from tests.configs.studies import write_study
+from tests.support.studies import write_study
 
 WRONG = {
     "unknown field": (("seed: 20", "sede: 20"), ":14: sede: no such field", "seed"),

@@ -10,7 +10,7 @@ from configs.loader import dump_study, load_study
 from configs.loads import Open
 from configs.offsets import read_offsets_ns
 from starwatt_errors import UsageError
-from tests.configs.studies import write_study
+from tests.support.studies import write_study
 
 OF_A_STUDY = ("qps: 6", "trace: arrivals/day.csv")
 

@@ -14,7 +14,7 @@ from configs.datasets import load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import dump_study, load_study
 from starwatt_errors import UsageError
-from tests.configs.studies import write_study
+from tests.support.studies import write_study
 
 TESTS = {"entry_point": "add", "canonical_solution": "    return a + b\n", "base_input": [[1, 2]]}
 

@@ -23,7 +23,7 @@ from configs.schema import Study
 from configs.strict import StrictModel
 from configs.variant import Variant
 from starwatt_errors import UsageError
-from tests.configs.studies import STUDY, write_study
+from tests.support.studies import STUDY, write_study
 
 FULL: dict[str, Any] = {
     "name": "full",

@@ -18,7 +18,7 @@ import yaml
 from jsonschema.validators import validator_for
 
 from configs.loader import load_variant
-from study.cli import app
+from study.cli.app import app
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from loadgen.wire import build
-from tests.loadgen.server import Answer, TruthServer
+from tests.support.server import Answer, TruthServer
 
 ROOT = Path(__file__).parents[2]
 FILES = {path.stem: path for path in (ROOT / "deploy" / "images").glob("*.Containerfile")}
@@ -136,7 +136,7 @@ def _plain(name: str) -> str:
 
 def load(host: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     """``starwatt load`` there."""
-    command = [sys.executable, "-c", "from study.cli import main; main()", "load", *map(str, arguments)]
+    command = [sys.executable, "-c", "from study.cli.app import main; main()", "load", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=host)
 
 

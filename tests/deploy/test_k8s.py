@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from configs.loader import load_study
-from study.cli import app
+from study.cli.app import app
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 OLDEST, NEWEST = "1.33", "1.37"

@@ -13,8 +13,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from configs.loader import load_variant
-from server.checkpoints import build_variant
-from server.store import Store, store_root
+from server.build.checkpoints import build_variant
+from server.build.store import Store, store_root
 
 REVISION = "0" * 40
 
@@ -41,7 +41,7 @@ def build(model: str, variants: list[str]) -> None:
     def without_weights(*_: object) -> Callable[[Path], None]:
         return write_model
 
-    with patch("server.checkpoints._in_a_process", without_weights):
+    with patch("server.build.checkpoints._in_a_process", without_weights):
         for variant in variants:
             build_variant(model, load_variant(variant), Store(store_root()), lambda _: None)
 

@@ -10,15 +10,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from analysis.compare import compare
-from analysis.summary import headline
+from analysis.compare.runs import compare
+from analysis.results.headline import headline
 from configs import loader
 from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
 from server.power.nvml import Board
-from study import preflight, slots
-from study.cli import app
+from study.preflight import checks as preflight
+from study.executors import slots
+from study.cli.app import app
 from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
 from tests.golden.world import LOADS, World

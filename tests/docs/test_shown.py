@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from study.cli import app
+from study.cli.app import app
 from tests.docs.listed import NOT_TYPED
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, all_blocks, blocks, inline
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.device import DeviceEnergy, device_energy
-from analysis.power import PowerSeries
-from analysis.sensor import Sensors
-from analysis.window import Window
+from analysis.energy.device import DeviceEnergy, device_energy
+from analysis.energy.integral import PowerSeries
+from analysis.energy.sensor import Sensors
+from analysis.requests.window import Window
 from configs.meters import Meters
 from tests.golden.power_worlds import Floats, PowerWorld
 from tests.golden.sensors import Observed, SensorModel, observe

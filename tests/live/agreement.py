@@ -17,10 +17,10 @@ from configs.datasets import load_dataset
 from configs.loader import load_variant
 from configs.prompt_format import render_prompt
 from configs.schema import EngineSettings
-from server.checkpoints import build_variant
-from server.engine import Engine, free_port
-from server.engine_spec import EngineSpec
-from server.store import Checkpoint, Store, store_root
+from server.build.checkpoints import build_variant
+from server.engines.engine import Engine, free_port
+from server.engines.engine_spec import EngineSpec
+from server.build.store import Checkpoint, Store, store_root
 from traces.cell import Served
 
 MODEL = "starcoder2-memorised"

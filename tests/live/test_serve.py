@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from server.engine import free_port
+from server.engines.engine import free_port
 from tests.live.conftest import Command
 from traces.streams import read_trace
 

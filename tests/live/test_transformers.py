@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.engine import free_port
+from server.engines.engine import free_port
 from tests.live.conftest import Command
 from traces.cell import read_cell
 from traces.layout import RunDir

@@ -25,7 +25,7 @@ from loadgen.exchange import Exchange
 from loadgen.gevent_client import GeventClient
 from loadgen.payload import Endpoint
 from loadgen.rows import row_of
-from tests.loadgen.driving import SINGLE, make_spec
+from tests.support.driving import SINGLE, make_spec
 
 CLIENTS = ("wire", "httptools", "aiohttp", "locust")
 TIMES = ("sent_ns", "first_token_ns", "end_ns", "chunk_ns", "scheduled_ns", "request_id")

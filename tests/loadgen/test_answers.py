@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from starwatt_errors import LoadError
-from tests.loadgen.driving import SINGLE, TASKS, Driven, closed, constant, drive, make_spec
-from tests.loadgen.server import Answer, Asked, TruthServer, completion_text
+from tests.support.driving import SINGLE, TASKS, Driven, closed, constant, drive, make_spec
+from tests.support.server import Answer, Asked, TruthServer, completion_text
 
 LONG = b"<html>" + b"x" * 5000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tests.loadgen.driving import closed, constant, drive, make_spec, requests
-from tests.loadgen.server import Answer, Asked, TruthServer
+from tests.support.driving import closed, constant, drive, make_spec, requests
+from tests.support.server import Answer, Asked, TruthServer
 
 CAP = 2
 

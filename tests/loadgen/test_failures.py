@@ -13,8 +13,8 @@ from loadgen import failures
 from loadgen.failures import NOT_SENT, Failures
 from loadgen.process import run_load
 from starwatt_errors import LoadError
-from tests.loadgen.driving import SINGLE, closed, constant, drive, make_spec, requests
-from tests.loadgen.server import Answer, Asked, TruthServer
+from tests.support.driving import SINGLE, closed, constant, drive, make_spec, requests
+from tests.support.server import Answer, Asked, TruthServer
 
 CLIENTS = ("wire", "httptools", "aiohttp")
 

@@ -18,7 +18,7 @@ from configs.prompt_format import render_prompt
 from loadgen import failures
 from loadgen.replay import Replay
 from loadgen.spec import LoadSpec
-from tests.loadgen.driving import SINGLE, closed, constant, make_spec, requests
+from tests.support.driving import SINGLE, closed, constant, make_spec, requests
 from tests.loadgen.faulty_server import Fault, FaultyServer, echo_of
 from traces.schemas import STATUSES
 from traces.streams import read_trace

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.datasets import load_dataset
-from tests.loadgen.driving import closed, drive, make_spec
-from tests.loadgen.server import Answer, TruthServer
+from tests.support.driving import closed, drive, make_spec
+from tests.support.server import Answer, TruthServer
 
 HUMANEVAL_PLUS = Path(__file__).parents[3] / "shared" / "data" / "HumanEvalPlus.jsonl.gz"
 

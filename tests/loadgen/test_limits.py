@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.loadgen.driving import closed, constant, drive, make_spec, requests
-from tests.loadgen.server import Answer, Asked, TruthServer
+from tests.support.driving import closed, constant, drive, make_spec, requests
+from tests.support.server import Answer, Asked, TruthServer
 from traces.streams import read_trace
 
 CLIENTS = ("wire", "httptools", "aiohttp")

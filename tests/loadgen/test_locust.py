@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.loadgen.driving import TASK_OF_PROMPT
-from tests.loadgen.server import Answer, Asked, Behaviour, TruthServer, completion_text
+from tests.support.driving import TASK_OF_PROMPT
+from tests.support.server import Answer, Asked, Behaviour, TruthServer, completion_text
 from traces.schemas import REQUESTS
 from traces.streams import read_trace
 

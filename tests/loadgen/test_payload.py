@@ -14,8 +14,8 @@ from configs.prompt_format import STOP_STRINGS, render_prompt
 from configs.schema import FixedOutput, Prompts, RecordedOutput
 from loadgen.payload import Endpoint, request_bytes, shown_url
 from starwatt_errors import UsageError
-from tests.loadgen.driving import SINGLE, drive, make_spec
-from tests.loadgen.server import TruthServer
+from tests.support.driving import SINGLE, drive, make_spec
+from tests.support.server import TruthServer
 
 TASK = load_dataset("starwatt-24").tasks[0]
 KEY = "sk-quite-secret-20"

@@ -17,8 +17,8 @@ import pytest
 
 from loadgen.process import run_load
 from starwatt_errors import LoadError
-from tests.loadgen.driving import SINGLE, TASKS, closed, constant, make_spec, requests
-from tests.loadgen.server import Answer, Asked, TruthServer
+from tests.support.driving import SINGLE, TASKS, closed, constant, make_spec, requests
+from tests.support.server import Answer, Asked, TruthServer
 from traces.streams import read_trace
 
 KEY = "sk-quite-secret-21"

@@ -14,7 +14,7 @@ from configs.datasets import load_dataset
 from loadgen.agenda import Agenda
 from loadgen.arrivals import arrival_offsets_ns
 from loadgen.prompts import choose_tasks, passes, seeded
-from tests.loadgen.driving import (
+from tests.support.driving import (
     SINGLE,
     TASK_OF_PROMPT,
     TASKS,
@@ -25,8 +25,8 @@ from tests.loadgen.driving import (
     make_spec,
     requests,
 )
-from tests.loadgen.driving import passes as whole_passes
-from tests.loadgen.server import Answer, TruthServer
+from tests.support.driving import passes as whole_passes
+from tests.support.server import Answer, TruthServer
 
 MS = 1_000_000
 POISSON = {"kind": "open", "qps": 200, "arrivals": "poisson"}

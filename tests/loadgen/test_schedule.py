@@ -12,8 +12,8 @@ import pytest
 from loadgen.arrivals import Arrivals, trace_offsets_ns
 from loadgen.process import run_load
 from loadgen.schedule import write_schedule
-from tests.loadgen.driving import SINGLE, TASK_OF_PROMPT, closed, constant, make_spec, passes, requests
-from tests.loadgen.server import TruthServer
+from tests.support.driving import SINGLE, TASK_OF_PROMPT, closed, constant, make_spec, passes, requests
+from tests.support.server import TruthServer
 from traces.streams import read_trace
 
 POISSON = {"kind": "open", "qps": 150, "arrivals": "poisson"}

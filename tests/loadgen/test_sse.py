@@ -18,7 +18,7 @@ from loadgen.client import AsyncioConnection
 from loadgen.event_stream import StreamEvent
 from loadgen.exchange import Exchange
 from loadgen.sse import Decoded, decode_answer, decode_events
-from tests.loadgen.server import Answer, Asked, as_chunk, completion_events, completion_text
+from tests.support.server import Answer, Asked, as_chunk, completion_events, completion_text
 
 ANSWER = Answer(tokens=4)
 EVENTS = completion_events(Asked(0, 0, 1, "/", {}, {}), ANSWER)

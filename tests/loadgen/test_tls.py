@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from starwatt_errors import LoadError
-from tests.loadgen.driving import TASKS, closed, constant, drive, make_spec
-from tests.loadgen.server import Answer, TruthServer
+from tests.support.driving import TASKS, closed, constant, drive, make_spec
+from tests.support.server import Answer, TruthServer
 
 CLIENTS = ("auto", "httptools", "aiohttp")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.loadgen.truth import TruthServer, compile_server
-from tests.loadgen.driving import Driven, closed, constant, drive, make_spec, requests
+from tests.support.driving import Driven, closed, constant, drive, make_spec, requests
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 TOKENS = 8

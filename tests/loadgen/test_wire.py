@@ -17,8 +17,8 @@ from loadgen.wire import build
 from loadgen.wire.binding import Received, Wire
 from loadgen.wire.build import library
 from starwatt_errors import LoadError
-from tests.loadgen.driving import SINGLE, closed, drive, make_spec
-from tests.loadgen.server import TruthServer
+from tests.support.driving import SINGLE, closed, drive, make_spec
+from tests.support.server import TruthServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUEST = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"

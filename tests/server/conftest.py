@@ -8,7 +8,7 @@ import pytest
 
 from configs.architecture import Architecture, Memorised
 from configs.loader import load_architecture
-from server.memorise import build_memorised
+from server.build.memorise import build_memorised
 
 SMALL = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 6}
 

@@ -21,7 +21,7 @@ from loadgen.distributed import shared_by
 from loadgen.spec import LoadSpec
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
-from tests.study.command import starwatt
+from tests.support.command import starwatt
 from traces.cell import read_cell
 from traces.clock import boot_id, now_ns
 from traces.layout import RunDir

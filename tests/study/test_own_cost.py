@@ -12,7 +12,7 @@ from benchmarks.runner.cells import cell_costs
 from benchmarks.runner.large import large_study, measured_but_one, timed, up_to_the_first_engine
 from tests.golden.nvml.world import COUNTER, INSTANT, TEMPERATURE, BoardModel
 from tests.server.power.conftest import A, golden_boards, nvml_library  # noqa: F401 -- a fixture
-from tests.study.yardstick import two_processes
+from tests.support.yardstick import two_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from starwatt_errors import TraceError
-from tests.traces.rows import rows
+from tests.support.rows import rows
 from traces.clock import boot_id, now_ns
 from traces.schemas import POWER, TRACES
 from traces.streams import TraceWriter, has_trace, read_trace, stamped

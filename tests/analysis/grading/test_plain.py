@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from analysis.grading import Candidate, grade
 from configs.datasets import load_dataset
 from starwatt_errors import GradingError
-from study.cli import app
+from study.cli.app import app
 
 DATASET = load_dataset("starwatt-24")
 BOUNDED = DATASET.by_id["starwatt/15"]

@@ -12,7 +12,7 @@ import pytest
 
 from server.power import binding
 from server.power.binding import BindingError
-from tests.study.command import starwatt
+from tests.support.command import starwatt
 
 
 def installed(folder: Path, name: str, version: str) -> None:

@@ -17,7 +17,7 @@ from server.power.complaints import MOST, Complaints
 from server.power.gate import Limits
 from starwatt_errors import StarwattError
 from tests.loadgen.test_tls import certified
-from tests.server.power.serving import TOKEN, served, serving
+from tests.support.metering import TOKEN, served, serving
 
 HOST = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
 GARBAGE = {

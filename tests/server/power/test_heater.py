@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from server.power.heater import Heater, heated, heater_on
-from server.processes import group_alive
+from server.process.spawn import group_alive
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 

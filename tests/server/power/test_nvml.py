@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from configs.meters import Meters
-from server import hardware
+from server.engines import hardware
 from server.power import board, calibration
 from server.power.board import NoPowerReadingError
 from server.power.calibration import calibrate

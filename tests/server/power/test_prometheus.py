@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 import yaml
 
-from server.engine import free_port
-from study.exporter import Exporter
-from study.live import Snapshot
+from server.engines.engine import free_port
+from study.progress.exporter import Exporter
+from study.progress.live import Snapshot
 from tests.golden.endpoint import GoldenEndpoint
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A
-from tests.server.power.serving import TOKEN, served
+from tests.support.metering import TOKEN, served
 from traces.layout import CellKey
 
 MONITORING = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"

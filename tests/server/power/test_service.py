@@ -26,7 +26,7 @@ from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.loadgen.test_tls import certified
 from tests.server.power.conftest import A, B
-from tests.server.power.serving import MODELLED, TOKEN, served, serving
+from tests.support.metering import MODELLED, TOKEN, served, serving
 from tests.server.power.test_sidecar import wait_for
 from traces.clock import boot_id
 from traces.streams import read_trace

@@ -1,0 +1,137 @@
+"""pass@1 of the very completions that were measured: ``grades.parquet`` joined with the measured requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.arrays import Bools, Floats, Ints, floats, ints
+from analysis.accuracy.grades import read_grades
+from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
+from analysis.requests.columns import Requests
+from traces.layout import CellKey
+from traces.schemas import ACCURACY
+from traces.streams import has_trace
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Verdicts per task over the measured requests of a cell that ended well: k tasks, sorted by name."""
+
+    task_id: tuple[str, ...]  # (k,)
+    samples: Ints  # (k,)
+    base_passed: Ints  # (k,)
+    plus_passed: Ints  # (k,) passed base and plus
+    reason: str | None  # why there is no pass@1: random_weights, no_tests, sandbox_missing or not_graded
+
+    @property
+    def pass_at_1_base(self) -> float | None:
+        """The mean over tasks of the share of samples that passed the base tests."""
+        return self.mean_share(self.base_passed)
+
+    @property
+    def pass_at_1_plus(self) -> float | None:
+        """The same for base and plus tests."""
+        return self.mean_share(self.plus_passed)
+
+    def pass_at(self, k: int) -> tuple[float, float]:
+        """pass@k of base, and of base and plus; raises ``ValueError`` where a task has fewer samples."""
+        counts = self.base_passed.tolist(), self.plus_passed.tolist()
+        base, plus = (mean_pass_at_k(self.samples.tolist(), passed, k) for passed in counts)
+        return base, plus
+
+    @property
+    def ks(self) -> list[int]:
+        """The k for which there is a pass@k."""
+        return [] if self.reason is not None else possible_ks(self.samples.tolist())
+
+    def mean_share(self, passed: Ints) -> float | None:
+        """The mean over tasks of the share of samples that passed, of counts (k,); None where there is no pass@1."""
+        if self.reason is not None or not self.samples.size:
+            return None
+        return float((passed / self.samples).mean())
+
+
+def cell_accuracy(folder: Path, requests: Requests, recorded: Sequence[str]) -> Accuracy:
+    """Verdicts of a cell; ``recorded`` are the reason codes of its ``cell.json``.
+
+    Raises:
+        TraceError: the grades are there but do not read.
+    """
+    graded_rows = requests.measured & requests.ok
+    names = pc.fill_null(requests.table.column("task_id").combine_chunks(), "unknown")
+    tasks, inverse = np.unique(
+        np.asarray(names.to_numpy(zero_copy_only=False), dtype=str)[graded_rows], return_inverse=True
+    )
+    samples = np.bincount(inverse, minlength=tasks.size)
+    base, plus, reason = _verdicts(folder, requests, graded_rows, recorded)
+    return Accuracy(
+        task_id=tuple(str(task) for task in tasks),
+        samples=samples,
+        base_passed=_counts(inverse, base, tasks.size),
+        plus_passed=_counts(inverse, plus, tasks.size),
+        reason=reason,
+    )
+
+
+def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
+    """``tables/accuracy``: one row per model, variant, load and task, the blocks together."""
+    totals: dict[tuple[str, str, str, str], list[int]] = {}
+    reasons: dict[tuple[str, str, str, str], str] = {}
+    for key, accuracy in cells:
+        columns = (accuracy.samples.tolist(), accuracy.base_passed.tolist(), accuracy.plus_passed.tolist())
+        for task, *counts in zip(accuracy.task_id, *columns, strict=True):
+            name = (key.model, key.variant, key.load, task)
+            totals[name] = [a + b for a, b in zip(totals.get(name, [0, 0, 0]), counts, strict=True)]
+            if accuracy.reason:
+                reasons[name] = accuracy.reason
+    rows = [
+        {
+            **dict(zip(("model", "variant", "load", "task_id"), name, strict=True)),
+            "samples": samples,
+            "base_passed": None if name in reasons else base,
+            "plus_passed": None if name in reasons else plus,
+            "graded": name not in reasons,
+            "reason": reasons.get(name),
+        }
+        for name, (samples, base, plus) in sorted(totals.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=ACCURACY)
+
+
+def _verdicts(
+    folder: Path, requests: Requests, rows: Bools, recorded: Sequence[str]
+) -> tuple[Floats, Floats, str | None]:
+    """Base and plus (r,) of the graded rows as 1, 0 or NaN, and why some are missing."""
+    nothing = np.full(int(rows.sum()), np.nan)
+    for reason in ("random_weights", "no_tests"):
+        if reason in recorded:
+            return nothing, nothing, reason
+    if not has_trace(folder, "grades"):
+        return nothing, nothing, "sandbox_missing" if "sandbox_missing" in recorded else "not_graded"
+    grades = read_grades(folder, requests.table)
+    identity, _ = ints(grades, "request_id")
+    order = np.argsort(identity, kind="stable")
+    identity, grades = identity[order], grades.take(pa.array(order))
+    wanted, _ = ints(requests.table, "request_id")
+    wanted = wanted[rows]
+    if not identity.size:
+        return nothing, nothing, "not_graded"
+    place = np.minimum(np.searchsorted(identity, wanted), identity.size - 1)
+    found = identity[place] == wanted
+    base = np.where(found, floats(grades, "base")[place], np.nan)
+    plus = np.where(found, floats(grades, "plus")[place], np.nan)
+    if np.isfinite(base).all() and np.isfinite(plus).all():
+        return base, plus, None
+    said = pc.unique(grades.column("reason")).to_pylist()
+    missing_sandbox = "sandbox_missing" in said or "sandbox_missing" in recorded
+    return base, plus, "sandbox_missing" if missing_sandbox else "not_graded"
+
+
+def _counts(inverse: Ints, passed: Floats, size: int) -> Ints:
+    return np.bincount(inverse, weights=np.nan_to_num(passed), minlength=size).astype(np.int64)

@@ -1,0 +1,314 @@
+"""One cell, from its raw files to everything that is known of it. A damaged cell is a result with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.accuracy.verdicts import Accuracy, cell_accuracy
+from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
+from analysis.validity.clocks import clock_check, on_our_clock, shift_of
+from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
+from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
+from analysis.requests.latency import Latencies, latencies
+from analysis.attribution.phase import PhaseInput, stretches_of
+from analysis.energy.integral import read_series
+from analysis.runs.provenance import read_manifest, read_study
+from analysis.requests.columns import Requests, read_columns
+from analysis.energy.sensor import Sensors
+from analysis.validity.steadiness import Trends, trends_in
+from analysis.attribution.steps import work_of
+from analysis.validity.reasons import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
+from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from configs.loads import Closed, Load, Open, is_probe
+from configs.meters import Meters
+from configs.schema import Slo, Study
+from starwatt_errors import TraceError
+from traces.attempts import read_attempts
+from traces.cell import CellRecord, Phase, read_cell
+from traces.layout import CellKey, RunDir
+from traces.streams import has_trace, read_trace
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the study's configuration says that analysis needs; unknown where a run has none."""
+
+    study: Study | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[CellKey, str] = field(default_factory=dict)
+    """Where cells ran, once they have been read."""
+
+    @property
+    def cpus(self) -> int | None:
+        """How many CPUs the metered machine has; None where the manifest does not say."""
+        cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
+        return cpus if isinstance(cpus, int) else None
+
+    @property
+    def sensors(self) -> Sensors:
+        """What the manifest says of the boards, and the study of their gains."""
+        calibration = self.manifest.get("sensor_calibration")
+        limits = {
+            gpu["uuid"]: float(gpu["power_limit_w"])
+            for gpu in self.manifest.get("gpus", [])
+            if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
+        }
+        found = calibration.get("devices") if isinstance(calibration, dict) else None
+        return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        if self.study is not None:
+            return self.study.prompts.temperature > 0
+        asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
+        temperature = asked.get("temperature")
+        return isinstance(temperature, int | float) and temperature > 0
+
+    def min_s(self, load: str) -> float | None:
+        """The shortest window of a load that the study accepts."""
+        if self.study is None:
+            return None
+        if is_probe(load):
+            return self.study.probes.min_s if self.study.probes else None
+        return self.study.measure.min_s
+
+    @property
+    def baseline(self) -> str | None:
+        """The variant that the others are set against."""
+        return self.study.baseline if self.study else None
+
+    @property
+    def controls(self) -> Mapping[str, str]:
+        """By variant: the baseline's weights served as that variant is."""
+        return self.study.controls if self.study else {}
+
+    @property
+    def one_engine_start(self) -> bool:
+        """Whether all blocks of a variant ran on one engine start."""
+        return self.study is not None and self.study.engine_restarts == "once"
+
+    def started_once(self, *variants: str) -> bool:
+        """Whether one of these variants had one engine start, or an engine that others started."""
+        return self.one_engine_start or (
+            self.study is not None and not self.study.remote.keys().isdisjoint(variants)
+        )
+
+    @property
+    def _loads(self) -> tuple[Load, ...]:
+        return self.study.loads if self.study else ()
+
+    def most_in_flight(self, load: str) -> int | None:
+        """The cap of an open load, if it has one."""
+        for one in self._loads:
+            if isinstance(one, Open) and one.slug == load:
+                return one.max_in_flight
+        asked = self.manifest.get("load")  # a load test on its own has no study
+        cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
+        return cap if isinstance(cap, int) else None
+
+    def concurrency(self, load: str) -> int | None:
+        """How many requests a single-stream or closed load keeps in flight; None for others."""
+        for one in self._loads:
+            if one.slug == load and not isinstance(one, Open):
+                return one.concurrency if isinstance(one, Closed) else 1
+        return None
+
+    def kind(self, load: str) -> str | None:
+        """single_stream, closed, open or probe; without a study, by the load's usual name."""
+        if is_probe(load):
+            return "probe"
+        for one in self._loads:
+            if one.slug == load:
+                return one.kind
+        usual = {"single": "single_stream", "closed": "closed", "open": "open"}
+        return usual.get(load.partition("-")[0])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the requests of a cell tell: only there where its window exists."""
+
+    requests: Requests
+    window: Window
+    share: WindowShare
+    latency: Latencies
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """Everything computed from one cell."""
+
+    key: CellKey
+    record: CellRecord | None = None
+    measured: Measured | None = None
+    energies: tuple[BoundaryEnergy, ...] = ()
+    energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
+    checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
+    codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
+    client: Check | None = None  # what load generator and sidecar took of the CPUs
+    problem: str | None = None  # the message behind trace_damaged, or the last failure behind not_measured
+    attributions: dict[str, Attribution] = field(default_factory=dict)  # of the primary boundary, by rule
+    trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
+    slo: Slo | None = None  # what the study calls a good request
+    sampled: bool = False  # its answers were drawn at random
+    phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
+
+    @property
+    def primary(self) -> BoundaryEnergy | None:
+        """The boundary that per-request joules are given for."""
+        return primary(list(self.energies))
+
+    def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
+        """Why the joules of ``energy`` are not to be trusted."""
+        failed = [check.code for check in energy_checks(energy) if check.failed]
+        return sorted({*failed, *self.energy_reasons})
+
+
+def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
+    """The run's study and manifest, and a warning for each that is there but does not read.
+
+    A manifest that does not read costs calibration, a study the baseline. Presets that it names need not exist here any
+    more: what was measured stays readable.
+    """
+    study, manifest, warnings = None, {}, []
+    if run.manifest.is_file():
+        try:
+            manifest = dict(read_manifest(run))
+        except TraceError as error:
+            warnings.append(f"{error}; so what it says of sensors and tasks is not known")
+    if run.study.is_file():
+        try:
+            study = read_study(run)
+        except TraceError as error:
+            warnings.append(f"{error}; so the baseline is not known")
+    return Context(study, manifest), tuple(warnings)
+
+
+def damaged_cell(key: CellKey, problem: str) -> CellResult:
+    """A cell of which nothing is to be believed."""
+    return CellResult(key, codes=("trace_damaged",), problem=problem)
+
+
+def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
+    """Read one cell and compute all of it; never raises for what is wrong with the cell."""
+    folder = run.cell(key)
+    if not (folder / "cell.json").is_file():
+        tries = read_attempts(run).get(key)
+        return CellResult(key, codes=("not_measured",), problem=tries[-1].error if tries else None)
+    try:
+        record = read_cell(folder)
+        table = read_trace(folder, "requests")
+        requests = read_columns(table)
+        accuracy = cell_accuracy(folder, requests, record.validity)
+        engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
+        power = read_trace(folder, "power") if has_trace(folder, "power") else None
+        occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
+        power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
+    except TraceError as error:
+        return damaged_cell(key, str(error))
+    taken_over = [code for code in record.validity if code not in RECOMPUTED]
+    most_in_flight = context.most_in_flight(key.load)
+    latency = latencies(requests, most_in_flight)
+    checks = request_checks(
+        requests, latency, is_open=context.kind(key.load) == "open", is_capped=most_in_flight is not None
+    )
+    window = measured_window(requests)
+    if window is None:
+        return CellResult(
+            key, record, checks=tuple(checks), codes=_codes(checks, [*taken_over, "no_completed_request"])
+        )
+    checks.append(window_check(window, context.min_s(key.load)))
+    if engine is not None:
+        checks.append(engine_check(engine, window))
+    checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
+    if record.power_clock is not None:
+        checks.append(clock_check(shift_of(record.power_clock), window))
+    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
+    if measured.share.output_tokens is None:
+        taken_over.append("tokens_unknown")
+    energies = _energies(power, window, record, requests, context.sensors)
+    trends = trends_in(requests, power, primary(list(energies)), window)
+    checks += trends.checks
+    attributions, phase = _attributions(measured, primary(list(energies)))
+    return CellResult(
+        key=key,
+        record=record,
+        measured=measured,
+        energies=energies,
+        energy_reasons=_energy_reasons(table, power, record),
+        checks=tuple(checks),
+        codes=_codes(checks, taken_over),
+        client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
+        attributions=attributions,
+        slo=context.study.slo if context.study else None,
+        sampled=context.sampled,
+        phase=phase,
+        trends=trends,
+    )
+
+
+def _energies(
+    power: pa.Table | None, window: Window, record: CellRecord, requests: Requests, sensors: Sensors
+) -> tuple[BoundaryEnergy, ...]:
+    if power is None:
+        return ()
+    before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
+    events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
+    return tuple(boundary_energies(read_series(power), window, before, after, sensors, events_ns))
+
+
+def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:
+    if power is None or power.num_rows == 0:
+        return ("no_power",)
+    known, boot = ((table.schema.metadata or {}).get(b"boot_id") for table in (requests, power))
+    if record.power_clock is not None:
+        known = record.power_clock.boot_id.encode()
+    return () if known == boot else ("clock_uncertain",)
+
+
+def _cpus(record: CellRecord, context: Context) -> int | None:
+    """How many CPUs the machine has whose power the cell holds."""
+    return context.cpus if record.node is None else record.node.cpus
+
+
+def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
+    """CPU shares of what of ours ran beside the engine: on another host the load generator did not."""
+    generator = record.audit.cpu_share if record.power_clock is None else None
+    return [generator, record.audit.sidecar_cpu_share]
+
+
+def _attributions(
+    measured: Measured, energy: BoundaryEnergy | None
+) -> tuple[dict[str, Attribution], PhaseInput | None]:
+    """What can be said of each request from this cell alone, and what the rule ``phase`` needs of it."""
+    if energy is None or energy.energy_j is None or not energy.curves:
+        return {}, None
+    requests, window = measured.requests, measured.window
+    timed = requests.timed
+    start = requests.sent_ns.copy()
+    end = requests.end_ns.copy()
+    start[~timed] = end[~timed] = window.start_ns  # no life that is known: nothing to charge
+    lives = flights(start, end, window)
+    found = {"in_flight": in_flight(lives, energy.curves)}
+    if measured.share.output_tokens is None:
+        return found, None
+    found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
+    work = work_of(requests, window, stretches_of(window.seconds))
+    idle_j = lives.idle_j(energy.curves, work.edges_s)
+    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
+    return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
+
+
+def _codes(checks: list[Check], others: list[str]) -> tuple[str, ...]:
+    return tuple(sorted({check.code for check in checks if check.failed} | set(others)))
+
+
+def _stretch(phase: Phase | None) -> Window | None:
+    return None if phase is None else Window(phase.start_ns, phase.end_ns)

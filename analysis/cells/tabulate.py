@@ -1,0 +1,184 @@
+"""One cell's part of the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.accuracy.completions import Answers, answers_of
+from analysis.arrays import Ints, ints
+from analysis.attribution.rules import RULES
+from analysis.cells.cell import CellResult
+from analysis.cells.metrics import cell_rows
+from analysis.cells.paper_total import paper_total_rows
+from analysis.cells.phase_metrics import PhaseCell, fit_variants, keep, phase_of
+from analysis.cells.rows import Row
+from analysis.validity.reasons import reasons_for
+from configs.loads import is_probe
+from traces.layout import CellKey
+
+REQUESTS_TABLE = pa.schema(
+    [
+        ("model", pa.string()),
+        ("variant", pa.string()),
+        ("load", pa.string()),
+        ("block", pa.int32()),
+        ("request_id", pa.int64()),
+        ("task_id", pa.string()),
+        ("sample", pa.int32()),
+        ("role", pa.string()),
+        ("status", pa.string()),
+        ("finish_reason", pa.string()),
+        ("scheduled_ns", pa.int64()),
+        ("sent_ns", pa.int64()),
+        ("first_token_ns", pa.int64()),
+        ("end_ns", pa.int64()),
+        ("prompt_tokens", pa.int32()),
+        ("output_tokens", pa.int32()),
+        ("tokens_in_window", pa.float64()),
+        ("share_in_window", pa.float64()),
+        ("ttft_ms", pa.float64()),
+        ("e2e_ms", pa.float64()),
+        ("tpot_ms", pa.float64()),
+        ("boundary", pa.string()),
+        ("source", pa.string()),
+        *((f"energy_{rule}_j", pa.float64()) for rule in RULES),
+        ("valid", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class InvalidCell:
+    """A cell whose figures are kept out of the contrasts."""
+
+    key: CellKey
+    reasons: tuple[str, ...]
+    problem: str | None  # what does not read, where that is why
+
+
+@dataclass
+class Tabulated:
+    """One cell's part of the tables; the traces that it was made from are let go."""
+
+    key: CellKey
+    rows: list[Row]
+    requests: pa.Table
+    order: Ints  # which of the cell's requests are in the table, in its order
+    answers: Answers | None  # None: a probe, or nothing was measured
+    phase: PhaseCell | None
+    invalid: InvalidCell | None
+    node: str | None = None  # where it ran
+
+
+def tabulate(result: CellResult) -> Tabulated:
+    """All of a cell that does not need the others."""
+    codes = _spoiled(result)
+    table, order = _request_rows(result)
+    rows = cell_rows(result)
+    return Tabulated(
+        key=result.key,
+        rows=[*rows, *paper_total_rows(rows)],
+        requests=table,
+        order=order,
+        answers=_answers(result),
+        phase=keep(result, valid=not codes),
+        invalid=InvalidCell(result.key, codes, result.problem) if codes else None,
+        node=result.record.node.name if result.record and result.record.node else None,
+    )
+
+
+def _answers(result: CellResult) -> Answers | None:
+    if result.measured is None or is_probe(result.key.load):
+        return None
+    return answers_of(result.key, result.measured.requests, result.measured.accuracy)
+
+
+def mark_drifted(cells: list[Tabulated]) -> None:
+    """Rows that drift made invalid make their cell invalid, and its requests."""
+    for one in cells:
+        if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
+            one.invalid = InvalidCell(one.key, ("drift",), None)
+            at = one.requests.schema.get_field_index("valid")
+            column = pa.array([False] * one.requests.num_rows, pa.bool_())
+            one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("valid"), column)
+
+
+def with_phase(cells: list[Tabulated]) -> list[Row]:
+    """All rows, and the column of the rule ``phase`` filled in: it takes all cells of a variant to know its costs."""
+    fits = fit_variants([one.phase for one in cells if one.phase is not None])
+    rows = []
+    for one in cells:
+        rows += one.rows
+        if one.phase is None:
+            continue
+        more, split, _ = phase_of(one.phase, fits)
+        rows += more
+        joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
+        at = one.requests.schema.get_field_index("energy_phase_j")
+        filled = pa.array(joules, from_pandas=True)
+        one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("energy_phase_j"), filled)
+    return rows
+
+
+def _spoiled(result: CellResult) -> tuple[str, ...]:
+    """Why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
+    primary = result.primary
+    energy = result.energy_codes(primary) if primary else result.energy_reasons
+    return tuple(sorted({*reasons_for("energy", result.codes), *energy}))
+
+
+def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
+    """The measured requests of a cell, in the order of their ids, and where these stand in its trace."""
+    measured, key = result.measured, result.key
+    if measured is None:
+        return REQUESTS_TABLE.empty_table(), np.zeros(0, dtype=np.int64)
+    requests, energy = measured.requests, result.primary
+    rows, size = requests.measured, requests.count
+    columns = {name: requests.table.column(name).combine_chunks() for name in _COPIED}
+    constant = {
+        "model": key.model,
+        "variant": key.variant,
+        "load": key.load,
+        "block": key.block,
+        "boundary": energy.boundary if energy else None,
+        "source": energy.source if energy else None,
+        "valid": not _spoiled(result),
+    }
+    for name, value in constant.items():
+        columns[name] = pa.repeat(pa.scalar(value, type=REQUESTS_TABLE.field(name).type), size)
+    computed = {
+        "tokens_in_window": measured.share.tokens,
+        "share_in_window": measured.share.share,
+        "ttft_ms": measured.latency.ttft_ms,
+        "e2e_ms": measured.latency.e2e_ms,
+        "tpot_ms": measured.latency.tpot_ms,
+    }
+    for rule in RULES:
+        split = result.attributions.get(rule)
+        computed[f"energy_{rule}_j"] = split.energy_j if split else np.full(size, np.nan)
+    for name, values in computed.items():
+        columns[name] = pa.array(values, from_pandas=True)  # NaN becomes null
+    table = pa.table([columns[name] for name in REQUESTS_TABLE.names], schema=REQUESTS_TABLE)
+    identities, _ = ints(requests.table, "request_id")
+    order = np.flatnonzero(rows)
+    order = order[np.argsort(identities[order], kind="stable")]
+    return table.take(pa.array(order)), order
+
+
+_COPIED = (
+    "request_id",
+    "task_id",
+    "sample",
+    "role",
+    "status",
+    "finish_reason",
+    "scheduled_ns",
+    "sent_ns",
+    "first_token_ns",
+    "end_ns",
+    "prompt_tokens",
+    "output_tokens",
+)

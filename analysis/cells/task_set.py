@@ -1,0 +1,31 @@
+"""Of which tasks a pass@1 is: how many, of how many, of which data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.cells.cell import Context
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """What a run was asked from; None is what it does not say."""
+
+    name: str | None
+    total: int | None
+
+    @classmethod
+    def of(cls, context: Context) -> TaskSet:
+        """By the manifest, whose name is that of the content; the study names what was asked for."""
+        told = context.manifest.get("dataset") or {}
+        name = told.get("name") or (Path(context.study.prompts.dataset).name if context.study else None)
+        return cls(name, told.get("tasks"))
+
+    def count(self, tasks: int) -> str:
+        """``24 of 164``."""
+        return f"{tasks} of {'an unknown number' if self.total is None else self.total}"
+
+    def words(self, tasks: int) -> str:
+        """``24 of 164 tasks of humaneval+``."""
+        return f"{self.count(tasks)} tasks" + (f" of {self.name}" if self.name else "")

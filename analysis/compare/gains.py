@@ -1,0 +1,72 @@
+"""What meters' own gains leave open: they are in no interval, and cancel in ratios of one board alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.cells.cell import Context
+from analysis.results.points import Bounds, Pair, Results
+
+
+@dataclass(frozen=True)
+class GainsBeside:
+    """Two runs' gains, as they stand beside a ratio of joules; relative half-widths, None where nothing is known."""
+
+    boards: tuple[tuple[str, ...], tuple[str, ...]]  # UUIDs, of the reference and of the other
+    same_boards: bool | None  # so that their gains cancel; None: not known
+    half_widths: tuple[float | None, float | None]  # the largest of any cell
+    together: float | None  # of a ratio of two boards: independent of each other, so in squares
+
+
+def half_widths(results: Results, pair: Pair) -> Bounds | None:
+    """The least and the largest of any cell, relative, by what is known of the meter; None where nothing is."""
+    rows = [
+        row
+        for row in results.cell_rows
+        if row["metric"] == "energy_gain" and (row["boundary"], row["source"]) == pair
+    ]
+    known = [row["hi"] - 1 for row in rows if row["hi"] is not None]
+    return (min(known), max(known)) if known and len(known) == len(rows) else None
+
+
+def gains_beside(
+    contexts: tuple[Context, Context], results: tuple[Results, Results], pair: Pair | None
+) -> GainsBeside | None:
+    """Of two runs whose joules are compared by ``pair``; None where none are, or none were measured."""
+    if pair is None or pair[1] == "modelled":
+        return None
+    boards = tuple(_boards(one) if pair[1] == "nvml" else () for one in contexts)
+    found = [half_widths(one, pair) for one in results]
+    first, second = (None if one is None else one[1] for one in found)
+    return GainsBeside(
+        boards=(boards[0], boards[1]),
+        same_boards=_same((boards[0], boards[1]), contexts),
+        half_widths=(first, second),
+        together=None if first is None or second is None else math.hypot(first, second),
+    )
+
+
+def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]) -> bool | None:
+    """Of several boards that cells were spread over, which one a cell had may differ though the boards are the same."""
+    if () in boards:
+        return None
+    if boards[0] != boards[1]:
+        return False
+    return True if len(boards[0]) == 1 or not any(map(_spread, contexts)) else None
+
+
+def _spread(context: Context) -> bool:
+    study = context.study
+    return study is not None and (study.executor != "local" or bool(study.remote))
+
+
+def _boards(context: Context) -> tuple[str, ...]:
+    """The GPUs that were read, as far as the manifest says: those that were calibrated, else those that were there."""
+    calibration = context.manifest.get("sensor_calibration")
+    devices = calibration.get("devices") if isinstance(calibration, dict) else None
+    chosen = context.study.meter_settings.gpus if context.study else None
+    there: Sequence[object] = context.manifest.get("gpus") or []
+    listed = [gpu["uuid"] for gpu in there if isinstance(gpu, dict) and gpu.get("uuid")]
+    return tuple(sorted(devices or chosen or listed))

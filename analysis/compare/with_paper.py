@@ -1,0 +1,214 @@
+"""A run beside arXiv 2411.12758: the same variant, one request at a time, by the paper's boundaries.
+
+Two boundaries are the paper's: the GPU alone, and its total (GPU + CPU packages + 45 W). J/request of both sides stands
+by each; machines and engines differ, so that the ratio of the two is no fault of either. What compression costs on each
+side (variant over original) is what can be set against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.cells.cell import Context, read_context
+from analysis.compare.runs import names_of, without_interval
+from analysis.contrasts.paired_blocks import Side
+from analysis.compare.paper import Configuration, read_runs
+from analysis.cells.paper_total import RAM_W
+from analysis.compare.paper_match import answers, configuration_of, original_of
+from analysis.results.points import Results, read_results
+from analysis.contrasts.statistics import RatioEstimate, effect_ratio, paired_ratio, unpaired_ratio
+from analysis.tables import ensure_analysed
+from starwatt_errors import UsageError
+from traces.layout import RunDir
+
+NAME = "arXiv 2411.12758"
+REQUESTS = 164  # of each of its runs
+_J_PER_WH = 3600.0
+
+
+@dataclass(frozen=True)
+class View:
+    """One boundary that both sides have: a column of the paper's, a metric of ours."""
+
+    name: str
+    column: int  # of the paper's runs
+    metric: str
+    boundary: str | None
+    source: str | None
+    words: str
+
+
+VIEWS = (
+    View(
+        "GPU", 0, "j_per_request", "gpu", "nvml",
+        "The board alone, on both sides by NVML. The paper's GPU figures leave out everything else, as ours do.",
+    ),
+    View(
+        "total", 3, "paper_total_j_per_request", None, None,
+        "What CodeCarbon counted: the GPU, the CPU packages of a whole node that others used too (a quarter of it was "
+        f"the paper's), and a constant {RAM_W:.0f} W for memory. Here: the GPU, all CPU packages by RAPL, and the same "
+        "constant. It grows with time whatever the GPU does, so a slower format costs more by it.",
+    ),
+)  # fmt: skip
+REASONS = {
+    "no_common_boundary": "The run has no such boundary; joules of different ones are never set against each other.",
+    "is_original": "It is the original itself, that others are set against.",
+    "no_original": "The study's baseline is compressed itself: what compression costs is not in it.",
+}
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One variant by one boundary: J/request of both sides, what compression does on each, and the ratio of that."""
+
+    model: str
+    variant: str
+    load: str
+    view: str
+    configuration: Configuration
+    differs: tuple[str, ...]  # in what was run, in words
+    blocks: int
+    runs: int
+    ours_j: float | None  # geometric means
+    paper_j: float
+    absolute: RatioEstimate  # ours over the paper's
+    our_effect: RatioEstimate  # variant over the study's baseline
+    paper_effect: RatioEstimate  # variant over the original
+    effects: RatioEstimate  # our effect over the paper's
+
+
+@dataclass(frozen=True)
+class PaperComparison:
+    """A run beside the paper; ``unmatched`` are what of it the paper has nothing of, with why."""
+
+    name: str
+    baseline: str | None
+    rows: tuple[PaperRow, ...]
+    unmatched: tuple[tuple[str, str], ...]
+    differs: tuple[str, ...]  # in every row
+
+
+@dataclass(frozen=True)
+class _Both:
+    """A run and the paper's."""
+
+    results: Results
+    context: Context
+    paper: Mapping[Configuration, np.ndarray]
+
+    def baseline(self, model: str) -> str | None:
+        """The study's, where that is the model as it was."""
+        name = self.context.baseline
+        found = None if name is None else configuration_of(model, name, self._tokens, self.paper)
+        return None if found is None or isinstance(found, str) or found[0] != original_of(found[0]) else name
+
+    @property
+    def _tokens(self) -> int:
+        return answers(self.context, self.paper)[0]
+
+    def joules(self, configuration: Configuration, view: View) -> list[float]:
+        """J/request of the paper's runs."""
+        found: list[float] = (self.paper[configuration][:, view.column] * _J_PER_WH / REQUESTS).tolist()
+        return found
+
+
+def beside_paper(run: RunDir) -> PaperComparison:
+    """Set a run beside the paper's; it is analysed first where it was not.
+
+    Raises:
+        UsageError: the paper has nothing of this run.
+        TraceError: the run has no cell, or its tables do not read.
+    """
+    ensure_analysed(run)
+    results, context, paper = read_results(run), read_context(run)[0], read_runs()
+    tokens, said = answers(context, paper)
+    rows: list[PaperRow] = []
+    unmatched: dict[str, str] = {}
+    for point in results.points:
+        side = f"{point.model} · {point.variant} · {point.load}"
+        found = configuration_of(point.model, point.variant, tokens, paper)
+        if isinstance(found, str):
+            unmatched[side] = found
+        elif context.concurrency(point.load) != 1:
+            unmatched[side] = "the paper measured one request at a time"
+        else:
+            configuration, differs = found
+            own = point.model, point.variant, point.load
+            rows += [
+                _row(_Both(results, context, paper), own, view, configuration, differs) for view in VIEWS
+            ]
+    (name,) = names_of([run.root])
+    if not rows:
+        raise UsageError(
+            f"nothing of {name} is in the paper, which measured {', '.join(sorted({one.model for one in paper}))} "
+            "one request at a time, in float32, as LLM.int8, as FP4, and without their last layers:\n"
+            + "\n".join(f"  {side}: {why}" for side, why in unmatched.items())
+        )
+    return PaperComparison(name, context.baseline, tuple(rows), tuple(unmatched.items()), (*said, *_ALWAYS))
+
+
+_ALWAYS = (
+    "the paper ran on an A100-SXM4-40GB, in its CPU boundary a whole shared node",
+    "the paper's prompts kept their trailing white space, and its answers had no stop strings",
+)
+
+
+def _row(
+    both: _Both, side: Side, view: View, configuration: Configuration, differs: tuple[str, ...]
+) -> PaperRow:
+    model, variant, load = side
+    baseline = both.baseline(model)
+    ours = _by_block(both.results, side, view)
+    base = {} if baseline is None else _by_block(both.results, (model, baseline, load), view)
+    blocks = sorted(set(ours) & set(base))
+    mine = [ours[block] for block in blocks], [base[block] for block in blocks]
+    theirs, originals = both.joules(configuration, view), both.joules(original_of(configuration), view)
+    absolute = unpaired_ratio(list(ours.values()), theirs)
+    our_effect, effects = paired_ratio(*mine), effect_ratio(*mine, theirs, originals)
+    if both.context.started_once(variant, baseline or variant):
+        absolute, our_effect, effects = map(without_interval, (absolute, our_effect, effects))
+    if not ours:
+        absolute = our_effect = effects = _nothing("no_common_boundary")
+    elif baseline is None or variant == baseline:
+        our_effect = effects = _nothing("no_original" if baseline is None else "is_original")
+    paper_effect = unpaired_ratio(theirs, originals)
+    if configuration == original_of(configuration):
+        paper_effect = effects = _nothing("is_original")
+    return PaperRow(
+        *side,
+        view.name,
+        configuration,
+        differs,
+        len(ours),
+        len(theirs),
+        _geometric(list(ours.values())),
+        _geometric(theirs) or 0.0,
+        absolute,
+        our_effect,
+        paper_effect,
+        effects,
+    )
+
+
+def _nothing(reason: str) -> RatioEstimate:
+    return RatioEstimate(None, None, None, 0, (reason,))
+
+
+def _by_block(results: Results, side: tuple[str, str, str], view: View) -> dict[int, float]:
+    """Valid values of ours by block."""
+    return {
+        row["block"]: row["value"]
+        for row in results.cell_rows
+        if (row["model"], row["variant"], row["load"]) == side
+        and (row["metric"], row["boundary"], row["source"]) == (view.metric, view.boundary, view.source)
+        and row["valid"]
+        and row["value"] is not None
+        and row["value"] > 0
+    }
+
+
+def _geometric(values: Sequence[float]) -> float | None:
+    return float(np.exp(np.mean(np.log(values)))) if values else None

@@ -1,0 +1,169 @@
+"""pass@1 of variants and loads against each other, task by task, and how many answers changed at all.
+
+Tests are over tasks, not over blocks: a task is what is solved or not, and greedy answers to it repeat. Sources:
+sign flips, Fisher (1935); McNemar (1947), exact by the binomial; Holm (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import bdtr
+
+from analysis.accuracy.completions import Answers, flips
+from analysis.arrays import Floats
+from analysis.cells.cell import Context
+from analysis.contrasts.paired_blocks import Side, key_of, value_row
+from analysis.cells.rows import Row
+from analysis.accuracy.score_interval import score_interval
+from analysis.contrasts.statistics import POWER, holm
+
+EXACT_UP_TO = 16  # tasks that differ: all sign patterns, else so many random ones
+DRAWS = 20_000
+FEWEST = 6  # tasks that must change, all one way, for an exact p below 5 %
+Z_95_80 = 1.959964 + 0.841621
+P = "pass_at_1_plus_difference_p"
+assert POWER == 0.8  # noqa: S101 -- Z_95_80 is for this power
+
+
+def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[Row]:
+    """``accuracy_vs_baseline`` and ``accuracy_vs_single``; Holm over each of these families."""
+    sides: dict[Side, list[Answers]] = {}
+    for cell in cells:
+        sides.setdefault((cell.key.model, cell.key.variant, cell.key.load), []).append(cell)
+    found: list[Row] = []
+    for contrast in ("accuracy_vs_baseline", "accuracy_vs_single"):
+        rows: list[Row] = []
+        for side, own in sorted(sides.items()):
+            reference = _reference(contrast, side, list(sides), context)
+            if reference is None:
+                continue
+            key = key_of(contrast, side, reference, (None, None))
+            rows += _compared(key, own, sides[reference])
+            if contrast == "accuracy_vs_single":
+                rows += _flip_rows(key, own, sides[reference])
+        found += _with_holm(rows)
+    return found
+
+
+def sign_flip_p(differences: Floats) -> float:
+    """Two-sided: how often signs drawn at random give a mean as far from 0. Exact where few tasks differ."""
+    changed = differences[differences != 0]
+    if not changed.size:
+        return 1.0
+    if changed.size <= EXACT_UP_TO:
+        patterns = np.arange(2**changed.size)[:, None] >> np.arange(changed.size) & 1
+        sums = np.abs((1 - 2.0 * patterns) @ changed)
+        return float(np.mean(sums >= abs(changed.sum()) - 1e-12))
+    signs = np.random.default_rng(0).integers(0, 2, (DRAWS, changed.size)) * 2 - 1
+    as_far = int(np.sum(np.abs(signs @ changed) >= abs(changed.sum()) - 1e-12))
+    return (as_far + 1) / (DRAWS + 1)
+
+
+def mcnemar_p(differences: Floats) -> float:
+    """Exact and two-sided, of tasks with one sample each: (k,) of -1, 0 and 1."""
+    gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+    if gained + lost == 0:
+        return 1.0
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def smallest_difference(differences: Floats) -> float:
+    """What would have been seen in 80 of 100 studies with this spread, and never less than six tasks of all."""
+    spread = float(differences.std(ddof=1)) if differences.size > 1 else 0.0
+    by_spread = float(Z_95_80 * spread / np.sqrt(differences.size))
+    return min(1.0, max(by_spread, FEWEST / differences.size))
+
+
+def _reference(contrast: str, side: Side, sides: Sequence[Side], context: Context) -> Side | None:
+    model, variant, load = side
+    if contrast == "accuracy_vs_baseline":
+        baseline = context.baseline
+        other = (model, baseline or variant, load)
+        return other if baseline not in (None, variant) and other in sides else None
+    singles = [one for one in sides if one[:2] == side[:2] and context.kind(one[2]) == "single_stream"]
+    return singles[0] if singles and context.kind(load) != "single_stream" else None
+
+
+def _by_task(cells: Sequence[Answers]) -> tuple[dict[str, tuple[float, float]], str | None]:
+    """Passed and samples by task, all blocks together; and why there are none."""
+    found: dict[str, tuple[float, float]] = {}
+    for cell in cells:
+        if cell.accuracy.reason is not None:
+            return {}, cell.accuracy.reason
+        columns = (cell.accuracy.plus_passed.tolist(), cell.accuracy.samples.tolist())
+        for task, passed, samples in zip(cell.accuracy.task_id, *columns, strict=True):
+            before = found.get(task, (0.0, 0.0))
+            found[task] = (before[0] + passed, before[1] + samples)
+    return found, None
+
+
+def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) -> list[Row]:
+    ours, why = _by_task(own)
+    theirs, other_why = _by_task(reference)
+    tasks = sorted(set(ours) & set(theirs))
+    blocks = len({cell.key.block for cell in own} & {cell.key.block for cell in reference})
+    missing = tuple(filter(None, {why, other_why})) or (() if tasks else ("no_valid_block",))
+    names = (
+        ("", "ratio"),
+        ("_p", "probability"),
+        ("_p_mcnemar", "probability"),
+        ("_smallest_visible", "ratio"),
+    )
+    if missing:
+        return [
+            value_row(key, f"pass_at_1_plus_difference{name}", None, unit, blocks, missing)
+            for name, unit in names
+        ]
+    differences = np.array(
+        [ours[task][0] / ours[task][1] - theirs[task][0] / theirs[task][1] for task in tasks]
+    )
+    once = all(ours[task][1] == theirs[task][1] == 1 for task in tasks)
+    values = (
+        float(differences.mean()),
+        sign_flip_p(differences),
+        mcnemar_p(differences) if once else None,
+        smallest_difference(differences),
+    )
+    rows = [
+        value_row(
+            key,
+            f"pass_at_1_plus_difference{name}",
+            value,
+            unit,
+            blocks,
+            () if value is not None else ("several_samples",),
+        )
+        for (name, unit), value in zip(names, values, strict=True)
+    ]
+    lo, hi = score_interval(differences, -1.0, 1.0)
+    rows[0].update(lo=lo, hi=hi, interval_kind="tasks")
+    return rows
+
+
+def _flip_rows(key: Row, own: Sequence[Answers], single: Sequence[Answers]) -> list[Row]:
+    """Answers that differ between loads within a block, beside those that differ between blocks of one load."""
+    by_block = {cell.key.block: cell for cell in single}
+    between = [flips(cell, by_block[cell.key.block]) for cell in own if cell.key.block in by_block]
+    rows = [_share_row(key, "flips_between_loads", between, "no_valid_block")]
+    for name, cells in (("flips_between_repeats", own), ("flips_between_repeats_single", single)):
+        ordered = sorted(cells, key=lambda cell: cell.key.block)
+        repeats = [flips(first, second) for first, second in pairwise(ordered)]
+        rows.append(_share_row(key, name, repeats, "too_few_blocks"))
+    return rows
+
+
+def _share_row(key: Row, metric: str, counts: Sequence[tuple[int, int]], reason: str) -> Row:
+    changed, compared = (sum(one[at] for one in counts) for at in (0, 1))
+    share = changed / compared if compared else None
+    return value_row(key, metric, share, "ratio", len(counts), () if compared else (reason,))
+
+
+def _with_holm(rows: list[Row]) -> list[Row]:
+    tested = [row for row in rows if row["metric"] == P and row["value"] is not None]
+    adjusted = holm([row["value"] for row in tested])
+    return rows + [
+        {**row, "metric": f"{P}_holm", "value": value} for row, value in zip(tested, adjusted, strict=True)
+    ]

@@ -1,0 +1,211 @@
+"""``power.parquet`` of one cell as one series a device, and joules by the integral of its power.
+
+The other way, the device's own counter, is in ``analysis/energy/counter.py``. Each gives a ``Curve``: cumulative
+joules over a window, zero at its start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.arrays import Floats, Ints, equals, floats, ints
+from analysis.energy.rhythm import Rhythm, rhythm_of
+from analysis.energy.sampling import (
+    RESOLUTION_W,
+    SamplingError,
+    Updates,
+    edges_error_j,
+    sampling_error,
+    updates,
+)
+from analysis.energy.sensor import Sensor
+from analysis.requests.window import Window
+
+MIN_GAP_S = 1.0  # a longer stretch without a sample is a gap ...
+GAP_PERIODS = 5.0  # ... unless the meter is so slow that this many of its periods are longer still
+_REACH_S = 1.0  # readings this far outside a window help to place those inside
+
+
+@dataclass(frozen=True)
+class PowerSeries:
+    """One device's readings in time order; what it did not offer is left out, so lengths differ."""
+
+    device: str
+    boundary: str
+    source: str
+    t_ns: Ints  # (k,) every reading
+    power_t_ns: Ints  # (p,) readings with power
+    power_w: Floats  # (p,) instantaneous; the meter's average where it has no instantaneous reading at all
+    energy_t_ns: Ints  # (e,) readings with the counter
+    energy_j: Floats  # (e,)
+    averaged: bool = False  # power_w is the meter's average: it has no instantaneous reading
+    average_t_ns: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (a,) where it has both
+    average_w: Floats = field(default_factory=lambda: np.zeros(0))  # (a,)
+
+    @property
+    def modelled(self) -> bool:
+        """Whether this is CPU time x watts, an estimate."""
+        return self.source == "modelled"
+
+    @property
+    def reading_s(self) -> float:
+        """From one reading to the next, usually."""
+        return float(np.median(np.diff(self.t_ns))) / 1e9 if self.t_ns.size > 1 else MIN_GAP_S
+
+    @property
+    def counter_gap_bound_s(self) -> float:
+        """The same of the counter, which is read at a rate of its own."""
+        if self.energy_t_ns.size < 2:
+            return MIN_GAP_S
+        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.energy_t_ns))) / 1e9)
+
+    @property
+    def gap_bound_s(self) -> float:
+        """The longest stretch without a reading that is not a gap."""
+        if self.t_ns.size < 2:
+            return MIN_GAP_S
+        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.t_ns))) / 1e9)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Joules used since the window's start, linear between knots."""
+
+    t_s: Floats  # (k,) seconds from the window's start, ascending, first 0, last the window's length
+    energy_j: Floats  # (k,) cumulative, first 0
+
+    @property
+    def total_j(self) -> float:
+        """Joules of the whole window."""
+        return float(self.energy_j[-1])
+
+    def at(self, t_s: Floats) -> Floats:
+        """Cumulative joules at each of ``t_s``, clamped to the window."""
+        return np.interp(t_s, self.t_s, self.energy_j)
+
+    def scaled_to(self, total_j: float) -> Curve:
+        """The same shape with another total."""
+        return Curve(self.t_s, self.energy_j * (total_j / self.total_j))
+
+
+@dataclass(frozen=True)
+class Integral:
+    """Power over a window, and what its sensor may have missed."""
+
+    curve: Curve
+    readings: Updates  # those inside the window
+    error: SamplingError | None  # None: too few readings to tell
+    rhythm: Rhythm | None = None  # None: the load keeps none, as far as is known
+
+    @property
+    def error_j(self) -> float | None:
+        """The standard error of the total."""
+        if self.error is None:
+            return None
+        seconds = float(self.curve.t_s[-1])
+        variance = self.error.unseen_j2_per_s * seconds + self.error.edges_j2 + self.rhythm_j2
+        return float(np.sqrt(variance)) + RESOLUTION_W * seconds
+
+    @property
+    def rhythm_j2(self) -> float:
+        """The part of the total's variance that the load's rhythm leaves open."""
+        return 0.0 if self.rhythm is None else self.rhythm.variance_j2
+
+
+def read_series(table: pa.Table) -> list[PowerSeries]:
+    """One series for each (device, boundary, source) of a ``power`` trace, sorted by these names."""
+    names = ("device", "boundary", "source")
+    for name in names:
+        filled = pc.fill_null(table.column(name), "unknown")
+        table = table.set_column(table.schema.get_field_index(name), name, filled)
+    keys = sorted(
+        tuple(row[name] for name in names) for row in table.group_by(list(names)).aggregate([]).to_pylist()
+    )
+    return [_one_series(table, *key) for key in keys]
+
+
+def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> PowerSeries:
+    mask = (
+        equals(table, "device", device)
+        & equals(table, "boundary", boundary)
+        & equals(table, "source", source)
+    )
+    rows = table.filter(pa.array(mask))
+    t_ns, timed = ints(rows, "t_ns")
+    order = np.argsort(t_ns, kind="stable")
+    order = order[timed[order]]
+    instant, average, energy = (floats(rows, name)[order] for name in ("power_w", "power_avg_w", "energy_j"))
+    t_ns = t_ns[order]
+    averaged = not np.isfinite(instant).any()
+    power = average if averaged else instant
+    has_power, has_energy = np.isfinite(power), np.isfinite(energy)
+    has_average = np.isfinite(average) & (not averaged)
+    return PowerSeries(
+        device=device,
+        boundary=boundary,
+        source=source,
+        t_ns=t_ns,
+        power_t_ns=t_ns[has_power],
+        power_w=power[has_power],
+        energy_t_ns=t_ns[has_energy],
+        energy_j=energy[has_energy],
+        averaged=averaged,
+        average_t_ns=t_ns[has_average],
+        average_w=average[has_average],
+    )
+
+
+def longest_gap_s(t_ns: Ints, window: Window) -> float:
+    """The longest stretch of the window without a reading, in seconds, its edges included."""
+    inside = t_ns[(t_ns > window.start_ns) & (t_ns < window.end_ns)]
+    before = t_ns[t_ns <= window.start_ns][-1:]
+    after = t_ns[t_ns >= window.end_ns][:1]
+    edges = (
+        before if before.size else np.array([window.start_ns]),
+        inside,
+        after if after.size else np.array([window.end_ns]),
+    )
+    return float(np.diff(np.concatenate(edges)).max()) / 1e9
+
+
+def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
+    """Whether readings reach from the window's start to its end, within ``tolerance_s``."""
+    slack = int(tolerance_s * 1e9)
+    return (
+        t_ns.size >= 2 and int(t_ns[0]) <= window.start_ns + slack and int(t_ns[-1]) >= window.end_ns - slack
+    )
+
+
+def integral(
+    series: PowerSeries, window: Window, sensor: Sensor, events_s: tuple[Floats, ...] = ()
+) -> Integral | None:
+    """The trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
+
+    Readings lag behind power by half an averaging window, the sensor's lag, and half an update period where it is
+    polled more slowly: all are taken off, or the edges of a window would be those of another one. None where readings
+    do not reach it. ``events_s`` are sets of moments, from the window's start, at which the load acted.
+    """
+    if not covers(series.power_t_ns, window, series.gap_bound_s):
+        return None
+    reach_ns = int((2 * (sensor.window_s + sensor.update_s + sensor.lag_s) + _REACH_S) * 1e9)
+    near = (series.power_t_ns > window.start_ns - reach_ns) & (series.power_t_ns < window.end_ns + reach_ns)
+    if int(near.sum()) < 2:
+        return None
+    polled_s = (series.power_t_ns[near] - window.start_ns) / 1e9
+    readings = updates(polled_s, series.power_w[near], sensor)
+    inside = (readings.t_s > 0) & (readings.t_s < window.seconds)
+    t_s = np.concatenate(([0.0], readings.t_s[inside], [window.seconds]))
+    power_w = np.interp(t_s, readings.t_s, readings.power_w)
+    steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
+    own = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
+    curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
+    rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
+    error = sampling_error(own, sensor)
+    if error is not None:
+        edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
+        error = replace(error, edges_j2=edges_j2)
+    return Integral(curve, own, error, rhythm)

@@ -1,0 +1,91 @@
+"""The window of a cell, recomputed from its requests, and what of each request fell into it.
+
+The window runs from the moment the first measured request was sent to the end of the last one. It is fixed
+by the measured set alone, never by looking at power or throughput. Loads keep their occupancy with warm-up
+requests before it and filler after, so requests straddle both edges: of those, the share of their output
+tokens that arrived inside counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.arrays import Bools, Floats
+from analysis.requests.columns import Requests
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time, both ends included, in monotonic nanoseconds."""
+
+    start_ns: int
+    end_ns: int
+
+    @property
+    def seconds(self) -> float:
+        """Its length in seconds."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True)
+class WindowShare:
+    """What of each of n requests fell into the window."""
+
+    share: Floats  # (n,) of its output tokens, 0 to 1; 0 for requests that failed
+    tokens: Floats  # (n,) output tokens that arrived inside; NaN where the server said nothing of tokens
+
+    @property
+    def requests(self) -> float:
+        """Requests' worth of output in the window: the denominator of J/request."""
+        return float(self.share.sum())
+
+    @property
+    def output_tokens(self) -> float | None:
+        """Output tokens in the window, or None where some request's tokens are not known."""
+        total = float(self.tokens.sum())
+        return total if np.isfinite(total) else None
+
+
+def measured_window(requests: Requests) -> Window | None:
+    """From the first measured ``sent_ns`` to the last measured ``end_ns``; None where none completed."""
+    if not requests.completed.any():
+        return None
+    rows = requests.measured & requests.timed
+    window = Window(int(requests.sent_ns[rows].min()), int(requests.end_ns[rows].max()))
+    return window if window.end_ns > window.start_ns else None
+
+
+def shares_in(requests: Requests, window: Window) -> WindowShare:
+    """The share of each request's output tokens that arrived inside ``window``.
+
+    Where the server does not say how many tokens came with a chunk, each chunk of a request counts the same.
+    A completed request without any chunk counts where it ended. A request that the load generator cut off
+    (``aborted``: filler at the end of the drain) would have had more tokens than it got, so its share is its
+    tokens inside over the mean output of the completed requests, at most 1. Other failures count 0.
+    """
+    total, within = np.zeros(requests.count), np.zeros(requests.count)
+    for slab in requests.slabs():
+        times, weights = requests.chunk_ns[slab.chunks], requests.chunk_weight[slab.chunks]
+        inside = (times >= window.start_ns) & (times <= window.end_ns)
+        total[slab.rows] = slab.per_request(weights)
+        within[slab.rows] = slab.per_request(weights * inside)
+    ended_inside = (requests.end_ns >= window.start_ns) & (requests.end_ns <= window.end_ns)
+    fraction = np.where(total > 0, within / np.where(total > 0, total, 1.0), ended_inside.astype(np.float64))
+    tokens = np.where(fraction > 0, fraction * requests.output_tokens, 0.0)
+    counts = requests.ok & requests.timed
+    share = np.where(counts, fraction, 0.0)
+    cut = requests.aborted & (total > 0)
+    share = np.where(cut, _share_of_aborted(requests, counts, within, tokens), share)
+    tokens = np.where(counts | cut, np.where(cut & np.isnan(tokens), within, tokens), 0.0)
+    return WindowShare(share, tokens)
+
+
+def _share_of_aborted(requests: Requests, counts: Bools, within: Floats, tokens: Floats) -> Floats:
+    """Tokens inside over the mean output of completed requests, (n,), at most 1."""
+    lengths = requests.output_tokens[counts & np.isfinite(requests.output_tokens)]
+    typical = float(lengths.mean()) if lengths.size else 0.0
+    if typical <= 0:
+        return np.zeros(requests.count)
+    return np.minimum(np.where(np.isfinite(tokens), tokens, within) / typical, 1.0)

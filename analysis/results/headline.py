@@ -1,0 +1,142 @@
+"""The answer in words: by what factor batching pays, and what each variant costs and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.results.points import Contrast, Results, read_results
+from analysis.contrasts.statistics import RatioEstimate
+from analysis.results.sentences import effect_words
+from traces.layout import RunDir
+
+ESTIMATED = "estimated, not measured: CPU time x watts"
+MEMORISED = "memorised the tasks: its pass@1 says what compression damages, nothing about programming ability"
+
+
+@dataclass(frozen=True)
+class HeadlineLine:
+    """One statement, and the figures that it rests on."""
+
+    model: str
+    kind: str  # batched_vs_single or variant_vs_baseline
+    variant: str
+    load: str
+    text: str
+    value: float | None
+    lo: float | None
+    hi: float | None
+    reasons: tuple[str, ...]
+    estimated: bool
+
+
+def headline(run: RunDir) -> list[HeadlineLine]:
+    """What the run says, a line each: all factors of batching first, then the variants.
+
+    Raises:
+        TraceError: the run has not been analysed.
+    """
+    return headline_of(read_results(run))
+
+
+def headline_of(results: Results) -> list[HeadlineLine]:
+    """``headline`` for results that are already read."""
+    kinds = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
+    lines = []
+    for kind, metric in kinds.items():
+        for contrast in results.contrasts:
+            row = contrast.metrics.get(metric)
+            if contrast.kind != kind or row is None:
+                continue
+            batched = kind == "batched_vs_single"
+            lines.append(
+                HeadlineLine(
+                    model=contrast.model,
+                    kind=kind,
+                    variant=contrast.variant,
+                    load=contrast.load,
+                    text=_batched(results, contrast, row) if batched else _variant(results, contrast, row),
+                    value=row["value"],
+                    lo=row["lo"],
+                    hi=row["hi"],
+                    reasons=tuple(row["reasons"]),
+                    estimated=results.estimated,
+                )
+            )
+    return lines
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
+    if value is None:
+        return "–"
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:#.{digits}g}".rstrip(".")
+    return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
+
+
+def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
+    """``3.4 (3.1 to 4.2)``; the value alone where it has no interval."""
+    text = significant(value)
+    return text if lo is None or hi is None else f"{text} ({significant(lo)} to {significant(hi)})"
+
+
+def ratio_words(one: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
+    """A ratio with its interval; its reasons where there is none."""
+    if one.ratio is None:
+        return ", ".join(one.reasons)
+    if one.lo is None or one.hi is None:
+        return f"{shown(one.ratio)} ({', '.join(one.reasons)})"
+    return f"{shown(one.ratio)} ({shown(one.lo)} to {shown(one.hi)})"
+
+
+def interval_words(row: Mapping[str, Any]) -> str:
+    """``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
+    blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
+    if row["lo"] is not None and row["hi"] is not None:
+        return f"95 %: {significant(row['lo'])} to {significant(row['hi'])}; {blocks}"
+    return f"no interval: {', '.join(row['reasons'])}; {blocks}"
+
+
+def _joules(results: Results) -> str:
+    return "estimated J/request" if results.estimated else "J/request"
+
+
+def _batched(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return f"{contrast.variant}, {contrast.load}: no valid comparison ({', '.join(row['reasons'])})"
+    if row["lo"] is not None and row["lo"] <= 1 <= row["hi"]:
+        visible = contrast.metrics.get("energy_factor_smallest_visible")
+        words = effect_words(row, visible, of=_joules(results), than=contrast.load)
+        return f"{contrast.variant}, {contrast.reference_load}: {words}"
+    rates = [contrast.value(metric) for metric in ("single_rate", "batched_rate")]
+    return (
+        f"{contrast.variant}: {contrast.reference_load} costs {significant(row['value'])} times "
+        f"the {_joules(results)} of {contrast.load} ({interval_words(row)}), "
+        f"at {significant(rates[0])} and {significant(rates[1])} requests/s"
+    )
+
+
+def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> str:
+    text = f"{contrast.variant}, {contrast.load}: "
+    if row["value"] is None:
+        text += f"no valid comparison with {contrast.reference_variant} ({', '.join(row['reasons'])})"
+    else:
+        more = [
+            contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
+        ]
+        text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
+    passed = [
+        point.mean("pass_at_1_plus") if point else None
+        for point in (
+            results.point(contrast.model, contrast.variant, contrast.load),
+            results.point(contrast.model, contrast.reference_variant, contrast.load),
+        )
+    ]
+    if None in passed:
+        return text + "; pass@1 not known"
+    what = "base and plus, of memorised tasks" if contrast.model in results.memorised else "base and plus"
+    what += f"; {results.tasks_words}" if results.tasks_words else ""
+    return text + f"; pass@1 ({what}) {passed[0]:.2f} against {passed[1]:.2f}"

@@ -1,0 +1,134 @@
+"""Whether cells are what their folder says: of this run, of its plan, whole, and no copy of another.
+
+Figures of a cell that lies in another's place would be valid ones of the wrong cell. Runs that were measured before
+cells kept digests are judged by what there is: names, boots, the plan, and times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.runs.provenance import cells_of, read_manifest, read_plan, read_study
+from starwatt_errors import TraceError
+from traces.cell import CellRecord, Phase, check_files, read_cell
+from traces.layout import CellKey, RunDir
+from traces.streams import has_trace, read_trace
+
+_PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
+"""Columns that no two recordings have in common, by trace."""
+_SAID = {"requests": "request times", "power": "power readings"}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the cells of a run have in common."""
+
+    run_id: str | None
+    boots: frozenset[str]  # of the hosts that measured it; empty: not all are known
+    planned: frozenset[CellKey] | None  # None: neither plan nor study read
+
+
+def misplaced_cells(run: RunDir) -> dict[CellKey, str]:
+    """Finished cells that are not what their folder says, or whose files were changed, and why."""
+    about = _about(run)
+    found: dict[CellKey, str] = {}
+    prints: dict[tuple[str, str], list[CellKey]] = {}
+    for key in run.finished_cells():
+        try:
+            own = _checked(run, key, about)
+        except TraceError as error:
+            found[key] = str(error)
+            continue
+        for one in own:
+            prints.setdefault(one, []).append(key)
+    for (name, _), keys in prints.items():
+        for key in keys if len(keys) > 1 else ():
+            others = ", ".join(str(other) for other in keys if other != key)
+            found[key] = f"has the {_SAID[name]} of {others}: one of them is a copy, and which can't be told"
+    return found
+
+
+def _about(run: RunDir) -> _Run:
+    try:
+        manifest = read_manifest(run)
+    except TraceError:
+        manifest = {}
+    return _Run(manifest.get("run_id"), _boots(manifest), _planned(run))
+
+
+def _planned(run: RunDir) -> frozenset[CellKey] | None:
+    """By the plan; by the study where the plan was lost."""
+    with contextlib.suppress(TraceError):
+        return frozenset(read_plan(run))
+    with contextlib.suppress(TraceError):
+        return cells_of(read_study(run))
+    return None
+
+
+def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Of a run that one host measured: what each of its runners said. A cluster's nodes may have been started anew."""
+    sessions = manifest.get("sessions")
+    if manifest.get("nodes") or not (sessions or manifest.get("load")):
+        return frozenset()
+    said = [(manifest.get("host") or {}).get("boot_id"), *(one.get("boot_id") for one in sessions or ())]
+    return frozenset(boot for boot in said if boot)
+
+
+def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
+    """What can be told of one cell alone; returns (trace, fingerprint) of its traces."""
+    folder = run.cell(key)
+    record = read_cell(folder)
+    check_files(folder, record)
+    if about.planned is not None and key not in about.planned:
+        raise TraceError(f"{folder}: is no cell of this run's plan, {run.plan}")
+    if record.run_id is not None and about.run_id is not None:
+        if record.run_id != about.run_id:
+            raise TraceError(
+                f"{folder}: was measured in another run ({record.run_id}, this is {about.run_id})"
+            )
+    elif about.boots and record.boot_id not in about.boots:
+        raise TraceError(
+            f"{folder}: was measured by a machine, or since a start of it, that {run.manifest} lacks"
+        )
+    traces = {name: read_trace(folder, name) for name in _PRINTED if has_trace(folder, name)}
+    if "requests" in traces:
+        _asked_meanwhile(folder, traces["requests"], record)
+    return [(name, mark) for name, table in traces.items() if (mark := _print(name, table)) is not None]
+
+
+def _asked_meanwhile(folder: Path, requests: pa.Table, record: CellRecord) -> None:
+    """Raises TraceError where the requests are of another boot than the record, or of a time that no phase has.
+
+    Power that does not reach the window needs no such test: it is a ``power_gap``.
+    """
+    what = f"{folder}: the requests were made"
+    boot = (requests.schema.metadata or {}).get(b"boot_id", b"").decode(errors="replace")
+    if boot and boot != record.boot_id:
+        raise TraceError(f"{what} after another start of the machine than cell.json says")
+    times = pa.chunked_array([*requests["sent_ns"].chunks, *requests["end_ns"].chunks], pa.int64())
+    phases = [phase for _, phase in record.phases if isinstance(phase, Phase)]
+    found = pc.min_max(times).as_py()
+    if not phases or found["min"] is None:
+        return
+    if found["max"] < min(one.start_ns for one in phases) or found["min"] > max(one.end_ns for one in phases):
+        raise TraceError(f"{what} while this cell was not measured: they are another cell's")
+
+
+def _print(name: str, table: pa.Table) -> str | None:
+    """Equal for copies alone; None where there is nothing to tell by."""
+    columns = [np.asarray(table[column].to_numpy()) for column in _PRINTED[name]]
+    if not table.num_rows or not any(np.isfinite(column.astype(np.float64)).any() for column in columns):
+        return None
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,53 @@
+"""What was going on at the boards while a cell was measured: who else ran there, and whether clocks were held down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays import ints
+from analysis.validity.reasons import Check
+from analysis.requests.window import Window
+
+HELD_DOWN = 0x8 | 0x20 | 0x40 | 0x80  # NVML: hardware slowdown, software and hardware thermal, power brake
+THROTTLED_BOUND = 0.01
+CLIENT_BOUND = 0.05
+BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it may still be ending
+
+
+def occupancy_checks(occupancy: pa.Table | None, window: Window) -> list[Check]:
+    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be."""
+    if occupancy is None:
+        return []
+    t_ns, _ = ints(occupancy, "t_ns")
+    near = (t_ns >= window.start_ns - BEFORE_NS) & (t_ns <= window.end_ns)
+    states = np.asarray(occupancy.column("state").to_pylist(), dtype=object)[near]
+    if not states.size:
+        return []
+    shared, unknown = (float(np.mean(states == state)) for state in ("shared", "unknown"))
+    return [
+        Check("gpu_shared", shared > 0, shared, "share of looks", hi=0.0),
+        Check("exclusivity_unknown", False, unknown, "share of looks", noted=unknown > 0),
+    ]
+
+
+def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
+    """``throttled``: heat or the power supply held clocks down. A power cap that is reached is work as usual."""
+    if power is None:
+        return []
+    t_ns, _ = ints(power, "t_ns")
+    masks, known = ints(power, "throttle")
+    masks = masks[known & (t_ns >= window.start_ns) & (t_ns <= window.end_ns)]
+    if not masks.size:
+        return []
+    share = float(np.mean((masks & HELD_DOWN) != 0))
+    return [Check("throttled", share > THROTTLED_BOUND, share, "share of readings", hi=THROTTLED_BOUND)]
+
+
+def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
+    """How much of the machine's CPUs load generator and sidecar took: it is in what a CPU's meter reads."""
+    known = [share for share in shares if share is not None]
+    if not known:
+        return None
+    share = sum(known) / (cpus or 1)
+    return Check("client_cpu", False, share, "share of CPUs", hi=CLIENT_BOUND, noted=share > CLIENT_BOUND)

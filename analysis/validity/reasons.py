@@ -1,0 +1,214 @@
+"""Why a cell, its energy or its pass@1 must not be believed: reason codes, each with the figure behind it.
+
+Everything is computed from the raw files again. Reasons have a scope: ``cell`` spoils every row of a cell,
+``energy`` those that hold joules or watts, ``accuracy`` those that hold pass@1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays import floats, ints
+from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
+from analysis.requests.latency import Latencies
+from analysis.requests.columns import Requests
+from analysis.requests.window import Window
+
+Scope = Literal["cell", "energy", "accuracy"]
+
+LAG_BOUND_MS = 15.0  # p99 lag up to which a generator's error stays small (measured against a known server)
+LAG_SHARE = 0.05  # ... or this share of the median latency, where that is more
+RATE_BOUND = 0.99
+MIN_S_SLACK = 0.02  # the runner ends a pass by its own clock: this much below min_s is still whole
+
+EXPLANATIONS = {
+    "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
+    "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
+    "window_too_short": "The window is shorter than measure.min_s, or holds too few power readings.",
+    "not_steady": "Power, tokens, clock or temperature went one way through the window: its mean stands for no state.",
+    "drift": "Joules, watts or rates of this load went one way from block to block.",
+    "counter_disagrees": "Energy counter and integrated power differ by more than 5 % and three standard errors.",
+    "aliased": "Power may have kept in step with the sensor's own period: its readings see one phase of it.",
+    "counter_backwards": "The energy counter went backwards, and there is no power to integrate instead.",
+    "counter_jumped": "The energy counter ran faster than any plausible power.",
+    "counter_silent": "The energy counter stood still while power was drawn.",
+    "power_gap": "The power trace has a hole in the window, or does not reach its edges.",
+    "power_impossible": "A reading is negative, or above what the device can draw (three times a board's power limit).",
+    "power_zero": "Every power reading of the window is zero.",
+    "power_stuck": "The power readings never moved, from idle into the load and out of it: the sensor stands still.",
+    "gain_unknown": "How far the meter's joules are from true ones is not known.",
+    "gpu_shared": "A process that is not the engine's was on the GPU: its energy is in the figures.",
+    "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
+    "not_cooled": "Before its engine start the GPU was warmer, or drew more, than before others, for all the waiting.",
+    "throttled": "Heat or the power supply held the GPU's clocks down.",
+    "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
+    "no_power": "There are no power readings.",
+    "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
+    "clock_uncertain": "Requests and power were recorded by clocks whose offset is not known well enough.",
+    "prefix_cache_hit": "Parts of prompts came from the prefix cache: later passes are cheaper.",
+    "preempted": "The engine preempted requests in the window: it did some work twice.",
+    "errors": "Measured requests failed.",
+    "bad_times": "Requests ended before they were sent, or their first token lies outside their life.",
+    "tokens_unknown": "The server did not say how many tokens a request had.",
+    "no_completed_request": "No measured request completed, so there is no window.",
+    "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
+    "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
+    "no_tests": "The prompts came without tests, so that no answer can be graded.",
+    "not_graded": "Completions have not been graded (yet): starwatt grade.",
+    "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
+    "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
+    "several_samples": "McNemar's test takes one sample of each task.",
+    "too_few_loads": "A curve over concurrency takes three loads of different concurrency.",
+    "no_crossover": "One of the two costs less at every concurrency that was measured.",
+    "several_crossovers": "The two costs cross more than once over the concurrencies that were measured.",
+    "beyond_measured": "The interval reaches beyond the concurrencies that were measured.",
+    "phase_not_identified": "The loads do not tell the cost of a step, a token and a prompt apart: it takes probes.",
+    "none_solved": "No task was solved: joules per solved task do not exist.",
+    "trace_damaged": "A trace of the cell is missing or does not read.",
+    "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
+    "not_measured": "The plan has this cell, but it is not finished.",
+    "too_few_blocks": "Below three blocks there is no interval.",
+    "blocks_agree": "All blocks give the same value: how far such values scatter, and so an interval, is not known.",
+    "no_valid_block": "No block has both sides of the comparison valid.",
+    "nodes_differ": "Blocks whose two sides ran on different nodes were left out of the comparison.",
+    "node_confounded": "What is compared ran on different nodes: the ratio holds their difference too.",
+    "neighbours_disturb": "The same cell took measurably more or less beside others than alone.",
+    "neighbours_idle": "In every block others were measured for less than half of the cell's window.",
+    "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
+}
+_SCOPES: dict[str, Scope] = {
+    "window_too_short": "cell",
+    "not_steady": "cell",
+    "drift": "energy",
+    "counter_disagrees": "energy",
+    "aliased": "energy",
+    "counter_backwards": "energy",
+    "counter_jumped": "energy",
+    "counter_silent": "energy",
+    "power_gap": "energy",
+    "no_power": "energy",
+    "power_impossible": "energy",
+    "power_zero": "energy",
+    "power_stuck": "energy",
+    "clock_uncertain": "energy",
+    "not_cooled": "energy",
+    "sandbox_missing": "accuracy",
+    "random_weights": "accuracy",
+    "no_tests": "accuracy",
+    "not_graded": "accuracy",
+}
+RECOMPUTED = frozenset(EXPLANATIONS) - {
+    "sandbox_missing",
+    "random_weights",
+    "no_tests",
+    "not_cooled",
+}  # else what the runner says is not taken over
+
+
+@dataclass(frozen=True)
+class Check:
+    """One reason code, tested: ``failed`` or not, by which figure, against which bounds."""
+
+    code: str
+    failed: bool
+    value: float | None
+    unit: str
+    lo: float | None = None  # allowed from
+    hi: float | None = None  # allowed up to
+    noted: bool = False  # something to know, which spoils nothing
+
+
+def scope_of(code: str) -> Scope:
+    """What a reason code spoils; a code unknown here (a newer runner's) spoils the whole cell."""
+    return _SCOPES.get(code, "cell")
+
+
+def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
+    """The codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
+    return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
+
+
+def request_checks(
+    requests: Requests, latency: Latencies, *, is_open: bool, is_capped: bool = False
+) -> list[Check]:
+    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them."""
+    measured = requests.measured
+    failed = float((measured & ~requests.ok).sum())
+    cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
+    misordered = float(requests.misordered.sum())
+    checks = [
+        Check("errors", failed > 0, failed, "requests", hi=0.0),
+        Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
+        Check("prefix_cache_hit", bool(cached), cached, "tokens", hi=0.0),
+    ]
+    open_checks = _open_checks(requests, latency) if is_open else []
+    return checks + [check for check in open_checks if not (is_capped and check.code == "rate_not_reached")]
+
+
+def _open_checks(requests: Requests, latency: Latencies) -> list[Check]:
+    rows = requests.measured & requests.timed
+    if int(rows.sum()) < 2:
+        return []
+    lag_ms = float(np.percentile(latency.dispatch_lag_ms[rows], 99))
+    typical = latency.e2e_ms[requests.completed]
+    bound_ms = max(LAG_BOUND_MS, LAG_SHARE * float(np.median(typical))) if typical.size else LAG_BOUND_MS
+    offered_ns = float(np.ptp(requests.scheduled_ns[rows]))
+    sent_ns = float(np.ptp(requests.sent_ns[rows]))
+    reached = 1.0 if sent_ns <= offered_ns else offered_ns / sent_ns
+    return [
+        Check("generator_lagged", lag_ms > bound_ms, lag_ms, "ms", hi=bound_ms),
+        Check("rate_not_reached", reached < RATE_BOUND, reached, "ratio", lo=RATE_BOUND),
+    ]
+
+
+def window_check(window: Window, min_s: float | None) -> Check:
+    """Whether the window is as long as the study asked for."""
+    bound = None if min_s is None else min_s * (1 - MIN_S_SLACK)
+    return Check(
+        "window_too_short", bound is not None and window.seconds < bound, window.seconds, "s", lo=bound
+    )
+
+
+def engine_check(engine: pa.Table, window: Window) -> Check:
+    """Whether the engine's count of preemptions rose between the last reading before and first after."""
+    t_ns, _ = ints(engine, "t_ns")
+    total = floats(engine, "preemptions_total")
+    known = np.isfinite(total)
+    t_ns, total = t_ns[known], total[known]
+    if t_ns.size < 2:
+        return Check("preempted", False, None, "requests", hi=0.0)
+    first = max(int(np.searchsorted(t_ns, window.start_ns, side="right")) - 1, 0)
+    last = min(int(np.searchsorted(t_ns, window.end_ns, side="left")), t_ns.size - 1)
+    rose = float(total[last] - total[first])
+    return Check("preempted", rose > 0, rose, "requests", hi=0.0)
+
+
+def energy_checks(energy: BoundaryEnergy) -> list[Check]:
+    """Checks of one (boundary, source) over the window."""
+    bound_s = max(device.series.gap_bound_s for device in energy.devices)
+    disagrees = "counter_disagrees" in energy.reasons
+    samples, few = float(energy.samples), energy.samples < MIN_SAMPLES
+    allowed = energy.disagreement_bound
+    checks = [
+        Check("power_gap", "power_gap" in energy.reasons, energy.gap_s, "s", hi=bound_s),
+        Check("counter_disagrees", disagrees, energy.disagreement, "ratio", -allowed, allowed),
+        Check("window_too_short", few, samples, "samples", lo=float(MIN_SAMPLES)),
+        *_alias_checks(energy),
+    ]
+    named = {check.code for check in checks if check.failed}
+    return checks + [Check(code, True, None, "") for code in energy.reasons if code not in named]
+
+
+def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
+    """The device that is worst off; none where no sensor could alias."""
+    looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
+    if not looked:
+        return []
+    worst = max(looked, key=lambda one: (one.found, one.figure[0] or 0.0))
+    value, bound = worst.figure
+    return [Check("aliased", worst.found, value, "ratio", hi=bound)]

@@ -1,0 +1,240 @@
+"""``starwatt verify``: everything that makes a run trustworthy, computed from its raw files again.
+
+Nothing that the runner wrote is taken over: windows, counts, reason codes and tables are made anew and set beside what
+is there. A run whose raw traces were all changed in keeping with each other can't be told from a real one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.verify.finding import Finding
+from analysis.accuracy.grades import GRADED_BY
+from analysis.runs.identity import misplaced_cells
+from analysis.report import page_of
+from analysis.requests.columns import read_columns
+from analysis.tables import Tables, compute, read_table
+from analysis.validity.reasons import EXPLANATIONS
+from analysis.verify.provenance import Provenance, check_provenance
+from analysis.requests.window import measured_window
+from configs.loads import is_probe
+from starwatt_errors import TraceError
+from traces.cell import CellRecord, read_record
+from traces.layout import CellKey, RunDir, model_slug
+from traces.streams import has_trace, read_trace
+
+WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at, and what was found."""
+
+    cells: int
+    requests: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Verification:
+    """Recompute ``run`` and compare.
+
+    Raises:
+        TraceError: there is not a single cell, planned or finished.
+    """
+    found, provenance = compute(run, progress), check_provenance(run)
+    findings = [
+        *provenance.findings,
+        *_invalid_cells(found),
+        *(finding for key in run.finished_cells() for finding in _cell(run, key, provenance)),
+        *_alone(RunDir(run.alone), provenance),
+        *(finding for name in found.tables for finding in _table(run, name, found.tables[name])),
+        *_superfluous(run, found),
+        *_report(run),
+    ]
+    return Verification(found.summary.cells, found.summary.requests, tuple(findings))
+
+
+def _invalid_cells(found: Tables) -> Iterator[Finding]:
+    """Cells whose joules the report shows or leaves out, and shouldn't be believed."""
+    for cell in found.summary.invalid:
+        for code in cell.reasons:
+            kind = code if code in ("not_measured", "trace_damaged") else "invalid_cell"
+            what = cell.problem if code == "trace_damaged" and cell.problem else EXPLANATIONS.get(code, "")
+            yield Finding(kind, str(cell.key), f"{code}: {what}")
+
+
+def _alone(alone: RunDir, provenance: Provenance) -> Iterator[Finding]:
+    """Of the cells that were measured again with nobody beside them."""
+    for key, problem in misplaced_cells(alone).items():
+        yield Finding("trace_damaged", f"alone: {key}", problem)
+    for key in alone.finished_cells():
+        yield from _cell(alone, key, replace(provenance, of_a_study=False))  # it is not graded
+
+
+def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding]:
+    """What ``cell.json`` and ``grades`` say, beside the requests themselves."""
+    folder = run.cell(key)
+    try:
+        record, table = read_record(folder), read_trace(folder, "requests")
+        graded = read_trace(folder, "grades") if has_trace(folder, "grades") else None
+    except TraceError:
+        return  # named already: trace_damaged
+    for name, said, is_so in _said(record, key, table):
+        if said != is_so:
+            yield Finding("record_differs", str(key), f"cell.json says {name} {said}, the traces say {is_so}")
+    window, written = measured_window(read_columns(table)), record.phases.window
+    if window is not None and written is not None:
+        off_ns = max(abs(window.start_ns - written.start_ns), abs(window.end_ns - written.end_ns))
+        if off_ns > WINDOW_SLACK_NS:
+            yield Finding(
+                "record_differs",
+                str(key),
+                f"cell.json's window is {off_ns / 1e6:.0f} ms off that of its requests",
+            )
+    identities = table.column("request_id")
+    if pc.count_distinct(identities).as_py() != len(identities):
+        yield Finding("record_differs", str(key), "request_id is not unique in requests.parquet")
+    yield from _checkpoint(key, record, provenance)
+    if is_probe(key.load):
+        return
+    if graded is not None:
+        yield from _grades(key, table, graded, provenance)
+    elif provenance.of_a_study and not _ungradable(record):
+        yield Finding("not_graded", str(key), "has no grades.parquet; starwatt grade makes it")
+
+
+def _ungradable(record: CellRecord) -> bool:
+    """Whether the runner said why there are no verdicts, or nothing could be judged."""
+    return record.served.random_weights or not {"sandbox_missing", "random_weights", "no_tests"}.isdisjoint(
+        record.validity
+    )
+
+
+def _checkpoint(key: CellKey, record: CellRecord, provenance: Provenance) -> Iterator[Finding]:
+    """The weights that served a cell are those that the manifest names."""
+    models = (provenance.manifest or {}).get("models")
+    said = record.served.checkpoint
+    for name, about in models.items() if isinstance(models, dict) and said is not None else ():
+        model, _, variant = name.rpartition(" · ")
+        digest = about.get("digest") if isinstance(about, dict) else None
+        if (model_slug(model), variant) == (key.model, key.variant) and digest != said:
+            yield Finding(
+                "record_differs", str(key), f"cell.json says checkpoint {said}, manifest.json {digest}"
+            )
+
+
+def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[str, Any, Any]]:
+    """(what, as written, as the traces have it)."""
+    place = (record.model, record.variant, record.load, record.block)
+    yield "it is", place, (key.model, key.variant, key.load, key.block)
+    boot = (table.schema.metadata or {}).get(b"boot_id", b"").decode()
+    yield "boot_id", record.boot_id, boot or record.boot_id
+    counted = pc.value_counts(table.column("status")).to_pylist()
+    failed = {one["values"]: one["counts"] for one in counted if one["values"] != "ok"}
+    yield "errors", {status: count for status, count in record.errors.items() if count}, failed
+
+
+def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Provenance) -> Iterator[Finding]:
+    """Every whole answer to a measured request is graded once, under its own task, by the run's own data set."""
+    asked_of = ((provenance.manifest or {}).get("dataset") or {}).get("sha256")
+    judged_by = (grades.schema.metadata or {}).get(GRADED_BY.encode(), b"").decode(errors="replace")
+    if asked_of and judged_by and asked_of != judged_by:
+        yield Finding(
+            "grades_differ", str(key), "was graded by the tests of another data set than manifest.json names"
+        )
+    wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
+    asked, judged = (
+        list(zip(table["request_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
+        for table in (requests.filter(wanted), grades)
+    )
+    twice = len(judged) - len({number for number, _ in judged})
+    odd = len(set(asked) ^ set(judged)) + twice
+    if odd:
+        yield Finding(
+            "grades_differ", str(key), f"{odd} grades do not belong to the measured requests, or lack"
+        )
+
+
+def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
+    """A table on disk that is not what the traces give."""
+    where = str(run.table(name))
+    if not run.table(name).is_file():
+        yield Finding("table_differs", where, "is not there; starwatt analyze makes it")
+        return
+    try:
+        there = read_table(run, name)
+    except TraceError as error:
+        yield Finding("table_differs", where, str(error))
+        return
+    if there.num_rows != truth.num_rows:
+        what = f"has {there.num_rows} rows, the traces give {truth.num_rows}"
+        yield Finding("table_differs", where, what)
+        return
+    for column in truth.schema.names:
+        rows = _rows_that_differ(there.column(column), truth.column(column))
+        if rows.size:
+            first = int(rows[0])
+            named = _named({key: truth[key][first].as_py() for key in truth.schema.names})
+            yield Finding(
+                "table_differs",
+                where,
+                f"{column} differs in {rows.size} rows; the first ({named}) has {there[column][first].as_py()}, "
+                f"the traces give {truth[column][first].as_py()}",
+            )
+
+
+def _superfluous(run: RunDir, found: Tables) -> Iterator[Finding]:
+    """Tables that the traces give nothing for."""
+    for path in sorted((run.root / "tables").glob("*.parquet")):
+        if path.stem not in found.tables:
+            yield Finding("table_differs", str(path), "is there, and the traces give no such table")
+
+
+def _rows_that_differ(there: pa.ChunkedArray, truth: pa.ChunkedArray) -> np.ndarray:
+    """Rows with another value, NaN and null alike in both."""
+    if there.combine_chunks().equals(truth.combine_chunks()):
+        return np.zeros(0, dtype=np.int64)
+    if pa.types.is_nested(truth.type):
+        pairs = zip(there.to_pylist(), truth.to_pylist(), strict=True)
+        return np.flatnonzero([one != other for one, other in pairs])
+    same = pc.fill_null(pc.equal(there, truth), False)
+    both_null = pc.and_(pc.is_null(there, nan_is_null=True), pc.is_null(truth, nan_is_null=True))
+    return np.flatnonzero(~pc.or_(same, both_null).to_numpy())
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    names = ("variant", "load", "block", "boundary", "metric", "request_id", "task_id")
+    return ", ".join(str(row[name]) for name in names if row.get(name) is not None)
+
+
+def _report(run: RunDir) -> Iterator[Finding]:
+    """A report that is not what tables and traces give."""
+    if not run.report.is_file():
+        yield Finding("report_differs", str(run.report), "is not there; starwatt report makes it")
+        return
+    try:
+        same = _untitled(run.report.read_text(encoding="utf-8")) == _untitled(page_of(run))
+    except (TraceError, OSError, UnicodeDecodeError, KeyError) as error:
+        yield Finding("report_differs", str(run.report), f"cannot be made again: {error}")
+        return
+    if not same:
+        yield Finding(
+            "report_differs", str(run.report), "is not what the tables give; starwatt report makes it again"
+        )
+
+
+def _untitled(page: str) -> str:
+    """Without the run's name: a folder may have been renamed."""
+    return re.sub(r"<(title|h1)>.*?</\1>", "", page)

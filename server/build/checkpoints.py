@@ -1,0 +1,147 @@
+"""From a model's name and a variant to a checkpoint on disk, built where the store lacks it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from configs.architecture import Architecture
+from configs.variant import NoQuantization, ReadyMade, Variant
+from server.build import recipes
+from server.build.builder import Job, MakeJob, PruneJob, QuantizeJob
+from server.process.spawn import spawn, stop_group
+from server.build.sources import Announce, from_folder, from_hub, named_model, quantised_by
+from server.build.store import Checkpoint, Store
+from starwatt_errors import BuildError, UsageError
+
+_LAST_LINES = 12
+_STOP_S = 2.0
+_LITTLE_LEFT = 64 * 2**20
+
+
+def resolve_model(
+    model: str, store: Store, announce: Announce, *, trust_remote_code: bool = False
+) -> Checkpoint:
+    """The checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
+
+    Raises:
+        UsageError: nothing of that name, or it is no StarCoder2.
+        BuildError: the build or the download failed.
+    """
+    named = named_model(model)
+    if isinstance(named, Architecture):
+        return _make(named, store, announce)
+    if isinstance(named, Path):
+        return from_folder(named, trust_remote_code=trust_remote_code)
+    return from_hub(model, announce, trust_remote_code=trust_remote_code)
+
+
+def build_variant(model: str, variant: Variant, store: Store, announce: Announce) -> Checkpoint:
+    """The checkpoint that an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
+
+    Raises:
+        UsageError: the model is not there, is no StarCoder2, or is quantised already.
+        BuildError: a step of the build failed; the message has the last lines of its output.
+    """
+    quantization = variant.quantization
+    trust = variant.trust_remote_code
+    if isinstance(quantization, ReadyMade):
+        return _ready_made(quantization.checkpoints.get(model, model), store, announce, trust=trust)
+    checkpoint = resolve_model(model, store, announce, trust_remote_code=trust)
+    already = quantised_by(checkpoint.path)
+    if already:
+        raise UsageError(
+            f"models: {model} is quantised already ({already}), so that it has no variant {variant.name}; "
+            "the variant ready-made serves it as it is"
+        )
+    if variant.prune:
+        job = PruneJob(source=checkpoint.path, prune=variant.prune)
+        about = f"{model} · prune {_words(variant.prune.model_dump(exclude_none=True))}"
+        checkpoint = _derive(
+            checkpoint, job, recipes.pruned(checkpoint, variant.prune), about, store, announce
+        )
+    if isinstance(quantization, NoQuantization):
+        return checkpoint
+    about = f"{model} · {variant.name} · {_words(quantization.model_dump(exclude_none=True))}"
+    quantize_job = QuantizeJob(
+        source=checkpoint.path, quantize=quantization, random_weights=checkpoint.random_weights
+    )
+    recipe = recipes.quantised(checkpoint, quantization)
+    return _derive(checkpoint, quantize_job, recipe, about, store, announce)
+
+
+def _ready_made(source: str, store: Store, announce: Announce, *, trust: bool) -> Checkpoint:
+    checkpoint = resolve_model(source, store, announce, trust_remote_code=trust)
+    if quantised_by(checkpoint.path) is None:
+        raise UsageError(
+            f"models: {source} is not quantised, and ready-made serves what somebody else quantised: "
+            "name its checkpoint in the variant's quantization.checkpoints"
+        )
+    return checkpoint
+
+
+def _make(architecture: Architecture, store: Store, announce: Announce) -> Checkpoint:
+    random_weights = architecture.weights.kind == "random"
+    job = MakeJob(architecture=architecture)
+    return store.get_or_build(
+        recipes.made(architecture),
+        _in_a_process(job, announce, architecture.name),
+        memorised=not random_weights,
+        random_weights=random_weights,
+        about=f"{architecture.name} ({architecture.weights.kind} weights)",
+    )
+
+
+def _derive(
+    source: Checkpoint, job: Job, recipe: recipes.Recipe, about: str, store: Store, announce: Announce
+) -> Checkpoint:
+    return store.get_or_build(
+        recipe,
+        _in_a_process(job, announce, about),
+        memorised=source.memorised,
+        random_weights=source.random_weights,
+        about=about,
+    )
+
+
+def _words(settings: dict[str, object]) -> str:
+    return json.dumps(settings).replace('"', "").strip("{}")
+
+
+def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        announce(f"building {label}")
+        with tempfile.TemporaryDirectory() as scratch:
+            job_file, log = Path(scratch) / "job.json", Path(scratch) / "log"
+            job_file.write_text(job.model_dump_json(exclude_none=True), encoding="utf-8")
+            command = [sys.executable, "-m", "server.build.builder", str(job_file), str(folder)]
+            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            with log.open("wb") as output:
+                process = spawn(
+                    command, stdout=output, stderr=output, environment=environment, cwd=Path(scratch)
+                )
+            try:
+                code = process.wait()
+            finally:
+                stop_group(process, grace_s=_STOP_S)
+            if code != 0:
+                said = log.read_text(errors="replace")
+                last = "\n  ".join(said.splitlines()[-_LAST_LINES:])
+                raise BuildError(f"building {label} failed{_perhaps_full(folder, said)}:\n  {last}")
+
+    return build
+
+
+def _perhaps_full(folder: Path, said: str) -> str:
+    """The likely reason where the disk is full: what a library makes of it is hard to read."""
+    if "No space left" not in said and shutil.disk_usage(folder).free > _LITTLE_LEFT:
+        return ""
+    return (
+        f", for the disk of {folder.parent} is full (`starwatt build --prune` frees what no build finds any more; "
+        "STARWATT_STORE names a folder on another disk)"
+    )

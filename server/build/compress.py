@@ -1,0 +1,113 @@
+"""Checkpoints quantised by llm-compressor, in the compressed-tensors format that vLLM reads with its fast kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, Starcoder2ForCausalLM
+
+from configs.variant import W8A8, W8A16, Awq, Compressed, Fp8, Gptq
+from server.build.calibration_text import CALIBRATION_SAMPLES, CALIBRATION_TOKENS, calibration_batches
+
+# Which norm feeds which matrices. llm-compressor's defaults are written for gated MLPs; StarCoder2's is c_fc and
+# c_proj. Behind c_fc comes a GELU, through which no scale can be moved: c_proj and o_proj are quantised unsmoothed.
+SMOOTHED = (
+    ("re:.*input_layernorm$", ("re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$")),
+    ("re:.*post_attention_layernorm$", ("re:.*mlp.c_fc$",)),
+)
+LEFT_ALONE = ["lm_head"]
+
+
+def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> None:
+    """Quantise every linear layer but the head by the rule of ``quantization``, calibrated where the rule needs it."""
+    from datasets import Dataset
+    from llmcompressor import oneshot
+
+    model = Starcoder2ForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    calibration: dict[str, Any] = {}
+    if not isinstance(quantization, W8A16 | Fp8):  # these two round to the nearest and look at weights alone
+        calibration = {
+            "dataset": Dataset.from_dict(calibration_batches(tokenizer)),
+            "max_seq_length": CALIBRATION_TOKENS,
+            "num_calibration_samples": CALIBRATION_SAMPLES,
+            "shuffle_calibration_samples": False,
+        }
+    with _without_pinned_memory():
+        oneshot(model=model, recipe=modifiers(quantization), **calibration)
+    model.save_pretrained(out, save_compressed=True)
+    tokenizer.save_pretrained(out)
+
+
+def modifiers(quantization: Compressed) -> list[Any]:
+    """llm-compressor's recipe of a format."""
+    from llmcompressor.modifiers.gptq import GPTQModifier
+    from llmcompressor.modifiers.quantization import QuantizationModifier
+    from llmcompressor.modifiers.transform.awq import AWQMapping, AWQModifier
+    from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+
+    groups = {"config_groups": {"group_0": scheme(quantization)}, "ignore": LEFT_ALONE}
+    match quantization:
+        case Awq():
+            mappings = [AWQMapping(norm, list(matrices)) for norm, matrices in SMOOTHED]
+            return [AWQModifier(mappings=mappings), QuantizationModifier(**groups)]
+        case Gptq():
+            return [GPTQModifier(**groups)]
+        case W8A8():
+            pairs = [(list(matrices), norm) for norm, matrices in SMOOTHED]
+            smoothing = SmoothQuantModifier(smoothing_strength=quantization.smoothing, mappings=pairs)
+            return [smoothing, QuantizationModifier(**groups)]
+        case _:
+            return [QuantizationModifier(**groups)]
+
+
+def scheme(quantization: Compressed) -> Any:
+    """The numbers of a format: compressed-tensors' QuantizationScheme over all linear layers."""
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+
+    activations = None
+    match quantization:
+        case Awq():
+            weights = QuantizationArgs(
+                num_bits=4, type="int", symmetric=False, strategy="group", group_size=quantization.group_size
+            )
+        case Gptq():
+            weights = QuantizationArgs(
+                num_bits=4, type="int", symmetric=True, strategy="group", group_size=quantization.group_size
+            )
+        case _:
+            number = "float" if isinstance(quantization, Fp8) else "int"
+            weights = QuantizationArgs(num_bits=8, type=number, symmetric=True, strategy="channel")
+            if not isinstance(quantization, W8A16):
+                activations = QuantizationArgs(
+                    num_bits=8, type=number, symmetric=True, strategy="token", dynamic=True
+                )
+    return QuantizationScheme(targets=["Linear"], weights=weights, input_activations=activations)
+
+
+@contextmanager
+def _without_pinned_memory() -> Iterator[None]:
+    """llm-compressor 0.14 pins its activation cache without asking whether there is an accelerator, and dies.
+
+    Pinning only speeds copies to a GPU: without one it is left out, in this process and this block alone.
+    ``tests/server/build/test_compress.py`` fails when the work-around is no longer needed.
+    """
+    if torch.cuda.is_available():
+        yield
+        return
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    original = IntermediatesCache.pin_memory
+
+    def leave_unpinned(*_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    IntermediatesCache.pin_memory = leave_unpinned
+    try:
+        yield
+    finally:
+        IntermediatesCache.pin_memory = original

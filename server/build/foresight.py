@@ -1,0 +1,207 @@
+"""What a study is going to need of its models, found before anything is fetched or built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any, Literal
+
+from configs.architecture import Architecture
+from configs.loader import load_architecture
+from configs.variant import NoQuantization, ReadyMade, Variant
+from server.build import recipes
+from server.build.layer_rules import check_prune
+from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
+from server.build.sources import (
+    HUB_FILES,
+    check_starcoder2,
+    check_type,
+    from_folder,
+    named_model,
+    quantised_by,
+    read_config,
+)
+from server.build.store import PROVENANCE, Checkpoint, Store, recipe_digest
+from starwatt_errors import BuildError, UsageError
+
+_HUB_TIMEOUT_S = 10.0
+_HASHED_BYTES = 4 << 30
+"""A folder that holds more is not read through only to say whether the store has what is made of it."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """One model, as far as it is known now."""
+
+    model: str
+    shape: Shape | None
+    folder: Path | None = None
+    """Where its files lie; None where they are still to be made or fetched."""
+    digest: str | None = None
+    made_here: bool = False
+    quantised: str | None = None
+    """The method that it says it was quantised by."""
+    fetch_bytes: float | None = 0.0
+    """What is to be downloaded; None: the hub could not be asked."""
+    doubt: str | None = None
+    """Why it is not known whether it can be had."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that is downloaded or built before the first engine starts."""
+
+    kind: Literal["fetch", "make", "prune", "quantise"]
+    about: str
+    size_bytes: float | None
+    parameters: float | None
+    format: str = ""
+    """The kind of quantisation."""
+
+
+@lru_cache(maxsize=64)
+def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
+    """What can be said of a model without fetching it; the hub is asked where its cache lacks it.
+
+    Raises:
+        UsageError: there is no such model, or it is none that is measured here.
+        BuildError: it is a checkpoint of a store, and damaged.
+    """
+    named = named_model(model)
+    if isinstance(named, Architecture):
+        return _to_be_made(named)
+    if isinstance(named, Path):
+        return _in_a_folder(model, named, trust=trust_remote_code)
+    cached = _cached(model)
+    if cached is not None:
+        check_starcoder2(cached, trust_remote_code=trust_remote_code)
+        return _read(model, cached, f"hub:{model}@{cached.name}")
+    return _asked_of_the_hub(model)
+
+
+def check_variant(known: Known, variant: Variant) -> None:
+    """Raise UsageError or BuildError where ``variant`` cannot be made of a model."""
+    ready = isinstance(variant.quantization, ReadyMade)
+    if ready and known.folder is not None and known.quantised is None:
+        raise UsageError(
+            f"{known.model} is not quantised, and ready-made serves what somebody else quantised: "
+            "name its checkpoint in the variant's quantization.checkpoints"
+        )
+    if not ready and known.quantised is not None:
+        raise UsageError(
+            f"{known.model} is quantised already ({known.quantised}), so that it has no variant {variant.name}; "
+            "the variant ready-made serves it as it is"
+        )
+    if variant.prune is not None and known.shape is not None:
+        try:
+            check_prune(variant.prune, known.shape.layers)
+        except BuildError as error:
+            raise UsageError(f"{variant.name} of {known.model}: {error}") from error
+
+
+def source_of(model: str, variant: Variant) -> str:
+    """The model that a variant is made of: another one where a ready-made checkpoint is named for it."""
+    quantization = variant.quantization
+    return quantization.checkpoints.get(model, model) if isinstance(quantization, ReadyMade) else model
+
+
+def steps(known: Known, variant: Variant, store: Store) -> Iterator[Step]:
+    """What is missing of a variant, in the order of doing; what can't be said to be there is listed too."""
+    shape, parameters = known.shape, None if known.shape is None else known.shape.parameters
+    if known.fetch_bytes != 0:
+        yield Step("fetch", known.model, known.fetch_bytes, parameters)
+    elif known.folder is None:
+        yield Step("make", known.model, None if parameters is None else 2 * parameters, parameters)
+    source = Checkpoint(known.folder or Path(), known.digest or "", memorised=False)
+    if variant.prune is not None:
+        recipe = recipes.pruned(source, variant.prune)
+        if known.digest is None or not store.has(recipe):
+            left = None if shape is None else 2 * pruned_shape(shape, variant).parameters
+            yield Step("prune", f"{known.model} · {variant.name}", left, parameters)
+        source = Checkpoint(Path(), recipe_digest(recipe), memorised=False)
+    quantization = variant.quantization
+    if isinstance(quantization, NoQuantization | ReadyMade):
+        return
+    if known.digest is None or not store.has(recipes.quantised(source, quantization)):
+        size = None if shape is None else weight_bytes(pruned_shape(shape, variant), variant)
+        yield Step("quantise", f"{known.model} · {variant.name}", size, parameters, quantization.kind)
+
+
+def _to_be_made(architecture: Architecture) -> Known:
+    config = {"model_type": "starcoder2", "vocab_size": architecture.weights.vocabulary}
+    shape = shape_of({**config, **architecture.config})
+    try:
+        digest = recipe_digest(recipes.made(architecture))
+    except PackageNotFoundError:  # a machine that hands work to others builds nothing itself
+        return Known(architecture.name, shape, made_here=True)
+    return Known(architecture.name, shape, digest=digest, made_here=True)
+
+
+def in_store(known: Known, store: Store) -> Known:
+    """The same model with the place where the store holds it."""
+    if not known.made_here or known.digest is None or not (store.path(known.digest) / PROVENANCE).is_file():
+        return known
+    return Known(
+        known.model, known.shape, folder=store.path(known.digest), digest=known.digest, made_here=True
+    )
+
+
+def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
+    check_starcoder2(folder, trust_remote_code=trust)
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    digest = from_folder(folder, trust_remote_code=trust).digest if size < _HASHED_BYTES else None
+    return _read(model, folder, digest)
+
+
+def _read(model: str, folder: Path, digest: str | None) -> Known:
+    return Known(
+        model, shape_of(read_config(folder)), folder=folder, digest=digest, quantised=quantised_by(folder)
+    )
+
+
+def _cached(model: str) -> Path | None:
+    """The whole snapshot of a hub id on this machine, or None."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(model, allow_patterns=list(HUB_FILES), local_files_only=True))
+    except HFValidationError as error:
+        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
+    except LocalEntryNotFoundError:
+        return None
+    return path if (path / "config.json").is_file() and any(path.glob("*.safetensors")) else None
+
+
+def _asked_of_the_hub(model: str) -> Known:
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        told = HfApi().model_info(model, files_metadata=True, timeout=_HUB_TIMEOUT_S)
+    except RepositoryNotFoundError as error:
+        raise UsageError(
+            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
+        ) from error
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return Known(model, likely_shape(model), fetch_bytes=None, doubt=reason)
+    config: Mapping[str, Any] = told.config or {}
+    if "model_type" in config:
+        check_type(model, config["model_type"])
+    files = [file for file in told.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
+    if not any(file.rfilename.endswith(".safetensors") for file in files):
+        raise UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
+    fetched = float(sum(file.size or 0 for file in files)) or None
+    return Known(model, likely_shape(model), fetch_bytes=fetched)
+
+
+def likely_shape(model: str) -> Shape | None:
+    """Of a model that is not here: that of an architecture of the same name, or what its name says."""
+    name = model.rpartition("/")[2]
+    architecture = load_architecture(name)
+    return _to_be_made(architecture).shape if architecture is not None else shape_by_name(name)

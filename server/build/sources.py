@@ -1,0 +1,140 @@
+"""Checkpoints from outside the store: a local folder, or the hub. Only StarCoder2, only safetensors, no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from configs.architecture import Architecture
+from configs.loader import ARCHITECTURES, load_architecture
+from server.build.store import PROVENANCE, Checkpoint, file_digest
+from starwatt_errors import BuildError, UsageError
+from traces.atomic import read_json
+
+HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
+CODE_FILES = ("*.py",)
+
+Announce = Callable[[str], None]
+
+
+def named_model(model: str) -> Architecture | Path | str:
+    """What a model's name means: an architecture that is built here, a folder, or a hub id.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    architecture = load_architecture(model)
+    if architecture is not None:
+        return architecture
+    if Path(model).expanduser().is_dir():
+        return Path(model).expanduser().resolve()
+    if model.startswith(("/", "./", "../", "~")):
+        raise UsageError(f"models: there is no folder {model}")
+    if model.count("/") != 1:
+        known = ", ".join(sorted(path.stem for path in ARCHITECTURES.glob("*.json")))
+        raise UsageError(
+            f"models: {model!r} is neither an architecture ({known}), nor a folder (begin it with ./ or /), "
+            "nor a hub id (owner/name)"
+        )
+    return model
+
+
+def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
+    """A folder as it lies, known by the digest of what is in it.
+
+    Raises:
+        UsageError: it is no StarCoder2.
+        BuildError: it is a checkpoint of a store, and a file of it is not what was built.
+    """
+    check_starcoder2(path, trust_remote_code=trust_remote_code)
+    digests = {file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()}
+    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+    ours = read_json(path / PROVENANCE) if (path / PROVENANCE).is_file() else {}  # given by its path
+    return Checkpoint(
+        path=path,
+        digest=digest,
+        memorised=bool(ours.get("memorised")),
+        random_weights=bool(ours.get("random_weights")),
+    )
+
+
+def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False) -> Checkpoint:
+    """The snapshot of a hub id, fetched where the hub's cache lacks it.
+
+    Raises:
+        UsageError: there is no such model, or it is no StarCoder2.
+        BuildError: it could not be fetched.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    announce(f"fetching {model} from the hub")
+    try:
+        patterns = [*HUB_FILES, *(CODE_FILES if trust_remote_code else ())]
+        path = Path(snapshot_download(model, allow_patterns=patterns))
+    except HFValidationError as error:
+        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
+    except RepositoryNotFoundError as error:
+        raise UsageError(
+            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise BuildError(
+            f"{model} could not be fetched from the hub, and its cache lacks it: {reason}"
+        ) from error
+    check_starcoder2(path, trust_remote_code=trust_remote_code)
+    return Checkpoint(path=path, digest=f"hub:{model}@{path.name}", memorised=False)
+
+
+def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise UsageError where a folder is no StarCoder2 in safetensors, or brings code that nobody said to run."""
+    config = read_config(path)
+    check_type(str(path), config.get("model_type"))
+    if "auto_map" in config and not trust_remote_code:
+        raise UsageError(
+            f"models: {path} wants code of its own to be run (auto_map in config.json): only a variant with "
+            "trust_remote_code: true does so"
+        )
+    if not any(path.glob("*.safetensors")):
+        raise UsageError(f"models: {path} has no *.safetensors (pickled weights are never read)")
+
+
+def check_type(model: str, kind: object) -> None:
+    """Raise UsageError where a model is no StarCoder2."""
+    if kind != "starcoder2":
+        raise UsageError(
+            f"models: {model} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')"
+        )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """``config.json`` of a checkpoint.
+
+    Raises:
+        UsageError: there is none, or it does not read.
+    """
+    config = path / "config.json"
+    if not config.is_file():
+        raise UsageError(f"models: {path} has no config.json: it is no checkpoint")
+    try:
+        read = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"models: {config} does not read: {error}") from error
+    if not isinstance(read, dict):
+        raise UsageError(f"models: {config} does not read: it is no JSON object")
+    return read
+
+
+def quantised_by(path: Path) -> str | None:
+    """The method that a checkpoint says it was quantised by, such as ``awq``; None for one that is not."""
+    settings = read_config(path).get("quantization_config")
+    return str(settings.get("quant_method", "?")) if isinstance(settings, dict) else None

@@ -1,0 +1,178 @@
+"""A checkpoint becomes a running endpoint: launch, wait until it answers, stop with every child gone."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import Protocol, Self
+
+import platformdirs
+
+from server.engines.engine_log import Announcer
+from server.engines.engine_spec import HOST, EngineSpec
+from server.process.guard import GUARD
+from server.process.spawn import last_lines, spawn, stop_group
+from server.engines.transformers import TransformersServe
+from server.engines.vllm import Vllm
+from starwatt_errors import EngineError, alike
+from traces.cell import Served
+
+STOP_GRACE_S = 20.0
+_POLL_S = 0.2
+_LAST_LINES = 15
+
+
+class Adapter(Protocol):
+    """What differs between the servers that can be started."""
+
+    def check(self, spec: EngineSpec) -> None:
+        """Raise EngineError where this server cannot do what ``spec`` wants."""
+
+    def command(self, spec: EngineSpec) -> list[str]:
+        """The command line, without secrets (they go by the environment)."""
+
+    def environment(self, spec: EngineSpec) -> dict[str, str]:
+        """This process's environment plus what the server takes only there."""
+
+    def folder(self, log: Path, spec: EngineSpec) -> Path:
+        """The folder it is started in, beside its log."""
+
+    def served(self, spec: EngineSpec, log: Path) -> Served:
+        """What it serves with, once it answers."""
+
+
+ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServe()}
+
+
+@dataclass
+class Engine:
+    """A started server; use as a context manager. ``served`` is known once ``wait_ready`` returned."""
+
+    spec: EngineSpec
+    log: Path
+    process: Popen[bytes]
+    served: Served = field(default_factory=Served)
+    _temporaries: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def url(self) -> str:
+        """The endpoint, without ``/v1``."""
+        return f"http://{self.spec.host}:{self.spec.port}"
+
+    @classmethod
+    def start(cls, spec: EngineSpec, log: Path) -> Engine:
+        """Launch without waiting.
+
+        Raises:
+            EngineError: the port is in use, or the server is not installed or cannot do it.
+        """
+        if port_in_use(spec.host, spec.port):
+            raise EngineError(f"port {spec.port} on {spec.host} is in use; choose another with --port")
+        adapter = ADAPTERS[spec.variant.engine]
+        adapter.check(spec)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as temporaries, log.open("wb") as output:
+            scratch = temporaries.enter_context(GUARD.scratch("engine"))
+            process = spawn(
+                adapter.command(spec), stdout=output, stderr=output,
+                environment=with_temporaries(adapter.environment(spec), scratch),
+                cpus=spec.cpus, cwd=adapter.folder(log, spec),
+            )  # fmt: skip
+            return cls(spec, log, process, _temporaries=temporaries.pop_all())
+
+    def wait_ready(self, announce: Callable[[str], None] = lambda _: None) -> None:
+        """Wait until ``/health`` answers; ``announce`` gets the engine's own words on the way.
+
+        Raises:
+            EngineError: it died or was not ready in time; the message has its last lines.
+        """
+        announcer = Announcer(self.log, announce)
+        deadline = time.monotonic() + self.spec.settings.start_timeout_s
+        while not healthy(self.url):
+            self.check_alive("while it was loading")
+            if time.monotonic() > deadline:
+                waited = self.spec.settings.start_timeout_s
+                raise EngineError(
+                    f"the engine was not ready after {waited:g} s (engine.start_timeout_s); its last lines:\n"
+                    + last_lines(self.log, _LAST_LINES)
+                )
+            announcer.poll()
+            time.sleep(_POLL_S)
+        self.served = ADAPTERS[self.spec.variant.engine].served(self.spec, self.log)
+
+    def check_alive(self, when: str) -> None:
+        """Raise EngineError with the server's last lines if it has died."""
+        code = self.process.poll()
+        if code is not None:
+            printed = last_lines(self.log, _LAST_LINES)
+            cause = alike(f"{when}: {printed}") if code > 0 else None  # else somebody ended it
+            raise EngineError(
+                f"the engine died {when} (exit code {code}); its last lines:\n{printed}", cause=cause
+            )
+
+    def stop(self) -> None:
+        """Stop the server and everything it started, and remove its temporary files."""
+        stop_group(self.process, grace_s=STOP_GRACE_S)
+        self._temporaries.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
+    """The environment of a server whose temporary files lie in ``scratch``: vLLM leaves sockets and stores behind.
+
+    What PyTorch has compiled is no such file, and would take minutes to make again: it is kept where it was.
+    """
+    kept = {"TORCHINDUCTOR_CACHE_DIR": str(platformdirs.user_cache_path("starwatt") / "torchinductor")}
+    return {**kept, **environment, "TMPDIR": str(scratch)}
+
+
+def healthy(url: str) -> bool:
+    """Whether ``/health`` answers 200."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as response:  # noqa: S310 -- our own http URL
+            return bool(response.status == 200)
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return False
+
+
+def port_in_use(host: str, port: int) -> bool:
+    """Whether something already listens there.
+
+    Raises:
+        EngineError: the address is not this machine's, or the port is not this user's.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise EngineError(
+                    f"{host}:{port} cannot be listened on: {error.strerror or error}"
+                ) from error
+            return True
+    return False
+
+
+def free_port(host: str = HOST) -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

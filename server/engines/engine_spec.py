@@ -1,0 +1,28 @@
+"""Everything that decides what is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.schema import EngineSettings
+from configs.variant import Variant
+from server.build.store import Checkpoint
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """Everything that decides what is started."""
+
+    model: str
+    """The name that requests use."""
+    variant: Variant
+    checkpoint: Checkpoint
+    settings: EngineSettings
+    port: int
+    host: str = HOST
+    api_key: str | None = None
+    cpus: Sequence[int] | None = None
+    seed: int = 0

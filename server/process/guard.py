@@ -1,0 +1,145 @@
+"""This process's end of the undertaker's pipe: one undertaker for all that a command starts."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from server.process.scratch import owned_folder
+
+_SCRIPT = Path(__file__).with_name("reaper.py")
+_AT_ONCE_S = 1.0
+"""One that ends so soon cannot run here, and is not replaced until the next child is started."""
+
+
+@dataclass
+class Guard:
+    """Starts the undertaker when it is first needed, and again as soon as it was killed."""
+
+    kept: set[int] = field(default_factory=set)
+    """Descriptors that the undertaker holds open until it has cleared up."""
+    _watched: set[int] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=set)
+    _process: subprocess.Popen[bytes] | None = None
+    _pipe: int = -1
+    _other_end: int = -1
+    """Held open here too: a child that announces itself to an undertaker just killed must not die of SIGPIPE."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep(self, descriptor: int) -> None:
+        """Have it hold an open file too; before the first child is started."""
+        self.kept.add(descriptor)
+
+    def release(self, descriptor: int) -> None:
+        """The file need not be held any more (an undertaker that has it keeps it until this process ends)."""
+        self.kept.discard(descriptor)
+
+    def announcing(self) -> Callable[[], None]:
+        """What a child calls between fork and exec: it writes its own number to the pipe."""
+        with self._lock:
+            pipe = self._open()
+
+        def announce() -> None:
+            with contextlib.suppress(OSError):
+                os.write(pipe, f"watch {os.getpid()}\n".encode())
+
+        return announce
+
+    def watch(self, pid: int) -> None:
+        """Remember a child that has announced itself, for an undertaker that may have to be started anew."""
+        with self._lock:
+            self._watched.add(pid)
+            # Once more: the undertaker that it announced itself to may just have been killed.
+            self._tell("watch", pid)
+
+    def forget(self, pid: int) -> None:
+        """The child and its session are gone."""
+        with self._lock:
+            self._watched.discard(pid)
+            self._tell("forget", pid)
+
+    @contextlib.contextmanager
+    def scratch(self, kind: str) -> Iterator[Path]:
+        """A temporary folder that is removed in the end, also where this process is killed."""
+        with owned_folder(kind) as folder:
+            with self._lock:
+                self._folders.add(str(folder))
+                self._open()
+                self._tell("sweep", folder)
+            try:
+                yield folder
+            finally:
+                with self._lock:
+                    self._folders.discard(str(folder))
+                    self._tell("swept", folder)
+
+    def close(self) -> None:
+        """The last thing a command does: the undertaker ends what is left, then itself."""
+        with self._lock:
+            self._close_pipe()
+            if self._process is not None:
+                self._process.wait()
+                self._process = None
+            self._watched.clear()
+
+    @property
+    def pid(self) -> int | None:
+        """The undertaker's; None where there is none."""
+        return None if self._process is None else self._process.pid
+
+    def _close_pipe(self) -> None:
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            os.close(self._other_end)
+        self._pipe = self._other_end = -1
+
+    def _tell(self, order: str, what: int | Path | str) -> None:
+        if self._pipe >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._pipe, os.fsencode(f"{order} {what}\n"))
+
+    def _open(self) -> int:
+        if self._process is None:
+            atexit.register(self.close)
+        if self._process is None or self._process.poll() is not None:
+            self._begin()
+        return self._pipe
+
+    def _begin(self) -> None:
+        ends = os.pipe()
+        if self._pipe < 0:
+            self._other_end, self._pipe = ends
+        else:  # the numbers stay: a child may be about to write to them
+            for new, known in zip(ends, (self._other_end, self._pipe), strict=True):
+                os.dup2(new, known, inheritable=False)
+                os.close(new)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SCRIPT)],
+            stdin=self._other_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, pass_fds=tuple(self.kept), cwd="/",
+        )  # fmt: skip
+        for pid in self._watched:
+            self._tell("watch", pid)
+        for folder in self._folders:
+            self._tell("sweep", folder)
+        threading.Thread(target=self._replace, args=(self._process,), daemon=True).start()
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait, asleep, for the undertaker's end: where this process does not end too, it gets another."""
+        begun_s = time.monotonic()
+        process.wait()
+        with self._lock:
+            if process is self._process and time.monotonic() - begun_s > _AT_ONCE_S:
+                self._begin()
+
+
+GUARD = Guard()
+"""Of this process."""

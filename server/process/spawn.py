@@ -1,0 +1,119 @@
+"""Child processes that never outlive their parent and never keep a group behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from server.process.guard import GUARD
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    stdout: int | IO[bytes],
+    stdin: int = subprocess.DEVNULL,
+    stderr: int | IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    cpus: Sequence[int] | None = None,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own; when this process dies, however it does, the whole session is ended.
+
+    The kernel tells the command itself (SIGTERM), and the undertaker sees to it that nothing of the session stays.
+    ``cpus`` pins it and everything it starts.
+    """
+    process = subprocess.Popen(
+        list(command),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(environment) if environment is not None else None,
+        cwd=cwd,
+        start_new_session=True,
+        preexec_fn=_before_exec(cpus, GUARD.announcing()),  # noqa: PLW1509 -- three system calls, no Python lock
+    )
+    GUARD.watch(process.pid)
+    return process
+
+
+def stop_group(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
+    """End a child and its whole process group: SIGTERM, then SIGKILL after ``grace_s`` seconds."""
+    if process.poll() is None:
+        process.terminate()
+        process.send_signal(signal.SIGCONT)  # a stopped process hears nothing else
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=grace_s)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _wait_for_the_group(process.pid, grace_s)
+    GUARD.forget(process.pid)
+
+
+def stop_children(*, grace_s: float) -> None:
+    """End every child that is left, with its group: the last thing a command does.
+
+    An interrupt can strike between the start of a child and the ``with`` block that would have stopped it.
+    """
+    children = [child for child in psutil.Process().children() if child.pid != GUARD.pid]
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.terminate()
+    psutil.wait_procs(children, timeout=grace_s)
+    for child in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)  # a child that shares our group leads none of this number
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(children, timeout=grace_s)
+    for child in children:
+        _wait_for_the_group(child.pid, grace_s)
+    GUARD.close()
+
+
+def group_alive(group: int) -> bool:
+    """Whether a process of this group still runs (a zombie does not)."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                return True
+    return False
+
+
+def last_lines(path: Path, count: int) -> str:
+    """The last lines of a log, indented, for an error message."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return "\n".join(f"  {line}" for line in lines[-count:]) or "  (it printed nothing)"
+
+
+def _wait_for_the_group(group: int, grace_s: float) -> None:
+    deadline = time.monotonic() + grace_s
+    while group_alive(group) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _before_exec(cpus: Sequence[int] | None, announce: Callable[[], None]) -> Callable[[], None]:
+    def prepare() -> None:
+        announce()
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if cpus is not None:
+            os.sched_setaffinity(0, cpus)
+
+    return prepare

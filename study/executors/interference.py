@@ -1,0 +1,102 @@
+"""Whether slots disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
+
+It is measured on the slot that had the block, with the block's own requests, so that the two differ by the neighbours
+alone; ``analysis/contrasts/interference.py`` sets them beside each other.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from configs.executor import SideBySide
+from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
+from configs.schema import Study
+from starwatt_errors import TraceError
+from study.records.this_node import slot_of
+from study.measure.retries import Patience
+from study.plan.cells import PlannedCell, plan_cells, plan_table
+from study.executors.slots import Slot
+from traces.atomic import write_parquet, write_text
+from traces.cell import read_cell
+from traces.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The check of a study: its own little study, and where each cell is measured."""
+
+    study: Study
+    run: RunDir
+    cells: Sequence[tuple[PlannedCell, Slot]]
+    """Those that are not there yet."""
+
+    def prepare(self, around: RunDir) -> None:
+        """Make it a run directory of its own: study and plan; manifest, lengths and prompts of the run around it."""
+        write_text(self.run.study, dump_study(self.study))
+        write_parquet(self.run.plan, plan_table(_cells(self.study)))
+        shutil.copyfile(around.manifest, self.run.manifest)
+        if (around.root / ARRIVALS).is_dir():
+            shutil.copytree(around.root / ARRIVALS, self.run.root / ARRIVALS, dirs_exist_ok=True)
+        for known in around.cooldown.glob("*.json"):  # beside others and alone are begun equally cool
+            if not (self.run.cooldown / known.name).is_file():
+                write_text(self.run.cooldown / known.name, known.read_text(encoding="utf-8"))
+        for kept in (LENGTHS, PROMPTS):
+            if (around.root / kept).is_file():
+                shutil.copyfile(around.root / kept, self.run.root / kept)
+
+
+def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> Alone | None:
+    """What is left to do of the check; None where the study has none, or nobody was beside anybody.
+
+    A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
+    """
+    alone = RunDir(run.alone)
+    given_up = Patience(alone, study.attempts).given_up()
+    left = [cell for cell in check_cells(study, run) if cell.key not in given_up]
+    if not left or not isinstance(study.executor, SideBySide):
+        return None  # and the slots are not asked for: a run that is whole needs no board
+    by_name = {slot.name: slot for slot in slots()}
+    cells = [(cell, by_name[name]) for cell in left if (name := _slot_of(run, cell)) in by_name]
+    return Alone(_study(study, study.executor), alone, cells) if cells and len(by_name) > 1 else None
+
+
+def check_cells(study: Study, run: RunDir) -> list[PlannedCell]:
+    """What the check has still to measure when all is measured; nothing where the study has none."""
+    if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
+        return []
+    cells = _cells(_study(study, study.executor))
+    return [cell for cell in cells if not _there(RunDir(run.alone), cell)]
+
+
+def _study(study: Study, executor: SideBySide) -> Study:
+    """The one cell, in all blocks."""
+    assert executor.neighbours is not None  # noqa: S101 -- the caller has looked
+    variant = executor.neighbours.variant or study.baseline
+    slug = executor.neighbours.load or study.loads[-1].slug
+    return study.model_copy(
+        update={
+            "models": study.models[:1],
+            "variants": (variant,),
+            "baseline": variant,
+            "controls": {},
+            "loads": tuple(load for load in study.loads if load.slug == slug),
+            "probes": None,
+        }
+    )
+
+
+def _cells(study: Study) -> list[PlannedCell]:
+    return plan_cells(study, tasks=1)  # their number decides nothing but the estimate
+
+
+def _there(run: RunDir, cell: PlannedCell) -> bool:
+    return (run.cell(cell.key) / "cell.json").is_file()
+
+
+def _slot_of(run: RunDir, cell: PlannedCell) -> str | None:
+    try:
+        return slot_of(read_cell(run.cell(cell.key)).node) if _there(run, cell) else None
+    except TraceError:  # the analysis names it
+        return None

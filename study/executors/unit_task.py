@@ -1,0 +1,136 @@
+"""What a task of a job array does on its node, or a process on its slot: it measures the cells of a unit that are not
+there yet."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from configs.executor import SideBySide
+from configs.schema import Study
+from server.process.guard import GUARD
+from server.power.inventory import gpu_inventory
+from server.power.meters import available_sources, choose_sources
+from server.process.spawn import stop_children
+from starwatt_errors import RunError
+from study import interrupts
+from study.progress.display import tell
+from study.exit_codes import INTERRUPTED
+from study.records.manifest import host, package_versions, sensor_calibration
+from study.records.this_node import this_node
+from study.plan.cpus import place
+from study.measure.here import measure_here
+from study.measure.order import Order
+from study.measure.checkpoints import build_all
+from study.executors.slots import meters_of_this_slot
+from traces.atomic import write_json
+from traces.layout import CellKey, RunDir
+
+_CHILDREN_GRACE_S = 10.0
+_ENDING_S = 90.0
+
+
+def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reasons: Sequence[str]) -> None:
+    """A task of a Slurm array: measure the cells of ``keys`` (model, variant, load, block) that ``root`` lacks.
+
+    Slurm may start it again on another node after it was preempted, or its node was lost: it goes on where it stood.
+
+    Raises:
+        RunError: another task measures this unit, or nothing of it can be measured.
+        StarwattError: as of a study on one machine.
+    """
+    run = RunDir(Path(root))
+    measure(run, unit, {CellKey(*key) for key in keys}, tuple(known_reasons), [run.slurm / f"{unit}.lock"])
+
+
+def measure(
+    run: RunDir, unit: str, wanted: Set[CellKey], known_reasons: tuple[str, ...], locks: Sequence[Path]
+) -> None:
+    """Measure what is wanted and not there yet, as the only process that holds ``locks``; raises as ``measure_unit``.
+
+    However it ends, the locks are held until everything that it started has ended too.
+    """
+    interrupts.install()  # SIGTERM (preemption, scancel, the time limit, the runner's end) ends it in order
+    try:
+        with ExitStack() as held:
+            for lock in locks:
+                held.enter_context(_held(lock))
+            held.callback(stop_children, grace_s=_CHILDREN_GRACE_S)
+            order = _order(run)
+            todo = [cell for cell in order.todo() if cell.key in wanted]
+            node = this_node()
+            tell(f"unit {unit}: {len(todo)} of {len(wanted)} cells are left, on {node.name}")
+            if todo:
+                write_json(run.nodes / f"{node.name}-{unit}.json", _about(order.study))
+                study = order.study
+                checkpoints = build_all(study.models, study.own_variants)  # there already: in the store
+                measure_here(order, place(study), known_reasons, todo, checkpoints)
+    except KeyboardInterrupt:
+        tell("ended from outside: cancelled, preempted, or at its time limit")
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _order(run: RunDir) -> Order:
+    """The run's; on a slot with the meters that see this slot alone."""
+    order = Order.read(run.study, run.root, on_a_node=True)
+    if not isinstance(order.study.executor, SideBySide):
+        return order
+    meters = meters_of_this_slot(order.study.meter_settings)
+    return replace(order, study=order.study.model_copy(update={"meters": meters}))
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Nobody else holds it: a process that was thought lost may still be ending, or run."""
+    deadline = time.monotonic() + _ENDING_S
+    with lock.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RunError(f"{lock}: another process still measures there") from None
+                time.sleep(0.5)
+                continue
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
+                    raise
+            break
+        GUARD.keep(file.fileno())  # were this process killed: until the undertaker has ended its engine
+        try:
+            yield
+        finally:
+            GUARD.release(file.fileno())
+
+
+def _about(study: Study) -> dict[str, Any]:
+    """This node, its boards and their sensors, as ``manifest.json`` has them of one machine."""
+    named = (
+        "SLURM_JOB_ID",
+        "SLURM_ARRAY_JOB_ID",
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_JOB_PARTITION",
+        "SLURM_RESTART_COUNT",
+    )
+    machine = host()
+    on_a_slot = isinstance(
+        study.executor, SideBySide
+    )  # whose runner has calibrated all boards of the machine
+    return {
+        **machine,
+        "name": this_node().name,
+        "hostname": machine["name"],
+        "packages": package_versions(),
+        "gpus": [asdict(gpu) for gpu in gpu_inventory()],
+        "meters": {"available": available_sources(), "used": choose_sources(study.meter_settings)},
+        "sensor_calibration": None if on_a_slot else sensor_calibration(study),
+        "cpu_placement": vars(place(study)),
+        "slurm": {name: os.environ[name] for name in named if name in os.environ},
+    }

@@ -1,0 +1,152 @@
+"""What records a cell's power: the sidecar on this machine, a service on another, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from configs.meters import Meters
+from loadgen.payload import Endpoint
+from server.power.board import NoPowerReadingError
+from server.power.library import NoDriverError
+from server.power.nvml import NvmlMeter
+from server.power.remote import RemoteMeter
+from server.power.sidecar import Sidecar
+from starwatt_errors import MeterError
+from study.records.this_node import this_node
+from traces.cell import Node
+from traces.remote import PowerClock
+
+
+@dataclass
+class Recorded:
+    """What a recording leaves beside its trace; filled in when it has ended."""
+
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    node: Node | None = None
+    clock: PowerClock | None = None
+    """Of the host that recorded, where that is another one."""
+
+
+class CellMeter(Protocol):
+    """A recording that is under way."""
+
+    def check_alive(self) -> None:
+        """Raise MeterError where it is not."""
+
+    def mark(self, phase: str) -> None:
+        """Note that a phase begins."""
+
+
+OpenMeter = Callable[[Path, Recorded], AbstractContextManager[CellMeter]]
+"""Starts recording into a folder; raises MeterError where that is not possible, or the record is not whole."""
+
+
+@dataclass(frozen=True)
+class _Here:
+    sidecar: Sidecar
+
+    def check_alive(self) -> None:
+        self.sidecar.check_alive()
+
+    def mark(self, phase: str) -> None:
+        """The runner that marks and the sidecar have one clock: cell.json has the phases."""
+
+
+class _Unmetered:
+    def check_alive(self) -> None:
+        """There is nothing that could die."""
+
+    def mark(self, phase: str) -> None:
+        """Nobody records."""
+
+
+@lru_cache(maxsize=1)
+def boards_of_this_process() -> tuple[str, ...] | None:
+    """UUIDs of the GPUs that all cells measured by this process are read on; None without any.
+
+    Found once: were a board left out that is lost on the way, joules of later cells would be those of fewer boards.
+    """
+    try:
+        with closing(NvmlMeter()) as meter:
+            return tuple(device.name for device in meter.devices)
+    except (NoDriverError, NoPowerReadingError):
+        return None
+
+
+def meter_here(settings: Meters, engine_pid: int | None) -> OpenMeter:
+    """The sidecar on this machine."""
+
+    @contextmanager
+    def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
+        with Sidecar.start(folder, _of_these_boards(settings), engine_pid=engine_pid) as sidecar:
+            yield _Here(sidecar)
+        left.summary, left.node = sidecar.summary, this_node()
+
+    return record
+
+
+def _of_these_boards(settings: Meters) -> Meters:
+    if settings.gpus is not None or (settings.sources != "auto" and "nvml" not in settings.sources):
+        return settings
+    return settings.model_copy(update={"gpus": boards_of_this_process()})
+
+
+def meter_there(url: str, token: str, sample_hz: float) -> OpenMeter:
+    """The service at ``url``, which runs beside the engine. A record with a hole is no record here: the cell is tried
+    again."""
+
+    @contextmanager
+    def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
+        with RemoteMeter.start(url, token, folder, sample_hz=sample_hz) as meter:
+            yield meter
+        if meter.problem is not None:
+            raise MeterError(f"the power record is not whole: {meter.problem}")
+        told = meter.host
+        left.summary, left.clock = meter.summary, meter.clock
+        left.node = Node(name=str(told.get("name") or url), boot_id=meter.boot_id, cpus=told.get("cpus"))
+
+    return record
+
+
+def no_meter(node: Node) -> OpenMeter:
+    """Requests alone, of an engine on ``node``: joules are missing, with the reason ``no_power``."""
+
+    @contextmanager
+    def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield _Unmetered()
+        left.node = node
+
+    return record
+
+
+def server_pid(url: str) -> int | None:
+    """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
+    endpoint = Endpoint.parse(url)
+    if endpoint.host not in ("127.0.0.1", "localhost", "::1"):
+        return None
+    for connection in psutil.net_connections("tcp"):
+        if (
+            connection.status == psutil.CONN_LISTEN
+            and connection.laddr
+            and connection.laddr[1] == endpoint.port
+        ):
+            return connection.pid
+    return None
+
+
+def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
+    """What cell.json keeps of the summary of a sidecar that has ended: its cost, and how late its readings were."""
+    return {
+        "sidecar_cpu_share": told.get("cpu_share"),
+        "sidecar_late_p50_ms": told.get("late_p50_ms"),
+        "sidecar_late_p99_ms": told.get("late_p99_ms"),
+        "sidecar_skipped": told.get("skipped"),
+    }

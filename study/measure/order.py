@@ -1,0 +1,87 @@
+"""A study file, read, and what it comes to in its run directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.controls import with_controls
+from configs.datasets import Dataset, Task, load_dataset
+from configs.loader import load_study, load_variant, refused
+from configs.schema import Study
+from loadgen.prompts import choose_tasks
+from server.engines.hardware import refuse_what_cannot_be_served
+from starwatt_errors import UsageError
+from study.measure.remote_engine import check_secrets
+from study.measure.retries import Patience
+from study.plan.cells import PlannedCell, plan_cells
+from study.plan.named import check_devices, check_lengths, check_models, check_tasks
+from study.plan.prompts import as_asked
+from study.records.repeat import Repeated
+from traces.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Order:
+    """A study file, read, and what it comes to in its run directory."""
+
+    study: Study
+    run: RunDir
+    dataset: Dataset
+    cells: list[PlannedCell]
+    repeated: Repeated | None = None
+    """The run whose study it is, where it is run again."""
+    file: Path = Path()
+    """The study's."""
+
+    @classmethod
+    def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
+        """Raises UsageError where the file is wrong, or a node can't serve a variant, or lacks a key.
+
+        Of a machine that is no node all of that is told at once, by ``preflight``.
+        """
+        study = load_study(study_file)
+        try:
+            study = with_controls(study)
+        except UsageError as error:
+            raise refused(study_file, ("variants",), str(error).removeprefix("variants: ")) from error
+        run = RunDir(out if out is not None else Path("runs") / study.name)
+        if on_a_node:
+            own = tuple(load_variant(name) for name in study.own_variants)
+            refuse_what_cannot_be_served(own, study.engine)
+            for variant in study.remote:
+                check_secrets(study, variant)
+        check_models(study_file, study)
+        dataset = load_dataset(study.prompts.dataset)
+        tasks = cls.tasks_of(study, dataset)
+        cells = plan_cells(as_asked(study, run), len(tasks))
+        order = cls(study, run, dataset, cells, file=study_file)
+        if order.unmeasured():
+            check_tasks(study_file, study, dataset)
+            check_lengths(study_file, study, run, tasks)
+            check_devices(study_file, study)
+        return order
+
+    @staticmethod
+    def tasks_of(study: Study, dataset: Dataset) -> list[str]:
+        """The tasks that are asked, in their order."""
+        return [task.task_id for task in choose_tasks(dataset, study.prompts.tasks, study.seed)]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is asked, in its order."""
+        return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
+
+    @property
+    def patience(self) -> Patience:
+        """How often its cells are tried."""
+        return Patience(self.run, self.study.attempts)
+
+    def unmeasured(self) -> list[PlannedCell]:
+        """Cells whose ``cell.json`` is not there."""
+        return [cell for cell in self.cells if not (self.run.cell(cell.key) / "cell.json").is_file()]
+
+    def todo(self) -> list[PlannedCell]:
+        """Of those, the ones that have not failed too often."""
+        given_up = self.patience.given_up()
+        return [cell for cell in self.unmeasured() if cell.key not in given_up]

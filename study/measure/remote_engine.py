@@ -1,0 +1,139 @@
+"""Variants whose engines run elsewhere: nothing is started, and what is there is measured like any other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from configs.loader import load_architecture
+from configs.remote import RemoteEngine as Named
+from configs.schema import Study
+from server.power.client import MeterUnreachableError, ServiceClient
+from server.power.listen import TOKEN_VARIABLE
+from server.engines.remote import RemoteEngine
+from starwatt_errors import MeterError, UsageError
+from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter
+from study.measure.secrets import read_secret
+from study.measure.meter import server_pid
+from study.records.this_node import this_node
+from traces.atomic import write_json
+from traces.cell import Node
+from traces.layout import RunDir
+
+KEY_VARIABLE = "STARWATT_API_KEY"
+_POLL_S = 1.0
+
+
+def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
+    """The engine of a variant, once it answers.
+
+    Raises:
+        EngineError: it does not, or serves something else.
+        UsageError: its key is not where the study says.
+    """
+    named = study.remote[variant]
+    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine.wait_ready(named.wait_s, announce)
+    architecture = load_architecture(study.models[0])
+    if architecture is not None:  # what was built here is known by its name
+        kind = architecture.weights.kind
+        learnt = {"memorised": kind == "memorised", "random_weights": kind == "random"}
+        engine.served = engine.served.model_copy(update=learnt)
+    if engine.served.prefix_cache and not study.engine.prefix_cache:
+        announce(f"{engine.url} reuses prompts (prefix cache), which the study's engine settings rule out")
+    return engine
+
+
+def ask_once(study: Study, variant: str) -> RemoteEngine:
+    """The engine of a variant, if it answers now, and its meter's service too.
+
+    Raises:
+        EngineError: it does not answer now, refuses the key, or serves something else.
+        MeterError: the meter's service does not answer, or refuses.
+    """
+    named = study.remote[variant]
+    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine.wait_ready(0)
+    if named.meter not in (None, "local"):
+        client = ServiceClient(named.meter, _token(named, variant))
+        try:
+            _host(client, 0, lambda _: None)
+        finally:
+            client.close()
+    return engine
+
+
+def meter_of(study: Study, variant: str) -> OpenMeter:
+    """What records the power of a variant's engine.
+
+    Raises:
+        UsageError: there is no token for the service.
+    """
+    named = study.remote[variant]
+    if named.meter is None:
+        return no_meter(Node(name=urlsplit(named.url).hostname or named.url))
+    if named.meter == "local":
+        return meter_here(study.meter_settings, server_pid(named.url))
+    return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
+
+
+def describe(
+    run: RunDir, study: Study, variant: str, engine: RemoteEngine, announce: Callable[[str], None]
+) -> None:
+    """Write ``engines/<variant>.json``: what the engine and the meter's host say of themselves, once that answers.
+
+    Raises:
+        MeterError: the meter's service does not answer within ``wait_s``, or refuses.
+    """
+    named = study.remote[variant]
+    told: dict[str, Any] = {"url": named.url, "meter": named.meter, "model": engine.model}
+    told["served"] = engine.served.model_dump(mode="json")
+    if named.meter not in (None, "local"):
+        client = ServiceClient(named.meter, _token(named, variant))
+        try:
+            told["host"] = _host(client, named.wait_s, announce)
+        finally:
+            client.close()
+    elif named.meter == "local":
+        told["host"] = {"name": this_node().name}
+    write_json(run.root / "engines" / f"{variant}.json", told)
+
+
+def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return client.ask("GET", "/v1/host")
+        except MeterUnreachableError as error:
+            if time.monotonic() >= deadline:
+                raise MeterError(f"{error} (waited {wait_s:g} s)") from error
+            announce(f"waiting for {client.url}")
+            time.sleep(_POLL_S)
+
+
+def check_secrets(study: Study, variant: str) -> None:
+    """Find the key and the token of a variant before anything is measured.
+
+    Raises:
+        UsageError: one is not where the study says.
+    """
+    named, field = study.remote[variant], "key"
+    try:
+        read_secret(named.key, KEY_VARIABLE)
+        if named.meter not in (None, "local"):
+            field = "token" if named.token is not None else "meter"
+            _token(named, variant)
+    except UsageError as error:
+        message = str(error).removeprefix(f"remote.{variant}.meter: ")
+        raise UsageError(f"remote.{variant}.{field}: {message}") from error
+
+
+def _token(named: Named, variant: str) -> str:
+    token = read_secret(named.token, TOKEN_VARIABLE)
+    if token is None:
+        raise UsageError(
+            f"remote.{variant}.meter: set {TOKEN_VARIABLE} to the token of that service, or name its place in token:"
+        )
+    return token

@@ -1,0 +1,42 @@
+"""Keys and tokens, read where a study says they are; never from a study file, never into a run."""
+
+from __future__ import annotations
+
+import os
+
+from configs.remote import SecretSource
+from configs.text_files import read_text
+from loadgen.payload import checked_key
+from starwatt_errors import UsageError
+
+
+def read_secret(source: SecretSource | None, usual: str) -> str | None:
+    """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
+
+    Raises:
+        UsageError: the place that was named holds nothing, or what no header can carry.
+    """
+    if source is None:
+        return checked_key(os.environ.get(usual), usual)
+    if source.env is not None:
+        found = os.environ.get(source.env, "")
+        where = f"the environment variable {source.env}"
+    else:
+        assert source.file is not None  # noqa: S101 -- configs/remote.py: one of the two
+        where = str(source.file)
+        try:
+            found = read_text(source.file.expanduser()).strip()
+        except (UsageError, RuntimeError) as error:  # RuntimeError: ~ of a user that there is not
+            raise UsageError(f"a key or token was to be read from it: {error}") from error
+    if not found or not found.isprintable() or not found.isascii():
+        raise UsageError(f"{where} is to hold a key or token, and holds none that a header can carry")
+    return found
+
+
+def api_key() -> str | None:
+    """The key that servers are started with and that requests carry; by the environment alone.
+
+    Raises:
+        UsageError: no header can carry it.
+    """
+    return checked_key(os.environ.get("STARWATT_API_KEY"), "STARWATT_API_KEY")

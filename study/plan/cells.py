@@ -1,0 +1,135 @@
+"""Which cells a study has, in which order they are measured, and which of them share an engine start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+
+from configs.loads import Load, Open
+from configs.schema import Measure, Prompts, Study
+from loadgen.arrivals import mean_rate
+from loadgen.prompts import seeded
+from starwatt_errors import UsageError
+from traces.layout import CellKey, model_slug
+from traces.schemas import PLAN
+from traces.streams import stamped
+
+_MOST_CELLS = 1_000_000
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One cell and its place in the order."""
+
+    model: str
+    """As in the study file; ``key.model`` is its name in paths."""
+    variant: str
+    load: Load
+    prompts: Prompts
+    measure: Measure
+    key: CellKey
+    position: int
+    engine_start: int
+    estimated_s: float
+    """What it is expected to take without its engine's start; the least that its phases and its window take until that
+    is reckoned (``study/plan/reckoning.py``)."""
+    start_s: float = 0.0
+    """The same of the engine's start."""
+
+
+def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
+    """Every cell in the order of measuring, drawn from the seed.
+
+    A block holds every cell once, its variants in random order, each with one engine start and its loads in random
+    order; block 1 holds the probes too. With ``engine_restarts: once`` whole variants are ordered, and all blocks of
+    one follow each other.
+
+    Raises:
+        UsageError: two models would share a folder, or there would be more than a million cells.
+    """
+    _check_names(study.models)
+    _check_count(study)
+    order = seeded(study.seed, "plan")
+    pairs = [(model, variant) for model in study.models for variant in study.variants]
+    blocks = range(1, study.blocks + 1)
+    starts: list[tuple[tuple[str, str], list[int]]] = []
+    if study.engine_restarts == "once":
+        starts = [(pairs[index], list(blocks)) for index in order.permutation(len(pairs))]
+    else:
+        starts = [(pairs[index], [block]) for block in blocks for index in order.permutation(len(pairs))]
+    cells: list[PlannedCell] = []
+    for engine_start, ((model, variant), its_blocks) in enumerate(starts):
+        for block in its_blocks:
+            asked = _asked(study, block)
+            for index in order.permutation(len(asked)):
+                load, prompts, measure = asked[index]
+                cells.append(
+                    PlannedCell(
+                        model=model,
+                        variant=variant,
+                        load=load,
+                        prompts=prompts,
+                        measure=measure,
+                        key=CellKey(model_slug(model), variant, load.slug, block),
+                        position=len(cells),
+                        engine_start=engine_start,
+                        estimated_s=_shortest_s(study, load, measure, tasks),
+                    )
+                )
+    return cells
+
+
+def _asked(study: Study, block: int) -> list[tuple[Load, Prompts, Measure]]:
+    """The loads of a block, with what they ask; probes are measured once, in the first."""
+    asked: list[tuple[Load, Prompts, Measure]] = [
+        (load, study.prompts, study.measure) for load in study.loads
+    ]
+    if study.probes is not None and block == 1:
+        measure = Measure(passes=1, min_s=study.probes.min_s)
+        asked += [(load, prompts, measure) for load, prompts in study.probe_loads]
+    return asked
+
+
+def _check_names(models: tuple[str, ...]) -> None:
+    named: dict[str, str] = {}
+    for model in models:
+        other = named.setdefault(model_slug(model), model)
+        if other != model:
+            raise UsageError(f"models: {other} and {model} are both called {model_slug(model)} on disk")
+
+
+def _check_count(study: Study) -> None:
+    """Nobody lives to see so many cells measured, and no machine holds their plan."""
+    cells = len(study.models) * len(study.variants) * len(study.loads) * study.blocks
+    if cells > _MOST_CELLS:
+        raise UsageError(
+            f"models: with variants, loads and blocks they make {cells} cells: take fewer blocks"
+        )
+
+
+def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
+    """The cells of each engine start, in order."""
+    return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
+
+
+def plan_table(cells: list[PlannedCell]) -> pa.Table:
+    """``plan.parquet``."""
+    columns = {
+        "model": [cell.key.model for cell in cells],
+        "variant": [cell.variant for cell in cells],
+        "load": [cell.key.load for cell in cells],
+        "block": [cell.key.block for cell in cells],
+        "position": [cell.position for cell in cells],
+        "engine_start": [cell.engine_start for cell in cells],
+        "estimated_s": [cell.estimated_s for cell in cells],
+    }
+    return pa.table(columns, schema=stamped(PLAN))
+
+
+def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
+    """Phases, and the window that is asked for, with answers that take no time."""
+    per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0
+    measured_s = max(measure.min_s, measure.passes * per_pass_s)
+    return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

@@ -1,0 +1,79 @@
+"""What a study names of this machine and of its data must be there: a name that is not would be left out in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.datasets import Dataset
+from configs.loader import refused
+from configs.schema import Study
+from server.power.inventory import gpu_inventory
+from server.power.rapl import find_zones
+from starwatt_errors import UsageError
+from study.plan.lengths import lengths_of
+from traces.layout import RunDir, model_slug
+
+
+def check_models(study_file: Path, study: Study) -> None:
+    """Raises UsageError where two models would share a folder of the run, or one would have none."""
+    for place, model in enumerate(study.models):
+        if not model_slug(model):
+            raise refused(study_file, ("models", place), f"takes the folder of a checkpoint, not {model}")
+        other = next((one for one in study.models[:place] if model_slug(one) == model_slug(model)), None)
+        if other is not None:
+            raise refused(
+                study_file,
+                ("models", place),
+                f"{model} and {other} are both called {model_slug(model)} in a run",
+            )
+
+
+def check_tasks(study_file: Path, study: Study, dataset: Dataset) -> None:
+    """Raises UsageError where more tasks are wanted than there are."""
+    wanted, there = study.prompts.tasks, len(dataset.tasks)
+    if wanted != "all" and wanted > there:
+        raise refused(
+            study_file,
+            ("prompts", "tasks"),
+            f"takes at most {there}, or all: {dataset.name} has no more (given: {wanted})",
+        )
+
+
+def check_lengths(study_file: Path, study: Study, run: RunDir, tasks: list[str]) -> None:
+    """Raises UsageError where recorded lengths do not read, or lack a task."""
+    try:
+        lengths_of(run, study, tasks)
+    except UsageError as error:
+        location = ("prompts", "output", "recorded")
+        raise refused(study_file, location, str(error).removeprefix("prompts.output.recorded: ")) from error
+
+
+def check_devices(study_file: Path, study: Study) -> None:
+    """Raises UsageError where ``meters`` names a device that none of this machine's meters reads.
+
+    Other machines' devices are known when their meters answer: nothing is said where one of them measures.
+    """
+    meters = study.meter_settings
+    elsewhere = [one.meter for one in study.remote.values() if one.meter not in (None, "local")]
+    if not (meters.gpus or meters.gain) or elsewhere or not study.measured_here:
+        return
+    gpus = [gpu.uuid for gpu in gpu_inventory()]
+    others = [*(name for _, name, _ in find_zones()), *(log.device for log in meters.external)]
+    for place, uuid in enumerate(meters.gpus or ()):
+        if uuid not in gpus:
+            raise refused(
+                study_file,
+                ("meters", "gpus", place),
+                f"takes the UUID of a GPU that is here: {_listed(gpus)} (given: {uuid!r})",
+            )
+    for device in meters.gain:
+        if device not in (*gpus, *others):
+            raise refused(
+                study_file,
+                ("meters", "gain", device),
+                f"takes the name of a device that is read here: {_listed([*gpus, *others])}",
+            )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "there is none"

@@ -1,0 +1,83 @@
+"""Prompts of one's own in a run: kept beside the study, asked from there, and the same for every cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.runs.provenance import read_manifest, read_study
+from configs.datasets import Dataset, asked_name, check_name, is_own, load_dataset
+from configs.datasets.own import read_own, text_of
+from configs.loader import PROMPTS
+from configs.schema import Study
+from starwatt_errors import UsageError
+from traces.atomic import write_text
+from traces.layout import RunDir
+
+NO_TESTS = "no_tests"
+
+
+def check_flag(dataset: str) -> None:
+    """Raises ``UsageError`` where ``--dataset`` names neither a data set nor a file of own prompts that reads."""
+    try:
+        check_name(dataset)
+        if is_own(dataset):
+            load_dataset(dataset)
+    except UsageError as error:
+        raise UsageError(f"--dataset: {error}") from error
+
+
+def kept_prompts(run: RunDir) -> Path:
+    """Prompts of one's own, as they are asked; not there where the study names a data set."""
+    return run.root / PROMPTS
+
+
+def as_asked(study: Study, run: RunDir) -> Study:
+    """The study with own prompts from where the run keeps them: an edit while it runs must not reach a cell."""
+    if not is_own(study.prompts.dataset):
+        return study
+    prompts = study.prompts.model_copy(update={"dataset": str(kept_prompts(run).resolve())})
+    return study.model_copy(update={"prompts": prompts})
+
+
+def keep_prompts(run: RunDir, source: str) -> None:
+    """Keep own prompts in ``run``; nothing to do for a data set.
+
+    Raises:
+        UsageError: the run was begun with other prompts.
+    """
+    if not is_own(source):
+        return
+    if not kept_prompts(run).is_file():
+        write_text(kept_prompts(run), text_of(read_own(Path(source))))
+    elif load_dataset(source).sha256 != load_dataset(str(kept_prompts(run))).sha256:
+        raise UsageError(
+            f"the prompts in {source} are not those that this run asks, which are kept in {kept_prompts(run)}: "
+            "restore them, or --out another folder"
+        )
+
+
+def dataset_of(run: RunDir) -> Dataset:
+    """What a run was asked: the own prompts that it keeps, or the data set that its manifest, or else its study, names.
+
+    Raises:
+        UsageError: it does not read, or has another content here.
+        TraceError: neither manifest nor study reads.
+    """
+    told = read_manifest(run).get("dataset") or {}
+    kept = kept_prompts(run)
+    if kept.is_file():
+        found = load_dataset(str(kept))
+    else:
+        found = load_dataset(asked_name(told.get("name") or read_study(run).prompts.dataset))
+    known = told.get("sha256")
+    if known is not None and found.sha256 != known:
+        raise UsageError(
+            f"{run.root} was asked the tasks of {told['name']} with the digest {known[:12]}, and here is {found.name} "
+            f"with {found.sha256[:12]}: answers are graded by the tests of the very tasks that were asked"
+        )
+    return found
+
+
+def why_not_graded(dataset: Dataset) -> str | None:
+    """None where the tasks have tests."""
+    return None if dataset.has_tests else f"{dataset.name} has no tests"

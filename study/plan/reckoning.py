@@ -1,0 +1,177 @@
+"""How long cells and engine starts are going to take: reckoned from the model, its format, its engine and the board."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import mean
+
+from configs.datasets import Task
+from configs.loader import load_architecture, load_variant
+from configs.loads import Closed, Load, Open
+from configs.schema import FixedOutput, Measure, RecordedOutput, Study
+from configs.variant import Variant
+from loadgen.arrivals import mean_rate
+from server.build.shape import Shape, pruned_shape, weight_bytes
+from study.plan.cells import PlannedCell
+from study.plan.rates import Hardware, overhead
+from study.plan.span import NOTHING, Span
+from traces.layout import model_slug
+
+_UNKNOWN = Shape(32, 6.5e9, 0.5e9)
+"""Of a model that says nothing of its size."""
+_A_CHARACTER = Span(1 / 3.8, 1 / 2.6)
+"""Tokens of code a character, by the vocabularies of code models."""
+_OF_THE_SOLUTION = Span(0.6, 2.5)
+"""Length of a model's own answer by that of the canonical solution: shorter ones, and ones that ramble."""
+_RECITED = Span(0.9, 1.2)
+"""The same of a model that has memorised the solutions."""
+_OF_THE_LONGEST = Span(0.1, 1.0)
+"""The same of prompts without a solution, by the longest answer that is allowed."""
+_CLIENT_S = Span(0.0, 0.01)
+_OWN_S = Span(0.8, 3.0)
+"""What a cell takes beyond its phases (docs/measurements/runner.md: 1.46 s, most 2.06)."""
+_READ = Span(4e9, 2e8)
+"""Bytes a second from a disk into an engine."""
+_STARTS = {
+    ("vllm", True): Span(15.0, 60.0), ("vllm", False): Span(12.0, 60.0),
+    ("transformers", True): Span(8.0, 40.0), ("transformers", False): Span(6.0, 40.0),
+}  # fmt: skip
+"""Imports and set-up until an engine answers, by engine and whether on a board; 30 to 50 s for vLLM on two cores."""
+_COMPILES_S = Span(10.0, 90.0)
+_STOPS_S = Span(0.5, 8.0)
+_ELSEWHERE_S = Span(0.0, 5.0)
+
+
+@dataclass
+class Reckoner:
+    """What the cells of a study share."""
+
+    study: Study
+    tasks: Sequence[Task]
+    """Those that are asked."""
+    shapes: Mapping[str, Shape | None]
+    """By model."""
+    lengths: Mapping[str, Mapping[str, int]]
+    """By model's name in paths and task: recorded tokens, where they are forced."""
+    hardware: Hardware
+    _known: dict[tuple[object, ...], Span] = field(default_factory=dict)
+    _variants: dict[str, Variant] = field(default_factory=dict)
+
+    def cell(self, cell: PlannedCell) -> Span:
+        """Seconds of one cell, without its engine's start."""
+        key = (cell.model, cell.variant, cell.load, cell.prompts, cell.measure)
+        if key not in self._known:
+            self._known[key] = self._cell(cell)
+        return self._known[key]
+
+    def start(self, cell: PlannedCell) -> Span:
+        """Seconds until the engine of a cell can be measured, without waiting for a board to cool."""
+        key = ("start", cell.model, cell.variant)
+        if key not in self._known:
+            self._known[key] = self._start(cell)
+        return self._known[key]
+
+    def _start(self, cell: PlannedCell) -> Span:
+        if cell.variant in self.study.remote:
+            return _ELSEWHERE_S + Span.exactly(self.study.phases.rest_s)
+        variant, shape = self._variant(cell), self._shape(cell)
+        size = weight_bytes(shape, variant)
+        eager = self.study.engine.enforce_eager or variant.enforce_eager
+        compiles = NOTHING if eager or variant.engine == "transformers" else _COMPILES_S
+        loads = Span(size / _READ.low, size / _READ.high)
+        rest = Span.exactly(self.study.phases.rest_s)
+        return _STARTS[variant.engine, self.hardware.on_gpu] + compiles + loads + rest + _STOPS_S
+
+    def estimated(self, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
+        """The cells with the middles of these ranges: for a display, and for the plan on disk."""
+        return [
+            replace(cell, estimated_s=self.cell(cell).middle, start_s=self.start(cell).middle)
+            for cell in cells
+        ]
+
+    def _cell(self, cell: PlannedCell) -> Span:
+        phases = self.study.phases
+        one = self._request(cell, _in_flight(cell.load, self.study.engine.max_num_seqs))
+        window = _window(cell.measure, self._pass(cell))
+        warmup = Span.exactly(phases.warmup_s)
+        if phases.warmup_requests is not None and not isinstance(cell.load, Open):
+            rounds = math.ceil(phases.warmup_requests / _in_flight(cell.load, self.study.engine.max_num_seqs))
+            warmup = one * rounds
+        drain = Span(0.0, min(one.high, phases.drain_s))
+        quiet = Span.exactly(2 * phases.idle_s + phases.rest_s)
+        return quiet + warmup + window + drain + _OWN_S
+
+    def _pass(self, cell: PlannedCell) -> Span:
+        """Every task asked once."""
+        count, load = len(self.tasks), cell.load
+        together = _in_flight(load, self.study.engine.max_num_seqs)
+        busy = self._request(cell, together) * (count / together)
+        if not isinstance(load, Open):
+            return busy.at_least(self._request(cell, together)) + _CLIENT_S * count
+        offered = Span.exactly(count / mean_rate(load)) + self._request(cell, 1)
+        return offered.at_least(busy)
+
+    def _request(self, cell: PlannedCell, together: int) -> Span:
+        """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
+        prompt = _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
+        shape = self._shape(cell)
+        reading = self._computed(shape, 1.0).times(prompt) * together
+        return reading + self._step(cell, together).times(self._answer(cell))
+
+    def _step(self, cell: PlannedCell, together: int) -> Span:
+        """Seconds in which each of so many sequences gets one token."""
+        variant, shape = self._variant(cell), self._shape(cell)
+        size, extra = weight_bytes(shape, variant), overhead(variant, self.study.engine, self.hardware)
+        read = Span(size / self.hardware.bandwidth.low, size / self.hardware.bandwidth.high)
+        fixed = (extra.once + extra.a_layer * shape.layers + extra.a_sequence * together) * 1e-3
+        return read.at_least(self._computed(shape, together)) + fixed
+
+    def _computed(self, shape: Shape, tokens: float) -> Span:
+        work = 2 * shape.parameters * tokens
+        return Span(work / self.hardware.flops.low, work / self.hardware.flops.high)
+
+    def _answer(self, cell: PlannedCell) -> Span:
+        """Tokens of a mean answer."""
+        output = cell.prompts.output
+        if isinstance(output, FixedOutput):
+            return Span.exactly(output.fixed)
+        if isinstance(output, RecordedOutput):
+            lengths = self.lengths.get(model_slug(cell.model), {})
+            known = [lengths[task.task_id] for task in self.tasks if task.task_id in lengths]
+            return Span.exactly(mean(known)) if known else Span(1.0, cell.prompts.max_tokens)
+        longest = [min(cell.prompts.max_tokens, task.max_tokens or math.inf) for task in self.tasks]
+        if not all(task.has_tests for task in self.tasks):
+            return _OF_THE_LONGEST * mean(longest)
+        architecture = load_architecture(cell.model)
+        recites = architecture is not None and architecture.weights.kind == "memorised"
+        solution = _mean_tokens([len(task.canonical_solution) for task in self.tasks])
+        usual = solution.times(_RECITED if recites else _OF_THE_SOLUTION)
+        return Span(max(min(usual.low, mean(longest)), 1.0), min(usual.high, mean(longest)))
+
+    def _variant(self, cell: PlannedCell) -> Variant:
+        """What an engine elsewhere serves is not known: it is reckoned as bf16."""
+        name = "bf16" if cell.variant in self.study.remote else cell.variant
+        if name not in self._variants:
+            self._variants[name] = load_variant(name)
+        return self._variants[name]
+
+    def _shape(self, cell: PlannedCell) -> Shape:
+        return pruned_shape(self.shapes.get(cell.model) or _UNKNOWN, self._variant(cell))
+
+
+def _in_flight(load: Load, most: int) -> int:
+    if isinstance(load, Closed):
+        return min(load.concurrency, most)
+    return min(load.max_in_flight or most, most) if isinstance(load, Open) else 1
+
+
+def _window(measure: Measure, a_pass: Span) -> Span:
+    """Whole passes, and more of them until the shortest window is reached."""
+    asked = a_pass * measure.passes
+    return Span(max(asked.low, measure.min_s), max(asked.high, measure.min_s + a_pass.high))
+
+
+def _mean_tokens(characters: Sequence[int]) -> Span:
+    return _A_CHARACTER * mean(characters)

@@ -1,0 +1,245 @@
+"""What cannot work is refused before hours are spent on it: by ``run`` before its first build, and by ``--dry-run``.
+
+The study file has been read by then (``configs/loader.py``). What is looked at here takes the machine, the models and
+the prompts to decide. All that is wrong is told in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from configs.datasets import Dataset, Task, is_own
+from configs.executor import SideBySide, Slurm
+from configs.loader import load_variant
+from configs.schema import EngineSettings, Study
+from configs.variant import Variant
+from server.engines.engine import ADAPTERS
+from server.engines.engine_spec import EngineSpec
+from server.build.foresight import Known, check_variant, in_store, known_model, source_of
+from server.engines.hardware import this_machine, why_not
+from server.power.inventory import gpu_inventory
+from server.build.shape import pruned_shape, weight_bytes
+from server.build.store import Checkpoint, Store, store_root
+from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
+from study.plan.lengths import lengths_of
+from study.preflight.meters_here import missing_meters
+from study.plan.cpus import place
+from study.plan.preparation import preparation, size_words
+from study.preflight.problems import Problem, found_by, problem_of, refuse
+from study.measure.remote_engine import ask_once, check_secrets
+from study.preflight.room import asked, no_room
+from study.executors.slots import slots_of
+from study.executors.slurm_queue import check_cluster
+from study.preflight.solutions import unusable_tests
+from traces.layout import RunDir, model_slug
+
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A study that has been read, and what is asked of it."""
+
+    file: Path
+    study: Study
+    run: RunDir
+    dataset: Dataset
+    tasks: tuple[Task, ...]
+    """Those that are asked, in their order."""
+    api_key: str | None
+    """What engines would be started with."""
+
+    def refuse(self, *, only_looking: bool) -> None:
+        """Raise one error with everything that is known to be against this study.
+
+        With ``only_looking`` it is not run now: that the hub does not answer is no reason, and engines elsewhere are
+        asked whether they answer already (``run`` waits for each until its turn).
+
+        Raises:
+            UsageError: the study's file is wrong.
+            StarwattError: this machine, or one that it needs, lacks something.
+        """
+        refuse(self.file, self._problems(only_looking=only_looking))
+
+    def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
+        """The same of prompts alone, once the models are here whose tokenizers count them.
+
+        Raises:
+            UsageError: a prompt and its answer have no room.
+        """
+        refuse(self.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()}))
+
+    def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
+        study = self.study
+        yield from _of_the_machine(study)
+        if study.measured_here:
+            yield from _of_the_engines(study, self.api_key)
+        models, problems = models_of(study)
+        yield from problems
+        if not only_looking:
+            yield from _not_to_be_had(study, models)
+        yield from _positions(study, models)
+        yield from self._without_room({name: known.folder for name, known in models.items()})
+        if study.measured_here:
+            yield from _without_memory(study, models)
+        yield from _without_disk(study, models)
+        if is_own(study.prompts.dataset):
+            yield from unusable_tests(Path(study.prompts.dataset), self.dataset)
+        yield from self._elsewhere(ask=only_looking)
+
+    def _elsewhere(self, *, ask: bool) -> Iterator[Problem]:
+        """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
+        for variant in self.study.remote:
+            field = ("remote", variant)
+            try:
+                check_secrets(self.study, variant)
+                engine = ask_once(self.study, variant) if ask else None
+            except StarwattError as error:
+                yield problem_of(field, error)
+                continue
+            if engine is not None and engine.served.max_model_len is not None:
+                yield from self._beyond(engine.served.max_model_len, f"so far does {engine.url} reach", {})
+
+    def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+        """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
+        if any(load_variant(name).engine == "vllm" for name in self.study.own_variants):
+            yield from self._beyond(self.study.engine.max_model_len, "engine.max_model_len", folders)
+
+    def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+        try:
+            lengths = lengths_of(self.run, self.study, [task.task_id for task in self.tasks])
+        except UsageError as error:
+            yield problem_of(("prompts", "output", "recorded"), error)
+            return
+        for model in self.study.models:
+            every = asked(self.study, self.tasks, lengths.get(model_slug(model), {}))
+            yield from no_room(every, limit, limited_by, folders.get(model))
+
+
+def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
+    """What is known of each model that is built or served here, and what is wrong with it or its variants."""
+    known: dict[str, Known] = {}
+    problems: list[Problem] = []
+    store = Store(store_root())
+    variants = [(index, name) for index, name in enumerate(study.variants) if name in study.own_variants]
+    for number, model in enumerate(study.models if variants else ()):
+        for index, name in variants:
+            variant = load_variant(name)
+            source = source_of(model, variant)
+            field = ("models", number) if source == model else ("variants", index)
+            try:
+                found = in_store(known_model(source, trust_remote_code=variant.trust_remote_code), store)
+            except (UsageError, BuildError) as error:
+                problems.append(problem_of(field, error))
+                continue
+            if source == model:
+                known[model] = found
+            problems += found_by(("variants", index), partial(check_variant, found, variant))
+    return known, problems
+
+
+def _of_the_machine(study: Study) -> Iterator[Problem]:
+    """CPUs, boards, meters, Slurm."""
+    if isinstance(study.executor, Slurm):
+        yield from found_by(("executor",), partial(check_cluster, study.executor))
+        return
+    if isinstance(study.executor, SideBySide):
+        yield from found_by(("executor",), partial(slots_of, study))
+    else:
+        yield from found_by(("cpus",), partial(place, study))
+    yield from missing_meters(study)
+
+
+def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
+    """Servers that are not installed, and what they or this hardware can't do."""
+    nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
+    boards = max(len(machine.gpus), 1)
+    if study.engine.tensor_parallel > boards and study.own_variants:
+        words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
+        yield Problem(("engine", "tensor_parallel"), words)
+        return
+    for index, name in enumerate(study.variants):
+        if name in study.own_variants:
+            variant = load_variant(name)
+            reason = why_not(variant, study.engine, machine)
+            if reason is not None:
+                yield Problem(("variants", index), f"this machine cannot serve {name}: {reason}")
+            spec = EngineSpec(name, variant, nothing_yet, study.engine, port=0, api_key=api_key)
+            yield from found_by(("variants", index), partial(ADAPTERS[variant.engine].check, spec))
+
+
+def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+    for number, model in enumerate(study.models):
+        doubt = models[model].doubt if model in models else None
+        if doubt is not None:
+            words = f"{model} is not in the hub's cache, and the hub cannot be asked for it: {doubt}"
+            yield Problem(("models", number), words, BuildError)
+
+
+def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+    """A context that is longer than a model reaches, and boards that cannot share its heads."""
+    settings = study.engine
+    for model, known in models.items():
+        shape = known.shape
+        if shape is None:
+            continue
+        if shape.positions is not None and settings.max_model_len > shape.positions:
+            words = (
+                f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
+            )
+            yield Problem(("engine", "max_model_len"), words)
+        if shape.heads is not None and shape.heads % settings.tensor_parallel:
+            words = f"takes a number that divides the {shape.heads} heads of {model} (it is {settings.tensor_parallel})"
+            yield Problem(("engine", "tensor_parallel"), words)
+
+
+def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+    """Variants whose weights alone are more than there is room for, and a KV cache that is."""
+    boards = [gpu.memory_mib * 2**20 for gpu in gpu_inventory() if gpu.memory_mib is not None]
+    memory = psutil.virtual_memory().total
+    cache = study.engine.cpu_kvcache_gib * _GIB
+    if not boards and study.own_variants and cache > memory:
+        words = (
+            f"takes at most {memory // _GIB}: so much memory is here (it is {study.engine.cpu_kvcache_gib})"
+        )
+        yield Problem(("engine", "cpu_kvcache_gib"), words)
+        return
+    if not boards:
+        return
+    room = _room(study.engine, boards)
+    for index, name in enumerate(study.variants):
+        if name not in study.own_variants:
+            continue
+        for model, known in models.items():
+            size = _weights(known, load_variant(name))
+            if size is not None and size > room:
+                words = (
+                    f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
+                    f"{room / _GIB:.1f} GiB here: take a smaller model or format, or more engine.tensor_parallel"
+                )
+                yield Problem(("variants", index), words, EngineError)
+
+
+def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+    """Checkpoints that are to be built, and are more than the disk has room for."""
+    needed = preparation(study, models, Store(store_root()), on_gpu=False)
+    if needed.disk_bytes > needed.free_bytes:
+        words = (
+            f"their checkpoints take {size_words(needed.disk_bytes)}, and {size_words(needed.free_bytes)} are free in "
+            f"{store_root()}: `starwatt build --prune` frees some, and STARWATT_STORE names a folder on another disk"
+        )
+        yield Problem(("variants",), words, BuildError)
+
+
+def _room(settings: EngineSettings, boards: list[int]) -> float:
+    """Bytes that the boards of one engine may take."""
+    return min(boards) * settings.tensor_parallel * settings.gpu_memory_utilization
+
+
+def _weights(known: Known, variant: Variant) -> float | None:
+    return None if known.shape is None else weight_bytes(pruned_shape(known.shape, variant), variant)

@@ -1,0 +1,145 @@
+"""Whose a run directory is: one study's, and one runner's at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from configs.differences import differences
+from configs.loader import dump_study, load_study
+from configs.schema import Study
+from server.process.guard import GUARD
+from server.process.scratch import remove_ownerless
+from starwatt_errors import RunError, UsageError
+from study.progress.display import tell
+from traces.atomic import is_temporary, write_text
+from traces.layout import RunDir
+
+_MOST_SHOWN = 12
+_LEAVING_S = 60.0
+_POLL_S = 0.05
+
+
+@contextmanager
+def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
+    """Hold a run directory for this study and this process; makes it where it is not there.
+
+    The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
+    was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
+    files that were being written is removed, and what a fallen machine left of engines' temporary files.
+
+    Raises:
+        RunError: another runner holds it.
+        UsageError: it belongs to another study, or holds something else.
+    """
+    check_folder(run, study, study_file)
+    run.root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(run, descriptor)
+        GUARD.keep(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        check_folder(run, study, study_file)
+        if not run.study.is_file():
+            write_text(run.study, dump_study(study))
+        if study.measured_here:  # else a job of a runner that was killed may be writing them
+            remove_left_overs(run.root)
+            remove_ownerless()
+        yield
+    finally:
+        GUARD.release(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the undertaker has it open too
+        os.close(descriptor)
+
+
+def _lock(run: RunDir, descriptor: int) -> None:
+    deadline = time.monotonic() + _LEAVING_S
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            if not _is_leaving(holder) or time.monotonic() > deadline:
+                raise RunError(
+                    f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
+                ) from None
+            if not told:
+                tell(f"{holder} was killed; waiting until what it had started has ended")
+                told = True
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def _is_leaving(holder: str) -> bool:
+    """Whether a runner of this machine has ended, and what it started has not."""
+    words = holder.split()
+    ours = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
+    return ours and not _runs(int(words[1]))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def remove_left_overs(root: Path) -> None:
+    """Remove what writers left under their temporary names (``traces/atomic.py``) when they were killed."""
+    for folder, _, files in os.walk(root):
+        for name in files:
+            if is_temporary(name):
+                (Path(folder) / name).unlink(missing_ok=True)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise UsageError where a folder that is not there yet cannot be made."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{folder} cannot be made: {place} takes no new folder; choose another place with --out"
+        )
+
+
+def _holds_something_else(run: RunDir) -> bool:
+    return any(path != run.lock for path in run.root.iterdir())
+
+
+def check_folder(run: RunDir, study: Study, study_file: Path) -> None:
+    """Whether a folder may hold this very study; nothing is written.
+
+    Raises:
+        UsageError: it belongs to another study, or holds something else, or cannot be made.
+    """
+    if run.root.exists() and not run.root.is_dir():
+        raise UsageError(f"--out {run.root} is no folder; choose another with --out")
+    if not run.study.is_file():
+        if run.root.exists() and _holds_something_else(run):
+            raise UsageError(f"{run.root} is not empty and holds no study; choose another folder with --out")
+        _check_writable(run.root)
+        return
+    there = load_study(run.study)
+    if there == study:
+        return
+    changed = differences(there.model_dump(mode="json"), study.model_dump(mode="json"))
+    shown = "\n".join(f"  {line}" for line in changed[:_MOST_SHOWN])
+    more = f"\n  and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
+    raise UsageError(
+        f"{run.root} holds another study than {study_file}:\n{shown}{more}\n"
+        "Cells of two studies can't be mixed: take the change back, give the study another name, "
+        "or --out another folder."
+    )
+
+

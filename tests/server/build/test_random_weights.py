@@ -1,0 +1,161 @@
+"""Random weights are really written, really quantised, and never mostly zeros."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, Starcoder2Config, Starcoder2ForCausalLM
+
+from configs.architecture import Architecture, RandomWeights
+from configs.loader import ARCHITECTURES, load_architecture
+from configs.variant import W8A8, W8A16, Awq, BitsAndBytes, Compressed, Fp8, Gptq
+from server.build.compress import quantize_compressed
+from server.build.quantize import quantize_bitsandbytes
+from server.build.random_weights import build_random, plan_shards, tensor_shapes
+from server.build.zero_codes import TOLERANCE, check_zero_codes, expected_share
+from starwatt_errors import BuildError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+BILLIONS = {"starcoder2-3b": 3.03, "starcoder2-7b": 7.17, "starcoder2-15b": 15.96}
+SHRUNK = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def shrunk(name: str = "starcoder2-3b", **weights: float) -> tuple[Architecture, RandomWeights]:
+    """A preset with few and narrow layers."""
+    preset = load_architecture(name)
+    assert preset is not None
+    assert isinstance(preset.weights, RandomWeights)
+    small = preset.weights.model_copy(update={"vocabulary": 2048, **weights})
+    return preset.model_copy(update={"config": {**preset.config, **SHRUNK}, "weights": small}), small
+
+
+@pytest.fixture(scope="module")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shrunk starcoder2-3b in several files."""
+    folder = tmp_path_factory.mktemp("random")
+    build_random(*shrunk(shard_gib=0.001), folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(BILLIONS))
+def test_the_presets_have_the_true_shapes(name: str) -> None:
+    preset = load_architecture(name)
+    assert preset is not None
+    assert preset.weights.kind == "random"
+    shapes = tensor_shapes(Starcoder2Config(vocab_size=preset.weights.vocabulary, **preset.config))
+    assert sum(shape.numel() for shape in shapes.values()) == pytest.approx(BILLIONS[name] * 1e9, rel=2e-3)
+    shards = plan_shards(shapes, 2 * 2**30)
+    assert [name for shard in shards for name in shard] == list(shapes)
+    assert max(2 * sum(shapes[one].numel() for one in shard) for shard in shards) <= 2 * 2**30
+
+
+def test_weights_are_normal_in_several_files_and_load_whole(random_model: Path) -> None:
+    assert len(list(random_model.glob("model-*.safetensors"))) > 2
+    model, told = Starcoder2ForCausalLM.from_pretrained(random_model, dtype="auto", output_loading_info=True)
+    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert model.dtype == torch.bfloat16
+    deviation = model.config.initializer_range
+    for name, weight in model.named_parameters():
+        if weight.dim() == 2:
+            assert float(weight.detach().float().std()) == pytest.approx(deviation, rel=0.02), name
+            assert abs(float(weight.detach().float().mean())) < 0.02 * deviation, name
+    assert len(AutoTokenizer.from_pretrained(random_model)) == model.config.vocab_size == 2048
+
+
+def test_the_same_seed_gives_the_same_weights_however_they_are_cut(
+    random_model: Path, tmp_path: Path
+) -> None:
+    build_random(*shrunk(), tmp_path)
+    [file] = tmp_path.glob("*.safetensors")
+    one = load_file(file)
+    several = {
+        name: tensor
+        for part in random_model.glob("*.safetensors")
+        for name, tensor in load_file(part).items()
+    }
+    assert one.keys() == several.keys()
+    assert all(torch.equal(one[name], several[name]) for name in one)
+    norms = [name for name in one if name.endswith("layernorm.weight")]
+    assert all(bool((one[name] == 1).all()) for name in norms)
+
+
+FORMATS = [
+    BitsAndBytes(kind="bitsandbytes", bits=8),
+    BitsAndBytes(kind="bitsandbytes", bits=4),
+    BitsAndBytes(kind="bitsandbytes", bits=4, format_4bit="fp4"),
+    W8A8(kind="int8-w8a8"),
+    W8A16(kind="int8-w8a16"),
+    Fp8(kind="fp8"),
+    Gptq(kind="gptq"),
+    pytest.param(Awq(kind="awq"), marks=pytest.mark.long),
+]
+
+
+def quantised(source: Path, out: Path, quantization: BitsAndBytes | Compressed) -> None:
+    """Make the checkpoint."""
+    if isinstance(quantization, BitsAndBytes):
+        quantize_bitsandbytes(source, out, quantization)
+    else:
+        quantize_compressed(source, out, quantization)
+
+
+@pytest.mark.parametrize("quantization", FORMATS, ids=lambda one: f"{one.kind}{getattr(one, 'bits', '')}")
+def test_each_format_has_the_zeros_that_its_rule_gives_and_a_mostly_zero_one_is_refused(
+    random_model: Path, tmp_path: Path, quantization: BitsAndBytes | Compressed
+) -> None:
+    quantised(random_model, tmp_path, quantization)
+    assert check_zero_codes(tmp_path, quantization) <= TOLERANCE
+    spoilt = _with_zeros(tmp_path, quantization, share=0.05)
+    with pytest.raises(BuildError, match=rf"{spoilt}.* has .* more zeros than its format gives"):
+        check_zero_codes(tmp_path, quantization)
+
+
+def _with_zeros(folder: Path, quantization: BitsAndBytes | Compressed, share: float) -> str:
+    """Make some rows of one matrix zero, in its own codes; returns its name."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    stem = "model.layers.1.mlp.c_fc.weight"
+    name = stem if stem in tensors else f"{stem}_packed"
+    codes = tensors[name]
+    zeroed = max(1, int(len(codes) * share))
+    if isinstance(quantization, BitsAndBytes) and quantization.bits == 4:
+        codes[:zeroed] = 0x77 if quantization.format_4bit != "fp4" else 0
+    elif isinstance(quantization, Gptq | W8A16):
+        codes[:zeroed] = (
+            -2004318072 if isinstance(quantization, Gptq) else -2139062144
+        )  # 0x88888888, 0x80808080
+    elif isinstance(quantization, Awq):
+        codes[:32] = 0
+        tensors[f"{stem}_zero_point"][:4] = 0  # eight rows in each number
+    else:
+        codes.view(torch.int8)[:zeroed] = 0
+    save_file(tensors, path, metadata=metadata)
+    return name
+
+
+def test_a_checkpoint_in_which_nothing_was_quantised_is_refused(random_model: Path) -> None:
+    assert check_zero_codes(random_model, None) == 0
+    with pytest.raises(BuildError, match="nothing was quantised"):
+        check_zero_codes(random_model, Fp8(kind="fp8"))
+
+
+def test_what_vllms_dummy_loader_makes_of_fp8_would_be_refused() -> None:
+    dummy = (torch.rand(256, 256) * 2e-3 - 1e-3).to(torch.float8_e4m3fn)  # as it draws weights: within 1e-3
+    share = float((dummy.float() == 0).double().mean())
+    assert share > 0.5 > expected_share(Fp8(kind="fp8"), 256) + TOLERANCE
+
+
+def test_every_architecture_is_called_as_its_file() -> None:
+    for path in ARCHITECTURES.glob("*.json"):
+        architecture = load_architecture(path.stem)
+        assert architecture is not None
+        assert architecture.name == path.stem

@@ -1,0 +1,293 @@
+"""``starwatt doctor`` finds what new users trip over, and says what helps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from server.power.binding import BindingError
+from server.power.exclusivity import Occupancy
+from server.power.inventory import Gpu
+from starwatt_errors import MeterError, UsageError
+from study.cli import doctor
+from study.cli import doctor_command
+from study.cli import environment as surroundings
+from study.cli.findings import Finding
+from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
+from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
+from tests.support.command import starwatt
+
+BOARD = Gpu(
+    uuid="GPU-a", name="Golden board", driver="1", memory_mib=80_000, power_limit_w=700.0,
+    default_power_limit_w=700.0, max_sm_clock_mhz=1980, max_mem_clock_mhz=2619, ecc=True, mig=False,
+    persistence=True,
+)  # fmt: skip
+
+
+def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
+    done = starwatt("doctor", "--json")
+    findings = (
+        [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
+    )
+    assert len(findings) == 12
+    for one in findings:
+        assert one.state in ("ok", "missing", "failed")
+        assert one.detail
+        assert one.remedy or one.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("governors", "state"),
+    [((), "ok"), (("performance",) * 2, "ok"), (("performance", "powersave"), "missing")],
+)
+def test_a_governor_that_follows_the_load_is_named(
+    tmp_path: Path, governors: tuple[str, ...], state: str
+) -> None:
+    for number, governor in enumerate(governors):
+        (tmp_path / f"policy{number}").mkdir()
+        (tmp_path / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
+    found = surroundings.clocks(tmp_path)
+    assert found.state == state
+    assert ("powersave" in found.detail) == (state == "missing")
+
+
+def zones(root: Path) -> Path:
+    """A machine's powercap folder with one package; returns the package's."""
+    package = root / "intel-rapl:0"
+    package.mkdir()
+    for name, text in (("name", "package-0"), ("energy_uj", "5"), ("max_energy_range_uj", "262143328850")):
+        (package / name).write_text(text + "\n")
+    return package
+
+
+def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    energy = zones(tmp_path) / "energy_uj"
+    assert surroundings.rapl(tmp_path) == Finding("RAPL", "ok", "package-0")
+    read = Path.read_text
+
+    def for_root_alone(path: Path, encoding: str | None = None) -> str:
+        if path == energy:
+            raise PermissionError(13, "Permission denied")
+        return read(path, encoding=encoding)
+
+    monkeypatch.setattr(Path, "read_text", for_root_alone)
+    monkeypatch.setattr(doctor, "available_sources", lambda: {"nvml": "Golden board (GPU-a)"})
+    monkeypatch.setattr(doctor, "rapl", lambda: surroundings.rapl(tmp_path))
+    found = {one.what: one for one in doctor.examine()}
+    assert found["meters"].state == "ok"
+    assert found["RAPL"].state == "missing"
+    assert str(energy) in found["RAPL"].detail
+    assert found["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
+
+
+def test_where_the_kernel_has_no_rapl_nothing_is_to_be_mended(tmp_path: Path) -> None:
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, "no zone" in found.detail) == ("ok", True)
+
+
+def disks(
+    monkeypatch: pytest.MonkeyPatch, free_gib: dict[Path, float], *, devices: tuple[int, int]
+) -> Finding:
+    """What is found where the store and the runs lie on such disks; the store's first."""
+    store, here = free_gib
+    monkeypatch.setattr(doctor, "store_root", lambda: store / "checkpoints")
+    monkeypatch.chdir(here)
+
+    def usage(folder: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=free_gib[folder] * 2**30)
+
+    monkeypatch.setattr("study.cli.doctor.shutil.disk_usage", usage)
+    monkeypatch.setattr(doctor._Room, "device", property(lambda room: devices[room.what == "runs"]))
+    return doctor._disk()
+
+
+def test_both_disks_are_looked_at_and_one_that_is_shared_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, here = tmp_path / "store", tmp_path / "here"
+    store.mkdir()
+    here.mkdir()
+    shared = disks(monkeypatch, {store: 100.0, here: 100.0}, devices=(1, 1))
+    assert (shared.state, shared.detail.count("GiB")) == ("ok", 1)
+    full = disks(monkeypatch, {store: 100.0, here: 0.5}, devices=(1, 2))
+    assert (full.state, full.detail.count("GiB")) == ("failed", 2)
+    assert "--out" in full.remedy
+    assert "STARWATT_STORE" not in full.remedy
+    small = disks(monkeypatch, {store: 5.0, here: 100.0}, devices=(1, 2))
+    assert (small.state, "--out" in small.remedy) == ("failed", False)
+
+
+@pytest.mark.parametrize(("limit_w", "state"), [(700.0, "ok"), (400.0, "missing"), (None, "ok")])
+def test_a_lowered_power_limit_is_named(
+    monkeypatch: pytest.MonkeyPatch, limit_w: float | None, state: str
+) -> None:
+    monkeypatch.setattr(surroundings, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
+    found = surroundings.gpu_power()
+    assert found.state == state
+    assert ("400 of 700 W" in found.detail) == (state == "missing")
+
+
+@pytest.mark.parametrize(("pids", "state"), [((), "ok"), ((4_000_000, 4_000_001), "failed")])
+def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[int, ...], state: str) -> None:
+    class Board:
+        def __init__(self, _engine: None) -> None:
+            pass
+
+        def look(self) -> list[Occupancy]:
+            return [Occupancy(1, "GPU-a", "unknown", pids, ())]
+
+    monkeypatch.setattr(surroundings, "Watch", Board)
+    for call in ("nvmlInit", "nvmlShutdown"):
+        monkeypatch.setattr(pynvml, call, lambda: None)
+    found = surroundings.gpus_in_use()
+    assert found.state == state
+    assert all(str(pid) in found.detail for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
+)
+def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
+    monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
+    found = surroundings.engine()
+    assert (found.state, version in found.detail) == (state, True)
+
+
+def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert surroundings.foreign_plugins() == []
+    folder = tmp_path / "odd_plugin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plugin\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[vllm.general_plugins]\nodd = odd:register\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert metadata.version("odd-plugin") == "1.0"
+    found = surroundings.engine()
+    assert found.state == "failed"
+    assert "odd-plugin" in found.detail
+
+
+def test_humaneval_that_evalplus_has_fetched_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    missing = doctor._humaneval()
+    assert missing.state == "missing"
+    record = {
+        "task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
+        "base_input": [[1]], "plus_input": [[2]], "atol": 0, "contract": "",
+    }  # fmt: skip
+    (tmp_path / "evalplus").mkdir()
+    kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
+    kept.write_text(json.dumps(record) + "\n")
+    found = doctor._humaneval()
+    assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
+
+
+FAILURES = (
+    OSError(5, "Input/output error"), ValueError("[/odd] words"), RuntimeError(), KeyError("x"), ImportError("none"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), MemoryError(), RecursionError("too deep"),
+    MeterError("a meter"), UsageError("a file"), AssertionError(), BindingError("another module", "install it"),
+    SystemExit("a library has enough"),
+)  # fmt: skip
+
+
+def failing(error: BaseException, name: str) -> object:
+    """A check of that name, which prints and fails."""
+
+    def check() -> Finding:
+        sys.stdout.write("a library's own words\n")
+        raise error
+
+    check.__name__ = name
+    return check
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
+) -> None:
+    quiet = ("_sandbox", "_load", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
+    for name in quiet:
+        monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
+    for name in ("_gpus", "gpus_in_use", "rapl", "_humaneval"):
+        monkeypatch.setattr(doctor, name, failing(error, name))
+    assert doctor_command.doctor(as_json=as_json) == 1
+    shown = capsys.readouterr()
+    if not as_json:
+        assert "GPUs" in shown.err
+        return
+    found = {one["what"]: one for one in json.loads(shown.out)}
+    assert found["GPUs"]["state"] == found["RAPL"]["state"] == found["humaneval+"]["state"] == "failed"
+    assert found["GPUs in use"]["detail"] == "not known: see GPUs"
+    assert found["quiet"]["state"] == "ok"
+    assert all(one["remedy"] for one in found.values() if one["state"] != "ok")
+
+
+def test_an_installation_that_cannot_be_imported_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "study.cli.doctor", None)
+    assert doctor_command.doctor(as_json=True) == 1
+    [found] = json.loads(capsys.readouterr().out)
+    assert (found["what"], found["state"]) == ("starwatt", "failed")
+    assert "cannot be imported" in found["detail"]
+
+
+@pytest.mark.usefixtures("nvml")
+def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) -> None:  # noqa: F811
+    nvml.strike("init", MISMATCH)
+    done = starwatt("doctor", "--json")
+    found = {one["what"]: one for one in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert len(found) == 12
+    assert "restart the machine" in found["GPUs"]["detail"]
+    assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
+        "failed"
+    ] * 3
+    assert "to mend: GPUs" in done.stderr
+
+
+def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
+    nvml_here: GoldenBoards,  # noqa: F811
+    nvml_library: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (doctor._gpus().state, doctor._meters().state) == ("ok", "ok")
+    nvml_here.strike("handle", LOST, board=0)
+    found = doctor._gpus()
+    assert (found.state, "GPU 0: GPU is lost" in found.detail, B in found.detail) == ("failed", True, True)
+    mute = BoardModel("GPU-mute", "Mute board", offers=POWERLESS)
+    golden_boards(nvml_library, tmp_path, monkeypatch, [mute, BoardModel(A)])
+    found = doctor._meters()
+    assert (found.state, A in found.detail) == ("missing", True)
+    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in found.detail
+    golden_boards(nvml_library, tmp_path, monkeypatch, [mute])
+    found = doctor._meters()
+    assert found.state == "missing"
+    assert "GPU-mute" in found.detail
+    assert "modelled" in found.detail or "rapl" in found.detail
+
+
+def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:
+    package = zones(tmp_path)
+    dram = tmp_path / "intel-rapl:0:0"
+    dram.mkdir()
+    for name, text in (("name", "dram"), ("energy_uj", ""), ("max_energy_range_uj", "262143328850")):
+        (dram / name).write_text(text + "\n")
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, str(dram / "energy_uj") in found.detail) == ("missing", True)
+    assert package.exists()
+    assert found.detail.startswith("package-0; left out: ")

@@ -1,0 +1,188 @@
+"""Several boards of one machine at once, each engine with its own board, CPUs and sidecar; neighbours are checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.contrasts.interference import Window, overlap, windows_of
+from analysis.tables import read_table
+from analysis.verify.run import verify
+from tests.chaos.campaign import DONE, Chaos
+from tests.chaos.machine import BOARDS, Machine, machine
+from tests.chaos.outcome import outcome_of, scraps
+from tests.chaos.test_chaos import compare
+from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from traces.cell import CellRecord, read_cell
+from traces.layout import CellKey, RunDir
+from traces.streams import read_trace
+
+pytestmark = pytest.mark.timeout(600)
+UUIDS = ("GPU-00000000-c0de", "GPU-11111111-c0de")
+STUDY = """
+name: beside
+models: [{model}]
+baseline: bf16
+variants: [bf16, fp16]
+loads:
+  - {{kind: closed, concurrency: 3}}
+prompts: {{dataset: starwatt-24, tasks: 6, max_tokens: 64}}
+measure: {{passes: 1, min_s: 1}}
+phases: {{idle_s: 0.5, warmup_requests: 2, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
+blocks: 3
+attempts: 1000
+engine: {{hang_timeout_s: 5, start_timeout_s: 20}}
+meters: {{sample_hz: 50}}
+executor: {{kind: side_by_side}}
+seed: 7
+"""
+
+
+@pytest.fixture
+def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
+    """A machine with two boards."""
+    boards = [replace(BOARDS[0], uuid=uuid) for uuid in UUIDS]
+    with machine(tmp_path / "machine", nvml_library, boards=boards) as made:
+        yield made
+
+
+def study_file(world: Machine) -> Path:
+    path = world.folder / "study.yaml"
+    path.write_text(STUDY.format(model=world.folder / "model"))
+    return path
+
+
+def records(run: RunDir) -> dict[CellKey, CellRecord]:
+    return {key: read_cell(run.cell(key)) for key in run.finished_cells()}
+
+
+def written(run: RunDir) -> dict[CellKey, int]:
+    """When each cell was finished."""
+    return {key: (run.cell(key) / "cell.json").stat().st_mtime_ns for key in run.finished_cells()}
+
+
+def requests_of(run: RunDir, key: CellKey) -> set[str]:
+    """What a cell was asked."""
+    return set(read_trace(run.cell(key), "requests").column("request_id").to_pylist())
+
+
+def device_of(run: RunDir, key: CellKey) -> set[str]:
+    """The boards in a cell's power trace."""
+    return set(read_trace(run.cell(key), "power").column("device").to_pylist())
+
+
+def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_were_killed(
+    world: Machine,
+) -> None:
+    run, study = RunDir(world.disk / "run"), study_file(world)
+    world.start("run", study, "--out", run.root)
+    world.until(lambda: len(world.processes("load")) == 2, "both slots measure")
+    world.processes("slot")[0].send_signal(signal.SIGKILL)
+    missed = re.compile(r"unit b\d was lost with [12] cells left \(signal 9\)")
+    world.until(lambda: missed.search(world.said) is not None, "it is missed")
+    world.until(lambda: len(records(run)) >= 1 and len(world.processes("slot")) == 2, "both go on")
+    kept = written(run)
+    world.kill_runner()
+    assert world.left_behind() == []
+    world.start("run", study, "--out", run.root)
+    assert world.end() in DONE, world.said
+    assert world.left_behind() == []
+    assert {key: at for key, at in written(run).items() if key in kept} == kept
+    each_block_has_one_board(run)
+    neighbours_were_checked(run, world)
+    assert scraps(run) == []
+    assert [one for one in verify(run).findings if one.kind != "invalid_cell"] == []
+    again = next(iter(records(RunDir(run.alone))))
+    (RunDir(run.alone).cell(again) / "cell.json").unlink()
+    second = next(key for key in records(run) if device_of(run, key) == {UUIDS[1]})
+    (run.cell(second) / "cell.json").unlink()
+    before = written(run)
+    world.start("run", study, "--out", run.root)
+    assert world.end() in DONE, world.said
+    assert again in records(RunDir(run.alone)), "a check that is not whole is made whole"
+    assert {key: at for key, at in written(run).items() if key != second} == before
+    each_block_has_one_board(run)  # the first board had nothing to do, and yet it was the second that went on
+
+
+def from_idle_to_idle(record: CellRecord) -> Window:
+    """All of a cell but its engine's start."""
+    assert record.node is not None
+    assert record.phases.idle_before is not None
+    assert record.phases.idle_after is not None
+    start_ns, end_ns = record.phases.idle_before.start_ns, record.phases.idle_after.end_ns
+    return Window(record.node.name, record.node.boot_id, start_ns, end_ns)
+
+
+def each_block_has_one_board(run: RunDir) -> None:
+    """Cells of a block share a board; sidecars read no other; cells of the two boards overlap."""
+    found = records(run)
+    assert len(found) == 6
+    slots = {f"{os.uname().nodename}:gpu{number}": uuid for number, uuid in enumerate(UUIDS)}
+    places: dict[int, set[str]] = {}
+    for key, record in found.items():
+        assert record.node is not None
+        places.setdefault(key.block, set()).add(record.node.name)
+        assert device_of(run, key) == {slots[record.node.name]}
+        assert record.node.cpus == len(os.sched_getaffinity(0)) // 2
+    assert all(len(names) == 1 for names in places.values())
+    assert set.union(*places.values()) == set(slots)
+    whole = {key: from_idle_to_idle(record) for key, record in found.items()}
+    assert any((overlap(key, whole) or 0) > 0 for key in found), "one after another"
+    manifest = json.loads(run.manifest.read_text())
+    told = {name: about["gpus"] for name, about in manifest["nodes"].items()}
+    assert told == {name: [uuid] for name, uuid in slots.items()}
+    assert set(manifest["sensor_calibration"]["devices"]) == set(UUIDS)
+
+
+def neighbours_were_checked(run: RunDir, world: Machine) -> None:
+    """The baseline's cell of each block once more, on the same slot, with the same requests, and nobody beside it."""
+    alone = RunDir(run.alone)
+    again, before = records(alone), records(run)
+    assert {(key.variant, key.load, key.block) for key in again} == {
+        ("bf16", "closed-3", block) for block in (1, 2, 3)
+    }
+    for key, record in again.items():
+        assert record.node == before[key].node, "on another slot the board's own figure would be in it"
+        assert requests_of(alone, key) == requests_of(run, key)
+        assert not overlap(key, {**windows_of(run), key: windows_of(alone)[key]})
+    joules = next(
+        row for row in read_table(run, "neighbours").to_pylist() if row["metric"] == "j_per_request"
+    )
+    assert (joules["value"] is None) == (joules["blocks"] == 0)
+    least, most = ratios_of_the_world(run, world)
+    assert joules["value"] is None or least <= joules["value"] <= most
+
+
+def ratios_of_the_world(run: RunDir, world: Machine) -> tuple[float, float]:
+    """Between these any mean of J/request beside over alone must lie, by what the boards really drew."""
+    near, far = (outcome_of(one, world.boards).joules for one in (run, RunDir(run.alone)))
+    both = [(near[key], far[key]) for key in near.keys() & far.keys()]
+    least = [(one.true_j - one.uncertainty_j) / (other.true_j + other.uncertainty_j) for one, other in both]
+    most = [(one.true_j + one.uncertainty_j) / (other.true_j - other.uncertainty_j) for one, other in both]
+    return min(least, default=0.0), max(most, default=math.inf)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_boards_at_once_that_are_struck_fifty_times_are_as_if_nobody_had(world: Machine) -> None:
+    study, quiet = study_file(world), RunDir(world.disk / "quiet")
+    world.start("run", study, "--out", quiet.root)
+    assert world.end() in DONE, world.said
+    world.runner = None
+    before = outcome_of(quiet, world.boards)
+    struck = Chaos(world, study, random.Random(3))  # noqa: S311 -- no secret
+    struck.blows(50)
+    for run in struck.finished:
+        assert compare(before, outcome_of(run, world.boards)) > 0, "no energy was compared"
+        each_block_has_one_board(run)
+        neighbours_were_checked(run, world)
+        assert scraps(run) == []

@@ -1,0 +1,53 @@
+"""What a task of the array measures, and what is asked of Slurm for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.executor import Slurm
+from configs.schema import Study
+from study.executors.slurm_jobs import read_jobs, sbatch_parameters
+from study.executors.units import units_of
+from tests.study.plan.test_cells import FIELDS, plan
+from traces.layout import RunDir
+
+
+@pytest.mark.parametrize(
+    ("unit", "restarts", "shared"),
+    [("block", "each_block", "block"), ("engine_start", "each_block", "start"), ("block", "once", "start")],
+)
+def test_units_hold_every_cell_once_and_no_engine_start_is_split(
+    unit: str, restarts: str, shared: str
+) -> None:
+    study = Study.model_validate(
+        {**FIELDS, "engine_restarts": restarts, "executor": {"kind": "slurm", "unit": unit}}
+    )
+    cells = plan(engine_restarts=restarts)
+    units = units_of(study, cells)
+    assert [cell for one in units for cell in one.cells] == cells
+    assert len({one.name for one in units}) == len(units)
+    for one in units:
+        assert len({cell.key.block if shared == "block" else cell.engine_start for cell in one.cells}) == 1
+    starts = [{cell.engine_start for cell in one.cells} for one in units]
+    assert sum(map(len, starts)) == len(set.union(*starts))
+    assert len(units) == (4 if shared == "block" else len({cell.engine_start for cell in cells}))
+
+
+def test_boards_and_exclusivity_are_asked_for() -> None:
+    asked = sbatch_parameters("s", Slurm(gpus=2, memory_gib=1.5, options={"reservation": "mine"}))
+    assert (asked["gpus_per_node"], asked["exclusive"], asked["mem"]) == (2, True, "1536M")
+    assert asked["additional_parameters"] == {"reservation": "mine"}
+    assert asked["use_srun"] is False
+    without = sbatch_parameters("s", Slurm(gpus=0, exclusive=False))
+    assert {"gpus_per_node", "exclusive", "partition"}.isdisjoint(without)
+
+
+def test_the_last_job_of_a_unit_counts_and_a_torn_line_does_not(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert read_jobs(run) == {}
+    run.slurm.mkdir()
+    lines = '{"unit": "b1", "job": "1_0"}\n{"unit": "b2", "job": "1_1"}\n{"unit": "b1", "job": "7"}\n{"unit": "b2", '
+    (run.slurm / "jobs.jsonl").write_text(lines)
+    assert read_jobs(run) == {"b1": "7", "b2": "1_1"}

@@ -1,0 +1,179 @@
+"""What a lost process means for the cells that it leaves, and where they are measured then."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from configs.schema import Study
+from server.process import spawn as processes
+from starwatt_errors import RunError
+from study.executors import slot_pool as crew
+from study.executors import affinity as homes
+from study.executors import units
+from study.executors.slot_pool import Crew
+from study.executors.interference import Alone, check_of
+from study.measure.retries import Patience
+from study.plan.cells import PlannedCell, plan_cells
+from study.executors.slots import Slot
+from study.executors.units import Ledger, Unit, units_of
+from tests.study.plan.test_cells import FIELDS
+from traces.atomic import write_json
+from traces.attempts import Attempt, note_attempt, read_attempts
+from traces.cell import Node
+from traces.clock import boot_id
+from traces.layout import CellKey, RunDir
+
+SLOTS = [Slot(name, (), tuple(os.sched_getaffinity(0))) for name in ("gpu0", "gpu1")]
+FAKE = """
+import json, os, pathlib, sys, time
+order = json.loads(pathlib.Path(sys.argv[1]).read_text())
+slot = os.environ["STARWATT_SLOT"]
+if slot in {useless!r}:
+    sys.exit(1)
+time.sleep(1)
+for model, variant, load, block in order["keys"]:
+    cell = pathlib.Path(order["root"], "cells", model, variant, load, f"b{{block}}")
+    cell.mkdir(parents=True, exist_ok=True)
+    (cell / "cell.json").write_text(slot)
+"""
+
+
+def study(**changes: object) -> Study:
+    return Study.model_validate(
+        {**FIELDS, "models": ["m"], "blocks": 2, "attempts": 1, "executor": "side_by_side", **changes}
+    )
+
+
+def measured(run: RunDir, cell: PlannedCell) -> None:
+    run.cell(cell.key).mkdir(parents=True)
+    (run.cell(cell.key) / "cell.json").write_text("{}")
+
+
+def charged(run: RunDir) -> dict[CellKey, int]:
+    return {key: len(tries) for key, tries in read_attempts(run).items()}
+
+
+@pytest.fixture
+def unit() -> Unit:
+    """Block 1."""
+    return units_of(study(), plan_cells(study(), 10))[0]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    run = RunDir(tmp_path)
+    return Ledger(run, Patience(run, 1), lambda _: None)
+
+
+def test_a_process_that_had_measured_nothing_has_failed_all_its_cells(ledger: Ledger, unit: Unit) -> None:
+    ledger.begin(unit)
+    assert ledger.lost(unit, "it fell") == len(unit.cells)
+    assert charged(ledger.run) == {cell.key: 1 for cell in unit.cells}
+
+
+def test_a_process_that_had_measured_some_has_failed_the_next(ledger: Ledger, unit: Unit) -> None:
+    ledger.begin(unit)
+    measured(ledger.run, unit.cells[0])
+    assert ledger.lost(unit, "it fell") == len(unit.cells) - 1
+    assert charged(ledger.run) == {unit.cells[1].key: 1}
+
+
+def test_a_process_that_has_given_up_cells_itself_has_failed_no_others(ledger: Ledger, unit: Unit) -> None:
+    ledger.begin(unit)
+    for cell in unit.cells[:3]:  # all loads of its first variant, whose engine never started
+        note_attempt(ledger.run, Attempt.now(cell.key, "no engine"))
+    assert ledger.lost(unit, "nothing could be measured") == len(unit.cells) - 3
+    assert charged(ledger.run) == {cell.key: 1 for cell in unit.cells[:3]}
+    assert ledger.begin(unit) == [cell.key for cell in unit.cells[3:]]
+    ledger.lost(unit, "it fell")
+    assert len(charged(ledger.run)) == len(unit.cells), "and then it counts again: it ends"
+
+
+def test_a_full_disk_is_no_failure_of_a_cell(
+    ledger: Ledger, unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "why_no_room", lambda _: "No space left on device")
+    ledger.begin(unit)
+    with pytest.raises(RunError, match="make room"):
+        ledger.lost(unit, "its disk was full")
+    assert charged(ledger.run) == {}
+
+
+def crew_of(run: RunDir, monkeypatch: pytest.MonkeyPatch, *useless: str) -> Crew:
+    """Its slots write a cell's file and do nothing else; those in ``useless`` end at once."""
+
+    def spawn(command: list[str], **settings: object) -> object:
+        script = FAKE.format(useless=useless)
+        return processes.spawn([sys.executable, "-c", script, command[-1]], **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(crew, "spawn", spawn)
+
+    def quiet(_: object) -> None:
+        return None
+
+    return Crew(run, study(), Patience(run, 1), (), quiet, quiet, quiet, SLOTS, run.slots)
+
+
+def test_a_slot_that_can_measure_nothing_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path)
+    cells = plan_cells(study(), 10)
+    crew_of(run, monkeypatch, "gpu0").measure(cells)
+    there = {cell.key for cell in cells if (run.cell(cell.key) / "cell.json").is_file()}
+    assert {key.block for key in there} == {2}
+    assert charged(run) == {cell.key: 1 for cell in cells if cell.key not in there}
+
+
+def test_where_no_slot_can_measure_anything_the_study_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path)
+    with pytest.raises(RunError, match="ended; it last said"):
+        crew_of(run, monkeypatch, "gpu0", "gpu1").measure(plan_cells(study(), 10))
+
+
+def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDir(tmp_path)
+    first, *left = plan_cells(study(), 10)
+    second = Node(name=f"{platform.node()}:gpu1", boot_id=boot_id(), cpus=1)
+    monkeypatch.setattr(homes, "read_cell", lambda _: SimpleNamespace(node=second))
+    measured(run, first)
+    crew_of(run, monkeypatch).measure(left)
+    where = {cell.key: (run.cell(cell.key) / "cell.json").read_text() for cell in left}
+    assert {slot for key, slot in where.items() if key.block == 1} == {"gpu1"}
+    assert {slot for key, slot in where.items() if key.block == 2} == {"gpu0"}
+
+
+def test_a_damaged_record_says_no_home_and_ends_nothing(ledger: Ledger, unit: Unit) -> None:
+    measured(ledger.run, unit.cells[0])
+    assert homes.homes_of(ledger, [unit], {unit.name}) == {}
+
+
+def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
+    around, alone = RunDir(tmp_path / "run"), RunDir(tmp_path / "run" / "alone")
+    write_json(around.manifest, {})
+    write_json(around.cooldown / "host:gpu0.json", {"coolest": "beside"})
+    Alone(study(), alone, []).prepare(around)
+    kept = alone.cooldown / "host:gpu0.json"
+    assert kept.read_text() == (around.cooldown / kept.name).read_text()
+    write_json(kept, {"coolest": "alone"})
+    Alone(study(), alone, []).prepare(around)
+    assert "alone" in kept.read_text(), "what it has seen itself since is kept"
+
+
+def test_boards_are_not_asked_for_where_the_check_is_whole(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+
+    def slots() -> list[Slot]:
+        raise AssertionError("a board that is gone must not hinder a report")
+
+    for cell in plan_cells(study(variants=["bf16"], loads=FIELDS["loads"][-1:]), 1):
+        measured(RunDir(run.alone), cell)
+    assert check_of(study(), run, slots) is None

@@ -1,0 +1,148 @@
+"""``starwatt load`` and ``starwatt meter`` end to end, as processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from starwatt_errors import UsageError
+from study.cli.app import app
+from tests.support.server import Answer, Asked, TruthServer
+from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
+from tests.support.command import start, starwatt
+from traces.layout import RunDir
+from traces.streams import read_trace
+
+KEY = "sk-quite-secret-23"
+
+
+def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARWATT_API_KEY", KEY)
+    out = tmp_path / "out"
+    with TruthServer(lambda asked: Answer(status=500 if asked.number == 3 else 200)) as server:
+        url = server.url.replace("http://", "http://user:password@")
+        done = starwatt(
+            "load", "--url", url, "--model", "m", "--concurrency", 2, "--requests", 12, "--out", out, "--json"
+        )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert {path.name for path in out.iterdir()} == {"requests.parquet", "schedule.parquet", "summary.json"}
+    rows = [row for row in read_trace(out, "requests").to_pylist() if row["role"] == "measured"]
+    assert len(rows) == 12
+    metrics = summary["metrics"]
+    assert (metrics["measured_requests"], metrics["completed_requests"], metrics["failed_requests"]) == (
+        12,
+        11,
+        1,
+    )
+    assert summary["errors"] == {"http_error": 1}
+    assert (summary["load"]["kind"], summary["interrupted"]) == ("closed", False)
+    ok = [row for row in rows if row["status"] == "ok"]
+    ttft_ms = sum(row["first_token_ns"] - row["scheduled_ns"] for row in ok) / len(ok) * 1e-6
+    assert metrics["ttft_ms"]["mean"] == pytest.approx(ttft_ms)
+    assert {asked.headers["authorization"] for asked in server.asked} == {f"Bearer {KEY}"}
+    for file in out.iterdir():
+        assert KEY.encode() not in file.read_bytes()
+        assert b"password" not in file.read_bytes()
+
+
+def test_a_refused_connection_is_exit_code_1_with_the_address(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = starwatt(
+            "load",
+            "--url",
+            url,
+            "--model",
+            "m",
+            "--single-stream",
+            "--requests",
+            1,
+            "--out",
+            tmp_path / "out",
+            "--json",
+        )
+    assert done.returncode == 1
+    assert "cannot be reached" in json.loads(done.stdout)["error"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_a_load_test_with_130_and_keeps_its_rows(tmp_path: Path, number: signal.Signals) -> None:
+    reached = threading.Event()
+
+    def behave(asked: Asked) -> Answer:
+        if asked.number == 20:
+            reached.set()
+        return Answer()
+
+    with TruthServer(behave) as server:
+        process = start(
+            "load",
+            "--url",
+            server.url,
+            "--model",
+            "m",
+            "--qps",
+            50,
+            "--duration",
+            600,
+            "--out",
+            tmp_path / "out",
+        )
+        assert reached.wait(60)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"what was measured is kept" in said
+    assert b"Traceback" not in said
+    assert (tmp_path / "out" / "requests.parquet").is_file()
+    assert read_trace(tmp_path / "out", "requests").num_rows >= 20
+
+
+def test_a_metered_load_test_is_a_run_that_analyze_and_report_read(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with TruthServer(lambda _: Answer(gap_s=0.01)) as server:
+        done = starwatt(
+            "load", "--url", server.url, "--model", "org/m", "--concurrency", 2, "--duration", 2, "--meter", "local",
+            "--out", out, "--json",
+        )  # fmt: skip
+    assert done.returncode in (0, 3), done.stderr
+    run = RunDir(out)
+    [key] = run.finished_cells()
+    assert (key.model, key.variant, key.load, key.block) == ("org--m", "endpoint", "closed-2", 1)
+    assert read_trace(run.cell(key), "power").num_rows > 100
+    assert (out / "requests.parquet").is_file()
+    first = run.table("cells").read_bytes()
+    run.table("cells").unlink()
+    run.report.unlink()
+    assert CliRunner().invoke(app, ["analyze", str(out)]).exit_code in (0, 3)
+    assert run.table("cells").stat().st_size == pytest.approx(len(first), abs=200)
+    assert CliRunner().invoke(app, ["report", str(out)]).exit_code == 0
+    assert "<html" in run.report.read_text(encoding="utf-8")
+
+
+def test_the_meter_stops_on_ctrl_c_and_leaves_its_readings(tmp_path: Path, busy_pid: int) -> None:  # noqa: F811
+    process = start("meter", "--out", tmp_path, "--pid", busy_pid, "--hz", 50)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    rows = read_trace(tmp_path, "power").to_pylist()
+    assert [path.name for path in tmp_path.iterdir()] == ["power.parquet"]
+    assert len(rows) > 0
+    assert {row["source"] for row in rows} <= {"modelled", "rapl", "nvml"}
+    again = CliRunner().invoke(app, ["meter", "--out", str(tmp_path), "--pid", str(busy_pid)])
+    assert isinstance(again.exception, UsageError)
+    assert len(read_trace(tmp_path, "power")) == len(rows)
