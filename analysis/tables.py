@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from analysis.accuracy.verdicts import accuracy_table
-from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
-from analysis.contrasts.ratios import contrast_rows
+from analysis.cells.rows import Row
+from analysis.cells.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
+from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.contrasts.drift import drift_rows
-from analysis.runs.identity import misplaced_cells
-from analysis.runs.inputs import KEY, inputs_of
 from analysis.contrasts.interference import neighbour_rows, windows_of
 from analysis.contrasts.nodes import node_rows
+from analysis.contrasts.ratios import contrast_rows
+from analysis.runs.identity import misplaced_cells
+from analysis.runs.inputs import KEY, inputs_of
 from analysis.runs.provenance import read_plan
-from analysis.cells.rows import Row
 from analysis.table_files import SCHEMAS, read_table
-from analysis.cells.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet

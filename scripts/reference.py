@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from study.cli import help as manual
 from study.cli.app import app
 from traces import schemas
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "reference"
+ROOMS = ("configs", "traces", "server", "loadgen", "analysis", "study")
 NOTE = "<!-- Made by scripts/reference.py (make docs): change the code, not this page. -->\n"
 
 
@@ -35,6 +38,7 @@ def main() -> int:
         "command-line.md": command_line(),
         "configuration.md": configuration(),
         "files.md": files(),
+        "house.md": house(),
         "reasons.md": reasons(),
     }
     stale = []
@@ -162,6 +166,28 @@ def files() -> Iterator[str]:
     for name, schema in found.items():
         yield f"\n## {name}"
         yield from _table(("column", "type"), [(f"`{field.name}`", f"`{field.type}`") for field in schema])
+
+
+def house() -> Iterator[str]:
+    """Every room with its files, and what each is about."""
+    yield "# The house, file by file"
+    yield ""
+    yield "Each file with the first sentence of its docstring. What rooms may import: [design](../design.md#the-house)."
+    for top in ROOMS:
+        for folder in (ROOT / top, *sorted(path for path in (ROOT / top).rglob("*") if path.is_dir())):
+            files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            if files:
+                yield f"\n## {folder.relative_to(ROOT)}/\n"
+                yield _about(folder / "__init__.py")
+                yield from _table(
+                    ("file", "what it is about"), [(f"`{path.name}`", _about(path)) for path in files]
+                )
+
+
+def _about(path: Path) -> str:
+    """The first sentence of a module's docstring; nothing where it has none."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return " ".join((text or "").split("\n\n")[0].split()).replace("``", "`")
 
 
 def reasons() -> Iterator[str]:

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.accuracy.grades import read_grades
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
+from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.requests.columns import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY

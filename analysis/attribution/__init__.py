@@ -1,0 +1,1 @@
+"""Energy split over requests by three rules that conserve it."""

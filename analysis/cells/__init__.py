@@ -1,0 +1,1 @@
+"""One cell's rows of the tables."""

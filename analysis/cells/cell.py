@@ -10,20 +10,27 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
+from analysis.attribution.phase import PhaseInput, stretches_of
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
+from analysis.attribution.steps import work_of
+from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
+from analysis.energy.integral import read_series
+from analysis.energy.sensor import Sensors
+from analysis.requests.columns import Requests, read_columns
+from analysis.requests.latency import Latencies, latencies
+from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from analysis.runs.provenance import read_manifest, read_study
 from analysis.validity.clocks import clock_check, on_our_clock, shift_of
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
-from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
-from analysis.requests.latency import Latencies, latencies
-from analysis.attribution.phase import PhaseInput, stretches_of
-from analysis.energy.integral import read_series
-from analysis.runs.provenance import read_manifest, read_study
-from analysis.requests.columns import Requests, read_columns
-from analysis.energy.sensor import Sensors
+from analysis.validity.reasons import (
+    RECOMPUTED,
+    Check,
+    energy_checks,
+    engine_check,
+    request_checks,
+    window_check,
+)
 from analysis.validity.steadiness import Trends, trends_in
-from analysis.attribution.steps import work_of
-from analysis.validity.reasons import RECOMPUTED, Check, energy_checks, engine_check, request_checks, window_check
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study

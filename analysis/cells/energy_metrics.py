@@ -9,8 +9,8 @@ import numpy as np
 from analysis.arrays import Bools, percentile
 from analysis.attribution.rules import Attribution
 from analysis.cells.cell import CellResult, Measured
-from analysis.energy.boundary import BoundaryEnergy
 from analysis.cells.rows import Z95, Rows, ratio
+from analysis.energy.boundary import BoundaryEnergy
 from analysis.validity.reasons import energy_checks, reasons_for
 from configs.loads import is_probe
 from configs.schema import Slo

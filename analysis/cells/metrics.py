@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.accuracy.score_interval import score_interval
 from analysis.arrays import Floats, mean, percentile
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
-from analysis.accuracy.score_interval import score_interval
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 

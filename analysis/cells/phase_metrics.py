@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.arrays import Bools
+from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase
 from analysis.attribution.rules import Attribution
+from analysis.attribution.steps import KINDS
 from analysis.cells.cell import CellResult
 from analysis.cells.energy_metrics import attributed_rows, energy_reasons
-from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase
 from analysis.cells.rows import Row, Rows
-from analysis.attribution.steps import KINDS
 from traces.layout import CellKey
 
 _NAMES = dict(zip(KINDS, ("step", "decoded_token", "prompt_token", "context_token"), strict=True))

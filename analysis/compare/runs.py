@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.cells.cell import Context, read_context
-from analysis.energy.boundary import rank
-from analysis.contrasts.paired_blocks import Side
-from analysis.compare.gains import GainsBeside, gains_beside
-from analysis.results.points import Pair, Point, Results, read_results
 from analysis.accuracy.score_interval import score_interval
-from analysis.contrasts.statistics import RatioEstimate, paired_ratio, unpaired_ratio
-from analysis.tables import ensure_analysed, read_table
+from analysis.cells.cell import Context, read_context
 from analysis.cells.task_set import TaskSet
+from analysis.compare.gains import GainsBeside, gains_beside
+from analysis.contrasts.paired_blocks import Side
+from analysis.contrasts.statistics import RatioEstimate, paired_ratio, unpaired_ratio
+from analysis.energy.boundary import rank
+from analysis.results.points import Pair, Point, Results, read_results
+from analysis.tables import ensure_analysed, read_table
 from configs.differences import Change, changes
 from configs.schema import Study
 from starwatt_errors import UsageError

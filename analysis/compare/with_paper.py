@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.cells.cell import Context, read_context
+from analysis.cells.paper_total import RAM_W
+from analysis.compare.paper import Configuration, read_runs
+from analysis.compare.paper_match import answers, configuration_of, original_of
 from analysis.compare.runs import names_of, without_interval
 from analysis.contrasts.paired_blocks import Side
-from analysis.compare.paper import Configuration, read_runs
-from analysis.cells.paper_total import RAM_W
-from analysis.compare.paper_match import answers, configuration_of, original_of
-from analysis.results.points import Results, read_results
 from analysis.contrasts.statistics import RatioEstimate, effect_ratio, paired_ratio, unpaired_ratio
+from analysis.results.points import Results, read_results
 from analysis.tables import ensure_analysed
 from starwatt_errors import UsageError
 from traces.layout import RunDir

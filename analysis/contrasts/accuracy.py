@@ -13,11 +13,11 @@ import numpy as np
 from scipy.special import bdtr
 
 from analysis.accuracy.completions import Answers, flips
+from analysis.accuracy.score_interval import score_interval
 from analysis.arrays import Floats
 from analysis.cells.cell import Context
-from analysis.contrasts.paired_blocks import Side, key_of, value_row
 from analysis.cells.rows import Row
-from analysis.accuracy.score_interval import score_interval
+from analysis.contrasts.paired_blocks import Side, key_of, value_row
 from analysis.contrasts.statistics import POWER, holm
 
 EXACT_UP_TO = 16  # tasks that differ: all sign patterns, else so many random ones

@@ -10,8 +10,8 @@ from scipy.optimize import nnls
 
 from analysis.arrays import Floats
 from analysis.cells.cell import Context
-from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
 from analysis.cells.rows import Row
+from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
 from analysis.contrasts.statistics import MIN_BLOCKS, agree, student_t
 
 MIN_LOADS = 3

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
 from analysis.cells.rows import Row
+from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
 from analysis.validity.steadiness import Trend, trend
 from traces.layout import CellKey
 

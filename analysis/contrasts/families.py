@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from analysis.contrasts.paired_blocks import value_row
 from analysis.cells.rows import Row
+from analysis.contrasts.paired_blocks import value_row
 from analysis.contrasts.statistics import RatioEstimate, holm
 
 SIMULTANEOUS = "blocks_simultaneous"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.contrasts.paired_blocks import CellFigures, Side
 from analysis.cells.rows import Row
+from analysis.contrasts.paired_blocks import CellFigures, Side
 from analysis.contrasts.statistics import RatioEstimate, paired_ratio
 from starwatt_errors import TraceError
 from traces.cell import Phase, read_cell

@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from analysis.arrays import Floats
-from analysis.contrasts.paired_blocks import CellFigures, Side
 from analysis.cells.rows import Row
+from analysis.contrasts.paired_blocks import CellFigures, Side
 from analysis.contrasts.statistics import MIN_BLOCKS, agree, student_t
 from traces.layout import CellKey
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.cells.cell import Context
+from analysis.cells.rows import Row
 from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import Family, family_rows
 from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, paired_blocks, ratio_row, value_row
-from analysis.cells.rows import Row
 from analysis.contrasts.statistics import RatioEstimate, paired_ratio
 
 

@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.energy.aliasing import Aliasing, look_for_aliasing
 from analysis.arrays import Ints
-from analysis.energy.slow_average import slow_average
+from analysis.energy.aliasing import Aliasing, look_for_aliasing
 from analysis.energy.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
-from analysis.energy.plausibility import is_impossible, is_stuck, is_zero
 from analysis.energy.integral import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
+from analysis.energy.plausibility import is_impossible, is_stuck, is_zero
 from analysis.energy.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
+from analysis.energy.slow_average import slow_average
 from analysis.requests.window import Window
 
 DISAGREEMENT_BOUND = 0.05

@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.grading.grader import Progress, judge_programs
 from analysis.grading.sample_files import read_samples
 from analysis.grading.sandbox import Limits
-from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from configs.datasets import Dataset
 
 

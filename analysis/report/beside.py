@@ -10,8 +10,8 @@ import numpy as np
 from analysis.compare.paper import PaperFigure, paper_figures, read_runs, spread
 from analysis.report.conclusions import percent
 from analysis.report.sections import Table
-from analysis.results.points import Results
 from analysis.results.headline import significant
+from analysis.results.points import Results
 from starwatt_errors import TraceError
 
 

@@ -16,10 +16,10 @@ from analysis.report.gains import beside_words
 from analysis.report.looks import marker_of
 from analysis.report.sections import Table
 from analysis.report.templates import template
-from analysis.results.points import Results, read_results
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
-from analysis.validity.reasons import EXPLANATIONS
+from analysis.results.points import Results, read_results
 from analysis.results.sentences import effect_words
+from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 from traces.layout import RunDir
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.report.sections import Table
-from analysis.results.points import Contrast, Results
 from analysis.results.headline import significant
+from analysis.results.points import Contrast, Results
 
 _PRIMARY = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
 _SHOWN = {"batched_vs_single": "single-stream over batched", "variant_vs_baseline": "variant over baseline"}

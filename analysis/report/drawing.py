@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load
-from analysis.results.points import Bounds, Point
 from analysis.results.headline import with_bounds
+from analysis.results.points import Bounds, Point
 
 STYLE: Any = {
     "svg.hashsalt": "starwatt",

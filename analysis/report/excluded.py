@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.points import Results
 from analysis.results.headline import significant
+from analysis.results.points import Results
 from analysis.validity.reasons import EXPLANATIONS
 
 _MOST_NAMED = 6

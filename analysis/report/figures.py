@@ -29,8 +29,8 @@ from analysis.report.drawing import (
     with_interval,
 )
 from analysis.report.looks import COLOURS, Look, line_of, look_of_load
-from analysis.results.points import Point, Results
 from analysis.results.headline import significant
+from analysis.results.points import Point, Results
 from traces.cell import Phases
 
 _PHASES = (

@@ -7,8 +7,8 @@ from typing import Any
 
 from analysis.compare.runs import RATIOS
 from analysis.report.sections import Table
-from analysis.results.points import Results
 from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Results
 from analysis.tables import read_table
 from traces.layout import RunDir
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.cells.cell import read_context
-from analysis.validity.clocks import on_our_clock
 from analysis.energy.integral import read_series
 from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
@@ -43,9 +42,10 @@ from analysis.report.tradeoffs import (
     joules_of_requests,
     joules_over_concurrency,
 )
-from analysis.results.points import Results, read_results
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
+from analysis.results.points import Results, read_results
 from analysis.tables import ensure_analysed
+from analysis.validity.clocks import on_our_clock
 from analysis.validity.reasons import EXPLANATIONS
 from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
+from analysis.contrasts.statistics import RatioEstimate
 from analysis.report.drawing import STYLE, Drawing, svg_of
 from analysis.report.looks import COLOURS, MARKERS
 from analysis.report.sections import Table
 from analysis.report.templates import template
-from analysis.contrasts.statistics import RatioEstimate
 from analysis.results.headline import ratio_words, significant
-from analysis.validity.reasons import EXPLANATIONS
 from analysis.results.sentences import effect_words
+from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 
 

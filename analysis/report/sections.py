@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.points import Contrast, Point, Results
 from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Contrast, Point, Results
 
 _MAIN = (
     ("J/request", ("j_per_request",), 3),

@@ -23,8 +23,8 @@ from analysis.report.drawing import (
     with_interval,
 )
 from analysis.report.looks import look_of_load, marker_of
-from analysis.results.points import Point, Results
 from analysis.results.headline import significant
+from analysis.results.points import Point, Results
 
 _SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
 _RULES = ("phase", "tokens")

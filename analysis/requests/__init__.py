@@ -1,0 +1,1 @@
+"""The rows of a cell's requests as columns, its window, and latency."""

@@ -1,0 +1,1 @@
+"""The tables read again, as points and sentences."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.results.points import Contrast, Results, read_results
 from analysis.contrasts.statistics import RatioEstimate
+from analysis.results.points import Contrast, Results, read_results
 from analysis.results.sentences import effect_words
 from traces.layout import RunDir
 

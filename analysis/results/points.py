@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from analysis.cells.cell import read_context
-from analysis.energy.boundary import rank
-from analysis.contrasts.statistics import paired_ratio
-from analysis.tables import read_table
 from analysis.cells.task_set import TaskSet
+from analysis.contrasts.statistics import paired_ratio
+from analysis.energy.boundary import rank
+from analysis.tables import read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import read_cell

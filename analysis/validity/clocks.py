@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.energy.sensor import CLOCK_BOUND
-from analysis.validity.reasons import Check
 from analysis.requests.window import Window
+from analysis.validity.reasons import Check
 from traces.remote import PowerClock
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.arrays import ints
-from analysis.validity.reasons import Check
 from analysis.requests.window import Window
+from analysis.validity.reasons import Check
 
 HELD_DOWN = 0x8 | 0x20 | 0x40 | 0x80  # NVML: hardware slowdown, software and hardware thermal, power brake
 THROTTLED_BOUND = 0.01

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from analysis.arrays import floats, ints
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
-from analysis.requests.latency import Latencies
 from analysis.requests.columns import Requests
+from analysis.requests.latency import Latencies
 from analysis.requests.window import Window
 
 Scope = Literal["cell", "energy", "accuracy"]

@@ -15,8 +15,8 @@ from scipy.special import stdtr
 from analysis.arrays import Floats, Ints, floats, ints
 from analysis.energy.boundary import BoundaryEnergy
 from analysis.requests.columns import Requests
-from analysis.validity.reasons import Check
 from analysis.requests.window import Window
+from analysis.validity.reasons import Check
 
 PIECES = 12
 SHORTEST_S = 2.0  # of a piece: below, what differs between pieces is which requests they hold

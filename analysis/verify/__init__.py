@@ -1,0 +1,1 @@
+"""`starwatt verify`: everything that makes a run trustworthy, computed from its raw files again."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.verify.finding import Finding
 from analysis.runs.provenance import cells_of, read_manifest, read_plan, read_study
+from analysis.verify.finding import Finding
 from configs.datasets import is_own, load_dataset
 from configs.loader import PROMPTS
 from configs.schema import Study

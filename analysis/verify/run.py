@@ -15,15 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.verify.finding import Finding
 from analysis.accuracy.grades import GRADED_BY
-from analysis.runs.identity import misplaced_cells
 from analysis.report import page_of
 from analysis.requests.columns import read_columns
+from analysis.requests.window import measured_window
+from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, read_table
 from analysis.validity.reasons import EXPLANATIONS
+from analysis.verify.finding import Finding
 from analysis.verify.provenance import Provenance, check_provenance
-from analysis.requests.window import measured_window
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, read_record

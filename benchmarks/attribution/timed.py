@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from analysis.attribution.rules import by_tokens, flights, in_flight
-from analysis.energy.boundary import boundary_energies
 from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase, stretches_of
+from analysis.attribution.rules import by_tokens, flights, in_flight
+from analysis.attribution.steps import work_of
+from analysis.energy.boundary import boundary_energies
 from analysis.energy.integral import read_series
 from analysis.requests.columns import read_columns
-from analysis.attribution.steps import work_of
 from analysis.requests.window import measured_window, shares_in
 from traces.streams import read_trace
 

@@ -15,8 +15,8 @@ import tarfile
 import time
 from pathlib import Path
 
-from analysis.results.points import read_results
 from analysis.results.headline import significant
+from analysis.results.points import read_results
 from benchmarks.gpu import cost
 from benchmarks.gpu.command import STARWATT, within
 from benchmarks.gpu.studies import STAGES, study_of, write_lengths

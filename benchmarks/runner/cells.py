@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.measure.engine_session import Campaign
-from study.progress.display import Display
-from study.plan.cpus import place
-from study.measure.order import Order
 from study.measure.checkpoints import build_all
+from study.measure.engine_session import Campaign
+from study.measure.order import Order
+from study.plan.cpus import place
+from study.progress.display import Display
 from traces.cell import read_cell
 
 STUDY = """

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.records.lock import claimed
-from study.plan.cells import plan_table
 from study.measure.order import Order
+from study.plan.cells import plan_table
+from study.records.lock import claimed
 from traces.atomic import write_parquet
 
 STUDY = """

@@ -14,9 +14,9 @@ from configs.architecture import Architecture
 from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.builder import Job, MakeJob, PruneJob, QuantizeJob
-from server.process.spawn import spawn, stop_group
 from server.build.sources import Announce, from_folder, from_hub, named_model, quantised_by
 from server.build.store import Checkpoint, Store
+from server.process.spawn import spawn, stop_group
 from starwatt_errors import BuildError, UsageError
 
 _LAST_LINES = 12

@@ -20,10 +20,10 @@ import platformdirs
 
 from server.engines.engine_log import Announcer
 from server.engines.engine_spec import HOST, EngineSpec
-from server.process.guard import GUARD
-from server.process.spawn import last_lines, spawn, stop_group
 from server.engines.transformers import TransformersServe
 from server.engines.vllm import Vllm
+from server.process.guard import GUARD
+from server.process.spawn import last_lines, spawn, stop_group
 from starwatt_errors import EngineError, alike
 from traces.cell import Served
 

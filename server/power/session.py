@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.meters import Meters
-from server.process.guard import GUARD
 from server.power.sidecar import Sidecar
+from server.process.guard import GUARD
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 

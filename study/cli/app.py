@@ -20,9 +20,9 @@ from configs.problems import words_of
 from server.process.spawn import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
-from study.progress.display import tell
-from study.exit_codes import FAILED, INTERRUPTED, INVALID, interrupted_words
 from study.cli.help import Manual, examples
+from study.exit_codes import FAILED, INTERRUPTED, INVALID, interrupted_words
+from study.progress.display import tell
 from study.progress.streams import in_words, make_printable, why_not_flushed
 
 app = typer.Typer(

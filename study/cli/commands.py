@@ -27,16 +27,16 @@ from server.power.listen import serve as listen
 from server.power.service import MeterService
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
+from study.cli.folders import make_folder
+from study.exit_codes import INTERRUPTED, INVALID
+from study.load.slo import parse_slo
+from study.measure.checkpoints import build_all
 from study.measure.engine_session import started
 from study.measure.secrets import api_key
 from study.progress.display import Display, console, tell
-from study.exit_codes import INTERRUPTED, INVALID
-from study.cli.folders import make_folder
+from study.records.existing import existing
 from study.records.repeat import WantedStudy
 from study.run import forecast_study, run_study
-from study.measure.checkpoints import build_all
-from study.records.existing import existing
-from study.load.slo import parse_slo
 from traces.layout import RunDir, model_slug
 
 if TYPE_CHECKING:

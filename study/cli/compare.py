@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
-from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.compare.runs import PASSED, RATIOS, Comparison, compare
+from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.report.comparison import answer_lines, estimate_words, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.results.headline import ESTIMATED

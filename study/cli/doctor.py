@@ -10,13 +10,13 @@ from pathlib import Path
 from analysis.grading import sandbox_status
 from configs.datasets import human_eval_plus_file, load_dataset
 from loadgen.wire.build import library
+from server.build.store import store_root
 from server.power.binding import BindingError
 from server.power.inventory import gpu_inventory, silent_gpus
 from server.power.meters import available_sources, boards_left_out
-from server.build.store import store_root
 from starwatt_errors import LoadError, StarwattError
-from study.cli.findings import Finding
 from study.cli.environment import clocks, engine, gpu_power, gpus_in_use, rapl
+from study.cli.findings import Finding
 
 _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB

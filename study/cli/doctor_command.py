@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from starwatt_errors import StarwattError
-from study.progress.display import console, tell
 from study.cli.findings import Finding
+from study.progress.display import console, tell
 
 
 def doctor(*, as_json: bool) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from server.engines.vllm import vllm_version
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
 from server.power.library import NoDriverError, opened
 from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
-from server.engines.vllm import vllm_version
 from study.cli.findings import Finding
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")

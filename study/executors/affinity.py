@@ -6,8 +6,8 @@ from collections.abc import Sequence, Set
 
 from configs.schema import Study
 from starwatt_errors import TraceError
-from study.plan.cells import PlannedCell, plan_cells
 from study.executors.units import Ledger, Unit, units_of
+from study.plan.cells import PlannedCell, plan_cells
 from traces.cell import Node, read_cell
 
 

@@ -14,10 +14,10 @@ from configs.executor import SideBySide
 from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.schema import Study
 from starwatt_errors import TraceError
-from study.records.this_node import slot_of
+from study.executors.slots import Slot
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells, plan_table
-from study.executors.slots import Slot
+from study.records.this_node import slot_of
 from traces.atomic import write_parquet, write_text
 from traces.cell import read_cell
 from traces.layout import RunDir

@@ -8,13 +8,13 @@ from functools import partial
 
 from configs.schema import Study
 from starwatt_errors import RunError
-from study.executors.slot_pool import Crew
 from study.executors.interference import check_of
-from study.records.node_manifests import gather_nodes
-from study.measure.retries import Patience
-from study.plan.cells import PlannedCell
+from study.executors.slot_pool import Crew
 from study.executors.slots import slots_of
 from study.executors.units import Errand
+from study.measure.retries import Patience
+from study.plan.cells import PlannedCell
+from study.records.node_manifests import gather_nodes
 from traces.layout import RunDir
 
 

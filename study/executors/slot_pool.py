@@ -19,11 +19,11 @@ from pathlib import Path
 from server.process.spawn import last_lines, spawn, stop_group
 from starwatt_errors import RunError
 from study.executors.affinity import all_units, homes_of
-from study.records.this_node import slot_of
-from study.plan.cells import PlannedCell
 from study.executors.slot_protocol import END_THE_STUDY, LOST, SlotOrder
 from study.executors.slots import Slot
 from study.executors.units import Errand, Ledger, Unit, units_of
+from study.plan.cells import PlannedCell
+from study.records.this_node import slot_of
 
 _POLL_S, _COUNT_S = 0.2, 2.0
 """How often is looked for ends of processes, and for new cells: beside engines that are being measured."""

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from starwatt_errors import RunError, StarwattError
-from study.progress.display import tell
 from study.executors.slot_protocol import END_THE_STUDY, LOST, SlotOrder
 from study.executors.unit_task import measure
+from study.progress.display import tell
 from traces.layout import RunDir
 
 

@@ -18,10 +18,10 @@ from configs.executor import Slurm
 from server.process.spawn import last_lines
 from starwatt_errors import RunError
 from study.executors.affinity import all_units, homes_of
-from study.plan.cells import PlannedCell
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.executors.slurm_queue import Queued, cancel, queued, takes_jobs
 from study.executors.units import Errand, Ledger, Unit, units_of
+from study.plan.cells import PlannedCell
 
 _SILENCE_S = 600.0
 """A controller that does not answer for so long is given up."""

@@ -15,21 +15,21 @@ from typing import Any
 
 from configs.executor import SideBySide
 from configs.schema import Study
-from server.process.guard import GUARD
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
+from server.process.guard import GUARD
 from server.process.spawn import stop_children
 from starwatt_errors import RunError
 from study import interrupts
-from study.progress.display import tell
+from study.executors.slots import meters_of_this_slot
 from study.exit_codes import INTERRUPTED
-from study.records.manifest import host, package_versions, sensor_calibration
-from study.records.this_node import this_node
-from study.plan.cpus import place
+from study.measure.checkpoints import build_all
 from study.measure.here import measure_here
 from study.measure.order import Order
-from study.measure.checkpoints import build_all
-from study.executors.slots import meters_of_this_slot
+from study.plan.cpus import place
+from study.progress.display import tell
+from study.records.manifest import host, package_versions, sensor_calibration
+from study.records.this_node import this_node
 from traces.atomic import write_json
 from traces.layout import CellKey, RunDir
 

@@ -14,9 +14,9 @@ from itertools import groupby
 
 from configs.executor import SideBySide, Slurm
 from configs.schema import Study
-from study.records.disk import full, why_no_room
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell
+from study.records.disk import full, why_no_room
 from traces.attempts import Attempt, note_attempt
 from traces.layout import CellKey, RunDir
 

@@ -1,0 +1,1 @@
+"""`starwatt load`: one load on an endpoint that already runs, with or without energy."""

@@ -19,20 +19,20 @@ from loadgen.payload import shown_url
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
-from server.process.guard import GUARD
 from server.power.calibration import calibrate
 from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
+from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
-from study.measure.secrets import api_key
-from study.progress.display import Display, tell
-from study.records.manifest import host, package_versions
 from study.load.metering import Metered, metered_here, metered_there
-from study.plan.prompts import NO_TESTS, keep_prompts
 from study.load.remarks import first_errors
-from study.records.run_id import new_run_id
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
+from study.measure.secrets import api_key
+from study.plan.prompts import NO_TESTS, keep_prompts
+from study.progress.display import Display, tell
+from study.records.manifest import host, package_versions
+from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
 from traces.cell import CellRecord, Served, file_digests, write_cell
 from traces.clock import boot_id

@@ -20,8 +20,7 @@ from server.power.meters import choose_sources
 from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
-from study.measure.meter import sidecar_audit
-from study.measure.meter import server_pid
+from study.measure.meter import server_pid, sidecar_audit
 from study.progress.display import tell
 from traces.cell import Audit, Phase, Phases
 from traces.clock import now_ns

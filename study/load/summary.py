@@ -11,8 +11,8 @@ import pyarrow as pa
 from rich.table import Table
 
 from analysis.arrays import Bools, Floats, mean, percentile
-from analysis.requests.latency import Latencies, latencies
 from analysis.requests.columns import Requests, read_columns
+from analysis.requests.latency import Latencies, latencies
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks

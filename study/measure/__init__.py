@@ -1,0 +1,1 @@
+"""One measuring path: an engine's session, its cells, the meter beside them, and what happens when one fails."""

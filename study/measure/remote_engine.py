@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 from configs.loader import load_architecture
 from configs.remote import RemoteEngine as Named
 from configs.schema import Study
+from server.engines.remote import RemoteEngine
 from server.power.client import MeterUnreachableError, ServiceClient
 from server.power.listen import TOKEN_VARIABLE
-from server.engines.remote import RemoteEngine
 from starwatt_errors import MeterError, UsageError
-from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter
+from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter, server_pid
 from study.measure.secrets import read_secret
-from study.measure.meter import server_pid
 from study.records.this_node import this_node
 from traces.atomic import write_json
 from traces.cell import Node

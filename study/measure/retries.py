@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from starwatt_errors import EngineError, LoadError, MeterError, RunError, StarwattError
-from study.records.disk import full, why_no_room
 from study.plan.cells import PlannedCell
+from study.records.disk import full, why_no_room
 from traces.attempts import Attempt, note_attempt, read_attempts
 from traces.layout import CellKey, RunDir
 

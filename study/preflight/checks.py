@@ -18,23 +18,23 @@ from configs.executor import SideBySide, Slurm
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
-from server.engines.engine import ADAPTERS
-from server.engines.engine_spec import EngineSpec
 from server.build.foresight import Known, check_variant, in_store, known_model, source_of
-from server.engines.hardware import this_machine, why_not
-from server.power.inventory import gpu_inventory
 from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
+from server.engines.engine import ADAPTERS
+from server.engines.engine_spec import EngineSpec
+from server.engines.hardware import this_machine, why_not
+from server.power.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
-from study.plan.lengths import lengths_of
-from study.preflight.meters_here import missing_meters
-from study.plan.cpus import place
-from study.plan.preparation import preparation, size_words
-from study.preflight.problems import Problem, found_by, problem_of, refuse
-from study.measure.remote_engine import ask_once, check_secrets
-from study.preflight.room import asked, no_room
 from study.executors.slots import slots_of
 from study.executors.slurm_queue import check_cluster
+from study.measure.remote_engine import ask_once, check_secrets
+from study.plan.cpus import place
+from study.plan.lengths import lengths_of
+from study.plan.preparation import preparation, size_words
+from study.preflight.meters_here import missing_meters
+from study.preflight.problems import Problem, found_by, problem_of, refuse
+from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
 from traces.layout import RunDir, model_slug
 

@@ -9,19 +9,19 @@ from configs.executor import SideBySide, Slurm
 from configs.loader import load_architecture, load_variant
 from configs.schema import Cpus, Study
 from server.build.foresight import Known, likely_shape
-from server.power.inventory import Gpu, gpu_inventory
 from server.build.store import Store, store_root
+from server.power.inventory import Gpu, gpu_inventory
+from study.executors.interference import check_cells
+from study.executors.slots import slots_of
+from study.executors.units import units_of
+from study.plan.cells import PlannedCell
+from study.plan.cpus import place
 from study.plan.forecast import Outlook
 from study.plan.lengths import lengths_of
-from study.executors.interference import check_cells
-from study.plan.cpus import place
-from study.plan.cells import PlannedCell
 from study.plan.preparation import Preparation, preparation, size_words, sizes
 from study.plan.rates import Hardware, boards_for, cpus_for
 from study.plan.reckoning import Reckoner
-from study.executors.slots import slots_of
 from study.plan.span import NOTHING, Span
-from study.executors.units import units_of
 from traces.layout import RunDir
 
 _CALIBRATED_S = Span(3.0, 45.0)

@@ -12,9 +12,9 @@ from analysis.grading import Candidate, grade
 from configs.datasets import Dataset, Task
 from configs.datasets.own import line_numbers
 from starwatt_errors import GradingError
-from study.progress.display import Display
 from study.grading import verdict_cache, why_no_sandbox
 from study.preflight.problems import Problem
+from study.progress.display import Display
 
 _FIELD = ("prompts", "dataset")
 _MOST_SHOWN = 5

@@ -1,0 +1,1 @@
+"""What a person sees while a study runs: the terminal, a live view of the cell, metrics for Prometheus."""

@@ -141,5 +141,3 @@ def check_folder(run: RunDir, study: Study, study_file: Path) -> None:
         "Cells of two studies can't be mixed: take the change back, give the study another name, "
         "or --out another folder."
     )
-
-

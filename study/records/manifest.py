@@ -15,11 +15,11 @@ import psutil
 
 from configs.datasets import Dataset
 from configs.schema import Study
+from server.build.store import Checkpoint
 from server.power.calibration import calibrate
 from server.power.heater import heated
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
-from server.build.store import Checkpoint
 from study.plan.cpus import place
 from study.records.sessions import continued, known_calibration
 from traces.clock import ClockPair, boot_id

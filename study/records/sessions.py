@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.runs.provenance import read_manifest
-from starwatt_errors import TraceError, UsageError
 from configs.differences import differences
+from starwatt_errors import TraceError, UsageError
 from traces.layout import RunDir
 
 _MUST_STAY = ("dataset", "models")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from analysis.compare.with_paper import beside_paper
 from analysis.compare.runs import compare
+from analysis.compare.with_paper import beside_paper
 from analysis.report.comparison import write_comparison
 from analysis.report.paper_page import write_paper_page
-from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
 from tests.analysis.compare.test_with_paper import run  # noqa: F401 -- a fixture
+from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
 from tests.golden.world import World
 from traces.layout import RunDir
 

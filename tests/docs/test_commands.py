@@ -18,11 +18,11 @@ import yaml
 from analysis.grading import sandbox_status
 from configs.datasets import load_dataset
 from server.engines.engine import free_port
+from tests.analysis.compare.test_with_paper import in_the_papers_formats
 from tests.docs.listed import NOT_TYPED, why_not_typed
 from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts
 from tests.docs.place import Place, bring_humaneval, fetch_humaneval, keep_checkpoints, place
 from tests.docs.quick import SECRET, quick_command, shorten
-from tests.analysis.compare.test_with_paper import in_the_papers_formats
 from tests.golden.world import LOADS, World
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 

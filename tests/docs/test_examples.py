@@ -17,9 +17,9 @@ from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
 from server.power.nvml import Board
-from study.preflight import checks as preflight
-from study.executors import slots
 from study.cli.app import app
+from study.executors import slots
+from study.preflight import checks as preflight
 from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
 from tests.golden.world import LOADS, World

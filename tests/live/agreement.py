@@ -18,9 +18,9 @@ from configs.loader import load_variant
 from configs.prompt_format import render_prompt
 from configs.schema import EngineSettings
 from server.build.checkpoints import build_variant
+from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
-from server.build.store import Checkpoint, Store, store_root
 from traces.cell import Served
 
 MODEL = "starcoder2-memorised"

@@ -19,10 +19,10 @@ from loadgen.exchange import Exchange
 from loadgen.process import run_load
 from loadgen.rows import row_of
 from starwatt_errors import LoadError
-from tests.support.driving import SINGLE, TASKS, closed, constant, drive, make_spec
-from tests.support.server import Answer, Asked, TruthServer, as_chunk, completion_events, error_bytes
 from tests.loadgen.test_answers import ONE_WRONG
 from tests.loadgen.test_sse import pieces
+from tests.support.driving import SINGLE, TASKS, closed, constant, drive, make_spec
+from tests.support.server import Answer, Asked, TruthServer, as_chunk, completion_events, error_bytes
 from traces.streams import read_trace
 
 ITEM = Item(load_dataset("starwatt-24").tasks[0], 0, "measured")

@@ -18,8 +18,8 @@ from configs.prompt_format import render_prompt
 from loadgen import failures
 from loadgen.replay import Replay
 from loadgen.spec import LoadSpec
-from tests.support.driving import SINGLE, closed, constant, make_spec, requests
 from tests.loadgen.faulty_server import Fault, FaultyServer, echo_of
+from tests.support.driving import SINGLE, closed, constant, make_spec, requests
 from traces.schemas import STATUSES
 from traces.streams import read_trace
 

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from starwatt_errors import LoadError
+from tests.loadgen.test_process import generators
 from tests.support.driving import SINGLE, TASK_OF_PROMPT, TASKS, closed, constant, make_spec, passes, requests
 from tests.support.server import Answer, Asked, Behaviour, TruthServer
-from tests.loadgen.test_process import generators
 from traces.schemas import REQUESTS
 from traces.streams import read_trace
 

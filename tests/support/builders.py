@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from analysis.arrays import Floats, Ints
 from analysis.energy.integral import PowerSeries
-from analysis.requests.columns import Requests, read_columns
 from analysis.energy.sensor import Sensors
+from analysis.requests.columns import Requests, read_columns
 from configs.meters import Meters
 from traces.schemas import REQUESTS
 

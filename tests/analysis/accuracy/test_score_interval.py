@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analysis.arrays import Floats
 from analysis.accuracy.score_interval import score_interval
+from analysis.arrays import Floats
 
 Z2 = 1.959964**2
 Draw = Callable[[np.random.Generator], Floats]

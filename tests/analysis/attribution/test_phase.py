@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.attribution.rules import by_tokens, flights, in_flight
 from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase
+from analysis.attribution.rules import by_tokens, flights, in_flight
+from analysis.attribution.steps import work_of
 from analysis.energy.integral import Curve
 from analysis.requests.columns import Requests
-from analysis.attribution.steps import work_of
 from analysis.requests.window import Window, shares_in
 from tests.support.builders import MS, SECOND, columns, request
 

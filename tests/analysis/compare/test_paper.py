@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from analysis.compare.paper import Configuration, paper_figures, read_runs
 from analysis.cells.paper_total import paper_total_rows
+from analysis.compare.paper import Configuration, paper_figures, read_runs
 from starwatt_errors import TraceError
 
 FIGURES = {one.configuration: one for one in paper_figures(read_runs())}

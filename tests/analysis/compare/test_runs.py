@@ -12,22 +12,22 @@ import pytest
 import yaml
 
 from analysis.cells.cell import Context
-from analysis.compare.runs import PASSED, Comparison, Difference, compare, names_of
 from analysis.compare.gains import gains_beside
+from analysis.compare.runs import PASSED, Comparison, Difference, compare, names_of
+from analysis.contrasts.statistics import unpaired_ratio
 from analysis.report.comparison import answer_lines, write_comparison
 from analysis.report.gains import beside_words
-from analysis.results.points import Results
-from analysis.contrasts.statistics import unpaired_ratio
 from analysis.results.headline import ESTIMATED
+from analysis.results.points import Results
 from configs.executor import SideBySide
 from configs.loader import dump_study
 from configs.meters import Gain, Meters
 from configs.schema import Study
 from starwatt_errors import UsageError
 from study.cli.compare import compare_runs
+from tests.analysis.report.test_report import Page
 from tests.golden import world as golden
 from tests.golden.engine import Model
-from tests.analysis.report.test_report import Page
 from tests.golden.world import LOADS, Sensor, World
 from tests.support.command import starwatt
 from traces.atomic import read_json, write_json

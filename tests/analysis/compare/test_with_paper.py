@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
-from analysis.compare.with_paper import PaperComparison, PaperRow, beside_paper
 from analysis.compare.paper import Configuration, read_runs
-from analysis.report.paper_page import paper_lines, write_paper_page
+from analysis.compare.with_paper import PaperComparison, PaperRow, beside_paper
 from analysis.contrasts.statistics import effect_ratio, paired_ratio, unpaired_ratio
+from analysis.report.paper_page import paper_lines, write_paper_page
 from starwatt_errors import UsageError
+from tests.analysis.report.test_report import Page
 from tests.golden import world as golden
 from tests.golden.engine import Load
-from tests.analysis.report.test_report import Page
 from tests.golden.world import FASTER, SLOWER, World
 from tests.support.command import starwatt
 from traces.layout import RunDir

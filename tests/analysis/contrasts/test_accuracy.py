@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.accuracy.completions import Answers, answers_of
 from analysis.accuracy.verdicts import Accuracy
+from analysis.cells.cell import Context
 from analysis.contrasts.accuracy import (
     accuracy_contrast_rows,
     mcnemar_p,
     sign_flip_p,
     smallest_difference,
 )
-from analysis.accuracy.completions import Answers, answers_of
-from analysis.cells.cell import Context
 from configs.schema import Study
 from tests.support.builders import columns, request
 from traces.layout import CellKey

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.energy.device import device_energy
 from analysis.energy.boundary import boundary_energies, primary
+from analysis.energy.device import device_energy
 from analysis.requests.window import Window
 from tests.support.builders import IDEAL, MS, SECOND, series
 

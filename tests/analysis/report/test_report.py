@@ -21,8 +21,8 @@ from analysis.report.excluded import excluded, noted
 from analysis.report.lines import in_flight_over_time
 from analysis.report.looks import MOST_VARIANTS
 from analysis.report.tradeoffs import joules_against_accuracy, pareto
-from analysis.results.points import Point, Results, read_results
 from analysis.results.headline import ESTIMATED, MEMORISED, headline, significant
+from analysis.results.points import Point, Results, read_results
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import LOADS, Sensor, World, write_rows

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from analysis.validity.clocks import clock_check, on_our_clock, shift_of
 from analysis.energy.sensor import CLOCK_BOUND
 from analysis.requests.window import Window
+from analysis.validity.clocks import clock_check, on_our_clock, shift_of
 from tests.support.builders import MS, SECOND
 from traces.remote import ClockOffset, PowerClock
 from traces.schemas import POWER

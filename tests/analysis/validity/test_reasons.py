@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from analysis.requests.latency import latencies
 from analysis.requests.columns import Requests
+from analysis.requests.latency import latencies
+from analysis.requests.window import Window
 from analysis.validity.reasons import (
     EXPLANATIONS,
     Check,
@@ -20,7 +21,6 @@ from analysis.validity.reasons import (
     scope_of,
     window_check,
 )
-from analysis.requests.window import Window
 from tests.support.builders import MS, SECOND, columns, request
 from traces.schemas import ENGINE
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from analysis.contrasts.drift import drift_rows
-from analysis.validity.steadiness import Trend, Trends, trend, trends_in
 from analysis.requests.window import Window
+from analysis.validity.steadiness import Trend, Trends, trend, trends_in
 from tests.support.builders import MS, SECOND, columns, request
 from traces.schemas import POWER
 

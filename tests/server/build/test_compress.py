@@ -140,7 +140,8 @@ def test_mappings_that_reach_nothing_are_an_error_and_no_plain_rounding(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "server.build.compress.SMOOTHED", (SMOOTHED[0], ("re:.*post_attention_layernorm$", ("re:.*mlp.up_proj$",)))
+        "server.build.compress.SMOOTHED",
+        (SMOOTHED[0], ("re:.*post_attention_layernorm$", ("re:.*mlp.up_proj$",))),
     )
     with pytest.raises(Exception, match=r"(?i)c_fc|mapping|match"):
         quantize_compressed(small, tmp_path, Awq(kind="awq", group_size=128))

@@ -53,7 +53,10 @@ def test_a_checkpoint_is_out_of_date_when_its_steps_version_was_raised(
 ) -> None:
     recipe = pruned(SOURCE, Prune(last=1))
     assert out_of_date(recipe) is None
-    raised = {**STEPS, "prune": server.build.recipes.Step(STEPS["prune"].version + 1, STEPS["prune"].packages, ())}
+    raised = {
+        **STEPS,
+        "prune": server.build.recipes.Step(STEPS["prune"].version + 1, STEPS["prune"].packages, ()),
+    }
     monkeypatch.setattr("server.build.recipes.STEPS", raised)
     assert out_of_date(recipe) == "the code that made it has changed"
     assert pruned(SOURCE, Prune(last=1)) != recipe

@@ -12,9 +12,9 @@ import pytest
 import server.engines.vllm
 from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings
+from server.build.store import Checkpoint
 from server.engines.engine_log import strip_prefix
 from server.engines.engine_spec import EngineSpec
-from server.build.store import Checkpoint
 from server.engines.transformers import TransformersServe
 from server.engines.vllm import check_version, vllm_command, vllm_environment
 from starwatt_errors import EngineError

@@ -15,13 +15,13 @@ import server.engines.engine
 import server.engines.vllm
 from configs.schema import EngineSettings
 from configs.variant import Variant
+from server.build.store import Checkpoint
 from server.engines.engine import Engine, free_port, healthy
 from server.engines.engine_log import Announcer, served_from_log
 from server.engines.engine_metrics import EngineScraper, parse_metrics
 from server.engines.engine_spec import EngineSpec
-from server.process.spawn import group_alive
-from server.build.store import Checkpoint
 from server.engines.vllm import vllm_command, vllm_environment
+from server.process.spawn import group_alive
 from starwatt_errors import EngineError
 from traces.streams import read_trace
 

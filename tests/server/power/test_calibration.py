@@ -60,7 +60,14 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
     tmp_path: Path, nvml: GoldenBoards
 ) -> None:
     environment = {**os.environ, "STARWATT_STORE": str(tmp_path)}
-    command = [sys.executable, "-c", "from study.cli.app import main; main()", "meter", "--calibrate", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        "from study.cli.app import main; main()",
+        "meter",
+        "--calibrate",
+        "--json",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     found = json.loads(done.stdout)
     assert found["load_applied"] is False

@@ -16,8 +16,7 @@ from server.power.binding import BindingError
 from server.power.exclusivity import Occupancy
 from server.power.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
-from study.cli import doctor
-from study.cli import doctor_command
+from study.cli import doctor, doctor_command
 from study.cli import environment as surroundings
 from study.cli.findings import Finding
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards

@@ -13,8 +13,8 @@ import typer.main
 from typer.testing import CliRunner
 
 from study.cli import help as manual
-from study.records import this_node
 from study.cli.app import app
+from study.records import this_node
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUP: Any = typer.main.get_command(app)

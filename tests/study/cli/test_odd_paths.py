@@ -17,15 +17,15 @@ from configs.loader import load_study
 from configs.text_files import read_text
 from server.build.store import store_root
 from starwatt_errors import StarwattError, UsageError
-from study.plan.arrivals import keep_arrivals
 from study.cli.app import app
 from study.exit_codes import interrupted_words
-from study.plan.lengths import read_table
 from study.measure.order import Order
+from study.plan.arrivals import keep_arrivals
+from study.plan.lengths import read_table
 from study.progress.streams import in_words
-from tests.support.studies import STUDY, write_study
 from tests.golden.world import LOADS, World
 from tests.support.command import COMMAND, starwatt
+from tests.support.studies import STUDY, write_study
 from traces.layout import RunDir
 
 STUDY_HERE = STUDY.replace("[bf16, int8-bnb]", "[bf16]")

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from starwatt_errors import UsageError
 from study.cli.app import app
-from tests.support.studies import write_study
 from tests.support.command import starwatt
+from tests.support.studies import write_study
 
 LOAD = ("load", "--url", "http://127.0.0.1:9", "--model", "m")
 BAD_FLAGS = {

@@ -13,15 +13,15 @@ import pytest
 from configs.schema import Study
 from server.process import spawn as processes
 from starwatt_errors import RunError
-from study.executors import slot_pool as crew
 from study.executors import affinity as homes
+from study.executors import slot_pool as crew
 from study.executors import units
-from study.executors.slot_pool import Crew
 from study.executors.interference import Alone, check_of
-from study.measure.retries import Patience
-from study.plan.cells import PlannedCell, plan_cells
+from study.executors.slot_pool import Crew
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, units_of
+from study.measure.retries import Patience
+from study.plan.cells import PlannedCell, plan_cells
 from tests.study.plan.test_cells import FIELDS
 from traces.atomic import write_json
 from traces.attempts import Attempt, note_attempt, read_attempts

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from starwatt_errors import UsageError
 from study.cli.app import app
-from tests.support.server import Answer, Asked, TruthServer
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.support.command import start, starwatt
+from tests.support.server import Answer, Asked, TruthServer
 from traces.layout import RunDir
 from traces.streams import read_trace
 

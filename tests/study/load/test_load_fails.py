@@ -18,10 +18,10 @@ from study.cli.app import app
 from study.load.remarks import first_errors, remarks
 from study.load.summary import summarise
 from study.load.time_left import TimeLeft
+from tests.study.load.test_slo import table
+from tests.support.command import start, starwatt
 from tests.support.driving import closed, constant, make_spec
 from tests.support.server import Answer, Asked, TruthServer
-from tests.support.command import start, starwatt
-from tests.study.load.test_slo import table
 from traces.layout import RunDir
 from traces.schemas import REQUESTS
 from traces.streams import read_trace

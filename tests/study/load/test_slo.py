@@ -15,9 +15,9 @@ import pytest
 from starwatt_errors import UsageError
 from study.load.slo import parse_slo
 from study.load.summary import generator_problems, summarise
-from tests.support.server import Answer, Asked, TruthServer
 from tests.loadgen.test_process import generators
 from tests.support.command import start, starwatt
+from tests.support.server import Answer, Asked, TruthServer
 from traces.schemas import REQUESTS
 
 MS = 1_000_000

@@ -16,9 +16,9 @@ import pytest
 
 from analysis.cells.cell import analyse_cell, read_context
 from configs.loader import load_study
+from server.engines.remote import RemoteEngine
 from server.power.client import MeterUnreachableError
 from server.power.listen import TOKEN_VARIABLE
-from server.engines.remote import RemoteEngine
 from starwatt_errors import MeterError
 from study.measure import remote_engine as remote
 from study.measure.cell import counts_chunks
@@ -26,8 +26,8 @@ from study.measure.remote_engine import describe
 from tests.golden.elsewhere import STARTED_S, EngineElsewhere
 from tests.golden.nvml.world import COUNTER, INSTANT, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, nvml_library  # noqa: F401 -- a fixture
-from tests.support.metering import TOKEN, served
 from tests.support.command import start, starwatt
+from tests.support.metering import TOKEN, served
 from traces.cell import read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import has_trace, read_trace

@@ -16,10 +16,10 @@ from analysis.cells.cell import analyse_cell, read_context
 from server.power.listen import TOKEN_VARIABLE
 from starwatt_errors import UsageError
 from study.cli import commands
-from tests.support.server import Answer, Asked, TruthServer
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
-from tests.support.metering import TOKEN, served
 from tests.support.command import COMMAND, starwatt
+from tests.support.metering import TOKEN, served
+from tests.support.server import Answer, Asked, TruthServer
 from traces.cell import read_cell
 from traces.clock import boot_id
 from traces.layout import RunDir

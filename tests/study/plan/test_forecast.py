@@ -17,17 +17,17 @@ from configs.datasets import load_dataset
 from configs.loader import HERE, STUDIES, dump_study, load_study
 from configs.schema import Study
 from server.build.foresight import known_model
-from study.plan.forecast import Forecast, Outlook, forecast, span_words
 from study.executors.interference import check_cells
-from study.preflight.outlook import outlook_of
+from study.executors.units import units_of
 from study.plan.cells import PlannedCell, by_engine_start, plan_cells
+from study.plan.forecast import Forecast, Outlook, forecast, span_words
 from study.plan.rates import Hardware, boards_for, cpus_for
 from study.plan.reckoning import Reckoner
 from study.plan.span import Span
-from study.executors.units import units_of
-from tests.support.studies import write_study
-from tests.support.command import starwatt
+from study.preflight.outlook import outlook_of
 from tests.study.plan.test_cells import FIELDS, plan
+from tests.support.command import starwatt
+from tests.support.studies import write_study
 from tests.support.yardstick import two_processes
 from traces.attempts import Attempt, note_attempt
 from traces.layout import RunDir

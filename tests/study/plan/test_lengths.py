@@ -11,8 +11,8 @@ from configs.loader import LENGTHS, load_study
 from configs.schema import RecordedOutput, Study
 from starwatt_errors import UsageError
 from study.plan.lengths import forced_lengths, read_table, recorded_lengths
-from tests.support.studies import write_study
 from tests.golden.world import MODEL_NAME, World
+from tests.support.studies import write_study
 from traces.layout import RunDir
 from traces.streams import read_trace
 

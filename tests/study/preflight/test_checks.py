@@ -23,8 +23,8 @@ from configs.loader import dump_study, load_study
 from server.build import foresight
 from server.power.inventory import Gpu
 from starwatt_errors import BuildError, EngineError, MeterError, RunError, StarwattError, UsageError
-from study.preflight import checks as preflight
 from study.plan.cells import plan_cells
+from study.preflight import checks as preflight
 from study.preflight.room import asked, no_room
 from study.run import forecast_study, run_study
 from traces.layout import RunDir

@@ -14,16 +14,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from configs.datasets import load_dataset
 from starwatt_errors import EngineError, UsageError
 from study.measure.engine_session import Campaign
+from study.measure.order import Order
+from study.measure.retries import Measure, measure_groups
+from study.plan.cells import PlannedCell
+from study.plan.cpus import Placement
 from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching, look_at
-from study.measure.retries import Measure, measure_groups
-from study.plan.cpus import Placement
-from study.plan.cells import PlannedCell
 from study.run import _exported
-from study.measure.order import Order
-from tests.study.records.test_lock import study
 from tests.study.plan.test_cells import plan
+from tests.study.records.test_lock import study
 from traces.clock import now_ns
 from traces.layout import CellKey, RunDir
 from traces.streams import TraceWriter

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from configs.differences import differences
 from configs.schema import Study
 from server.process.spawn import group_alive
 from starwatt_errors import RunError, UsageError
 from study.records.lock import claimed
-from configs.differences import differences
 from tests.study.plan.test_cells import FIELDS
 from traces.layout import RunDir
 

@@ -13,12 +13,12 @@ from configs.loader import load_study
 from configs.loads import Open
 from server.build.store import Checkpoint
 from starwatt_errors import UsageError
+from study.measure.order import Order
 from study.plan.arrivals import as_kept, keep_arrivals
-from study.records.lock import claimed
 from study.plan.lengths import forced_lengths
+from study.records.lock import claimed
 from study.records.manifest import build_manifest
 from study.records.repeat import Repeated, wanted_study
-from study.measure.order import Order
 from study.records.sessions import continued
 from traces.atomic import write_json
 from traces.layout import RunDir

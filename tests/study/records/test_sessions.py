@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from starwatt_errors import UsageError
-from study.run import run_study
 from study.records.sessions import continued, earlier_manifest, known_calibration
+from study.run import run_study
 from tests.golden.world import World
 from traces.atomic import read_json, write_json
 from traces.layout import RunDir
