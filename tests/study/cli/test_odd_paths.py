@@ -229,7 +229,9 @@ def test_an_odd_humaneval_plus_is_refused_with_its_line_and_doctor_goes_on(
     assert "set HUMANEVAL_OVERRIDE_PATH to" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"hello", gzip.compress(b"x" * 100_000)[:50], b""])
+@pytest.mark.parametrize(
+    "content", [b"hello", gzip.compress(b"x" * 100_000)[:50], b""], ids=["text", "torn", "empty"]
+)
 def test_a_humaneval_plus_that_is_no_whole_gzip_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
