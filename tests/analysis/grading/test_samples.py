@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from analysis.grading.sample_files import read_samples
 from configs.datasets import load_dataset
 from starwatt_errors import UsageError
 
+packed = partial(gzip.compress, mtime=0)  # the same bytes in every process that collects these tests
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]
 OTHER = DATASET.by_id["starwatt/1"]
@@ -65,8 +67,8 @@ PROGRAM = Program("starwatt/15", TASK.prompt + "    return value\n")
         (f"\ufeff{LINE}\n", 1),
         (LINE.replace("{", '{"task_id": "starwatt/1", "solution": null, '), 1),
         (LINE.replace("{", '{"logprob": NaN, "least": -Infinity, "passed": true, "note": "\u2028\u0085\x7f", '), 1),
-        (gzip.compress(f"{LINE}\n{LINE}".encode()), 2),
-        (gzip.compress(f"\ufeff{LINE}\r\n".encode()) + gzip.compress(LINE.encode()), 2),
+        (packed(f"{LINE}\n{LINE}".encode()), 2),
+        (packed(f"\ufeff{LINE}\r\n".encode()) + packed(LINE.encode()), 2),
     ],
     ids=repr,
 )  # fmt: skip
@@ -154,7 +156,7 @@ def test_a_bad_file_is_a_usage_error_that_names_the_line_and_what_it_takes(
     [
         (LINE.encode("utf-16"), "line 1: not UTF-8"),
         (f"{LINE}\n# é".encode("latin-1"), "line 2: not UTF-8 .*save the file as UTF-8"),
-        (gzip.compress(LINE.encode())[:-9], "cannot be unpacked .*pack it again"),
+        (packed(LINE.encode())[:-9], "cannot be unpacked .*pack it again"),
         (b"\x1f\x8b but not packed", "cannot be unpacked"),
     ],
 )
