@@ -175,7 +175,7 @@ def _witnesses(
     implausible = {
         "power_impossible": is_impossible(series, window, sensors.limit_w(series.device)),
         "power_zero": is_zero(series, window),
-        "power_stuck": is_stuck(series, window, events_ns),
+        "power_stuck": average is None and is_stuck(series, window, events_ns),
     }
     return _Witnesses(
         series,
