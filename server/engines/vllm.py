@@ -107,6 +107,9 @@ def vllm_environment(spec: EngineSpec) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_LOGGING_CONFIG_PATH": str(LOGGING),
         "VLLM_MAX_STOP_STRINGS": str(MAX_STOP_STRINGS),
+        # FlashInfer's is compiled as the engine starts, which takes a whole CUDA toolkit; no request here has top-k or
+        # top-p, so that no figure depends on it.
+        "VLLM_USE_FLASHINFER_SAMPLER": os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0"),
         "VLLM_CPU_KVCACHE_SPACE": str(spec.settings.cpu_kvcache_gib),
         "TOKENIZERS_PARALLELISM": "false",
     }

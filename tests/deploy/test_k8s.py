@@ -93,6 +93,13 @@ def test_engine_and_meter_share_a_pod_and_the_engine_alone_takes_the_board() -> 
     assert '--pid "$(cat /tmp/engine.pid)"' in heard
 
 
+def test_an_engine_in_a_cluster_compiles_no_sampler_and_counts_boards_as_its_meter_does() -> None:
+    engine = pods()["starwatt-engine"]["containers"][0]
+    values = {one["name"]: one.get("value") for one in engine["env"]}
+    assert values["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert values["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
 @pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (1, 1), (2, 1)])
 def test_a_study_with_an_invalid_cell_has_been_run_and_any_other_failure_is_one(
     tmp_path: Path, code: int, job: int

@@ -118,6 +118,17 @@ def test_what_transformers_cannot_do_is_refused(tmp_path: Path) -> None:
         TransformersServe().check(with_key)
 
 
+@pytest.mark.parametrize(("theirs", "given"), [(None, "0"), ("1", "1")])
+def test_no_sampler_is_compiled_at_start_unless_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str | None, given: str
+) -> None:
+    name = "VLLM_USE_FLASHINFER_SAMPLER"
+    monkeypatch.delenv(name, raising=False)
+    if theirs is not None:
+        monkeypatch.setenv(name, theirs)
+    assert vllm_environment(make_spec(tmp_path, "bf16"))[name] == given
+
+
 LOGS = """
 import logging, sys
 from vllm.logger import _configure_vllm_root_logger as configure  # what each of its processes does as it starts
