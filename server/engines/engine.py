@@ -82,7 +82,7 @@ class Engine:
         adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as temporaries, log.open("wb") as output:
-            scratch = temporaries.enter_context(GUARD.scratch("engine"))
+            scratch = temporaries.enter_context(GUARD.scratch("engine", sockets=True))
             process = spawn(
                 adapter.command(spec), stdout=output, stderr=output,
                 environment=with_temporaries(adapter.environment(spec), scratch),
