@@ -129,13 +129,14 @@ def test_new_lines_that_tell_how_far_the_loading_is_are_announced_once(tmp_path:
     assert said == ["CPU KV cache size: 419,430 tokens, Maximum concurrency 9x", "Loading weights took 3 s"]
 
 
-def test_an_engine_that_dies_while_loading_is_told_in_its_last_lines(
+def test_an_engine_that_dies_while_loading_is_told_by_its_first_error_and_where_its_log_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.engines.vllm, "vllm_command", lambda _: [sys.executable, "-c", DIES])
     with (
         pytest.raises(
-            EngineError, match=r"died while it was loading \(exit code 3\).*\n.*\n  ValueError: no such"
+            EngineError,
+            match=r"died while it was loading \(exit code 3\); .*\n  ValueError: no such weights\n  The whole log: /.*g$",
         ),
         Engine.start(make_spec(), tmp_path / "log") as engine,
     ):
