@@ -13,6 +13,7 @@ from pathlib import Path
 from configs.variant import BitsAndBytes
 from server.engines.engine_log import served_from_log
 from server.engines.engine_spec import EngineSpec
+from server.engines.hardware import takes_flashinfer, this_machine
 from starwatt_errors import EngineError
 from traces.cell import Served
 
@@ -93,6 +94,8 @@ def vllm_command(spec: EngineSpec) -> list[str]:
         command += ["--tensor-parallel-size", str(settings.tensor_parallel)]
     if settings.enforce_eager or spec.variant.enforce_eager:
         command.append("--enforce-eager")
+    if spec.variant.dtype != "float32" and takes_flashinfer(this_machine(), settings):
+        command += ["--attention-backend", "FLASH_ATTN"]  # FlashInfer's wants nvcc, or a server of kernels
     if spec.variant.trust_remote_code:
         command.append("--trust-remote-code")
     return command
