@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from server.engines.toolchain import driver_too_old, missing_to_compile, serves_beside_the_boards
 from server.engines.vllm import vllm_version
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
@@ -121,6 +122,31 @@ def engine() -> Finding:
             "uninstall them, or name the wanted ones in VLLM_PLUGINS",
         )
     return Finding("engine", "ok", version)
+
+
+def engine_on_boards() -> Finding:
+    """Whether this environment's vLLM and CUDA go with the boards; raises what ``engine`` does, and ``MeterError``."""
+    if beside := serves_beside_the_boards():
+        remedy = "STARWATT_TARGET=gpu make clean setup; to serve on the CPU here: CUDA_VISIBLE_DEVICES=-1"
+        return Finding("engine on boards", "failed", beside, remedy)
+    if old := driver_too_old():
+        return Finding(
+            "engine on boards", "failed", old, "root installs it; or serve on a machine that has one"
+        )
+    return Finding("engine on boards", "ok", "the environment is the machine's")
+
+
+def compilers() -> Finding:
+    """Whether kernels can be compiled where they run."""
+    lacking = missing_to_compile()
+    if not lacking:
+        return Finding("compilers", "ok", "Python.h and a C++ compiler, for Triton and torch.compile")
+    return Finding(
+        "compilers",
+        "missing",
+        f"{' and '.join(lacking)}: Triton and torch.compile cannot compile (enforce_eager may do without)",
+        "sudo apt-get install python3-dev g++ (of the Python that runs here: python3.11-dev)",
+    )
 
 
 def foreign_plugins() -> list[str]:
