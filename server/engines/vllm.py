@@ -23,7 +23,7 @@ LOGGING = Path(__file__).with_name("vllm_logging.json")
 would be charged to the format."""
 BNB_PLUGIN = "vllm-bnb-plugin"
 BNB_LEFT_THE_TREE = (0, 28)
-OLDEST = (0, 26)
+OLDEST, NEWEST = (0, 26), (0, 32)
 
 
 class Vllm:
@@ -61,6 +61,10 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
     release = tuple(int(part) for part in version.split()[1].split(".")[:2])
     if release < OLDEST:
         raise EngineError(f"{version} is too old: starwatt speaks vLLM 0.26 to 0.32 (`make setup` has 0.32)")
+    if release > NEWEST:
+        raise EngineError(
+            f"{version} is untried: starwatt speaks vLLM 0.26 to 0.32 (docs/decisions/0001; `make setup` has 0.32)"
+        )
     plugin = _installed(BNB_PLUGIN)
     if release < BNB_LEFT_THE_TREE and plugin:
         raise EngineError(

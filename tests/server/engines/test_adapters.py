@@ -83,6 +83,7 @@ def test_remote_code_is_trusted_where_a_variant_says_so(tmp_path: Path) -> None:
         ("vllm 0.26.0", True, False, "bitsandbytes of its own, and vllm-bnb-plugin must not be there"),
         ("vllm 0.26.1.post1", True, True, "pip uninstall vllm-bnb-plugin"),
         ("vllm 0.25.1", False, False, "too old: starwatt speaks vLLM 0.26 to 0.32"),
+        ("vllm 0.33.0", True, False, "0.33.0 is untried: starwatt speaks vLLM 0.26 to 0.32"),
     ],
 )
 def test_vllm_and_the_bitsandbytes_plugin_must_go_together(

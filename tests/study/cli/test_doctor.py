@@ -154,7 +154,7 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
+    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "failed")],
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
