@@ -100,6 +100,45 @@ def test_an_engine_in_a_cluster_compiles_no_sampler_and_counts_boards_as_its_met
     assert values["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
+@pytest.mark.parametrize("smi", ["exit 9", "echo 'No devices were found'", "true"])
+def test_an_engine_whose_boards_have_no_names_ends_and_its_meter_is_told_of_none(
+    tmp_path: Path, smi: str
+) -> None:
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    engine = pods()["starwatt-engine"]["containers"][0]
+    script = engine["args"][0].replace("/boards/", f"{boards}/").replace("/tmp/", f"{tmp_path}/")
+    for name, text in (("nvidia-smi", smi), ("python3", f"touch {tmp_path}/served")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert subprocess.run([*engine["command"], script], env=path, check=False, timeout=60).returncode != 0
+    assert not (boards / "uuids").exists()
+    assert not (tmp_path / "served").exists()
+
+
+@pytest.mark.parametrize(
+    ("smi", "measures"),
+    [("exit 9", False), ("echo 'No devices found.'", False), ("echo 'GPU 0: A (UUID: GPU-1)'", True)],
+)
+def test_a_sidecar_that_sees_no_board_fails_and_estimates_nothing(
+    tmp_path: Path, smi: str, measures: bool
+) -> None:
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    (boards / "uuids").write_text("GPU-1\n")
+    (boards / "pid").write_text("7\n")
+    meter = pods()["starwatt-engine"]["containers"][1]
+    script = meter["args"][0].replace("/boards/", f"{boards}/").replace("/tmp/", f"{tmp_path}/")
+    for name, text in (("nvidia-smi", smi), ("starwatt", f"touch {tmp_path}/measures")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([*meter["command"], script], env=path, check=False, timeout=60)
+    assert (done.returncode == 0) == measures
+    assert (tmp_path / "measures").exists() == measures
+
+
 @pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (1, 1), (2, 1)])
 def test_a_study_with_an_invalid_cell_has_been_run_and_any_other_failure_is_one(
     tmp_path: Path, code: int, job: int
