@@ -100,9 +100,12 @@ def test_an_engine_in_a_cluster_compiles_no_sampler_and_counts_boards_as_its_met
     assert values["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
 
-@pytest.mark.parametrize("smi", ["exit 9", "echo 'No devices were found'", "true"])
+@pytest.mark.parametrize(
+    ("smi", "serves"),
+    [("exit 9", False), ("echo 'No devices were found'", False), ("true", False), ("echo GPU-1", True)],
+)
 def test_an_engine_whose_boards_have_no_names_ends_and_its_meter_is_told_of_none(
-    tmp_path: Path, smi: str
+    tmp_path: Path, smi: str, serves: bool
 ) -> None:
     boards = tmp_path / "boards"
     boards.mkdir()
@@ -112,9 +115,10 @@ def test_an_engine_whose_boards_have_no_names_ends_and_its_meter_is_told_of_none
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    assert subprocess.run([*engine["command"], script], env=path, check=False, timeout=20).returncode != 0
-    assert not (boards / "uuids").exists()
-    assert not (tmp_path / "served").exists()
+    done = subprocess.run([*engine["command"], script], env=path, check=False, timeout=20)
+    assert (done.returncode == 0) == serves, done
+    assert (boards / "uuids").exists() == serves
+    assert (tmp_path / "served").exists() == serves
 
 
 @pytest.mark.parametrize(
