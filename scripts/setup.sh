@@ -1,10 +1,32 @@
 #!/usr/bin/env bash
-# Makes the virtual environment $1: requirements/gpu.txt where nvidia-smi answers, otherwise cpu.txt.
+# Makes the virtual environment $1: requirements/gpu.txt where nvidia-smi answers, otherwise cpu.txt; STARWATT_TARGET=gpu
+# or =cpu says which, as on a login node whose boards are elsewhere.
 # Can be run again after any failure: pip installs only what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:?usage: setup.sh VENV}
 python=${PYTHON:-python3.11}
+
+target=${STARWATT_TARGET:-}
+case $target in
+gpu | cpu) ;;
+"")
+    target=cpu
+    if command -v nvidia-smi >/dev/null; then
+        if said=$(nvidia-smi 2>&1); then
+            target=gpu
+        else
+            echo "set-up: nvidia-smi is here but fails: $(head -n 1 <<<"$said") (with STARWATT_TARGET=gpu this is set up for boards)" >&2
+        fi
+    fi
+    ;;
+*) echo "STARWATT_TARGET is gpu or cpu, not $target" >&2; exit 2 ;;
+esac
+speaks=$( { nvidia-smi 2>/dev/null || true; } | sed -nE 's/.*CUDA[A-Za-z ]* Version: *([0-9]+)\..*/\1/p')
+if [ "$target" = gpu ] && [ -n "$speaks" ] && [ "$speaks" -lt 13 ]; then
+    echo "set-up: the NVIDIA driver speaks CUDA $speaks, and requirements/gpu.txt brings CUDA 13: install driver 580 or newer, or take STARWATT_TARGET=cpu" >&2
+    exit 1
+fi
 
 command -v "$python" >/dev/null || { echo "set-up needs $python (or: make PYTHON=python3.12 ...)" >&2; exit 1; }
 "$python" - <<'PY' || exit 1
@@ -26,7 +48,7 @@ failed() {
     exit 1
 }
 
-if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
+if [ "$target" = gpu ]; then
     echo "set-up: a GPU machine; installing requirements/gpu.txt (several GB, some minutes)"
     install -r requirements/gpu.txt || failed "requirements/gpu.txt"
 else

@@ -196,6 +196,8 @@ class Store:
         try:
             build(temporary)
             files = sorted(file for file in temporary.iterdir() if file.is_file())
+            for file in files:
+                _let_others_read(file)
             provenance = {
                 "digest": digest,
                 "recipe": recipe,
@@ -203,6 +205,7 @@ class Store:
                 "files": {file.name: _synced_digest(file) for file in files},
             }
             write_json(temporary / PROVENANCE, provenance)
+            _let_others_read(temporary / PROVENANCE)
             temporary.chmod(0o755)
             temporary.replace(self.path(digest))
         finally:
@@ -230,6 +233,11 @@ def file_digest(path: Path) -> str:
 def _digest(path: Path, _size: int, _mtime_ns: int, _ctime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _let_others_read(file: Path) -> None:
+    """Libraries write weights for their user alone; an engine may be another's, as in a container."""
+    file.chmod(file.stat().st_mode | 0o444)
 
 
 def _synced_digest(path: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Protocol, Self
 
 import platformdirs
 
+from server.engines.death import why_it_died
 from server.engines.engine_log import Announcer
 from server.engines.engine_spec import HOST, EngineSpec
 from server.engines.transformers import TransformersServe
@@ -82,7 +83,7 @@ class Engine:
         adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as temporaries, log.open("wb") as output:
-            scratch = temporaries.enter_context(GUARD.scratch("engine"))
+            scratch = temporaries.enter_context(GUARD.scratch("engine", sockets=True))
             process = spawn(
                 adapter.command(spec), stdout=output, stderr=output,
                 environment=with_temporaries(adapter.environment(spec), scratch),
@@ -94,7 +95,7 @@ class Engine:
         """Wait until ``/health`` answers; ``announce`` gets the engine's own words on the way.
 
         Raises:
-            EngineError: it died or was not ready in time; the message has its last lines.
+            EngineError: it died or was not ready in time; the message has its first error or its last lines.
         """
         announcer = Announcer(self.log, announce)
         deadline = time.monotonic() + self.spec.settings.start_timeout_s
@@ -104,20 +105,25 @@ class Engine:
                 waited = self.spec.settings.start_timeout_s
                 raise EngineError(
                     f"the engine was not ready after {waited:g} s (engine.start_timeout_s); its last lines:\n"
-                    + last_lines(self.log, _LAST_LINES)
+                    f"{last_lines(self.log, _LAST_LINES)}\n  The whole log: {self.log}"
                 )
             announcer.poll()
             time.sleep(_POLL_S)
         self.served = ADAPTERS[self.spec.variant.engine].served(self.spec, self.log)
 
     def check_alive(self, when: str) -> None:
-        """Raise EngineError with the server's last lines if it has died."""
+        """Raise EngineError if the server has died: its first error and what helps, or else its last lines."""
         code = self.process.poll()
         if code is not None:
-            printed = last_lines(self.log, _LAST_LINES)
+            death = why_it_died(self.log)
+            if death is None:
+                printed = f"its last lines:\n{last_lines(self.log, _LAST_LINES)}"
+            else:
+                printed = f"the first error in its log:\n  {death}"
             cause = alike(f"{when}: {printed}") if code > 0 else None  # else somebody ended it
             raise EngineError(
-                f"the engine died {when} (exit code {code}); its last lines:\n{printed}", cause=cause
+                f"the engine died {when} (exit code {code}); {printed}\n  The whole log: {self.log}",
+                cause=cause,
             )
 
     def stop(self) -> None:

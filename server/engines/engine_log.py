@@ -11,12 +11,14 @@ from traces.cell import Served
 
 _PREFIX = re.compile(r"^.*?\b(?:INFO|WARNING|ERROR) [\d-]+ [\d:.]+ \[[^\]]+\] ")
 _WORDS = re.compile(
-    r"Resolved architecture|Initializing a V1|Loading|Starting to load|KV cache size|warming up|took"
+    r"Resolved architecture|Initializing a V1|Loading|Starting to load|KV cache size|warming up|took|Capturing"
 )
 _KV_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
+_CORE = re.compile(r"\((EngineCore\w*(?: pid=\d+)?)\)")
 _ARCHITECTURE = re.compile(r"Resolved architecture: (\w+)")
 _KERNEL = re.compile(
-    r"Using \S*(?:Kernel|Backend|backend|attention)\b|\w+LinearKernel|attention backend|Kernel for"
+    r"Using \S*(?:Kernel|Backend|backend|attention)\b|\w+LinearKernel|attention backend|Kernel for|"
+    r"Using \S+ (?:attention )?backend\b|Using FlashAttention version|top-p & top-k sampling|all-reduce backends"
 )
 _QUANTIZATION = re.compile(r"\bquantization=([\w-]+)")
 _DTYPE = re.compile(r"\bdtype=torch\.(\w+)")
@@ -50,7 +52,6 @@ def strip_prefix(line: str) -> str:
 def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: Checkpoint) -> Served:
     """What the engine resolved, from its log; null for what it does not say."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    kv_tokens = _KV_TOKENS.search(text)
     architecture = _ARCHITECTURE.search(text)
     quantization = _QUANTIZATION.search(text)
     dtype = _DTYPE.search(text)
@@ -67,9 +68,20 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         if quantization is None or quantization.group(1) == "None"
         else quantization.group(1),
         dtype=dtype.group(1) if dtype else None,
-        kv_cache_tokens=int(kv_tokens.group(1).replace(",", "")) if kv_tokens else None,
+        kv_cache_tokens=_kv_cache_tokens(text),
         command=command,
         checkpoint=checkpoint.digest,
         memorised=checkpoint.memorised,
         random_weights=checkpoint.random_weights,
     )
+
+
+def _kv_cache_tokens(text: str) -> int | None:
+    """Those of all cores together: with data parallelism each has a cache of its own, and says so."""
+    by_core: dict[str, int] = {}
+    for line in text.splitlines():
+        size = _KV_TOKENS.search(line)
+        if size:
+            core = _CORE.match(line)
+            by_core[core[1] if core else ""] = int(size[1].replace(",", ""))
+    return sum(by_core.values()) if by_core else None

@@ -1,7 +1,7 @@
 """Which formats this machine's hardware can serve, known before anything is built or started.
 
 Where a format would be served by something else under its name (fp8 on an A100 becomes weight-only), it is refused
-too: its joules would be another format's. Minimal capabilities are those of vLLM 0.32's own quantisation classes.
+too: its joules would be another format's. The capabilities are those found by pushing every format through vLLM 0.32.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from configs.schema import EngineSettings
-from configs.variant import BitsAndBytes, NoQuantization, Variant
+from configs.variant import BitsAndBytes, Variant
 from server.power.binding import pynvml
 from server.power.choice import choose
 from server.power.library import NoDriverError, opened
@@ -32,15 +32,12 @@ class Machine:
     gpus: tuple[Board, ...]
 
 
-_NEEDS: dict[str, tuple[tuple[int, int], str]] = {
-    "bfloat16": ((8, 0), "bfloat16 units"),
-    "bitsandbytes": ((7, 0), "what bitsandbytes' kernels need"),
-    "awq": ((7, 5), "what the 4-bit kernels (Marlin, Machete) need"),
-    "gptq": ((7, 5), "what the 4-bit kernels (Marlin, Machete) need"),
-    "int8-w8a16": ((7, 5), "what the weight-only kernels (Marlin, Machete) need"),
-    "int8-w8a8": ((7, 5), "int8 matrix units"),
-    "fp8": ((8, 9), "fp8 matrix units: vLLM would quantise the weights alone and call it fp8"),
-}
+_OLDEST = (7, 5)
+"""The wheels of torch and vLLM have no code for what is older."""
+_BFLOAT16 = (8, 0)
+_FP8 = (8, 9)
+_NO_INT8 = (10, 0)
+"""From here on vLLM has no kernel for 8-bit integers times 8-bit integers, and notices only as it loads."""
 _NOT_ON_A_CPU = {
     "int8-w8a16": "vLLM has no CPU kernel for 8-bit weights with 16-bit activations",
 }
@@ -70,15 +67,31 @@ def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str
         return _NOT_ON_A_CPU.get(quantization.kind)
     if settings.tensor_parallel > 1 and isinstance(quantization, BitsAndBytes):
         return "vLLM cannot split a checkpoint that bitsandbytes quantised over GPUs (tensor_parallel)"
-    if isinstance(quantization, NoQuantization):
-        needs = _NEEDS.get(quantization.dtype)
-    else:
-        needs = _NEEDS.get(quantization.kind)
     for board in machine.gpus[: settings.tensor_parallel]:
-        if needs and board.capability is not None and board.capability < needs[0]:
-            (major, minor), what = needs
-            has = f"{board.capability[0]}.{board.capability[1]}"
-            return f"{board.name} has compute capability {has}; {variant.name} takes {major}.{minor} ({what})"
+        reason = None if board.capability is None else _lacks(board.capability, variant)
+        if reason is not None:
+            major, minor = board.capability or (0, 0)
+            return f"{board.name} has compute capability {major}.{minor}; {variant.name} takes {reason}"
+    return None
+
+
+def takes_flashinfer(machine: Machine, settings: EngineSettings) -> bool:
+    """Whether vLLM would choose FlashInfer's attention: its kernels are compiled or fetched as the engine starts."""
+    capabilities = [board.capability for board in machine.gpus[: settings.tensor_parallel]]
+    return any(capability is not None and capability[0] == 10 for capability in capabilities)
+
+
+def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
+    """What a variant takes that boards of this capability have not."""
+    if capability < _OLDEST:
+        return "7.5: torch and vLLM have no code for older boards"
+    kind = variant.quantization.kind
+    if kind == "fp8" and capability < _FP8:
+        return "8.9 (fp8 matrix units: vLLM would quantise the weights alone and call it fp8)"
+    if variant.dtype == "bfloat16" and capability < _BFLOAT16:
+        return "8.0 (bfloat16 units): serve fp16, or bitsandbytes with dtype: float16"
+    if kind == "int8-w8a8" and capability >= _NO_INT8:
+        return "less than 10.0: vLLM has no int8 kernel for newer boards; serve fp8"
     return None
 
 

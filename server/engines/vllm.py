@@ -13,6 +13,7 @@ from pathlib import Path
 from configs.variant import BitsAndBytes
 from server.engines.engine_log import served_from_log
 from server.engines.engine_spec import EngineSpec
+from server.engines.hardware import takes_flashinfer, this_machine
 from starwatt_errors import EngineError
 from traces.cell import Served
 
@@ -22,7 +23,7 @@ LOGGING = Path(__file__).with_name("vllm_logging.json")
 would be charged to the format."""
 BNB_PLUGIN = "vllm-bnb-plugin"
 BNB_LEFT_THE_TREE = (0, 28)
-OLDEST = (0, 26)
+OLDEST, NEWEST = (0, 26), (0, 32)
 
 
 class Vllm:
@@ -60,6 +61,10 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
     release = tuple(int(part) for part in version.split()[1].split(".")[:2])
     if release < OLDEST:
         raise EngineError(f"{version} is too old: starwatt speaks vLLM 0.26 to 0.32 (`make setup` has 0.32)")
+    if release > NEWEST:
+        raise EngineError(
+            f"{version} is untried: starwatt speaks vLLM 0.26 to 0.32 (docs/decisions/0001; `make setup` has 0.32)"
+        )
     plugin = _installed(BNB_PLUGIN)
     if release < BNB_LEFT_THE_TREE and plugin:
         raise EngineError(
@@ -93,6 +98,8 @@ def vllm_command(spec: EngineSpec) -> list[str]:
         command += ["--tensor-parallel-size", str(settings.tensor_parallel)]
     if settings.enforce_eager or spec.variant.enforce_eager:
         command.append("--enforce-eager")
+    if spec.variant.dtype != "float32" and takes_flashinfer(this_machine(), settings):
+        command += ["--attention-backend", "FLASH_ATTN"]  # FlashInfer's wants nvcc, or a server of kernels
     if spec.variant.trust_remote_code:
         command.append("--trust-remote-code")
     return command
@@ -107,6 +114,9 @@ def vllm_environment(spec: EngineSpec) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_LOGGING_CONFIG_PATH": str(LOGGING),
         "VLLM_MAX_STOP_STRINGS": str(MAX_STOP_STRINGS),
+        # FlashInfer's is compiled as the engine starts, which takes a whole CUDA toolkit; no request here has top-k or
+        # top-p, so that no figure depends on it.
+        "VLLM_USE_FLASHINFER_SAMPLER": os.environ.get("VLLM_USE_FLASHINFER_SAMPLER", "0"),
         "VLLM_CPU_KVCACHE_SPACE": str(spec.settings.cpu_kvcache_gib),
         "TOKENIZERS_PARALLELISM": "false",
     }

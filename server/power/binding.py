@@ -23,7 +23,8 @@ _NEEDED = (
     "nvmlDeviceGetHandleByIndex", "nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetMigMode",
     "nvmlDeviceGetName", "nvmlDeviceGetPersistenceMode", "nvmlDeviceGetPowerManagementDefaultLimit",
     "nvmlDeviceGetPowerUsage", "nvmlDeviceGetTemperature", "nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetUUID",
-    "nvmlDeviceGetUtilizationRates", "nvmlInit", "nvmlShutdown", "nvmlSystemGetDriverVersion",
+    "nvmlDeviceGetUtilizationRates", "nvmlInit", "nvmlShutdown", "nvmlSystemGetCudaDriverVersion_v2",
+    "nvmlSystemGetDriverVersion",
 )  # fmt: skip
 
 

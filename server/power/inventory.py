@@ -42,6 +42,20 @@ def gpu_inventory() -> list[Gpu]:
         return []
 
 
+def driver_cuda() -> tuple[int, int] | None:
+    """The CUDA version that the driver speaks, such as (13, 0); None without a driver, or where it does not say.
+
+    Raises:
+        NvmlError: a driver is there, but it fails.
+    """
+    try:
+        with opened():
+            version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
+    except NoDriverError:
+        return None
+    return None if version <= 0 else (version // 1000, version % 1000 // 10)
+
+
 def silent_gpus() -> tuple[str, ...]:
     """In words, the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
     try:

@@ -67,9 +67,12 @@ class Guard:
             self._tell("forget", pid)
 
     @contextlib.contextmanager
-    def scratch(self, kind: str) -> Iterator[Path]:
-        """A temporary folder that is removed in the end, also where this process is killed."""
-        with owned_folder(kind) as folder:
+    def scratch(self, kind: str, *, sockets: bool = False) -> Iterator[Path]:
+        """A temporary folder that is removed in the end, also where this process is killed.
+
+        With ``sockets`` its path is short enough for those of a server.
+        """
+        with owned_folder(kind, sockets=sockets) as folder:
             with self._lock:
                 self._folders.add(str(folder))
                 self._open()

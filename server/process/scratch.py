@@ -17,13 +17,19 @@ _MAKING = ".starwatt-"
 """Until it is locked."""
 _MARK = ".owner-holds-a-lock"
 """In every such folder: others may have given theirs a name like ours."""
+_LONGEST = 44
+"""Bytes of a folder in which a server's sockets still fit: Unix takes a path of 107, and our name and zmq's take 62."""
+_SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 -- mkdtemp makes the folder, for this user alone
 
 
 @contextmanager
-def owned_folder(kind: str) -> Iterator[Path]:
-    """A new folder, removed at the end; those that nobody owns any more are removed first."""
+def owned_folder(kind: str, *, sockets: bool = False) -> Iterator[Path]:
+    """A new folder, removed at the end; those that nobody owns any more are removed first.
+
+    With ``sockets`` its path is short enough for those of a server, whatever TMPDIR says.
+    """
     remove_ownerless()
-    making = Path(tempfile.mkdtemp(prefix=_MAKING))
+    making = Path(tempfile.mkdtemp(prefix=_MAKING, dir=_for_sockets() if sockets else None))
     folder = making.with_name(f"{PREFIX}{kind}-{making.name.removeprefix(_MAKING)}")
     descriptor = os.open(making, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -38,7 +44,8 @@ def owned_folder(kind: str) -> Iterator[Path]:
 
 def remove_ownerless() -> None:
     """Remove this user's folders whose owners have ended without doing it: a power failure spares nobody."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+    roots = {Path(tempfile.gettempdir()), _for_sockets()}
+    for folder in (found for root in roots for found in root.glob(f"{PREFIX}*-*")):
         with contextlib.suppress(OSError):
             found = folder.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
@@ -50,3 +57,11 @@ def remove_ownerless() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+def _for_sockets() -> Path:
+    """TMPDIR where sockets fit into it, else the first folder for temporary files where they do."""
+    wanted = Path(tempfile.gettempdir())
+    if len(os.fsencode(wanted)) <= _LONGEST:
+        return wanted
+    return next((Path(short) for short in _SHORT if os.access(short, os.W_OK | os.X_OK)), wanted)

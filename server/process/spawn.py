@@ -17,6 +17,8 @@ import psutil
 from server.process.guard import GUARD
 
 _PR_SET_PDEATHSIG = 1
+_BOARDS_BY_BUS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""Else CUDA puts the fastest board first, and a number means another board to an engine than to its meter."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,14 +35,14 @@ def spawn(
     """Start a command in a session of its own; when this process dies, however it does, the whole session is ended.
 
     The kernel tells the command itself (SIGTERM), and the undertaker sees to it that nothing of the session stays.
-    ``cpus`` pins it and everything it starts.
+    ``cpus`` pins it and everything it starts. CUDA counts boards in it as NVML does.
     """
     process = subprocess.Popen(
         list(command),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
-        env=dict(environment) if environment is not None else None,
+        env={**(os.environ if environment is None else environment), **_BOARDS_BY_BUS},
         cwd=cwd,
         start_new_session=True,
         preexec_fn=_before_exec(cpus, GUARD.announcing()),  # noqa: PLW1509 -- three system calls, no Python lock

@@ -15,7 +15,7 @@ from server.power.binding import BindingError
 from server.power.inventory import gpu_inventory, silent_gpus
 from server.power.meters import available_sources, boards_left_out
 from starwatt_errors import LoadError, StarwattError
-from study.cli.environment import clocks, engine, gpu_power, gpus_in_use, rapl
+from study.cli.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
 from study.cli.findings import Finding
 
 _CHECKPOINTS_GIB = 20.0
@@ -25,6 +25,7 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 #: What a check finds is called, where it finds nothing and fails.
 _NAMES = {
     "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
+    "engine_on_boards": "engine on boards",
     "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+",
 }  # fmt: skip
 
@@ -63,6 +64,8 @@ def examine() -> list[Finding]:
         rapl,
         clocks,
         engine,
+        engine_on_boards,
+        compilers,
         _load,
         _sandbox,
         _bundled,

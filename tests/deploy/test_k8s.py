@@ -93,6 +93,56 @@ def test_engine_and_meter_share_a_pod_and_the_engine_alone_takes_the_board() -> 
     assert '--pid "$(cat /tmp/engine.pid)"' in heard
 
 
+def test_an_engine_in_a_cluster_compiles_no_sampler_and_counts_boards_as_its_meter_does() -> None:
+    engine = pods()["starwatt-engine"]["containers"][0]
+    values = {one["name"]: one.get("value") for one in engine["env"]}
+    assert values["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    assert values["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+@pytest.mark.parametrize(
+    ("smi", "serves"),
+    [("exit 9", False), ("echo 'No devices were found'", False), ("true", False), ("echo GPU-1", True)],
+)
+def test_an_engine_whose_boards_have_no_names_ends_and_its_meter_is_told_of_none(
+    tmp_path: Path, smi: str, serves: bool
+) -> None:
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    engine = pods()["starwatt-engine"]["containers"][0]
+    script = engine["args"][0].replace("/tmp/", f"{tmp_path}/").replace("/boards/", f"{boards}/")
+    for name, text in (("nvidia-smi", smi), ("python3", f"touch {tmp_path}/served")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([*engine["command"], script], env=path, check=False, timeout=20)
+    assert (done.returncode == 0) == serves, done
+    assert (boards / "uuids").exists() == serves
+    assert (tmp_path / "served").exists() == serves
+
+
+@pytest.mark.parametrize(
+    ("smi", "measures"),
+    [("exit 9", False), ("echo 'No devices found.'", False), ("echo 'GPU 0: A (UUID: GPU-1)'", True)],
+)
+def test_a_sidecar_that_sees_no_board_fails_and_estimates_nothing(
+    tmp_path: Path, smi: str, measures: bool
+) -> None:
+    boards = tmp_path / "boards"
+    boards.mkdir()
+    (boards / "uuids").write_text("GPU-1\n")
+    (boards / "pid").write_text("7\n")
+    meter = pods()["starwatt-engine"]["containers"][1]
+    script = meter["args"][0].replace("/tmp/", f"{tmp_path}/").replace("/boards/", f"{boards}/")
+    for name, text in (("nvidia-smi", smi), ("starwatt", f"touch {tmp_path}/measures")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([*meter["command"], script], env=path, check=False, timeout=20)
+    assert (done.returncode == 0) == measures
+    assert (tmp_path / "measures").exists() == measures
+
+
 @pytest.mark.parametrize(("code", "job"), [(0, 0), (3, 0), (1, 1), (2, 1)])
 def test_a_study_with_an_invalid_cell_has_been_run_and_any_other_failure_is_one(
     tmp_path: Path, code: int, job: int

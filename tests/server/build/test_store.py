@@ -47,6 +47,16 @@ def start_builder(root: Path) -> subprocess.Popen[str]:
     )
 
 
+def test_a_checkpoint_can_be_read_by_others_whatever_wrote_it(tmp_path: Path) -> None:
+    def secretly(folder: Path) -> None:
+        write_weights(folder)
+        (folder / "model.safetensors").chmod(0o600)
+
+    built = Store(tmp_path / "store").get_or_build(RECIPE, secretly, memorised=True)
+    assert built.path.stat().st_mode & 0o777 == 0o755
+    assert all(file.stat().st_mode & 0o444 == 0o444 for file in built.path.iterdir())
+
+
 def test_a_checkpoint_is_built_once_and_then_found(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert store.find(RECIPE) is None

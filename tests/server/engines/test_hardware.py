@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import server.engines.hardware
+import server.engines.vllm
 from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings
+from server.build.store import Checkpoint
+from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import Board, Machine, refuse_what_cannot_be_served, why_not
+from server.engines.vllm import vllm_command
 from starwatt_errors import UsageError
 
 CPU = Machine(())
 V100, T4 = Board("V100", (7, 0)), Board("T4", (7, 5))
 A100, H100 = Board("A100-SXM4-40GB", (8, 0)), Board("H100", (9, 0))
+L4, B200, RTX5090 = Board("L4", (8, 9)), Board("B200", (10, 0)), Board("RTX 5090", (12, 0))
+IN_FLOATS_OF_A_T4 = {"fp16", "fp32", "ready-made", "paper-fp4-hf", "paper-int8-hf"}
 
 
 def refused(machine: Machine, settings: EngineSettings | None = None) -> set[str]:
@@ -25,10 +33,13 @@ def refused(machine: Machine, settings: EngineSettings | None = None) -> set[str
     ("machine", "names"),
     [
         (CPU, {"int8-w8a16"}),
-        (Machine((V100,)), {"bf16", "fp8", "int4-awq", "int4-gptq", "int8-w8a8", "int8-w8a16"}),
-        (Machine((T4,)), {"bf16", "fp8"}),
+        (Machine((V100,)), set(variant_names())),
+        (Machine((T4,)), set(variant_names()) - IN_FLOATS_OF_A_T4),
         (Machine((A100,)), {"fp8"}),
+        (Machine((L4,)), set()),
         (Machine((H100,)), set()),
+        (Machine((B200,)), {"int8-w8a8"}),
+        (Machine((RTX5090,)), {"int8-w8a8"}),
         (Machine((Board("?", None),)), set()),
     ],
 )
@@ -52,3 +63,29 @@ def test_more_gpus_than_there_are_and_bitsandbytes_over_several_are_refused() ->
     assert why_not(load_variant("bf16"), two, both) is None
     assert "cannot split" in (why_not(load_variant("nf4-bnb"), two, both) or "")
     assert "A100" in (why_not(load_variant("fp8"), two, Machine((H100, A100))) or "")
+
+
+def test_a_format_in_float16_is_served_where_its_bfloat16_is_not() -> None:
+    nf4 = load_variant("nf4-bnb")
+    in_float16 = nf4.model_copy(
+        update={"quantization": nf4.quantization.model_copy(update={"dtype": "float16"})}
+    )
+    assert "8.0 (bfloat16 units)" in (why_not(nf4, EngineSettings(), Machine((T4,))) or "")
+    assert why_not(in_float16, EngineSettings(), Machine((T4,))) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "told"),
+    [
+        (Machine((B200,)), "bf16", True), (Machine((B200,)), "fp32", False), (Machine((H100,)), "bf16", False),
+        (Machine((RTX5090,)), "bf16", False), (CPU, "bf16", False),
+    ],
+)  # fmt: skip
+def test_vllm_is_told_its_attention_only_where_it_would_take_one_that_must_be_compiled(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine, name: str, told: bool
+) -> None:
+    monkeypatch.setattr(server.engines.vllm, "this_machine", lambda: machine)
+    spec = EngineSpec(
+        "m", load_variant(name), Checkpoint(Path(), "", memorised=False), EngineSettings(), 8000
+    )
+    assert (vllm_command(spec)[-2:] == ["--attention-backend", "FLASH_ATTN"]) == told

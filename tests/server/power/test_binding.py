@@ -71,7 +71,7 @@ def test_doctor_says_it_once_and_goes_on() -> None:
     assert found["GPUs"]["state"] == "failed"
     assert "pynvml 11.5.3" in found["GPUs"]["detail"]
     assert "pip uninstall pynvml" in found["GPUs"]["remedy"]
-    assert [one["detail"] for one in found.values()].count("not known: see GPUs") == 3
+    assert [one["detail"] for one in found.values()].count("not known: see GPUs") == 4
     assert found["starwatt-24"]["state"] == "ok"
     assert "Traceback" not in done.stderr
 

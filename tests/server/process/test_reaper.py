@@ -25,7 +25,7 @@ print(GUARD.pid, flush=True)
 {then}
 time.sleep(600)
 """
-REPLACED = "import server.guard; server.guard._AT_ONCE_S = 0.0"
+REPLACED = "import server.process.guard; server.process.guard._AT_ONCE_S = 0.0"
 """However young it was."""
 KILLED = "old = GUARD._process; old.kill(); old.wait()"
 
@@ -87,7 +87,10 @@ def test_one_that_was_killed_is_replaced_though_no_child_is_started_any_more(tmp
 
 
 def test_one_that_cannot_run_is_not_started_again_and_again() -> None:
-    keep, then = "import server.guard; server.guard._AT_ONCE_S = 1e9", f"{KILLED}; time.sleep(0.5)"
+    keep, then = (
+        "import server.process.guard; server.process.guard._AT_ONCE_S = 1e9",
+        f"{KILLED}; time.sleep(0.5)",
+    )
     runner, _, _ = started(SLEEPER, keep=keep, then=f"{then}; print(GUARD.pid == old.pid, flush=True)")
     assert runner.stdout is not None
     assert runner.stdout.readline() == "True\n"
@@ -143,7 +146,7 @@ def test_what_nobody_owns_any_more_is_removed_and_nothing_else(tmp_path: Path) -
         subprocess.run(
             [
                 *command,
-                f"{begin.splitlines()[0]}; from server.scratch import remove_ownerless; remove_ownerless()",
+                f"{begin.splitlines()[0]}; from server.process.scratch import remove_ownerless; remove_ownerless()",
             ],
             check=True,
             timeout=60,

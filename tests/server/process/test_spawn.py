@@ -55,6 +55,14 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.parametrize("environment", [None, {"CUDA_DEVICE_ORDER": "FASTEST_FIRST"}])
+def test_every_child_counts_boards_as_nvml_does(environment: dict[str, str] | None) -> None:
+    ask = "import os; print(os.environ['CUDA_DEVICE_ORDER'])"
+    process = spawn([sys.executable, "-c", ask], stdout=PIPE, environment=environment)
+    assert process.communicate(timeout=60)[0] == b"PCI_BUS_ID\n"
+    stop_group(process, grace_s=5)
+
+
 def test_stopping_a_group_ends_grandchildren_too() -> None:
     process = spawn([sys.executable, "-c", FAMILY], stdout=PIPE)
     assert process.stdout is not None

