@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from configs.meters import ExternalLog
 from server.power.log_programs import DcgmiDmon, Ipmitool, PtDaemon
@@ -22,7 +22,11 @@ _TABLES: dict[str, Columns] = {
     "home-assistant": Columns(("last_changed", "last_updated"), ("state",), ("entity_id",)),
 }  # fmt: skip
 _PLAIN = Columns(("time", "timestamp", "datetime", "date"), ())
-_PROGRAMS = {"ptdaemon": PtDaemon, "dcgmi-dmon": DcgmiDmon, "ipmitool-dcmi": Ipmitool}
+_PROGRAMS: dict[str, Callable[[ExternalLog], LogFormat]] = {
+    "ptdaemon": PtDaemon,
+    "dcgmi-dmon": DcgmiDmon,
+    "ipmitool-dcmi": Ipmitool,
+}
 _FIRST_LINES = {
     "ptdaemon": r"Time,[^,]+,Watts,",
     "dcgmi-dmon": r".*#\s*Entity\b",

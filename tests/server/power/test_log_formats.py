@@ -128,7 +128,8 @@ def test_separators_decimal_commas_units_and_missing_values_of_plain_csv(
 ) -> None:
     separator = next(mark for mark in "\t;," if mark in header)
     [line] = lines(f"{header}\n2026-06-15T18:28:00Z{separator}{value}\n")
-    assert line == Line(AT, watts if watts is None else pytest.approx(watts))
+    assert line.at_s == AT
+    assert line.power_w == (None if watts is None else pytest.approx(watts))
 
 
 @pytest.mark.parametrize("header", ["time,Power (VA)", "time,Power [BTU/h]", "time,POWER_MW"])
