@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.strict import FilePath, Line, Many, StrictModel, inconsistent
 
@@ -27,9 +28,35 @@ class Gain(StrictModel):
 
 
 class ExternalLog(StrictModel):
-    """The log of a wall meter or a BMC: a CSV file with a header that another program writes while we measure."""
+    """The log of a wall meter or a BMC, which another program writes while we measure."""
 
     file: FilePath = Field(description="The log; relative to where starwatt was started")
+    format: Literal[
+        "auto",
+        "csv",
+        "ptdaemon",
+        "nvidia-smi",
+        "dcgmi-dmon",
+        "ipmitool-dcmi",
+        "ear",
+        "influxdb",
+        "home-assistant",
+    ] = Field(
+        default="auto",
+        description="Its form; auto: what its first lines look like, otherwise CSV with a header",
+    )
+    select: Line | None = Field(
+        default=None,
+        description="Of a log of several devices the one that is read (a GPU's uuid or index, a node, an entity)",
+    )
+    zone: Line | None = Field(
+        default=None,
+        description="Of times that name none: local, or Europe/Berlin; null: local in known forms, none in CSV",
+    )
+    power_unit: Literal["auto", "W", "kW", "mW", "MW"] = Field(
+        default="auto",
+        description="Of power_column; auto: what the header or the value says, otherwise watts",
+    )
     device: Line = Field(default="wall", description="What the tables call it")
     boundary: Literal["gpu", "cpu", "dram", "host"] = Field(
         default="host", description="What it measures: host is the whole machine, at the wall"
@@ -53,6 +80,18 @@ class ExternalLog(StrictModel):
     clock_uncertainty_s: float = Field(
         default=0.1, ge=0, le=86400, description="Half-width of what is not known of that offset"
     )
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str | None) -> str | None:
+        if zone is not None and zone != "local":
+            try:
+                ZoneInfo(zone)
+            except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+                raise ValueError(
+                    f"{zone!r} is no time zone: local, UTC, or a name like Europe/Berlin"
+                ) from error
+        return zone
 
     @model_validator(mode="after")
     def _measures(self) -> ExternalLog:

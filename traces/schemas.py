@@ -59,6 +59,7 @@ POWER = _schema(
     ("mem_clock_mhz", pa.float64()),
     ("utilization", pa.float64()),
     ("throttle", pa.int64()),
+    ("power_limit_w", pa.float64()),
     ("read_ns", pa.int64()),
 )
 
@@ -176,5 +177,7 @@ ACCURACY = _schema(
 )
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
+LATER_COLUMNS = {"power": ("power_limit_w",)}
+"""By trace, columns that came after version 1's first runs: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.clock import ClockPair, boot_id, now_ns
-from traces.schemas import SCHEMA_VERSION, TRACES
+from traces.schemas import LATER_COLUMNS, SCHEMA_VERSION, TRACES
 
 FLUSH_NS = 1_000_000_000
 _MOST_ROWS = 64  # converted at once: more would hold up an event loop that times requests
@@ -165,6 +165,10 @@ def _checked(path: Path, name: str, table: pa.Table) -> pa.Table:
     version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
     if version != str(SCHEMA_VERSION):
         raise TraceError(f"{path}: schema version {version}, but this starwatt reads {SCHEMA_VERSION}")
+    for column in LATER_COLUMNS.get(name, ()):
+        if column not in table.schema.names:
+            field = TRACES[name].field(column)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     missing = [field.name for field in TRACES[name] if field.name not in table.schema.names]
     if missing:
         raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")

@@ -15,6 +15,7 @@ from analysis.attribution.rules import Attribution, by_tokens, flights, in_fligh
 from analysis.attribution.steps import work_of
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import read_series
+from analysis.energy.mirrors import without_mirrors
 from analysis.energy.sensor import Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.latency import Latencies, latencies
@@ -268,7 +269,9 @@ def _energies(
         return ()
     before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
     events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
-    return tuple(boundary_energies(read_series(power), window, before, after, sensors, events_ns))
+    return tuple(
+        boundary_energies(without_mirrors(read_series(power)), window, before, after, sensors, events_ns)
+    )
 
 
 def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:

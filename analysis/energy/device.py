@@ -12,7 +12,7 @@ from analysis.arrays import Ints
 from analysis.energy.aliasing import Aliasing, look_for_aliasing
 from analysis.energy.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.energy.integral import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
-from analysis.energy.plausibility import is_impossible, is_stuck, is_zero
+from analysis.energy.plausibility import is_impossible, is_limit_changed, is_stuck, is_zero
 from analysis.energy.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
 from analysis.energy.slow_average import slow_average
 from analysis.requests.window import Window
@@ -176,6 +176,7 @@ def _witnesses(
         "power_impossible": is_impossible(series, window, sensors.limit_w(series.device)),
         "power_zero": is_zero(series, window),
         "power_stuck": average is None and is_stuck(series, window, events_ns),
+        "power_limit_changed": is_limit_changed(series),
     }
     return _Witnesses(
         series,
@@ -232,8 +233,8 @@ _REASONS: tuple[tuple[str, Callable[[_Witnesses], bool]], ...] = (
 
 
 def _has_fault(found: _Witnesses, code: str) -> bool:
-    """The counter is caught at this, and no power takes its place."""
-    return found.curve is None and found.counter.fault == code
+    """The counter is caught at this, and no power takes its place; RAPL's power is its counter's, and takes none."""
+    return (found.curve is None or found.series.source == "rapl") and found.counter.fault == code
 
 
 def _is_unexplained(found: _Witnesses) -> bool:

@@ -45,6 +45,7 @@ class PowerSeries:
     averaged: bool = False  # power_w is the meter's average: it has no instantaneous reading
     average_t_ns: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (a,) where it has both
     average_w: Floats = field(default_factory=lambda: np.zeros(0))  # (a,)
+    limits_w: tuple[float, ...] = ()  # the power limits that it had, each once, ascending
 
     @property
     def modelled(self) -> bool:
@@ -139,6 +140,7 @@ def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> Pow
     order = np.argsort(t_ns, kind="stable")
     order = order[timed[order]]
     instant, average, energy = (floats(rows, name)[order] for name in ("power_w", "power_avg_w", "energy_j"))
+    limit = floats(rows, "power_limit_w") if "power_limit_w" in rows.schema.names else np.zeros(0)
     t_ns = t_ns[order]
     averaged = not np.isfinite(instant).any()
     power = average if averaged else instant
@@ -156,6 +158,7 @@ def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> Pow
         averaged=averaged,
         average_t_ns=t_ns[has_average],
         average_w=average[has_average],
+        limits_w=tuple(np.unique(limit[np.isfinite(limit)]).tolist()),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.cells.cell import read_context
 from analysis.energy.integral import read_series
+from analysis.energy.mirrors import without_mirrors
 from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
     accuracy_table,
@@ -179,7 +180,9 @@ def _power_traces(
             power = on_our_clock(read_trace(run.cell(key), "power"), records[key].power_clock)
         except TraceError:  # the validity table names it
             continue
-        own = tuple(one for one in read_series(power) if (one.boundary, one.source) == results.pair)
+        own = tuple(
+            one for one in without_mirrors(read_series(power)) if (one.boundary, one.source) == results.pair
+        )
         if own:
             chosen[key.load] = PowerTrace(
                 f"{key.variant}, {key.load}, block {key.block}",

@@ -69,7 +69,7 @@ class BoardMeter:
         )
 
     def read_slow(self) -> Reading:
-        """The counter, timed alone; temperature, clocks and utilisation behind it."""
+        """The counter, timed alone; temperature, clocks, utilisation and the power limit behind it."""
         ask = self._place.ask
         before_ns = now_ns()
         energy_j = self._energy_j() if self._offers.counter else None
@@ -84,6 +84,7 @@ class BoardMeter:
             sm_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)),
             mem_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_MEM)),
             utilization=None if rates is None else rates.gpu / 100.0,
+            power_limit_w=_milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         )
 
     def _powers(self) -> tuple[float | None, float | None]:

@@ -33,6 +33,7 @@ WATCH_S = 3.0
 WATCH_STEPS_S = 25.0  # about eighteen steps of a load
 _POLL_S = 0.002
 _COUNTER_POLL_S = 0.010  # read too often a counter goes stale
+_LIMIT_FACTOR = 3.0  # over a board's power limit: real peaks reach half of that
 NO_LOAD = "no load was applied: the step of one would show it"
 
 
@@ -140,9 +141,29 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
                 result["reasons"][f"{name}.{key}"] = found.reason
     known = idle.get("power_w") or idle.get("power_avg_w")
     result["idle_w"] = known
+    result["reasons"] |= _doubts(channels, place, stepped=bool(steps_s))
     costs = np.concatenate([channel.cost_s for channel in channels.values()])
     result["read_ms"] = float(np.median(costs)) * 1e3
     return result
+
+
+def _doubts(channels: dict[str, _Channel], place: Place, *, stepped: bool) -> dict[str, str]:
+    """By channel, what its readings are that no board's can be."""
+    limit_mw = place.ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
+    found: dict[str, str] = {}
+    for name in ("power_w", "power_avg_w"):
+        shown = channels[name].shown if name in channels else []
+        if not shown:
+            continue
+        if not any(shown):
+            found[name] = "every reading was 0 W: it does not measure"
+        elif limit_mw and max(shown) > _LIMIT_FACTOR * limit_mw * 1e-3:
+            found[name] = (
+                f"a reading was {max(shown):.4g} W, and the board's limit is {limit_mw * 1e-3:.4g} W"
+            )
+        elif stepped and min(shown) == max(shown):
+            found[name] = f"its readings stood at {shown[0]:.4g} W, though a load was switched on and off"
+    return found
 
 
 def _channels(place: Place) -> dict[str, _Channel]:
@@ -221,6 +242,8 @@ def words(calibration: dict[str, Any]) -> list[str]:
         if "board" in found["reasons"]:
             lines.append(f"  {found['reasons']['board']}")
         for channel in ("power_w", "power_avg_w", "energy_j"):
+            if channel in found["reasons"]:
+                lines.append(f"  {channel} is in doubt: {found['reasons'][channel]}")
             for key, value in found.get(channel, {}).items():
                 reason = found["reasons"].get(f"{channel}.{key}")
                 unit = None if value is None else value * 1e3

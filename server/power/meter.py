@@ -38,6 +38,7 @@ class Reading:
     mem_clock_mhz: float | None = None
     utilization: float | None = None
     throttle: int | None = None
+    power_limit_w: float | None = None
 
 
 class Meter(Protocol):

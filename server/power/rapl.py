@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from server.power.meter import Boundary, Device, Reading
+from server.power.rapl_mirrors import find_mirrors
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 
 POWERCAP = Path("/sys/class/powercap")
 _MOST_DIGITS = 19  # of 64 bits
+_LIMIT_FACTOR = 3.0  # over the highest limit: power for an instant is above it
+_MOST_W = 5_000.0  # of a zone that names no limit
+_SHORTEST_S = 0.1  # a counter may be renewed this late, and a wrap seen right after another reading
 
 
 class UnreadableZoneError(MeterError):
@@ -22,34 +28,72 @@ class UnreadableZoneError(MeterError):
         super().__init__(f"RAPL: {path} may only be read by root; {self.remedy}")
 
 
+@dataclass(frozen=True)
+class Zone:
+    """One zone of the kernel's tree that is a package or a memory."""
+
+    folder: Path
+    name: str
+    """The kernel's own (``package-0``, ``package-0-die-1``); a memory has its package's (``dram-0-die-1``)."""
+    boundary: Boundary
+
+    def energy_uj(self) -> int:
+        """Its counter just now; MeterError where it cannot be read, or is no number."""
+        return _number(self.folder / "energy_uj")
+
+    def limit_w(self) -> float | None:
+        """The highest power limit that is set; None where it has none (AMD, most memories)."""
+        return max(self._constraints_w("power_limit_uw"), default=None)
+
+    def most_w(self) -> float:
+        """More than it can draw: three times the highest power or limit that the kernel names."""
+        named_w = [*self._constraints_w("max_power_uw"), *self._constraints_w("power_limit_uw")]
+        return _LIMIT_FACTOR * max(named_w) if named_w else _MOST_W
+
+    def _constraints_w(self, what: str) -> list[float]:
+        """Of long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
+        found: list[float] = []
+        for path in sorted(self.folder.glob(f"constraint_*_{what}")):
+            with suppress(MeterError):
+                found.append(_number(path, least=1) * 1e-6)
+        return found
+
+
 @dataclass
-class _Zone:
+class _Counter:
+    zone: Zone
     device: Device
-    path: Path
     range_uj: int
+    most_w: float
     last_uj: int
     last_ns: int
     total_uj: int = 0
 
 
-def find_zones(root: Path = POWERCAP) -> list[tuple[Path, str, Boundary]]:
-    """(folder, device name, boundary) of every package and DRAM zone; empty where the kernel offers none."""
-    zones: list[tuple[Path, str, Boundary]] = []
-    for folder in sorted(root.glob("intel-rapl:*")):  # AMD's zones have that name too
+def find_zones(root: Path = POWERCAP) -> list[Zone]:
+    """Every package and DRAM zone, in the kernel's order; empty where the kernel offers none."""
+    zones: list[Zone] = []
+    for folder in sorted(root.glob("intel-rapl:*"), key=_place):  # AMD's zones have that name too
         kind = _read(folder / "name")
-        number = folder.name.split(":")[1]
         if kind.startswith("package"):
-            zones.append((folder, f"package-{number}", "cpu"))
+            zones.append(Zone(folder, kind, "cpu"))
         elif kind == "dram":
-            zones.append((folder, f"dram-{number}", "dram"))
-    return zones
+            package = folder.with_name(folder.name.rpartition(":")[0]) / "name"
+            of = _read(package) if package.is_file() else ""
+            number = of.removeprefix("package-") if of.startswith("package-") else folder.name.split(":")[1]
+            zones.append(Zone(folder, f"dram-{number}", "dram"))
+    often = Counter(zone.name for zone in zones)
+    return [
+        zone if often[zone.name] == 1 else replace(zone, name=f"{zone.name} ({zone.folder.name})")
+        for zone in zones
+    ]
 
 
 class RaplMeter:
     """Every package and DRAM zone. A counter wraps at ``max_energy_range_uj``; wraps are counted.
 
     A boundary is read whole or not at all: the joules of half of the packages would pass for those of all. One whose
-    zones do not all answer is in ``left_out``, where another one is read.
+    zones do not all answer is in ``left_out``, where another one is read. Zones that mirror one counter are read once.
 
     Raises:
         MeterError: the kernel offers no zone, or no boundary can be read whole.
@@ -57,59 +101,92 @@ class RaplMeter:
     """
 
     def __init__(self, root: Path = POWERCAP) -> None:
-        self._zones: list[_Zone] = []
+        self._counters: list[_Counter] = []
         self.left_out: list[MeterError] = []
         zones = find_zones(root)
-        for boundary in sorted({boundary for _, _, boundary in zones}):
+        for boundary in sorted({zone.boundary for zone in zones}):
             try:
-                self._zones += [_open_zone(*zone) for zone in zones if zone[2] == boundary]
+                self._counters += _open([zone for zone in zones if zone.boundary == boundary])
             except MeterError as error:
                 self.left_out.append(error)
-        if self.left_out and not self._zones:
+        if self.left_out and not self._counters:
             raise self.left_out[0]
-        if not self._zones:
+        if not self._counters:
             raise MeterError(f"RAPL: the kernel offers no zone under {root} (a virtual machine rarely does)")
-        self._zones.sort(key=lambda zone: zone.path)
+        self._counters.sort(key=lambda counter: _place(counter.zone.folder))
 
     @property
     def devices(self) -> list[Device]:
         """Packages and DRAM zones."""
-        return [zone.device for zone in self._zones]
+        return [counter.device for counter in self._counters]
 
-    def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
-        """Energy since the first reading, and the mean power since the last one."""
-        return [_read_zone(zone) for zone in self._zones]
+    def read(self, *, slow: bool) -> list[Reading]:
+        """Energy since the first reading, and the mean power since the last one; with ``slow``, power limits."""
+        return [_read_counter(counter, slow=slow) for counter in self._counters]
 
     def close(self) -> None:
         """Nothing stays open between readings."""
 
 
-def _open_zone(path: Path, name: str, boundary: Boundary) -> _Zone:
-    device = Device(
-        name, boundary, "rapl", "the whole package, whoever uses it; power is the mean since the last reading"
-    )
-    return _Zone(
-        device=device,
-        path=path / "energy_uj",
-        range_uj=_number(path / "max_energy_range_uj", least=1),
-        last_uj=_number(path / "energy_uj"),
+def _open(zones: list[Zone]) -> list[_Counter]:
+    """The counters of one boundary, each once, its device's note naming the zones that show it again."""
+    for zone in zones:
+        zone.energy_uj()  # of those that are not counted too: a boundary is read whole
+    mirrors = find_mirrors([zone.name for zone in zones], [zone.energy_uj for zone in zones])
+    counters = []
+    for place, zone in enumerate(zones):
+        if place in mirrors:
+            continue
+        again = [zones[other].name for other, first in mirrors.items() if first == place]
+        counters.append(_open_counter(zone, again))
+    return counters
+
+
+def _open_counter(zone: Zone, again: list[str]) -> _Counter:
+    note = "the whole package, whoever uses it; power is the mean since the last reading"
+    if again:
+        note += f"; {', '.join(again)} show the same counter, which is counted once"
+    return _Counter(
+        zone=zone,
+        device=Device(zone.name, zone.boundary, "rapl", note),
+        range_uj=_number(zone.folder / "max_energy_range_uj", least=1),
+        most_w=zone.most_w(),
+        last_uj=zone.energy_uj(),
         last_ns=now_ns(),
     )
 
 
-def _read_zone(zone: _Zone) -> Reading:
+def _read_counter(counter: _Counter, *, slow: bool) -> Reading:
+    """A counter that went back without a wrap (it began anew) takes ``energy_j`` back with it, and shows no power."""
     before_ns = now_ns()
-    counter_uj = _number(zone.path)
+    counter_uj = counter.zone.energy_uj()
     after_ns = now_ns()
     t_ns = (before_ns + after_ns) // 2
-    step_uj = counter_uj - zone.last_uj
-    if step_uj < 0:
-        step_uj += zone.range_uj
-    zone.total_uj += step_uj
-    elapsed_s = (t_ns - zone.last_ns) * 1e-9
-    zone.last_uj, zone.last_ns = counter_uj, t_ns
-    power_w = step_uj * 1e-6 / elapsed_s if elapsed_s > 0 else None
-    return Reading(zone.device, t_ns, after_ns - before_ns, power_w=power_w, energy_j=zone.total_uj * 1e-6)
+    elapsed_s = (t_ns - counter.last_ns) * 1e-9
+    step_uj = counter_uj - counter.last_uj
+    if step_uj < 0 and _may_wrap(counter, step_uj, elapsed_s):
+        step_uj += counter.range_uj
+    counter.total_uj += step_uj
+    counter.last_uj, counter.last_ns = counter_uj, t_ns
+    return Reading(
+        counter.device,
+        t_ns,
+        after_ns - before_ns,
+        power_w=step_uj * 1e-6 / elapsed_s if elapsed_s > 0 and step_uj >= 0 else None,
+        energy_j=counter.total_uj * 1e-6,
+        power_limit_w=counter.zone.limit_w() if slow else None,
+    )
+
+
+def _may_wrap(counter: _Counter, step_uj: int, elapsed_s: float) -> bool:
+    """Whether the zone can have drawn what a wrap would mean."""
+    wrapped_uj = step_uj + counter.range_uj
+    return 0 <= wrapped_uj <= counter.most_w * max(elapsed_s, _SHORTEST_S) * 1e6
+
+
+def _place(folder: Path) -> list[int]:
+    """The numbers of a zone's folder, so that intel-rapl:10 comes after intel-rapl:9."""
+    return [int(number) if number.isdecimal() else 0 for number in folder.name.split(":")[1:]]
 
 
 def _number(path: Path, *, least: int = 0) -> int:

@@ -161,5 +161,6 @@ def _row(reading: Reading) -> dict[str, object]:
         "mem_clock_mhz": reading.mem_clock_mhz,
         "utilization": reading.utilization,
         "throttle": reading.throttle,
+        "power_limit_w": reading.power_limit_w,
         "read_ns": reading.read_ns,
     }

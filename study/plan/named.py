@@ -58,7 +58,7 @@ def check_devices(study_file: Path, study: Study) -> None:
     if not (meters.gpus or meters.gain) or elsewhere or not study.measured_here:
         return
     gpus = [gpu.uuid for gpu in gpu_inventory()]
-    others = [*(name for _, name, _ in find_zones()), *(log.device for log in meters.external)]
+    others = [*(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
     for place, uuid in enumerate(meters.gpus or ()):
         if uuid not in gpus:
             raise refused(

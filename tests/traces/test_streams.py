@@ -199,3 +199,11 @@ def test_a_trace_that_is_not_there_is_an_error_with_its_folder(tmp_path: Path) -
     assert not has_trace(tmp_path, "grades")
     with pytest.raises(TraceError, match=f"{tmp_path}: has neither grades.parquet nor grades.arrows"):
         read_trace(tmp_path, "grades")
+
+
+def test_a_power_trace_from_before_power_limits_were_recorded_reads_with_nulls(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path, "power") as writer:
+        writer.append({"t_ns": 1, "device": "d", "power_w": 5.0})
+    older = read_trace(tmp_path, "power").drop_columns(["power_limit_w"])
+    pq.write_table(older, tmp_path / "power.parquet")
+    assert read_trace(tmp_path, "power")["power_limit_w"].to_pylist() == [None]

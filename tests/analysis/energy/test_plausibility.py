@@ -67,3 +67,19 @@ def test_a_constant_reading_is_not_called_stuck_where_idle_or_the_load_was_not_s
     constant = loaded(70.0, 70.0)
     assert "power_stuck" not in device_energy(constant, window, LIMITED, EVENTS).reasons
     assert "power_stuck" not in device_energy(constant, WINDOW, LIMITED).reasons
+
+
+def test_a_power_limit_that_was_changed_meanwhile_is_said_and_one_that_stood_is_not() -> None:
+    assert reasons(replace(loaded(), limits_w=(500.0, 700.0))) == {"power_limit_changed"}
+    assert reasons(replace(loaded(), limits_w=(699.9, 700.0))) == set(), "boards round theirs"
+
+
+def test_a_trace_s_own_limit_is_the_bound_where_the_manifest_names_none() -> None:
+    high = replace(with_reading(loaded(), 1300.0), limits_w=(400.0,))
+    assert reasons(high, IDEAL) == {"power_impossible"}
+
+
+def test_readings_in_step_with_the_power_are_not_called_stuck_where_the_board_s_average_moved() -> None:
+    still = loaded(70.0, 70.0)
+    moved = np.where(np.arange(still.t_ns.size) < 100, 70.0, 71.0)
+    assert reasons(replace(still, average_t_ns=still.t_ns, average_w=moved)) == set()

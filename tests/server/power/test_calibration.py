@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -9,13 +10,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pynvml
 import pytest
 
+from server.power.calibration import calibrate
+from server.power.calibration import words as calibration_words
 from server.power.response import Floats, response, update_period
-from tests.golden.nvml.world import GoldenBoards
+from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.golden.power_worlds import PowerWorld, bursts
 from tests.golden.sensors import SENSORS, SensedWorld, SensorModel
-from tests.server.power.conftest import A, B
+from tests.server.power.conftest import A, B, golden_boards
 
 POLL_S = 0.002
 
@@ -82,6 +86,24 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
     assert "torch" in board["reasons"]["power_w.window_s"] or "CUDA" in board["reasons"]["power_w.window_s"]
     assert found["devices"][B]["reasons"]["energy_j.step_s"] == "the board has no energy counter"
     assert "power_w" not in found["devices"][B]
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"), [(0.0, "every reading was 0 W"), (1e4, "the board's limit is 700 W")]
+)
+def test_readings_that_no_board_gives_are_doubted(
+    gain: float, words: str, tmp_path: Path, nvml_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden_boards(nvml_library, tmp_path, monkeypatch, [BoardModel(A, gain=gain)])
+    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(nvml_library)))
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    found = calibrate(watch_s=0.2)
+    assert words in found["devices"][A]["reasons"]["power_w"]
+    assert any("power_w is in doubt" in line and words in line for line in calibration_words(found))
+
+
+def test_readings_of_a_board_are_not_doubted(nvml_here: GoldenBoards) -> None:
+    assert not {"power_w", "power_avg_w"} & set(calibrate(watch_s=0.2)["devices"][A]["reasons"])
 
 
 SWITCHED = """

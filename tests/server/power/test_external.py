@@ -105,7 +105,8 @@ def test_a_line_without_its_end_waits_and_lines_from_long_ago_are_left_out(log: 
     [
         ("{now},abc", "line 2: 'abc' is no number"),
         ("{now},-4", "can be neither watts nor joules"),
-        ("{now},nan", "can be neither watts nor joules"),
+        ("{now},inf", "'inf' is no number"),
+        ("{now},4 VA", "has a unit that is not understood"),
         ("{now}", "has 1 columns where the header has 2"),
         ("{now},1,2", "has 3 columns"),
         ("yesterday,4", "its time is not understood"),

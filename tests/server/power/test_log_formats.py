@@ -1,0 +1,207 @@
+"""The forms in which people log power are recognised by themselves, in watts, with gaps where a meter had no value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from configs.meters import ExternalLog
+from server.power.external import ExternalMeter
+from server.power.log_formats import format_of, recognised
+from server.power.log_reader import Line
+from starwatt_errors import MeterError
+
+AT = datetime(2026, 6, 15, 18, 28, 0, tzinfo=UTC).timestamp()
+
+PTDAEMON = """\
+Time,06-15-2026 18:28:00.000,Watts,8.030000,Volts,230.210000,Amps,0.057280,PF,0.608500,Mark,notset
+Time,06-15-2026 18:28:01.000,Watts,-2.000000,Volts,230.200000,Amps,0.057300,PF,0.608400,Mark,notset
+Time,06-15-2026 18:28:02.000,Watts,1012.500000,Volts,230.190000,Amps,4.4,PF,0.99,Mark,run
+"""
+NVIDIA_SMI = """\
+timestamp, index, name, power.draw [W], utilization.gpu [%]
+2026/06/15 18:28:00.000, 0, NVIDIA A100-SXM4-80GB, 8.03 W, 0 %
+2026/06/15 18:28:01.000, 0, NVIDIA A100-SXM4-80GB, [N/A], 0 %
+2026/06/15 18:28:02.000, 0, NVIDIA A100-SXM4-80GB, 1012.50 W, 100 %
+"""
+DCGMI = """\
+1781548080.000 #Entity   POWER    TOTEC    TMPTR
+1781548080.000 ID        W        mJ       C
+1781548080.000 GPU 0     8.030    1234567  42
+1781548081.000 GPU 0     N/A      1234999  42
+1781548082.000 #Entity   POWER    TOTEC    TMPTR
+1781548082.000 ID        W        mJ       C
+1781548082.000 GPU 0     1012.500 2247499  60
+"""
+IPMITOOL = "".join(
+    f"""
+    Instantaneous power reading:                   {watts} Watts
+    Minimum during sampling period:                 1 Watts
+    Maximum during sampling period:              1400 Watts
+    Average power reading over sample period:     350 Watts
+    IPMI timestamp:                           Mon Jun 15 18:28:0{second} 2026
+    Sampling period:                          00000005 Seconds.
+    Power reading state is:                   {state}
+
+"""
+    for second, (watts, state) in enumerate(
+        (("8.03", "activated"), ("0", "deactivated"), ("1012.5", "activated"))
+    )
+)
+EAR = """\
+JOBID;STEPID;NODENAME;DC_NODE_POWER_W;DRAM_POWER_W;PCK_POWER_W;ITERATIONS;TIMESTAMP
+41;0;node7;8.03;11.2;90.1;12;1781548080
+41;0;node7;;11.2;90.1;13;1781548081
+41;0;node7;1012.5;11.2;300.4;14;1781548082
+"""
+INFLUXDB = """\
+#group,false,false,true,true,false,false,true,true
+#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,double,string,string
+#default,_result,,,,,,,
+,result,table,_start,_stop,_time,_value,_field,_measurement
+,,0,2026-06-15T18:00:00Z,2026-06-15T19:00:00Z,2026-06-15T18:28:00Z,8.03,watts,pdu
+,,0,2026-06-15T18:00:00Z,2026-06-15T19:00:00Z,2026-06-15T18:28:01Z,,watts,pdu
+,,0,2026-06-15T18:00:00Z,2026-06-15T19:00:00Z,2026-06-15T18:28:02Z,1012.5,watts,pdu
+"""
+HOME_ASSISTANT = """\
+entity_id,state,last_changed
+sensor.rack_power,8.03,2026-06-15T18:28:00.000Z
+sensor.rack_power,unavailable,2026-06-15T18:28:01.000Z
+sensor.rack_power,1012.5,2026-06-15T18:28:02.000Z
+"""
+KNOWN = {
+    "ptdaemon": PTDAEMON, "nvidia-smi": NVIDIA_SMI, "dcgmi-dmon": DCGMI, "ipmitool-dcmi": IPMITOOL, "ear": EAR,
+    "influxdb": INFLUXDB, "home-assistant": HOME_ASSISTANT,
+}  # fmt: skip
+
+
+def lines(text: str, **options: object) -> list[Line]:
+    """What is read of a log, whose times without a zone are UTC."""
+    log = ExternalLog.model_validate({"file": "wall.csv", "zone": "UTC", **options})
+    return read(log, text.splitlines(keepends=True))
+
+
+def read(log: ExternalLog, rows: Sequence[str]) -> list[Line]:
+    form = format_of(log, rows[:8])
+    found = [form.line(row.rstrip("\n"), number) for number, row in enumerate(rows, 1)]
+    return [line for line in found if line is not None]
+
+
+@pytest.mark.parametrize("name", list(KNOWN))
+def test_a_known_form_is_recognised_and_its_missing_value_is_a_gap(name: str) -> None:
+    log = ExternalLog(file=Path("wall.csv"))
+    assert recognised(log, KNOWN[name].splitlines()[:8]) == name
+    assert lines(KNOWN[name]) == [Line(AT, 8.03), Line(AT + 1, None), Line(AT + 2, 1012.5)]
+    assert lines(KNOWN[name], format=name) == lines(KNOWN[name])
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "watts"),
+    [
+        ("time,power_w", "412.5", 412.5),
+        ("time;power_w", "412,5", 412.5),
+        ("time\tpower_w", "412,5", 412.5),
+        ("time;power_w", "1.412,5", 1412.5),
+        ("time,power_w", '"1,412.5"', 1412.5),
+        ("time,Power (kW)", "0.4125", 412.5),
+        ("timestamp;Power [kW]", "0,4125", 412.5),
+        ("time,power_mW", "412500", 412.5),
+        ("time,power_kw", "0.4125", 412.5),
+        ("Time,Power (MW)", "0.0004125", 412.5),
+        ("Timestamp,Active Power (W)", "412.5", 412.5),
+        ("time,Watts", "412.5", 412.5),
+        ("time,power_w", "0.4125 kW", 412.5),
+        ("time,power_w", "nan", None),
+        ("time,power_w", "N/A", None),
+        ("time,power_w", "unavailable", None),
+        ("time,power_w", "", None),
+    ],
+)
+def test_separators_decimal_commas_units_and_missing_values_of_plain_csv(
+    header: str, value: str, watts: float | None
+) -> None:
+    separator = next(mark for mark in "\t;," if mark in header)
+    [line] = lines(f"{header}\n2026-06-15T18:28:00Z{separator}{value}\n")
+    assert line.at_s == AT
+    assert line.power_w == (None if watts is None else pytest.approx(watts))
+
+
+@pytest.mark.parametrize("header", ["time,Power (VA)", "time,Power [BTU/h]", "time,POWER_MW"])
+def test_a_unit_that_is_not_clearly_one_of_power_is_asked_for(header: str) -> None:
+    with pytest.raises(MeterError, match="power_unit"):
+        lines(f"{header}\n{AT},5\n")
+    assert lines(f"{header}\n{AT},5\n", power_unit="kW") == [Line(AT, 5000.0)]
+
+
+def test_local_times_are_put_on_the_calendar_by_the_log_s_zone() -> None:
+    berlin = "time,power_w\n2026-06-15 20:28:00,5\n"
+    assert lines(berlin, zone="Europe/Berlin") == [Line(AT, 5.0)]
+    assert lines(NVIDIA_SMI, zone="Asia/Kolkata")[0].at_s == AT - 5.5 * 3600
+    with pytest.raises(MeterError, match="names no zone"):
+        lines(berlin, zone=None)
+    with pytest.raises(ValidationError, match="no time zone"):
+        ExternalLog(file=Path("wall.csv"), zone="Europe/Atlantis")
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "select"),
+    [
+        (NVIDIA_SMI, "2026/06/15 18:28:02.500, 1, NVIDIA A100-SXM4-80GB, 70.00 W, 0 %\n", "0"),
+        (DCGMI, "1781548082.000 GPU 1     70.000 1 60\n", "GPU 0"),
+        (EAR, "41;0;node8;70;11.2;90.1;12;1781548082\n", "node7"),
+        (HOME_ASSISTANT, "sensor.oven_power,70,2026-06-15T18:28:02.000Z\n", "sensor.rack_power"),
+        (INFLUXDB, ",,1,2026-06-15T18:00:00Z,2026-06-15T19:00:00Z,2026-06-15T18:28:02Z,70,watts,ups\n", "0"),
+    ],
+)
+def test_a_log_of_several_devices_is_read_of_the_one_that_is_selected_and_never_mixed(
+    text: str, other: str, select: str
+) -> None:
+    with pytest.raises(MeterError, match="several devices"):
+        lines(text + other)
+    assert lines(text + other, select=select) == lines(text)
+
+
+def test_a_live_log_in_this_machine_s_own_zone_becomes_readings_and_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "smi.csv"
+    path.write_text("timestamp, power.draw [W]\n")
+    meter = ExternalMeter(ExternalLog(file=path))
+    assert meter.read(slow=False) == []
+    now = datetime.now(ZoneInfo("UTC")).astimezone()
+    with path.open("a") as file:
+        file.write(f"{now:%Y/%m/%d %H:%M:%S.%f}, 250.00 W\n{now:%Y/%m/%d %H:%M:%S.%f}, [Unknown Error]\n")
+    assert [one.power_w for one in meter.read(slow=False)] == [250.0, None]
+    meter.close()
+
+
+def test_a_log_without_times_is_read_as_of_now_and_what_stood_there_before_is_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "dmon.txt"
+    path.write_text("#Entity   POWER\nID        W\nGPU 0     70.000\n")
+    meter = ExternalMeter(ExternalLog(file=path))
+    assert meter.read(slow=False) == []
+    with path.open("a") as file:
+        file.write("GPU 0     250.000\n")
+    before_ns = time.monotonic_ns()
+    [reading] = meter.read(slow=False)
+    assert reading.power_w == 250.0
+    assert before_ns <= reading.t_ns <= time.monotonic_ns()
+    meter.close()
+
+
+def test_a_long_log_s_header_is_known_though_its_old_lines_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "wall.csv"
+    old = "".join(f"{time.time() - 50_000 + place};0,3\n" for place in range(8_000))
+    path.write_text("time;Power (kW)\n" + old)
+    meter = ExternalMeter(ExternalLog(file=path))
+    assert meter.read(slow=False) == []
+    with path.open("a") as file:
+        file.write(f"{time.time()};0,25\n")
+    assert [one.power_w for one in meter.read(slow=False)] == [250.0]
+    meter.close()
