@@ -390,6 +390,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
+        _refuse_what_is_not_utf8(sys.argv[1:])
         app()
     except StarwattError as error:
         return _refused(error)
@@ -402,12 +403,25 @@ def _exit_code() -> int:
         return FAILED
     except OSError as error:
         return _refused(StarwattError(in_words(error)))
+    except RuntimeError as error:
+        if not isinstance(error.__context__, OSError):  # Path.resolve makes one of a loop of symbolic links
+            raise
+        return _refused(StarwattError(in_words(error.__context__)))
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
             with contextlib.suppress(OSError):
                 tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
         return end.code if isinstance(end.code, int) else FAILED
     return 0
+
+
+def _refuse_what_is_not_utf8(words: list[str]) -> None:
+    """Names that are not UTF-8 stand in no JSON and no Parquet file, and so in no run."""
+    for word in words:
+        if not word.isascii() and word.encode(errors="replace") != word.encode(errors="surrogateescape"):
+            raise UsageError(
+                f"the command line takes UTF-8, which {word!a} is not: rename the file or folder"
+            )
 
 
 def _refused(error: StarwattError) -> int:
