@@ -401,12 +401,12 @@ def _exit_code() -> int:
         return _refused(UsageError(f"{field}: {words_of(error)}"))
     except BrokenPipeError:  # nobody reads what it prints
         return FAILED
-    except OSError as error:
-        return _refused(StarwattError(in_words(error)))
-    except RuntimeError as error:
-        if not isinstance(error.__context__, OSError):  # Path.resolve makes one of a loop of symbolic links
+    except (OSError, RuntimeError) as error:
+        # a RuntimeError is what Path.resolve makes of a loop of symbolic links
+        of_system = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(of_system, OSError):
             raise
-        return _refused(StarwattError(in_words(error.__context__)))
+        return _refused(StarwattError(in_words(of_system)))
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
             with contextlib.suppress(OSError):

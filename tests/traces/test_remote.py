@@ -15,11 +15,13 @@ from traces.streams import TraceWriter, read_trace
 
 def fetched(folder: Path, kept: int | None) -> Path:
     """The first bytes of a stream of power."""
-    writer = TraceWriter(folder, "power")
-    writer.extend(rows(POWER, 50))
-    writer.flush()
     stream = folder / "power.arrows"
-    stream.write_bytes(stream.read_bytes()[:kept])
+    with TraceWriter(folder, "power") as writer:
+        writer.extend(rows(POWER, 50))
+        writer.flush()
+        sent = stream.read_bytes()
+    (folder / "power.parquet").unlink()
+    stream.write_bytes(sent[:kept])
     return stream
 
 
