@@ -136,10 +136,10 @@ _SHAPES = {
 _WORDS: dict[str, Callable[[dict[str, Any], Any], str]] = {
     "missing": lambda *_: "is required",
     "int_type": lambda _, given: _number("a whole number", given),
-    "int_parsing": lambda _, given: _number("a whole number", given),
+    "int_parsing": lambda *_: "takes a whole number",  # of a flag; the types of files are strict
     "int_from_float": lambda *_: "takes a whole number",
     "float_type": lambda _, given: _number("a number", given),
-    "float_parsing": lambda _, given: _number("a number", given),
+    "float_parsing": lambda *_: "takes a number",
     "finite_number": lambda *_: "takes a finite number",
     "greater_than": lambda context, _: f"takes a number above {context['gt']:g}",
     "greater_than_equal": lambda context, _: f"takes a number from {_bound(context['ge'])} on",

@@ -8,10 +8,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.schema import Measure, Prompts
-from configs.strict import StrictModel
+from configs.strict import Line, StrictModel
 
 LONGEST_S = 30 * 86_400.0
 """Of every duration: what is longer, infinity among it, is a slip."""
+MOST_REQUESTS = 10**7
+"""Of one load, whose plan is held in memory."""
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 
@@ -27,7 +29,7 @@ class Requests(StrictModel):
     """So many measured requests, going round the prompts."""
 
     kind: Literal["requests"]
-    requests: int = Field(ge=1)
+    requests: int = Field(ge=1, le=MOST_REQUESTS)
 
 
 class Duration(StrictModel):
@@ -41,7 +43,7 @@ class LoadSpec(StrictModel):
     """One load on one endpoint. The API key is not here: it comes by the environment."""
 
     url: str = Field(description="The endpoint, with or without /v1")
-    model: str = Field(description="The name that requests use")
+    model: Line = Field(description="The name that requests use")
     load: Load
     prompts: Prompts
     amount: Annotated[Passes | Requests | Duration, Field(discriminator="kind")]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
 from traces.layout import CellKey, key_at
+from traces.problems import wrong_field
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
@@ -197,7 +198,8 @@ def read_record(folder: Path) -> CellRecord:
         record = CellRecord.model_validate(data)
     except ValidationError as error:
         raise TraceError(
-            f"{path}: is damaged: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+            f"{path}: is damaged: {wrong_field(error)}; restore it from a copy, or delete the cell's folder and run "
+            "the study again"
         ) from error
     if record.schema_version != SCHEMA_VERSION:
         raise TraceError(

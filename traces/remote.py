@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.clock import boot_id
 from traces.streams import read_trace
@@ -58,15 +57,18 @@ class PowerClock(BaseModel):
 
 
 def complete_stream(folder: Path, name: str) -> bool:
-    """Turn ``<name>.arrows``, fetched whole or in part, into Parquet; False where no batch of it is there."""
+    """Turn ``<name>.arrows``, fetched whole or in part, into Parquet; False where nothing of it came.
+
+    Raises:
+        TraceError: it does not read; it stays where it is.
+    """
     stream = folder / f"{name}.arrows"
     if not stream.is_file():
         return False
-    try:
-        table = read_trace(folder, name)
-    except TraceError:  # cut off before its schema was whole
+    if stream.stat().st_size == 0:
         stream.unlink()
         return False
+    table = read_trace(folder, name)
     write_parquet(folder / f"{name}.parquet", table)
     stream.unlink()
     return True

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from starwatt_errors import GradingError
+from traces.problems import wrong_field
 
 T = TypeVar("T")
 
@@ -58,9 +59,7 @@ class Cache:
         try:
             return None if kept is None else form.validate_json(kept, strict=True)
         except ValidationError as error:
-            (first, *_) = error.errors(include_url=False, include_input=False)
-            place = ".".join(map(str, first["loc"]))
-            raise self.damaged(f"an entry of another form: {place} {first['msg']}") from error
+            raise self.damaged(f"an entry of another form: {wrong_field(error)}") from error
 
     def put(self, key: str, value: Any) -> None:
         """Store it at once: what was graded before an interruption is not graded again."""

@@ -14,6 +14,7 @@ from configs.schema import Study
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
 from traces.layout import CellKey, RunDir, model_slug
+from traces.problems import wrong_field
 from traces.schemas import PLAN
 
 
@@ -73,9 +74,7 @@ def read_manifest(run: RunDir) -> Mapping[str, Any]:
     try:
         _Shape.model_validate(found)
     except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"])) or "all of it"
-        raise TraceError(f"{run.manifest}: is no manifest: {field}: {problem['msg']}") from error
+        raise TraceError(f"{run.manifest}: is no manifest: {wrong_field(error)}") from error
     assert isinstance(found, dict)  # noqa: S101 -- what the model takes
     return found
 

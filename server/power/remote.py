@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -155,9 +156,9 @@ class RemoteMeter:
         try:
             work()
         except StarwattError as error:
-            self.problem = str(error)
+            self.problem = self.problem or str(error)  # what came first is the cause
         except OSError as error:
-            self.problem = f"{self.folder}: cannot be written: {error.strerror}"
+            self.problem = self.problem or f"{self.folder}: cannot be written: {error.strerror}"
 
     def _end_thread(self) -> None:
         self._over.set()
@@ -173,7 +174,7 @@ class RemoteMeter:
         self.fetching.close()
         with self._held:
             for trace in TRACES:
-                complete_stream(self.folder, trace)
+                self._heed(partial(complete_stream, self.folder, trace))
 
     def __enter__(self) -> Self:
         return self

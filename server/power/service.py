@@ -29,6 +29,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.meters import Meters
+from configs.problems import words_of
 from server.power.calibration import calibrate
 from server.power.gate import admit
 from server.power.inventory import gpu_inventory
@@ -221,9 +222,8 @@ async def _body(request: web.Request, model: type[_Body]) -> _Body:
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise web.HTTPBadRequest(text=f"{where}: {first['msg']}") from error
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "body"
+        raise web.HTTPBadRequest(text=f"{where}: {words_of(error)}") from error
 
 
 def _refusal(status: int, words: str) -> web.Response:

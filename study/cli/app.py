@@ -390,6 +390,7 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
+        _refuse_what_is_not_utf8(sys.argv[1:])
         app()
     except StarwattError as error:
         return _refused(error)
@@ -400,14 +401,27 @@ def _exit_code() -> int:
         return _refused(UsageError(f"{field}: {words_of(error)}"))
     except BrokenPipeError:  # nobody reads what it prints
         return FAILED
-    except OSError as error:
-        return _refused(StarwattError(in_words(error)))
+    except (OSError, RuntimeError) as error:
+        # a RuntimeError is what Path.resolve makes of a loop of symbolic links
+        of_system = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(of_system, OSError):
+            raise
+        return _refused(StarwattError(in_words(of_system)))
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
             with contextlib.suppress(OSError):
                 tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
         return end.code if isinstance(end.code, int) else FAILED
     return 0
+
+
+def _refuse_what_is_not_utf8(words: list[str]) -> None:
+    """Names that are not UTF-8 stand in no JSON and no Parquet file, and so in no run."""
+    for word in words:
+        if not word.isascii() and word.encode(errors="replace") != word.encode(errors="surrogateescape"):
+            raise UsageError(
+                f"the command line takes UTF-8, which {word!a} is not: rename the file or folder"
+            )
 
 
 def _refused(error: StarwattError) -> int:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+from typer import BadParameter
 from typer.core import TyperGroup
+
+from configs.problems import words_of
 
 NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
 DESCRIPTION = (
@@ -96,7 +100,16 @@ def examples(command: str) -> str:
 
 
 class Manual(TyperGroup):
-    """Its help in the sections of a manual page."""
+    """Its help in the sections of a manual page; what a flag does not take is said in our words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read a command's flags, and run it. Raises BadParameter with the words that a file's field would get."""
+        try:
+            return super().invoke(ctx)
+        except BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                error.message = words_of(error.__cause__)
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- its name there
         """Every section in its place; the width is the terminal's."""

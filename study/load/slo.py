@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from starwatt_errors import UsageError
 
 LATENCIES = ("ttft", "tpot", "e2e")
-_BOUND = re.compile(r"(?P<name>[a-z0-9]+)=(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s)")
+_BOUND = re.compile(r"(?P<name>[a-z0-9]+)=(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>ms|s)")
 
 
 def parse_slo(text: str) -> dict[str, float]:
@@ -26,5 +27,8 @@ def parse_slo(text: str) -> dict[str, float]:
             )
         if found["name"] in bounds_ms:
             raise UsageError(f"--slo {text}: names {found['name']} twice")
-        bounds_ms[found["name"]] = float(found["number"]) * (1000 if found["unit"] == "s" else 1)
+        bound_ms = float(found["number"]) * (1000 if found["unit"] == "s" else 1)
+        if not 0 < bound_ms < math.inf:
+            raise UsageError(f"--slo {text}: {found['name']} takes a time above 0 (given: {part.strip()!r})")
+        bounds_ms[found["name"]] = bound_ms
     return bounds_ms

@@ -16,7 +16,7 @@ from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engines.engine_metrics import EngineScraper
 from server.process.guard import GUARD
-from starwatt_errors import LoadError, RunError
+from starwatt_errors import LoadError, RunError, alike
 from study.measure.first_requests import FirstRequests
 from study.measure.meter import OpenMeter, Recorded, sidecar_audit
 from study.plan.arrivals import as_kept
@@ -96,7 +96,9 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         check()  # an engine that has died is the better reason
         first.check_all()
         if outcome.gave_up:
-            raise LoadError(f"the load stopped before its end: {outcome.gave_up}")
+            raise LoadError(
+                f"the load stopped before its end: {outcome.gave_up}", cause=alike(outcome.gave_up)
+            )
         bench.announce("idle")
         stay_idle(study.phases.rest_s, check)
         meter.mark("idle_after")

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from starwatt_errors import UsageError
-from study.cli.app import app
+from study.cli.app import _exit_code, app
 from tests.support.command import starwatt
 from tests.support.studies import write_study
 
@@ -33,6 +33,19 @@ BAD_FLAGS = {
     "arrivals without a rate": (
         ("--single-stream", "--arrivals", "poisson", "--requests", 3),
         "--arrivals belongs to --qps",
+    ),
+    "more requests than a plan holds": (
+        ("--single-stream", "--requests", 10**22),
+        "--requests: takes a number up to 10000000 (given: 10000000000000000000000)",
+    ),
+    "no model": (("--single-stream", "--requests", 3, "--model", ""), "--model: takes one line of text"),
+    "a model of two lines": (
+        ("--single-stream", "--requests", 3, "--model", "a\nb"),
+        "--model: takes one line of text",
+    ),
+    "a bound of no time": (
+        ("--single-stream", "--requests", 3, "--slo", "ttft=0ms"),
+        "--slo ttft=0ms: ttft takes a time above 0",
     ),
     "a trace that is not there": (("--trace", "none.csv"), "none.csv: cannot be read"),
     "an unknown client": (
@@ -151,3 +164,40 @@ def test_a_wrong_file_is_one_message_without_a_traceback(tmp_path: Path) -> None
     assert "sede: no such field" in json.loads(done.stdout)["error"]
     assert "sede: no such field" in re.sub(r"\s+", " ", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--qps", "abc", "takes a number (given: 'abc')"),
+        ("--warmup", "-1", "takes a number from 0 on (given: '-1')"),
+        ("--requests", "1e3", "takes a whole number (given: '1e3')"),
+        ("--concurrency", "", "takes a whole number (given: '')"),
+    ],
+)
+def test_what_a_flag_does_not_take_is_said_in_the_words_of_a_file(flag: str, value: str, words: str) -> None:
+    said = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*LOAD, "--out", "/nowhere", flag, value]).output
+    assert words in said
+    assert flag in said
+    assert "Input should" not in said
+
+
+def test_names_that_are_not_utf8_and_loops_of_links_are_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for arguments, code, words in (
+        (
+            [*LOAD, "--single-stream", "--requests", "3", "--out", "\udcff"],
+            2,
+            "takes UTF-8, which '\\udcff' is not",
+        ),
+        (
+            ["meter", "--out", str(tmp_path / "loop" / "below")],
+            1,
+            "loop/below: Too many levels of symbolic links",
+        ),
+    ):
+        monkeypatch.setattr("sys.argv", ["starwatt", *arguments])
+        assert _exit_code() == code
+        assert words in re.sub(r"\s+", " ", capsys.readouterr().err)
