@@ -16,14 +16,13 @@ from typing import Any
 
 import pytest
 
-from analysis.grading import Limits, grade_samples
+from analysis.grading import grade_samples
 from analysis.grading.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS, Attack
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]
-QUICK = Limits(wall_factor=1.0)  # a sleeper may sleep for as long as a worker may work
 SECRET = "not-for-candidates"
 KINDS = (
     "network", "files", "environment", "/proc", "bombs", "output", "loops", "signals", "ptrace", "symlinks",
@@ -92,7 +91,7 @@ def onslaught(
         file.write_text(
             "\n".join(json.dumps({"task_id": TASK.task_id, "solution": text}) for text in sources)
         )
-        grades = grade_samples(file, DATASET, workers=1, limits=QUICK)["grades"]
+        grades = grade_samples(file, DATASET, workers=1)["grades"]
         reached = [name for name, server in (("tcp", tcp), ("unix", unix)) if was_reached(server)]
     del os.environ["STARWATT_TEST_SECRET"]
     deadline = time.monotonic() + 30
