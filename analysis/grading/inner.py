@@ -42,9 +42,10 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-# The first two can't be imported behind the guard, and tempfile does not work then; evalplus has them loaded.
-PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "tempfile")
-PRELOADED += ("site", "typing")
+# evalplus has these loaded. Behind the guard the first two can't be imported, and the next three do not work: a
+# traceback through a file of the library needs tokenize.
+PRELOADED += ("multiprocessing", "numpy", "tarfile", "tempfile", "tokenize")
+PRELOADED += ("random", "re", "site", "statistics", "string", "subprocess", "typing")
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.

@@ -1,4 +1,4 @@
-"""A result of an odd type is right here exactly where evalplus takes it; evalplus itself is asked about each."""
+"""Odd results and odd modules are right here exactly where they are for evalplus, which is asked about each."""
 
 from __future__ import annotations
 
@@ -76,6 +76,19 @@ RESULTS = {
         "collections.abc.ItemsView(dict.fromkeys(x))", "list({})", "np.array(sorted({}))",
     ),
 }  # fmt: skip
+#: What is done before a right function, which the names that evalplus takes away may spoil.
+BEFORE = (
+    "import json, traceback\ntry:\n    json.loads('x')\nexcept ValueError:\n    traceback.format_exc()",
+    "import inspect, json\ninspect.getsource(json.loads)",
+    "import linecache\nassert linecache.getline('/dev/null', 1) == ''",
+    "import io, tarfile\ntarfile.open(fileobj=io.BytesIO(), mode='w').close()",
+    "import pathlib\npathlib.Path('/dev/null').read_text()",
+    "import shutil\nshutil.rmtree('nothing', ignore_errors=True)",
+    "import asyncio, concurrent.futures, unittest.mock",
+    "import multiprocessing.pool, urllib.request, logging.handlers, importlib.resources, zipfile, pdb",
+    "assert (lambda: 0).__code__.co_filename == '<string>'",
+    "import builtins\nbuiltins.open('/dev/null')",
+)
 CASES = [(task, result) for task in TASKS for result in RESULTS[task.task_id]]
 
 
@@ -96,13 +109,21 @@ def evalplus_passes(task: Task, text: str) -> bool:
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.timeout(300)
 def test_results_of_odd_types_are_judged_as_evalplus_judges_them() -> None:
-    texts = [program(task, result) for task, result in CASES]
-    verdicts = judge_programs(
-        DATASET, [Program(task.task_id, text) for (task, _), text in zip(CASES, texts, strict=True)]
-    )
-    differ = []
-    for (task, result), text, ours in zip(CASES, texts, verdicts, strict=True):
-        if ours.plus != evalplus_passes(task, text):
-            differ.append((task.task_id, result, ours.plus, ours.detail))
+    agree([(task, program(task, result)) for task, result in CASES])
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_modules_behind_the_guard_work_as_they_do_under_evalplus() -> None:
+    agree([(TASKS[0], f"{before}\n{TASKS[0].prompt}{TASKS[0].canonical_solution}") for before in BEFORE])
+
+
+def agree(texts: list[tuple[Task, str]]) -> None:
+    """Fail where a verdict is another than evalplus', and where none passes or none fails."""
+    verdicts = judge_programs(DATASET, [Program(task.task_id, text) for task, text in texts])
+    differ = [
+        (task.task_id, text[-100:], ours)
+        for (task, text), ours in zip(texts, verdicts, strict=True)
+        if ours.plus != evalplus_passes(task, text)
+    ]
     assert differ == []
     assert {True, False} == {verdict.plus for verdict in verdicts}, "these say nothing"
