@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
-from analysis.grading import grade_samples
+from analysis.grading import Limits, grade_samples
 from analysis.grading.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS, Attack
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]
+QUICK = Limits(wall_factor=1.0)  # a sleeper may sleep for as long as a worker may work
 SECRET = "not-for-candidates"
 KINDS = (
     "network", "files", "environment", "/proc", "bombs", "output", "loops", "signals", "ptrace", "symlinks",
@@ -87,11 +88,10 @@ def onslaught(
         sources = []
         for number, attack in enumerate(ATTACKS):
             sources += [attack.program(**places), honest(number)]
-        file = folder / "samples.jsonl"
-        file.write_text(
-            "\n".join(json.dumps({"task_id": TASK.task_id, "solution": text}) for text in sources)
-        )
-        grades = grade_samples(file, DATASET, workers=1)["grades"]
+        grades = graded(sources, folder, QUICK)
+        for at, verdict in enumerate(grades):
+            if at % 2 and verdict["reason"] == "timeout":  # alone, in a new sandbox: the machine was too busy
+                (grades[at],) = graded([sources[at]], folder, Limits())
         reached = [name for name, server in (("tcp", tcp), ("unix", unix)) if was_reached(server)]
     del os.environ["STARWATT_TEST_SECRET"]
     deadline = time.monotonic() + 30
@@ -106,6 +106,13 @@ def onslaught(
         changed=[name for name in before if before[name] != after[name]],
         left=left,
     )
+
+
+def graded(sources: list[str], folder: Path, limits: Limits) -> list[dict[str, Any]]:
+    file = folder / "samples.jsonl"
+    file.write_text("\n".join(json.dumps({"task_id": TASK.task_id, "solution": text}) for text in sources))
+    grades: list[dict[str, Any]] = grade_samples(file, DATASET, workers=1, limits=limits)["grades"]
+    return grades
 
 
 def was_reached(server: socket.socket) -> bool:
