@@ -6,6 +6,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import zlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,8 +72,8 @@ class Cache:
         if not rows:
             return None
         try:
-            size, packed = rows[0][0].split(b" ", 1)
-            return bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
+            size, checksum, packed = rows[0][0].split(b" ", 2)
+            value = bytes(pa.decompress(packed, decompressed_size=int(size), codec="lz4"))
         except (
             OSError,
             ValueError,
@@ -83,10 +84,13 @@ class Cache:
             pa.ArrowException,
         ) as error:
             raise self.damaged(str(error)) from error
+        if b"%d" % zlib.crc32(value) != checksum:  # a wrong expected output would make right programs fail
+            raise self.damaged("an entry with another checksum")
+        return value
 
     def put_bytes(self, key: str, value: bytes) -> None:
         """Store it at once, packed: the expected outputs of HumanEval+ are 299 MB."""
-        packed = f"{len(value)} ".encode() + pa.compress(value, codec="lz4", asbytes=True)
+        packed = b"%d %d " % (len(value), zlib.crc32(value)) + pa.compress(value, codec="lz4", asbytes=True)
         self._execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (key, packed))
 
     def _execute(self, statement: str, values: tuple[object, ...]) -> list[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import base64
 import collections
+import collections.abc
 import ctypes
 import gc
 import io
@@ -41,9 +42,10 @@ PRELOADED: tuple[str, ...] = (
     "math",
     "operator",
 )
-# The first two can't be imported behind the guard, and tempfile does not work then; evalplus has them loaded.
-PRELOADED += ("multiprocessing", "numpy", "random", "re", "statistics", "string", "subprocess", "tempfile")
-PRELOADED += ("site", "typing")
+# evalplus has these loaded. Behind the guard the first two can't be imported, and the next three do not work: a
+# traceback through a file of the library needs tokenize.
+PRELOADED += ("multiprocessing", "numpy", "tarfile", "tempfile", "tokenize")
+PRELOADED += ("random", "re", "site", "statistics", "string", "subprocess", "typing")
 
 #: What evalplus 0.3.1 takes away from candidates (``reliability_guard``). It protects nothing; it is here because a
 #: program that needs one of these names fails there, and so must fail here.
@@ -124,24 +126,31 @@ SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
     """numpy's scalars and arrays; and subclasses and wrappers of plain types that compare as the plain type does."""
-    # A class that was made in the candidate's bare namespace has no __module__.
-    if str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(value, "dtype"):
-        return encode_numpy(value, kind, depth)
     ancestor: Any
     for ancestor in type.mro(kind):
-        if ancestor in PLAIN or ancestor in WRAPPERS:
-            if kind.__eq__ is not ancestor.__eq__ and kind not in SAME_EQUALITY:
-                break
-            if ancestor in WRAPPERS:
-                plain = WRAPPERS[ancestor](value)
-            elif ancestor is dict:
-                plain = dict(dict.items(value))
-            elif ancestor in SEQUENCES:
-                plain = ancestor(ancestor.__iter__(value))
-            else:
-                plain = ancestor.__getnewargs__(value)[0]
-            return ["u", kind.__name__, encode(plain, depth + 1)]
+        of_numpy = is_of_numpy(ancestor)
+        if not of_numpy and ancestor not in PLAIN and ancestor not in WRAPPERS:
+            continue
+        if kind.__eq__ not in (ancestor.__eq__, *SAME_EQUALITY):
+            break
+        if of_numpy:
+            return encode_numpy(value, kind, depth)
+        if ancestor in WRAPPERS:
+            plain = WRAPPERS[ancestor](value)
+        elif ancestor is dict:
+            plain = dict(dict.items(value))
+        elif ancestor in SEQUENCES:
+            plain = ancestor(ancestor.__iter__(value))
+        else:
+            plain = ancestor.__getnewargs__(value)[0]
+        return ["u", kind.__name__, encode(plain, depth + 1)]
     return ["o", kind.__name__]
+
+
+def is_of_numpy(kind: type) -> bool:
+    """Whether it is one of numpy's own types of scalars and arrays."""
+    # A class that was made in the candidate's bare namespace has no __module__.
+    return str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(kind, "dtype")
 
 
 def encode_numpy(value: Any, kind: type, depth: int) -> Any:
@@ -151,6 +160,8 @@ def encode_numpy(value: Any, kind: type, depth: int) -> Any:
     if masked or value.dtype.kind not in NUMPY_NUMBERS + NUMPY_OTHERS:
         return ["o", kind.__name__]
     array = numpy.asarray(value)
+    if array.dtype.kind not in NUMPY_NUMBERS and isinstance(value, numpy.generic):  # a text
+        return ["u", kind.__name__, encode(array.item(), depth + 1)]
     kind_of_items = array.dtype.str if array.dtype.kind in NUMPY_NUMBERS else "O"
     items = array.reshape(-1).tolist()
     if kind_of_items[1:] in ("f16", "c32"):  # Python has nothing as long: as text
@@ -159,18 +170,18 @@ def encode_numpy(value: Any, kind: type, depth: int) -> Any:
     else:
         plain = [encode(item, depth + 1) for item in items]
     encoded = ["n", kind_of_items, list(array.shape), plain]
-    arrays_kin = isinstance(value, numpy.ndarray) and kind is not numpy.ndarray
-    return ["u", kind.__name__, encoded] if arrays_kin else encoded
+    plain_kind = numpy.ndarray if isinstance(value, numpy.ndarray) else type(array[()])
+    return encoded if kind is plain_kind else ["u", kind.__name__, encoded]
 
 
 PLAIN: frozenset[Any] = frozenset({int, float, str, list, tuple, set, frozenset, dict})
-SAME_EQUALITY = frozenset({collections.Counter, collections.OrderedDict})
+SAME_EQUALITY: tuple[Any, ...] = (collections.Counter.__eq__, collections.OrderedDict.__eq__)
 #: Compare as the plain value that these find in them.
 WRAPPERS: dict[Any, Any] = {
     collections.UserList: lambda value: value.data,
     collections.UserString: lambda value: value.data,
-    collections.UserDict: lambda value: dict(value.items()),
-    collections.ChainMap: lambda value: dict(value.items()),
+    collections.abc.Mapping: lambda value: dict(value.items()),
+    collections.abc.Set: set,
     types.MappingProxyType: lambda value: dict(value.items()),
     type({}.keys()): set,
     type({}.items()): set,
@@ -301,8 +312,8 @@ def be_candidate(requests: int, results: int) -> None:
     wall_factor, clock, timed = request["wall_factor"], time.process_time, request["timed"]
     cpu_s: list[float] = []
     try:
-        # Not under this file's own future imports: annotations are evaluated, and a missing import is an error.
-        program = compile(request["code"], "<solution>", "exec", dont_inherit=True)
+        # As evalplus' exec of a text: under the name <string>, and not under this file's own future imports.
+        program = compile(request["code"], "<string>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         send(results, b"e", {"syntax": f"{type(error).__name__}: {error}"[:300]})
         return

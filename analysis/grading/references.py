@@ -225,7 +225,7 @@ def _kept(dataset: Dataset, task: Task, cache: Cache, launcher: Launcher) -> Tas
 def _outputs(cache: Cache, key: str, size: int) -> bytes:
     kept = cache.get_bytes(key)
     if kept is None:
-        raise GradingError("the cache of verdicts lost expected outputs while it was in use: grade again")
+        raise cache.damaged("expected outputs are missing")
     if len(kept) != size:
         raise cache.damaged(f"{len(kept)} bytes of expected outputs where {size} were kept")
     return kept

@@ -15,6 +15,14 @@ from configs.datasets import Dataset
 from starwatt_errors import UsageError
 
 _GZIP = b"\x1f\x8b"
+#: How files begin that are packed otherwise.
+_PACKED = {
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    _GZIP: "gzip, twice",
+}
 _LINE = 'a line takes {"task_id": …, "solution": …} with a whole program, or "completion" with what follows the prompt'
 
 
@@ -41,6 +49,9 @@ def _of_lines(path: Path, dataset: Dataset) -> Iterator[Program]:
             raise UsageError(
                 f"{path}: cannot be unpacked ({error}): pack it again, or give it unpacked"
             ) from error
+    for mark, packing in _PACKED.items():
+        if data.startswith(mark):
+            raise UsageError(f"{path}: packed by {packing}: unpack it, or pack it once, by gzip")
     for number, line in enumerate(_text(data, path).split("\n"), start=1):
         if line.strip():
             yield _sample(line, f"{path}, line {number}", dataset)
@@ -48,7 +59,7 @@ def _of_lines(path: Path, dataset: Dataset) -> Iterator[Program]:
 
 def _of_folder(path: Path, dataset: Dataset) -> Iterator[Program]:
     tasks = {task_id.replace("/", "_"): task_id for task_id in dataset.by_id}
-    found = {folder: list(folder.glob("*.py")) for folder in path.iterdir() if folder.is_dir()}
+    found = {folder: _programs_in(folder) for folder in path.iterdir() if folder.is_dir()}
     unknown = sorted(str(folder) for folder, files in found.items() if files and folder.name not in tasks)
     if unknown:
         raise UsageError(f"{unknown[0]}: {dataset.name} has no such task; a folder holds {_example(dataset)}")
@@ -56,6 +67,12 @@ def _of_folder(path: Path, dataset: Dataset) -> Iterator[Program]:
     for name, task_id in tasks.items():
         for file in sorted(by_name.get(name, ()), key=lambda file: (len(file.stem), file.stem)):
             yield Program(task_id, _text(file.read_bytes(), file, bom=True))
+
+
+def _programs_in(folder: Path) -> list[Path]:
+    """Its programs: no folder, no pipe, and not what macOS keeps beside a file (``._0.py``)."""
+    files = (file for file in folder.glob("*.py") if not file.name.startswith("."))
+    return [file for file in files if file.is_file() or file.is_symlink()]
 
 
 def _example(dataset: Dataset) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 4
+GRADER_VERSION = 5
 
 
 @dataclass(frozen=True)

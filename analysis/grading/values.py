@@ -157,8 +157,6 @@ def _numpy(kind: str, shape: list[int], flat: list[Any], *, depth: int) -> Any:
     if kind != "O":
         array = np.array(items, dtype=kind).reshape(shape)
         return array if shape else array[()]
-    if not shape:
-        return Subclassed("numpy", items[0])
     objects = np.empty(len(items), dtype=object)
     for index, item in enumerate(items):  # all at once would make lists of equal length another dimension
         objects[index] = item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +38,8 @@ def _demand():
     held[:: 1 << 16] = b"x" * (1 << 10)
     for one, other in [_socket.socketpair() for _ in range(12)]:
         one.close(), other.close()
-    assert _os.getpriority(_os.PRIO_PROCESS, 0) == 0 and _os.sched_getscheduler(0) == _os.SCHED_OTHER
-    assert len(_os.sched_getaffinity(0)) == _os.cpu_count()
+    assert (_os.getpriority(_os.PRIO_PROCESS, 0), _os.sched_getscheduler(0)) == {of_the_grader}
+    assert _os.sched_getaffinity(0) == {processors}
     import numpy
     assert (numpy.ones((50, 50)) @ numpy.ones((50, 50))).sum() == 125000
 
@@ -56,8 +57,15 @@ def honest(number: int, task: Task = TASK) -> str:
 
 def demanding(number: int) -> str:
     """It wants room, memory, threads and sockets, and its share of the processor, before it answers."""
-    text = honest(number) + f"_right = {TASK.entry_point}\n"
-    return text + DEMANDING.replace("{entry_point}", TASK.entry_point)
+    own = {
+        "{entry_point}": TASK.entry_point,
+        "{of_the_grader}": str((os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))),
+        "{processors}": str(os.sched_getaffinity(0)),
+    }
+    text = honest(number) + f"_right = {TASK.entry_point}\n" + DEMANDING
+    for name, value in own.items():
+        text = text.replace(name, value)
+    return text
 
 
 def grade_each(

@@ -88,11 +88,10 @@ def onslaught(
         sources = []
         for number, attack in enumerate(ATTACKS):
             sources += [attack.program(**places), honest(number)]
-        file = folder / "samples.jsonl"
-        file.write_text(
-            "\n".join(json.dumps({"task_id": TASK.task_id, "solution": text}) for text in sources)
-        )
-        grades = grade_samples(file, DATASET, workers=1, limits=QUICK)["grades"]
+        grades = graded(sources, folder, QUICK)
+        for at, verdict in enumerate(grades):
+            if at % 2 and verdict["reason"] == "timeout":  # alone, in a new sandbox: the machine was too busy
+                (grades[at],) = graded([sources[at]], folder, Limits())
         reached = [name for name, server in (("tcp", tcp), ("unix", unix)) if was_reached(server)]
     del os.environ["STARWATT_TEST_SECRET"]
     deadline = time.monotonic() + 30
@@ -107,6 +106,13 @@ def onslaught(
         changed=[name for name in before if before[name] != after[name]],
         left=left,
     )
+
+
+def graded(sources: list[str], folder: Path, limits: Limits) -> list[dict[str, Any]]:
+    file = folder / "samples.jsonl"
+    file.write_text("\n".join(json.dumps({"task_id": TASK.task_id, "solution": text}) for text in sources))
+    grades: list[dict[str, Any]] = grade_samples(file, DATASET, workers=1, limits=limits)["grades"]
+    return grades
 
 
 def was_reached(server: socket.socket) -> bool:

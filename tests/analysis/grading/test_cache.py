@@ -38,7 +38,18 @@ def test_a_database_with_another_table_is_named_and_can_be_removed(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "value", [b"17 not packed", b"99999999999999999999 x", b"-1 x", b"no number", b"1", "a text", 5, 0.5]
+    "value",
+    [
+        b"17 0 not packed",
+        b"99999999999999999999 0 x",
+        b"-1 0 x",
+        b"no number",
+        b"1",
+        b"1 x",
+        "a text",
+        5,
+        0.5,
+    ],
 )
 def test_an_entry_that_cannot_be_unpacked_is_damage(value: object, tmp_path: Path) -> None:
     form = TypeAdapter(dict[str, bool])
@@ -48,6 +59,19 @@ def test_an_entry_that_cannot_be_unpacked_is_damage(value: object, tmp_path: Pat
         cache._execute("UPDATE kept SET value = ?", (value,))
         with pytest.raises(GradingError, match=r"damaged.*remove .*grading\.sqlite"):
             cache.get("key", form)
+
+
+def test_an_entry_whose_bytes_have_changed_is_damage(tmp_path: Path) -> None:
+    """Else a wrong expected output of the same length made right programs fail, for ever."""
+    with contextlib.closing(Cache(tmp_path)) as cache:
+        cache.put_bytes("key", b"v15")
+        cache.put_bytes("other", b"v16")
+        (kept,), (other,) = cache._execute("SELECT value FROM kept ORDER BY key", ())
+        changed = b" ".join([*kept.split(b" ", 2)[:2], other.split(b" ", 2)[2]])
+        cache._execute("UPDATE kept SET value = ? WHERE key = 'key'", (changed,))
+        assert cache.get_bytes("other") == b"v16"
+        with pytest.raises(GradingError, match=r"damaged.*checksum.*remove .*grading\.sqlite"):
+            cache.get_bytes("key")
 
 
 def keep_another(folder: Path, marks: str, value: object) -> None:
@@ -100,6 +124,23 @@ def test_expected_outputs_of_another_length_are_damage(tmp_path: Path, answers_c
             cache.put_bytes(references._key(DATASET, TASK, bubblewrap, f"outputs of {phase}"), b"v")
     with pytest.raises(GradingError, match=r"damaged \(1 bytes.*remove .*grading\.sqlite"):
         grade(DATASET, [Candidate(1, TASK.task_id, "\n    return 1")], cache_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_expected_outputs_that_are_gone_are_damage(tmp_path: Path, answers_cache: Path) -> None:
+    """The remedy helps; grading again alone would not."""
+    grade(DATASET, [RIGHT], cache_dir=answers_cache)
+    (tmp_path / "grading.sqlite").write_bytes((answers_cache / "grading.sqlite").read_bytes())
+    with contextlib.closing(Cache(tmp_path)) as cache:
+        cache._execute(
+            "DELETE FROM kept WHERE key = ?", (references._key(DATASET, TASK, bubblewrap, "outputs of plus"),)
+        )
+    with pytest.raises(GradingError, match=r"damaged.*missing.*remove .*grading\.sqlite"):
+        grade(
+            DATASET,
+            [Candidate(1, TASK.task_id, "\n    return max(low, min(high, value)) # 2")],
+            cache_dir=tmp_path,
+        )
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,22 @@ from analysis.grading.launch import bubblewrap
 from analysis.grading.references import expected_answers
 from configs.datasets import Dataset
 from tests.analysis.grading.honest import DATASET, TASK, grade_each, grade_texts, honest, solved, won
-from tests.analysis.grading.poisons import FORGERIES, KEYS, PIPES, POISONS, PROCESS_1, SHARED, TMP, program
+from tests.analysis.grading.poisons import (
+    FORGERIES,
+    KEYS,
+    PIPES,
+    POISONS,
+    PROCESS_1,
+    SHARED,
+    TIME,
+    TMP,
+    VALUES,
+    program,
+)
 
 SECRET = "not-for-candidates"
 KINDS = {"pipes": PIPES, "process 1": PROCESS_1, "/tmp itself": TMP, "keys": KEYS, "shared": SHARED}
+ALL_KINDS = {**KINDS, "values": VALUES, "time": TIME}
 
 
 def check(verdicts: dict[str, list[dict[str, Any]]]) -> None:
@@ -49,6 +61,13 @@ def test_there_are_more_than_enough_of_every_kind() -> None:
         compile(program(attack), attack.name, "exec")
 
 
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.timeout(900)
+def test_attacks_of_each_kind_fail_and_the_three_honest_programs_after_each_pass(tmp_path: Path) -> None:
+    check(grade_each([attack for attacks in ALL_KINDS.values() for attack in attacks[::5]], tmp_path))
+
+
+@pytest.mark.long
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.timeout(900)
 def test_each_attack_fails_and_the_three_honest_programs_after_it_pass(tmp_path: Path) -> None:

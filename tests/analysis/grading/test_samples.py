@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -78,6 +82,27 @@ def test_what_evalplus_reads_is_read(data: str | bytes, count: int, tmp_path: Pa
     assert read_samples(path, DATASET) == [PROGRAM] * count
 
 
+@pytest.mark.parametrize(
+    "pack", [bz2.compress, lzma.compress, lambda data: gzip.compress(gzip.compress(data))]
+)
+def test_a_file_that_is_packed_otherwise_than_by_gzip_is_named(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "samples.jsonl.packed"
+    path.write_bytes(pack(LINE.encode()))
+    with pytest.raises(
+        UsageError, match=r"samples\.jsonl\.packed: packed by (bzip2|xz|gzip, twice): unpack it"
+    ):
+        read_samples(path, DATASET)
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "starwatt_1").mkdir()
+    (tmp_path / "starwatt_1" / "0.py").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"cannot read samples .*0\.py"):
+        read_samples(tmp_path, DATASET)
+
+
 def test_solution_comes_before_completion_even_if_it_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(LINE.replace("{", '{"solution": "", '))
@@ -90,6 +115,9 @@ def test_a_folder_holds_one_for_each_task_with_programs_in_the_order_of_their_nu
         for name in names:
             (tmp_path / task / f"{name}.py").write_text(f"# {name}\r\n", newline="")
         (tmp_path / task / "0.raw").write_text("no program")
+    (tmp_path / "starwatt_1" / "._0.py").write_bytes(b"\xff\x00")  # what macOS keeps beside a file
+    (tmp_path / "starwatt_1" / "1.py").mkdir()
+    os.mkfifo(tmp_path / "starwatt_1" / "2.py")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "eval_results.json").write_text("{}")
     (tmp_path / "starwatt_15" / "1.py").write_bytes(b"\xef\xbb\xbf#")  # no Python for evalplus either

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, OrderedDict, defaultdict, namedtuple
+from collections import Counter, OrderedDict, UserDict, defaultdict, namedtuple
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
@@ -66,6 +66,10 @@ class Colour(IntEnum):
     RED = 3
 
 
+class Seconds(np.float64):
+    pass
+
+
 Point = namedtuple("Point", "x y")
 
 
@@ -77,12 +81,24 @@ Point = namedtuple("Point", "x y")
         (defaultdict(int, a=1), {"a": 1}),
         (Point(1, 2), (1, 2)),
         (Colour.RED, 3),
+        (Seconds(1.5), 1.5),
+        (np.str_("a"), "a"),
+        (UserDict(a=1), {"a": 1}),
+        (UserDict(a=1).keys(), {"a"}),
     ],
 )
 def test_a_subclass_compares_as_its_plain_type_but_is_not_of_it(value: Any, plain: Any) -> None:
     assert through(value) == plain
     assert through([value]) == [plain]
     assert type(through(value)) is not type(plain)
+
+
+def test_an_array_without_dimensions_is_not_what_it_holds() -> None:
+    """It is compared item by item with a list, as any array."""
+    held = np.empty((), dtype=object)
+    held[()] = ["a", "b"]
+    result = through(held)
+    assert (type(result), result.shape, result.item()) == (np.ndarray, (), ["a", "b"])
 
 
 class AlwaysEqual:
