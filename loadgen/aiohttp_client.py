@@ -25,6 +25,7 @@ from loadgen.words import http_error_words
 from traces.clock import now_ns
 
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
+_LONGEST_HEADER = 1 << 20
 _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
 
 
@@ -111,6 +112,8 @@ class AiohttpClient:
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             trust_env=True,
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
             trace_configs=[reused],
         )
 

@@ -91,8 +91,10 @@ class WireConnection:
             return
         answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
         self._begun = self._begun or bool(received.data)
-        start = 0
-        for arrived_ns, end in zip(received.times_ns, received.ends, strict=True):
+        start, times_ns = 0, received.times_ns
+        if times_ns and times_ns[0] < received.sent_ns:  # said on opening, and nobody was asked for it yet
+            times_ns = [max(arrived_ns, received.sent_ns) for arrived_ns in times_ns]
+        for arrived_ns, end in zip(times_ns, received.ends, strict=True):
             answer.feed(arrived_ns, received.data[start:end])
             start = end
         if received.closed_ns:
@@ -101,7 +103,7 @@ class WireConnection:
             if not self._begun and not ended.done():
                 ended.set_exception(UnansweredError(error))
                 return
-            answer.cut_off(received.closed_ns, error)
+            answer.cut_off(max(received.closed_ns, received.sent_ns), error)
         if ended.done():
             return
         if answer.ended:
