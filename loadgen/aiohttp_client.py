@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from loadgen.addresses import in_words
 from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
 from loadgen.pool import UnansweredError
@@ -131,6 +132,8 @@ class AiohttpClient:
             exchange.error = _CUT_OFF if exchange.http_status or _begun(error) else str(UnansweredError())
         except aiohttp.ClientResponseError as error:  # what came is no HTTP
             exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
+        except aiohttp.ClientConnectorError as error:
+            exchange.status, exchange.error = "connection_error", str(in_words(error.os_error))
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
             exchange.status = "connection_error"
             exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)

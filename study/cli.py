@@ -398,12 +398,21 @@ def _exit_code() -> int:
         return FAILED
     except OSError as error:
         return _refused(StarwattError(in_words(error)))
+    except ImportError:
+        if not interrupts.struck():
+            raise
+        return _interrupted()
     except SystemExit as end:  # typer makes this of a KeyboardInterrupt
         if end.code == INTERRUPTED:
-            with contextlib.suppress(OSError):
-                tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+            return _interrupted()
         return end.code if isinstance(end.code, int) else FAILED
     return 0
+
+
+def _interrupted() -> int:
+    with contextlib.suppress(OSError):
+        tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+    return INTERRUPTED
 
 
 def _refused(error: StarwattError) -> int:
