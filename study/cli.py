@@ -398,21 +398,20 @@ def _exit_code() -> int:
         return FAILED
     except OSError as error:
         return _refused(StarwattError(in_words(error)))
-    except ImportError:
-        if not interrupts.struck():
-            raise
-        return _interrupted()
-    except SystemExit as end:  # typer makes this of a KeyboardInterrupt
-        if end.code == INTERRUPTED:
-            return _interrupted()
-        return end.code if isinstance(end.code, int) else FAILED
+    except (SystemExit, ImportError) as end:
+        return _ended(end)
     return 0
 
 
-def _interrupted() -> int:
-    with contextlib.suppress(OSError):
-        tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
-    return INTERRUPTED
+def _ended(end: SystemExit | ImportError) -> int:
+    """Typer makes a SystemExit of a KeyboardInterrupt, an extension that is being imported an ImportError."""
+    if isinstance(end, ImportError) and not interrupts.struck():
+        raise end
+    code = INTERRUPTED if isinstance(end, ImportError) else end.code
+    if code == INTERRUPTED:
+        with contextlib.suppress(OSError):
+            tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+    return code if isinstance(code, int) else FAILED
 
 
 def _refused(error: StarwattError) -> int:
