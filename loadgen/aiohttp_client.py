@@ -132,11 +132,14 @@ class AiohttpClient:
             exchange.error = _CUT_OFF if exchange.http_status or _begun(error) else str(UnansweredError())
         except aiohttp.ClientResponseError as error:  # what came is no HTTP
             exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
-        except aiohttp.ClientConnectorError as error:
-            exchange.status, exchange.error = "connection_error", str(in_words(error.os_error))
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
             exchange.status = "connection_error"
-            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
+            said: Exception = error
+            if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(
+                error, aiohttp.ClientSSLError
+            ):
+                said = in_words(error.os_error)
+            exchange.error = f"connection lost in mid-answer: {said}" if exchange.http_status else str(said)
         except asyncio.CancelledError:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise
