@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import socket
 from collections.abc import Sequence
 from typing import Any
+
+_NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)
 
 
 class Addresses:
@@ -43,6 +46,8 @@ def in_words(error: OSError) -> OSError:
         return OSError(error.errno, f"no file descriptor is free: raise the limit of {most} (ulimit -n)")
     if error.errno == errno.EADDRNOTAVAIL:
         return OSError(error.errno, "no local port is free (net.ipv4.ip_local_port_range)")
+    if error.errno in _NOBODY_THERE:  # asyncio says of all of them that its call failed
+        return OSError(error.errno, os.strerror(error.errno))
     return error
 
 

@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from loadgen.addresses import in_words
 from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
 from loadgen.pool import UnansweredError
@@ -25,6 +26,7 @@ from loadgen.words import http_error_words
 from traces.clock import now_ns
 
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
+_LONGEST_HEADER = 1 << 20
 _ADDED_BY_AIOHTTP = ("Accept-Encoding", "User-Agent", "Content-Type", "Accept")
 
 
@@ -111,6 +113,8 @@ class AiohttpClient:
             skip_auto_headers=_ADDED_BY_AIOHTTP,
             trust_env=True,
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
             trace_configs=[reused],
         )
 
@@ -130,7 +134,12 @@ class AiohttpClient:
             exchange.status, exchange.error = "malformed", f"not HTTP: {error.message}"
         except (aiohttp.ClientError, OSError) as error:  # refused, unreachable, reset, TLS
             exchange.status = "connection_error"
-            exchange.error = f"connection lost in mid-answer: {error}" if exchange.http_status else str(error)
+            said: Exception = error
+            if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(
+                error, aiohttp.ClientSSLError
+            ):
+                said = in_words(error.os_error)
+            exchange.error = f"connection lost in mid-answer: {said}" if exchange.http_status else str(said)
         except asyncio.CancelledError:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise

@@ -102,7 +102,8 @@ class Answer:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self.reusable = False
-            self._finish("malformed", f"not HTTP: {error}")
+            if not self.settle():
+                self._finish("malformed", f"not HTTP: {error}")
         except httptools.HttpParserUpgrade:
             self.reusable = False
             self._finish("http_error", "the server changes to a protocol that nobody asked for")

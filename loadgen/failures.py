@@ -53,7 +53,7 @@ def _asked_s(retry_after: str | None) -> float:
     except ValueError:
         try:
             until = email.utils.parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
         wait_s = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return min(max(wait_s, 0.0), _LONGEST_ASKED_S) if math.isfinite(wait_s) else 0.0

@@ -9,6 +9,7 @@ import gevent.socket
 import gevent.ssl
 from gevent.select import select
 
+from loadgen.addresses import in_words
 from loadgen.continuous_usage import Asking
 from loadgen.exchange import AFTER_DONE_S, Answer, Exchange
 from loadgen.payload import Endpoint
@@ -53,7 +54,7 @@ class GeventClient:
             exchange.status = "timeout"
             exchange.error = f"no complete answer within {self._timeout_s:g} s"
         except OSError as error:
-            exchange.status, exchange.error = "connection_error", str(error)
+            exchange.status, exchange.error = "connection_error", str(in_words(error))
         except gevent.GreenletExit:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise

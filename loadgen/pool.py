@@ -260,7 +260,8 @@ class Pool:
             async with asyncio.timeout(limit_s):
                 connection = await self._open_connection()
         except TimeoutError as error:
-            raise ConnectionError(f"no connection could be opened within {limit_s:g} s") from error
+            most_s = self._longest_opening_s
+            raise ConnectionError(f"no connection could be opened in time (at most {most_s:g} s)") from error
         self._demand.opened((now_ns() - began_ns) * 1e-9)
         self._open += 1
         self.open_most = max(self.open_most or 0, self._open)

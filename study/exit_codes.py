@@ -10,7 +10,7 @@ FAILED = 1
 
 _INTERRUPTED_WORDS = {
     "run": "interrupted; what was measured is kept, and the same command goes on",
-    "load": "interrupted; what was measured is kept",
+    "load": "interrupted; what was measured is kept, if anything was",
     "build": "interrupted; checkpoints that were finished are kept",
     "serve": "stopped",
     "meter": "stopped",

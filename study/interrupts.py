@@ -11,6 +11,7 @@ import sys
 from types import FrameType
 
 _AGAIN_S = 0.05
+_struck = False
 
 
 def install() -> None:
@@ -29,5 +30,12 @@ def install() -> None:
     sys.unraisablehook = hook
 
 
+def struck() -> bool:
+    """Whether one has come: an extension that is being imported makes an ImportError of it."""
+    return _struck
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    global _struck  # noqa: PLW0603 -- signals are the process's
+    _struck = True
     raise KeyboardInterrupt

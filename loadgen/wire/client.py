@@ -18,6 +18,7 @@ from loadgen.payload import Endpoint
 from loadgen.pool import Deadline, NotSentError, Pool, UnansweredError
 from loadgen.wire.binding import Wire
 from loadgen.wire.build import library
+from traces.clock import now_ns
 
 _AHEAD_NS = 40_000_000
 """Requests are prepared by the handful, at least half of this before they are due: 20 ms for other things."""
@@ -58,6 +59,8 @@ class WireConnection:
             TimeoutError: the answer is not whole by then.
         """
         if not self._wire.send(self.slot, request, exchange.due_ns):
+            if self._says_why_not(exchange):
+                return
             raise NotSentError
         self._answer = answer = Answer(exchange)
         self._begun = False
@@ -77,6 +80,19 @@ class WireConnection:
             self._answer = None
             os.sched_yield()  # what follows takes long: if bytes wait on this CPU for the thread to time them, now
 
+    def _says_why_not(self, exchange: Exchange) -> bool:
+        """Whether the server said something on opening before it closed: that is its answer then."""
+        is_new = self._ended is None
+        data = self._wire.take(self.slot).data
+        self._open = False
+        if not is_new or not data:
+            return False
+        answer, at_ns = Answer(exchange), now_ns()
+        exchange.sent_ns = exchange.sent_ns or at_ns
+        answer.feed(at_ns, data)
+        answer.cut_off(at_ns, None)
+        return True
+
     def look(self) -> None:
         """Take what was received since."""
         received = self._wire.take(self.slot)
@@ -91,8 +107,10 @@ class WireConnection:
             return
         answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
         self._begun = self._begun or bool(received.data)
-        start = 0
-        for arrived_ns, end in zip(received.times_ns, received.ends, strict=True):
+        start, times_ns = 0, received.times_ns
+        if times_ns and times_ns[0] < received.sent_ns:  # said on opening, and nobody was asked for it yet
+            times_ns = [max(arrived_ns, received.sent_ns) for arrived_ns in times_ns]
+        for arrived_ns, end in zip(times_ns, received.ends, strict=True):
             answer.feed(arrived_ns, received.data[start:end])
             start = end
         if received.closed_ns:
@@ -101,7 +119,7 @@ class WireConnection:
             if not self._begun and not ended.done():
                 ended.set_exception(UnansweredError(error))
                 return
-            answer.cut_off(received.closed_ns, error)
+            answer.cut_off(max(received.closed_ns, received.sent_ns), error)
         if ended.done():
             return
         if answer.ended:

@@ -407,11 +407,8 @@ def _exit_code() -> int:
         if not isinstance(of_system, OSError):
             raise
         return _refused(StarwattError(in_words(of_system)))
-    except SystemExit as end:  # typer makes this of a KeyboardInterrupt
-        if end.code == INTERRUPTED:
-            with contextlib.suppress(OSError):
-                tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
-        return end.code if isinstance(end.code, int) else FAILED
+    except (SystemExit, ImportError) as end:
+        return _ended(end)
     return 0
 
 
@@ -422,6 +419,17 @@ def _refuse_what_is_not_utf8(words: list[str]) -> None:
             raise UsageError(
                 f"the command line takes UTF-8, which {word!a} is not: rename the file or folder"
             )
+
+
+def _ended(end: SystemExit | ImportError) -> int:
+    """Typer makes a SystemExit of a KeyboardInterrupt, an extension that is being imported an ImportError."""
+    if isinstance(end, ImportError) and not interrupts.struck():
+        raise end
+    code = INTERRUPTED if isinstance(end, ImportError) else end.code
+    if code == INTERRUPTED:
+        with contextlib.suppress(OSError):
+            tell(f"starwatt: {interrupted_words(sys.argv[1] if len(sys.argv) > 1 else None)}")
+    return code if isinstance(code, int) else FAILED
 
 
 def _refused(error: StarwattError) -> int:

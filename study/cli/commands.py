@@ -152,8 +152,6 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
 
 def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as_json: bool) -> int:
     """Drive the load and print its figures; returns the exit code."""
-    from analysis.report import write_report
-    from analysis.tables import analyze
     from study.load.load_test import load_test
     from study.load.remarks import remarks
     from study.load.summary import energy_words, summary_table
@@ -178,6 +176,9 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
         )
     invalid = bool(test.summary["invalid"])
     if test.run is not None:
+        from analysis.report import write_report
+        from analysis.tables import analyze
+
         analysis = analyze(test.run)
         invalid = invalid or bool(analysis.invalid)
         for words in energy_words(test.run):

@@ -46,8 +46,10 @@ def remarks(summary: dict[str, Any]) -> list[str]:
             "that of whole answers, and there is no TPOT (a proxy that buffers?)"
         )
     if audit["resent"]:
+        count = audit["resent"]
         said.append(
-            f"{audit['resent']} requests were sent again: the server had closed the connection kept for them"
+            f"{count} request{' was' if count == 1 else 's were'} sent again: the server had closed a kept "
+            "connection"
         )
     return said
 

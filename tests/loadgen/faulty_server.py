@@ -39,7 +39,7 @@ class FaultyServer:
     def __init__(self, faults: Sequence[Fault]) -> None:
         self._faults: Iterator[Fault] = iter(faults)
         self._writers: set[asyncio.StreamWriter] = set()
-        self._restarting: set[asyncio.Task[None]] = set()
+        self._restarting: asyncio.Task[None] | None = None
         self._deaf = False
 
     @property
@@ -67,8 +67,9 @@ class FaultyServer:
         self._port: int = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
-        await asyncio.gather(*self._restarting, return_exceptions=True)
-        self._server.close()
+        if self._restarting is not None:
+            await self._restarting
+        await self._stop_listening()
         await asyncio.sleep(_WAIT_S)  # what was accepted already is met
         for writer in self._writers:
             writer.transport.abort()
@@ -76,8 +77,16 @@ class FaultyServer:
             await asyncio.wait(talking)
         await asyncio.sleep(_WAIT_S)  # transports close their sockets a turn of the loop later
 
+    async def _stop_listening(self) -> None:
+        """Close the server once what it has accepted has a transport: asyncio leaves it unclosed otherwise."""
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
+        self._server.close()
+
     async def _restart(self) -> None:
         """Nobody listens any more: every connection is gone, and some time later there is a server again."""
+        await self._stop_listening()
         for writer in list(self._writers):
             _reset(writer)
         await asyncio.sleep(_WAIT_S)
@@ -106,9 +115,8 @@ class FaultyServer:
         fault = next(self._faults, Fault())
         answer = _whole(asked["prompt"])
         if fault.kind == "restart":
-            if self._server.is_serving():
-                self._server.close()
-                self._restarting.add(asyncio.create_task(self._restart()))
+            if self._restarting is None or self._restarting.done():
+                self._restarting = asyncio.create_task(self._restart())
             return False
         if fault.kind == "refuse":
             answer = b"HTTP/1.1 503 No\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy"

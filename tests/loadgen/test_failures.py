@@ -30,8 +30,11 @@ def test_a_place_waits_twice_as_long_after_each_failure_and_not_at_all_after_a_g
 
 @pytest.mark.parametrize(
     ("said", "wait_s"),
-    [("2", 2), (" 7.5", 7.5), ("3600", 60), ("-1", 0.1), ("nan", 0.1), ("soon", 0.1), ("", 0.1)],
-)
+    [
+        ("2", 2), (" 7.5", 7.5), ("3600", 60), ("-1", 0.1), ("nan", 0.1), ("soon", 0.1), ("", 0.1),
+        ("Thu, 01 Jan 2026 00:00:00 +9999999999999", 0.1),
+    ],
+)  # fmt: skip
 def test_the_servers_wish_is_heeded_where_it_is_one(said: str, wait_s: float) -> None:
     assert Failures(1).after(0, "http_error", None, said) == wait_s
 

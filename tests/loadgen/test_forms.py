@@ -137,6 +137,11 @@ WHOLE: dict[str, Case] = {
         lambda text: [*stream(good(text)[:-1], last=b""), chunk(DONE + b": bye\n\n"), Then.STAY], kept=False
     ),
     "no length, and open": Case(lambda text: [CLOSED, body(text), Then.STAY], kept=False),
+    "no HTTP after [DONE]": Case(
+        lambda text: [b"".join(stream(good(text), last=b"zzz\r\n")), Then.CLOSE],
+        kept=False,
+        clients=NOT_AIOHTTP,
+    ),
     "shut on the server's side": Case(lambda text: [*stream(good(text)), Then.SHUT], kept=False),
     "half an answer more": Case(
         lambda text: [b"".join(stream(good(text))) + b"HTTP/1.1 20"], kept=False, clients=NOT_AIOHTTP

@@ -16,6 +16,7 @@ from loadgen.exchange import Exchange
 from loadgen.wire import build
 from loadgen.wire.binding import Received, Wire
 from loadgen.wire.build import library
+from loadgen.wire.client import WireConnection
 from starwatt_errors import LoadError
 from tests.support.driving import SINGLE, closed, drive, make_spec
 from tests.support.server import TruthServer
@@ -261,6 +262,34 @@ def test_a_connection_that_the_server_closed_before_the_request_was_due_is_repla
     exchange, met = asyncio.run(run())
     assert (exchange.status, exchange.http_status, met) == ("ok", 200, 2)
     assert exchange.sent_ns >= exchange.due_ns
+
+
+def test_a_server_that_refuses_on_opening_is_heard_though_nothing_could_be_sent() -> None:
+    refusal = b"HTTP/1.1 503 Full\r\nContent-Length: 4\r\n\r\nfull"
+
+    async def run() -> Exchange:
+        async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(refusal)
+            writer.close()
+
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        connected = socket.create_connection(server.sockets[0].getsockname()[:2])
+        connected.setblocking(False)
+        wire = Wire(library())
+        connection = WireConnection(wire, connected)
+        while not wire.news():
+            await asyncio.sleep(0)
+        exchange = Exchange()
+        await connection.send(REQUEST, exchange, monotonic_ns() + 20_000 * MS)
+        assert not connection.usable
+        connection.close()
+        wire.close()
+        server.close()
+        return exchange
+
+    exchange = asyncio.run(run())
+    assert (exchange.status, exchange.http_status, exchange.error) == ("http_error", 503, "full")
+    assert 0 < exchange.sent_ns <= exchange.end_ns
 
 
 def test_plain_http_goes_over_the_wire_and_tls_over_the_event_loop(tmp_path: Path) -> None:

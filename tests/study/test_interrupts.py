@@ -40,3 +40,27 @@ def test_ctrl_c_in_a_fork_hook_still_interrupts() -> None:
 
 def test_sigterm_in_a_fork_hook_still_interrupts() -> None:
     assert "interrupted" in _output_when_struck_by("SIGTERM")
+
+
+IN_AN_EXTENSION = """
+import os, signal, sys
+from study import cli
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name.startswith("study."):
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ImportError("initialization failed")
+sys.meta_path.insert(0, Finder())
+sys.argv = ["starwatt", "doctor"]
+cli.main()
+"""
+
+
+def test_ctrl_c_that_an_extension_makes_an_import_error_of_is_still_an_interrupt() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IN_AN_EXTENSION], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130
+    assert done.stderr == "starwatt: interrupted\n"
