@@ -16,6 +16,7 @@ _SAME_LIMIT_W = 0.5  # boards round theirs
 _LEAST_OUTSIDE_S = 2.0  # of readings before and after a window, for idle to be among them
 _LEAST_READINGS = 20
 _LEAST_EVENTS = 12
+_SENSORS = ("nvml", "external")
 
 
 def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:
@@ -38,8 +39,11 @@ def is_zero(series: PowerSeries, window: Window) -> bool:
 
 
 def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -> bool:
-    """Whether power stood at one value from idle into the load and out of it, while the load acted."""
-    if series.power_w.size < _LEAST_READINGS or np.ptp(series.power_w) > 0:
+    """Whether power stood at one value from idle into the load and out of it, while the load acted.
+
+    RAPL's and modelled power are differences of a counter, whose standing still is a power of zero.
+    """
+    if series.source not in _SENSORS or series.power_w.size < _LEAST_READINGS or np.ptp(series.power_w) > 0:
         return False
     if series.average_w.size and np.ptp(series.average_w) > 0:
         return False  # the board's own average moved: its readings kept in step with the power, and stand for nothing

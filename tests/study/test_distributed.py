@@ -29,7 +29,7 @@ from traces.streams import read_trace
 
 KEY = "a-key-of-the-workers"
 HOUR_NS = 3600 * 1_000_000_000
-SHIFTED = str(Path(__file__).parent / "shifted_clock")
+SHIFTED = str(Path(__file__).parents[1] / "support" / "shifted_clock")
 LOCUSTFILE = Path(__file__).parents[2] / "loadgen" / "locustfile.py"
 
 

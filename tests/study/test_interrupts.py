@@ -44,7 +44,7 @@ def test_sigterm_in_a_fork_hook_still_interrupts() -> None:
 
 IN_AN_EXTENSION = """
 import os, signal, sys
-from study import cli
+from study.cli import app
 class Finder:
     def find_spec(self, name, path, target=None):
         if name.startswith("study."):
@@ -54,7 +54,7 @@ class Finder:
                 raise ImportError("initialization failed")
 sys.meta_path.insert(0, Finder())
 sys.argv = ["starwatt", "doctor"]
-cli.main()
+app.main()
 """
 
 

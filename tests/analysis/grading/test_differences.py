@@ -32,7 +32,7 @@ PASS_THERE = {
     "Packages": adding("import evalplus"),
     "Packages: what describes them": adding("import importlib.metadata\nimportlib.metadata.version('numpy')"),
     "Packages: parts of the standard library": adding("import pydoc_data.topics"),
-    "Memory": adding(inside="held = bytearray(2000 << 20)"),
+    "Memory": adding(inside="import mmap; held = mmap.mmap(-1, 2000 << 20)"),
     "Threads": adding(
         "import threading, time",
         "crew = [threading.Thread(target=time.sleep, args=(0.1,)) for _ in range(16)]\n"

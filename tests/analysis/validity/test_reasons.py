@@ -107,7 +107,7 @@ def test_reasons_spoil_what_they_are_about() -> None:
 
 def test_every_reason_code_that_analysis_writes_is_explained() -> None:
     sources = Path(__file__).resolve().parents[3] / "analysis"
-    text = "".join(path.read_text(encoding="utf-8") for path in sources.glob("*.py"))
+    text = "".join(path.read_text(encoding="utf-8") for path in sources.rglob("*.py"))
     written = set(re.findall(r'Check\("(\w+)"', text)) | set(re.findall(r'reasons\.append\("(\w+)"\)', text))
     assert {"generator_lagged", "power_gap", "counter_disagrees"} <= written
     assert written <= set(EXPLANATIONS)
