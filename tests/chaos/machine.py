@@ -38,7 +38,7 @@ PARTS = {
     "engine": "vllm.entrypoints",
     "sidecar": "-m server.power",
     "load": "-m loadgen",
-    "undertaker": "undertaker.py",
+    "undertaker": "reaper.py",
     "slot": "-m study.executors.slot_task",
 }
 """What stands in the command line of each part."""
