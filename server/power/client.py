@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import ssl
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,11 @@ _STARTING_S = 60.0
 _LONGEST_ANSWER = 16 << 20
 
 
+def without_credentials(url: str) -> str:
+    """Return a URL as it may be printed: a name and password before its host are left out."""
+    return re.sub(r"//[^/]*@", "//", url, count=1)
+
+
 class MeterUnreachableError(MeterError):
     """Nothing answered, or not in time: it may do so later."""
 
@@ -30,19 +36,19 @@ class ServiceClient:
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            raise UsageError(f"--meter {url}: {error}") from error
+            raise UsageError(f"--meter {without_credentials(url)}: {error}") from error
         if not (token.isascii() and token.isprintable()):
             raise UsageError(
                 "STARWATT_METER_TOKEN: takes ASCII characters that can be printed: no header can carry it"
             )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise UsageError(
-                f"--meter {url}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
+                f"--meter {without_credentials(url)}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
             )
         try:
             port = parts.port
         except ValueError as error:
-            raise UsageError(f"--meter {url}: {error}") from error
+            raise UsageError(f"--meter {without_credentials(url)}: {error}") from error
         self.url, self._path = url, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._connection: http.client.HTTPConnection
