@@ -218,3 +218,11 @@ def test_the_time_that_is_left_of_a_load_is_what_was_asked_for_or_its_own_pace(
     now_s = 104.0
     half = {"phase": "window", "ended": 10, "planned": 40}
     assert (asked.after(half), paced.after(half), offered.after(half)) == (61, 12, 6)
+
+
+def test_a_meters_password_is_never_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STARWATT_METER_TOKEN", raising=False)
+    arguments = [*LOAD, "--url", "http://127.0.0.1:9", "--requests", "1", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*arguments, "--meter", "http://me:s3cret@127.0.0.1:9"])
+    assert isinstance(result.exception, UsageError)
+    assert "--meter http://127.0.0.1:9: set STARWATT_METER_TOKEN" in str(result.exception)
