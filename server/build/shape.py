@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from configs.variant import Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
+from configs.variant import W4A16, Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
 
 _WITHOUT_GATE = ("starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi")
 """Types of models whose feed-forward layers have two matrices; the others' have three."""
@@ -88,6 +88,6 @@ def weight_bytes(shape: Shape, variant: Variant) -> float:
     if isinstance(quantization, BitsAndBytes):
         a_weight = 1.0 if quantization.bits == 8 else 0.5625
         return shape.linear * a_weight + shape.embedding * _BYTES_OF[quantization.dtype]
-    if isinstance(quantization, Awq | Gptq | ReadyMade):
+    if isinstance(quantization, Awq | Gptq | W4A16 | ReadyMade):
         return shape.linear * (0.5 + 2.5 / getattr(quantization, "group_size", 128)) + shape.embedding * 2
     return shape.linear + shape.embedding * 2

@@ -41,10 +41,14 @@ class Watch:
 
     A list without a single process of the engine proves nothing: a container sees no process ids, or those of another
     namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there.
+    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they count as ours.
     """
 
-    def __init__(self, engine_pid: int | None, gpus: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, engine_pid: int | None, gpus: Sequence[str] | None = None, residents: Sequence[int] = ()
+    ) -> None:
         self._engine = engine_pid
+        self._residents = residents
         self._boards = choose(gpus).boards
         self._ours: dict[int, bool | None] = {}
 
@@ -69,7 +73,8 @@ class Watch:
             return None
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            return self._engine in {pid, *(parent.pid for parent in process.parents())}
+            line = {pid, *(parent.pid for parent in process.parents())}
+            return not line.isdisjoint((self._engine, *self._residents))
         return None
 
 
