@@ -21,9 +21,9 @@ class ClockOffset(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     at_ns: int = Field(description="When, by our clock")
-    offset_ns: int
-    uncertainty_ns: int = Field(ge=0)
-    exchanges: int = Field(ge=1)
+    offset_ns: int = Field(description="That clock minus ours")
+    uncertainty_ns: int = Field(ge=0, description="Half of the shortest round trip")
+    exchanges: int = Field(ge=1, description="How many were made")
 
     @property
     def lowest_ns(self) -> int:

@@ -1,4 +1,4 @@
-"""What every file of a run holds, column by column (docs/design.md, "What is on disk").
+"""Define what every file of a run holds, column by column; ``traces/meanings.py`` says what each column means.
 
 Times are int64 nanoseconds of ``CLOCK_MONOTONIC`` in columns ending in ``_ns``. What a device or a server
 does not offer is null, never 0.
