@@ -1,4 +1,4 @@
-"""Where a study's cells are measured: on this machine, on several of its GPUs side by side, or by jobs of a cluster."""
+"""Say where a study's cells are measured: on this machine, on several of its GPUs, or by jobs of a cluster."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _check_variants(document: Document, study: Study) -> None:
 
 
 def _content(variant: Variant, study: Study) -> str:
-    """What makes a variant another one: neither its name nor what is said of it."""
+    """Return what makes a variant another one: all but its name and its description."""
     eager = variant.engine == "vllm" and (variant.enforce_eager or study.engine.enforce_eager)
     said = variant.model_copy(update={"enforce_eager": eager})
     return said.model_dump_json(exclude={"name", "description"}, exclude_none=True)
@@ -144,7 +144,7 @@ def _with_lengths_found(document: Document, study: Study) -> Study:
 
 
 def kept_trace(load: Open) -> str:
-    """Where a run keeps the arrival times of a load."""
+    """Name the file, within a run, that keeps the arrival times of a load."""
     assert load.trace is not None  # noqa: S101 -- the caller has looked
     return f"{ARRIVALS}/{load.slug}/{load.trace.name}"  # the name is part of the slug
 
@@ -226,7 +226,7 @@ _Preset = TypeVar("_Preset", Variant, Architecture)
 
 
 def _preset(path: Path, model: type[_Preset]) -> _Preset:
-    """What a preset's file holds, which says the name by which it is found."""
+    """Read a preset's file, which must say the name by which it is found."""
     document, preset = _load(path, model)
     if preset.name != path.stem:
         raise document.refusal(

@@ -19,7 +19,7 @@ class Modelled(StrictModel):
 
 
 class Gain(StrictModel):
-    """What one board's power readings were found to be, beside a meter that is trusted."""
+    """Correct one board's power readings by a comparison with a trusted meter."""
 
     factor: float = Field(gt=0.5, lt=2, description="True over shown joules; multiplies what the board shows")
     uncertainty: float = Field(

@@ -9,7 +9,7 @@ from typing import Any
 DEEPEST = 64
 """Levels of lists and mappings in each other."""
 MOST_DIGITS = 40
-"""Of a number in a configuration file."""
+"""The most digits that a number in a configuration file may have."""
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -49,7 +49,7 @@ def check_plain(data: Any, *, most_digits: int | None = None, left: int = DEEPES
 
 
 def finite(data: Any) -> bool:
-    """Whether plain data holds neither an infinity nor what is no number."""
+    """Say whether plain data holds neither an infinity nor what is no number."""
     if isinstance(data, dict | list):
         return all(finite(one) for one in (data.values() if isinstance(data, dict) else data))
     return not isinstance(data, float) or math.isfinite(data)

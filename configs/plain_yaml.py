@@ -24,7 +24,7 @@ _PLAIN: dict[str, tuple[str, str]] = {
         "a number",
     ),
 }
-"""By tag: what a scalar of it looks like, and in words."""
+"""What a scalar looks like, as a pattern and in words, by its tag."""
 
 
 class _Loader(yaml.BaseLoader):
@@ -68,7 +68,7 @@ def compose_yaml(text: str) -> yaml.Node | None:
 
 
 def plain_data(node: yaml.Node | None) -> Any:
-    """What nodes mean.
+    """Return the plain data that nodes mean.
 
     Raises:
         NotPlainError: a name is there twice or is no text, a tag is not taken, a value is not what its tag says, an

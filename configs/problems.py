@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of a person who writes a file: which field, what it takes, what was given."""
+"""Put what pydantic finds wrong into a file writer's words: which field, what it takes, what was given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Problem:
 
 
 def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
-    """What is wrong with ``data``, each field once, in the order of the model.
+    """List what is wrong with ``data``, each field once, in the order of the model.
 
     Where a field takes this or that, what both said of it becomes one sentence; what is wrong within it counts more
     than that it is not the other.
@@ -81,7 +81,7 @@ def _sentence(wants: list[str], given: str) -> str:
 
 
 def _wants(one: Any) -> str:
-    """What the field takes; our own words where a validator of ours refused."""
+    """Say what the field takes; in our own words where a validator of ours refused."""
     said: Callable[[dict[str, Any], Any], str] | None = _WORDS.get(one["type"])
     if said is None:
         return str(one["msg"]).removeprefix("Value error, ")
@@ -106,7 +106,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _number(words: str, given: Any) -> str:
-    """What is to be changed in a text that is nearly a number."""
+    """Say what is to be changed in a text that is nearly a number."""
     if not isinstance(given, str):
         return f"takes {words}"
     if re.fullmatch(r"[-+]?0\d[\d.]*", given):
@@ -164,7 +164,7 @@ _WORDS: dict[str, Callable[[dict[str, Any], Any], str]] = {
     "model_type": lambda *_: f"takes {_FIELDS}",
     "model_attributes_type": lambda *_: f"takes {_FIELDS}",
 }
-"""By pydantic's name of a problem."""
+"""What a field takes, in words, by pydantic's name of the problem."""
 
 
 def _bound(value: float) -> str:

@@ -66,7 +66,7 @@ Output = Annotated[
 
 
 class Prompts(StrictModel):
-    """What is asked of the model, and how an answer ends."""
+    """Say what is asked of the model, and how an answer ends."""
 
     dataset: Line = Field(
         default="humaneval+",
@@ -160,7 +160,7 @@ class Cooldown(StrictModel):
 
 
 class Phases(StrictModel):
-    """What surrounds the measured window."""
+    """Say how long each phase around the measured window lasts."""
 
     idle_s: float = Field(
         default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
@@ -353,7 +353,7 @@ class Study(StrictModel):
 
     @property
     def measured_here(self) -> bool:
-        """Whether this machine's boards measure, not those of a cluster's nodes."""
+        """Say whether this machine's boards measure, not those of a cluster's nodes."""
         return not isinstance(self.executor, Slurm)
 
     @property

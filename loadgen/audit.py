@@ -1,4 +1,4 @@
-"""Whether the generator itself kept up: its own lateness, its event loop's, and what CPU it took."""
+"""Measure whether the generator itself kept up: its own lateness, its event loop's, and the CPU that it took."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ class AsyncioConnection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
         self._begun = False
-        """Whether anything of the answer has come."""
+        """Say whether anything of the answer has come."""
         self._deadline = Deadline()
         self._unread: select.poll | None = None  # from the second exchange on
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange can start here."""
+        """Say whether another exchange can start here."""
         return self._transport is not None and not self._transport.is_closing() and self._answer is None
 
     async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:

@@ -84,7 +84,7 @@ def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
 
 
 def _demand(spec: LoadSpec) -> Demand:
-    """What is opened while the load runs: by an open load's rate; a capped one's is not known ahead."""
+    """Estimate the connections that a load needs from its rate; a capped one's is not known ahead."""
     if not isinstance(spec.load, Open) or spec.load.max_in_flight is not None:
         return Demand()
     return Demand(mean_rate(spec.load) / spec.workers)

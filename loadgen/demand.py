@@ -23,7 +23,7 @@ class Demand:
 
     @property
     def slow(self) -> bool:
-        """Whether requests are so far apart that the connection of one is soon free for the next."""
+        """Say whether requests are so far apart that the connection of one is soon free for the next."""
         return self.rate < _SLOW_RATE
 
     @property

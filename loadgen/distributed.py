@@ -38,7 +38,7 @@ _LONGEST_ERROR = 2000
 
 
 def shared_by(spec: LoadSpec, workers: int) -> int:
-    """By how many of so many workers a load can be driven: one, where only one process can know what comes next."""
+    """Return how many of these workers can drive a load: one, where only one process can know what comes next."""
     load = spec.load
     if isinstance(load, SingleStream) or (isinstance(load, Open) and load.max_in_flight is not None):
         return 1
@@ -137,7 +137,7 @@ def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) 
 
 
 def _why_given_up(requests: pa.Table) -> str | None:
-    """What a worker said of the requests that it did not make any more."""
+    """Find what a worker said of the requests that it did not make any more."""
     unsent = requests.filter(pc.starts_with(requests.column("error"), NOT_SENT)).column("error")
     return str(unsent[0]).removeprefix(NOT_SENT) if len(unsent) else None
 

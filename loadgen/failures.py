@@ -1,4 +1,4 @@
-"""What a closed load does about failures: a place waits longer after each, and the load ends where none gets through.
+"""Slow a closed load down after failures: a place waits longer after each, and the load ends where none gets through.
 
 An open load goes by its schedule, whatever the server does.
 """
@@ -18,7 +18,7 @@ _MOST_IN_A_ROW = 20
 
 
 class Failures:
-    """Of one load, or of one worker's share of it."""
+    """Count the failures of one load, or of one worker's share of it."""
 
     def __init__(self, places: int) -> None:
         self._most = _MOST_IN_A_ROW * places

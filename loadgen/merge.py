@@ -1,4 +1,4 @@
-"""What several workers recorded becomes one trace and one result.
+"""Make one trace and one result of what several workers recorded.
 
 ``python -m loadgen.merge DIR`` merges ``DIR/worker-*``, where Locust's workers were other machines.
 """

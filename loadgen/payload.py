@@ -23,7 +23,7 @@ _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where /v1/completions is."""
+    """Name the place of /v1/completions."""
 
     host: str
     port: int

@@ -33,7 +33,7 @@ class Connection(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange can start here."""
+        """Say whether another exchange can start here."""
 
     async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
         """Send, and return when the answer has ended one way or another; ``exchange`` says how.

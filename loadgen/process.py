@@ -36,7 +36,7 @@ class Watcher(Protocol):
     """Ends processes whose starter was killed."""
 
     def announcing(self) -> Callable[[], None]:
-        """What a child calls between fork and exec."""
+        """Return what a child calls between fork and exec."""
 
     def watch(self, pid: int) -> None:
         """It has been started, and leads a session."""

@@ -1,4 +1,4 @@
-"""What a load is going to ask, worked out before its first request: ``schedule.parquet``."""
+"""Work out what a load is going to ask before its first request: ``schedule.parquet``."""
 
 from __future__ import annotations
 

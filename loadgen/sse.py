@@ -1,4 +1,4 @@
-"""What the stream of a completion says: decoded only once its request has ended."""
+"""Decode the stream of a completion once its request has ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INDEX, _ERROR = attrgetter("index"), attrgetter("error")
 
 @dataclass
 class Decoded:
-    """What the events of one answer say. ``chunk_tokens`` is None where the server does not count as it streams."""
+    """Hold what one answer's events say; ``chunk_tokens`` is None where the server does not count as it streams."""
 
     completion: str = ""
     chunk_ns: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Decoded:
 
 
 def decode_answer(pieces_ns: list[int], pieces: list[bytes], content_type: str | None = None) -> Decoded:
-    """What an answer says whose body came in these pieces at these times."""
+    """Decode an answer whose body came in these pieces at these times."""
     at_once = _each_an_event(pieces)
     if at_once is not None:
         decoded = _joined_as_usual(pieces_ns, at_once)

@@ -9,12 +9,12 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server counted of one answer."""
+    """Hold what a server counted of one answer."""
 
     of_chunks: Sequence[int | None]
     """``usage.completion_tokens`` of each chunk: a running total as it should be, or the chunk's own."""
     with_text: Sequence[bool]
-    """Whether each chunk brought text, and so a token at least."""
+    """For each chunk, whether it brought text, and so at least a token."""
     after: int | None
     """The last count that came after the last chunk."""
 
@@ -58,7 +58,7 @@ class Counts:
 
     @property
     def _cannot_run(self) -> bool:
-        """Whether these are no running total: it would fall somewhere, or stay at one while text comes."""
+        """Say whether these are no running total: it would fall somewhere, or stay at one while text comes."""
         known = [count for count in self.of_chunks if count is not None]
         return any(after < before for before, after in pairwise(known)) or (
             sum(self.with_text) > 1 and set(known) == {1}

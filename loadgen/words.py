@@ -1,4 +1,4 @@
-"""What a server says for itself where its answer is no stream of events."""
+"""Find what a server says for itself where its answer is no stream of events."""
 
 from __future__ import annotations
 

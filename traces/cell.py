@@ -189,7 +189,7 @@ def read_cell(folder: Path) -> CellRecord:
 
 
 def read_record(folder: Path) -> CellRecord:
-    """What ``cell.json`` says, of whichever cell it is.
+    """Read a ``cell.json``, of whichever cell it is.
 
     Raises:
         TraceError: missing, damaged, or of another schema version.
@@ -233,7 +233,7 @@ def sha256_of(path: Path) -> str:
 
 
 def check_files(folder: Path, record: CellRecord) -> None:
-    """Whether a cell's traces are those with which it was finished; a record that lists none has nothing to check.
+    """Check that a cell's traces are those with which it was finished; a record that lists none passes.
 
     Raises:
         TraceError: one is missing, or is another file.

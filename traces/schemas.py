@@ -178,6 +178,6 @@ ACCURACY = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",)}
-"""By trace, columns that came after version 1's first runs: null in traces that lack them."""
+"""Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

@@ -138,7 +138,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
 
 
 def has_trace(folder: Path, name: str) -> bool:
-    """Whether ``read_trace`` would find a file."""
+    """Say whether ``read_trace`` would find a file."""
     return (folder / f"{name}.parquet").is_file() or (folder / f"{name}.arrows").is_file()
 
 

@@ -64,7 +64,7 @@ class Task:
 
     @property
     def has_tests(self) -> bool:
-        """Whether a completion can be graded."""
+        """Say whether a completion can be graded."""
         return bool(self.entry_point)
 
 
@@ -84,7 +84,7 @@ class Dataset:
 
     @property
     def has_tests(self) -> bool:
-        """Whether completions can be graded; own prompts have tests all of them or none."""
+        """Say whether completions can be graded; own prompts have tests all of them or none."""
         return all(task.has_tests for task in self.tasks)
 
 
@@ -162,7 +162,7 @@ def _sha256(contents: list[dict[str, Any]]) -> str:
 
 
 def human_eval_plus_file() -> Path | None:
-    """Where HumanEval+ is on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
+    """Find HumanEval+ on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
 
     Raises ``UsageError`` where the variable names no file.
     """

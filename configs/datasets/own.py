@@ -83,16 +83,16 @@ class OwnPrompt(StrictModel):
 
     @property
     def has_tests(self) -> bool:
-        """Whether an answer can be graded."""
+        """Say whether an answer can be graded."""
         return self.entry_point is not None
 
     def content(self) -> dict[str, Any]:
-        """What answers and verdicts depend on."""
+        """Return the fields that answers and verdicts depend on."""
         return self.model_dump(mode="json", exclude={"contract", "test"}, exclude_none=True)
 
 
 def is_own(name: str) -> bool:
-    """Whether a data set's name is a file of own prompts."""
+    """Say whether a data set's name is a file of own prompts."""
     return name.endswith(SUFFIXES)
 
 
@@ -129,7 +129,7 @@ def read_own(path: Path) -> list[OwnPrompt]:
 
 
 def line_numbers(path: Path) -> list[int]:
-    """Where the prompts of a file stand in it, in their order."""
+    """Return the line numbers of a file's prompts, in their order."""
     return [number for number, _ in _lines(path)]
 
 

@@ -45,7 +45,7 @@ def angular_distance(states: torch.Tensor, consecutive: int) -> list[float]:
 def sample_states(
     model: Starcoder2ForCausalLM, source: Path, *, last_token_only: bool
 ) -> Iterator[torch.Tensor]:
-    """Of each calibration sample (layers + 1, tokens, hidden) in float32: what each layer takes, and the last gives.
+    """Yield each sample's states (layers + 1, tokens, hidden) in float32: what each layer takes, and the last gives.
 
     With ``last_token_only`` one token a sample, which has seen all of it (arXiv 2403.17887 does so).
     """

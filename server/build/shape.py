@@ -17,7 +17,7 @@ _BYTES_OF = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
 
 @dataclass(frozen=True)
 class Shape:
-    """What speed and memory depend on."""
+    """Hold what speed and memory depend on."""
 
     layers: int
     linear: float
@@ -81,7 +81,7 @@ def pruned_shape(shape: Shape, variant: Variant) -> Shape:
 
 
 def weight_bytes(shape: Shape, variant: Variant) -> float:
-    """What an engine reads for each step: the weights of this variant, as they lie in memory."""
+    """Count the bytes that an engine reads for each step: the weights of this variant, as they lie in memory."""
     quantization = variant.quantization
     if isinstance(quantization, NoQuantization):
         return shape.parameters * _BYTES_OF[quantization.dtype]

@@ -21,7 +21,7 @@ Announce = Callable[[str], None]
 
 
 def named_model(model: str) -> Architecture | Path | str:
-    """What a model's name means: an architecture that is built here, a folder, or a hub id.
+    """Resolve a model's name: an architecture that is built here, a folder, or a hub id.
 
     Raises:
         UsageError: it is none of them.

@@ -48,7 +48,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Stored:
-    """What lies in the store under one digest."""
+    """Describe what lies in the store under one digest."""
 
     path: Path
     provenance: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Stored:
 
     @property
     def about(self) -> str:
-        """What it is, in words: the model and what was done to it."""
+        """Say what it is: the model and what was done to it."""
         return str(self.provenance.get("about", "?"))
 
     def damage(self) -> str | None:
@@ -65,7 +65,7 @@ class Stored:
 
 
 def store_root() -> Path:
-    """Where checkpoints are kept: ``$STARWATT_STORE``, or the user's cache folder."""
+    """Return the folder of all checkpoints: ``$STARWATT_STORE``, or the user's cache folder."""
     configured = os.environ.get("STARWATT_STORE")
     return own_path(configured) if configured else platformdirs.user_cache_path("starwatt") / "checkpoints"
 
@@ -83,11 +83,11 @@ class Store:
         self.root = root
 
     def path(self, digest: str) -> Path:
-        """Where the checkpoint of this digest lies, or would lie."""
+        """Return the folder in which the checkpoint of this digest lies, or would lie."""
         return self.root / digest[:_DIGEST_IN_NAME]
 
     def has(self, recipe: Mapping[str, Any]) -> bool:
-        """Whether its checkpoint is finished; what it holds is not looked at."""
+        """Say whether its checkpoint is finished; what it holds is not looked at."""
         return (self.path(recipe_digest(recipe)) / PROVENANCE).is_file()
 
     def find(self, recipe: Mapping[str, Any]) -> Checkpoint | None:

@@ -104,12 +104,12 @@ _KNOWN = tuple((re.compile(pattern), remedy) for pattern, remedy in _REASONS)
 
 @dataclass(frozen=True)
 class Death:
-    """What an engine died of."""
+    """Hold what an engine died of."""
 
     error: str
     """Its own words, a few lines."""
     remedy: str | None
-    """What helps; None where the reason is not known here."""
+    """The remedy; None where the reason is not known here."""
 
     def __str__(self) -> str:
         shown = self.error.replace("\n", "\n  ")

@@ -89,7 +89,7 @@ class RemoteEngine:
         )
 
     def _description(self, chosen: dict[str, Any]) -> Served:
-        """What vLLM tells whoever asks; null for what it, or another server, does not say."""
+        """Return what vLLM tells whoever asks; null for what it, or another server, does not say."""
         metrics = self._unless_silent("/metrics")
         cache_line = _CACHE.search(metrics)
         cache = dict(_LABEL.findall(cache_line.group(1))) if cache_line else {}

@@ -103,7 +103,7 @@ def calibrate(
 
 
 def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any] | None:
-    """What was found; None of a board that tells no power.
+    """Return what was found; None of a board that tells no power.
 
     One that fails on the way is not calibrated, with the reason, and the others are.
     """
@@ -148,7 +148,7 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
 
 
 def _doubts(channels: dict[str, _Channel], place: Place, *, stepped: bool) -> dict[str, str]:
-    """By channel, what its readings are that no board's can be."""
+    """Say of each channel what its readings are that no board's can be."""
     limit_mw = place.ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
     found: dict[str, str] = {}
     for name in ("power_w", "power_avg_w"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from server.power.library import NvmlError, Place, places
 
 _HIDDEN = frozenset({"-1", "nodevfiles", "none", "void"})
-"""As CUDA has it, the first is no board, and it and all after it are hidden; the others are what schedulers write."""
+"""Entries that hide themselves and all after them, as CUDA has it; some are what schedulers write."""
 _MOST_DIGITS = 6
 
 

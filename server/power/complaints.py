@@ -1,4 +1,4 @@
-"""What a service has to complain of: one line each, and so few a minute that strangers cannot fill a disk with it."""
+"""Print a service's complaints: a line each, and so few a minute that strangers cannot fill a disk with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the GPUs of this machine are, for the manifest and ``starwatt doctor``: read, never set."""
+"""List the GPUs of this machine for the manifest and ``starwatt doctor``: read, never set."""
 
 from __future__ import annotations
 

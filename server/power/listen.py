@@ -1,4 +1,4 @@
-"""Where the sidecar's service listens, and who may ask: the rules that keep a token off an open network."""
+"""Decide where the sidecar's service listens, and who may ask: the rules that keep a token off an open network."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def answering(
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether every address of this name is this machine's own."""
+    """Say whether every address of this name is this machine's own."""
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:

@@ -51,7 +51,7 @@ def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
 
 
 def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a header has none of these."""
+    """Say whether a header has none of these."""
     return not any(one in names for one in wanted)
 
 

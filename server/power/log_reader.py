@@ -1,4 +1,4 @@
-"""What the readers of all logs have in common: a line's reading, the study's words, errors that name the line."""
+"""Define what readers of all logs have in common: a line's reading, the study's words, errors that name the line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LogFormat(Protocol):
 
 
 class Reader:
-    """What all forms have in common: the study's words, and errors that name the line."""
+    """Hold what all forms have in common: the study's words, and errors that name the line."""
 
     def __init__(self, log: ExternalLog, *, known: bool) -> None:
         self.log = log
@@ -66,7 +66,7 @@ class Reader:
         return value * own_w
 
     def is_ours(self, device: str) -> bool:
-        """Whether a line is of the device that is read: the one that the study selects, or the log's only one."""
+        """Say whether a line is of the device that is read: the one that the study selects, or the log's only one."""
         if self.log.select is not None:
             return device == self.log.select
         self._devices.add(device)

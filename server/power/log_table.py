@@ -116,7 +116,7 @@ class Table(Reader):
 
 
 def separator_of(header: str) -> str:
-    """Of tab, semicolon and comma the first that a header has."""
+    """Return the first of tab, semicolon and comma that a header has."""
     return next((mark for mark in ("\t", ";") if mark in header), ",")
 
 

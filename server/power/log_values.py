@@ -1,4 +1,4 @@
-"""What people's logs hold in one field: a number with its unit, a missing value, a time with or without its zone."""
+"""Read one field of people's logs: a number with its unit, a missing value, a time with or without its zone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WATTS = {"": 1.0, "k": 1e3, "kilo": 1e3, "m": 1e-3, "milli": 1e-3, "mega": 1e6}
 
 
 def is_missing(text: str) -> bool:
-    """Whether a log says here that it has no value."""
+    """Say whether a log says here that it has no value."""
     return text.strip().strip("[]").strip().lower() in _MISSING
 
 

@@ -51,7 +51,7 @@ class Zone:
         return _LIMIT_FACTOR * max(named_w) if named_w else _MOST_W
 
     def _constraints_w(self, what: str) -> list[float]:
-        """Of long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
+        """Read long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
         found: list[float] = []
         for path in sorted(self.folder.glob(f"constraint_*_{what}")):
             with suppress(MeterError):
@@ -179,7 +179,7 @@ def _read_counter(counter: _Counter, *, slow: bool) -> Reading:
 
 
 def _may_wrap(counter: _Counter, step_uj: int, elapsed_s: float) -> bool:
-    """Whether the zone can have drawn what a wrap would mean."""
+    """Say whether the zone can have drawn what a wrap would mean."""
     wrapped_uj = step_uj + counter.range_uj
     return 0 <= wrapped_uj <= counter.most_w * max(elapsed_s, _SHORTEST_S) * 1e6
 

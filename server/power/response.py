@@ -1,4 +1,4 @@
-"""What a power sensor's readings say of the sensor: how often it updates, what it averages over, how late it is."""
+"""Find what readings say of their power sensor: how often it updates, what it averages over, how late it is."""
 
 from __future__ import annotations
 

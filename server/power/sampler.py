@@ -30,7 +30,7 @@ class SamplerSummary:
     late_p99_ms: float
     late_max_ms: float
     read_p50_ms: float
-    """What one round of readings took."""
+    """Hold what one round of readings took."""
     read_p99_ms: float
     cpu_share: float
     """CPU time of this process over time while it sampled: without its start, and without writing Parquet."""
@@ -42,7 +42,7 @@ class Schedule:
 
     hz: float
     slow_hz: float
-    """Of what is read at a gentler rate: a GPU's energy counter, temperature, clocks."""
+    """The rate of what is read less often: a GPU's energy counter, temperature, clocks."""
 
 
 class Sampler:

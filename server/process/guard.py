@@ -43,7 +43,7 @@ class Guard:
         self.kept.discard(descriptor)
 
     def announcing(self) -> Callable[[], None]:
-        """What a child calls between fork and exec: it writes its own number to the pipe."""
+        """Return what a child calls between fork and exec: it writes its own number to the pipe."""
         with self._lock:
             pipe = self._open()
 
@@ -145,4 +145,4 @@ class Guard:
 
 
 GUARD = Guard()
-"""Of this process."""
+"""The guard of this process."""

@@ -87,7 +87,7 @@ def stop_children(*, grace_s: float) -> None:
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of this group still runs (a zombie does not)."""
+    """Say whether a process of this group still runs (a zombie does not)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
