@@ -240,8 +240,8 @@ def _load(path: Path, model: type[_Model]) -> tuple[Document, _Model]:
     try:
         return document, model.model_validate(document.data)
     except ValidationError as error:
-        found = problems(error, model, document.data)
-        lines = [str(document.refusal(one.location, one.message)) for one in found[:_MOST_SHOWN]]
-        if len(found) > _MOST_SHOWN:
-            lines.append(f"{path}: and {len(found) - _MOST_SHOWN} more fields are wrong")
+        wrong = problems(error, model, document.data)
+        lines = [str(document.refusal(problem.location, problem.message)) for problem in wrong[:_MOST_SHOWN]]
+        if len(wrong) > _MOST_SHOWN:
+            lines.append(f"{path}: and {len(wrong) - _MOST_SHOWN} more fields are wrong")
         raise UsageError("\n".join(lines)) from error

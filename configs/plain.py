@@ -42,8 +42,8 @@ def check_plain(data: Any, *, most_digits: int | None = None, left: int = DEEPES
             raise too_deep()
         for name in data if isinstance(data, dict) else ():
             check_text(name)
-        for one in data.values() if isinstance(data, dict) else data:
-            check_plain(one, most_digits=most_digits, left=left - 1)
+        for value in data.values() if isinstance(data, dict) else data:
+            check_plain(value, most_digits=most_digits, left=left - 1)
     elif most_digits is not None and isinstance(data, int) and abs(data) >= 10**most_digits:
         raise too_long()
 
@@ -51,7 +51,7 @@ def check_plain(data: Any, *, most_digits: int | None = None, left: int = DEEPES
 def finite(data: Any) -> bool:
     """Say whether plain data holds neither an infinity nor what is no number."""
     if isinstance(data, dict | list):
-        return all(finite(one) for one in (data.values() if isinstance(data, dict) else data))
+        return all(finite(value) for value in (data.values() if isinstance(data, dict) else data))
     return not isinstance(data, float) or math.isfinite(data)
 
 

@@ -86,7 +86,7 @@ def run_distributed(
         if code or not (out / "requests.parquet").is_file():
             words = said.read_text(errors="replace").strip()[-_LONGEST_ERROR:]
             raise LoadError(f"Locust's master ended with exit code {code}; it last said:\n{words}")
-    clocks = [PowerClock.model_validate(one) for one in read_json(out / "clocks.json")["workers"]]
+    clocks = [PowerClock.model_validate(clock) for clock in read_json(out / "clocks.json")["workers"]]
     (out / "clocks.json").unlink()
     return _result(spec, read_trace(out, "requests"), tuple(clocks))
 
@@ -149,7 +149,7 @@ def _phases(requests: pa.Table, times: list[Measured]) -> Phases:
     )
     if start_ns is None or not times:
         return Phases()
-    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
+    first_ns, last_ns = min(request.sent_ns for request in times), max(request.end_ns for request in times)
     return Phases(
         warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),

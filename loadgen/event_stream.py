@@ -43,10 +43,10 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     """(where it ends, its own end included; the line itself)."""
     start = 0
     if b"\r" in body:
-        for found in _LINE.finditer(body):
-            line = found[1]
-            yield found.end(), line if start else line.removeprefix(_BOM)
-            start = found.end()
+        for match in _LINE.finditer(body):
+            line = match[1]
+            yield match.end(), line if start else line.removeprefix(_BOM)
+            start = match.end()
     else:
         *lines, _ = body.split(b"\n")
         for line in lines:

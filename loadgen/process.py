@@ -210,8 +210,8 @@ class _Foreman:
                 self._heed(worker, message)
         if len(self._results) < len(self._workers) or not self._workers:
             raise KeyboardInterrupt
-        found = [self._results[worker.number] for worker in self._workers]
-        return [replace(result, interrupted=True) for result in found]
+        results = [self._results[worker.number] for worker in self._workers]
+        return [replace(result, interrupted=True) for result in results]
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None  # noqa: S101 -- started with a pipe

@@ -154,7 +154,7 @@ def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
         count = None if event.usage is None else event.usage.completion_tokens
         if event.usage is not None:
             _take_prompt(decoded, event.usage)
-        mine = event.choices if ours is None else [one for one in event.choices if one.index == ours]
+        mine = event.choices if ours is None else [choice for choice in event.choices if choice.index == ours]
         text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
         said = [choice.finish_reason for choice in mine if choice.finish_reason]
         is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)

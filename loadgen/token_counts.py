@@ -23,13 +23,13 @@ class Counts:
 
         Fewer tokens than chunks with text are none: such a figure would make a token dearer than it is.
         """
-        own = self._own()
-        if own is not None and self._cannot_run and (self.after or 0) <= sum(own):
-            return sum(own), own
+        per_chunk = self._own()
+        if per_chunk is not None and self._cannot_run and (self.after or 0) <= sum(per_chunk):
+            return sum(per_chunk), per_chunk
         total = self._total()
         if total is None:
             return self._continued()
-        for reading in (self._growth(), own):
+        for reading in (self._growth(), per_chunk):
             if reading is not None and sum(reading) == total and self._fits(reading):
                 return total, reading
         running = self._growth()
@@ -53,8 +53,8 @@ class Counts:
 
     def _own(self) -> list[int] | None:
         """Each chunk's own count; None where a chunk has none."""
-        own = [count for count in self.of_chunks if count]
-        return own if own and len(own) == len(self.of_chunks) else None
+        counts = [count for count in self.of_chunks if count]
+        return counts if counts and len(counts) == len(self.of_chunks) else None
 
     @property
     def _cannot_run(self) -> bool:

@@ -51,7 +51,7 @@ class PowerClock(BaseModel):
     def shift_ns(self) -> int:
         """That clock minus ours: the middle of all that both measurements allow; 0 where it may be this very clock."""
         both = [self.start] if self.end is None else [self.start, self.end]
-        lowest, highest = min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
+        lowest, highest = min(clock.lowest_ns for clock in both), max(clock.highest_ns for clock in both)
         ours = self.boot_id == boot_id() and lowest <= 0 <= highest
         return 0 if ours else (lowest + highest) // 2
 

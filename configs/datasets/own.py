@@ -102,30 +102,30 @@ def read_own(path: Path) -> list[OwnPrompt]:
     Raises:
         UsageError: the file is missing, a line is wrong (file, line and field), or only some prompts have tests.
     """
-    found: list[OwnPrompt] = []
+    prompts: list[OwnPrompt] = []
     lines: dict[str, int] = {}
     for number, text in _lines(path):
         where = f"{path}:{number}"
-        one = _prompt(where, text)
-        one = one if one.task_id else one.model_copy(update={"task_id": f"own/{len(found)}"})
-        if one.task_id in lines:
+        prompt = _prompt(where, text)
+        prompt = prompt if prompt.task_id else prompt.model_copy(update={"task_id": f"own/{len(prompts)}"})
+        if prompt.task_id in lines:
             raise UsageError(
-                f"{where}: task_id: {one.task_id!r} is there already, in line {lines[one.task_id]}"
+                f"{where}: task_id: {prompt.task_id!r} is there already, in line {lines[prompt.task_id]}"
             )
-        if found and one.has_tests != found[0].has_tests:
+        if prompts and prompt.has_tests != prompts[0].has_tests:
             has = (
                 "this line has tests, those before it have none"
-                if one.has_tests
+                if prompt.has_tests
                 else "this line has no tests"
             )
             raise UsageError(f"{where}: {has}: give tests to every prompt or to none, or make two files")
-        lines[one.task_id] = number
-        found.append(one)
-    if not found:
+        lines[prompt.task_id] = number
+        prompts.append(prompt)
+    if not prompts:
         raise UsageError(
             f'{path}: holds no prompt: one JSON object a line, such as {{"prompt": "def add(a, b):"}}'
         )
-    return found
+    return prompts
 
 
 def line_numbers(path: Path) -> list[int]:
@@ -135,7 +135,7 @@ def line_numbers(path: Path) -> list[int]:
 
 def text_of(prompts: list[OwnPrompt]) -> str:
     """The prompts as JSON Lines, all of them named: what a run keeps."""
-    return "".join(json.dumps(one.content(), ensure_ascii=False) + "\n" for one in prompts)
+    return "".join(json.dumps(prompt.content(), ensure_ascii=False) + "\n" for prompt in prompts)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -157,7 +157,7 @@ def _prompt(where: str, text: str) -> OwnPrompt:
         return OwnPrompt.model_validate(data)
     except ValidationError as error:
         raise UsageError(
-            "\n".join(f"{where}: {_words(one)}" for one in problems(error, OwnPrompt, data))
+            "\n".join(f"{where}: {_words(problem)}" for problem in problems(error, OwnPrompt, data))
         ) from error
 
 

@@ -36,9 +36,9 @@ def library() -> Path:
     digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(_FLAGS).encode() + platform.machine().encode())
     folder = platformdirs.user_cache_path("starwatt") / "native"
     built = folder / f"wire-{digest.hexdigest()[:16]}.so"
-    for found in (SOURCE.with_name(built.name), built):
-        if found.is_file():
-            return found
+    for library in (SOURCE.with_name(built.name), built):
+        if library.is_file():
+            return library
     if compiler is None:
         raise LoadError("no C compiler (cc, gcc or clang) is installed")
     try:

@@ -130,9 +130,9 @@ class Store:
         Raises:
             BuildError: the store cannot be written, ``build`` failed, or what is there is damaged.
         """
-        found = self.find(recipe)
-        if found:
-            return found
+        stored = self.find(recipe)
+        if stored:
+            return stored
         digest = recipe_digest(recipe)
         notes = {"about": about, "memorised": memorised, "random_weights": random_weights}
         try:
@@ -154,7 +154,7 @@ class Store:
     def stored(self) -> Iterator[Stored]:
         """Everything that is finished, by the time it was made; one whose provenance does not read has none."""
         folders = [path for path in self.root.glob("[0-9a-f]*") if path.is_dir()]
-        for path in sorted(folders, key=lambda one: one.stat().st_mtime_ns):
+        for path in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns):
             try:
                 provenance = read_json(path / PROVENANCE)
             except TraceError:

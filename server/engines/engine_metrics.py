@@ -39,11 +39,11 @@ def parse_metrics(text: str) -> dict[str, float]:
     values: dict[str, float] = {}
     engines: dict[str, int] = {}
     for line in text.splitlines():
-        found = _SAMPLE.match(line)
-        column = METRICS.get(found["name"]) if found else None
-        if found and column is not None:
+        sample = _SAMPLE.match(line)
+        column = METRICS.get(sample["name"]) if sample else None
+        if sample and column is not None:
             with contextlib.suppress(ValueError):
-                values[column] = values.get(column, 0.0) + float(found["value"])
+                values[column] = values.get(column, 0.0) + float(sample["value"])
                 engines[column] = engines.get(column, 0) + 1
     return {
         column: value / engines[column] if column in _SHARES else value for column, value in values.items()

@@ -56,18 +56,18 @@ def _visible(here: Sequence[Place]) -> list[Place]:
 def _find(gpu: str, here: Sequence[Place]) -> Place:
     """The board of a number, a UUID or the beginning of one."""
     if gpu.isascii() and gpu.isdigit():
-        found = [place for place in here if len(gpu) <= _MOST_DIGITS and place.number == int(gpu)]
+        matching = [place for place in here if len(gpu) <= _MOST_DIGITS and place.number == int(gpu)]
     else:
-        found = [place for place in here if place.uuid.startswith(gpu)]
-    if len(found) == 1:
-        return found[0]
+        matching = [place for place in here if place.uuid.startswith(gpu)]
+    if len(matching) == 1:
+        return matching[0]
     if gpu.startswith("MIG-"):
         raise NvmlError(
             f"NVML: {gpu} is a MIG instance, and power is known of whole boards alone: switch MIG off"
         )
-    if found:
+    if matching:
         raise NvmlError(
-            f"NVML: {gpu} is the beginning of several: {', '.join(place.uuid for place in found)}"
+            f"NVML: {gpu} is the beginning of several: {', '.join(place.uuid for place in matching)}"
         )
     known = ", ".join(place.uuid for place in here if place.uuid) or "none"
     silent = "".join(f"; {place} does not answer: {place.problem}" for place in here if place.problem)

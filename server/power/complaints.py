@@ -53,13 +53,13 @@ class Complaints:
         logger = logging.Logger(__name__)
         logger.addHandler(handler)
         named = [logging.getLogger(name) for name in _LIBRARIES]
-        for one in named:
-            one.addHandler(handler)
+        for library_logger in named:
+            library_logger.addHandler(handler)
         try:
             yield logger
         finally:
-            for one in named:
-                one.removeHandler(handler)
+            for library_logger in named:
+                library_logger.removeHandler(handler)
 
 
 class _Handler(logging.Handler):

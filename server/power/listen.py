@@ -153,7 +153,7 @@ async def answering(
 def _is_loopback(host: str) -> bool:
     """Say whether every address of this name is this machine's own."""
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: {error}") from error
-    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)

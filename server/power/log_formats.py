@@ -52,7 +52,7 @@ def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
 
 def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
     """Say whether a header has none of these."""
-    return not any(one in names for one in wanted)
+    return not any(column in names for column in wanted)
 
 
 def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:

@@ -31,10 +31,10 @@ def figure(text: str) -> tuple[float, str]:
     Raises:
         ValueError: it is none.
     """
-    found = _NUMBER.fullmatch(text.strip())
-    if found is None:
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is no number")
-    digits = found[1]
+    digits = match[1]
     if "," in digits:
         last = max(digits.rfind(","), digits.rfind("."))
         whole, part = digits[:last], digits[last + 1 :]
@@ -42,7 +42,7 @@ def figure(text: str) -> tuple[float, str]:
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is no number")
-    return value, found[2]
+    return value, match[2]
 
 
 def watts_of(name: str) -> float | None:
@@ -51,9 +51,9 @@ def watts_of(name: str) -> float | None:
     Raises:
         ValueError: its unit is none of power, or may be milliwatts as well as megawatts.
     """
-    found = _UNIT.search(name)
-    if found is not None:
-        prefix = found[1] or ""
+    unit_match = _UNIT.search(name)
+    if unit_match is not None:
+        prefix = unit_match[1] or ""
         if prefix == "M" and name.isupper() and len(name) > len("MW"):
             raise ValueError(f"the unit of {name!r} may be mW or MW")
         return 1e6 if prefix == "M" else WATTS[prefix.lower()]

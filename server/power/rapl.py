@@ -52,11 +52,11 @@ class Zone:
 
     def _constraints_w(self, what: str) -> list[float]:
         """Read long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
-        found: list[float] = []
+        limits_w: list[float] = []
         for path in sorted(self.folder.glob(f"constraint_*_{what}")):
             with suppress(MeterError):
-                found.append(_number(path, least=1) * 1e-6)
-        return found
+                limits_w.append(_number(path, least=1) * 1e-6)
+        return limits_w
 
 
 @dataclass

@@ -63,9 +63,9 @@ def response(t_s: Floats, shown: Floats, steps_s: Sequence[float], update_s: flo
     that come at all phases once there are enough steps. Both are fitted to all of them by least squares.
     """
     points = [_points(t_s, shown, begin, end, update_s) for begin, end in pairwise(steps_s)]
-    kept = [found for found in points if found is not None]
-    delay_s = np.concatenate([found[0] for found in kept]) if kept else np.zeros(0)
-    share = np.concatenate([found[1] for found in kept]) if kept else np.zeros(0)
+    kept = [pair for pair in points if pair is not None]
+    delay_s = np.concatenate([pair[0] for pair in kept]) if kept else np.zeros(0)
+    share = np.concatenate([pair[1] for pair in kept]) if kept else np.zeros(0)
     if delay_s.size < _MIN_POINTS:
         nothing = Found(None, "too few steps of the load were seen")
         return Response(nothing, nothing)

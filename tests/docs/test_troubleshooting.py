@@ -44,7 +44,7 @@ def findings() -> set[str]:
     for path in Path(folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
-                kinds |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant)}
+                kinds |= {str(first.value) for first in node.args[:1] if isinstance(first, ast.Constant)}
     return kinds
 
 
