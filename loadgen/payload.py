@@ -95,7 +95,7 @@ def _ascii_host(host: str) -> str:
 
 
 def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:
-    """Head and body of a streaming completion request for ``task``.
+    """Return head and body of a streaming completion request for ``task``.
 
     Raises:
         UsageError: lengths are recorded, but not of this task; or no header can carry the key.

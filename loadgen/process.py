@@ -59,12 +59,19 @@ def run_load(  # noqa: PLR0913 -- all but two have defaults
 ) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
 
-    With ``returns_on_interrupt`` it does not go on: the result of what was measured is returned, and says so.
-    ``hang_s`` is how long the requests that count (all but filler) may get nothing.
-    ``check`` is called several times a second, and what it raises ends the load; ``watcher`` hears of every process.
-
     Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
     ``out``, as if one had written it.
+
+    Args:
+        spec: the load, with its prompts and its amount.
+        out: the folder of its trace.
+        api_key: goes to the workers by their environment.
+        cpus: what the workers are pinned to; None: what this process may use.
+        on_progress: hears where the load is.
+        check: is called several times a second, and what it raises ends the load.
+        watcher: hears of every process that is started.
+        hang_s: how long the requests that count (all but filler) may get nothing.
+        returns_on_interrupt: return what was measured, marked as interrupted, in place of going on with the interrupt.
 
     Raises:
         LoadError: the endpoint cannot be reached or hangs, or the generator failed or hung.

@@ -27,7 +27,7 @@ _LITTLE_LEFT = 64 * 2**20
 def resolve_model(
     model: str, store: Store, announce: Announce, *, trust_remote_code: bool = False
 ) -> Checkpoint:
-    """The checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
+    """Return the checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
 
     Raises:
         UsageError: nothing of that name, or it is no StarCoder2.
@@ -42,7 +42,7 @@ def resolve_model(
 
 
 def build_variant(model: str, variant: Variant, store: Store, announce: Announce) -> Checkpoint:
-    """The checkpoint that an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
+    """Return what an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
 
     Raises:
         UsageError: the model is not there, is no StarCoder2, or is quantised already.

@@ -123,9 +123,14 @@ class Store:
         random_weights: bool = False,
         about: str = "",
     ) -> Checkpoint:
-        """The checkpoint of ``recipe``, built by ``build(folder)`` where the store lacks it.
+        """Return the checkpoint of ``recipe``, built where the store lacks it.
 
-        ``about`` says in words what it is, for a person who lists the store.
+        Args:
+            recipe: whatever decides its content; its digest is the checkpoint's.
+            build: writes the files into the folder that it is given.
+            memorised: the model was fitted to the tasks it is graded on.
+            random_weights: there is nothing to grade.
+            about: what it is, for a person who lists the store.
 
         Raises:
             BuildError: the store cannot be written, ``build`` failed, or what is there is damaged.

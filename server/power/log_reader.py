@@ -48,7 +48,14 @@ class Reader:
             raise self.wrong(number, line, f"its time is not understood ({error})") from None
 
     def figure(self, field: str, line: str, number: int, *, unit_w: float | None) -> float | None:
-        """None where the log says that there is none; in watts, or in the counter's unit where ``unit_w`` is None."""
+        """Read a figure in watts, or in the counter's unit; None where the log says that there is none.
+
+        Args:
+            field: the text of the figure, with a unit or without.
+            line: the whole line, for an error.
+            number: the line's number, for an error.
+            unit_w: watts of one of the column's unit; None: it is a counter's.
+        """
         if is_missing(field):
             return None
         try:

@@ -57,10 +57,16 @@ class Response:
 
 
 def response(t_s: Floats, shown: Floats, steps_s: Sequence[float], update_s: float) -> Response:
-    """Averaging window and lag, from moments at which a load was switched on or off.
+    """Find averaging window and lag, from moments at which a load was switched on or off.
 
     The mean over W seconds answers a step s with (t - lag - s) / W, held between 0 and 1; updates show it at moments
     that come at all phases once there are enough steps. Both are fitted to all of them by least squares.
+
+    Args:
+        t_s: when each reading was taken (n,).
+        shown: the readings (n,), in any unit of power.
+        steps_s: when the load was switched, on and off in turn.
+        update_s: how often the sensor renews its reading.
     """
     points = [_points(t_s, shown, begin, end, update_s) for begin, end in pairwise(steps_s)]
     kept = [pair for pair in points if pair is not None]

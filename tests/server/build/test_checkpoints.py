@@ -199,7 +199,7 @@ def test_a_kill_in_mid_build_leaves_no_checkpoint_and_no_process(small: Path, tm
         assert process.stdout is not None
         assert process.stdout.readline().startswith("building")
         _until(lambda: _builders(process.pid))
-        children = psutil.Process(process.pid).children()  # the build, and the undertaker
+        children = psutil.Process(process.pid).children()  # the build, and the reaper
         process.kill()
     _until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
     store = Store(root)
