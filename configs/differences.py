@@ -1,4 +1,4 @@
-"""In which fields two documents of plain data differ: two studies, two manifests."""
+"""Find the fields in which two documents of plain data differ: two studies, two manifests."""
 
 from __future__ import annotations
 

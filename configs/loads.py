@@ -1,4 +1,4 @@
-"""How requests are offered: the loads of a study file."""
+"""Say how requests are offered: the loads of a study file."""
 
 from __future__ import annotations
 

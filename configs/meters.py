@@ -1,4 +1,4 @@
-"""Which meters are read: the part ``meters`` of a study file."""
+"""Say which meters are read: the part ``meters`` of a study file."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class ExternalLog(StrictModel):
 
 
 class Meters(StrictModel):
-    """Which meters are read, and how often."""
+    """Say which meters are read, and how often."""
 
     sources: Literal["auto"] | Many[Literal["nvml", "rapl", "modelled", "external"]] = Field(
         default="auto",

@@ -28,7 +28,7 @@ _PLAIN: dict[str, tuple[str, str]] = {
 
 
 class _Loader(yaml.BaseLoader):
-    """From text to nodes; knows what a scalar without quotes and without a tag is."""
+    """Compose nodes of text; knows what a scalar without quotes and without a tag is."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -49,7 +49,7 @@ class RecordedOutput(StrictModel):
 
 
 def _form(value: Any) -> str:
-    """Which of the three forms of ``output`` a value is meant to be."""
+    """Say which of the three forms of ``output`` a value is meant to be."""
     if isinstance(value, dict):
         return "recorded" if "recorded" in value and "fixed" not in value else "fixed"
     if isinstance(value, FixedOutput):
@@ -100,7 +100,7 @@ class Prompts(StrictModel):
 
 
 class Measure(StrictModel):
-    """How much is measured: whole passes over the prompts, never a time slice."""
+    """Say how much is measured: whole passes over the prompts, never a time slice."""
 
     passes: int = Field(default=1, ge=1, le=10_000, description="Whole passes over the prompts")
     min_s: Seconds = Field(default=60.0, description="Whole passes are added until this is reached")
@@ -210,7 +210,7 @@ class EngineSettings(StrictModel):
 
 
 class Cpus(StrictModel):
-    """Which CPUs the engine and the load generator are pinned to."""
+    """Say which CPUs the engine and the load generator are pinned to."""
 
     engine: Many[Cpu] | None = Field(
         default=None, min_length=1, description="CPU numbers of the engine; null: any"

@@ -139,7 +139,7 @@ class Agenda:
         return more
 
     def _planned_ahead(self) -> int | None:
-        """How many requests are measured, where that does not depend on how fast the server answers."""
+        """Say how many requests are measured, where that does not depend on how fast the server answers."""
         if isinstance(self._amount, Requests):
             return self._amount.requests
         if isinstance(self._amount, Passes):

@@ -66,7 +66,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._watch_what_comes_between()
 
     def _watch_what_comes_between(self) -> None:
-        """From now on, bytes that come before the next request is sent are no answer to it."""
+        """Take bytes that come before the next request is sent for no answer to it."""
         if self._unread is None and self._transport is not None:
             connected = self._transport.get_extra_info("socket")
             if connected is not None:

@@ -1,4 +1,4 @@
-"""Which client makes the requests: one of our two, or aiohttp's behind the same interface."""
+"""Choose the client that makes the requests: one of our two, or aiohttp's behind the same interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Client(Protocol):
 
     @property
     def ahead_ns(self) -> int:
-        """How long before a request is due this client wants to know of it."""
+        """Say how long before a request is due this client wants to know of it."""
 
     @property
     def opened_late(self) -> int | None:

@@ -58,7 +58,7 @@ class AskingClient:
 
     @property
     def ahead_ns(self) -> int:
-        """How long before a request is due this client wants to know of it."""
+        """Say how long before a request is due this client wants to know of it."""
         return self._client.ahead_ns
 
     @property

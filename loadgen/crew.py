@@ -23,7 +23,7 @@ class Crew(Protocol):
     number: int
 
     async def start_ns(self) -> int:
-        """When the load begins, in ns of CLOCK_MONOTONIC; the caller is ready when it asks."""
+        """Say when the load begins, in ns of CLOCK_MONOTONIC; the caller is ready when it asks."""
 
     async def all_measured_ended(self) -> None:
         """Say that this worker's measured requests have ended, and wait for those of all others."""

@@ -31,7 +31,7 @@ class Movement:
 
     @property
     def quiet_s(self) -> float:
-        """How long none has begun, got anything or ended, while there are some; else 0."""
+        """Say how long none has begun, got anything or ended, while there are some; else 0."""
         if not self._awaited:
             return 0.0
         if now_ns() - self._last_ns() > _LOOK_NS:

@@ -173,7 +173,7 @@ class Pool:
                 self._drop(connection)
 
     def _give(self, connection: Connection) -> None:
-        """To whoever waits for one, or to the others."""
+        """Hand a connection to whoever waits for one, or put it to the others."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

@@ -122,7 +122,7 @@ class _Worker:
             self.process.stdin.flush()
 
     def problem(self) -> str:
-        """Why it ended without a result."""
+        """Say why it ended without a result."""
         said = self.errors.read_text(errors="replace").strip()
         return said[-_LONGEST_ERROR:] if said else "the load generator ended without a result"
 

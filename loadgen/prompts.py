@@ -1,4 +1,4 @@
-"""Which task is asked when: subsets and orders drawn from (seed, block, load), never from the variant."""
+"""Decide which task is asked when: subsets and orders drawn from (seed, block, load), never from the variant."""
 
 from __future__ import annotations
 

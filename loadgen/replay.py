@@ -155,7 +155,7 @@ class Replay:
 
     @property
     def quiet_s(self) -> float:
-        """How long no warm-up or measured request has begun, got anything or ended, while there are some."""
+        """Say how long no warm-up or measured request has begun, got anything or ended, while there are some."""
         return self._movement.quiet_s
 
     async def _offer(self) -> None:

@@ -58,7 +58,7 @@ def _decoded(exchange: Exchange) -> Decoded:
 
 
 def _what_is_wrong(decoded: Decoded) -> str | None:
-    """Why an answer that came whole with HTTP 200 is still no good one. [DONE] says nothing that its end does not."""
+    """Say why a whole answer with HTTP 200 is still no good one. [DONE] says nothing that its end does not."""
     if decoded.problem:
         return decoded.problem
     if decoded.finish_reason is None:

@@ -193,7 +193,7 @@ def _take_prompt(decoded: Decoded, usage: Usage) -> None:
 
 
 def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None) -> str:
-    """Why a body without any event of a stream is none, in the server's words where it says an error."""
+    """Say why a body without any event of a stream is none, in the server's words where it says an error."""
     try:
         whole = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""How many tokens came with each chunk, and in all: a server's counts are read only as they can be meant."""
+"""Count the tokens of each chunk, and of all: a server's counts are read only as they can be meant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Counts:
         return last if last is not None and last >= sum(self.with_text) else None
 
     def _growth(self) -> list[int] | None:
-        """From each chunk to the next; None where a count is missing or falls."""
+        """Count tokens from each chunk to the next; None where a count is missing or falls."""
         growth, before = [], 0
         for count in self.of_chunks:
             if count is None or count < before:

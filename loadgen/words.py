@@ -37,7 +37,7 @@ def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
 
 
 def http_error_words(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    """Why the server refuses, in its own words: where it sends us instead, and its body's beginning."""
+    """Say why the server refuses, in its own words: where it sends us instead, and its body's beginning."""
     try:
         body = b"".join(decompressed([body], headers.get("content-encoding")))
     except UnreadableBodyError as error:

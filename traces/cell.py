@@ -109,7 +109,7 @@ class Audit(_Record):
 
 
 class BoardState(_Record):
-    """How warm a board was and what it drew; null is what it does not say."""
+    """Say how warm a board was and what it drew; null is what it does not say."""
 
     temperature_c: float | None = None
     power_w: float | None = None

@@ -1,4 +1,4 @@
-"""From a model's name and a variant to a checkpoint on disk, built where the store lacks it."""
+"""Turn a model's name and a variant into a checkpoint on disk, built where the store lacks it."""
 
 from __future__ import annotations
 

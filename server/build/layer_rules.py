@@ -1,4 +1,4 @@
-"""Which layers a rule by position removes, and whether a model has so many: known without its weights."""
+"""Say which layers a rule by position removes, and whether a model has so many: known without its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each decoder layer changes what passes through it, over calibration text: what targeted pruning goes by."""
+"""Score how much each decoder layer changes what passes through it, over calibration text, for targeted pruning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def block_influence(states: torch.Tensor) -> list[float]:
 
 
 def angular_distance(states: torch.Tensor, consecutive: int) -> list[float]:
-    """How far ``consecutive`` layers from each start on turn the state, 0 to 1 (arXiv 2403.17887, equation 9).
+    """Say how far ``consecutive`` layers from each start on turn the state, 0 to 1 (arXiv 2403.17887, equation 9).
 
     arccos of the cosine of the first one's input and the last one's output, over pi, mean over tokens. One figure for
     each first layer 0 .. layers - consecutive.

@@ -1,4 +1,4 @@
-"""How large a model is, read from its configuration: what its weights weigh in each format, before they are here."""
+"""Read how large a model is from its configuration: what its weights weigh in each format, before they are here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
-    """From a ``config.json``; None where it lacks a dimension."""
+    """Read a ``config.json``; None where it lacks a dimension."""
     try:
         hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
         inner, words = int(config["intermediate_size"]), int(config["vocab_size"])

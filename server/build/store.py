@@ -60,7 +60,7 @@ class Stored:
         return str(self.provenance.get("about", "?"))
 
     def damage(self) -> str | None:
-        """Which file is not what was built, or None."""
+        """Name the file that is not what was built, or None."""
         return damaged_file(self.path, self.provenance.get("files", {}))
 
 
@@ -218,7 +218,7 @@ class Store:
 
 
 def damaged_file(folder: Path, digests: Mapping[str, str]) -> str | None:
-    """Which file is missing or has other content than when it was built, in words; None where all is well."""
+    """Name the file that is missing or has other content than when it was built; None where all is well."""
     for name, digest in digests.items():
         file = folder / name
         if not file.is_file():

@@ -1,4 +1,4 @@
-"""Why an engine died: the first error in its log that is one, and what helps where the reason is known.
+"""Say why an engine died: the first error in its log that is one, and what helps where the reason is known.
 
 vLLM ends with "Engine core initialization failed. See root cause above": the cause stands some fifty lines higher, in
 the words of a process of its own, and is followed by the errors that it led to.

@@ -1,4 +1,4 @@
-"""Which formats this machine's hardware can serve, known before anything is built or started.
+"""Know which formats this machine's hardware can serve before anything is built or started.
 
 Where a format would be served by something else under its name (fp8 on an A100 becomes weight-only), it is refused
 too: its joules would be another format's. The capabilities are those found by pushing every format through vLLM 0.32.
@@ -59,7 +59,7 @@ def this_machine() -> Machine:
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
-    """Why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
+    """Say why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
     quantization = variant.quantization
     if settings.tensor_parallel > max(len(machine.gpus), 1):
         return f"tensor_parallel is {settings.tensor_parallel}, and there are {len(machine.gpus)} GPUs"

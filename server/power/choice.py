@@ -1,4 +1,4 @@
-"""Which GPUs are read: those that a study names, or those that ``CUDA_VISIBLE_DEVICES`` leaves."""
+"""Choose the GPUs that are read: those that a study names, or those that ``CUDA_VISIBLE_DEVICES`` leaves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def choose(gpus: Sequence[str] | None = None) -> Choice:
 
 
 def _visible(here: Sequence[Place]) -> list[Place]:
-    """In NVML's order, or of ``CUDA_VISIBLE_DEVICES`` in its own."""
+    """Return the boards in NVML's order, or those of ``CUDA_VISIBLE_DEVICES`` in its own."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return list(here)

@@ -57,7 +57,7 @@ def driver_cuda() -> tuple[int, int] | None:
 
 
 def silent_gpus() -> tuple[str, ...]:
-    """In words, the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
+    """Name the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
     try:
         with opened():
             return choose().left_out

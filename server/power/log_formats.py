@@ -1,4 +1,4 @@
-"""Which form a log has: what the study says, or what its first lines look like."""
+"""Find which form a log has: what the study says, or what its first lines look like."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def figure(text: str) -> tuple[float, str]:
 
 
 def watts_of(name: str) -> float | None:
-    """How many watts one of a column's unit is; None where its name has no unit.
+    """Return the watts of one of a column's unit; None where its name has no unit.
 
     Raises:
         ValueError: its unit is none of power, or may be milliwatts as well as megawatts.

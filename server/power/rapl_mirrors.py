@@ -26,7 +26,7 @@ def same_package(name: str, other: str) -> bool:
 
 
 def find_mirrors(names: Sequence[str], counters: Sequence[ReadCounter]) -> dict[int, int]:
-    """For each zone that mirrors an earlier one, the place of that one.
+    """Find, for each zone that mirrors an earlier one, the place of that one.
 
     A zone is a mirror where its counter, read between two readings of the other, lies between them. Dies of one
     package are believed at once; of others it is seen twice, and the counters must have moved alike in between: two

@@ -50,7 +50,7 @@ def update_period(t_s: Floats, shown: Floats) -> Found:
 
 @dataclass(frozen=True)
 class Response:
-    """How a sensor answers a step of power: a ramp of ``window_s`` that begins ``lag_s`` late."""
+    """Say how a sensor answers a step of power: a ramp of ``window_s`` that begins ``lag_s`` late."""
 
     window_s: Found
     lag_s: Found

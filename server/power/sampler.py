@@ -21,7 +21,7 @@ _OCCUPANCY_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class SamplerSummary:
-    """How well the schedule was kept."""
+    """Say how well the schedule was kept."""
 
     samples: int
     skipped: int
@@ -38,7 +38,7 @@ class SamplerSummary:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often what is read."""
+    """Say how often each kind of reading is taken."""
 
     hz: float
     slow_hz: float

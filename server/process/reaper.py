@@ -79,7 +79,7 @@ def _members(sessions: list[int]) -> list[int]:
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None where there is none, or a zombie."""
+    """Say when a process began, in the kernel's ticks; None where there is none, or a zombie."""
     fields = _stat(Path(f"/proc/{pid}"))
     return fields[19] if fields and fields[0] not in "ZX" else None
 
