@@ -15,7 +15,7 @@ _HISTORIES = frozenset({"sessions"})
 
 @dataclass(frozen=True)
 class Change:
-    """One field, by its dotted name, and what it is on either side; None where it is not there."""
+    """One field, by its dotted name, and what it is on either side; None where it is missing."""
 
     field: str
     first: Any

@@ -52,7 +52,7 @@ def kept_study(path: Path) -> Study:
     """Read the study of a run as it was run: presets and files that it names need not exist here any more.
 
     Raises:
-        UsageError: it does not read.
+        UsageError: it cannot be read.
     """
     return _load(path, Study)[1]
 
@@ -63,7 +63,7 @@ def refused(path: Path, location: tuple[str | int, ...], message: str) -> UsageE
 
 
 def _check_variants(document: Document, study: Study) -> None:
-    """Raises UsageError where a variant is not there, cannot take a load, or has another's content."""
+    """Raises UsageError where a variant is missing, cannot take a load, or has another's content."""
     seen: dict[str, str] = {}
     for index, name in enumerate(study.variants):
         if name in study.remote:  # whatever runs there

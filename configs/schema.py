@@ -225,13 +225,13 @@ class Study(StrictModel):
 
     name: Name = Field(description="The run directory's name")
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
-    baseline: str = Field(description="The variant that the others are set against")
+    baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
         min_length=1, description="Names of files in configs/variants, or derived from them"
     )
     controls: dict[str, str] = Field(
         default={},
-        description="By variant: the control it is also set against; the plan adds those that are needed",
+        description="By variant: the control it is also compared with; the plan adds those that are needed",
     )
     remote: dict[Name, RemoteEngine] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"

@@ -52,7 +52,7 @@ def mean_rate(load: Open) -> float:
     """Requests a second in the mean.
 
     Raises:
-        UsageError: the trace file does not read.
+        UsageError: the trace file cannot be read.
     """
     if load.trace is not None:
         offsets = read_offsets_ns(load.trace)

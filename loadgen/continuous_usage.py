@@ -50,7 +50,7 @@ class Asking:
 
 
 class AskingClient:
-    """A client whose requests leave the counts out once its server has refused them. The refused one is made again."""
+    """A client whose requests leave the counts out once its server has refused them. The refused one is sent again."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

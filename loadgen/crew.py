@@ -1,7 +1,7 @@
 """Let the workers of one load tell each other where they are, through the process that started them.
 
 Each computes the whole schedule and takes its share. Two things they can't know alone: when to begin, and when the
-last measured request of all has ended, until which every one of them goes on with filler. A worker says ``ready`` and
+last measured request of all has ended, until which every one of them sends filler. A worker says ``ready`` and
 ``measured_ended`` on its standard output; it is told ``start NS`` (CLOCK_MONOTONIC) and ``over`` on its input.
 """
 

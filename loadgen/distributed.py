@@ -58,7 +58,7 @@ def run_distributed(
 
     Raises:
         LoadError: they did not come, or Locust failed.
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     spec = spec.model_copy(update={"workers": shared_by(spec, settings.workers)})

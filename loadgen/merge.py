@@ -36,7 +36,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     machines' calendar clocks agree. Durations within a request stay exact.
 
     Raises:
-        TraceError: the trace of a worker does not read.
+        TraceError: the trace of a worker cannot be read.
     """
     tables: list[pa.Table] = []
     for number, folder in enumerate(folders):

@@ -75,7 +75,7 @@ def run_load(  # noqa: PLR0913 -- all but two have defaults
 
     Raises:
         LoadError: the endpoint cannot be reached or hangs, or the generator failed or hung.
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_schedule(spec, out)

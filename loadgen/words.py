@@ -33,7 +33,7 @@ def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
             return [stream.decompress(piece) for piece in pieces]
         except zlib.error as error:
             failure = failure or str(error)
-    raise UnreadableBodyError(f"the body is compressed ({name}) and does not read: {failure}")
+    raise UnreadableBodyError(f"the body is compressed ({name}) and cannot be read: {failure}")
 
 
 def http_error_words(status: int, headers: Mapping[str, str], body: bytes) -> str:

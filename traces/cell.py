@@ -214,7 +214,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of the traces in a cell's folder, by file name.
 
     Raises:
-        TraceError: one does not read.
+        TraceError: one cannot be read.
     """
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))}
 
@@ -223,7 +223,7 @@ def sha256_of(path: Path) -> str:
     """The digest of a file's bytes, in hexadecimal.
 
     Raises:
-        TraceError: it does not read.
+        TraceError: it cannot be read.
     """
     try:
         with path.open("rb") as file:

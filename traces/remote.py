@@ -60,7 +60,7 @@ def complete_stream(folder: Path, name: str) -> bool:
     """Turn ``<name>.arrows``, fetched whole or in part, into Parquet; False where nothing of it came.
 
     Raises:
-        TraceError: it does not read; it stays where it is.
+        TraceError: it cannot be read; it stays where it is.
     """
     stream = folder / f"{name}.arrows"
     if not stream.is_file():

@@ -110,7 +110,7 @@ def read_own(path: Path) -> list[OwnPrompt]:
         prompt = prompt if prompt.task_id else prompt.model_copy(update={"task_id": f"own/{len(prompts)}"})
         if prompt.task_id in lines:
             raise UsageError(
-                f"{where}: task_id: {prompt.task_id!r} is there already, in line {lines[prompt.task_id]}"
+                f"{where}: task_id: {prompt.task_id!r} is named already, in line {lines[prompt.task_id]}"
             )
         if prompts and prompt.has_tests != prompts[0].has_tests:
             has = (

@@ -27,7 +27,7 @@ _LEFT_OVER = f"building-{SOURCE.stem}-"
 
 
 def library() -> Path:
-    """The library, compiled where it is not there yet.
+    """The library, compiled where it is missing.
 
     Raises:
         LoadError: it can't be compiled; the message says why.

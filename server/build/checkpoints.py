@@ -45,7 +45,7 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
     """Return what an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
 
     Raises:
-        UsageError: the model is not there, is no StarCoder2, or is quantised already.
+        UsageError: the model is missing, is no StarCoder2, or is quantised already.
         BuildError: a step of the build failed; the message has the last lines of its output.
     """
     quantization = variant.quantization

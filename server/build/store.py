@@ -157,7 +157,7 @@ class Store:
         return built
 
     def stored(self) -> Iterator[Stored]:
-        """Everything that is finished, by the time it was made; one whose provenance does not read has none."""
+        """Everything that is finished, by the time it was made; one whose provenance cannot be read has none."""
         folders = [path for path in self.root.glob("[0-9a-f]*") if path.is_dir()]
         for path in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns):
             try:

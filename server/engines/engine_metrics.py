@@ -32,7 +32,7 @@ _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time 
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Our columns from Prometheus text, summed over label sets; a metric that is not there is left out.
+    """Our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
 
     A share of each engine's own cache is no sum: with data parallelism it is their mean.
     """

@@ -29,7 +29,7 @@ _NEEDED = (
 
 
 class BindingError(MeterError):
-    """The module ``pynvml`` is not there, or is not nvidia-ml-py's; ``remedy`` is what mends it."""
+    """The module ``pynvml`` is missing, or is not nvidia-ml-py's; ``remedy`` is what mends it."""
 
     def __init__(self, why: str, remedy: str) -> None:
         self.why, self.remedy = why, remedy

@@ -28,7 +28,7 @@ def choose(gpus: Sequence[str] | None = None) -> Choice:
     that ``gpus`` names is missed.
 
     Raises:
-        NvmlError: a board that is named is not there, or none of the visible ones answers.
+        NvmlError: a board that is named is missing, or none of the visible ones answers.
         NVMLError: NVML does not count its boards.
     """
     here = places()

@@ -26,7 +26,7 @@ class ExternalMeter:
     """Follows one log.
 
     Raises:
-        MeterError: the file is not there or has no header that fits.
+        MeterError: the file is missing or has no header that fits.
     """
 
     def __init__(self, log: ExternalLog) -> None:

@@ -46,7 +46,7 @@ class Listening:
         """The certificate's context; None without one.
 
         Raises:
-            UsageError: one of certificate and key is missing or does not read, or the address asks for them.
+            UsageError: one of certificate and key is missing or cannot be read, or the address asks for them.
         """
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS takes both: --certificate FILE.pem and --key FILE.pem")
