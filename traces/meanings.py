@@ -49,6 +49,8 @@ _POWER = {
     "state": "`exclusive`, `shared` or `unknown`: who was on the board",
     "pids": "Processes on the board, as the driver names them",
     "foreign": "Of these, processes that do not descend from the engine",
+    "engine": "Whether the engine is on the board; null where that cannot be seen",
+    "occupancy.power_w": "W that a visible board draws which is not metered",
 }
 _ENGINE = {
     "running": "Requests in the batch",
