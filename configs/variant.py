@@ -161,7 +161,7 @@ class Variant(StrictModel):
 
     @property
     def dtype(self) -> Dtype | Literal["auto"]:
-        """What the engine computes in; auto: what the checkpoint says."""
+        """Name the type that the engine computes in; ``auto`` is what the checkpoint says."""
         if isinstance(self.quantization, NoQuantization | BitsAndBytes):
             return self.quantization.dtype
         return "auto" if isinstance(self.quantization, ReadyMade) else "bfloat16"

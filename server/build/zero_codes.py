@@ -1,4 +1,4 @@
-"""How many weights of a quantised checkpoint are zero, beside how many its format's rule gives normal weights.
+"""Count the zeros of a quantised checkpoint beside those that its format's rule gives normal weights.
 
 A GPU draws less power on zeros. A checkpoint of invented weights that is mostly zeros would be timed and metered as
 something that no model is; such a one is refused.

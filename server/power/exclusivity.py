@@ -1,4 +1,4 @@
-"""Who else is on a GPU: processes that are not the engine's make its energy theirs too."""
+"""See who else is on a GPU: processes that are not the engine's make its energy theirs too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["exclusive", "shared", "unknown"]
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Who is on one board at one instant."""
+    """Say who is on one board at one instant."""
 
     t_ns: int
     device: str
@@ -29,7 +29,7 @@ class Occupancy:
     """Those that are certainly not of the engine."""
 
     def row(self) -> dict[str, Any]:
-        """For the trace ``occupancy``."""
+        """Return the row of the trace ``occupancy``."""
         return {
             "t_ns": self.t_ns, "device": self.device, "state": self.state,
             "pids": list(self.pids), "foreign": list(self.foreign),

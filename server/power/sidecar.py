@@ -125,5 +125,5 @@ class Sidecar:
 
 
 def _end(code: int) -> str:
-    """How it ended without a word."""
+    """Say how it ended without a word."""
     return f"was killed (signal {-code})" if code < 0 else f"ended without a word (exit code {code})"
