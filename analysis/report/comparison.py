@@ -14,7 +14,7 @@ from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, D
 from analysis.report.drawing import STYLE, Drawing, said, svg_of
 from analysis.report.gains import beside_words
 from analysis.report.looks import marker_of
-from analysis.report.sections import Table
+from analysis.report.table import Table
 from analysis.report.templates import template
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
 from analysis.results.points import Results, read_results
@@ -46,7 +46,10 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
         drawing=_drawing(comparison, note),
-        tables=[(one.name, _table(comparison, one.name), _how(one), one.tasks) for one in comparison.others],
+        tables=[
+            (one.name, difference_table(comparison, one.name), _how(one), one.tasks)
+            for one in comparison.others
+        ],
         glossary=[(code, explained[code]) for code in codes if code in explained],
         factors=_factors(comparison.names, results),
         others=[_other(one) for one in comparison.others],
@@ -89,19 +92,16 @@ def estimate_words(one: Difference) -> str:
     return ratio_words(one.estimate, "{:+.3f}".format if one.metric == PASSED else significant)
 
 
-def _table(comparison: Comparison, name: str) -> Table:
-    """A row a variant and load, a column a metric."""
-    own = [one for one in comparison.differences if one.run == name]
-    metrics = [metric for metric in (*RATIOS, PASSED) if any(one.metric == metric for one in own)]
-    rows = []
-    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
-        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
-        rows.append(
-            (*side, *(estimate_words(found[metric]) if metric in found else "–" for metric in metrics))
-        )
-    return Table(
-        ("model", "variant", "load", *({**RATIOS, PASSED: "pass@1"}[one] for one in metrics)), tuple(rows), 3
-    )
+def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)) -> Table:
+    """A row a variant and load, a column a metric that any of them has; for the page and for the terminal."""
+    sides: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in comparison.differences:
+        if one.run == name:
+            sides.setdefault((one.model, one.variant, one.load), {})[one.metric] = estimate_words(one)
+    known = [metric for metric in metrics if any(metric in found for found in sides.values())]
+    header = ("model", "variant", "load", *({**RATIOS, PASSED: "pass@1"}[metric] for metric in known))
+    rows = ((*side, *(found.get(metric, "–") for metric in known)) for side, found in sides.items())
+    return Table(header, tuple(rows), 3)
 
 
 def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:

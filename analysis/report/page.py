@@ -10,7 +10,6 @@ from typing import Any
 from analysis.cells.cell import read_context
 from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
-from analysis.report.beside import paper_section
 from analysis.report.conclusions import (
     accuracy_table,
     attribution_table,
@@ -105,7 +104,6 @@ def render(run: RunDir) -> str:
         sensors=sensor_words(results),
         engines=_engines(records),
         manifest=manifest_rows(_manifest(run)),
-        paper=paper_section(results),
         length=_length(run),
     )
 

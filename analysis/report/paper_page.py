@@ -13,7 +13,8 @@ from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, P
 from analysis.contrasts.statistics import RatioEstimate
 from analysis.report.drawing import STYLE, Drawing, svg_of
 from analysis.report.looks import COLOURS, MARKERS
-from analysis.report.sections import Table
+from analysis.report.papers_figures import papers_figures
+from analysis.report.table import Columns, Table, table_of
 from analysis.report.templates import template
 from analysis.results.headline import ratio_words, significant
 from analysis.results.sentences import effect_words
@@ -35,6 +36,7 @@ def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
         content=paper_table(comparison),
         glossary=[(code, explained[code]) for code in codes if code in explained],
         unmatched=comparison.unmatched,
+        paper=papers_figures(),
     )
     write_text(path, text)
     return path
@@ -71,35 +73,33 @@ def _said(effects: RatioEstimate) -> str:
     return f". Against its original it costs {'more' if effects.ratio > 1 else 'less'} here than there ({interval})"
 
 
-def paper_table(comparison: PaperComparison) -> Table:
-    """A row a variant and boundary."""
-    header = (
-        "model", "variant", "load", "boundary", "the paper's", "J/request here", "there", "here over there",
-        "variant over original, here", "there", "effect here over there", "blocks, runs", "differs",
-    )  # fmt: skip
-    rows = tuple(
-        (
-            row.model,
-            row.variant,
-            row.load,
-            row.view,
-            _configuration(row),
-            significant(row.ours_j),
-            significant(row.paper_j),
-            *map(ratio_words, _estimates(row)),
-            f"{row.blocks}, {row.runs}",
-            "; ".join(row.differs) or "nothing more",
-        )
-        for row in comparison.rows
-    )
-    return Table(header, rows, 5)
-
-
 def _configuration(row: PaperRow) -> str:
     one = row.configuration
     format_, pruned = one.quantisation, one.pruned_last_layers
     made = f"without its last {pruned} layer{'s' if pruned > 1 else ''}" if pruned else format_
     return f"{one.model}, {'fp32' if made == 'none' else made}, {one.max_new_tokens} tokens"
+
+
+_COLUMNS: Columns[PaperRow] = (
+    ("model", lambda row: row.model),
+    ("variant", lambda row: row.variant),
+    ("load", lambda row: row.load),
+    ("boundary", lambda row: row.view),
+    ("the paper's", _configuration),
+    ("J/request here", lambda row: significant(row.ours_j)),
+    ("there", lambda row: significant(row.paper_j)),
+    ("here over there", lambda row: ratio_words(row.absolute)),
+    ("variant over original, here", lambda row: ratio_words(row.our_effect)),
+    ("there", lambda row: ratio_words(row.paper_effect)),
+    ("effect here over there", lambda row: ratio_words(row.effects)),
+    ("blocks, runs", lambda row: f"{row.blocks}, {row.runs}"),
+    ("differs", lambda row: "; ".join(row.differs) or "nothing more"),
+)
+
+
+def paper_table(comparison: PaperComparison) -> Table:
+    """A row a variant and boundary."""
+    return table_of(_COLUMNS, comparison.rows, 5)
 
 
 def _drawing(comparison: PaperComparison) -> Drawing | None:

@@ -74,6 +74,12 @@ class Contrast:
         row = self.metrics.get(metric)
         return None if row is None else row["value"]
 
+    def why(self, *metrics: str) -> str:
+        """All reasons that stand at these metrics, in one line."""
+        return ", ".join(
+            sorted({code for name in metrics for code in self.metrics.get(name, {}).get("reasons", ())})
+        )
+
 
 @dataclass(frozen=True)
 class Results:
@@ -117,6 +123,10 @@ class Results:
             for row in self.cell_rows
             if "trace_damaged" in row["reasons"]
         )
+
+    def of(self, model: str, *kinds: str) -> list[Contrast]:
+        """The contrasts of a model, kind by kind."""
+        return [one for kind in kinds for one in self.contrasts if (one.model, one.kind) == (model, kind)]
 
     def point(self, model: str, variant: str, load: str) -> Point | None:
         """One of them, or None."""

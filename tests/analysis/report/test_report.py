@@ -240,7 +240,7 @@ def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
     assert "requests in flight, and the SM clock (orange), for bf16" in text
 
 
-def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_counted(tmp_path: Path) -> None:
+def test_the_report_says_how_sure_it_is_and_which_rule_to_take_and_leaves_the_paper_to_compare(tmp_path: Path) -> None:
     loads = (Load("single-stream"), Load("closed-4", concurrency=4), Load("closed-16", concurrency=16))
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=loads).build()
     text = write_report(world.run).read_text(encoding="utf-8")
@@ -252,11 +252,9 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
         "pass@1, base and plus, task by task",
         "from a window's start to its end",
         "the rule phase, fitted across all loads",
-        "arXiv 2411.12758: means over runs",
     ):
         assert any(words in caption for caption in page.captions), words
-    assert "+23 to +272 %" in text
-    assert "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size." in text
+    assert "2411.12758" not in text
     assert re.search(
         r"<strong>One request at a time costs between [\d.]+ and [\d.]+ times the joules per request", text
     )
