@@ -143,6 +143,11 @@ class Slo(StrictModel):
             raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
         return self
 
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Those given, by ``ttft``, ``tpot`` and ``e2e``."""
+        return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
+
 
 class Cooldown(StrictModel):
     """Before each engine start: wait until the boards are as cool as before the others."""

@@ -68,10 +68,10 @@ def phase_of(
     for at, kind in enumerate(KINDS):
         cost = None if fit.costs is None else float(fit.costs.cost_j[at])
         used = kind != "context" or (fit.costs is not None and fit.costs.uses_context)
-        rows.add(f"phase_{_NAMES[kind]}_j", cost if used else None, "J", missing, energy=energy)
-    rows.add("phase_condition", fit.condition, "ratio", missing, energy=energy)
+        rows.add(f"phase_{_NAMES[kind]}_j", cost if used else None, missing, energy=energy)
+    rows.add("phase_condition", fit.condition, missing, energy=energy)
     error = None if fit.costs is None else fit.costs.holdout_error
-    rows.add("phase_holdout_error", error, "ratio", missing, energy=energy)
+    rows.add("phase_holdout_error", error, missing, energy=energy)
     return rows.rows, split, why
 
 

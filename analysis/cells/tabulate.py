@@ -11,7 +11,7 @@ from analysis.accuracy.completions import Answers, answers_of
 from analysis.arrays import Ints, ints
 from analysis.attribution.rules import RULES
 from analysis.cells.cell import CellResult
-from analysis.cells.metrics import cell_rows
+from analysis.cells.cell_rows import cell_rows
 from analysis.cells.paper_total import paper_total_rows
 from analysis.cells.phase_metrics import PhaseCell, fit_variants, keep, phase_of
 from analysis.cells.rows import Row

@@ -18,9 +18,10 @@ from analysis.accuracy.score_interval import score_interval
 from analysis.cells.cell import Context, read_context
 from analysis.cells.task_set import TaskSet
 from analysis.compare.gains import GainsBeside, gains_beside
-from analysis.contrasts.paired_blocks import Side
 from analysis.contrasts.statistics import RatioEstimate, paired_ratio, unpaired_ratio
 from analysis.energy.boundary import rank
+from analysis.keys import Condition
+from analysis.metrics import metric as metric_of
 from analysis.results.points import Pair, Point, Results, read_results
 from analysis.tables import ensure_analysed, read_table
 from configs.differences import Change, changes
@@ -28,18 +29,11 @@ from configs.schema import Study
 from starwatt_errors import UsageError
 from traces.layout import RunDir
 
-#: What is compared as a ratio, and its name for people; the first three are joules of one boundary.
-RATIOS = {
-    "j_per_request": "J/request",
-    "j_per_output_token": "J/token",
-    "power_mean_w": "W",
-    "request_rate": "requests/s",
-    "output_token_rate": "tokens/s",
-    "ttft_p50_ms": "TTFT p50",
-    "tpot_p50_ms": "TPOT p50",
-    "e2e_p50_ms": "end to end p50",
-}
-JOULES = frozenset({"j_per_request", "j_per_output_token", "power_mean_w"})
+RATIOS = (
+    "j_per_request", "j_per_output_token", "power_mean_w", "request_rate", "output_token_rate",
+    "ttft_p50_ms", "tpot_p50_ms", "e2e_p50_ms",
+)  # fmt: skip
+"""What is compared as a ratio."""
 PASSED = "pass_at_1_plus"
 REASONS = {
     "no_common_boundary": "The runs have no power boundary and source in common, and joules of different ones are "
@@ -75,8 +69,8 @@ class Beside:
 
     name: str
     paired: bool  # asked the same as the reference, so that blocks are pairs
-    missing: tuple[Side, ...]  # measured in the reference alone
-    added: tuple[Side, ...]
+    missing: tuple[Condition, ...]  # measured in the reference alone
+    added: tuple[Condition, ...]
     study: tuple[Change, ...]
     machine: tuple[Change, ...]  # manifest.json
     tasks: str  # of which tasks pass@1 is compared; empty: it is not
@@ -129,7 +123,7 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     found.sort(
         key=lambda one: (
             names.index(one.run),
-            order[one.model, one.variant, one.load],
+            order[Condition(one.model, one.variant, one.load)],
             metrics.index(one.metric),
         )
     )
@@ -163,8 +157,8 @@ def _common_pair(of_runs: Sequence[Iterable[Pair]]) -> Pair | None:
     return min(common, key=lambda one: rank(*one), default=None)
 
 
-def _side(point: Point) -> Side:
-    return point.model, point.variant, point.load
+def _side(point: Point) -> Condition:
+    return Condition(point.model, point.variant, point.load)
 
 
 def _asked_the_same(first: RunDir, second: RunDir) -> bool:
@@ -193,7 +187,7 @@ def _figures(
             why = sorted({*theirs.why([metric]), *mine.why([metric])})
             if not values and not references and not why:
                 continue
-            if metric in JOULES and not common:
+            if metric_of(metric).each_boundary and not common:
                 why = ["no_common_boundary"]
             estimate = (
                 RatioEstimate(None, None, None, 0, tuple(why) or ("no_valid_block",))
@@ -263,14 +257,14 @@ def _difference(
     return RatioEstimate(float(differences.mean()), *score_interval(differences, -1.0, 1.0), len(tasks), ())
 
 
-def _shares(run: RunDir) -> dict[Side, dict[str, float]]:
+def _shares(run: RunDir) -> dict[Condition, dict[str, float]]:
     """By side and task: the share of samples that passed base and plus, all blocks together; graded ones alone."""
     if not run.table("accuracy").is_file():
         return {}
-    counts: dict[Side, dict[str, tuple[int, int]]] = {}
+    counts: dict[Condition, dict[str, tuple[int, int]]] = {}
     for row in read_table(run, "accuracy").to_pylist():
         if row["graded"] and row["samples"]:
-            own = counts.setdefault((row["model"], row["variant"], row["load"]), {})
+            own = counts.setdefault(Condition.of(row), {})
             passed, samples = own.get(row["task_id"], (0, 0))
             own[row["task_id"]] = passed + row["plus_passed"], samples + row["samples"]
     return {

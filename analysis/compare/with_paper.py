@@ -17,8 +17,8 @@ from analysis.cells.paper_total import RAM_W
 from analysis.compare.paper import Configuration, read_runs
 from analysis.compare.paper_match import answers, configuration_of, original_of
 from analysis.compare.runs import names_of, without_interval
-from analysis.contrasts.paired_blocks import Side
 from analysis.contrasts.statistics import RatioEstimate, effect_ratio, paired_ratio, unpaired_ratio
+from analysis.keys import Condition
 from analysis.results.points import Results, read_results
 from analysis.tables import ensure_analysed
 from starwatt_errors import UsageError
@@ -136,7 +136,7 @@ def beside_paper(run: RunDir) -> PaperComparison:
             unmatched[side] = "the paper measured one request at a time"
         else:
             configuration, differs = found
-            own = point.model, point.variant, point.load
+            own = Condition(point.model, point.variant, point.load)
             rows += [
                 _row(_Both(results, context, paper), own, view, configuration, differs) for view in VIEWS
             ]
@@ -157,7 +157,7 @@ _ALWAYS = (
 
 
 def _row(
-    both: _Both, side: Side, view: View, configuration: Configuration, differs: tuple[str, ...]
+    both: _Both, side: Condition, view: View, configuration: Configuration, differs: tuple[str, ...]
 ) -> PaperRow:
     model, variant, load = side
     baseline = both.baseline(model)

@@ -11,23 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arrays import mean
 from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import CellFigures, Side
-from analysis.contrasts.statistics import RatioEstimate, paired_ratio
+from analysis.contrasts.paired_blocks import CellFigures, ratio_row
+from analysis.contrasts.statistics import paired_ratio
+from analysis.keys import Condition, MeterKey
+from analysis.metrics import metric
 from starwatt_errors import TraceError
 from traces.cell import Phase, read_cell
 from traces.layout import CellKey, RunDir
 
 LEAST_OVERLAP = 0.5
 """Of the window; with less a cell counts as one that nobody was beside."""
-#: What is compared, with whether it is joules of a boundary.
-METRICS = {
-    "j_per_request": True,
-    "power_mean_w": True,
-    "output_token_rate": False,
-    "ttft_p50_ms": False,
-    "e2e_p50_ms": False,
-}
+METRICS = ("j_per_request", "power_mean_w", "output_token_rate", "ttft_p50_ms", "e2e_p50_ms")
+"""What is compared."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +42,14 @@ def neighbour_rows(
 ) -> list[Row]:
     """Rows of ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` of the run."""
     near, far = CellFigures(beside), CellFigures(alone)
+    meters = [meter for meter in far.meters if meter in near.meters]
     found = []
     for side in far.sides:
-        overlaps = {block: overlap(CellKey(*side, block), windows) for block in far.blocks(side, side)}
-        for metric, of_boundary in METRICS.items():
-            pairs = [pair for pair in far.boundaries if pair in near.boundaries] if of_boundary else [None]
-            found += [_row(near, far, side, pair, metric, overlaps) for pair in pairs]
+        overlaps = {block: overlap(side.cell(block), windows) for block in far.blocks(side, side)}
+        shared = {block: share for block, share in overlaps.items() if share and share >= LEAST_OVERLAP}
+        for name in METRICS:
+            of: list[MeterKey] | list[None] = meters if metric(name).each_boundary else [None]
+            found += [_row(near, far, side, meter, name, shared) for meter in of]
     return found
 
 
@@ -91,51 +90,23 @@ def overlap(key: CellKey, windows: Mapping[CellKey, Window]) -> float | None:
 def _row(
     near: CellFigures,
     far: CellFigures,
-    side: Side,
-    pair: tuple[str, str] | None,
-    metric: str,
-    overlaps: Mapping[int, float | None],
+    side: Condition,
+    meter: MeterKey | None,
+    name: str,
+    overlaps: Mapping[int, float],
 ) -> Row:
-    """One metric; blocks in which nobody was beside the cell are left out."""
-    with_others = [block for block, share in overlaps.items() if share is not None and share >= LEAST_OVERLAP]
-    figures = {
-        block: (near.get(side, block, pair, metric), far.get(side, block, pair, metric))
-        for block in with_others
-    }
-    used = {
-        block: (one.value, other.value)
-        for block, (one, other) in figures.items()
-        if one.valid and other.valid and one.value and other.value and min(one.value, other.value) > 0
-    }
-    estimate = paired_ratio([one for one, _ in used.values()], [other for _, other in used.values()])
-    reasons = set(estimate.reasons)
-    if not used:
-        reasons.update(reason for both in figures.values() for one in both for reason in one.reasons)
-    if not with_others:
-        reasons.add("neighbours_idle")
-    if _disturbed(estimate):
-        reasons.add("neighbours_disturb")
-    means = [float(np.mean(column)) for column in zip(*used.values(), strict=True)] if used else [None, None]
-    return {
-        "model": side[0],
-        "variant": side[1],
-        "load": side[2],
-        "boundary": pair[0] if pair else None,
-        "source": pair[1] if pair else None,
-        "blocks": estimate.blocks,
-        "beside": means[0],
-        "alone": means[1],
-        "overlap": float(np.mean([overlaps[block] for block in used])) if used else None,
-        "metric": metric,
-        "value": estimate.ratio,
-        "unit": "ratio",
-        "lo": estimate.lo,
-        "hi": estimate.hi,
-        "interval_kind": "blocks" if estimate.lo is not None else None,
-        "valid": estimate.ratio is not None,
-        "reasons": sorted(reasons),
-    }
-
-
-def _disturbed(estimate: RatioEstimate) -> bool:
-    return estimate.lo is not None and estimate.hi is not None and not estimate.lo <= 1 <= estimate.hi
+    """One metric over the blocks in which others were beside the cell: ``overlaps`` says for how much of it."""
+    both = {block: [of.get(side, block, meter, name) for of in (near, far)] for block in overlaps}
+    used = [block for block, (one, other) in both.items() if one.good and other.good]
+    columns = [[both[block][k].good or 0.0 for block in used] for k in (0, 1)]
+    estimate = paired_ratio(*columns)
+    reasons = [] if used else [code for figures in both.values() for one in figures for code in one.reasons]
+    reasons += ["neighbours_idle"] * (not overlaps)
+    if estimate.bounds is not None and not estimate.bounds[0] <= 1 <= estimate.bounds[1]:
+        reasons.append("neighbours_disturb")
+    boundary, source = meter or (None, None)
+    means = [mean(np.array(values)) for values in (*columns, [overlaps[block] for block in used])]
+    key = {**side._asdict(), "boundary": boundary, "source": source}
+    key |= dict(zip(("beside", "alone", "overlap"), means, strict=True))
+    row = ratio_row(key, name, estimate)
+    return {**row, "unit": "ratio", "reasons": sorted({*row["reasons"], *reasons})}

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
+from analysis.metrics import metric
 from analysis.report.drawing import STYLE, Drawing, said, svg_of
 from analysis.report.gains import beside_words
 from analysis.report.looks import marker_of
@@ -98,9 +99,14 @@ def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] =
     for one in comparison.differences:
         if one.run == name:
             sides.setdefault((one.model, one.variant, one.load), {})[one.metric] = estimate_words(one)
-    known = [metric for metric in metrics if any(metric in found for found in sides.values())]
-    header = ("model", "variant", "load", *({**RATIOS, PASSED: "pass@1"}[metric] for metric in known))
-    rows = ((*side, *(found.get(metric, "–") for metric in known)) for side, found in sides.items())
+    known = [name for name in metrics if any(name in found for found in sides.values())]
+    header = (
+        "model",
+        "variant",
+        "load",
+        *("pass@1" if name == PASSED else metric(name).label for name in known),
+    )
+    rows = ((*side, *(found.get(name, "–") for name in known)) for side, found in sides.items())
     return Table(header, tuple(rows), 3)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from analysis.metrics import metric
 from analysis.report.table import Columns, Table, percent, table_of
 from analysis.results.headline import significant
 from analysis.results.points import Contrast, Results
@@ -19,6 +20,54 @@ EQUAL_RATE = 0.02  # rates that differ by less were the same
 
 _VARIANT: tuple[str, Callable[[Contrast], str]] = ("variant", lambda one: one.variant)
 _LOAD: tuple[str, Callable[[Contrast], str]] = ("load", lambda one: one.load)
+
+
+def _interval(one: Contrast, name: str, shown: Callable[[float], str] = significant) -> str:
+    row = one.metrics.get(name)
+    if row is None or row["value"] is None:
+        return "–"
+    ends = ["–" if row[end] is None else shown(row[end]) for end in ("lo", "hi")]
+    bounds = "" if row["lo"] is None and row["hi"] is None else f" ({ends[0]} to {ends[1]})"
+    return shown(row["value"]) + bounds
+
+
+def _value(one: Contrast, name: str) -> str:
+    return significant(one.value(name))
+
+
+def _percent(one: Contrast, name: str) -> str:
+    return percent(one.value(name))
+
+
+def _asked(rate: float | None) -> str:
+    if rate is None:
+        return "–"
+    return "equal rate" if abs(rate - 1) <= EQUAL_RATE else "each at its own rate"
+
+
+def _crossover(one: Contrast | None) -> str:
+    row = one.metrics.get("crossover_concurrency") if one else None
+    if one is None or row is None:
+        return "–"
+    if row["value"] is None:
+        return ", ".join(row["reasons"])
+    side = "above" if one.value("costs_less_above") else "below"
+    why = f"; {', '.join(row['reasons'])}" if row["reasons"] else ""
+    return f"{side} {_interval(one, 'crossover_concurrency')} in flight{why}"
+
+
+def _p(one: Contrast, name: str) -> str:
+    value = one.value(name)
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _each(shown: Callable[[Contrast, str], str], *names: str) -> Columns[Contrast]:
+    """A column a metric, by its own name."""
+
+    def column(name: str) -> tuple[str, Callable[[Contrast], str]]:
+        return metric(name).label, lambda one: shown(one, name)
+
+    return [column(name) for name in names]
 
 
 def _primary(one: Contrast, suffix: str = "") -> str:
@@ -40,19 +89,18 @@ _RATES: Columns[Contrast] = (
     _VARIANT,
     _LOAD,
     ("compared at", lambda one: _asked(one.value("request_rate_ratio"))),
-    ("requests/s", lambda one: _value(one, "request_rate_ratio")),
-    ("J/request", lambda one: _value(one, "j_per_request_ratio")),
-    ("tokens/request", lambda one: _value(one, "tokens_per_request_ratio")),
-    ("J/token", lambda one: _value(one, "j_per_output_token_ratio")),
+    *_each(
+        _value,
+        "request_rate_ratio",
+        "j_per_request_ratio",
+        "tokens_per_request_ratio",
+        "j_per_output_token_ratio",
+    ),
 )
-_CURVES: Columns[tuple[Contrast, Contrast | None]] = (
-    ("variant", lambda pair: pair[0].variant),
-    ("own J/request", lambda pair: _interval(pair[0], "saturation_own")),
-    ("shared J, over concurrency", lambda pair: _interval(pair[0], "saturation_shared")),
-    ("half of it saved at", lambda pair: _interval(pair[0], "saturation_half_at")),
-    ("worst misfit", lambda pair: percent(pair[0].value("saturation_misfit"))),
-    ("costs less than the baseline", lambda pair: _crossover(pair[1])),
-    ("reasons", lambda pair: pair[0].why("saturation_own")),
+_CURVES: Columns[Contrast] = (
+    _VARIANT,
+    *_each(_interval, "saturation_own", "saturation_shared", "saturation_half_at"),
+    *_each(_percent, "saturation_misfit"),
 )
 _ACCURACY: Columns[Contrast] = (
     _VARIANT,
@@ -62,23 +110,22 @@ _ACCURACY: Columns[Contrast] = (
         lambda one: one.reference_load if one.kind == "accuracy_vs_single" else one.reference_variant,
     ),
     ("difference of pass@1 (95 %)", lambda one: _interval(one, _PASSED, "{:+.3f}".format)),
-    ("p, sign flips", lambda one: _p(one, f"{_PASSED}_p")),
-    ("p by Holm", lambda one: _p(one, f"{_PASSED}_p_holm")),
-    ("p, McNemar", lambda one: _p(one, f"{_PASSED}_p_mcnemar")),
+    *_each(_p, f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"),
     ("smallest to be seen", lambda one: significant(one.value(f"{_PASSED}_smallest_visible"), 2)),
-    ("answers changed by load", lambda one: percent(one.value("flips_between_loads"))),
-    ("by repeating it", lambda one: percent(one.value("flips_between_repeats"))),
-    ("by repeating single-stream", lambda one: percent(one.value("flips_between_repeats_single"))),
+    *_each(_percent, "flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"),
     ("reasons", lambda one: one.why(_PASSED)),
+)
+_COSTS = (
+    "phase_step_j",
+    "phase_decoded_token_j",
+    "phase_prompt_token_j",
+    "phase_context_token_j",
+    "phase_condition",
 )
 _ATTRIBUTION: Columns[Mapping[str, _Row]] = (
     ("variant", lambda fit: str(fit["phase_condition"]["variant"])),
-    ("J/step", lambda fit: _of(fit, "phase_step_j")),
-    ("J/decoded token", lambda fit: _of(fit, "phase_decoded_token_j")),
-    ("J/prompt token", lambda fit: _of(fit, "phase_prompt_token_j")),
-    ("J/context token", lambda fit: _of(fit, "phase_context_token_j")),
-    ("condition", lambda fit: _of(fit, "phase_condition")),
-    ("hold-out error", lambda fit: _of(fit, "phase_holdout_error", percent)),
+    *((metric(name).label, lambda fit, name=name: significant(fit[name]["value"])) for name in _COSTS),
+    (metric("phase_holdout_error").label, lambda fit: percent(fit["phase_holdout_error"]["value"])),
     ("reasons", lambda fit: ", ".join(fit["phase_condition"]["reasons"])),
 )
 _STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
@@ -106,8 +153,12 @@ def rates_table(results: Results, model: str) -> Table:
 def curves_table(results: Results, model: str) -> Table:
     """Joules over concurrency."""
     crossovers = {one.variant: one for one in results.of(model, "crossover")}
-    curves = results.of(model, "saturation")
-    return table_of(_CURVES, [(one, crossovers.get(one.variant)) for one in curves], 1)
+    columns: Columns[Contrast] = (
+        *_CURVES,
+        ("costs less than the baseline", lambda one: _crossover(crossovers.get(one.variant))),
+        ("reasons", lambda one: one.why("saturation_own")),
+    )
+    return table_of(columns, results.of(model, "saturation"), 1)
 
 
 def accuracy_table(results: Results, model: str) -> Table:
@@ -136,42 +187,3 @@ def steadiness_table(results: Results, model: str) -> Table:
         moved = one.value("j_per_request_drift")
         sides.setdefault((one.variant, one.load), {}).update({} if moved is None else {"drift": moved - 1})
     return table_of(_STEADINESS, sorted(sides.items()), 2)
-
-
-def _interval(one: Contrast, metric: str, shown: Callable[[float], str] = significant) -> str:
-    row = one.metrics.get(metric)
-    if row is None or row["value"] is None:
-        return "–"
-    ends = ["–" if row[end] is None else shown(row[end]) for end in ("lo", "hi")]
-    bounds = "" if row["lo"] is None and row["hi"] is None else f" ({ends[0]} to {ends[1]})"
-    return shown(row["value"]) + bounds
-
-
-def _value(one: Contrast, metric: str) -> str:
-    return significant(one.value(metric))
-
-
-def _of(fit: Mapping[str, _Row], metric: str, shown: Callable[[float | None], str] = significant) -> str:
-    return shown(fit[metric]["value"] if metric in fit else None)
-
-
-def _asked(rate: float | None) -> str:
-    if rate is None:
-        return "–"
-    return "equal rate" if abs(rate - 1) <= EQUAL_RATE else "each at its own rate"
-
-
-def _crossover(one: Contrast | None) -> str:
-    row = one.metrics.get("crossover_concurrency") if one else None
-    if one is None or row is None:
-        return "–"
-    if row["value"] is None:
-        return ", ".join(row["reasons"])
-    side = "above" if one.value("costs_less_above") else "below"
-    why = f"; {', '.join(row['reasons'])}" if row["reasons"] else ""
-    return f"{side} {_interval(one, 'crossover_concurrency')} in flight{why}"
-
-
-def _p(one: Contrast, metric: str) -> str:
-    value = one.value(metric)
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

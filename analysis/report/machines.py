@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.compare.runs import RATIOS
+from analysis.metrics import metric
 from analysis.report.table import Columns, Table, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
@@ -22,22 +22,18 @@ def _interval(row: Mapping[str, Any]) -> str:
     return with_bounds(row["value"], row["lo"], row["hi"])
 
 
-_OF_A_NODE = {
-    "node_ratio": "J/request over the nodes' mean",
-    "j_per_request": "J/request",
-    "power_idle_w": "idle W",
-}
+_OF_A_NODE = ("node_ratio", "j_per_request", "power_idle_w")
 _NODES: Columns[Mapping[str, Any]] = (
     ("node", lambda row: str(row["node"])),
     ("of", lambda row: " · ".join(filter(None, (row["model"], row["variant"], row["load"])))),
-    ("what", lambda row: _OF_A_NODE[row["metric"]]),
+    ("what", lambda row: metric(row["metric"]).label),
     ("mean (95 %)", _interval),
     ("blocks", lambda row: str(row["blocks"])),
     ("reasons", lambda row: ", ".join(row["reasons"])),
 )
 _NEIGHBOURS: Columns[Mapping[str, Any]] = (
     ("cell", lambda row: f"{row['variant']} · {row['load']}"),
-    ("of", lambda row: RATIOS[row["metric"]]),
+    ("of", lambda row: metric(row["metric"]).label),
     ("alone", lambda row: significant(row["alone"])),
     ("beside others", lambda row: significant(row["beside"])),
     ("ratio (95 %)", _interval),

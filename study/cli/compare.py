@@ -12,6 +12,7 @@ from rich.table import Table
 
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
+from analysis.metrics import metric
 from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.report.table import Table as Content
@@ -118,6 +119,8 @@ def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
                 "variant": one.variant,
                 "load": one.load,
                 "metric": one.metric,
+                "unit": metric(one.metric).unit,
+                "better": metric(one.metric).better,
                 "kind": "difference" if one.metric == PASSED else "ratio",
                 "reference_value": one.reference_value,
                 "value": one.value,

@@ -240,7 +240,9 @@ def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
     assert "requests in flight, and the SM clock (orange), for bf16" in text
 
 
-def test_the_report_says_how_sure_it_is_and_which_rule_to_take_and_leaves_the_paper_to_compare(tmp_path: Path) -> None:
+def test_the_report_says_how_sure_it_is_and_which_rule_to_take_and_leaves_the_paper_to_compare(
+    tmp_path: Path,
+) -> None:
     loads = (Load("single-stream"), Load("closed-4", concurrency=4), Load("closed-16", concurrency=16))
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=loads).build()
     text = write_report(world.run).read_text(encoding="utf-8")
