@@ -19,7 +19,7 @@ from analysis.contrasts.ratios import contrast_rows
 from analysis.runs.identity import misplaced_cells
 from analysis.runs.inputs import KEY, inputs_of
 from analysis.runs.provenance import read_plan
-from analysis.table_files import SCHEMAS, read_table
+from analysis.table_files import read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
@@ -35,8 +35,6 @@ __all__ = [
     "Tables",
     "analyze",
     "compute",
-    "ensure_analysed",
-    "is_analysed",
     "read_table",
 ]
 
@@ -80,25 +78,6 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     for name in OPTIONAL - found.tables.keys():
         run.table(name).unlink(missing_ok=True)
     return found.summary
-
-
-def is_analysed(run: RunDir) -> bool:
-    """Whether a run has all its tables, made from its files as they are now."""
-    try:
-        tables = {name: read_table(run, name) for name in SCHEMAS.keys() - OPTIONAL}
-        for name in OPTIONAL:
-            if run.table(name).is_file():
-                read_table(run, name)
-    except TraceError:
-        return False
-    made_from = (tables["cells"].schema.metadata or {}).get(KEY.encode(), b"").decode(errors="replace")
-    return bool(made_from == inputs_of(run))
-
-
-def ensure_analysed(run: RunDir) -> None:
-    """Analyse a run whose tables are missing, or were made from other files; raises as ``analyze``."""
-    if not is_analysed(run):
-        analyze(run)
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:

@@ -18,11 +18,9 @@ from analysis.report.looks import marker_of
 from analysis.report.table import Table
 from analysis.report.templates import template
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
-from analysis.results.points import Results, read_results
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
-from traces.layout import RunDir
 
 _WITHIN = {
     "batched_vs_single": ("single-stream over batched", "energy_factor"),
@@ -30,12 +28,11 @@ _WITHIN = {
 }
 
 
-def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path) -> Path:
+def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file, no script, no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
     explained = EXPLANATIONS | REASONS
-    results = [read_results(run, comparison.pair) for run in runs]
     text = template("comparison.html.j2").render(
         title=" beside ".join(comparison.names),
         names=comparison.names,
@@ -52,7 +49,7 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
             for one in comparison.others
         ],
         glossary=[(code, explained[code]) for code in codes if code in explained],
-        factors=_factors(comparison.names, results),
+        factors=_factors(comparison),
         others=[_other(one) for one in comparison.others],
     )
     write_text(path, text)
@@ -110,10 +107,10 @@ def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] =
     return Table(header, tuple(rows), 3)
 
 
-def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
+def _factors(comparison: Comparison) -> Table:
     """The paired contrasts of each run, one column a run."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, own in zip(names, results, strict=True):
+    for name, own in zip(comparison.names, comparison.results, strict=True):
         for contrast in own.contrasts:
             title, metric = _WITHIN.get(contrast.kind, ("", ""))
             row = contrast.metrics.get(metric)
@@ -121,8 +118,8 @@ def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
                 continue
             place = contrast.model, title, contrast.variant, contrast.load
             rows.setdefault(place, {})[name] = with_bounds(row["value"], row["lo"], row["hi"])
-    header = ("model", "comparison", "variant", "load", *names)
-    body = tuple((*key, *(found.get(name, "–") for name in names)) for key, found in rows.items())
+    header = ("model", "comparison", "variant", "load", *comparison.names)
+    body = tuple((*key, *(found.get(name, "–") for name in comparison.names)) for key, found in rows.items())
     return Table(header, body, 4)
 
 

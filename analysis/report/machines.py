@@ -9,13 +9,6 @@ from analysis.metrics import metric
 from analysis.report.table import Columns, Table, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
-from analysis.tables import read_table
-from traces.layout import RunDir
-
-
-def rows_of(run: RunDir, name: str) -> list[dict[str, Any]]:
-    """The rows of a table that only some runs have; none where this one has not."""
-    return list(read_table(run, name).to_pylist()) if run.table(name).is_file() else []
 
 
 def _interval(row: Mapping[str, Any]) -> str:

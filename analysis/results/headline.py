@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.contrasts.statistics import RatioEstimate
+from analysis.opened import OpenedRun
 from analysis.results.points import Contrast, Results, read_results
 from analysis.results.sentences import effect_words
 from traces.layout import RunDir
@@ -37,7 +38,7 @@ def headline(run: RunDir) -> list[HeadlineLine]:
     Raises:
         TraceError: the run has not been analysed.
     """
-    return headline_of(read_results(run))
+    return headline_of(read_results(OpenedRun(run)))
 
 
 def headline_of(results: Results) -> list[HeadlineLine]:
@@ -128,13 +129,8 @@ def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
             contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
         ]
         text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
-    passed = [
-        point.mean("pass_at_1_plus") if point else None
-        for point in (
-            results.point(contrast.model, contrast.variant, contrast.load),
-            results.point(contrast.model, contrast.reference_variant, contrast.load),
-        )
-    ]
+    points = (results.point(side) for side in (contrast.side, contrast.reference))
+    passed = [point.mean("pass_at_1_plus") if point else None for point in points]
     if None in passed:
         return text + "; pass@1 not known"
     what = "base and plus, of memorised tasks" if contrast.model in results.memorised else "base and plus"

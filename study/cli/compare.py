@@ -27,9 +27,8 @@ _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", P
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     """Set every run against the first; print what differs, and write the page."""
-    runs = [existing(folder) for folder in folders]
-    comparison = compare(runs)
-    page = write_comparison(comparison, runs, out)
+    comparison = compare([existing(folder) for folder in folders])
+    page = write_comparison(comparison, out)
     if as_json:
         print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
         return
