@@ -58,6 +58,11 @@ class Difference:
     value: float | None
     estimate: RatioEstimate
 
+    @property
+    def condition(self) -> Condition:
+        """What it is of."""
+        return Condition(self.model, self.variant, self.load)
+
 
 @dataclass(frozen=True)
 class Beside:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
-from analysis.report.drawing import STYLE, Drawing, said, svg_of
+from analysis.report.drawing import Drawing, drawn, ratio_plot, said
 from analysis.report.gains import beside_words
-from analysis.report.looks import marker_of
 from analysis.report.table import Table
 from analysis.report.templates import template
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
@@ -95,7 +92,7 @@ def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] =
     sides: dict[tuple[str, ...], dict[str, str]] = {}
     for one in comparison.differences:
         if one.run == name:
-            sides.setdefault((one.model, one.variant, one.load), {})[one.metric] = estimate_words(one)
+            sides.setdefault(one.condition, {})[one.metric] = estimate_words(one)
     known = [name for name in metrics if any(name in found for found in sides.values())]
     header = (
         "model",
@@ -143,43 +140,24 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
     shown = [one for one in comparison.of("j_per_request") if one.estimate.ratio is not None]
     if not shown:
         return None
-    sides = list(dict.fromkeys((one.model, one.variant, one.load) for one in shown))
-    several = len({side[0] for side in sides}) > 1
-    others = comparison.names[1:]
-    with mpl.rc_context(STYLE):
-        figure = Figure(
-            figsize=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))), layout="constrained"
-        )
-        axes = figure.subplots()
-        for one in shown:
-            which = others.index(one.run)
-            y = sides.index((one.model, one.variant, one.load)) + (which - (len(others) - 1) / 2) * 0.7 / len(
-                others
-            )
-            (colour, marker), ratio = marker_of(which), one.estimate.ratio or 1.0
-            if one.estimate.lo is not None and one.estimate.hi is not None:
-                axes.plot([one.estimate.lo, one.estimate.hi], [y, y], color=colour, linewidth=1.6)
-            axes.plot([ratio], [y], marker=marker, color=colour, linestyle="none")
-        for which, name in enumerate(others):
-            colour, marker = marker_of(which)
-            axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
-        axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
-        axes.set_yticks(np.arange(len(sides)), [" · ".join(side if several else side[1:]) for side in sides])
-        axes.set_ylim(len(sides) - 0.5, -0.5)
-        axes.set_xlabel(_ratio_label(comparison, note))
-        if len(others) > 1:
-            axes.legend(frameon=False)
-        svg = svg_of(figure, "comparison")
+    sides = list(dict.fromkeys(one.condition for one in shown))
+    several = len({side.model for side in sides}) > 1
+    first, *others = comparison.names
+
+    def paint(figure: Figure) -> None:
+        shift = 0.7 / len(others)
+        places = [(sides.index(one.condition), others.index(one.run), one.estimate) for one in shown]
+        marks = [(row + (which - (len(others) - 1) / 2) * shift, which, one) for row, which, one in places]
+        rows = [" · ".join(side if several else side[1:]) for side in sides]
+        ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
+
     words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
-    return Drawing(
+    return drawn(
         name="comparison",
-        title=f"J/request over {comparison.names[0]}{note}",
-        svg=svg,
-        description=f"Dot plot of the ratio of joules per request to {comparison.names[0]}{note}: {words}.",
+        title=f"J/request over {first}{note}",
+        size=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))),
+        paint=paint,
+        description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
         caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
         "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
     )
-
-
-def _ratio_label(comparison: Comparison, note: str) -> str:
-    return said(f"J / request, over {comparison.names[0]}", note)
