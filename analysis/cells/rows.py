@@ -89,7 +89,7 @@ def figure(
     return {
         "metric": name,
         "value": value,
-        "unit": unit or metric(name).unit,
+        "unit": metric(name).unit if unit is None else unit,
         "lo": lo,
         "hi": hi,
         "interval_kind": kind if bounds else None,

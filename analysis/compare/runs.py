@@ -20,7 +20,7 @@ from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio,
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
 from analysis.opened import OpenedRun, open_run
-from analysis.results.points import Results, read_results
+from analysis.results.points import Point, Results, read_results
 from configs.differences import Change, changes
 from starwatt_errors import UsageError
 from traces.layout import RunDir
@@ -156,19 +156,12 @@ def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: 
             continue
         once = any(one.context.started_once(theirs.variant) for one in (reference, run))
         for name in RATIOS:
-            why = sorted({*theirs.why([name]), *mine.why([name])})
-            of = meter if metric(name).each_boundary else None
-            sides = [one.results.by_block(theirs.condition, name, of) for one in (run, reference)]
-            if metric(name).each_boundary and meter is None:
-                estimate = no_ratio("no_common_boundary")
-            elif all(sides):
-                estimate = _ratio(*sides, paired=paired)
-            elif any(sides) or why:
-                estimate = no_ratio(*why or ("no_valid_block",))
-            else:
-                continue
-            estimate = without_interval(estimate) if once else estimate
-            yield Difference(run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), estimate)
+            estimate = _estimate(reference, run, theirs, mine, name, meter, paired=paired)
+            if estimate is not None:
+                estimate = without_interval(estimate) if once else estimate
+                yield Difference(
+                    run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), estimate
+                )
         ours, originals = (one.opened.passed.get(theirs.condition) for one in (run, reference))
         if ours is not None and originals is not None:
             before, after = (float(np.mean(list(one.values()))) for one in (originals, ours))
@@ -182,8 +175,18 @@ def without_interval(estimate: RatioEstimate) -> RatioEstimate:
     return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 
 
-def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
-    if any(value <= 0 for value in (*values.values(), *references.values())):
+def _estimate(
+    reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
+) -> RatioEstimate | None:
+    """One metric of a condition that both have; None where neither has it, and nothing says why."""
+    of = meter if metric(name).each_boundary else None
+    values, references = (one.results.by_block(theirs.condition, name, of) for one in (run, reference))
+    why = sorted({*theirs.why([name]), *mine.why([name])})
+    if metric(name).each_boundary and meter is None:
+        return no_ratio("no_common_boundary")
+    if not values or not references:
+        return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+    if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
     both = sorted(set(values) & set(references))
     if paired and both:

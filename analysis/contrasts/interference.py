@@ -14,7 +14,7 @@ import numpy as np
 from analysis.arrays import mean
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, ratio_row
-from analysis.contrasts.statistics import paired_ratio
+from analysis.contrasts.statistics import RatioEstimate, paired_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
 from starwatt_errors import TraceError
@@ -97,16 +97,18 @@ def _row(
 ) -> Row:
     """One metric over the blocks in which others were beside the cell: ``overlaps`` says for how much of it."""
     both = {block: [of.get(side, block, meter, name) for of in (near, far)] for block in overlaps}
-    used = [block for block, (one, other) in both.items() if one.good and other.good]
-    columns = [[both[block][k].good or 0.0 for block in used] for k in (0, 1)]
-    estimate = paired_ratio(*columns)
-    reasons = [] if used else [code for figures in both.values() for one in figures for code in one.reasons]
-    reasons += ["neighbours_idle"] * (not overlaps)
-    if estimate.bounds is not None and not estimate.bounds[0] <= 1 <= estimate.bounds[1]:
-        reasons.append("neighbours_disturb")
-    boundary, source = meter or (None, None)
+    used = {block: pair for block, pair in both.items() if None not in [one.good for one in pair]}
+    columns = [[pair[k].good or 0.0 for pair in used.values()] for k in (0, 1)]
     means = [mean(np.array(values)) for values in (*columns, [overlaps[block] for block in used])]
+    boundary, source = meter or (None, None)
     key = {**side._asdict(), "boundary": boundary, "source": source}
     key |= dict(zip(("beside", "alone", "overlap"), means, strict=True))
-    row = ratio_row(key, name, estimate)
-    return {**row, "unit": "ratio", "reasons": sorted({*row["reasons"], *reasons})}
+    estimate = paired_ratio(*columns)
+    why = set() if used else {code for pair in both.values() for one in pair for code in one.reasons}
+    why |= {*estimate.reasons, *(() if overlaps else ("neighbours_idle",)), *_disturbed(estimate)}
+    return {**ratio_row(key, name, estimate), "unit": "ratio", "reasons": sorted(why)}
+
+
+def _disturbed(estimate: RatioEstimate) -> tuple[str, ...]:
+    lo, hi = estimate.bounds or (1.0, 1.0)
+    return () if lo <= 1 <= hi else ("neighbours_disturb",)

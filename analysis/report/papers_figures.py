@@ -43,25 +43,21 @@ def papers_figures() -> dict[str, Any]:
 
 def boundary_words(figures: Sequence[PaperFigure]) -> str:
     """What the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
-    both = [one for one in figures if one.gpu_change is not None and one.total_change is not None]
-    turned = [one for one in both if (one.gpu_change or 0.0) * (one.total_change or 0.0) < 0]
+    turned: dict[str, set[int]] = {}
+    lengths: dict[str, set[int]] = {}
+    for one in figures:
+        if one.gpu_change is not None and one.total_change is not None:
+            of, length = one.configuration, one.configuration.max_new_tokens
+            kind = f"{of.quantisation} on {of.model}"
+            lengths.setdefault(kind, set()).add(length)
+            if one.gpu_change * one.total_change < 0:
+                turned.setdefault(kind, set()).add(length)
     if not turned:
         return "the boundary decides the size, never the sign."
-    if len(turned) == len(both):
+    if turned == lengths:
         return "the boundary decides the sign."
-    named: dict[tuple[str, str], list[int]] = {}
-    for one in turned:
-        named.setdefault(_kind(one), []).append(one.configuration.max_new_tokens)
-    lengths = {
-        kind: {one.configuration.max_new_tokens for one in both if _kind(one) == kind} for kind in named
-    }
-    said = [
-        f"{kind[0]} on {kind[1]}"
-        + ("" if set(own) == lengths[kind] else f" at {', '.join(map(str, own))} tokens")
-        for kind, own in named.items()
+    named = [
+        kind if own == lengths[kind] else f"{kind} at {', '.join(map(str, sorted(own)))} tokens"
+        for kind, own in turned.items()
     ]
-    return f"the boundary decides the sign for {' and '.join(said)}, elsewhere the size."
-
-
-def _kind(one: PaperFigure) -> tuple[str, str]:
-    return one.configuration.quantisation, one.configuration.model
+    return f"the boundary decides the sign for {' and '.join(named)}, elsewhere the size."
