@@ -179,13 +179,18 @@ def _estimate(
     reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
 ) -> RatioEstimate | None:
     """One metric of a condition that both have; None where neither has it, and nothing says why."""
+    if metric(name).each_boundary and meter is None:
+        return no_ratio("no_common_boundary")
     of = meter if metric(name).each_boundary else None
     values, references = (one.results.by_block(theirs.condition, name, of) for one in (run, reference))
     why = sorted({*theirs.why([name]), *mine.why([name])})
-    if metric(name).each_boundary and meter is None:
-        return no_ratio("no_common_boundary")
-    if not values or not references:
-        return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+    if values and references:
+        return _ratio(values, references, paired=paired)
+    return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+
+
+def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
+    """Of values by block: paired where the blocks of both runs met the same requests."""
     if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
     both = sorted(set(values) & set(references))

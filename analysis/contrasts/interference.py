@@ -96,17 +96,20 @@ def _row(
     overlaps: Mapping[int, float],
 ) -> Row:
     """One metric over the blocks in which others were beside the cell: ``overlaps`` says for how much of it."""
-    both = {block: [of.get(side, block, meter, name) for of in (near, far)] for block in overlaps}
-    used = {block: pair for block, pair in both.items() if None not in [one.good for one in pair]}
-    columns = [[pair[k].good or 0.0 for pair in used.values()] for k in (0, 1)]
-    means = [mean(np.array(values)) for values in (*columns, [overlaps[block] for block in used])]
-    boundary, source = meter or (None, None)
-    key = {**side._asdict(), "boundary": boundary, "source": source}
-    key |= dict(zip(("beside", "alone", "overlap"), means, strict=True))
+    good = [of.good(side, meter, name) for of in (near, far)]
+    used = [block for block in overlaps if block in good[0] and block in good[1]]
+    columns = [[values[block] for block in used] for values in good]
+    key = {**side._asdict(), "boundary": meter and meter.boundary, "source": meter and meter.source}
+    for column, values in zip(("beside", "alone"), columns, strict=True):
+        key[column] = mean(np.array(values))
+    key["overlap"] = mean(np.array([overlaps[block] for block in used]))
     estimate = paired_ratio(*columns)
-    why = set() if used else {code for pair in both.values() for one in pair for code in one.reasons}
-    why |= {*estimate.reasons, *(() if overlaps else ("neighbours_idle",)), *_disturbed(estimate)}
-    return {**ratio_row(key, name, estimate), "unit": "ratio", "reasons": sorted(why)}
+    why = [*estimate.reasons, *_disturbed(estimate), *(["neighbours_idle"] if not overlaps else [])]
+    if not used:
+        why += [
+            code for at in overlaps for of in (near, far) for code in of.get(side, at, meter, name).reasons
+        ]
+    return {**ratio_row(key, name, estimate), "unit": "ratio", "reasons": sorted(set(why))}
 
 
 def _disturbed(estimate: RatioEstimate) -> tuple[str, ...]:

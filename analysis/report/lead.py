@@ -21,27 +21,39 @@ def lead(lines: Sequence[HeadlineLine], *, estimated: bool) -> str | None:
     """
     own = [one for one in lines if one.kind == "batched_vs_single" and one.value is not None]
     more, less, unseen, bare = ([one for one in own if _verdict(one) == kind] for kind in range(4))
-    joules = f"{'estimated ' if estimated else ''}joules per request"
-    notes = [f"in {len(less)} it costs less"] * bool(more and less)
-    notes += [f"in {len(unseen)} no difference can be seen"] * bool(unseen and (more or less))
-    notes += [f"{len(bare)} {'has' if len(bare) == 1 else 'have'} no interval"] * bool(bare)
+    of_others = f"times the {'estimated ' * estimated}joules per request of the other loads"
     if shown := more or less:
-        span = _span([one.lo or 0.0 for one in shown], [one.hi or 0.0 for one in shown])
-        told = "; ".join((f"ends of the 95 % intervals of {_counted(shown)}", *notes))
-        return f"One request at a time costs {span} times the {joules} of the other loads ({told})."
+        span = _span([one.lo for one in shown], [one.hi for one in shown])
+        notes = "; ".join((_counted(shown), *_notes(less if more else [], unseen, bare)))
+        return f"One request at a time costs {span} {of_others} (ends of the 95 % intervals of {notes})."
     if unseen:
-        return (
-            f"Between one request at a time and the other loads no difference in {joules} can be seen "
-            f"({'; '.join((_counted(unseen), *notes))})."
-        )
+        notes = "; ".join((_counted(unseen), *_notes([], [], bare)))
+        joules = f"{'estimated ' * estimated}joules per request"
+        return f"Between one request at a time and the other loads no difference in {joules} can be seen ({notes})."
+    return _of_estimates(bare, of_others) if bare else None
+
+
+def _notes(
+    less: Sequence[HeadlineLine], unseen: Sequence[HeadlineLine], bare: Sequence[HeadlineLine]
+) -> list[str]:
+    """What is counted beside the comparisons that a sentence is of."""
+    notes = []
+    if less:
+        notes.append(f"in {len(less)} it costs less")
+    if unseen:
+        notes.append(f"in {len(unseen)} no difference can be seen")
     if bare:
-        values = [one.value or 0.0 for one in bare]
-        why = ", ".join(sorted({reason for one in bare for reason in one.reasons}))
-        return (
-            f"One request at a time costs {_span(values, values)} times the {joules} of the other loads "
-            f"({_counted(bare)}, estimates without an interval: {why})."
-        )
-    return None
+        notes.append(f"{len(bare)} {'has' if len(bare) == 1 else 'have'} no interval")
+    return notes
+
+
+def _of_estimates(bare: Sequence[HeadlineLine], of_others: str) -> str:
+    values = [one.value for one in bare]
+    why = ", ".join(sorted({reason for one in bare for reason in one.reasons}))
+    return (
+        f"One request at a time costs {_span(values, values)} {of_others} "
+        f"({_counted(bare)}, estimates without an interval: {why})."
+    )
 
 
 def _verdict(one: HeadlineLine) -> int:
@@ -50,8 +62,8 @@ def _verdict(one: HeadlineLine) -> int:
     return _MORE if one.lo > 1 else _LESS if one.hi < 1 else _UNSEEN
 
 
-def _span(lows: Sequence[float], highs: Sequence[float]) -> str:
-    first, last = significant(min(lows)), significant(max(highs))
+def _span(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
+    first, last = significant(min(filter(None, lows))), significant(max(filter(None, highs)))
     return first if first == last else f"between {first} and {last}"
 
 
