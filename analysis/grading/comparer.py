@@ -12,8 +12,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.grading.bundle import from_disk
 from analysis.grading.comparing import MEMORY_BYTES, read_parts, with_length
+from analysis.grading.isolation.bundle import from_disk
 
 _GRACE_S = 20.0
 
@@ -79,7 +79,7 @@ class Comparer:
                 raise ComparerDiedError("it was killed")
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", from_disk("comparing"), str(self._cpu_limit_s)],
+                    [sys.executable, "-c", from_disk("analysis.grading.comparing"), str(self._cpu_limit_s)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.expected import TaskAnswers
+from analysis.grading.isolation.launch import Launcher, bubblewrap, plain
+from analysis.grading.isolation.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.judge import Judgement, judge
-from analysis.grading.launch import Launcher, bubblewrap, plain
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
-from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import Candidate, Grade, Verdict
 from analysis.grading.values import printable

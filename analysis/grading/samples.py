@@ -10,8 +10,8 @@ from typing import Any
 
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.grading.grader import Progress, judge_programs
+from analysis.grading.isolation.sandbox import Limits
 from analysis.grading.sample_files import read_samples
-from analysis.grading.sandbox import Limits
 from configs.datasets import Dataset
 
 

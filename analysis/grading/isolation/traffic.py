@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.grading.channel import Control, Pipes, SandboxDiedError
-from analysis.grading.clock import CallClock
+from analysis.grading.isolation.channel import Control, Pipes, SandboxDiedError
+from analysis.grading.isolation.clock import CallClock
 
 HEADER = struct.Struct(">cI")
 _BEGIN = HEADER.pack(b"b", 0)

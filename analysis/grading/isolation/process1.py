@@ -27,7 +27,7 @@ import sys
 from functools import partial
 from typing import Any, NoReturn
 
-from analysis.grading.inner import (
+from analysis.grading.isolation.inner import (
     CONTAINED,
     DEEPER,
     LIBC,

@@ -17,12 +17,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from analysis.grading.cgroup import ControlGroup
-from analysis.grading.channel import Control, SandboxDiedError
-from analysis.grading.clock import CallClock
-from analysis.grading.launch import Launcher, bubblewrap
-from analysis.grading.processes import cpu_s_of_tree
-from analysis.grading.traffic import Exchange, OnBytes, OnFrame
+from analysis.grading.isolation.cgroup import ControlGroup
+from analysis.grading.isolation.channel import Control, SandboxDiedError
+from analysis.grading.isolation.clock import CallClock
+from analysis.grading.isolation.launch import Launcher, bubblewrap
+from analysis.grading.isolation.processes import cpu_s_of_tree
+from analysis.grading.isolation.traffic import Exchange, OnBytes, OnFrame
 from starwatt_errors import GradingError
 
 __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
