@@ -39,6 +39,11 @@ class MeterKey(NamedTuple):
         """Of a row of a table; None where its metric has no boundary."""
         return None if row["boundary"] is None else cls(row["boundary"], row["source"])
 
+    @staticmethod
+    def columns(meter: MeterKey | None) -> dict[str, str | None]:
+        """As columns of a row."""
+        return {"boundary": meter and meter.boundary, "source": meter and meter.source}
+
     @property
     def modelled(self) -> bool:
         """Whether its joules are CPU time x watts, and were not measured."""

@@ -18,6 +18,7 @@ from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.layout import CellKey
+from traces.schemas import REQUESTS
 
 REQUESTS_TABLE = pa.schema(
     [
@@ -137,7 +138,8 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
         return REQUESTS_TABLE.empty_table(), np.zeros(0, dtype=np.int64)
     requests, energy = measured.requests, result.primary
     rows, size = requests.measured, requests.count
-    columns = {name: requests.table.column(name).combine_chunks() for name in _COPIED}
+    copied = [name for name in REQUESTS_TABLE.names if name in REQUESTS.names]
+    columns = {name: requests.table.column(name).combine_chunks() for name in copied}
     constant = {
         "model": key.model,
         "variant": key.variant,
@@ -166,19 +168,3 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     order = np.flatnonzero(rows)
     order = order[np.argsort(identities[order], kind="stable")]
     return table.take(pa.array(order)), order
-
-
-_COPIED = (
-    "request_id",
-    "task_id",
-    "sample",
-    "role",
-    "status",
-    "finish_reason",
-    "scheduled_ns",
-    "sent_ns",
-    "first_token_ns",
-    "end_ns",
-    "prompt_tokens",
-    "output_tokens",
-)

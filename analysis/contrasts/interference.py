@@ -99,10 +99,9 @@ def _row(
     good = [of.good(side, meter, name) for of in (near, far)]
     used = [block for block in overlaps if block in good[0] and block in good[1]]
     columns = [[values[block] for block in used] for values in good]
-    key = {**side._asdict(), "boundary": meter and meter.boundary, "source": meter and meter.source}
-    for column, values in zip(("beside", "alone"), columns, strict=True):
-        key[column] = mean(np.array(values))
-    key["overlap"] = mean(np.array([overlaps[block] for block in used]))
+    means = [mean(np.array(values)) for values in (*columns, [overlaps[block] for block in used])]
+    told = dict(zip(("beside", "alone", "overlap"), means, strict=True))
+    key = {**side._asdict(), **MeterKey.columns(meter), **told}
     estimate = paired_ratio(*columns)
     why = [*estimate.reasons, *_disturbed(estimate), *(["neighbours_idle"] if not overlaps else [])]
     if not used:

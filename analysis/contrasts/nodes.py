@@ -104,5 +104,5 @@ def _unit_effects(data: Sequence[tuple[int, _Unit, float]]) -> dict[_Unit, float
 
 def _row(side: Sequence[str | None], node: str, meter: MeterKey, metric: str, estimate: RatioEstimate) -> Row:
     model, variant, load = side
-    key = {"model": model, "variant": variant, "load": load, "node": node, **meter._asdict()}
+    key = {"model": model, "variant": variant, "load": load, "node": node, **MeterKey.columns(meter)}
     return ratio_row(key, metric, estimate)

@@ -103,8 +103,7 @@ def key_of(contrast: str, side: Condition, reference: Condition, meter: MeterKey
         "reference_variant": reference.variant,
         "load": side.load,
         "reference_load": reference.load,
-        "boundary": meter and meter.boundary,
-        "source": meter and meter.source,
+        **MeterKey.columns(meter),
     }
 
 
