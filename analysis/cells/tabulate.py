@@ -102,9 +102,7 @@ def mark_drifted(cells: list[Tabulated]) -> None:
     for one in cells:
         if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
             one.invalid = InvalidCell(one.key, ("drift",), None)
-            at = one.requests.schema.get_field_index("valid")
-            column = pa.array([False] * one.requests.num_rows, pa.bool_())
-            one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("valid"), column)
+            one.requests = _with(one.requests, "valid", pa.array([False] * one.requests.num_rows, pa.bool_()))
 
 
 def with_phase(cells: list[Tabulated]) -> list[Row]:
@@ -118,10 +116,12 @@ def with_phase(cells: list[Tabulated]) -> list[Row]:
         more, split, _ = phase_of(one.phase, fits)
         rows += more
         joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
-        at = one.requests.schema.get_field_index("energy_phase_j")
-        filled = pa.array(joules, from_pandas=True)
-        one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("energy_phase_j"), filled)
+        one.requests = _with(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
     return rows
+
+
+def _with(requests: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return requests.set_column(REQUESTS_TABLE.get_field_index(name), REQUESTS_TABLE.field(name), column)
 
 
 def _spoiled(result: CellResult) -> tuple[str, ...]:

@@ -125,16 +125,14 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
 
     ``by_load``: the figure tells loads apart by how they look, not by where they stand.
     """
-    variants, loads = names_in(points)
     kept, words = list(points), ""
-    if len(variants) > MOST_VARIANTS:
-        shown = set(variants[:MOST_VARIANTS])
-        kept = [one for one in kept if one.variant in shown]
-        words += f" The first {MOST_VARIANTS} of {len(variants)} variants; the tables have all."
-    if by_load and len(loads) > MOST_LOADS:
-        shown = set(loads[:MOST_LOADS])
-        kept = [one for one in kept if one.load in shown]
-        words += f" The first {MOST_LOADS} of {len(loads)} loads; the tables have all."
+    names = zip(
+        ("variant", "load"), names_in(points), (MOST_VARIANTS, MOST_LOADS if by_load else None), strict=True
+    )
+    for kind, every, most in names:
+        if most is not None and len(every) > most:
+            kept = [one for one in kept if getattr(one, kind) in every[:most]]
+            words += f" The first {most} of {len(every)} {kind}s; the tables have all."
     return kept, words
 
 

@@ -11,38 +11,13 @@ from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun, open_run
-from analysis.report.conclusions import (
-    accuracy_table,
-    attribution_table,
-    curves_table,
-    rates_table,
-    steadiness_table,
-    tests_table,
-)
+from analysis.report import conclusions, excluded, figures, machines, sections, tradeoffs
 from analysis.report.drawing import Drawing
-from analysis.report.excluded import excluded, noted
-from analysis.report.figures import (
-    PowerTrace,
-    joules_against_latency,
-    joules_by_variant,
-    power_over_time,
-)
+from analysis.report.figures import PowerTrace
 from analysis.report.gains import sensor_words
 from analysis.report.lead import lead
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
-from analysis.report.machines import neighbours_table, neighbours_words, nodes_table
-from analysis.report.sections import (
-    contrast_tables,
-    main_table,
-    manifest_rows,
-    pair_table,
-)
 from analysis.report.templates import template
-from analysis.report.tradeoffs import (
-    joules_against_accuracy,
-    joules_of_requests,
-    joules_over_concurrency,
-)
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
 from analysis.results.points import Results, read_results
 from analysis.validity.clocks import on_our_clock
@@ -92,16 +67,16 @@ def render(run: OpenedRun) -> str:
         models=[_model_section(results, model) for model in results.models],
         drawings=_drawings(run, results, records, note),
         pair=results.pair,
-        pair_table=pair_table(results),
-        nodes=nodes_table(nodes, results),
-        neighbours=neighbours_table(neighbours, results),
-        neighbours_words=neighbours_words(neighbours, results),
-        excluded=excluded(results),
-        noted=noted(results),
+        pair_table=sections.pair_table(results),
+        nodes=machines.nodes_table(nodes, results),
+        neighbours=machines.neighbours_table(neighbours, results),
+        neighbours_words=machines.neighbours_words(neighbours, results),
+        excluded=excluded.excluded(results),
+        noted=excluded.noted(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         sensors=sensor_words(results),
         engines=_engines(records),
-        manifest=manifest_rows(_manifest(run)),
+        manifest=sections.manifest_rows(_manifest(run)),
         length=_length(run),
     )
 
@@ -128,14 +103,14 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
-        "table": main_table(results, model),
-        "contrasts": contrast_tables(results, model),
-        "tests": tests_table(results, model),
-        "rates": rates_table(results, model),
-        "curves": curves_table(results, model),
-        "accuracy": accuracy_table(results, model),
-        "attribution": attribution_table(results, model),
-        "steadiness": steadiness_table(results, model),
+        "table": sections.main_table(results, model),
+        "contrasts": sections.contrast_tables(results, model),
+        "tests": conclusions.tests_table(results, model),
+        "rates": conclusions.rates_table(results, model),
+        "curves": conclusions.curves_table(results, model),
+        "accuracy": conclusions.accuracy_table(results, model),
+        "attribution": conclusions.attribution_table(results, model),
+        "steadiness": conclusions.steadiness_table(results, model),
     }
 
 
@@ -145,12 +120,12 @@ def _drawings(
     found: list[Drawing | None] = []
     concurrency = run.context.concurrency
     for model in results.models:
-        found.append(joules_by_variant(results, model, note))
-        found.append(joules_over_concurrency(results, model, note, concurrency))
-        found.append(joules_against_accuracy(results, model, note))
-        found.append(power_over_time(_power_traces(run, results, records, model), model, note))
-        found.append(joules_against_latency(results, model, note))
-        found.append(joules_of_requests(results, model, note))
+        found.append(figures.joules_by_variant(results, model, note))
+        found.append(tradeoffs.joules_over_concurrency(results, model, note, concurrency))
+        found.append(tradeoffs.joules_against_accuracy(results, model, note))
+        found.append(figures.power_over_time(_power_traces(run, results, records, model), model, note))
+        found.append(figures.joules_against_latency(results, model, note))
+        found.append(tradeoffs.joules_of_requests(results, model, note))
     return [one for one in found if one is not None]
 
 

@@ -43,29 +43,26 @@ def headline(run: RunDir) -> list[HeadlineLine]:
 
 def headline_of(results: Results) -> list[HeadlineLine]:
     """``headline`` for results that are already read."""
-    kinds = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
-    lines = []
-    for kind, metric in kinds.items():
-        for contrast in results.contrasts:
-            row = contrast.metrics.get(metric)
-            if contrast.kind != kind or row is None:
-                continue
-            batched = kind == "batched_vs_single"
-            lines.append(
-                HeadlineLine(
-                    model=contrast.model,
-                    kind=kind,
-                    variant=contrast.variant,
-                    load=contrast.load,
-                    text=_batched(results, contrast, row) if batched else _variant(results, contrast, row),
-                    value=row["value"],
-                    lo=row["lo"],
-                    hi=row["hi"],
-                    reasons=tuple(row["reasons"]),
-                    estimated=results.estimated,
-                )
-            )
-    return lines
+    return [
+        HeadlineLine(
+            model=contrast.model,
+            kind=kind,
+            variant=contrast.variant,
+            load=contrast.load,
+            text=words(results, contrast, row),
+            value=row["value"],
+            lo=row["lo"],
+            hi=row["hi"],
+            reasons=tuple(row["reasons"]),
+            estimated=results.estimated,
+        )
+        for kind, metric, words in (
+            ("batched_vs_single", "energy_factor", _batched),
+            ("variant_vs_baseline", "j_per_request_ratio", _variant),
+        )
+        for contrast in results.contrasts
+        if contrast.kind == kind and (row := contrast.metrics.get(metric)) is not None
+    ]
 
 
 def significant(value: float | None, digits: int = 3) -> str:
