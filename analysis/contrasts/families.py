@@ -20,7 +20,7 @@ SIMULTANEOUS = "blocks_simultaneous"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """One of the comparisons of a contrast, which are a family."""
 
     key: Row
@@ -28,9 +28,9 @@ class Comparison:
     estimate: RatioEstimate
 
 
-def family_rows(comparisons: Sequence[Comparison]) -> list[Row]:
+def family_rows(comparisons: Sequence[PairedComparison]) -> list[Row]:
     """For each comparison: p, p by Holm, the smallest ratio that could have been seen, a simultaneous interval."""
-    families: dict[tuple[str, str, str], list[Comparison]] = {}
+    families: dict[tuple[str, str, str], list[PairedComparison]] = {}
     for one in comparisons:
         families.setdefault((one.key["model"], one.key["contrast"], one.metric), []).append(one)
     rows = []
@@ -42,7 +42,7 @@ def family_rows(comparisons: Sequence[Comparison]) -> list[Row]:
     return rows
 
 
-def _rows(one: Comparison, adjusted: float | None, tested: int) -> list[Row]:
+def _rows(one: PairedComparison, adjusted: float | None, tested: int) -> list[Row]:
     estimate = one.estimate
     values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.smallest_visible}
     values["simultaneous"] = estimate.ratio

@@ -28,7 +28,7 @@ METRICS = ("j_per_request", "power_mean_w", "output_token_rate", "ttft_p50_ms", 
 
 
 @dataclass(frozen=True)
-class Window:
+class CellWindow:
     """When and where a cell was measured."""
 
     node: str
@@ -38,7 +38,7 @@ class Window:
 
 
 def neighbour_rows(
-    beside: Sequence[Row], alone: Sequence[Row], windows: Mapping[CellKey, Window]
+    beside: Sequence[Row], alone: Sequence[Row], windows: Mapping[CellKey, CellWindow]
 ) -> list[Row]:
     """Rows of ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` of the run."""
     near, far = CellFigures(beside), CellFigures(alone)
@@ -53,7 +53,7 @@ def neighbour_rows(
     return found
 
 
-def windows_of(run: RunDir) -> dict[CellKey, Window]:
+def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
     """Of all finished cells that say where they ran and had a window."""
     found = {}
     for key in run.finished_cells():
@@ -63,11 +63,11 @@ def windows_of(run: RunDir) -> dict[CellKey, Window]:
             continue  # named elsewhere: trace_damaged
         window: Phase | None = record.phases.window
         if window is not None and record.node is not None:
-            found[key] = Window(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
+            found[key] = CellWindow(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
     return found
 
 
-def overlap(key: CellKey, windows: Mapping[CellKey, Window]) -> float | None:
+def overlap(key: CellKey, windows: Mapping[CellKey, CellWindow]) -> float | None:
     """The share of a cell's window in which another node's was open too; None where it has none."""
     own = windows.get(key)
     if own is None or own.end_ns <= own.start_ns:

@@ -10,7 +10,7 @@ import numpy as np
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row, ratio
 from analysis.contrasts.curves import curve_rows
-from analysis.contrasts.families import Comparison, family_rows
+from analysis.contrasts.families import PairedComparison, family_rows
 from analysis.contrasts.paired_blocks import CellFigures, key_of, paired_blocks, ratio_row, value_row
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio
 from analysis.keys import Condition, MeterKey
@@ -26,7 +26,7 @@ def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     figures = CellFigures(rows, context.nodes)
     found: list[Row] = []
     for meter in figures.meters:
-        comparisons: list[Comparison] = []
+        comparisons: list[PairedComparison] = []
         for side in figures.sides:
             for one, more in (
                 _batched(figures, side, meter, context),
@@ -39,7 +39,7 @@ def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     return found
 
 
-_Compared = tuple[Comparison | None, list[Row]]
+_Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
@@ -78,7 +78,7 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
         rows.append(
             value_row(key, name, share, len(used), why or (() if share is not None else ("no_idle",)))
         )
-    return Comparison(key, "energy_factor", factor), rows
+    return PairedComparison(key, "energy_factor", factor), rows
 
 
 def _variants(
@@ -100,7 +100,7 @@ def _variants(
             for name in _AGAINST
         }
         rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in found.items()]
-        yield None if why else Comparison(key, "j_per_request_ratio", found["j_per_request"]), rows
+        yield None if why else PairedComparison(key, "j_per_request_ratio", found["j_per_request"]), rows
 
 
 def _ratio(

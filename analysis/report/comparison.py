@@ -12,7 +12,7 @@ from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, D
 from analysis.metrics import metric
 from analysis.report.drawing import Drawing, drawn, ratio_plot, said
 from analysis.report.gains import beside_words
-from analysis.report.table import Table
+from analysis.report.table import TextTable
 from analysis.report.templates import template
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
 from analysis.results.sentences import effect_words
@@ -87,7 +87,9 @@ def estimate_words(one: Difference) -> str:
     return ratio_words(one.estimate, "{:+.3f}".format if one.metric == PASSED else significant)
 
 
-def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)) -> Table:
+def difference_table(
+    comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)
+) -> TextTable:
     """A row a variant and load, a column a metric that any of them has; for the page and for the terminal."""
     sides: dict[tuple[str, ...], dict[str, str]] = {}
     for one in comparison.differences:
@@ -101,10 +103,10 @@ def difference_table(comparison: Comparison, name: str, metrics: Sequence[str] =
         *("pass@1" if name == PASSED else metric(name).label for name in known),
     )
     rows = ((*side, *(found.get(name, "–") for name in known)) for side, found in sides.items())
-    return Table(header, tuple(rows), 3)
+    return TextTable(header, tuple(rows), 3)
 
 
-def _factors(comparison: Comparison) -> Table:
+def _factors(comparison: Comparison) -> TextTable:
     """The paired contrasts of each run, one column a run."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for name, own in zip(comparison.names, comparison.results, strict=True):
@@ -117,7 +119,7 @@ def _factors(comparison: Comparison) -> Table:
             rows.setdefault(place, {})[name] = with_bounds(row["value"], row["lo"], row["hi"])
     header = ("model", "comparison", "variant", "load", *comparison.names)
     body = tuple((*key, *(found.get(name, "–") for name in comparison.names)) for key, found in rows.items())
-    return Table(header, body, 4)
+    return TextTable(header, body, 4)
 
 
 def _other(one: Beside) -> dict[str, Any]:

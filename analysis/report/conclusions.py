@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, Table, percent, table_of
+from analysis.report.table import Columns, TextTable, percent, table_of
 from analysis.results.headline import significant
 from analysis.results.points import Contrast, Results
 
@@ -139,18 +139,18 @@ _STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
 )
 
 
-def tests_table(results: Results, model: str) -> Table:
+def tests_table(results: Results, model: str) -> TextTable:
     """Each comparison as one of a family."""
     rows = [one for one in results.of(model, *_PRIMARY) if _primary(one, "_p") in one.metrics]
     return table_of(_TESTS, rows, 3)
 
 
-def rates_table(results: Results, model: str) -> Table:
+def rates_table(results: Results, model: str) -> TextTable:
     """Each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
     return table_of(_RATES, results.of(model, "variant_vs_baseline"), 3)
 
 
-def curves_table(results: Results, model: str) -> Table:
+def curves_table(results: Results, model: str) -> TextTable:
     """Joules over concurrency."""
     crossovers = {one.variant: one for one in results.of(model, "crossover")}
     columns: Columns[Contrast] = (
@@ -161,12 +161,12 @@ def curves_table(results: Results, model: str) -> Table:
     return table_of(columns, results.of(model, "saturation"), 1)
 
 
-def accuracy_table(results: Results, model: str) -> Table:
+def accuracy_table(results: Results, model: str) -> TextTable:
     """pass@1 task by task, and answers that changed."""
     return table_of(_ACCURACY, results.of(model, "accuracy_vs_baseline", "accuracy_vs_single"), 3)
 
 
-def attribution_table(results: Results, model: str) -> Table:
+def attribution_table(results: Results, model: str) -> TextTable:
     """What the rule ``phase`` found for each variant; the same in all its cells."""
     fits: dict[str, dict[str, _Row]] = {}
     for row in results.cell_rows:
@@ -175,7 +175,7 @@ def attribution_table(results: Results, model: str) -> Table:
     return table_of(_ATTRIBUTION, [fits[variant] for variant in sorted(fits)], 1)
 
 
-def steadiness_table(results: Results, model: str) -> Table:
+def steadiness_table(results: Results, model: str) -> TextTable:
     """The largest trend of any block's window, and from the first block to the last."""
     sides: dict[tuple[str, str], dict[str, float]] = {}
     for row in results.cell_rows:

@@ -44,7 +44,7 @@ MOST_POINTS = 1200
 
 
 @dataclass(frozen=True)
-class Line:
+class TimeLine:
     """Values over time."""
 
     t_ns: Ints  # (k,)
@@ -58,8 +58,8 @@ class PowerTrace:
     label: str
     series: tuple[PowerSeries, ...]
     phases: Phases
-    in_flight: Line | None = None
-    sm_clock: Line | None = None  # of the first device that tells it, MHz
+    in_flight: TimeLine | None = None
+    sm_clock: TimeLine | None = None  # of the first device that tells it, MHz
 
 
 def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None:

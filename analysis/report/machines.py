@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, Table, table_of
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
 
@@ -36,7 +36,7 @@ _NEIGHBOURS: Columns[Mapping[str, Any]] = (
 )
 
 
-def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
     """By how much the machines of a run differ, and what each showed; empty where it had one."""
     own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
     shown = [row for row in own if row["metric"] in _OF_A_NODE]
@@ -44,7 +44,7 @@ def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
     return table_of(_NODES, shown, 3)
 
 
-def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
     """The same cell beside others and alone; empty where nothing ran side by side, or nobody checked."""
     return table_of(_NEIGHBOURS, _shown(rows, results), 2)
 

@@ -10,7 +10,7 @@ from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, P
 from analysis.contrasts.statistics import RatioEstimate
 from analysis.report.drawing import Drawing, drawn, ratio_plot
 from analysis.report.papers_figures import papers_figures
-from analysis.report.table import Columns, Table, table_of
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.report.templates import template
 from analysis.results.headline import ratio_words, significant
 from analysis.results.sentences import effect_words
@@ -93,7 +93,7 @@ _COLUMNS: Columns[PaperRow] = (
 )
 
 
-def paper_table(comparison: PaperComparison) -> Table:
+def paper_table(comparison: PaperComparison) -> TextTable:
     """A row a variant and boundary."""
     return table_of(_COLUMNS, comparison.rows, 5)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, Table, table_of
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
 
@@ -32,7 +32,7 @@ _CONTRASTS = {"batched_vs_single": _FACTORS, "variant_vs_baseline": _RATIOS, "va
 _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "power_mean_w", "power_idle_w")
 
 
-def main_table(results: Results, model: str) -> Table:
+def main_table(results: Results, model: str) -> TextTable:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
     columns: Columns[Point] = (
@@ -59,7 +59,7 @@ def _mean_of(name: str) -> Callable[[Point], str]:
     return shown
 
 
-def contrast_tables(results: Results, model: str) -> dict[str, Table]:
+def contrast_tables(results: Results, model: str) -> dict[str, TextTable]:
     """Batched against single-stream, variants against the baseline and their controls; those with rows."""
     tables = {
         kind: table_of(_contrast_columns(kind, names), results.of(model, kind), 2)
@@ -88,7 +88,7 @@ def _bounds_of(name: str) -> Callable[[Contrast], str]:
     return shown
 
 
-def pair_table(results: Results) -> Table:
+def pair_table(results: Results) -> TextTable:
     """Gross, idle and net of every boundary and source, side by side and never summed."""
     labels = ("model", "variant", "load", "boundary", "source")
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
@@ -101,7 +101,7 @@ def pair_table(results: Results) -> Table:
         (*key, *(significant(_mean(values.get(name, []))) for name in _BOUNDARIES))
         for key, values in sorted(sums.items())
     ]
-    return Table((*labels, *(metric(name).label for name in _BOUNDARIES)), tuple(rows), len(labels))
+    return TextTable((*labels, *(metric(name).label for name in _BOUNDARIES)), tuple(rows), len(labels))
 
 
 def _mean(values: list[float]) -> float | None:

@@ -11,7 +11,7 @@ Columns = Sequence[tuple[str, Callable[[_Item], str]]]
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Header and rows of text; the first ``labels`` columns are words, the others figures."""
 
     header: tuple[str, ...]
@@ -19,10 +19,10 @@ class Table:
     labels: int
 
 
-def table_of(columns: Columns[_Item], items: Iterable[_Item], labels: int) -> Table:
+def table_of(columns: Columns[_Item], items: Iterable[_Item], labels: int) -> TextTable:
     """Make a row of every item."""
     rows = tuple(tuple(text(item) for _, text in columns) for item in items)
-    return Table(tuple(title for title, _ in columns), rows, labels)
+    return TextTable(tuple(title for title, _ in columns), rows, labels)
 
 
 def percent(share: float | None, *, signed: bool = False) -> str:

@@ -15,7 +15,7 @@ from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
 from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
-from analysis.report.table import Table as Content
+from analysis.report.table import TextTable
 from analysis.results.headline import ESTIMATED
 from starwatt_errors import UsageError
 from study.progress.display import show, tell
@@ -85,7 +85,7 @@ def _table(comparison: Comparison, name: str) -> Table:
     return _in_the_terminal(title, content, range(1 if of else 0, len(content.header)))
 
 
-def _in_the_terminal(title: str, content: Content, places: Iterable[int]) -> Table:
+def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> Table:
     """Some columns of a table; figures stand to the right."""
     table = Table(title=title)
     for place in places:

@@ -43,7 +43,7 @@ OnFrame = Callable[[Frame], bool]
 OnBytes = Callable[[bytes], tuple[int, int]]
 
 
-class Exchange:
+class Conversation:
     """The traffic of one candidate."""
 
     def __init__(
