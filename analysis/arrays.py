@@ -46,6 +46,6 @@ def mean(values: Floats) -> float | None:
 
 
 def spread(values: Floats) -> dict[str, float | None]:
-    """Mean, median, and 90th and 99th percentiles of what is known; None of nothing."""
+    """Compute mean, median, and 90th and 99th percentiles of what is known; None of nothing."""
     known = values[np.isfinite(values)]
     return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in (50, 90, 99)}}

@@ -17,11 +17,11 @@ class Condition(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Condition:
-        """Of a row of a table."""
+        """Name the condition that a row of a table is of."""
         return cls(row["model"], row["variant"], row["load"])
 
     def cell(self, block: int) -> CellKey:
-        """Its cell in a block."""
+        """Name its cell in a block."""
         return CellKey(*self, block)
 
     def __str__(self) -> str:
@@ -36,15 +36,15 @@ class MeterKey(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> MeterKey | None:
-        """Of a row of a table; None where its metric has no boundary."""
+        """Name the meter that a row of a table is by; None where its metric has no boundary."""
         return None if row["boundary"] is None else cls(row["boundary"], row["source"])
 
     @staticmethod
     def columns(meter: MeterKey | None) -> dict[str, str | None]:
-        """As columns of a row."""
+        """Give the columns of a row that name it."""
         return {"boundary": meter and meter.boundary, "source": meter and meter.source}
 
     @property
     def modelled(self) -> bool:
-        """Whether its joules are CPU time x watts, and were not measured."""
+        """Tell whether its joules are CPU time x watts, and were not measured."""
         return self.source == "modelled"

@@ -37,7 +37,7 @@ class Metric:
 
     @property
     def titled(self) -> str:
-        """The label with its unit, where the label does not say it."""
+        """Give the label with its unit, where the label does not say it."""
         return f"{self.label}, ms" if self.unit == "ms" else self.label
 
 

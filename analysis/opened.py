@@ -43,20 +43,20 @@ class OpenedRun:
         self._tables: dict[str, pa.Table] = {}
 
     def table(self, name: str) -> pa.Table:
-        """A derived table, by the name of its file."""
+        """Return a derived table, by the name of its file."""
         if name not in self._tables:
             self._tables[name] = read_table(self.dir, name)
         return self._tables[name]
 
     def rows(self, name: str) -> list[Row]:
-        """The rows of a table; none of one that only some runs have and this one has not."""
+        """Return the rows of a table; none of one that only some runs have and this one has not."""
         if name in OPTIONAL and not self.dir.table(name).is_file():
             return []
         return list(self.table(name).to_pylist())
 
     @property
     def is_analysed(self) -> bool:
-        """Whether it has all its tables, made from its files as they are now."""
+        """Tell whether it has all its tables, made from its files as they are now."""
         try:
             for name in SCHEMAS:
                 if name not in OPTIONAL or self.dir.table(name).is_file():
@@ -68,17 +68,17 @@ class OpenedRun:
 
     @cached_property
     def cells(self) -> list[Row]:
-        """The rows of ``tables/cells``."""
+        """Read the rows of ``tables/cells``."""
         return self.rows("cells")
 
     @cached_property
     def context(self) -> Context:
-        """Its study and manifest, as far as they read."""
+        """Read its study and manifest, as far as they are readable."""
         return read_context(self.dir)[0]
 
     @cached_property
     def records(self) -> Mapping[CellKey, CellRecord]:
-        """Every ``cell.json`` that reads; the others are ``trace_damaged`` in ``tables/cells``."""
+        """Read every ``cell.json``; those that cannot be read are ``trace_damaged`` in ``tables/cells``."""
         found = {}
         for key in self.dir.finished_cells():
             try:
@@ -89,13 +89,13 @@ class OpenedRun:
 
     @cached_property
     def meters(self) -> tuple[MeterKey, ...]:
-        """All boundaries and sources that were recorded, the one to show first."""
+        """List all meters that were recorded, first the one that is shown where there is room for one."""
         found = {meter for row in self.cells if (meter := MeterKey.of(row)) is not None}
         return tuple(sorted(found, key=lambda one: rank(*one)))
 
     @cached_property
     def passed(self) -> Mapping[Condition, Mapping[str, float]]:
-        """By condition and graded task: the share of samples that passed base and plus, all blocks together."""
+        """Give the share of samples that passed base and plus by condition and graded task, all blocks together."""
         counts: dict[Condition, dict[str, tuple[int, int]]] = {}
         for row in self.rows("accuracy"):
             if row["graded"] and row["samples"]:
@@ -104,16 +104,16 @@ class OpenedRun:
 
     @property
     def memorised(self) -> frozenset[str]:
-        """Models that were fitted to the tasks they are graded on."""
+        """Name the models that were fitted to the tasks they are graded on."""
         return frozenset(key.model for key, record in self.records.items() if record.served.memorised)
 
     @property
     def dataset(self) -> Mapping[str, Any]:
-        """What the manifest says of the data set; empty where it says nothing."""
+        """Return what the manifest says of the data set; empty where it says nothing."""
         found = self.context.manifest.get("dataset")
         return found if isinstance(found, dict) else {}
 
     @property
     def task_set(self) -> TaskSet:
-        """What it was asked from."""
+        """Say which tasks it was asked."""
         return TaskSet.of(self.context)

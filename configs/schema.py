@@ -145,7 +145,7 @@ class Slo(StrictModel):
 
     @property
     def bounds_ms(self) -> dict[str, float]:
-        """Those given, by ``ttft``, ``tpot`` and ``e2e``."""
+        """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
         return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
 
 

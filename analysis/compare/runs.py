@@ -60,7 +60,7 @@ class Difference:
 
     @property
     def condition(self) -> Condition:
-        """What it is of."""
+        """Name what it is of."""
         return Condition(self.model, self.variant, self.load)
 
 
@@ -106,7 +106,7 @@ class _Run:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What decides which requests a block meets, and when; empty where it is not known."""
+        """Say what decides which requests a block meets, and when; empty where it is not known."""
         found = {field: self.study[field] for field in _SCHEDULE if self.study}
         if found:  # the digest is the same, wherever a file of own prompts lay
             found["prompts"] = {**found["prompts"], "dataset": self.opened.dataset.get("sha256")}

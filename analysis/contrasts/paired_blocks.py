@@ -19,7 +19,7 @@ class _Figure:
 
     @property
     def good(self) -> float | None:
-        """Its value, where that is valid and positive, so that it has a logarithm."""
+        """Return its value where that is valid and positive, so that it has a logarithm."""
         return self.value if self.valid and self.value is not None and self.value > 0 else None
 
 
@@ -60,7 +60,7 @@ class CellFigures:
         return _Figure(None, False, (window.reasons if window and window.reasons else ("no_power",)))
 
     def good(self, side: Condition, meter: MeterKey | None, metric: str) -> dict[int, float]:
-        """Its valid and positive values by block, in order."""
+        """Return its valid and positive values by block, in order."""
         found = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
         return {block: value for block, value in found.items() if value is not None}
 

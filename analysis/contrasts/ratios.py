@@ -43,7 +43,7 @@ _Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
-    """The same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
+    """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
     if context.kind(side.load) == "single_stream":
         return None
     same = (one for one in sides if one[:2] == side[:2] and context.kind(one.load) == "single_stream")

@@ -31,7 +31,7 @@ class RatioEstimate:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The ends of its interval, where it has one."""
+        """Return the ends of its interval, where it has one."""
         return None if self.lo is None or self.hi is None else (self.lo, self.hi)
 
     def as_row(self) -> dict[str, Any]:

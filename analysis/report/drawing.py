@@ -71,7 +71,7 @@ def drawn(
 
 
 def points_with(results: Results, model: str, *metrics: str) -> list[Point]:
-    """The points of a model that have all of these metrics."""
+    """List the points of a model that have all of these metrics."""
     return [
         one
         for one in results.points
@@ -80,7 +80,7 @@ def points_with(results: Results, model: str, *metrics: str) -> list[Point]:
 
 
 def each_in_words(points: Sequence[Point], words: Callable[[Point], str]) -> str:
-    """What a description says of every point."""
+    """Say in a description what ``words`` say of every point."""
     return "; ".join(f"{one.variant} under {one.load} {words(one)}" for one in points)
 
 

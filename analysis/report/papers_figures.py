@@ -25,7 +25,7 @@ _COLUMNS: Columns[PaperFigure] = (
 
 
 def papers_figures() -> dict[str, Any]:
-    """Every configuration of the paper as a table, and what of its percentages is boundary.
+    """Tabulate every configuration of the paper, and say what of its percentages is boundary.
 
     Raises:
         TraceError: its runs are not in this checkout.

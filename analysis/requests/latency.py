@@ -46,7 +46,7 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
 
 
 def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, float]) -> Bools:
-    """Which completed measured requests were good: kept every bound (n,).
+    """Tell which completed measured requests were good: kept every bound (n,).
 
     Args:
         requests: n of them.

@@ -38,7 +38,7 @@ class Point:
 
     @property
     def condition(self) -> Condition:
-        """What it is of."""
+        """Name what it is of."""
         return Condition(self.model, self.variant, self.load)
 
     def mean(self, metric: str) -> float | None:
@@ -72,12 +72,12 @@ class Contrast:
 
     @property
     def side(self) -> Condition:
-        """What is compared."""
+        """Name what is compared."""
         return Condition(self.model, self.variant, self.load)
 
     @property
     def reference(self) -> Condition:
-        """What it is compared with."""
+        """Name what it is compared with."""
         return Condition(self.model, self.reference_variant, self.reference_load)
 
     def value(self, metric: str) -> float | None:
@@ -86,7 +86,7 @@ class Contrast:
         return None if row is None else row["value"]
 
     def why(self, *metrics: str) -> str:
-        """All reasons that stand at these metrics, in one line."""
+        """List all reasons that stand at these metrics, in one line."""
         return ", ".join(
             sorted({code for name in metrics for code in self.metrics.get(name, {}).get("reasons", ())})
         )
@@ -136,15 +136,15 @@ class Results:
         )
 
     def of(self, model: str, *kinds: str) -> list[Contrast]:
-        """The contrasts of a model, kind by kind."""
+        """List the contrasts of a model, kind by kind."""
         return [one for kind in kinds for one in self.contrasts if (one.model, one.kind) == (model, kind)]
 
     def point(self, side: Condition) -> Point | None:
-        """The point of a condition, or None."""
+        """Return the point of a condition, or None."""
         return next((one for one in self.points if one.condition == side), None)
 
     def by_block(self, side: Condition, name: str, meter: MeterKey | None) -> dict[int, float]:
-        """The valid values of a metric by block, by a meter, or None for metrics that have no boundary."""
+        """Return the valid values of a metric by block; ``meter`` is None for metrics that have no boundary."""
         return self._valid.get((side, name, meter), {})
 
     @cached_property
@@ -158,7 +158,7 @@ class Results:
 
 
 def read_results(run: OpenedRun, meter: MeterKey | None = None) -> Results:
-    """What a run's tables say; joules are those of ``meter``, by default the first by rank.
+    """Say what a run's tables hold; joules are those of ``meter``, by default the first by rank.
 
     Raises:
         TraceError: the tables are not there.
