@@ -113,7 +113,7 @@ def with_phase(cells: list[Tabulated]) -> list[Row]:
         rows += one.rows
         if one.phase is None:
             continue
-        more, split, _ = phase_of(one.phase, fits)
+        more, split = phase_of(one.phase, fits)
         rows += more
         joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
         one.requests = _with(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
