@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 
 from configs.datasets import Dataset, Task, is_own
-from configs.executor import SideBySide, Slurm
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
@@ -27,13 +26,11 @@ from server.engines.hardware import this_machine, why_not
 from server.engines.toolchain import driver_too_old
 from server.power.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
-from study.executors.slots import slots_of
-from study.executors.slurm_queue import check_cluster
+from study.executors.executor import Executor
 from study.measure.remote_engine import ask_once, check_secrets
-from study.plan.cpus import place
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
-from study.preflight.meters_here import missing_meters
+from study.preflight.meters_here import missing_devices, missing_meters
 from study.preflight.problems import Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
@@ -52,6 +49,7 @@ class Preflight:
     dataset: Dataset
     tasks: tuple[Task, ...]
     """Those that are asked, in their order."""
+    executor: Executor
     api_key: str | None
     """What engines would be started with."""
 
@@ -76,9 +74,11 @@ class Preflight:
         refuse(self.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()}))
 
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
-        study = self.study
-        yield from _of_the_machine(study)
-        if study.measured_here:
+        study, here = self.study, self.executor.here
+        yield from found_by((self.executor.checked_field,), self.executor.check)
+        if here:
+            yield from missing_devices(study)
+            yield from missing_meters(study)
             yield from _of_the_engines(study, self.api_key)
         models, problems = models_of(study)
         yield from problems
@@ -86,7 +86,7 @@ class Preflight:
             yield from _not_to_be_had(study, models)
         yield from _positions(study, models)
         yield from self._without_room({name: known.folder for name, known in models.items()})
-        if study.measured_here:
+        if here:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
@@ -142,18 +142,6 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
                 known[model] = found
             problems += found_by(("variants", index), partial(check_variant, found, variant))
     return known, problems
-
-
-def _of_the_machine(study: Study) -> Iterator[Problem]:
-    """CPUs, boards, meters, Slurm."""
-    if isinstance(study.executor, Slurm):
-        yield from found_by(("executor",), partial(check_cluster, study.executor))
-        return
-    if isinstance(study.executor, SideBySide):
-        yield from found_by(("executor",), partial(slots_of, study))
-    else:
-        yield from found_by(("cpus",), partial(place, study))
-    yield from missing_meters(study)
 
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Whether the meters that a study names are on this machine: each is opened once, and closed again."""
+"""Whether the meters and devices that a study names are on this machine; meters are opened once, and closed again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from functools import partial
 from configs.meters import ExternalLog, Meters
 from configs.schema import Study
 from server.power.external import ExternalMeter
+from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources, open_meters
+from server.power.rapl import find_zones
 from study.preflight.problems import Problem, found_by
 
 
@@ -22,6 +24,27 @@ def missing_meters(study: Study) -> Iterator[Problem]:
     for index, log in enumerate(settings.external):
         yield from found_by(("meters", "external", index), partial(_follow, log))
     yield from found_by(("meters",), partial(_open_and_close, settings))
+
+
+def missing_devices(study: Study) -> Iterator[Problem]:
+    """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
+
+    Other machines' devices are known when their meters answer: nothing is said where one of them measures.
+    """
+    meters = study.meter_settings
+    elsewhere = [one.meter for one in study.remote.values() if one.meter not in (None, "local")]
+    if not (meters.gpus or meters.gain) or elsewhere:
+        return
+    gpus = [gpu.uuid for gpu in gpu_inventory()]
+    every = [*gpus, *(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
+    for place, uuid in enumerate(meters.gpus or ()):
+        if uuid not in gpus:
+            words = f"takes the UUID of a GPU that is here: {', '.join(gpus) or 'there is none'} (given: {uuid!r})"
+            yield Problem(("meters", "gpus", place), words)
+    for device in meters.gain:
+        if device not in every:
+            words = f"takes the name of a device that is read here: {', '.join(every) or 'there is none'}"
+            yield Problem(("meters", "gain", device), words)
 
 
 def _follow(log: ExternalLog) -> None:

@@ -110,8 +110,10 @@ class Display:
             self._said = words
             tell(f"  {words}")
 
-    def advance(self, *, estimate_s: float = 0.0) -> None:
-        """A step, of that expected time, is done."""
+    def advance(self, title: str | None = None, *, estimate_s: float = 0.0) -> None:
+        """A step, of that expected time, is done; it is named now if it was not when it began."""
+        if title not in (None, self._title):
+            self.title(str(title))
         self._done += 1
         self._done_estimate_s += estimate_s
         self._advanced_s = time.monotonic()

@@ -28,12 +28,13 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
+def claimed(run: RunDir, study: Study, study_file: Path, *, here: bool = True) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
     was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
-    files that were being written is removed, and what a fallen machine left of engines' temporary files.
+    files that were being written is removed, and what a fallen machine left of engines' temporary files; not unless all
+    is measured ``here``, for a job of a cluster may be writing them.
 
     Raises:
         RunError: another runner holds it.
@@ -50,7 +51,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         check_folder(run, study, study_file)
         if not run.study.is_file():
             write_text(run.study, dump_study(study))
-        if study.measured_here:  # else a job of a runner that was killed may be writing them
+        if here:
             remove_left_overs(run.root)
             remove_ownerless()
         yield
