@@ -17,6 +17,7 @@ from configs.loader import dump_study, load_study
 from configs.schema import Study
 from server.process.guard import GUARD
 from server.process.scratch import remove_ownerless
+from server.process.waiting import took_lock
 from starwatt_errors import RunError, UsageError
 from study.progress.display import tell
 from traces.atomic import is_temporary, write_text
@@ -64,21 +65,14 @@ def claimed(run: RunDir, study: Study, study_file: Path, *, here: bool = True) -
 def _lock(run: RunDir, descriptor: int) -> None:
     deadline = time.monotonic() + _LEAVING_S
     told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            if not _is_leaving(holder) or time.monotonic() > deadline:
-                raise RunError(
-                    f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
-                ) from None
-            if not told:
-                tell(f"{holder} was killed; waiting until what it had started has ended")
-                told = True
-            time.sleep(_POLL_S)
-        else:
-            return
+    while not took_lock(descriptor):
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        if not _is_leaving(holder) or time.monotonic() > deadline:
+            raise RunError(f"{run.root} is being measured by {holder}: wait until it has ended, or end it")
+        if not told:
+            tell(f"{holder} was killed; waiting until what it had started has ended")
+            told = True
+        time.sleep(_POLL_S)
 
 
 def _is_leaving(holder: str) -> bool:
