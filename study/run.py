@@ -53,7 +53,7 @@ class StudyResult:
 
 def preflight_of(order: Order, executor: Executor) -> Preflight:
     """Whether a study can work, before anything of it is done."""
-    return Preflight(order.file, order.study, order.run, order.dataset, order.tasks, executor, api_key())
+    return Preflight(order, executor, api_key())
 
 
 def reckoned(order: Order) -> Order:

@@ -22,7 +22,7 @@ from starwatt_errors import RunError
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.interference import Alone, check_cells, check_of
 from study.executors.loop import measure_units
-from study.executors.slot_protocol import END_THE_STUDY, LOST, SlotOrder
+from study.executors.slot_task import END_THE_STUDY, LOST, SlotOrder
 from study.executors.slots import Slot, slots_of
 from study.executors.units import Ledger, Unit, units_of
 from study.measure.retries import Patience

@@ -13,6 +13,7 @@ import submitit
 
 from configs import executor as settings
 from configs.schema import Study
+from server.process.waiting import wait_until
 from starwatt_errors import RunError
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
@@ -188,6 +189,4 @@ class Slurm(Executor):
 
     def _end(self, jobs: Set[str]) -> None:
         cancel(jobs)
-        deadline = time.monotonic() + _CANCEL_S
-        while jobs & queued().keys() and time.monotonic() < deadline:
-            time.sleep(min(1.0, self.poll_s))
+        wait_until(lambda: not jobs & queued().keys(), _CANCEL_S, poll_s=min(1.0, self.poll_s))

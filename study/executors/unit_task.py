@@ -4,9 +4,7 @@ there yet."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -20,6 +18,7 @@ from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.process.guard import GUARD
 from server.process.spawn import stop_children
+from server.process.waiting import took_lock, wait_until
 from starwatt_errors import RunError
 from study import interrupts
 from study.executors.local import Local
@@ -98,20 +97,13 @@ def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
 @contextmanager
 def _held(lock: Path) -> Iterator[None]:
     """Nobody else holds it: a process that was thought lost may still be ending, or run."""
-    deadline = time.monotonic() + _ENDING_S
     with lock.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RunError(f"{lock}: another process still measures there") from None
-                time.sleep(0.5)
-                continue
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
-                    raise
-            break
+        try:
+            if not wait_until(lambda: took_lock(file.fileno()), _ENDING_S, poll_s=0.5):
+                raise RunError(f"{lock}: another process still measures there")
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
+                raise
         GUARD.keep(file.fileno())  # were this process killed: until the undertaker has ended its engine
         try:
             yield

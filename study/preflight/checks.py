@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from configs.datasets import Dataset, Task, is_own
+from configs.datasets import is_own
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
@@ -27,6 +27,7 @@ from server.engines.toolchain import driver_too_old
 from server.power.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
+from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
@@ -34,7 +35,7 @@ from study.preflight.meters_here import missing_devices, missing_meters
 from study.preflight.problems import Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
-from traces.layout import RunDir, model_slug
+from traces.layout import model_slug
 
 _GIB = 2**30
 
@@ -43,12 +44,7 @@ _GIB = 2**30
 class Preflight:
     """A study that has been read, and what is asked of it."""
 
-    file: Path
-    study: Study
-    run: RunDir
-    dataset: Dataset
-    tasks: tuple[Task, ...]
-    """Those that are asked, in their order."""
+    order: Order
     executor: Executor
     api_key: str | None
     """What engines would be started with."""
@@ -63,7 +59,7 @@ class Preflight:
             UsageError: the study's file is wrong.
             StarwattError: this machine, or one that it needs, lacks something.
         """
-        refuse(self.file, self._problems(only_looking=only_looking))
+        refuse(self.order.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
         """The same of prompts alone, once the models are here whose tokenizers count them.
@@ -71,10 +67,12 @@ class Preflight:
         Raises:
             UsageError: a prompt and its answer have no room.
         """
-        refuse(self.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()}))
+        refuse(
+            self.order.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()})
+        )
 
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
-        study, here = self.study, self.executor.here
+        study, here = self.order.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
         if here:
             yield from missing_devices(study)
@@ -90,16 +88,17 @@ class Preflight:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
-            yield from unusable_tests(Path(study.prompts.dataset), self.dataset)
+            yield from unusable_tests(Path(study.prompts.dataset), self.order.dataset)
         yield from self._elsewhere(ask=only_looking)
 
     def _elsewhere(self, *, ask: bool) -> Iterator[Problem]:
         """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
-        for variant in self.study.remote:
+        study = self.order.study
+        for variant in study.remote:
             field = ("remote", variant)
             try:
-                check_secrets(self.study, variant)
-                engine = ask_once(self.study, variant) if ask else None
+                check_secrets(study, variant)
+                engine = ask_once(study, variant) if ask else None
             except StarwattError as error:
                 yield problem_of(field, error)
                 continue
@@ -108,17 +107,19 @@ class Preflight:
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
-        if any(load_variant(name).engine == "vllm" for name in self.study.own_variants):
-            yield from self._beyond(self.study.engine.max_model_len, "engine.max_model_len", folders)
+        study = self.order.study
+        if any(load_variant(name).engine == "vllm" for name in study.own_variants):
+            yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+        study, tasks = self.order.study, self.order.tasks
         try:
-            lengths = lengths_of(self.run, self.study, [task.task_id for task in self.tasks])
+            lengths = lengths_of(self.order.run, study, [task.task_id for task in tasks])
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
-        for model in self.study.models:
-            every = asked(self.study, self.tasks, lengths.get(model_slug(model), {}))
+        for model in study.models:
+            every = asked(study, tasks, lengths.get(model_slug(model), {}))
             yield from no_room(every, limit, limited_by, folders.get(model))
 
 
