@@ -19,9 +19,12 @@ from loadgen.audit import LoopWatch, audit_of, measured_in, phases_of
 from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
+from traces.cell import Audit
 from traces.remote import PowerClock
 from traces.schemas import REQUESTS
 from traces.streams import read_trace, stamped
+
+_COUNTS = ("connections_opened_late", "connections_open_most", "resent")
 
 
 def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock] | None = None) -> pa.Table:
@@ -68,25 +71,26 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     start_ns = min(phases.warmup.start_ns for phases in known if phases.warmup is not None)
     ends = (phase for phases in known for phase in (phases.warmup, phases.drain))
     phases = phases_of(start_ns, measured, max(phase.end_ns for phase in ends if phase is not None))
-    watch = LoopWatch()
-    watch.cpu_share = sum(result.audit.cpu_share or 0.0 for result in results)
-    watch.late_max_ns = round(max(result.audit.loop_lag_max_ms or 0.0 for result in results) * 1e6)
+    audits = [result.audit for result in results]
+    audit = audit_of(measured, phases, _watch_of(audits), load).model_copy(
+        update={
+            "client": audits[0].client,
+            **{name: _sum([getattr(one, name) for one in audits]) for name in _COUNTS},
+        }
+    )
     errors: Counter[str] = Counter()
     for result in results:
         errors.update(result.errors)
-    audits = [result.audit for result in results]
-    audit = audit_of(measured, phases, watch, load).model_copy(
-        update={
-            "client": results[0].audit.client,
-            **{
-                name: _sum([getattr(one, name) for one in audits])
-                for name in ("connections_opened_late", "connections_open_most", "resent")
-            },
-        }
-    )
     interrupted = any(result.interrupted for result in results)
     gave_up = next((result.gave_up for result in results if result.gave_up), None)
     return LoadResult(phases, audit, dict(errors), interrupted, gave_up)
+
+
+def _watch_of(audits: Sequence[Audit]) -> LoopWatch:
+    watch = LoopWatch()
+    watch.cpu_share = sum(audit.cpu_share or 0.0 for audit in audits)
+    watch.late_max_ns = round(max(audit.loop_lag_max_ms or 0.0 for audit in audits) * 1e6)
+    return watch
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

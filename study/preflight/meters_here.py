@@ -32,19 +32,21 @@ def missing_devices(study: Study) -> Iterator[Problem]:
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
     """
     meters = study.meter_settings
-    elsewhere = [one.meter for one in study.remote.values() if one.meter not in (None, "local")]
-    if not (meters.gpus or meters.gain) or elsewhere:
+    if any(one.meter not in (None, "local") for one in study.remote.values()):
+        return
+    if not (meters.gpus or meters.gain):
         return
     gpus = [gpu.uuid for gpu in gpu_inventory()]
     every = [*gpus, *(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
-    for place, uuid in enumerate(meters.gpus or ()):
-        if uuid not in gpus:
-            words = f"takes the UUID of a GPU that is here: {', '.join(gpus) or 'there is none'} (given: {uuid!r})"
-            yield Problem(("meters", "gpus", place), words)
-    for device in meters.gain:
-        if device not in every:
-            words = f"takes the name of a device that is read here: {', '.join(every) or 'there is none'}"
-            yield Problem(("meters", "gain", device), words)
+    named: list[tuple[str, int | str, str, list[str], str]] = [
+        ("gpus", place, uuid, gpus, "the UUID of a GPU that is here")
+        for place, uuid in enumerate(meters.gpus or ())
+    ]
+    named += [("gain", name, name, every, "the name of a device that is read here") for name in meters.gain]
+    for field, place, name, known, what in named:
+        if name not in known:
+            words = f"takes {what}: {', '.join(known) or 'there is none'} (given: {name!r})"
+            yield Problem(("meters", field, place), words)
 
 
 def _follow(log: ExternalLog) -> None:
