@@ -1,4 +1,4 @@
-"""What several workers recorded becomes one trace and one result.
+"""Make one trace and one result of what several workers recorded.
 
 ``python -m loadgen.merge DIR`` merges ``DIR/worker-*``, where Locust's workers were other machines.
 """
@@ -38,7 +38,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     machines' calendar clocks agree. Durations within a request stay exact.
 
     Raises:
-        TraceError: the trace of a worker does not read.
+        TraceError: the trace of a worker cannot be read.
     """
     tables: list[pa.Table] = []
     for number, folder in enumerate(folders):
@@ -102,7 +102,7 @@ def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
     mine, theirs = table.schema.metadata, reference.schema.metadata
     if mine[b"boot_id"] == theirs[b"boot_id"]:
         return table
-    calendar = [int(one[b"realtime_ns"]) - int(one[b"monotonic_ns"]) for one in (mine, theirs)]
+    calendar = [int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (mine, theirs)]
     return _shifted(table, calendar[0] - calendar[1])
 
 

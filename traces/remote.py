@@ -33,9 +33,9 @@ class ClockOffset(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     at_ns: int = Field(description="When, by our clock")
-    offset_ns: int
-    uncertainty_ns: int = Field(ge=0)
-    exchanges: int = Field(ge=1)
+    offset_ns: int = Field(description="That clock minus ours")
+    uncertainty_ns: int = Field(ge=0, description="Half of the shortest round trip")
+    exchanges: int = Field(ge=1, description="How many were made")
 
     @classmethod
     def measured(cls, ask: Callable[[], Told], exchanges: int) -> ClockOffset:
@@ -93,7 +93,7 @@ def complete_stream(folder: Path, name: str) -> bool:
     """Turn ``<name>.arrows``, fetched whole or in part, into Parquet; False where nothing of it came.
 
     Raises:
-        TraceError: it does not read; it stays where it is.
+        TraceError: it cannot be read; it stays where it is.
     """
     stream = folder / f"{name}.arrows"
     if not stream.is_file():

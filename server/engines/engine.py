@@ -31,7 +31,7 @@ _LAST_LINES = 15
 
 
 class Adapter(Protocol):
-    """What differs between the servers that can be started."""
+    """Define what differs between the servers that can be started."""
 
     def check(self, spec: EngineSpec) -> None:
         """Raise EngineError where this server cannot do what ``spec`` wants."""
@@ -46,7 +46,7 @@ class Adapter(Protocol):
         """The folder it is started in, beside its log."""
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
-        """What it serves with, once it answers."""
+        """Return what it serves with, once it answers."""
 
 
 ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServe()}
@@ -145,7 +145,7 @@ def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str,
 
 
 def healthy(url: str) -> bool:
-    """Whether ``/health`` answers well."""
+    """Say whether ``/health`` answers well."""
     try:
         answer_of(f"{url}/health", 2.0)
     except OSError:
@@ -154,7 +154,7 @@ def healthy(url: str) -> bool:
 
 
 def port_in_use(host: str, port: int) -> bool:
-    """Whether something already listens there.
+    """Say whether something already listens there.
 
     Raises:
         EngineError: the address is not this machine's, or the port is not this user's.

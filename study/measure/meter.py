@@ -86,13 +86,18 @@ def boards_of_this_process() -> tuple[str, ...] | None:
         return None
 
 
-def meter_here(settings: Meters, engine_pid: int | None, *, several: bool = True) -> OpenMeter:
-    """The sidecar on this machine; ``several`` recordings are of the same boards."""
+def meter_here(
+    settings: Meters, engine_pid: int | None, residents: Sequence[int] = (), *, several: bool = True
+) -> OpenMeter:
+    """The sidecar on this machine; ``several`` recordings are of the same boards.
+
+    ``residents`` are other engines of the study here, loaded and not asked.
+    """
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
         wanted = _of_these_boards(settings) if several else settings
-        with Sidecar.start(folder, wanted, engine_pid=engine_pid) as sidecar:
+        with Sidecar.start(folder, wanted, engine_pid=engine_pid, residents=residents) as sidecar:
             left.left_out = sidecar.left_out
             yield _Here(sidecar)
             try:
