@@ -52,7 +52,7 @@ class Measured(NamedTuple):
 
 
 def measured_in(requests: pa.Table) -> list[Measured]:
-    """Those of a ``requests`` trace; when a capped load had a place for each is not known."""
+    """Read the measured requests of a trace; when a capped load had a place for each is not known."""
     rows = requests.filter(pc.equal(requests.column("role"), "measured"))
     times = (rows.column(name).to_pylist() for name in ("scheduled_ns", "sent_ns", "end_ns"))
     return [
@@ -61,7 +61,7 @@ def measured_in(requests: pa.Table) -> list[Measured]:
 
 
 def phases_of(start_ns: int, measured: Sequence[Measured], end_ns: int) -> Phases:
-    """Warm-up from the load's start, the window of its measured requests, drain until its end."""
+    """Divide a load: warm-up from its start, the window of its measured requests, drain until its end."""
     if not measured:
         return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
     first_ns, last_ns = min(one.sent_ns for one in measured), max(one.end_ns for one in measured)

@@ -14,7 +14,7 @@ from traces.streams import read_trace
 
 
 class Told(NamedTuple):
-    """What another host told of its clock: when it had our question and sent its answer, and when we had that."""
+    """Hold what another host told of its clock: when it had our question and sent its answer, and when we had that."""
 
     received_ns: int
     sent_ns: int
@@ -39,7 +39,7 @@ class ClockOffset(BaseModel):
 
     @classmethod
     def measured(cls, ask: Callable[[], Told], exchanges: int) -> ClockOffset:
-        """Ask so many times."""
+        """Ask so many times, and keep the exchange with the shortest round trip."""
         found = (cls._of(now_ns(), ask(), exchanges) for _ in range(exchanges))
         return min(found, key=lambda one: one.uncertainty_ns)
 
@@ -77,7 +77,7 @@ class PowerClock(BaseModel):
 
     @property
     def bounds_ns(self) -> tuple[int, int]:
-        """The smallest and the largest offset that start or end allow."""
+        """Compute the smallest and the largest offset that start or end allow."""
         both = [self.start] if self.end is None else [self.start, self.end]
         return min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
 

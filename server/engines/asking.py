@@ -9,7 +9,7 @@ _LONGEST_ANSWER = 8 << 20
 
 
 def answer_of(url: str, timeout_s: float, key: str | None = None) -> bytes:
-    """GET it.
+    """GET a URL and return the body.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.

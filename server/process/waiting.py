@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def wait_until(answer: Callable[[], T], timeout_s: float, *, poll_s: float) -> T:
-    """Ask until the answer is true or the time is up; the last answer."""
+    """Ask until the answer is true or the time is up; return the last answer."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := answer()) and time.monotonic() < deadline_s:
         time.sleep(poll_s)
@@ -26,7 +26,7 @@ def ask_until(
     poll_s: float,
     waiting: Callable[[], None],
 ) -> T:
-    """Ask again while ``silent`` is raised and there is time; the answer, or the last such error."""
+    """Ask again while ``silent`` is raised and there is time; return the answer, or raise the last such error."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:

@@ -12,7 +12,7 @@ from traces.layout import RunDir
 
 
 def executor_for(study: Study, run: RunDir) -> Executor:
-    """What measures the cells of a study into ``run``; nothing is asked of this machine or a cluster yet."""
+    """Make what measures the cells of a study into ``run``; nothing is asked of this machine or a cluster yet."""
     if isinstance(study.executor, settings.Slurm):
         return Slurm(study, run, study.executor)
     if isinstance(study.executor, settings.SideBySide):

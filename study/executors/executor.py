@@ -22,7 +22,7 @@ from study.progress.exporter import Exporter
 
 @dataclass(frozen=True)
 class Site:
-    """What the engines of a study compute on, as far as it is known before anything is started."""
+    """Describe what the engines of a study compute on, as far as it is known before anything is started."""
 
     hardware: Hardware
     """Of one engine."""
@@ -32,7 +32,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be measured, and who hears of it."""
+    """Hold what is to be measured, and who hears of it."""
 
     order: Order
     checkpoints: Checkpoints
@@ -45,7 +45,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Ended:
-    """The process of a unit has ended, with all of its cells or without."""
+    """Tell that the process of a unit has ended, with all of its cells or without."""
 
     unit: Unit
     place: str
@@ -60,7 +60,7 @@ class Ended:
 
 
 class Executor(Protocol):
-    """Where the units of a study are measured; ``executor_for`` makes the one that the study names."""
+    """Measure the units of a study somewhere; ``executor_for`` makes the one that the study names."""
 
     here: bool = True
     """Whether this machine's boards and processors measure."""
@@ -70,7 +70,7 @@ class Executor(Protocol):
 
     @property
     def at_once(self) -> int | None:
-        """Units that are measured side by side; None: as many as the cluster has room for. Raises as ``check``."""
+        """Count the units that run side by side; None: as many as the cluster has room for. Raises as ``check``."""
         return 1
 
     def check(self) -> None:
@@ -80,15 +80,15 @@ class Executor(Protocol):
         """Look at the hardware; raises as ``check``."""
 
     def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
-        """What one process each measures."""
+        """Divide the cells into what one process each measures."""
 
     def adopt(self, waiting: Sequence[Unit]) -> Sequence[Unit]:
-        """Follow units that an earlier runner began and did not live to see; those that are still measured."""
+        """Follow units that an earlier runner began and did not live to see; return those that are still measured."""
         del waiting
         return ()
 
     def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
-        """Places that can begin units now, each with those of ``waiting`` that it takes."""
+        """Find places that can begin units now, each with those of ``waiting`` that it takes."""
 
     def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
         """Begin to measure what these units lack.
@@ -98,7 +98,7 @@ class Executor(Protocol):
         """
 
     def poll(self) -> Sequence[Ended]:
-        """The units whose processes have ended since.
+        """Find the units whose processes have ended since.
 
         Raises:
             RunError: nobody can tell any more.
@@ -106,7 +106,7 @@ class Executor(Protocol):
 
     @property
     def status(self) -> str:
-        """What is measured just now, for people; empty where the display is told anyway."""
+        """Say what is measured just now; empty where the display is told anyway."""
         return ""
 
     def end_all(self) -> None:
@@ -114,11 +114,11 @@ class Executor(Protocol):
         return
 
     def again(self) -> Sequence[PlannedCell]:
-        """Cells that are measured once more when all is measured, and are not there yet."""
+        """List cells that are measured once more when all is measured, and are not there yet."""
         return ()
 
     def is_due(self) -> bool:
-        """Whether some of them can be measured as it stands."""
+        """Say whether some of them can be measured as it stands."""
         return False
 
     def measure_again(self, work: Work) -> None:

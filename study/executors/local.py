@@ -19,7 +19,7 @@ from study.plan.rates import boards_for, cpus_for
 
 @dataclass
 class Local(Executor):
-    """One unit, which has been measured when it has begun."""
+    """Measure one unit, which has ended when ``start`` returns."""
 
     study: Study
     checked_field = "cpus"
@@ -30,7 +30,7 @@ class Local(Executor):
         place(self.study)
 
     def site(self) -> Site:
-        """The boards that its engine takes, or else the CPUs."""
+        """Look at the boards that its engine takes, or else at the CPUs."""
         study, here = self.study, gpu_inventory()
         if study.remote:
             return Site(boards_for((), study.engine))
@@ -44,11 +44,11 @@ class Local(Executor):
         return Site(hardware, boards[: study.engine.tensor_parallel])
 
     def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
-        """All in one."""
+        """Put all cells into one."""
         return [Unit("all", cells)]
 
     def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
-        """Nothing runs beside anything."""
+        """Take all at once: nothing runs beside it."""
         return [("", list(waiting))] if waiting else []
 
     def start(self, work: Work, place_name: str, units: Sequence[Unit]) -> None:
@@ -70,6 +70,6 @@ class Local(Executor):
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:
-        """What was begun has ended."""
+        """Return what ``start`` has measured."""
         ended, self._ended = self._ended, []
         return ended

@@ -46,7 +46,7 @@ class _Busy:
 
 @dataclass
 class SideBySide(Executor):
-    """The processes of a study's slots."""
+    """Run the processes of a study's slots."""
 
     study: Study
     run: RunDir
@@ -61,12 +61,12 @@ class SideBySide(Executor):
 
     @cached_property
     def slots(self) -> Sequence[Slot]:
-        """Raises as ``slots_of``."""
+        """Find the slots once; raises as ``slots_of``."""
         return slots_of(self.settings, self.study.meter_settings.gpus)
 
     @property
     def at_once(self) -> int:
-        """One a slot."""
+        """Count the slots."""
         return len(self.slots)
 
     def check(self) -> None:
@@ -74,7 +74,7 @@ class SideBySide(Executor):
         slots_of(self.settings, self.study.meter_settings.gpus)
 
     def site(self) -> Site:
-        """All boards of the machine, unless the meters are told to leave some out."""
+        """Look at all boards of the machine, unless the meters are told to leave some out."""
         study, here, slot = self.study, gpu_inventory(), self.slots[0]
         boards = boards_for([gpu.name for gpu in here], study.engine)
         chosen = study.meter_settings.gpus
@@ -84,11 +84,11 @@ class SideBySide(Executor):
         )
 
     def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
-        """Blocks or engine starts."""
+        """Take blocks or engine starts."""
         return units_of(self.study, cells, by_block=self.settings.unit == "block")
 
     def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
-        """Idle slots, each with the first unit that was begun there or nowhere."""
+        """Give each idle slot the first unit that was begun there or nowhere."""
         idle = [slot.name for slot in self.slots if slot.name not in self._busy]
         if not idle or (self.one_by_one and self._busy):
             return []
@@ -103,7 +103,7 @@ class SideBySide(Executor):
         return places[: 1 if self.one_by_one else None]
 
     def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
-        """One process, in a group of its own."""
+        """Start a process in a group of its own."""
         [unit] = units
         [slot] = [slot for slot in self.slots if slot.name == place]
         folder = self.run.slots
@@ -129,7 +129,7 @@ class SideBySide(Executor):
         tell(f"  {slot.name}: unit {unit.name}")
 
     def poll(self) -> list[Ended]:
-        """By the exit codes of their processes."""
+        """Look at the exit codes of the processes."""
         ended = []
         for name, busy in list(self._busy.items()):
             code = busy.process.poll()
@@ -153,11 +153,11 @@ class SideBySide(Executor):
 
     @property
     def status(self) -> str:
-        """Which slot measures what."""
+        """Say which slot measures what."""
         return "; ".join(f"{name} measures {busy.unit.name}" for name, busy in self._busy.items())
 
     def end_all(self) -> None:
-        """All at once, then each is waited for."""
+        """Tell all at once to end, then wait for each."""
         for busy in self._busy.values():
             busy.process.terminate()
         for busy in self._busy.values():
@@ -165,18 +165,18 @@ class SideBySide(Executor):
         self._busy.clear()
 
     def again(self) -> list[PlannedCell]:
-        """The cells of the check of neighbours."""
+        """List the cells of the check of neighbours."""
         return check_cells(self.study, self.run, self.settings.neighbours)
 
     def is_due(self) -> bool:
-        """Whether a block was measured on a slot that is still here, and more than one is."""
+        """Say whether a block was measured on a slot that is still here, and more than one is."""
         return self._check() is not None
 
     def _check(self) -> Alone | None:
         return check_of(self.study, self.run, self.settings.neighbours, lambda: self.slots)
 
     def measure_again(self, work: Work) -> None:
-        """With nobody beside it; a check that fails ends no study."""
+        """Measure each with nobody beside it; a check that fails ends no study."""
         gather_nodes(self.run)
         check = self._check()
         if check is None:

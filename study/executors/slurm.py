@@ -45,7 +45,7 @@ class _Job:
 
 @dataclass
 class Slurm(Executor):
-    """Submits and follows."""
+    """Submit jobs and follow them."""
 
     study: Study
     run: RunDir
@@ -61,7 +61,7 @@ class Slurm(Executor):
 
     @property
     def at_once(self) -> int | None:
-        """As the study says."""
+        """Return what the study says."""
         return self.settings.at_once
 
     def check(self) -> None:
@@ -69,12 +69,12 @@ class Slurm(Executor):
         check_cluster(self.settings)
 
     def site(self) -> Site:
-        """Nodes, of which no more is known than what is asked for."""
+        """Describe a node, of which no more is known than what is asked for."""
         boards = self.settings.gpus > 0
         return Site(boards_for((), self.study.engine) if boards else cpus_for(self.settings.cpus))
 
     def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
-        """Blocks or engine starts."""
+        """Take blocks or engine starts."""
         return units_of(self.study, cells, by_block=self.settings.unit == "block")
 
     def adopt(self, waiting: Sequence[Unit]) -> list[Unit]:
@@ -103,7 +103,7 @@ class Slurm(Executor):
         return {job for job, task in there.items() if Path(task.script).parent == folder}
 
     def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
-        """The cluster takes all; units that have cells already are asked for on their nodes, while these take jobs.
+        """Take all; units that have cells already are asked for on their nodes, while these take jobs.
 
         An array has its own limit of tasks side by side, so that with ``at_once`` one follows the other.
         """
@@ -147,7 +147,7 @@ class Slurm(Executor):
         tell(f"  submitted{where}: {submitted}")
 
     def poll(self) -> list[Ended]:
-        """Those that have been missing from the queue often enough."""
+        """Find those that have been missing from the queue often enough."""
         try:
             there = queued()
         except RunError as error:
@@ -173,7 +173,7 @@ class Slurm(Executor):
 
     @property
     def status(self) -> str:
-        """What the queue says of the jobs."""
+        """Say what the queue says of the jobs."""
         return self._status
 
     def end_all(self) -> None:

@@ -35,7 +35,7 @@ class Unit:
 
 
 def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> list[Unit]:
-    """All variants of a block each, or with ``engine_restarts: once`` the cells of one engine start."""
+    """Put all variants of a block into one each, or with ``engine_restarts: once`` the cells of one engine start."""
     by_block = by_block and study.engine_restarts == "each_block"
 
     def name(cell: PlannedCell) -> str:
@@ -45,7 +45,7 @@ def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> l
 
 
 def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
-    """Where a cell was measured; None where it is not there."""
+    """Read where a cell was measured; None where it is not there."""
     try:
         return read_cell(run.cell(cell.key)).node
     except TraceError:  # the analysis names what is damaged; it must not end the study
@@ -64,7 +64,7 @@ class Ledger:
     _known: set[CellKey] = field(default_factory=set)
 
     def open(self, units: Sequence[Unit]) -> list[Unit]:
-        """Take note of the cells that are there already; units with cells left, and where these are to be measured."""
+        """Take note of the cells that are there; return units with cells left, each with its home."""
         self._known.update(cell.key for unit in units for cell in unit.cells if self.there(cell))
         waiting = [unit for unit in units if self.left(unit)]
         for unit in waiting:
@@ -77,17 +77,17 @@ class Ledger:
         unit.home = unit.home or next(filter(None, nodes), None)
 
     def left(self, unit: Unit) -> list[PlannedCell]:
-        """Its cells that are neither measured nor given up, in their order."""
+        """List its cells that are neither measured nor given up, in their order."""
         given_up = self.patience.given_up()
         return [cell for cell in unit.cells if not self.there(cell) and cell.key not in given_up]
 
     def begin(self, unit: Unit) -> bool:
-        """Remember what it lacks now; whether that is anything."""
+        """Remember what it lacks now; say whether that is anything."""
         unit.begun_with = frozenset(cell.key for cell in self.left(unit))
         return bool(unit.begun_with)
 
     def note(self, cell: PlannedCell) -> None:
-        """It has been measured."""
+        """Note that a cell has been measured."""
         if cell.key not in self._known:
             self._known.add(cell.key)
             self.measured += 1
@@ -116,5 +116,5 @@ class Ledger:
         return len(left)
 
     def there(self, cell: PlannedCell) -> bool:
-        """Whether it has been measured."""
+        """Say whether a cell has been measured."""
         return (self.run.cell(cell.key) / "cell.json").is_file()

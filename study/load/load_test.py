@@ -196,12 +196,16 @@ def _record(run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, reco
 def _meters_here(recorded: Recorded) -> dict[str, Any]:
     """What is metered; where a board fails now, the load that was measured is kept without."""
     problem = recorded.problem
-    gpus, used, calibration = [], None, None
+    gpus: list[dict[str, Any]] = []
+    used = calibration = None
     try:
-        gpus = [asdict(gpu) for gpu in gpu_inventory()]
-        used, calibration = choose_sources(Meters()), calibrate()
+        gpus, used, calibration = (
+            [asdict(gpu) for gpu in gpu_inventory()],
+            choose_sources(Meters()),
+            calibrate(),
+        )
     except MeterError as error:
-        gpus, problem = [], problem or str(error)
+        problem = problem or str(error)
     return {"gpus": gpus, "meters": {"used": used, "problem": problem}, "sensor_calibration": calibration}
 
 

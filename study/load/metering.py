@@ -47,7 +47,7 @@ def meter_of(url: str, meter_at: str) -> OpenMeter:
 
 
 def lenient(open_meter: OpenMeter) -> OpenMeter:
-    """The same, but what fails on the way is said at once and costs no request: there is no second try."""
+    """Record as it does, but say at once what fails on the way, at the cost of no request: there is no second try."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
@@ -66,7 +66,7 @@ class _Lenient:
     failed: bool = False
 
     def check_alive(self) -> None:
-        """Say when it is not."""
+        """Say once when it is not."""
         if self.failed:
             return
         try:
@@ -76,5 +76,5 @@ class _Lenient:
             tell(f"power is not recorded any more: {error}")
 
     def mark(self, phase: str) -> None:
-        """As of the meter itself."""
+        """Hand it on."""
         self.meter.mark(phase)

@@ -115,7 +115,7 @@ def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
 
 
 def expected_s(cells: list[PlannedCell]) -> dict[CellKey, float]:
-    """What each cell takes as far as it was estimated, with the start of its engine where it is the first on it."""
+    """Sum up what each cell was estimated to take, with the start of its engine where it is the first on it."""
     first = {group[0].key for group in by_engine_start(cells)}
     return {cell.key: cell.estimated_s + cell.start_s * (cell.key in first) for cell in cells}
 
