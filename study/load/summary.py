@@ -10,16 +10,15 @@ import numpy as np
 import pyarrow as pa
 from rich.table import Table
 
-from analysis.arrays import Bools, Floats, mean, percentile
+from analysis.arrays import Bools, Floats, spread
 from analysis.requests.columns import Requests, read_columns
-from analysis.requests.latency import Latencies, latencies
+from analysis.requests.latency import Latencies, kept_slo, latencies
 from analysis.requests.window import measured_window
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
 from traces.layout import RunDir
 
-_PERCENTILES = (50, 90, 99)
 _NO_TIME_NS = 10_000
 """Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
@@ -64,7 +63,7 @@ def summarise(
         found = replace(found, itl_ms=nothing, tpot_ms=np.full_like(found.tpot_ms, np.nan))
     for name in LATENCIES:
         values: Floats = getattr(found, f"{name}_ms")
-        metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
+        metrics[f"{name}_ms"] = spread(values if name == "itl" else values[completed])
     if slo_ms is not None:
         metrics["goodput"] = _goodput(requests, found, slo_ms, metrics["duration_s"])
     return metrics
@@ -172,19 +171,7 @@ def _goodput(
     untold = completed & ~(requests.output_tokens <= 1) & np.isnan(found.tpot_ms)
     if duration_s is None or ("tpot" in slo_ms and untold.any()):
         return None
-    good = completed.copy()
-    for name, bound_ms in slo_ms.items():
-        values: Floats = getattr(found, f"{name}_ms")
-        if name == "tpot":  # an answer of one token has no time between tokens
-            good &= (requests.output_tokens <= 1) | (values <= bound_ms)
-        else:
-            good &= values <= bound_ms
-    return int(good.sum()) / duration_s
-
-
-def _spread(values: Floats) -> dict[str, float | None]:
-    known = values[~np.isnan(values)]
-    return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in _PERCENTILES}}
+    return int(kept_slo(requests, found, slo_ms).sum()) / duration_s
 
 
 def _shown(value: float | None) -> str:
