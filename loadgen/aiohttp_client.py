@@ -12,12 +12,12 @@ import ssl
 import urllib.request
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from configs.addresses import read_address, shown_url
 from loadgen.addresses import in_words
 from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
@@ -75,8 +75,7 @@ class AiohttpClient:
         self.resent = 0
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._base = f"{endpoint.scheme}://{endpoint.authority}"
-        self._url = URL(self._base + endpoint.path, encoded=True)
+        self._url = URL(f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}", encoded=True)
         self._session: aiohttp.ClientSession | None = None
         self._unkept: aiohttp.ClientSession | None = None
 
@@ -210,9 +209,12 @@ class AiohttpClient:
 
     def _first_hop(self) -> tuple[str, int]:
         """The proxy of the environment, or the endpoint itself."""
-        parts = urlsplit(self._base)
-        proxy = urllib.request.getproxies().get(parts.scheme)
+        scheme = self._endpoint.scheme
+        proxy = urllib.request.getproxies().get(scheme)
         if proxy is None or urllib.request.proxy_bypass(self._endpoint.host):
             return self._endpoint.host, self._endpoint.port
-        hop = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
+        try:
+            hop = read_address(proxy, scheme="http")
+        except ValueError as error:
+            raise OSError(f"the proxy of {scheme}_proxy, {shown_url(proxy)}: {error}") from error
+        return hop.host, hop.port

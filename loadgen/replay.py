@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
@@ -20,7 +21,7 @@ from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
 from loadgen.failures import NOT_SENT, Failures
 from loadgen.movement import Movement
-from loadgen.payload import Endpoint, request_bytes, shown_url
+from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from configs.addresses import shown_url
 from configs.meters import Meters
 from configs.schema import Phases as PhaseSettings
-from loadgen.payload import checked_key, shown_url
+from loadgen.payload import checked_key
 from loadgen.result import LoadResult
-from server.power.client import without_credentials
 from server.power.listen import TOKEN_VARIABLE
 from server.power.meters import choose_sources
 from server.power.remote import RemoteMeter
@@ -85,9 +85,7 @@ def metered_there(
     """
     token = checked_key(os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE)
     if url.startswith(("http://", "https://")) and not token:
-        raise UsageError(
-            f"--meter {without_credentials(url)}: set {TOKEN_VARIABLE} to the token of that service"
-        )
+        raise UsageError(f"--meter {shown_url(url)}: set {TOKEN_VARIABLE} to the token of that service")
     announce("measuring the clock's offset")
     with RemoteMeter.start(url, token or "", folder) as meter, _told_at_once(meter.check_alive):
         outcome, phases = _between_idles(drive, announce, meter.mark)
