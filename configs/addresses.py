@@ -67,6 +67,21 @@ def read_address(url: str, *, scheme: str | None = None) -> Address:
     )
 
 
+def checked_host(host: str) -> str:
+    """A host as a flag names it: a name or an address; one of IPv6 without brackets, and with its zone if it has one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not host.isprintable():
+        raise ValueError("holds a control character")
+    if ":" in host:
+        _ipv6(host.partition("%")[0])
+    else:
+        _name(host)
+    return host
+
+
 def authority(scheme: str, host: str, port: int) -> str:
     """Host and port as the Host header has them: without the port that is usual."""
     bracketed = f"[{host}]" if ":" in host else host
@@ -114,6 +129,8 @@ def _name(text: str) -> str:
         name = (text if text.isascii() else text.encode("idna").decode()).lower()
     except UnicodeError as error:
         raise ValueError(f"{text} is no host's name") from error
+    if not name:
+        raise ValueError("takes a host's name or an address")
     if " " in name:
         raise ValueError("a host's name holds no blank")
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):

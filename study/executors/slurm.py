@@ -16,7 +16,7 @@ import submitit
 
 from configs.executor import Slurm
 from server.process.spawn import last_lines
-from starwatt_errors import RunError
+from starwatt_errors import RunError, reason_of
 from study.executors.affinity import all_units, homes_of
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.executors.slurm_queue import Queued, cancel, queued, takes_jobs
@@ -146,7 +146,7 @@ class Cluster(Errand):
                     for task in tasks
                 ]
         except (RuntimeError, ValueError, OSError) as error:
-            raise RunError(f"executor: slurm: the jobs could not be submitted: {error}") from error
+            raise RunError(f"executor: slurm: the jobs could not be submitted: {reason_of(error)}") from error
         for task, job in zip(tasks, jobs, strict=True):
             task.job, task.missing = job.job_id, 0
             remember_job(self.run, task.unit.name, job.job_id)
