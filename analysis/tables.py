@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -104,7 +105,7 @@ def ensure_analysed(run: RunDir) -> None:
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
     """What ``analyze`` writes, without writing it; raises as it does."""
     context, warnings = read_context(run)
-    keys, plan_warning = _all_cells(run)
+    keys = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
     misplaced = misplaced_cells(run)
@@ -137,7 +138,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         invalid=tuple(one.invalid for one in cells if one.invalid is not None),
         requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
-        warnings=(*warnings, *filter(None, (plan_warning,))),
+        warnings=warnings,
     )
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
@@ -163,12 +164,9 @@ def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table
     return table.replace_schema_metadata(metadata).combine_chunks()
 
 
-def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
-    """Cells of the plan and cells on disk, sorted; and a warning where the plan does not read."""
-    keys, warning = set(run.finished_cells()), None
-    if run.plan.is_file():
-        try:
-            keys |= set(read_plan(run))
-        except TraceError as error:
-            warning = f"{error}; so cells that were not measured are not known"
-    return sorted(keys), warning
+def _all_cells(run: RunDir) -> list[CellKey]:
+    """Cells of the plan, where it reads, and cells on disk, sorted."""
+    keys = set(run.finished_cells())
+    with contextlib.suppress(TraceError):
+        keys |= set(read_plan(run))
+    return sorted(keys)

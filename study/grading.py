@@ -42,16 +42,20 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
 
 def sound_cells(run: RunDir) -> list[CellKey]:
     """Finished cells that are what their folder says, and whose requests read."""
-    misplaced = misplaced_cells(run)
-    return [key for key in run.finished_cells() if key not in misplaced and _reads(run.cell(key))]
+    damaged = damaged_cells(run)
+    return [key for key in run.finished_cells() if key not in damaged]
 
 
-def _reads(folder: Path) -> bool:
-    try:
-        read_trace(folder, "requests")
-    except TraceError:
-        return False
-    return True
+def damaged_cells(run: RunDir) -> dict[CellKey, str]:
+    """The other finished cells, and what is wrong with each."""
+    found = misplaced_cells(run)
+    for key in run.finished_cells():
+        if key not in found:
+            try:
+                read_trace(run.cell(key), "requests")
+            except TraceError as error:
+                found[key] = str(error)
+    return found
 
 
 def grade_cells(

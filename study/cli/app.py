@@ -331,7 +331,8 @@ def grade(
     from study.cli.grade import GradeOrder
 
     order = GradeOrder(run_directory, samples, dataset, sanitize, unsafe_no_sandbox)
-    grade_command.grade(order, as_json=as_json)
+    if not grade_command.grade(order, as_json=as_json):
+        raise typer.Exit(INVALID)
 
 
 @app.command(epilog=examples("analyze"))

@@ -256,6 +256,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
     from analysis.report import write_report
     from analysis.report.elsewhere import analysed
     from analysis.report.export import export_figures, export_tables
+    from analysis.results.left_out import left_out
 
     named = existing(run_directory)
     if out is not None and out.is_dir():
@@ -267,6 +268,8 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
         written = [write_report(run, out)]
         written += export_figures(run, figures) if figures is not None else []
         written += export_tables(run, tables) if tables is not None else []
+        for words in left_out(run):
+            tell(words)
     for path in written:
         print(path)  # noqa: T201
 
