@@ -23,6 +23,7 @@ from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, Don
 from loadgen.payload import Endpoint
 from loadgen.pool import UnansweredError
 from loadgen.words import http_error_words
+from starwatt_errors import reason_of
 from traces.clock import now_ns
 
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
@@ -138,7 +139,8 @@ class AiohttpClient:
                 error, aiohttp.ClientSSLError
             ):
                 said = in_words(error.os_error)
-            exchange.error = f"connection lost in mid-answer: {said}" if exchange.http_status else str(said)
+            words = reason_of(said)
+            exchange.error = f"connection lost in mid-answer: {words}" if exchange.http_status else words
         except asyncio.CancelledError:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise

@@ -27,7 +27,7 @@ from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from loadgen.timer import DueTimer
-from starwatt_errors import LoadError, StarwattError
+from starwatt_errors import LoadError, StarwattError, reason_of
 from traces.cell import Phase, Phases
 from traces.clock import now_ns
 from traces.streams import TraceWriter
@@ -146,7 +146,7 @@ class Replay:
         try:
             await self._client.open_ahead(1)
         except OSError as error:
-            raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {error}") from error
+            raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {reason_of(error)}") from error
 
     async def _open_the_others(self) -> None:
         """Of a closed load, which has all its places filled at once; an open one opens what it needs as it goes."""
