@@ -73,5 +73,5 @@ def alike(words: str) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Why the system, or a library, could not do something: its words, without a number and without Python's."""
+    """Return why the system, or a library, could not do something: its words, without a number and without Python's."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

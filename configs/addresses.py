@@ -37,13 +37,13 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The whole again, without credentials."""
+        """Return the whole again, without credentials."""
         place = authority(self.scheme, self.host, self.port)
         return f"{self.scheme}://{place}{self.path}{'?' if self.query else ''}{self.query}"
 
 
 def read_address(url: str, *, scheme: str | None = None) -> Address:
-    """The parts of ``url``; ``scheme`` is that of an address without one.
+    """Return the parts of ``url``; ``scheme`` is that of an address without one.
 
     Raises:
         ValueError: it is no http(s) URL; the message says what it takes, and shows no credentials.
@@ -68,7 +68,7 @@ def read_address(url: str, *, scheme: str | None = None) -> Address:
 
 
 def checked_host(host: str) -> str:
-    """A host as a flag names it: a name or an address; one of IPv6 without brackets, and with its zone if it has one.
+    """Check a host as a flag names it: a name or an address; one of IPv6 without brackets, with its zone if it has one.
 
     Raises:
         ValueError: it is none.
@@ -83,13 +83,13 @@ def checked_host(host: str) -> str:
 
 
 def authority(scheme: str, host: str, port: int) -> str:
-    """Host and port as the Host header has them: without the port that is usual."""
+    """Return host and port as the Host header has them: without the port that is usual."""
     bracketed = f"[{host}]" if ":" in host else host
     return bracketed if port == PORTS[scheme] else f"{bracketed}:{port}"
 
 
 def shown_url(url: str) -> str:
-    """A URL, or what should be one, as it may be printed and kept: on one line, without user and password."""
+    """Return a URL as it may be printed and kept, or what should be one: on one line, without user and password."""
     parts = _matched(_PARTS, url)
     shown = f"{parts['scheme'] or ''}{parts['authority'].rpartition('@')[2]}{parts['rest']}"
     return shown if shown.isprintable() else repr(shown)

@@ -49,7 +49,7 @@ class RecordedOutput(StrictModel):
 
 
 def _form(value: Any) -> str:
-    """Which of the three forms of ``output`` a value is meant to be."""
+    """Say which of the three forms of ``output`` a value is meant to be."""
     if isinstance(value, dict):
         return "recorded" if "recorded" in value and "fixed" not in value else "fixed"
     if isinstance(value, FixedOutput):
@@ -66,7 +66,7 @@ Output = Annotated[
 
 
 class Prompts(StrictModel):
-    """What is asked of the model, and how an answer ends."""
+    """Say what is asked of the model, and how an answer ends."""
 
     dataset: Line = Field(
         default="humaneval+",
@@ -100,7 +100,7 @@ class Prompts(StrictModel):
 
 
 class Measure(StrictModel):
-    """How much is measured: whole passes over the prompts, never a time slice."""
+    """Say how much is measured: whole passes over the prompts, never a time slice."""
 
     passes: int = Field(default=1, ge=1, le=10_000, description="Whole passes over the prompts")
     min_s: Seconds = Field(default=60.0, description="Whole passes are added until this is reached")
@@ -160,7 +160,7 @@ class Cooldown(StrictModel):
 
 
 class Phases(StrictModel):
-    """What surrounds the measured window."""
+    """Say how long each phase around the measured window lasts."""
 
     idle_s: float = Field(
         default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
@@ -210,7 +210,7 @@ class EngineSettings(StrictModel):
 
 
 class Cpus(StrictModel):
-    """Which CPUs the engine and the load generator are pinned to."""
+    """Say which CPUs the engine and the load generator are pinned to."""
 
     engine: Many[Cpu] | None = Field(
         default=None, min_length=1, description="CPU numbers of the engine; null: any"
@@ -225,13 +225,13 @@ class Study(StrictModel):
 
     name: Name = Field(description="The run directory's name")
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
-    baseline: str = Field(description="The variant that the others are set against")
+    baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
         min_length=1, description="Names of files in configs/variants, or derived from them"
     )
     controls: dict[str, str] = Field(
         default={},
-        description="By variant: the control it is also set against; the plan adds those that are needed",
+        description="By variant: the control it is also compared with; the plan adds those that are needed",
     )
     remote: dict[Name, RemoteEngine] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
@@ -353,7 +353,7 @@ class Study(StrictModel):
 
     @property
     def measured_here(self) -> bool:
-        """Whether this machine's boards measure, not those of a cluster's nodes."""
+        """Say whether this machine's boards measure, not those of a cluster's nodes."""
         return not isinstance(self.executor, Slurm)
 
     @property

@@ -1,4 +1,4 @@
-"""Whether the generator itself kept up: its own lateness, its event loop's, and what CPU it took."""
+"""Measure whether the generator itself kept up: its own lateness, its event loop's, and the CPU that it took."""
 
 from __future__ import annotations
 
@@ -53,7 +53,14 @@ class Measured(NamedTuple):
 
 
 def audit_of(measured: Sequence[Measured], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
-    """How the generator kept up with its measured requests."""
+    """Say how the generator kept up with its measured requests.
+
+    Args:
+        measured: instants of each measured request that was sent.
+        phases: of the load; rates are over its window.
+        watch: what the event loop's own timer was late.
+        load: an open one has an offered rate too.
+    """
     shares: dict[str, Any] = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
     if not measured or phases.window is None:
         return Audit(**shares)

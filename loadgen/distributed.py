@@ -38,7 +38,7 @@ _LONGEST_ERROR = 2000
 
 
 def shared_by(spec: LoadSpec, workers: int) -> int:
-    """By how many of so many workers a load can be driven: one, where only one process can know what comes next."""
+    """Return how many of these workers can drive a load: one, where only one process can know what comes next."""
     load = spec.load
     if isinstance(load, SingleStream) or (isinstance(load, Open) and load.max_in_flight is not None):
         return 1
@@ -58,7 +58,7 @@ def run_distributed(
 
     Raises:
         LoadError: they did not come, or Locust failed.
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     spec = spec.model_copy(update={"workers": shared_by(spec, settings.workers)})
@@ -86,7 +86,7 @@ def run_distributed(
         if code or not (out / "requests.parquet").is_file():
             words = said.read_text(errors="replace").strip()[-_LONGEST_ERROR:]
             raise LoadError(f"Locust's master ended with exit code {code}; it last said:\n{words}")
-    clocks = [PowerClock.model_validate(one) for one in read_json(out / "clocks.json")["workers"]]
+    clocks = [PowerClock.model_validate(clock) for clock in read_json(out / "clocks.json")["workers"]]
     (out / "clocks.json").unlink()
     return _result(spec, read_trace(out, "requests"), tuple(clocks))
 
@@ -137,7 +137,7 @@ def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) 
 
 
 def _why_given_up(requests: pa.Table) -> str | None:
-    """What a worker said of the requests that it did not make any more."""
+    """Find what a worker said of the requests that it did not make any more."""
     unsent = requests.filter(pc.starts_with(requests.column("error"), NOT_SENT)).column("error")
     return str(unsent[0]).removeprefix(NOT_SENT) if len(unsent) else None
 
@@ -149,7 +149,7 @@ def _phases(requests: pa.Table, times: list[Measured]) -> Phases:
     )
     if start_ns is None or not times:
         return Phases()
-    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
+    first_ns, last_ns = min(request.sent_ns for request in times), max(request.end_ns for request in times)
     return Phases(
         warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),

@@ -46,14 +46,14 @@ class Clocks:
                 raise LoadError(f"Locust worker {client} does not tell its clock")
             had_ns, boot = told["had_ns"], told["boot_id"]
             round_trip_ns = max((had_ns - asked_ns) - (told["sent_ns"] - told["received_ns"]), 0)
-            found = ClockOffset(
+            offset = ClockOffset(
                 at_ns=(asked_ns + had_ns) // 2,
                 offset_ns=((told["received_ns"] - asked_ns) + (told["sent_ns"] - had_ns)) // 2,
                 uncertainty_ns=round_trip_ns // 2 + 1,
                 exchanges=_EXCHANGES,
             )
-            if best is None or found.uncertainty_ns < best.uncertainty_ns:
-                best = found
+            if best is None or offset.uncertainty_ns < best.uncertainty_ns:
+                best = offset
         assert best is not None  # noqa: S101 -- at least one exchange
         return PowerClock(boot_id=boot, start=best)
 

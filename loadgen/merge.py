@@ -1,4 +1,4 @@
-"""What several workers recorded becomes one trace and one result.
+"""Make one trace and one result of what several workers recorded.
 
 ``python -m loadgen.merge DIR`` merges ``DIR/worker-*``, where Locust's workers were other machines.
 """
@@ -36,7 +36,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     machines' calendar clocks agree. Durations within a request stay exact.
 
     Raises:
-        TraceError: the trace of a worker does not read.
+        TraceError: the trace of a worker cannot be read.
     """
     tables: list[pa.Table] = []
     for number, folder in enumerate(folders):
@@ -83,7 +83,7 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
         update={
             "client": results[0].audit.client,
             **{
-                name: _sum([getattr(one, name) for one in audits])
+                name: _sum([getattr(audit, name) for audit in audits])
                 for name in ("connections_opened_late", "connections_open_most", "resent")
             },
         }
@@ -106,7 +106,7 @@ def _phases(results: Sequence[LoadResult], times: Sequence[Measured]) -> Phases:
     )
     if not times:
         return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
-    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
+    first_ns, last_ns = min(request.sent_ns for request in times), max(request.end_ns for request in times)
     return Phases(
         warmup=Phase(start_ns=start_ns, end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),
@@ -118,7 +118,7 @@ def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
     mine, theirs = table.schema.metadata, reference.schema.metadata
     if mine[b"boot_id"] == theirs[b"boot_id"]:
         return table
-    calendar = [int(one[b"realtime_ns"]) - int(one[b"monotonic_ns"]) for one in (mine, theirs)]
+    calendar = [int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (mine, theirs)]
     return _shifted(table, calendar[0] - calendar[1])
 
 

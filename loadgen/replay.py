@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a load is."""
+    """Say how far a load is."""
 
     phase: str
     in_flight: int
@@ -149,14 +149,14 @@ class Replay:
             raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {reason_of(error)}") from error
 
     async def _open_the_others(self) -> None:
-        """Of a closed load, which has all its places filled at once; an open one opens what it needs as it goes."""
+        """Open a closed load's other connections, for its places are filled at once; an open one opens as it goes."""
         if not isinstance(self._spec.load, Open) and self._slots > 1:
             with contextlib.suppress(OSError):  # requests that find no connection say so
                 await self._client.open_ahead(self._slots - 1)
 
     @property
     def quiet_s(self) -> float:
-        """How long no warm-up or measured request has begun, got anything or ended, while there are some."""
+        """Say how long no warm-up or measured request has begun, got anything or ended, while there are some."""
         return self._movement.quiet_s
 
     async def _offer(self) -> None:

@@ -47,7 +47,7 @@ def sound_cells(run: RunDir) -> list[CellKey]:
 
 
 def damaged_cells(run: RunDir) -> dict[CellKey, str]:
-    """The other finished cells, and what is wrong with each."""
+    """Return the other finished cells, and what is wrong with each."""
     found = misplaced_cells(run)
     for key in run.finished_cells():
         if key not in found:
@@ -96,7 +96,7 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
     """What ``grades.parquet`` of all sound cells says, each row with its cell and its ``sample``.
 
     Raises:
-        TraceError: grades do not read, or are of other requests than lie beside them.
+        TraceError: grades cannot be read, or are of other requests than lie beside them.
     """
     rows = []
     for key in sound_cells(run):

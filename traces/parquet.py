@@ -20,7 +20,7 @@ _FARTHEST_NS = 1 << 61
 
 
 def load_parquet(path: Path) -> pa.Table:
-    """All of a file, whatever its columns.
+    """Read all of a file, whatever its columns.
 
     Raises:
         TraceError: it is missing, is no file, cannot be read, or is no whole Parquet file.
@@ -38,12 +38,12 @@ def load_parquet(path: Path) -> pa.Table:
         if isinstance(error, OSError) and error.strerror:
             raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
         what = "it was cut off or changed" if size else "it is empty"
-        raise TraceError(f"{path}: does not read as Parquet: {what}") from error
+        raise TraceError(f"{path}: cannot be read as Parquet: {what}") from error
     return table
 
 
 def checked(path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:
-    """A table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older than they.
+    """Return a table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older than they.
 
     Raises:
         TraceError: it is of another schema version, lacks a column, or holds what no writer of ours writes.

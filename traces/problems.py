@@ -1,4 +1,4 @@
-"""What is wrong with a record of a run that somebody changed, in words: which field, and whether it is missing."""
+"""Say what is wrong with a record of a run that somebody changed: which field, and whether it is missing."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def wrong_field(error: ValidationError) -> str:
 
 
 def another_version(found: object) -> str:
-    """What to say of a file of another schema version."""
+    """Return what to say of a file of another schema version."""
     return f"schema version {found}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"

@@ -21,9 +21,9 @@ class ClockOffset(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     at_ns: int = Field(description="When, by our clock")
-    offset_ns: int
-    uncertainty_ns: int = Field(ge=0)
-    exchanges: int = Field(ge=1)
+    offset_ns: int = Field(description="That clock minus ours")
+    uncertainty_ns: int = Field(ge=0, description="Half of the shortest round trip")
+    exchanges: int = Field(ge=1, description="How many were made")
 
     @property
     def lowest_ns(self) -> int:
@@ -51,7 +51,7 @@ class PowerClock(BaseModel):
     def shift_ns(self) -> int:
         """That clock minus ours: the middle of all that both measurements allow; 0 where it may be this very clock."""
         both = [self.start] if self.end is None else [self.start, self.end]
-        lowest, highest = min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
+        lowest, highest = min(clock.lowest_ns for clock in both), max(clock.highest_ns for clock in both)
         ours = self.boot_id == boot_id() and lowest <= 0 <= highest
         return 0 if ours else (lowest + highest) // 2
 
@@ -60,7 +60,7 @@ def complete_stream(folder: Path, name: str) -> bool:
     """Turn ``<name>.arrows``, fetched whole or in part, into Parquet; False where nothing of it came.
 
     Raises:
-        TraceError: it does not read; it stays where it is.
+        TraceError: it cannot be read; it stays where it is.
     """
     stream = folder / f"{name}.arrows"
     if not stream.is_file():

@@ -1,4 +1,4 @@
-"""What every file of a run holds, column by column (docs/design.md, "What is on disk").
+"""Define what every file of a run holds, column by column; ``traces/meanings.py`` says what each column means.
 
 Times are int64 nanoseconds of ``CLOCK_MONOTONIC`` in columns ending in ``_ns``. What a device or a server
 does not offer is null, never 0.
@@ -178,6 +178,6 @@ ACCURACY = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",)}
-"""By trace, columns that came after version 1's first runs: null in traces that lack them."""
+"""Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

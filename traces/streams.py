@@ -1,6 +1,6 @@
 """Traces that survive a kill: Arrow IPC streams flushed every second, Parquet once they are complete.
 
-Parquet's footer is at its end, so a file cut off does not read; an Arrow stream does, up to the cut. Rows are
+Parquet's footer is at its end, so a file cut off cannot be read; an Arrow stream does, up to the cut. Rows are
 therefore appended to ``<name>.arrows`` and become ``<name>.parquet`` when the cell ends. Readers take either.
 """
 
@@ -125,7 +125,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
     """The trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
 
     Raises:
-        TraceError: neither is there, it does not read, or it is of another schema; the message has the remedy.
+        TraceError: neither exists, it cannot be read, or it is of another schema; the message has the remedy.
     """
     final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
     path = next((one for one in (final, stream) if is_there(one)), None)
@@ -139,7 +139,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
 
 
 def has_trace(folder: Path, name: str) -> bool:
-    """Whether ``read_trace`` would find something, and be it a folder in the place of a file."""
+    """Say whether ``read_trace`` would find something, and be it a folder in the place of a file."""
     return is_there(folder / f"{name}.parquet") or is_there(folder / f"{name}.arrows")
 
 

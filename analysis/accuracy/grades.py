@@ -21,7 +21,7 @@ def read_grades(folder: Path, requests: pa.Table) -> pa.Table:
     """The verdicts of a cell on ``requests``, its own.
 
     Raises:
-        TraceError: they do not read, are of other requests, or not of all whole answers to measured ones.
+        TraceError: they cannot be read, are of other requests, or not of all whole answers to measured ones.
     """
     grades = read_trace(folder, "grades")
     digest = (grades.schema.metadata or {}).get(GRADED_REQUESTS.encode(), b"").decode(errors="replace")

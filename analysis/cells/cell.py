@@ -183,10 +183,10 @@ class CellResult:
 
 
 def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
-    """The run's study and manifest, and a warning for each of its own files that is missing or does not read.
+    """The run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
 
-    A manifest that does not read costs calibration, a study the baseline. Presets that it names need not exist here any
-    more: what was measured stays readable.
+    A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
+    any more: what was measured stays readable.
     """
     study, manifest = None, {}
     with contextlib.suppress(TraceError):

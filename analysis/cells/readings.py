@@ -9,7 +9,7 @@ _KEY = ("device", "boundary", "source", "t_ns")
 
 
 def each_once(power: pa.Table) -> pa.Table:
-    """``power`` without later readings of an instant that has one: a copied row, or a log that rounds its times.
+    """Return ``power`` without later readings of an instant that has one: a copied row, or a log that rounds its times.
 
     No power can be told from two readings without time between them. Readings of other columns (a counter beside
     power) are other readings.

@@ -11,7 +11,7 @@ _KEY = ("model", "variant", "load", "block")
 
 
 def left_out(run: RunDir) -> tuple[str, ...]:
-    """A sentence for each cell that is damaged, one for all that are missing, and one a file of the run's own.
+    """Return a sentence for each cell that is damaged, one for all that are missing, and one a file of the run's own.
 
     Raises:
         TraceError: the tables are not there.

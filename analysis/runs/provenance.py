@@ -91,20 +91,20 @@ def read_study(run: RunDir) -> Study:
     """The study of a run, as it was measured; presets that it names need not exist here any more.
 
     Raises:
-        TraceError: it is missing, or does not read.
+        TraceError: it is missing, or cannot be read.
     """
     try:
         return kept_study(run.study)
     except UsageError as error:
         first = str(error).splitlines()[0].removeprefix(f"{run.study}: ")
-        raise TraceError(f"{run.study}: does not read: {first}; {_REMEDY}") from error
+        raise TraceError(f"{run.study}: cannot be read: {first}; {_REMEDY}") from error
 
 
 def read_plan(run: RunDir) -> list[CellKey]:
     """Every cell of ``plan.parquet``, in its order.
 
     Raises:
-        TraceError: it is missing, does not read, or is no plan.
+        TraceError: it is missing, cannot be read, or is no plan.
     """
     try:
         rows = checked(run.plan, load_parquet(run.plan), PLAN).select(PLAN.names).to_pylist()

@@ -1,4 +1,4 @@
-"""Which of a run's own files are missing or do not read, and what is therefore not known; of its cells each says so."""
+"""Which of a run's own files are missing or cannot be read, and what is therefore not known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from traces.layout import RunDir, is_there
 
 
 def unread(run: RunDir) -> tuple[str, ...]:
-    """A sentence a file; a load test on its own has no study, and a few cells alone need not have any of them."""
+    """Return a sentence a file; a load test on its own has no study, and a few cells alone need not have any of them."""
     return tuple(_sentences(run))
 
 

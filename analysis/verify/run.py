@@ -32,6 +32,9 @@ from traces.streams import has_trace, read_trace
 
 WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
 
+ROUNDING = 1e-9
+"""What another processor may add in another order: sums of one run differed by 1e-15 of themselves between machines."""
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -200,15 +203,22 @@ def _superfluous(run: RunDir, found: Tables) -> Iterator[Finding]:
 
 
 def _rows_that_differ(there: pa.ChunkedArray, truth: pa.ChunkedArray) -> np.ndarray:
-    """Rows with another value, NaN and null alike in both."""
+    """Rows with another value: NaN and null alike in both, numbers but for what ``ROUNDING`` allows."""
     if there.combine_chunks().equals(truth.combine_chunks()):
         return np.zeros(0, dtype=np.int64)
     if pa.types.is_nested(truth.type):
         pairs = zip(there.to_pylist(), truth.to_pylist(), strict=True)
         return np.flatnonzero([one != other for one, other in pairs])
+    if pa.types.is_floating(truth.type):
+        return np.flatnonzero(~_close(there.to_numpy(), truth.to_numpy()))
     same = pc.fill_null(pc.equal(there, truth), False)
     both_null = pc.and_(pc.is_null(there, nan_is_null=True), pc.is_null(truth, nan_is_null=True))
     return np.flatnonzero(~pc.or_(same, both_null).to_numpy())
+
+
+def _close(there: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    largest = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)
+    return np.isclose(there, truth, rtol=ROUNDING, atol=1e-3 * ROUNDING * largest, equal_nan=True)
 
 
 def _named(row: Mapping[str, Any]) -> str:

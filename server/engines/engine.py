@@ -34,7 +34,7 @@ _LAST_LINES = 15
 
 
 class Adapter(Protocol):
-    """What differs between the servers that can be started."""
+    """Define what differs between the servers that can be started."""
 
     def check(self, spec: EngineSpec) -> None:
         """Raise EngineError where this server cannot do what ``spec`` wants."""
@@ -49,7 +49,7 @@ class Adapter(Protocol):
         """The folder it is started in, beside its log."""
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
-        """What it serves with, once it answers."""
+        """Return what it serves with, once it answers."""
 
 
 ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServe()}
@@ -150,7 +150,7 @@ def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str,
 
 
 def healthy(url: str) -> bool:
-    """Whether ``/health`` answers 200."""
+    """Say whether ``/health`` answers 200."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as response:  # noqa: S310 -- our own http URL
             return bool(response.status == 200)
@@ -169,7 +169,7 @@ def check_place(host: str, port: int) -> None:
 
 
 def port_in_use(host: str, port: int) -> bool:
-    """Whether something already listens there.
+    """Say whether something already listens there.
 
     Raises:
         EngineError: the address is not this machine's, or the port is not this user's.

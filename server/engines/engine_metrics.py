@@ -32,18 +32,18 @@ _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time 
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Our columns from Prometheus text, summed over label sets; a metric that is not there is left out.
+    """Our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
 
     A share of each engine's own cache is no sum: with data parallelism it is their mean.
     """
     values: dict[str, float] = {}
     engines: dict[str, int] = {}
     for line in text.splitlines():
-        found = _SAMPLE.match(line)
-        column = METRICS.get(found["name"]) if found else None
-        if found and column is not None:
+        sample = _SAMPLE.match(line)
+        column = METRICS.get(sample["name"]) if sample else None
+        if sample and column is not None:
             with contextlib.suppress(ValueError):
-                values[column] = values.get(column, 0.0) + float(found["value"])
+                values[column] = values.get(column, 0.0) + float(sample["value"])
                 engines[column] = engines.get(column, 0) + 1
     return {
         column: value / engines[column] if column in _SHARES else value for column, value in values.items()

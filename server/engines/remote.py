@@ -72,12 +72,12 @@ class RemoteEngine:
     def _models(self) -> list[dict[str, Any]]:
         try:
             told = json.loads(self._get("/v1/models"))
-            return [dict(one) for one in told["data"] if one["id"]]
+            return [dict(entry) for entry in told["data"] if entry["id"]]
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"{self.url}: answers, but /v1/models lists no models") from error
 
     def _choose(self, listed: list[dict[str, Any]]) -> dict[str, Any]:
-        names = [str(one["id"]) for one in listed]
+        names = [str(entry["id"]) for entry in listed]
         if self.model is None and len(listed) == 1:
             return listed[0]
         if self.model in names:
@@ -92,7 +92,7 @@ class RemoteEngine:
         raise EngineError(f"{self.url}: {wanted} (it lists: {lists})", cause=f"{self.url}: {wanted}")
 
     def _description(self, chosen: dict[str, Any]) -> Served:
-        """What vLLM tells whoever asks; null for what it, or another server, does not say."""
+        """Return what vLLM tells whoever asks; null for what it, or another server, does not say."""
         metrics = self._unless_silent("/metrics")
         cache_line = _CACHE.search(metrics)
         cache = dict(_LABEL.findall(cache_line.group(1))) if cache_line else {}

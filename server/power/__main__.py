@@ -32,12 +32,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--meters", required=True, help="the study's meters, as JSON")
     parser.add_argument("--pid", type=int, help="root of the process tree that `modelled` looks at")
+    parser.add_argument(
+        "--resident",
+        type=int,
+        action="append",
+        default=[],
+        help="another engine of the study, loaded and idle",
+    )
     arguments = parser.parse_args()
     settings = Meters.model_validate_json(arguments.meters)
     stop = _told_to_stop()
     try:
         with claimed(arguments.out):
-            _record(arguments.out, settings, arguments.pid, stop)
+            _record(arguments.out, settings, arguments.pid, arguments.resident, stop)
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code
@@ -47,7 +54,9 @@ def main() -> int:
     return 0
 
 
-def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Event) -> None:
+def _record(
+    folder: Path, settings: Meters, pid: int | None, residents: list[int], stop: threading.Event
+) -> None:
     meters = open_meters(settings, pid)
     devices = [vars(device) for meter in meters for device in meter.devices]
     left_out = [
@@ -57,7 +66,7 @@ def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Eve
     sampler = Sampler(
         meters,
         Schedule(settings.sample_hz, settings.counter_hz),
-        _watch(meters, pid),
+        _watch(meters, pid, residents),
         require_exclusive=settings.require_exclusive,
     )
     summary = sampler.run(folder, stop)
@@ -66,10 +75,12 @@ def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Eve
     _say(vars(summary))
 
 
-def _watch(meters: list[Meter], pid: int | None) -> Callable[[], list[Occupancy]] | None:
+def _watch(
+    meters: list[Meter], pid: int | None, residents: list[int]
+) -> Callable[[], list[Occupancy]] | None:
     """Looks at who is on the GPUs that are read, where there are any."""
     read = [device.name for meter in meters if isinstance(meter, NvmlMeter) for device in meter.devices]
-    return Watch(pid, read).look if read else None
+    return Watch(pid, read, residents).look if read else None
 
 
 def _told_to_stop() -> threading.Event:

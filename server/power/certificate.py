@@ -11,7 +11,7 @@ _MISMATCH = "KEY_VALUES_MISMATCH"
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server speaks TLS with.
+    """Return what a server speaks TLS with.
 
     Raises:
         UsageError: a file cannot be read, or holds something else; or the key is another certificate's.

@@ -18,7 +18,7 @@ _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.E
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made where it is not there, for one recording.
+    """Hold ``folder``, which is made where it is missing, for one recording.
 
     The lock is the kernel's, on the folder itself: it ends with the process, and leaves no file.
 

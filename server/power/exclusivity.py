@@ -1,4 +1,4 @@
-"""Who else is on a GPU: processes that are not the engine's make its energy theirs too."""
+"""See who else is on a GPU: processes that are not the engine's make its energy theirs too."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["exclusive", "shared", "unknown"]
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Who is on one board at one instant."""
+    """Say who is on one board at one instant."""
 
     t_ns: int
     device: str
@@ -29,7 +29,7 @@ class Occupancy:
     """Those that are certainly not of the engine."""
 
     def row(self) -> dict[str, Any]:
-        """For the trace ``occupancy``."""
+        """Return the row of the trace ``occupancy``."""
         return {
             "t_ns": self.t_ns, "device": self.device, "state": self.state,
             "pids": list(self.pids), "foreign": list(self.foreign),
@@ -41,10 +41,14 @@ class Watch:
 
     A list without a single process of the engine proves nothing: a container sees no process ids, or those of another
     namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there.
+    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they count as ours.
     """
 
-    def __init__(self, engine_pid: int | None, gpus: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, engine_pid: int | None, gpus: Sequence[str] | None = None, residents: Sequence[int] = ()
+    ) -> None:
         self._engine = engine_pid
+        self._residents = residents
         self._boards = choose(gpus).boards
         self._ours: dict[int, bool | None] = {}
 
@@ -69,7 +73,8 @@ class Watch:
             return None
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            return self._engine in {pid, *(parent.pid for parent in process.parents())}
+            line = {pid, *(parent.pid for parent in process.parents())}
+            return not line.isdisjoint((self._engine, *self._residents))
         return None
 
 

@@ -19,14 +19,14 @@ ReadCounter = Callable[[], int]
 
 
 def same_package(name: str, other: str) -> bool:
-    """Whether two zones are dies of one package by the kernel's names (``package-0-die-1``)."""
+    """Say whether two zones are dies of one package by the kernel's names (``package-0-die-1``)."""
     package, is_die, _ = name.partition("-die-")
     other_package, other_is_die, _ = other.partition("-die-")
     return bool(is_die and other_is_die) and package == other_package
 
 
 def find_mirrors(names: Sequence[str], counters: Sequence[ReadCounter]) -> dict[int, int]:
-    """For each zone that mirrors an earlier one, the place of that one.
+    """Find, for each zone that mirrors an earlier one, the place of that one.
 
     A zone is a mirror where its counter, read between two readings of the other, lies between them. Dies of one
     package are believed at once; of others it is seen twice, and the counters must have moved alike in between: two
@@ -44,7 +44,7 @@ def find_mirrors(names: Sequence[str], counters: Sequence[ReadCounter]) -> dict[
 
 
 def _lies_between(first: ReadCounter, second: ReadCounter) -> bool:
-    """Whether the second is found between two readings of the first; dies may be renewed a moment apart."""
+    """Say whether the second is found between two readings of the first; dies may be renewed a moment apart."""
     for _ in range(_TRIES):
         before_uj, between_uj, after_uj = first(), second(), first()
         if before_uj <= between_uj <= after_uj:
@@ -56,7 +56,7 @@ def _lies_between(first: ReadCounter, second: ReadCounter) -> bool:
 
 
 def _move_alike(first: ReadCounter, second: ReadCounter) -> bool:
-    """Whether both leave the value at which they stand, and are found at one value again."""
+    """Say whether both leave the value at which they stand, and are found at one value again."""
     stood_uj, deadline_s = second(), time.monotonic() + _MOVES_S
     while second() == stood_uj:
         if time.monotonic() > deadline_s:

@@ -83,7 +83,7 @@ class RemoteMeter:
 
     @property
     def clock(self) -> PowerClock:
-        """What cell.json keeps of its clock."""
+        """Return what cell.json keeps of its clock."""
         return PowerClock(boot_id=self.boot_id, start=self.before, end=self.after)
 
     def mark(self, phase: str) -> None:

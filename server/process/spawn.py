@@ -34,8 +34,15 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own; when this process dies, however it does, the whole session is ended.
 
-    The kernel tells the command itself (SIGTERM), and the undertaker sees to it that nothing of the session stays.
-    ``cpus`` pins it and everything it starts. CUDA counts boards in it as NVML does.
+    The kernel tells the command itself (SIGTERM), and the reaper sees to it that nothing of the session stays.
+    CUDA counts boards in it as NVML does.
+
+    Args:
+        command: the program and its arguments; no shell reads them.
+        stdout: where its output goes, as for ``subprocess.Popen``; so ``stdin`` and ``stderr``.
+        environment: in place of this process's own.
+        cpus: what it and everything it starts are pinned to.
+        cwd: the folder that it starts in.
     """
     process = subprocess.Popen(
         list(command),
@@ -87,7 +94,7 @@ def stop_children(*, grace_s: float) -> None:
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of this group still runs (a zombie does not)."""
+    """Say whether a process of this group still runs (a zombie does not)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -80,12 +80,14 @@ def boards_of_this_process() -> tuple[str, ...] | None:
         return None
 
 
-def meter_here(settings: Meters, engine_pid: int | None) -> OpenMeter:
-    """The sidecar on this machine."""
+def meter_here(settings: Meters, engine_pid: int | None, residents: Sequence[int] = ()) -> OpenMeter:
+    """The sidecar on this machine; ``residents`` are other engines of the study here, loaded and not asked."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
-        with Sidecar.start(folder, _of_these_boards(settings), engine_pid=engine_pid) as sidecar:
+        with Sidecar.start(
+            folder, _of_these_boards(settings), engine_pid=engine_pid, residents=residents
+        ) as sidecar:
             yield _Here(sidecar)
         left.summary, left.node = sidecar.summary, this_node()
 

@@ -73,8 +73,14 @@ def meter_of(study: Study, variant: str) -> OpenMeter:
     if named.meter is None:
         return no_meter(Node(name=named.host))
     if named.meter == "local":
-        return meter_here(study.meter_settings, server_pid(named.url))
+        return meter_here(study.meter_settings, server_pid(named.url), _residents(study, variant))
     return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
+
+
+def _residents(study: Study, variant: str) -> tuple[int, ...]:
+    """Processes of the study's other engines on this machine: loaded beside this one, and idle while it is asked."""
+    others = [engine for name, engine in study.remote.items() if name != variant and engine.meter == "local"]
+    return tuple(pid for pid in (server_pid(engine.url) for engine in others) if pid is not None)
 
 
 def describe(
