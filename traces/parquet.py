@@ -43,7 +43,7 @@ def load_parquet(path: Path) -> pa.Table:
 
 
 def checked(path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:
-    """Return a table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older than they.
+    """Return a table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older.
 
     Raises:
         TraceError: it is of another schema version, lacks a column, or holds what no writer of ours writes.

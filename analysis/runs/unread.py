@@ -12,7 +12,7 @@ from traces.layout import RunDir, is_there
 
 
 def unread(run: RunDir) -> tuple[str, ...]:
-    """Return a sentence a file; a load test on its own has no study, and a few cells alone need not have any of them."""
+    """Return a sentence a file; a load test on its own has no study, and cells alone need none of them."""
     return tuple(_sentences(run))
 
 
