@@ -70,3 +70,8 @@ class RunError(StarwattError):
 def alike(words: str) -> str:
     """``words`` without what differs between two failures of one cause: numbers, times, addresses and paths."""
     return _CHANGES.sub("#", words)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why the system, or a library, could not do something: its words, without a number and without Python's."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.cells.tabulate import REQUESTS_TABLE
 from starwatt_errors import TraceError
-from traces.layout import RunDir
+from traces.layout import RunDir, is_there
+from traces.parquet import checked, load_parquet
 from traces.schemas import ACCURACY, CELLS, CONTRASTS, NEIGHBOURS, NODES
 
 SCHEMAS = {
@@ -33,17 +33,22 @@ def read_table(run: RunDir, name: str) -> pa.Table:
         TraceError: it is not there (``starwatt analyze`` makes it), or is not what that writes.
     """
     path, schema = run.table(name), SCHEMAS[name]
-    if not path.is_file():
+    if not is_there(path):
         raise TraceError(f"{path}: is not there; starwatt analyze makes it")
     try:
-        with path.open("rb") as file, pq.ParquetFile(file) as parquet:  # read_table opens it twice
-            table = parquet.read()
-    except (pa.ArrowException, OSError) as error:
-        raise TraceError(f"{path}: does not read; starwatt analyze makes it again: {error}") from error
+        table = load_parquet(path)
+    except TraceError as error:
+        remedy = (
+            "remove it, and starwatt analyze" if path.is_dir() or path.is_symlink() else "starwatt analyze"
+        )
+        raise TraceError(f"{error}; {remedy} makes it again") from error
     if table.schema.names != schema.names or table.schema.types != schema.types:
         raise TraceError(f"{path}: has other columns than the table {name}; starwatt analyze makes it again")
     known = _NEVER_NULL - _OF_A_MACHINE if name == "nodes" else _NEVER_NULL
     holes = [column for column in schema.names if column in known and table[column].null_count]
     if holes:
         raise TraceError(f"{path}: has rows without {', '.join(holes)}; starwatt analyze makes it again")
-    return table
+    try:
+        return checked(path, table, schema)
+    except TraceError as error:
+        raise TraceError(f"{error}; starwatt analyze makes it again") from error

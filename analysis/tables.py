@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -83,7 +84,7 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
     """What ``analyze`` writes, without writing it; raises as it does."""
     context, warnings = read_context(run)
-    keys, plan_warning = _all_cells(run)
+    keys = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
     cells = _measured(run, keys, context, progress)
@@ -107,7 +108,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
-    return Tables(stamped, _summary(cells, stamped, (*warnings, *filter(None, (plan_warning,)))))
+    return Tables(stamped, _summary(cells, stamped, warnings))
 
 
 def _summary(
@@ -147,12 +148,9 @@ def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table
     return table.replace_schema_metadata(metadata).combine_chunks()
 
 
-def _all_cells(run: RunDir) -> tuple[list[CellKey], str | None]:
-    """Cells of the plan and cells on disk, sorted; and a warning where the plan does not read."""
-    keys, warning = set(run.finished_cells()), None
-    if run.plan.is_file():
-        try:
-            keys |= set(read_plan(run))
-        except TraceError as error:
-            warning = f"{error}; so cells that were not measured are not known"
-    return sorted(keys), warning
+def _all_cells(run: RunDir) -> list[CellKey]:
+    """Cells of the plan, where it reads, and cells on disk, sorted."""
+    keys = set(run.finished_cells())
+    with contextlib.suppress(TraceError):
+        keys |= set(read_plan(run))
+    return sorted(keys)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.addresses import read_address
 from configs.strict import FilePath, Line, Seconds, StrictModel
 
 
 def _checked_url(value: str) -> str:
     """An address without credentials: study files and runs are handed on, and what they hold with them."""
-    if " " in value or not value.isprintable():
+    if " " in value:
         raise ValueError("takes http(s)://HOST:PORT without blanks")
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"takes http(s)://HOST:PORT: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("takes http(s)://HOST:PORT")
-    if parts.username or parts.password:
+    address = read_address(value)
+    if address.query or "#" in value:
+        raise ValueError("takes http(s)://HOST:PORT, without ? and #")
+    if address.credentials is not None:
         raise ValueError("takes no user and no password: a key comes by the environment or from a file")
     return value.rstrip("/")
 
@@ -70,5 +66,10 @@ class RemoteEngine(StrictModel):
 
     @property
     def root(self) -> str:
-        """The endpoint without ``/v1``."""
-        return self.url.removesuffix("/v1")
+        """The endpoint without ``/v1``, in ASCII."""
+        return read_address(self.url).url.removesuffix("/v1")
+
+    @property
+    def host(self) -> str:
+        """Where it runs."""
+        return read_address(self.url).host

@@ -12,17 +12,18 @@ import ssl
 import urllib.request
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
+from configs.addresses import read_address, shown_url
 from loadgen.addresses import in_words
 from loadgen.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
 from loadgen.payload import Endpoint
 from loadgen.pool import UnansweredError
 from loadgen.words import http_error_words
+from starwatt_errors import reason_of
 from traces.clock import now_ns
 
 _CUT_OFF = "connection lost in mid-answer: closed by the server"
@@ -75,8 +76,7 @@ class AiohttpClient:
         self.resent = 0
         self._endpoint = endpoint
         self._timeout_s = timeout_s
-        self._base = f"{endpoint.scheme}://{endpoint.authority}"
-        self._url = URL(self._base + endpoint.path, encoded=True)
+        self._url = URL(f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}", encoded=True)
         self._session: aiohttp.ClientSession | None = None
         self._unkept: aiohttp.ClientSession | None = None
 
@@ -139,7 +139,8 @@ class AiohttpClient:
                 error, aiohttp.ClientSSLError
             ):
                 said = in_words(error.os_error)
-            exchange.error = f"connection lost in mid-answer: {said}" if exchange.http_status else str(said)
+            words = reason_of(said)
+            exchange.error = f"connection lost in mid-answer: {words}" if exchange.http_status else words
         except asyncio.CancelledError:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise
@@ -210,9 +211,12 @@ class AiohttpClient:
 
     def _first_hop(self) -> tuple[str, int]:
         """The proxy of the environment, or the endpoint itself."""
-        parts = urlsplit(self._base)
-        proxy = urllib.request.getproxies().get(parts.scheme)
+        scheme = self._endpoint.scheme
+        proxy = urllib.request.getproxies().get(scheme)
         if proxy is None or urllib.request.proxy_bypass(self._endpoint.host):
             return self._endpoint.host, self._endpoint.port
-        hop = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
+        try:
+            hop = read_address(proxy, scheme="http")
+        except ValueError as error:
+            raise OSError(f"the proxy of {scheme}_proxy, {shown_url(proxy)}: {error}") from error
+        return hop.host, hop.port

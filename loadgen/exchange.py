@@ -9,6 +9,7 @@ import httptools
 
 from loadgen.event_stream import StreamEvent, cut_events
 from loadgen.words import http_error_words
+from starwatt_errors import reason_of
 
 LONGEST_ERROR_BODY = 2000
 AFTER_DONE_S = 0.1
@@ -124,15 +125,14 @@ class Answer:
             self._parser = None
         return self.ended
 
-    def cut_off(self, at_ns: int, error: object) -> None:
+    def cut_off(self, at_ns: int, error: Exception | None) -> None:
         """The connection is gone: the answer is whole only where [DONE] or, if nothing else can, its end says so."""
         if not self.settle():
             self._arrived_ns = at_ns
             if error is None and not self._framed and self.exchange.http_status:
                 self.on_message_complete()
-            self._finish(
-                "connection_error", f"connection lost in mid-answer: {error or 'closed by the server'}"
-            )
+            why = "closed by the server" if error is None else reason_of(error)
+            self._finish("connection_error", f"connection lost in mid-answer: {why}")
         self.reusable = False
         self._parser = None
 

@@ -13,6 +13,7 @@ from loadgen.addresses import in_words
 from loadgen.continuous_usage import Asking
 from loadgen.exchange import AFTER_DONE_S, Answer, Exchange
 from loadgen.payload import Endpoint
+from starwatt_errors import reason_of
 from traces.clock import now_ns
 
 _READ_AT_ONCE = 1 << 16
@@ -54,7 +55,7 @@ class GeventClient:
             exchange.status = "timeout"
             exchange.error = f"no complete answer within {self._timeout_s:g} s"
         except OSError as error:
-            exchange.status, exchange.error = "connection_error", str(in_words(error))
+            exchange.status, exchange.error = "connection_error", reason_of(in_words(error))
         except gevent.GreenletExit:
             exchange.status, exchange.error = "aborted", "cut off at the end of the load"
             raise

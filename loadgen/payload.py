@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlsplit
 
+from configs.addresses import authority, read_address, shown_url
 from configs.datasets import Task
 from configs.prompt_format import STOP_STRINGS, render_prompt
 from configs.schema import FixedOutput, RecordedOutput
 from loadgen.continuous_usage import FIELD
 from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
-
-_PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)?(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
-_PORTS = {"http": 80, "https": 443}
-_SAFE_IN_PATH = "/%:@!$&'()*+,;=~"
-_SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 
 @dataclass(frozen=True)
@@ -41,57 +35,28 @@ class Endpoint:
             UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
         """
         shown = shown_url(url)
-        if any(not character.isprintable() for character in url):
-            raise UsageError(f"--url {shown!r}: holds a control character")
         try:
-            parts = urlsplit(url if _split(url)["scheme"] else f"http://{url}")
-            port, host = parts.port, _ascii_host(parts.hostname or "")
+            address = read_address(url, scheme="http")
         except ValueError as error:
             raise UsageError(f"--url {shown}: {error}") from error
-        if parts.scheme not in _PORTS or not host:
-            raise UsageError(f"--url {shown}: takes an address such as http://127.0.0.1:8000")
-        if parts.path.rstrip("/").endswith("/chat/completions"):
+        base = address.path.rstrip("/")
+        if base.endswith("/chat/completions"):
             raise UsageError(
                 f"--url {shown}: requests go to /v1/completions, not to the chat API: leave /chat/completions out"
             )
-        base = parts.path.rstrip("/").removesuffix("/completions").removesuffix("/v1")
-        query = f"?{quote(parts.query, safe=_SAFE_IN_QUERY)}" if parts.query else ""
-        path = f"{quote(base, safe=_SAFE_IN_PATH)}/v1/completions{query}"
-        user, at, _ = parts.netloc.rpartition("@")
-        credentials = unquote(user) if at else None
-        return cls(host, port or _PORTS[parts.scheme], parts.scheme == "https", path, credentials)
+        base = base.removesuffix("/completions").removesuffix("/v1")
+        path = f"{base}/v1/completions{'?' if address.query else ''}{address.query}"
+        return cls(address.host, address.port, address.scheme == "https", path, address.credentials)
 
     @property
     def authority(self) -> str:
         """Host and port as the Host header has them: without the port that is usual."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return authority(self.scheme, self.host, self.port)
 
     @property
     def scheme(self) -> str:
         """``http`` or ``https``."""
         return "https" if self.tls else "http"
-
-
-def shown_url(url: str) -> str:
-    """An address as it may be printed and kept: without user and password."""
-    parts = _split(url)
-    return f"{parts['scheme'] or ''}{parts['authority'].rpartition('@')[2]}{parts['rest']}"
-
-
-def _split(url: str) -> re.Match[str]:
-    parts = _PARTS.fullmatch(url)
-    assert parts is not None  # noqa: S101 -- it takes any text
-    return parts
-
-
-def _ascii_host(host: str) -> str:
-    if " " in host:
-        raise ValueError("a host's name holds no blank")
-    try:
-        return host.encode("idna").decode() if not host.isascii() else host
-    except UnicodeError as error:
-        raise ValueError(f"{host} is no host's name") from error
 
 
 def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:

@@ -9,12 +9,15 @@ from typing import Protocol
 
 from loadgen.demand import Demand
 from loadgen.exchange import Exchange
+from starwatt_errors import reason_of
 from traces.clock import now_ns
 
 _LONGEST_OPENING_S = 30.0
 _TO_OPEN_S = 0.005
 """So long before a request is due, and twice the time that others took, its connection is opened at the latest."""
 _AFTER_A_REFUSAL_NS = 1_000_000_000
+_TOO_MANY = (429, 503)
+"""What a server answers that takes no more; some count connections, those too on which nothing is asked."""
 
 
 class NotSentError(Exception):
@@ -24,8 +27,9 @@ class NotSentError(Exception):
 class UnansweredError(ConnectionError):
     """The connection ended after the request was sent, and before the first byte of an answer."""
 
-    def __init__(self, error: object = None) -> None:
-        super().__init__(f"connection lost before the answer: {error or 'closed by the server'}")
+    def __init__(self, error: Exception | None = None) -> None:
+        why = "closed by the server" if error is None else reason_of(error)
+        super().__init__(f"connection lost before the answer: {why}")
 
 
 class Connection(Protocol):
@@ -123,7 +127,7 @@ class Pool:
         except TimeoutError:
             _fail(exchange, "timeout", f"no complete answer within {self._timeout_s:g} s")
         except OSError as error:  # refused, unreachable, TLS
-            _fail(exchange, "connection_error", str(error))
+            _fail(exchange, "connection_error", reason_of(error))
         except asyncio.CancelledError:
             _fail(exchange, "aborted", "cut off at the end of the load")
             raise
@@ -166,8 +170,11 @@ class Pool:
             await connection.send(request, exchange, until_ns)
             whole = True
         finally:
-            if whole and connection.usable:
+            if whole:
                 self._demand.used((now_ns() - begun_ns) * 1e-9)
+            if exchange.http_status in _TOO_MANY:
+                self._refused_ns = now_ns()
+            if whole and connection.usable:
                 self._give(connection)
             else:
                 self._drop(connection)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
@@ -20,13 +21,13 @@ from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
 from loadgen.failures import NOT_SENT, Failures
 from loadgen.movement import Movement
-from loadgen.payload import Endpoint, request_bytes, shown_url
+from loadgen.payload import Endpoint, request_bytes
 from loadgen.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from loadgen.timer import DueTimer
-from starwatt_errors import LoadError, StarwattError
+from starwatt_errors import LoadError, StarwattError, reason_of
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
@@ -144,7 +145,7 @@ class Replay:
         try:
             await self._client.open_ahead(1)
         except OSError as error:
-            raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {error}") from error
+            raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {reason_of(error)}") from error
 
     async def _open_the_others(self) -> None:
         """Open a closed load's other connections, for its places are filled at once; an open one opens as it goes."""

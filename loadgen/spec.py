@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.schema import Measure, Prompts
-from configs.strict import Line, StrictModel
+from configs.strict import Line, Seed, StrictModel
 
 LONGEST_S = 30 * 86_400.0
 """The longest duration: what is longer, infinity among it, is a slip."""
@@ -66,7 +66,7 @@ class LoadSpec(StrictModel):
         description="Ask for the tokens of each chunk (stream_options.continuous_usage_stats) until it is refused",
     )
     request_timeout_s: PositiveSeconds = 600.0
-    seed: int = Field(ge=0)
+    seed: Seed
     block: int = Field(ge=1)
     client: Literal["auto", "wire", "httptools", "aiohttp"] = Field(
         default="auto",

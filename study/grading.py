@@ -42,16 +42,20 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
 
 def sound_cells(run: RunDir) -> list[CellKey]:
     """Finished cells that are what their folder says, and whose requests read."""
-    misplaced = misplaced_cells(run)
-    return [key for key in run.finished_cells() if key not in misplaced and _reads(run.cell(key))]
+    damaged = damaged_cells(run)
+    return [key for key in run.finished_cells() if key not in damaged]
 
 
-def _reads(folder: Path) -> bool:
-    try:
-        read_trace(folder, "requests")
-    except TraceError:
-        return False
-    return True
+def damaged_cells(run: RunDir) -> dict[CellKey, str]:
+    """Return the other finished cells, and what is wrong with each."""
+    found = misplaced_cells(run)
+    for key in run.finished_cells():
+        if key not in found:
+            try:
+                read_trace(run.cell(key), "requests")
+            except TraceError as error:
+                found[key] = str(error)
+    return found
 
 
 def grade_cells(
@@ -92,7 +96,7 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
     """What ``grades.parquet`` of all sound cells says, each row with its cell and its ``sample``.
 
     Raises:
-        TraceError: grades do not read, or are of other requests than lie beside them.
+        TraceError: grades cannot be read, or are of other requests than lie beside them.
     """
     rows = []
     for key in sound_cells(run):

@@ -70,7 +70,19 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also numbers of too many digits
-        raise TraceError(f"{path}: is not valid JSON: {error}") from error
+        raise TraceError(f"{path}: is not valid JSON: {_what_is_wrong(error)}") from error
+
+
+def _what_is_wrong(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"it was cut off or changed at line {error.lineno}" if error.doc.strip() else "it is empty"
+    if isinstance(error, UnicodeDecodeError):
+        return "it holds bytes that are no text"
+    return (
+        "it is nested too deeply"
+        if isinstance(error, RecursionError)
+        else "it holds a number that is too long"
+    )
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:

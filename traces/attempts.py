@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from starwatt_errors import TraceError
 from traces.layout import CellKey, RunDir
+from traces.problems import wrong_field
 
 
 class Attempt(BaseModel):
@@ -96,7 +97,8 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TraceError(f"{run.attempts}: cannot be read: {error.strerror}") from error
+        words = f"cannot be read: {error.strerror}; delete it, or restore it from a copy"
+        raise TraceError(f"{run.attempts}: {words}") from error
     found: dict[CellKey, list[Attempt]] = {}
     for number, line in enumerate(lines, start=1):
         try:
@@ -104,6 +106,9 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
         except ValidationError as error:
             if number == len(lines):
                 break
-            raise TraceError(f"{run.attempts}, line {number}: is no attempt: {error}") from error
+            what = f"line {number} is no attempt ({wrong_field(error)})"
+            raise TraceError(
+                f"{run.attempts}: {what}; delete that line, or restore it from a copy"
+            ) from error
         found.setdefault(attempt.key, []).append(attempt)
     return found

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
 from traces.layout import CellKey, key_at
-from traces.problems import wrong_field
+from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
@@ -195,18 +195,16 @@ def read_record(folder: Path) -> CellRecord:
         TraceError: missing, damaged, or of another schema version.
     """
     path = folder / "cell.json"
-    data: Any = read_json(path)
+    try:
+        data: Any = read_json(path)
+    except TraceError as error:
+        raise TraceError(f"{error}; {REMEDY_OF_A_CELL}") from error
     try:
         record = CellRecord.model_validate(data)
     except ValidationError as error:
-        raise TraceError(
-            f"{path}: is damaged: {wrong_field(error)}; restore it from a copy, or delete the cell's folder and run "
-            "the study again"
-        ) from error
+        raise TraceError(f"{path}: is damaged: {wrong_field(error)}; {REMEDY_OF_A_CELL}") from error
     if record.schema_version != SCHEMA_VERSION:
-        raise TraceError(
-            f"{path}: schema version {record.schema_version}, but this starwatt reads {SCHEMA_VERSION}"
-        )
+        raise TraceError(f"{path}: {another_version(record.schema_version)}")
     return record
 
 
@@ -229,7 +227,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+        raise TraceError(f"{path}: cannot be read: {error.strerror}; {REMEDY_OF_A_CELL}") from error
 
 
 def check_files(folder: Path, record: CellRecord) -> None:
@@ -240,8 +238,11 @@ def check_files(folder: Path, record: CellRecord) -> None:
     """
     for name, digest in record.files.items():
         if Path(name).name != name or not (folder / name).is_file():
-            raise TraceError(f"{folder / name}: is missing, and was there when the cell was finished")
+            raise TraceError(
+                f"{folder / name}: is missing, and was there when the cell was finished; {REMEDY_OF_A_CELL}"
+            )
         if sha256_of(folder / name) != digest:
             raise TraceError(
-                f"{folder / name}: is not the file with which the cell was finished: changed, or another cell's"
+                f"{folder / name}: is not the file with which the cell was finished: changed, or another cell's; "
+                f"{REMEDY_OF_A_CELL}"
             )

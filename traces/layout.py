@@ -31,6 +31,11 @@ class CellKey:
         return f"{self.model} · {self.variant} · {self.load} · b{self.block}"
 
 
+def is_there(path: Path) -> bool:
+    """Say whether anything has this name, and be it a folder in the place of a file, or a link to nothing."""
+    return path.is_symlink() or path.exists()
+
+
 def key_at(folder: Path) -> CellKey | None:
     """The cell that a folder is of by its path; None where it is no cell's."""
     *_, cells, model, variant, load, block = ("", "", "", "", "", *folder.absolute().parts)

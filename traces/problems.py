@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from traces.schemas import SCHEMA_VERSION
+
 _LONGEST = 60
+REMEDY_OF_A_CELL = "restore it from a copy, or delete the cell's folder and run the study again"
+"""Of a file that a cell was measured with."""
+REMEDIES = {"grades": "delete it: starwatt grade makes it again"}
+"""By trace: of those that can be made again."""
 
 
 def wrong_field(error: ValidationError) -> str:
@@ -17,3 +23,8 @@ def wrong_field(error: ValidationError) -> str:
     kind = {dict: "a mapping", list: "a list", type(None): "null"}.get(type(given)) or repr(given)
     shown = kind if len(kind) <= _LONGEST else f"{kind[: _LONGEST - 1]}…"
     return f"{field} cannot be {shown}"
+
+
+def another_version(found: object) -> str:
+    """Return what to say of a file of another schema version."""
+    return f"schema version {found}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"

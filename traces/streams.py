@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.clock import ClockPair, boot_id, now_ns
+from traces.layout import is_there
+from traces.parquet import checked, load_parquet
+from traces.problems import REMEDIES, REMEDY_OF_A_CELL
 from traces.schemas import LATER_COLUMNS, SCHEMA_VERSION, TRACES
 
 FLUSH_NS = 1_000_000_000
@@ -120,29 +122,32 @@ def read_trace(folder: Path, name: str) -> pa.Table:
     """The trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
 
     Raises:
-        TraceError: neither exists, it cannot be read, or it is of another schema.
+        TraceError: neither exists, it cannot be read, or it is of another schema; the message has the remedy.
     """
     final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
-    if final.is_file():
-        try:
-            table = pq.read_table(final)
-        except (pa.ArrowException, OSError) as error:
-            raise TraceError(f"{final}: cannot be read as Parquet (cut off?): {error}") from error
-        return _checked(final, name, table)
-    if stream.is_file():
-        return _checked(stream, name, _read_stream(stream))
-    raise TraceError(f"{folder}: has neither {final.name} nor {stream.name}")
+    path = next((one for one in (final, stream) if is_there(one)), None)
+    if path is None:
+        raise TraceError(f"{folder}: has neither {final.name} nor {stream.name}")
+    try:
+        table = load_parquet(path) if path == final else _read_stream(path)
+        return checked(path, table, TRACES[name], LATER_COLUMNS.get(name, ()))
+    except TraceError as error:
+        raise TraceError(f"{error}; {REMEDIES.get(name, REMEDY_OF_A_CELL)}") from error
 
 
 def has_trace(folder: Path, name: str) -> bool:
-    """Say whether ``read_trace`` would find a file."""
-    return (folder / f"{name}.parquet").is_file() or (folder / f"{name}.arrows").is_file()
+    """Say whether ``read_trace`` would find something, and be it a folder in the place of a file."""
+    return is_there(folder / f"{name}.parquet") or is_there(folder / f"{name}.arrows")
 
 
 def _read_stream(path: Path) -> pa.Table:
     """All whole batches of a stream; a torn last one is left out."""
     batches: list[pa.RecordBatch] = []
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+    with opened as file:
         try:
             reader = pa.ipc.open_stream(file)
         except (pa.ArrowException, OSError) as error:
@@ -156,28 +161,3 @@ def _read_stream(path: Path) -> pa.Table:
             except (pa.ArrowException, OSError):  # torn: the writer was killed in the middle of this batch
                 break
     return pa.Table.from_batches(batches, schema=schema)
-
-
-def _checked(path: Path, name: str, table: pa.Table) -> pa.Table:
-    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
-    if version != str(SCHEMA_VERSION):
-        raise TraceError(f"{path}: schema version {version}, but this starwatt reads {SCHEMA_VERSION}")
-    for column in LATER_COLUMNS.get(name, ()):
-        if column not in table.schema.names:
-            field = TRACES[name].field(column)
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    missing = [field.name for field in TRACES[name] if field.name not in table.schema.names]
-    if missing:
-        raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
-    for field in TRACES[name]:
-        if table.schema.field(field.name).type != field.type:
-            place = table.schema.get_field_index(field.name)
-            table = table.set_column(place, field, _cast(path, table.column(place), field))
-    return table
-
-
-def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return column.cast(field.type)
-    except (pa.ArrowException, ValueError) as error:
-        raise TraceError(f"{path}: column {field.name} takes {field.type}, not {column.type}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from starwatt_errors import TraceError
 from traces.cell import sha256_of
@@ -20,15 +21,24 @@ def read_grades(folder: Path, requests: pa.Table) -> pa.Table:
     """The verdicts of a cell on ``requests``, its own.
 
     Raises:
-        TraceError: they do not read, or are of other requests.
+        TraceError: they cannot be read, are of other requests, or not of all whole answers to measured ones.
     """
     grades = read_trace(folder, "grades")
     digest = (grades.schema.metadata or {}).get(GRADED_REQUESTS.encode(), b"").decode(errors="replace")
     asked = dict(zip(requests["request_id"].to_pylist(), requests["task_id"].to_pylist(), strict=True))
-    judged = zip(grades["request_id"].to_pylist(), grades["task_id"].to_pylist(), strict=True)
-    other_tasks = any(asked.get(number, task) != task for number, task in judged)
-    if other_tasks or (digest and digest != sha256_of(folder / "requests.parquet")):
+    judged = list(zip(grades["request_id"].to_pylist(), grades["task_id"].to_pylist(), strict=True))
+    others = any(number not in asked or asked[number] != task for number, task in judged)
+    twice = len({number for number, _ in judged}) < len(judged)
+    if others or twice or (digest and digest != sha256_of(folder / "requests.parquet")):
         raise TraceError(
             f"{folder / 'grades.parquet'}: judges other requests than lie beside it: delete it, and starwatt grade"
+        )
+    wanted = requests.filter(
+        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
+    )
+    lacking = len(set(wanted["request_id"].to_pylist()) - {number for number, _ in judged})
+    if lacking:
+        raise TraceError(
+            f"{folder / 'grades.parquet'}: lacks verdicts on {lacking} answers: delete it, and starwatt grade"
         )
     return grades

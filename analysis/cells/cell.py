@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from analysis.accuracy.verdicts import Accuracy, cell_accuracy
 from analysis.attribution.phase import PhaseInput, stretches_of
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
 from analysis.attribution.steps import work_of
+from analysis.cells.readings import each_once
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
@@ -21,6 +23,7 @@ from analysis.requests.columns import Requests, read_columns
 from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.runs.provenance import read_manifest, read_study
+from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock, shift_of
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
 from analysis.validity.reasons import (
@@ -180,23 +183,17 @@ class CellResult:
 
 
 def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
-    """The run's study and manifest, and a warning for each that is there but does not read.
+    """The run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
 
-    A manifest that does not read costs calibration, a study the baseline. Presets that it names need not exist here any
-    more: what was measured stays readable.
+    A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
+    any more: what was measured stays readable.
     """
-    study, manifest, warnings = None, {}, []
-    if run.manifest.is_file():
-        try:
-            manifest = dict(read_manifest(run))
-        except TraceError as error:
-            warnings.append(f"{error}; so what it says of sensors and tasks is not known")
-    if run.study.is_file():
-        try:
-            study = read_study(run)
-        except TraceError as error:
-            warnings.append(f"{error}; so the baseline is not known")
-    return Context(study, manifest), tuple(warnings)
+    study, manifest = None, {}
+    with contextlib.suppress(TraceError):
+        manifest = dict(read_manifest(run))
+    with contextlib.suppress(TraceError):
+        study = read_study(run)
+    return Context(study, manifest), unread(run)
 
 
 def damaged_cell(key: CellKey, problem: str) -> CellResult:
@@ -208,15 +205,14 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     """Read one cell and compute all of it; never raises for what is wrong with the cell."""
     folder = run.cell(key)
     if not (folder / "cell.json").is_file():
-        tries = read_attempts(run).get(key)
-        return CellResult(key, codes=("not_measured",), problem=tries[-1].error if tries else None)
+        return CellResult(key, codes=("not_measured",), problem=_last_failure(run, key))
     try:
         record = read_cell(folder)
         table = read_trace(folder, "requests")
         requests = read_columns(table)
         accuracy = cell_accuracy(folder, requests, record.validity)
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
-        power = read_trace(folder, "power") if has_trace(folder, "power") else None
+        power = each_once(read_trace(folder, "power")) if has_trace(folder, "power") else None
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
         power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
@@ -260,6 +256,14 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         phase=phase,
         trends=trends,
     )
+
+
+def _last_failure(run: RunDir, key: CellKey) -> str | None:
+    try:
+        tries = read_attempts(run).get(key)
+    except TraceError:  # a warning of the run
+        return None
+    return tries[-1].error if tries else None
 
 
 def _energies(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
-from starwatt_errors import GradingError
+from starwatt_errors import GradingError, reason_of
 from traces.problems import wrong_field
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Cache:
             remedy = ""
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 remedy = f": {self._remedy}"
-            raise GradingError(f"cannot keep verdicts in {folder}: {error}{remedy}") from error
+            raise GradingError(f"cannot keep verdicts in {folder}: {reason_of(error)}{remedy}") from error
 
     @property
     def _remedy(self) -> str:

@@ -15,7 +15,7 @@ from analysis.grading.isolation.seccomp import filter_program
 from analysis.grading.isolation.traffic import Frame
 from analysis.grading.types import SandboxStatus
 from analysis.grading.values import decode
-from starwatt_errors import GradingError
+from starwatt_errors import GradingError, reason_of
 
 # Runs inside. Every entry of what it returns must be True.
 _PROBE = """
@@ -79,7 +79,7 @@ def sandbox_status() -> SandboxStatus:
     except GradingError as error:
         return SandboxStatus(False, *_explained(str(error)))
     except OSError as error:
-        return SandboxStatus(False, f"the sandbox cannot be started: {error}", _PAGE)
+        return SandboxStatus(False, f"the sandbox cannot be started: {reason_of(error)}", _PAGE)
     except (SandboxDiedError, ValueError) as error:
         return SandboxStatus(False, f"the sandbox does not survive its own test: {error!r}", _PAGE)
     if broken:

@@ -21,6 +21,7 @@ from analysis.runs.provenance import cells_of, read_manifest, read_plan, read_st
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, Phase, check_files, read_cell
 from traces.layout import CellKey, RunDir
+from traces.problems import REMEDY_OF_A_CELL
 from traces.streams import has_trace, read_trace
 
 _PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
@@ -102,6 +103,7 @@ def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
     traces = {name: read_trace(folder, name) for name in _PRINTED if has_trace(folder, name)}
     if "requests" in traces:
         _asked_meanwhile(folder, traces["requests"], record)
+        _each_once(folder, traces["requests"])
     return [(name, mark) for name, table in traces.items() if (mark := _print(name, table)) is not None]
 
 
@@ -121,6 +123,15 @@ def _asked_meanwhile(folder: Path, requests: pa.Table, record: CellRecord) -> No
         return
     if found["max"] < min(one.start_ns for one in phases) or found["min"] > max(one.end_ns for one in phases):
         raise TraceError(f"{what} while this cell was not measured: they are another cell's")
+
+
+def _each_once(folder: Path, requests: pa.Table) -> None:
+    """Raises TraceError where a request is there twice: it would count, and be charged, twice."""
+    numbers = requests["request_id"]
+    if pc.count_distinct(numbers, mode="all").as_py() < len(numbers):
+        raise TraceError(
+            f"{folder / 'requests.parquet'}: has a request_id twice: rows were copied; {REMEDY_OF_A_CELL}"
+        )
 
 
 def _print(name: str, table: pa.Table) -> str | None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from starwatt_errors import TraceError
 from traces.layout import RunDir
 
 KEY = "inputs"
@@ -21,8 +20,7 @@ _READ = (".json", ".jsonl", ".parquet", ".arrows")
 def inputs_of(run: RunDir) -> str:
     """Changes with any file that analysis reads: by its place, its size, and its last 64 KiB.
 
-    Raises:
-        TraceError: a file does not read.
+    What cannot be read counts as such: analysis says why where it needs it.
     """
     digest = hashlib.sha256()
     for path in _inputs(run):
@@ -33,7 +31,7 @@ def inputs_of(run: RunDir) -> str:
                 digest.update(f"{path.relative_to(run.root)}\0{size}\0".encode())
                 digest.update(hashlib.sha256(file.read()).digest())
         except OSError as error:
-            raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+            digest.update(f"{path.relative_to(run.root)}\0{error.strerror}\0".encode())
     return digest.hexdigest()
 
 

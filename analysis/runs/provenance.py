@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.loader import kept_study
@@ -14,8 +12,12 @@ from configs.schema import Study
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
 from traces.layout import CellKey, RunDir, model_slug
-from traces.problems import wrong_field
-from traces.schemas import PLAN
+from traces.parquet import checked, load_parquet
+from traces.problems import another_version, wrong_field
+from traces.schemas import PLAN, SCHEMA_VERSION
+
+_REMEDY = "restore it from a copy"
+_LONGEST_CELL_S = 10 * 365 * 86400
 
 
 class _Part(BaseModel):
@@ -70,12 +72,18 @@ def read_manifest(run: RunDir) -> Mapping[str, Any]:
     Raises:
         TraceError: it is missing, or is none.
     """
-    found = read_json(run.manifest)
+    try:
+        found = read_json(run.manifest)
+    except TraceError as error:
+        raise TraceError(f"{error}; {_REMEDY}") from error
     try:
         _Shape.model_validate(found)
     except ValidationError as error:
-        raise TraceError(f"{run.manifest}: is no manifest: {wrong_field(error)}") from error
+        raise TraceError(f"{run.manifest}: is no manifest: {wrong_field(error)}; {_REMEDY}") from error
     assert isinstance(found, dict)  # noqa: S101 -- what the model takes
+    version = found.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise TraceError(f"{run.manifest}: {another_version(version)}")
     return found
 
 
@@ -83,31 +91,47 @@ def read_study(run: RunDir) -> Study:
     """The study of a run, as it was measured; presets that it names need not exist here any more.
 
     Raises:
-        TraceError: it is missing, or does not read.
+        TraceError: it is missing, or cannot be read.
     """
     try:
         return kept_study(run.study)
     except UsageError as error:
         first = str(error).splitlines()[0].removeprefix(f"{run.study}: ")
-        raise TraceError(f"{run.study}: does not read: {first}") from error
+        raise TraceError(f"{run.study}: cannot be read: {first}; {_REMEDY}") from error
 
 
 def read_plan(run: RunDir) -> list[CellKey]:
     """Every cell of ``plan.parquet``, in its order.
 
     Raises:
-        TraceError: it is missing, does not read, or is no plan.
+        TraceError: it is missing, cannot be read, or is no plan.
     """
     try:
-        rows = pq.read_table(run.plan, columns=PLAN.names).cast(PLAN).to_pylist()
-        keys = [
-            CellKey(model_slug(row["model"]), row["variant"], row["load"], int(row["block"])) for row in rows
-        ]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceError(f"{run.plan}: does not read: {error}") from error
-    if not keys or None in {name for key in keys for name in (key.variant, key.load)}:
-        raise TraceError(f"{run.plan}: does not read: no cell, or one without a name")
-    return keys
+        rows = checked(run.plan, load_parquet(run.plan), PLAN).select(PLAN.names).to_pylist()
+    except TraceError as error:
+        raise TraceError(f"{error}; {_REMEDY}") from error
+    wrong = (
+        "has no cell" if not rows else next(filter(None, (_wrong_in(row, len(rows)) for row in rows)), None)
+    )
+    if wrong is None and len({row["position"] for row in rows}) < len(rows):
+        wrong = "has a position twice"
+    if wrong is not None:
+        raise TraceError(f"{run.plan}: is no plan: {wrong}; {_REMEDY}")
+    return [CellKey(model_slug(row["model"]), row["variant"], row["load"], row["block"]) for row in rows]
+
+
+def _wrong_in(row: Mapping[str, Any], count: int) -> str | None:
+    """What a planner never wrote; of a load test's only cell it does not say start and time."""
+    start, estimated_s = row["engine_start"], row["estimated_s"]
+    right = {
+        **{name: bool(row[name]) for name in ("model", "variant", "load")},
+        "block": row["block"] is not None and row["block"] >= 1,
+        "position": row["position"] is not None and 0 <= row["position"] < count,
+        "engine_start": start is None or 0 <= start <= count,
+        "estimated_s": estimated_s is None or 0 <= estimated_s <= _LONGEST_CELL_S,
+    }
+    name = next((name for name, holds in right.items() if not holds), None)
+    return None if name is None else f"a cell has {row[name]!r} as its {name}"
 
 
 def cells_of(study: Study) -> frozenset[CellKey]:

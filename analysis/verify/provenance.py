@@ -13,7 +13,8 @@ from configs.datasets import is_own, load_dataset
 from configs.loader import PROMPTS
 from configs.schema import Study
 from starwatt_errors import StarwattError, TraceError
-from traces.layout import CellKey, RunDir, key_at
+from traces.attempts import read_attempts
+from traces.layout import CellKey, RunDir, is_there, key_at
 
 _Read = TypeVar("_Read")
 
@@ -44,6 +45,8 @@ def check_provenance(run: RunDir) -> Provenance:
     of_a_study = manifest is None or "endpoint" not in manifest
     study = read(read_study, "what was asked is not known") if of_a_study else None
     plan = read(read_plan, "which cells are missing is not known")
+    if is_there(run.attempts):
+        read(read_attempts, "which tries failed is not known")
     if manifest is not None:
         findings += _manifest(run, manifest, study)
     if study is not None:

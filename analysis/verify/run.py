@@ -26,7 +26,7 @@ from analysis.validity.reasons import EXPLANATIONS
 from analysis.verify.finding import Finding
 from analysis.verify.provenance import Provenance, check_provenance
 from configs.loads import is_probe
-from starwatt_errors import TraceError
+from starwatt_errors import TraceError, reason_of
 from traces.cell import CellRecord, read_record
 from traces.layout import CellKey, RunDir, model_slug
 from traces.streams import has_trace, read_trace
@@ -166,13 +166,10 @@ def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Prov
 def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
     """A table on disk that is not what the traces give."""
     where = str(run.table(name))
-    if not run.table(name).is_file():
-        yield Finding("table_differs", where, "is not there; starwatt analyze makes it")
-        return
     try:
         there = read_table(run, name)
     except TraceError as error:
-        yield Finding("table_differs", where, str(error))
+        yield Finding("table_differs", where, str(error).removeprefix(f"{where}: "))
         return
     if there.num_rows != truth.num_rows:
         what = f"has {there.num_rows} rows, the traces give {truth.num_rows}"
@@ -229,8 +226,10 @@ def _report(run: RunDir) -> Iterator[Finding]:
         return
     try:
         same = _untitled(run.report.read_text(encoding="utf-8")) == _untitled(page_of(run))
-    except (TraceError, OSError, UnicodeDecodeError, KeyError) as error:
-        yield Finding("report_differs", str(run.report), f"cannot be made again: {error}")
+    except UnicodeDecodeError:
+        same = False
+    except (TraceError, OSError, KeyError) as error:
+        yield Finding("report_differs", str(run.report), f"cannot be compared: {reason_of(error)}")
         return
     if not same:
         yield Finding(

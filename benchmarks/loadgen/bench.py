@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.loadgen.clients import CLIENTS, Order, Reported
-from benchmarks.loadgen.truth import Times, Truth, TruthServer, compile_server
+from benchmarks.loadgen.clients import CLIENTS, OF_THEMSELVES, Order, Reported
+from benchmarks.loadgen.truth import Times, Truth, TruthServer, compile_server, self_signed
 from benchmarks.loadgen.watch import Watch
 
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -60,10 +60,12 @@ def main() -> int:
     table: list[Figures] = []
     print(_HEAD)
     with tempfile.TemporaryDirectory(prefix="starwatt-bench-") as folder:
-        binary = compile_server(Path(folder))
+        plain = compile_server(Path(folder))
+        tls = compile_server(Path(folder), tls=True) if "https" in asked.clients else None
         for rate in asked.rates:
             bare_cpu: float | None = None
             for client in asked.clients:
+                binary = tls if client == "https" and tls is not None else plain
                 for _ in range(asked.tries):
                     figures = one_run(client, rate, asked.seconds, binary, stall_s=asked.stall_s)
                     if not figures.disturbed:
@@ -88,7 +90,10 @@ def one_run(client: str, rate: float, seconds: float, binary: Path, *, stall_s: 
         timing = {"first-ms": FIRST_MS, "every-ms": EVERY_MS, "tokens": TOKENS}
         if stall_s:
             timing |= {"stall-at": 1.0 + seconds / 3, "stall-s": stall_s}
-        with TruthServer(binary, scratch, timing, cpu=SERVER_CPU) as server:
+        pem = self_signed(scratch) if client == "https" else None
+        if pem is not None:
+            os.environ["SSL_CERT_FILE"] = str(pem)
+        with TruthServer(binary, scratch, timing, cpu=SERVER_CPU, pem=pem) as server:
             order = Order(server.url, rate, seconds, CLIENT_CPU, scratch)
             with Watch(server.pid) as watch:
                 reported = CLIENTS[client](order)
@@ -160,7 +165,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loadgen", description=__doc__)
     parser.add_argument("--rates", type=float, nargs="+", default=[100, 400, 800], help="requests a second")
     parser.add_argument("--seconds", type=float, default=15.0, help="of measured load in each run")
-    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(CLIENTS))
+    parser.add_argument("--clients", nargs="+", choices=list(CLIENTS), default=list(OF_THEMSELVES))
     parser.add_argument(
         "--stall-s", type=float, default=0.0, help="the server stalls so long, a third into the run"
     )

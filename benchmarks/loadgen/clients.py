@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -58,6 +59,15 @@ Client = Callable[[Order], Reported]
 
 def ours(order: Order) -> Reported:
     """``python -m loadgen``; latency counts from the schedule."""
+    return _driven(order, "auto")
+
+
+def httptools(order: Order) -> Reported:
+    """The same with the client of the event loop, which is that of https."""
+    return _driven(order, "httptools")
+
+
+def _driven(order: Order, client: Literal["auto", "httptools"]) -> Reported:
     spec = LoadSpec(
         url=order.url,
         model="m",
@@ -68,6 +78,7 @@ def ours(order: Order) -> Reported:
         drain_s=10,
         seed=20,
         block=1,
+        client=client,
     )
     run_load(spec, order.scratch, cpus=(order.cpu,))
     table = read_trace(order.scratch, "requests")
@@ -128,7 +139,10 @@ def vllm(order: Order) -> Reported:
     )
 
 
-CLIENTS: dict[str, Client] = {"bare": bare, "ours": ours, "vllm": vllm, "locust": locust}
+CLIENTS: dict[str, Client] = {
+    "bare": bare, "ours": ours, "httptools": httptools, "https": ours, "vllm": vllm, "locust": locust,
+}  # fmt: skip
+OF_THEMSELVES = ("bare", "ours", "vllm", "locust")
 
 
 def _run(order: Order, command: list[str], **environment: str) -> None:

@@ -6,12 +6,18 @@ import csv
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 _SOURCE = Path(__file__).parent / "truth_server.c"
 _WAIT_S = 20
@@ -49,34 +55,69 @@ class Truth:
         )
 
 
-def compile_server(folder: Path) -> Path:
-    """The server's binary.
+def compile_server(folder: Path, *, tls: bool = False) -> Path:
+    """The server's binary; one that speaks TLS takes OpenSSL's headers.
 
     Raises:
         FileNotFoundError: there is no ``cc``.
         subprocess.CalledProcessError: it does not compile.
     """
-    binary = folder / "truth_server"
-    subprocess.run(["cc", "-O2", "-o", str(binary), str(_SOURCE)], check=True, timeout=120)  # noqa: S607
+    binary = folder / ("truth_server_tls" if tls else "truth_server")
+    kind, libraries = (["-DTLS"], ["-lssl", "-lcrypto"]) if tls else ([], [])
+    command = ["cc", "-O2", *kind, "-o", str(binary), str(_SOURCE), *libraries]
+    subprocess.run(command, check=True, timeout=120)
     return binary
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "truth server")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        now - timedelta(days=1),
+        now + timedelta(days=1),
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    certificate = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    form = serialization.PrivateFormat.PKCS8
+    pem = folder / "truth.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    )
+    return pem
 
 
 class TruthServer:
     """Use as a context manager; ``truth`` is there afterwards. Options are those of ``truth_server.c``."""
 
     def __init__(
-        self, binary: Path, folder: Path, options: Mapping[str, float], *, cpu: int | None = None
+        self,
+        binary: Path,
+        folder: Path,
+        options: Mapping[str, float],
+        *,
+        cpu: int | None = None,
+        pem: Path | None = None,
     ) -> None:
+        """With ``pem``, ``binary`` is one that speaks TLS."""
         self._file = folder / "truth.csv"
         pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
         flags = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        flags += [] if pem is None else ["--certificate", str(pem)]
+        self._scheme = "http" if pem is None else "https"
         self._command = [*pinned, str(binary), str(self._file), *flags]
         self.port = 0
 
     @property
     def url(self) -> str:
         """Without /v1."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:

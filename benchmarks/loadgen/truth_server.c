@@ -2,7 +2,8 @@
  *
  * One thread, epoll. Each request has a schedule of its own, absolute on CLOCK_MONOTONIC: the first token FIRST_MS
  * after the request's last byte was read, then TOKENS in all, EVERY_MS apart; a send for each, as an engine makes.
- * Prints "port N" once it listens; on SIGTERM it writes the truth to a CSV file and ends.
+ * Prints "port N" once it listens; on SIGTERM it writes the truth to a CSV file and ends. Compiled with TLS defined, and
+ * linked with OpenSSL, it speaks TLS alone: what it notes are the times of the same system calls.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +20,10 @@
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 
 enum { LONGEST_REQUEST = 1 << 16, MOST_CONNECTIONS = 1 << 16, EVENTS_AT_ONCE = 256, ID_DIGITS = 16 };
 
@@ -32,6 +37,10 @@ typedef struct {
     size_t filled, truth;
     int64_t due_ns, arrived_ns;
     char *input;
+#ifdef TLS
+    SSL *tls;
+    BIO *received, *to_send;
+#endif
 } Connection;
 
 typedef struct {
@@ -130,13 +139,68 @@ static void drop(Connection *c) {
         }
     connections[c->fd] = NULL;
     close(c->fd);
+#ifdef TLS
+    SSL_free(c->tls);
+#endif
     free(c->input);
     free(c);
 }
 
-static int send_all(Connection *c, const char *bytes, size_t length) {
+static int send_bytes(Connection *c, const char *bytes, size_t length) {
     return send(c->fd, bytes, length, MSG_NOSIGNAL) == (ssize_t)length; /* an answer fits into the socket's buffer */
 }
+
+#ifdef TLS
+static SSL_CTX *context;
+
+static void prepare_tls(const char *pem) {
+    context = SSL_CTX_new(TLS_server_method());
+    if (!pem || !context || SSL_CTX_use_certificate_file(context, pem, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(context, pem, SSL_FILETYPE_PEM) != 1) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+}
+
+static void start_tls(Connection *c) {
+    c->tls = SSL_new(context);
+    c->received = BIO_new(BIO_s_mem());
+    c->to_send = BIO_new(BIO_s_mem());
+    SSL_set_bio(c->tls, c->received, c->to_send);
+    SSL_set_accept_state(c->tls);
+}
+
+static int flush_tls(Connection *c) {
+    char *bytes;
+    long length = BIO_get_mem_data(c->to_send, &bytes);
+    int sent = length <= 0 || send_bytes(c, bytes, (size_t)length);
+    BIO_reset(c->to_send);
+    return sent;
+}
+
+static int send_all(Connection *c, const char *bytes, size_t length) {
+    return SSL_write(c->tls, bytes, (int)length) == (int)length && flush_tls(c);
+}
+
+/* What got bytes at the input's end are, decrypted in their place; negative where the connection is no good. */
+static ssize_t opened(Connection *c, ssize_t got) {
+    if (BIO_write(c->received, c->input + c->filled, (int)got) != got) return -1;
+    ssize_t plain = 0;
+    for (int more; (size_t)plain < LONGEST_REQUEST - 1 - c->filled; plain += more) {
+        more = SSL_read(c->tls, c->input + c->filled + plain, (int)(LONGEST_REQUEST - 1 - c->filled - (size_t)plain));
+        if (more > 0) continue;
+        int why = SSL_get_error(c->tls, more);
+        if (why != SSL_ERROR_WANT_READ) return -1;
+        break;
+    }
+    return flush_tls(c) ? plain : -1;
+}
+#else
+static void prepare_tls(const char *pem) { (void)pem; }
+static void start_tls(Connection *c) { (void)c; }
+static int send_all(Connection *c, const char *bytes, size_t length) { return send_bytes(c, bytes, length); }
+static ssize_t opened(Connection *c, ssize_t got) { return (void)c, got; }
+#endif
 
 static int send_chunk(Connection *c, Chunk *chunk, int with_head) {
     char id[ID_DIGITS + 1], both[2048];
@@ -239,6 +303,10 @@ static void read_from(Connection *c) {
         drop(c);
         return;
     }
+    if ((got = opened(c, got)) < 0) {
+        drop(c);
+        return;
+    }
     c->filled += (size_t)got;
     c->arrived_ns = arrival_of(&message);
     while (!c->answering && c->filled && take_request(c)) continue;
@@ -257,6 +325,7 @@ static void meet(int listening) {
         Connection *c = calloc(1, sizeof *c);
         c->fd = fd;
         c->input = malloc(LONGEST_REQUEST);
+        start_tls(c);
         connections[fd] = c;
         struct epoll_event wanted = {.events = EPOLLIN, .data.fd = fd};
         epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &wanted);
@@ -307,16 +376,21 @@ static void serve(int listening) {
     }
 }
 
-static double option(int argc, char **argv, const char *name, double otherwise) {
+static const char *text_option(int argc, char **argv, const char *name) {
     for (int i = 2; i + 1 < argc; i += 2)
-        if (!strcmp(argv[i], name)) return atof(argv[i + 1]);
-    return otherwise;
+        if (!strcmp(argv[i], name)) return argv[i + 1];
+    return NULL;
+}
+
+static double option(int argc, char **argv, const char *name, double otherwise) {
+    const char *said = text_option(argc, argv, name);
+    return said ? atof(said) : otherwise;
 }
 
 int main(int argc, char **argv) {
     if (argc < 2 || argc % 2) {
         fprintf(stderr, "usage: %s TRUTH.csv [--first-ms 20] [--every-ms 5] [--tokens 64] "
-                        "[--stall-at S --stall-s S]\n", argv[0]);
+                        "[--stall-at S --stall-s S] [--certificate FILE.pem, where compiled with TLS]\n", argv[0]);
         return 2;
     }
     first_ns = (int64_t)(option(argc, argv, "--first-ms", 20) * 1e6);
@@ -324,6 +398,7 @@ int main(int argc, char **argv) {
     tokens = (int)option(argc, argv, "--tokens", 64);
     stall_at_ns = (int64_t)(option(argc, argv, "--stall-at", -1e-9) * 1e9);
     stall_ns = (int64_t)(option(argc, argv, "--stall-s", 0) * 1e9);
+    prepare_tls(text_option(argc, argv, "--certificate"));
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

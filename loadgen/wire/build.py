@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from starwatt_errors import LoadError
+from starwatt_errors import LoadError, reason_of
 
 SOURCE = Path(__file__).with_name("wire.c")
 _FLAGS = (
@@ -56,7 +56,7 @@ def library() -> Path:
                 raise LoadError(f"{SOURCE.name} does not compile: {done.stderr.strip()[-500:]}")
             os.replace(fresh, built)  # noqa: PTH105 -- atomic, whoever else compiles
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LoadError(f"{SOURCE.name} cannot be compiled: {error}") from error
+        raise LoadError(f"{SOURCE.name} cannot be compiled: {reason_of(error)}") from error
     return built
 
 

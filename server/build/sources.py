@@ -11,7 +11,7 @@ from typing import Any
 from configs.architecture import Architecture
 from configs.loader import ARCHITECTURES, load_architecture
 from server.build.store import PROVENANCE, Checkpoint, file_digest
-from starwatt_errors import BuildError, UsageError
+from starwatt_errors import BuildError, UsageError, reason_of
 from traces.atomic import read_json
 
 HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
@@ -26,6 +26,8 @@ def named_model(model: str) -> Architecture | Path | str:
     Raises:
         UsageError: it is none of them.
     """
+    if not model.strip():  # Path makes the folder that we are in of it
+        raise UsageError("models: takes an architecture, a folder (./x), or a hub id (owner/name)")
     architecture = load_architecture(model)
     if architecture is not None:
         return architecture
@@ -128,7 +130,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"models: {config} cannot be read: {error}") from error
+        raise UsageError(f"models: {config} cannot be read: {reason_of(error)}") from error
     if not isinstance(read, dict):
         raise UsageError(f"models: {config} cannot be read: it is no JSON object")
     return read

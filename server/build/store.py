@@ -24,7 +24,7 @@ import filelock
 import platformdirs
 
 from configs.text_files import own_path
-from starwatt_errors import BuildError, TraceError
+from starwatt_errors import BuildError, TraceError, reason_of
 from traces.atomic import read_json, write_json
 
 PROVENANCE = "starwatt.json"
@@ -148,7 +148,7 @@ class Store:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise BuildError(
-                f"the checkpoint store {self.root} {'is full' if full else 'cannot be written'}: {error}"
+                f"the checkpoint store {self.root} {'is full' if full else 'cannot be written'}: {reason_of(error)}"
                 + ("; `starwatt build --prune` frees what no build finds any more, " if full else "")
                 + ("STARWATT_STORE names a folder on another disk" if full else "")
             ) from error

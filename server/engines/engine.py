@@ -65,17 +65,17 @@ class Engine:
     @property
     def url(self) -> str:
         """The endpoint, without ``/v1``."""
-        return f"http://{self.spec.host}:{self.spec.port}"
+        host = f"[{self.spec.host}]" if ":" in self.spec.host else self.spec.host
+        return f"http://{host}:{self.spec.port}"
 
     @classmethod
     def start(cls, spec: EngineSpec, log: Path) -> Engine:
         """Launch without waiting.
 
         Raises:
-            EngineError: the port is in use, or the server is not installed or cannot do it.
+            EngineError: nothing can listen there, or the server is not installed or cannot do it.
         """
-        if port_in_use(spec.host, spec.port):
-            raise EngineError(f"port {spec.port} on {spec.host} is in use; choose another with --port")
+        check_place(spec.host, spec.port)
         adapter = ADAPTERS[spec.variant.engine]
         adapter.check(spec)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -153,13 +153,23 @@ def healthy(url: str) -> bool:
     return True
 
 
+def check_place(host: str, port: int) -> None:
+    """See that an engine could listen there.
+
+    Raises:
+        EngineError: something else does, the address is not this machine's, or the port is not this user's.
+    """
+    if port_in_use(host, port):
+        raise EngineError(f"port {port} on {host} is in use; choose another with --port")
+
+
 def port_in_use(host: str, port: int) -> bool:
     """Say whether something already listens there.
 
     Raises:
         EngineError: the address is not this machine's, or the port is not this user's.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -20,6 +20,7 @@ _TIMEOUT_S = 5.0
 _POLL_S = 0.5
 _LOOK_S = 2.0
 """It is asked no more often whether it lives: a question costs the idle power that is being measured."""
+_MOST_NAMED = 8
 _STARTED = re.compile(r"^process_start_time_seconds(?:\{.*\})?\s+(\S+)", re.MULTILINE)
 _CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\}\s+\S+", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -79,12 +80,14 @@ class RemoteEngine:
             return listed[0]
         if self.model in names:
             return listed[names.index(self.model)]
+        if not names:
+            raise EngineError(f"{self.url}: answers, but /v1/models lists no models")
         wanted = (
             "serves several models: say which by model:" if self.model is None else f"has no {self.model}"
         )
-        raise EngineError(
-            f"{self.url}: {wanted} (it lists: {', '.join(names) or 'none'})", cause=f"{self.url}: {wanted}"
-        )
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        lists = f"{', '.join(names[:_MOST_NAMED])}{more}"
+        raise EngineError(f"{self.url}: {wanted} (it lists: {lists})", cause=f"{self.url}: {wanted}")
 
     def _description(self, chosen: dict[str, Any]) -> Served:
         """Return what vLLM tells whoever asks; null for what it, or another server, does not say."""

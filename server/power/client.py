@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import ssl
 from typing import Any, Self
-from urllib.parse import urlsplit
 
+from configs.addresses import read_address, shown_url
 from starwatt_errors import MeterError, UsageError
 from traces.clock import now_ns
 from traces.remote import ClockOffset, Told
@@ -17,11 +16,6 @@ EXCHANGES = 50
 _TIMEOUT_S = 10.0
 _STARTING_S = 60.0
 _LONGEST_ANSWER = 16 << 20
-
-
-def without_credentials(url: str) -> str:
-    """Return a URL as it may be printed: a name and password before its host are left out."""
-    return re.sub(r"//[^/]*@", "//", url, count=1)
 
 
 class MeterUnreachableError(MeterError):
@@ -33,32 +27,31 @@ class ServiceClient:
 
     def __init__(self, url: str, token: str) -> None:
         """Raises UsageError where ``url`` is none."""
-        try:
-            parts = urlsplit(url)
-        except ValueError as error:
-            raise UsageError(f"--meter {without_credentials(url)}: {error}") from error
+        shown = shown_url(url)
         if not (token.isascii() and token.isprintable()):
             raise UsageError(
                 "STARWATT_METER_TOKEN: takes ASCII characters that can be printed: no header can carry it"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise UsageError(
-                f"--meter {without_credentials(url)}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
-            )
         try:
-            port = parts.port
+            address = read_address(url)
         except ValueError as error:
-            raise UsageError(f"--meter {without_credentials(url)}: {error}") from error
-        self.url, self._path = url, parts.path.rstrip("/")
+            raise UsageError(
+                f"--meter {shown}: takes local, or the URL of a `starwatt meter --serve`: {error}"
+            ) from error
+        if address.query or address.credentials is not None:
+            raise UsageError(
+                f"--meter {shown}: takes local, or http(s)://HOST:PORT of `starwatt meter --serve`"
+            )
+        self.url, self._path = url, address.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._connection: http.client.HTTPConnection
-        if parts.scheme == "https":
+        if address.scheme == "https":
             context = ssl.create_default_context()
             self._connection = http.client.HTTPSConnection(
-                parts.hostname, port, timeout=_TIMEOUT_S, context=context
+                address.host, address.port, timeout=_TIMEOUT_S, context=context
             )
         else:
-            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+            self._connection = http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT_S)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The JSON object that it answers.

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from aiohttp import web
 
+from configs.addresses import checked_host
+from server.power.certificate import server_context
 from server.power.complaints import Complaints
 from server.power.gate import Gate, Limits
 from server.power.service import MeterService
-from starwatt_errors import MeterError, UsageError
+from starwatt_errors import MeterError, UsageError, reason_of
 
 TOKEN_VARIABLE = "STARWATT_METER_TOKEN"  # noqa: S105 -- its name, not its value
 _SHORTEST_TOKEN = 16
@@ -46,8 +48,10 @@ class Listening:
         """The certificate's context; None without one.
 
         Raises:
-            UsageError: one of certificate and key is missing or cannot be read, or the address asks for them.
+            UsageError: the host is none; one of certificate and key is missing or cannot be read; or the address asks
+                for them.
         """
+        check_host(self.host)
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS takes both: --certificate FILE.pem and --key FILE.pem")
         if self.certificate is None or self.key is None:
@@ -57,13 +61,7 @@ class Listening:
                     "the way: give --certificate and --key, or tunnel to 127.0.0.1, or say --allow-plain-http"
                 )
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self.certificate, self.key, password="")  # it would ask on the terminal
-        except (OSError, ssl.SSLError) as error:
-            words = f"--certificate {self.certificate}, --key {self.key}: {error.strerror or error}"
-            raise UsageError(words) from error
-        return context
+        return server_context(self.certificate, self.key)
 
     def bind(self) -> socket.socket:
         """A socket that listens there.
@@ -150,10 +148,18 @@ async def answering(
             raise MeterError(f"the service cannot listen any more: {ended}") from ended
 
 
+def check_host(host: str) -> None:
+    """Raise UsageError where ``--host`` names none, with the name on one line."""
+    try:
+        checked_host(host)
+    except ValueError as error:
+        raise UsageError(f"--host {host if host and host.isprintable() else repr(host)}: {error}") from error
+
+
 def _is_loopback(host: str) -> bool:
     """Say whether every address of this name is this machine's own."""
     try:
         addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: {error}") from error
+        raise UsageError(f"--host {host}: {reason_of(error)}") from error
     return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)

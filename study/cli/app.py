@@ -6,7 +6,6 @@ What a command does is imported when it is called: all of it together takes long
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,8 @@ from configs.problems import words_of
 from server.process.spawn import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
+from study.cli.failure import print_if_json
+from study.cli.flags import refuse
 from study.cli.help import Manual, examples
 from study.exit_codes import FAILED, INTERRUPTED, INVALID, interrupted_words
 from study.progress.display import tell
@@ -51,6 +52,7 @@ def doctor(as_json: JsonFlag = False) -> None:
 
 @app.command(epilog=examples("build"))
 def build(
+    context: typer.Context,
     variants: Annotated[
         list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")
     ] = None,
@@ -71,6 +73,8 @@ def build(
 
     if [bool(variants), listing, prune].count(True) != 1:
         raise UsageError("build takes one of VARIANT..., --list, --prune")
+    if not variants:
+        refuse(context, ("model",), "goes with VARIANT...: --list and --prune are of the whole store")
     if variants:
         commands.build(tuple(variants), model, as_json=as_json)
     elif listing:
@@ -105,6 +109,7 @@ def serve(
 
 @app.command(epilog=examples("meter"))
 def meter(
+    context: typer.Context,
     out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: Annotated[
         int | None,
@@ -139,6 +144,16 @@ def meter(
 
     if [calibrate, serve_http, out is not None].count(True) != 1:
         raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
+    if not serve_http:
+        refuse(context, ("host", "port", "certificate", "key", "allow_plain"), "goes with --serve")
+    if not calibrate:
+        refuse(context, ("apply_load", "as_json"), "goes with --calibrate")
+    else:
+        refuse(
+            context,
+            ("pid", "hz"),
+            "goes with --out or --serve: --calibrate reads sensors as fast as they change",
+        )
     if calibrate:
         commands.calibrate_sensors(as_json=as_json, load=apply_load)
     elif out is None:
@@ -192,7 +207,7 @@ def load(
     ignore_eos: Annotated[
         bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Draws order and arrivals.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws order and arrivals.")] = 20,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedule.")] = 1,
     client: Annotated[
         str,
@@ -242,6 +257,7 @@ def load(
 
 @app.command(epilog=examples("run"))
 def run(
+    context: typer.Context,
     study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="A study file.")] = None,
     repeat: Annotated[
         Path | None,
@@ -279,6 +295,9 @@ def run(
 
     wanted = wanted_study(study, repeat, out)
     if dry_run:
+        refuse(
+            context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"
+        )
         commands.dry_run(wanted, as_json=as_json)
         return
     code = commands.run(wanted, retry_failed=retry_failed, metrics_port=metrics_port, as_json=as_json)
@@ -312,7 +331,8 @@ def grade(
     from study.cli.grade import GradeOrder
 
     order = GradeOrder(run_directory, samples, dataset, sanitize, unsafe_no_sandbox)
-    grade_command.grade(order, as_json=as_json)
+    if not grade_command.grade(order, as_json=as_json):
+        raise typer.Exit(INVALID)
 
 
 @app.command(epilog=examples("analyze"))
@@ -433,9 +453,7 @@ def _ended(end: SystemExit | ImportError) -> int:
 
 
 def _refused(error: StarwattError) -> int:
-    if "--json" in sys.argv:
-        with contextlib.suppress(OSError):
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))  # noqa: T201
+    print_if_json(str(error), error.exit_code)
     with contextlib.suppress(OSError):
         tell(f"starwatt: {error}", style="red")
     return error.exit_code

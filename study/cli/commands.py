@@ -9,7 +9,8 @@ import json
 import shlex
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from configs.loader import load_variant
 from configs.meters import Meters
 from configs.schema import EngineSettings
 from loadgen.spec import LoadSpec
+from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import refuse_what_cannot_be_served
 from server.power.calibration import calibrate
 from server.power.calibration import words as calibration_words
 from server.power.heater import heated
-from server.power.listen import TOKEN_VARIABLE, Listening, address, token_of_the_service
+from server.power.listen import TOKEN_VARIABLE, Listening, address, check_host, token_of_the_service
 from server.power.listen import serve as listen
 from server.power.service import MeterService
 from server.power.sidecar import Sidecar
@@ -47,7 +49,8 @@ _POLL_S = 0.2
 
 def build(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:
     """Build and print where each checkpoint lies."""
-    checkpoints = build_all((model,), variants)
+    with _said_of("--model", "models"):
+        checkpoints = build_all((model,), variants)
     if as_json:
         _print_json(
             [
@@ -58,6 +61,17 @@ def build(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:
         return
     for (_, variant), checkpoint in checkpoints.items():
         print(f"{variant}\t{checkpoint.path}")  # noqa: T201
+
+
+@contextmanager
+def _said_of(flag: str, field: str) -> Iterator[None]:
+    """What is wrong with a field of studies is wrong with the flag that stands for it."""
+    try:
+        yield
+    except UsageError as error:
+        if not str(error).startswith(f"{field}: "):
+            raise
+        raise UsageError(f"{flag}: {str(error).removeprefix(f'{field}: ')}") from error
 
 
 def serve(
@@ -72,6 +86,8 @@ def serve(
     enforce_eager: bool,
 ) -> None:
     """Serve until interrupted, or until the engine dies."""
+    check_host(host)
+    check_place(host, port)
     chosen = load_variant(variant)
     settings = EngineSettings(
         max_model_len=max_model_len,
@@ -80,7 +96,8 @@ def serve(
         tensor_parallel=tensor_parallel,
     )
     refuse_what_cannot_be_served((chosen,), settings)
-    checkpoint = build_all((model,), (variant,))[model, variant]
+    with _said_of("--model", "models"):
+        checkpoint = build_all((model,), (variant,))[model, variant]
     spec = EngineSpec(
         model=model_slug(model),
         variant=chosen,
@@ -231,6 +248,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
     from analysis.report import write_report
     from analysis.report.elsewhere import analysed
     from analysis.report.export import export_figures, export_tables
+    from analysis.results.left_out import left_out
 
     named = existing(run_directory)
     if out is not None and out.is_dir():
@@ -242,6 +260,8 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
         written = [write_report(run, out)]
         written += export_figures(run, figures) if figures is not None else []
         written += export_tables(run, tables) if tables is not None else []
+        for words in left_out(run):
+            tell(words)
     for path in written:
         print(path)  # noqa: T201
 

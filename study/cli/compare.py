@@ -17,9 +17,11 @@ from analysis.report.comparison import answer_lines, difference_table, gain_line
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.report.table import TextTable
 from analysis.results.headline import ESTIMATED
+from analysis.results.left_out import left_out
 from starwatt_errors import UsageError
 from study.progress.display import show, tell
 from study.records.existing import existing
+from traces.layout import RunDir
 
 _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
 _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
@@ -27,8 +29,11 @@ _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", P
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     """Set every run against the first; print what differs, and write the page."""
-    comparison = compare([existing(folder) for folder in folders])
+    runs = [existing(folder) for folder in folders]
+    comparison = compare(runs)
     page = write_comparison(comparison, out)
+    for name, run in zip(comparison.names, runs, strict=True):
+        _tell_left_out(name, run)
     if as_json:
         print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
         return
@@ -53,8 +58,10 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
     """
     if len(folders) != 1:
         raise UsageError("compare --paper takes one RUN: what it is set beside is the paper")
-    comparison = beside_paper(existing(folders[0]))
+    run = existing(folders[0])
+    comparison = beside_paper(run)
     page = write_paper_page(comparison, out)
+    _tell_left_out(comparison.name, run)
     if as_json:
         told = {
             "page": str(page),
@@ -75,6 +82,11 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
     for side, why in comparison.unmatched:
         tell(f"not compared: {side}: {why}", style="dim")
     print(page)  # noqa: T201
+
+
+def _tell_left_out(name: str, run: RunDir) -> None:
+    for words in left_out(run):
+        tell(f"{name}: {words}")
 
 
 def _table(comparison: Comparison, name: str) -> Table:

@@ -12,7 +12,7 @@ from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
 from configs.datasets import Dataset, load_dataset
 from starwatt_errors import UsageError
-from study.grading import grade_cells, graded_rows, ungraded_cells, verdict_cache
+from study.grading import damaged_cells, grade_cells, graded_rows, ungraded_cells, verdict_cache
 from study.plan.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
 from study.progress.display import Display, tell
 from study.records.existing import existing
@@ -34,8 +34,8 @@ class GradeOrder:
     unsafe_no_sandbox: bool
 
 
-def grade(order: GradeOrder, *, as_json: bool) -> None:
-    """Grade what is not graded yet, and print the verdicts or their means."""
+def grade(order: GradeOrder, *, as_json: bool) -> bool:
+    """Grade what is not graded yet, and print the verdicts or their means; returns whether no cell was damaged."""
     _check(order)
     with Display("grading", 1) as display:
         result = _samples(order, display) if order.run_directory is None else _run(order, display)
@@ -49,6 +49,7 @@ def grade(order: GradeOrder, *, as_json: bool) -> None:
             block = "all blocks" if one["block"] is None else f"b{one['block']}"
             said = _words(one["pass_at_k"], one["tasks"], result["dataset"])
             print(f"{one['model']} · {one['variant']} · {one['load']} · {block}: {said}")  # noqa: T201
+    return not result.get("damaged")
 
 
 def _check(order: GradeOrder) -> None:
@@ -110,12 +111,16 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
         unsafe_no_sandbox=order.unsafe_no_sandbox,
     )
     rows = graded_rows(run)
+    damaged = {str(key): problem for key, problem in damaged_cells(run).items()}
+    for name, problem in damaged.items():
+        tell(f"not graded: {name}: {problem}")
     sampled = read_context(run)[0].sampled
     return {
         "dataset": dataset.name,
         "dataset_hash": dataset.sha256,
         "cells": len(cells),
         "completions": completions,
+        "damaged": damaged,
         "tasks": _tasks(rows, dataset),
         "pass_at_1": _pass_at(rows).get("1"),
         "pass_at_k": _by_cell(rows, dataset, sampled=sampled),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +11,7 @@ from typer import BadParameter
 from typer.core import TyperGroup
 
 from configs.problems import words_of
+from study.cli.failure import print_if_json
 
 NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
 DESCRIPTION = (
@@ -25,6 +28,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "Make it again from the traces": ("grade", "analyze"),
 }
 _NESTED = 2
+_Refused: Any = BadParameter.__mro__[1]  # whatever is wrong with a command line; typer does not export it
 _ENDPOINT = "--url http://127.0.0.1:8000 --model starcoder2-memorised"
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("starwatt doctor", "starwatt doctor --json"),
@@ -102,14 +106,15 @@ def examples(command: str) -> str:
 class Manual(TyperGroup):
     """Its help in the sections of a manual page; what a flag does not take is said in our words."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the flags before the command. Raises the library's error for those that are none."""
+        with _told_to_scripts():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Read a command's flags, and run it. Raises BadParameter with the words that a file's field would get."""
-        try:
+        with _told_to_scripts():
             return super().invoke(ctx)
-        except BadParameter as error:
-            if isinstance(error.__cause__, ValidationError):
-                error.message = words_of(error.__cause__)
-            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- its name there
         """Every section in its place; the width is the terminal's."""
@@ -129,6 +134,17 @@ class Manual(TyperGroup):
         with formatter.section("EXAMPLES"):
             formatter.write_text("\b\n" + "\n".join(SESSION))
         _listed(formatter, "SEE ALSO", SEE_ALSO)
+
+
+@contextmanager
+def _told_to_scripts() -> Iterator[None]:
+    try:
+        yield
+    except _Refused as error:
+        if isinstance(error, BadParameter) and isinstance(error.__cause__, ValidationError):
+            error.message = words_of(error.__cause__)
+        print_if_json(error.format_message(), error.exit_code)
+        raise
 
 
 def _text(formatter: Any, title: str, text: str) -> None:

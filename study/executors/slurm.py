@@ -14,7 +14,7 @@ import submitit
 from configs import executor as settings
 from configs.schema import Study
 from server.process.waiting import wait_until
-from starwatt_errors import RunError
+from starwatt_errors import RunError, reason_of
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.executors.slurm_queue import Queued, cancel, check_cluster, queued, takes_jobs
@@ -138,7 +138,7 @@ class Slurm(Executor):
                     for unit in units
                 ]
         except (RuntimeError, ValueError, OSError) as error:
-            raise RunError(f"executor: slurm: the jobs could not be submitted: {error}") from error
+            raise RunError(f"executor: slurm: the jobs could not be submitted: {reason_of(error)}") from error
         for unit, job in zip(units, jobs, strict=True):
             self._jobs[unit] = _Job(job.job_id)
             remember_job(self.run, unit.name, job.job_id)

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
 from loadgen.arrivals import mean_rate
-from loadgen.payload import shown_url
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec

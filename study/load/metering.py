@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.addresses import shown_url
 from configs.meters import Meters
 from configs.schema import Phases
-from loadgen.payload import checked_key, shown_url
-from server.power.client import without_credentials
+from loadgen.payload import checked_key
 from server.power.listen import TOKEN_VARIABLE
 from server.power.meters import choose_sources
 from starwatt_errors import MeterError, UsageError
@@ -40,9 +40,7 @@ def meter_of(url: str, meter_at: str) -> OpenMeter:
         return meter_here(Meters(), pid, several=False)
     token = checked_key(os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE)
     if meter_at.startswith(("http://", "https://")) and not token:
-        raise UsageError(
-            f"--meter {without_credentials(meter_at)}: set {TOKEN_VARIABLE} to the token of that service"
-        )
+        raise UsageError(f"--meter {shown_url(meter_at)}: set {TOKEN_VARIABLE} to the token of that service")
     return meter_there(meter_at, token or "", None)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
 from configs.loader import load_architecture
 from configs.remote import RemoteEngine as Named
@@ -72,7 +71,7 @@ def meter_of(study: Study, variant: str) -> OpenMeter:
     """
     named = study.remote[variant]
     if named.meter is None:
-        return no_meter(Node(name=urlsplit(named.url).hostname or named.url))
+        return no_meter(Node(name=named.host))
     if named.meter == "local":
         return meter_here(study.meter_settings, server_pid(named.url), _residents(study, variant))
     return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)

@@ -49,6 +49,15 @@ def test_a_study_of_engines_elsewhere_is_the_same_when_it_is_read_again(tmp_path
         ({"remote": {"theirs": {"url": "http://me:secret@x"}}}, "takes no user and no password"),
         ({"remote": {"theirs": {"url": "gpu7:8000"}}}, "takes http"),
         (
+            {"remote": {"theirs": {"url": "http://gpu7:0"}}},
+            "remote.theirs.url: a port is a number from 1 to 65535",
+        ),
+        ({"remote": {"theirs": {"url": "http://[::1"}}}, "an IPv6 address stands in brackets"),
+        (
+            {"remote": {"theirs": {"url": "http://x", "meter": "http://x:y"}}},
+            "a port is a number from 1 to 65535",
+        ),
+        (
             {"remote": {"theirs": {"url": "http://x", "metre": "local"}}},
             "no such field; known here: url, meter",
         ),
@@ -65,6 +74,12 @@ def test_what_is_wrong_is_said(tmp_path: Path, changes: dict[str, Any], said: st
         loaded(tmp_path, **changes)
     assert said in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_an_engine_elsewhere_is_asked_at_an_ascii_address(tmp_path: Path) -> None:
+    named = loaded(tmp_path, remote={"theirs": {"url": "http://bücher.example/größe/v1"}}).remote["theirs"]
+    assert named.root == "http://xn--bcher-kva.example/gr%C3%B6%C3%9Fe"
+    assert named.host == "xn--bcher-kva.example"
 
 
 def test_how_an_engine_elsewhere_is_served_is_unknown_so_it_has_no_control(tmp_path: Path) -> None:

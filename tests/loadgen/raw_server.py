@@ -66,6 +66,11 @@ class RawServer:
         """Without /v1."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def open(self) -> int:
+        """Connections that are open now, whether or not anything is asked on them."""
+        return len(self._conversations)
+
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="raw-server")

@@ -182,6 +182,17 @@ def test_a_proxy_of_the_environment_is_gone_through(
     assert {row["status"] for row in read_trace(tmp_path, "requests").to_pylist()} == {"ok"}
 
 
+def test_a_proxy_whose_address_is_none_is_named_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:secret@proxy:x")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(LoadError, match=r"http_proxy, http://proxy:x: a port is a number from 1") as failed:
+        drive(make_spec("http://far-away.invalid:81", SINGLE, client="aiohttp"), tmp_path)
+    assert "secret" not in str(failed.value)
+
+
 def test_the_server_is_asked_the_same_by_all_clients(tmp_path: Path) -> None:
     asked = []
     for name in CLIENTS:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.loadgen.raw_server import RawServer, Step, Then
 from tests.support.driving import closed, constant, drive, make_spec, requests
 from tests.support.server import Answer, Asked, TruthServer
 from traces.streams import read_trace
@@ -18,6 +19,14 @@ from traces.streams import read_trace
 CLIENTS = ("wire", "httptools", "aiohttp")
 FREE_DESCRIPTORS = 40
 PLANNED = 120
+GOOD = b"".join(
+    (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b'3b\r\ndata: {"choices":[{"text":"t","finish_reason":"stop"}]}\n\n  \r\n',
+        b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n",
+    )
+)
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfull"
 
 
 @pytest.mark.parametrize("load", [closed(60), constant(2000)], ids=["closed", "open"])
@@ -68,17 +77,24 @@ def test_an_open_load_opens_the_connections_that_its_rate_needs(tmp_path: Path, 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_kept_connection_that_the_server_has_closed_costs_no_request(tmp_path: Path, client: str) -> None:
-    good = b"".join(
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            b'3b\r\ndata: {"choices":[{"text":"t","finish_reason":"stop"}]}\n\n  \r\n',
-            b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n",
-        )
-    )
-    with TruthServer(lambda _: Answer(raw=good)) as server:  # closed after each answer, and never said so
+    with TruthServer(lambda _: Answer(raw=GOOD)) as server:  # closed after each answer, and never said so
         spec = make_spec(server.url, closed(2), amount=requests(30), client=client)
         driven = drive(spec, tmp_path)
     assert {row["status"] for row in driven.of("measured")} == {"ok"}, driven.result.errors
     assert len(driven.of("measured")) == 30
     assert driven.result.audit.resent is not None
     assert len(server.asked) <= len(driven.rows) + driven.result.audit.resent
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_counts_idle_connections_is_not_refusing_for_ever(tmp_path: Path, client: str) -> None:
+    def few(_prompt: str, _body: dict[str, Any]) -> list[Step]:
+        if server.open >= 3:
+            return [FULL, Then.CLOSE]
+        return [0.3, GOOD] if len(server.asked) <= 2 else [GOOD]  # at this rate so slow a server needs six
+
+    with RawServer(few) as server:
+        driven = drive(make_spec(server.url, constant(20), amount=requests(60), client=client), tmp_path)
+    statuses = [row["status"] for row in driven.of("measured")]
+    assert "http_error" in statuses, "it was never full"
+    assert "ok" in statuses[20:]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.prompt_format import STOP_STRINGS, render_prompt
 from configs.schema import FixedOutput, Prompts, RecordedOutput
-from loadgen.payload import Endpoint, request_bytes, shown_url
+from loadgen.payload import Endpoint, request_bytes
 from starwatt_errors import UsageError
 from tests.support.driving import SINGLE, drive, make_spec
 from tests.support.server import TruthServer

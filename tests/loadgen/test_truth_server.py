@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.loadgen.truth import TruthServer, compile_server
+from benchmarks.loadgen.truth import TruthServer, compile_server, self_signed
 from tests.support.driving import Driven, closed, constant, drive, make_spec, requests
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -52,3 +53,21 @@ def test_a_stall_is_seen_for_what_it_is(tmp_path: Path) -> None:
     assert true_ns.max() > 450e6
     assert reported_ns.mean() == pytest.approx(true_ns.mean(), rel=0.1)
     assert np.percentile(reported_ns, 99) == pytest.approx(np.percentile(true_ns, 99), rel=0.1)
+
+
+def test_behind_tls_the_truth_is_as_well_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        binary = compile_server(tmp_path, tls=True)
+    except subprocess.CalledProcessError:
+        pytest.skip("needs the headers of OpenSSL")
+    pem = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with TruthServer(binary, tmp_path, {"first-ms": 10, "every-ms": 2, "tokens": TOKENS}, pem=pem) as server:
+        driven = drive(make_spec(server.url, closed(3), amount=requests(40)), tmp_path)
+    assert driven.result.audit.client == "httptools"
+    assert {row["status"] for row in driven.of("measured")} == {"ok"}
+    seen = sorted(row["first_token_ns"] for row in driven.rows if row["status"] == "ok")
+    assert len(seen) == len(server.truth.arrival_ns)
+    assert all(
+        left_ns < seen_ns for left_ns, seen_ns in zip(sorted(server.truth.first_token_ns), seen, strict=True)
+    )

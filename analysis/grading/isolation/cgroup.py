@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.grading.isolation.processes import tree
-from starwatt_errors import GradingError
+from starwatt_errors import GradingError, reason_of
 
 _ROOT = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
@@ -52,7 +52,9 @@ class ControlGroup:
                 (parents["memory"] / name / "memory.swap.max").write_text("0")
         except OSError as error:
             group.remove()
-            raise GradingError(f"no control group may be made in {parents['memory']}: {error}") from error
+            raise GradingError(
+                f"no control group may be made in {parents['memory']}: {reason_of(error)}"
+            ) from error
         return group
 
     def add(self, pid: int) -> None:
@@ -120,7 +122,7 @@ def _parents() -> dict[str, Path]:
     try:
         lines = _OWN.read_text().splitlines()
     except OSError as error:
-        raise GradingError(f"this machine has no control groups: {error}") from error
+        raise GradingError(f"this machine has no control groups: {reason_of(error)}") from error
     own = {
         name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")
     }

@@ -20,7 +20,7 @@ import filelock
 import numpy as np
 
 from analysis.grading.isolation.namespaces import may_become
-from starwatt_errors import GradingError
+from starwatt_errors import GradingError, reason_of
 
 _LAYOUT = 2
 _LEFT_OUT: tuple[str, ...] = (
@@ -74,7 +74,7 @@ def prepare_runtime(folder: Path | None = None) -> Path:
             if not _is_complete(runtime):
                 _make(runtime)
     except (OSError, shutil.Error) as error:
-        raise GradingError(f"cannot make the sandbox's Python below {folder}: {error}") from error
+        raise GradingError(f"cannot make the sandbox's Python below {folder}: {reason_of(error)}") from error
     return runtime
 
 

@@ -181,3 +181,12 @@ def test_a_verdict_goes_by_data_limits_way_and_program() -> None:
         grader._key(DATASET, Program(TASK.task_id, "x", sanitize=True), Limits(), bubblewrap),
     }
     assert len(keys) == 7
+
+
+def test_a_place_where_nothing_can_be_kept_is_named_in_the_systems_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder" / "grading.sqlite").mkdir(parents=True)
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "folder"):
+        with pytest.raises(GradingError, match=f"cannot keep verdicts in {place}: ") as refused:
+            Cache(place)
+        assert "Errno" not in str(refused.value)

@@ -230,11 +230,11 @@ def test_strangers_to_tls_are_closed_in_a_line(
 @pytest.mark.parametrize(
     ("url", "token", "words"),
     [
-        ("http://[::1", TOKEN, "Invalid IPv6 URL"),
-        ("http://x:99999", TOKEN, "[Pp]ort"),
+        ("http://[::1", TOKEN, "an IPv6 address stands in brackets"),
+        ("http://x:99999", TOKEN, "a port is a number from 1 to 65535, not 99999"),
         ("http://127.0.0.1:1", "tökén-0123456789abc", "STARWATT_METER_TOKEN: takes ASCII"),
         ("http://127.0.0.1:1", "a-token-0123456789\n", "STARWATT_METER_TOKEN: takes ASCII"),
-        ("http://" + "a" * 70 + ".example", TOKEN, "cannot be reached"),
+        ("http://" + "a" * 70 + ".example", TOKEN, "is no host's name"),
         ("http://127.0.0.1:1/a b", TOKEN, "cannot be reached"),
     ],
 )

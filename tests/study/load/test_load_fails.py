@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -108,7 +109,17 @@ def test_ctrl_c_leaves_figures_that_can_be_analysed(tmp_path: Path, meter: tuple
     completed = [row for row in rows if row["status"] == "ok"]
     assert summary["metrics"]["completed_requests"] == len(completed) >= 20
     if meter:
-        assert len(list(RunDir(out).finished_cells())) == 1
+        [cell] = RunDir(out).finished_cells()
+        folder = RunDir(out).cell(cell)
+        power = read_trace(folder, "power")["t_ns"].to_pylist()
+        assert min(power) < min(row["end_ns"] for row in completed), (
+            "recorded before, and until it was interrupted"
+        )
+        assert max(power) > completed[10]["end_ns"]
+        assert not [*folder.glob("*.arrows"), *folder.glob(".*")], "the sidecar has finished its files"
+        assert not [
+            one for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or ())
+        ]
         assert CliRunner().invoke(app, ["analyze", str(out)]).exit_code in (0, 3)
 
 

@@ -1,0 +1,92 @@
+"""Reads Parquet files of a run: whatever is wrong with one is said in words of ours, and nothing of it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from starwatt_errors import TraceError
+from traces.problems import another_version
+from traces.schemas import SCHEMA_VERSION
+
+_LARGEST = 1e15
+"""No joule, watt or degree of a run comes near: sums of what is beyond would be infinite."""
+_FARTHEST_NS = 1 << 61
+"""73 years from a machine's start: differences of what is beyond do not fit into 64 bits."""
+
+
+def load_parquet(path: Path) -> pa.Table:
+    """Read all of a file, whatever its columns.
+
+    Raises:
+        TraceError: it is missing, is no file, cannot be read, or is no whole Parquet file.
+    """
+    if path.is_dir():
+        raise TraceError(f"{path}: a folder is in its place")
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file, pq.ParquetFile(file) as parquet:
+            table = parquet.read()
+        table.validate(full=True)  # text that is none would be noticed when somebody asks for it
+    except FileNotFoundError as error:
+        raise TraceError(f"{path}: is missing") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
+        what = "it was cut off or changed" if size else "it is empty"
+        raise TraceError(f"{path}: cannot be read as Parquet: {what}") from error
+    return table
+
+
+def checked(path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:
+    """Return a table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older.
+
+    Raises:
+        TraceError: it is of another schema version, lacks a column, or holds what no writer of ours writes.
+    """
+    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
+    if version != str(SCHEMA_VERSION):
+        raise TraceError(f"{path}: {another_version(version)}")
+    for column in later:
+        if column not in table.schema.names:
+            field = schema.field(column)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    missing = [field.name for field in schema if field.name not in table.schema.names]
+    if missing:
+        raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
+    if len(set(table.schema.names)) < len(table.schema.names):
+        raise TraceError(f"{path}: has a column twice")
+    for field in schema:
+        place = table.schema.get_field_index(field.name)
+        if table.schema.field(place).type != field.type:
+            table = table.set_column(place, field, _cast(path, table.column(place), field))
+        _check_bounds(path, table.column(place), field)
+    return table
+
+
+def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    try:
+        return column.cast(field.type)
+    except (pa.ArrowException, ValueError) as error:
+        raise TraceError(f"{path}: column {field.name} takes {field.type}, not {column.type}") from error
+
+
+def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field) -> None:
+    """NaN and infinity are left to those who read: a sensor may have said them."""
+    values, kind = column, field.type
+    if pa.types.is_list(kind):
+        values, kind = pc.list_flatten(column), kind.value_type
+    if pa.types.is_floating(kind):
+        values = values.filter(pc.is_finite(values))
+        most = _LARGEST
+    elif field.name.endswith("_ns"):
+        most = _FARTHEST_NS
+    else:
+        return
+    for value in pc.min_max(values).as_py().values():
+        if value is not None and abs(value) > most:
+            raise TraceError(f"{path}: column {field.name} holds {value:g}, which nothing of ours writes")
