@@ -23,6 +23,7 @@ _NEVER_NULL = frozenset({
     "model", "variant", "load", "block", "blocks", "metric", "unit", "valid", "reasons", "contrast",
     "reference_variant", "reference_load", "request_id", "samples", "graded",
 })  # fmt: skip
+_LARGEST = 1e100  # a bound that says nothing may be large; no figure can be drawn of what is beyond
 _OF_A_MACHINE = frozenset({"variant", "load"})  # null in the rows of ``nodes`` that are of no side
 
 
@@ -49,6 +50,6 @@ def read_table(run: RunDir, name: str) -> pa.Table:
     if holes:
         raise TraceError(f"{path}: has rows without {', '.join(holes)}; starwatt analyze makes it again")
     try:
-        return checked(path, table, schema)
+        return checked(path, table, schema, largest=_LARGEST)
     except TraceError as error:
         raise TraceError(f"{error}; starwatt analyze makes it again") from error

@@ -13,7 +13,7 @@ from starwatt_errors import TraceError
 from traces.problems import another_version
 from traces.schemas import SCHEMA_VERSION
 
-_LARGEST = 1e15
+LARGEST = 1e15
 """No joule, watt or degree of a run comes near: sums of what is beyond would be infinite."""
 _FARTHEST_NS = 1 << 61
 """73 years from a machine's start: differences of what is beyond do not fit into 64 bits."""
@@ -42,7 +42,9 @@ def load_parquet(path: Path) -> pa.Table:
     return table
 
 
-def checked(path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:
+def checked(
+    path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = (), *, largest: float = LARGEST
+) -> pa.Table:
     """Return a table that came from ``path``, with the columns of ``schema``; ``later`` are null where it is older.
 
     Raises:
@@ -64,7 +66,7 @@ def checked(path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str]
         place = table.schema.get_field_index(field.name)
         if table.schema.field(place).type != field.type:
             table = table.set_column(place, field, _cast(path, table.column(place), field))
-        _check_bounds(path, table.column(place), field)
+        _check_bounds(path, table.column(place), field, largest)
     return table
 
 
@@ -75,14 +77,14 @@ def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArr
         raise TraceError(f"{path}: column {field.name} takes {field.type}, not {column.type}") from error
 
 
-def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field) -> None:
+def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field, largest: float) -> None:
     """NaN and infinity are left to those who read: a sensor may have said them."""
     values, kind = column, field.type
     if pa.types.is_list(kind):
         values, kind = pc.list_flatten(column), kind.value_type
     if pa.types.is_floating(kind):
         values = values.filter(pc.is_finite(values))
-        most = _LARGEST
+        most = largest
     elif field.name.endswith("_ns"):
         most = _FARTHEST_NS
     else:
