@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,12 +187,16 @@ def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
     A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
     any more: what was measured stays readable.
     """
-    study, manifest = None, {}
-    with contextlib.suppress(TraceError):
+    study, manifest, problems = None, {}, {}
+    try:
         manifest = dict(read_manifest(run))
-    with contextlib.suppress(TraceError):
+    except TraceError as error:
+        problems[run.manifest] = error
+    try:
         study = read_study(run)
-    return Context(study, manifest), unread(run)
+    except TraceError as error:
+        problems[run.study] = error
+    return Context(study, manifest), unread(run, manifest, problems)
 
 
 def damaged_cell(key: CellKey, problem: str) -> CellResult:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from analysis.runs.provenance import read_manifest, read_plan, read_study
+from analysis.runs.provenance import read_plan
 from starwatt_errors import TraceError
 from traces.attempts import read_attempts
 from traces.layout import RunDir, is_there
 
 
-def unread(run: RunDir) -> tuple[str, ...]:
-    """Return a sentence a file; a load test on its own has no study, and cells alone need none of them."""
-    return tuple(_sentences(run))
+def unread(
+    run: RunDir, manifest: Mapping[str, object], problems: Mapping[Path, TraceError]
+) -> tuple[str, ...]:
+    """Return a sentence a file; a load test on its own has no study, and cells alone need none of them.
+
+    Args:
+        run: whose plan and attempts are read.
+        manifest: its manifest, empty where that could not be read.
+        problems: what was wrong with its manifest and its study, which were read before.
+    """
+    of_one_load = "endpoint" in manifest or run.manifest in problems
+    return tuple(_sentences(run, {**problems, **dict(_problems_of(run))}, of_one_load))
 
 
-def _sentences(run: RunDir) -> Iterator[str]:
-    studied, planned = is_there(run.study), is_there(run.plan)
-    files: tuple[tuple[Path, bool, Callable[[RunDir], object], str], ...] = (
-        (run.manifest, studied or planned, read_manifest, "what it says of sensors and tasks is not known"),
-        (run.study, planned and not _of_one_load(run), read_study, "the baseline is not known"),
-        (run.plan, studied, read_plan, "cells that were not measured are not known"),
-        (run.attempts, False, read_attempts, "which tries failed is not known"),
+def _problems_of(run: RunDir) -> Iterator[tuple[Path, TraceError]]:
+    files: tuple[tuple[Path, Callable[[RunDir], object]], ...] = (
+        (run.plan, read_plan),
+        (run.attempts, read_attempts),
     )
-    for path, expected, read, unknown in files:
-        if not (expected or is_there(path)):
-            continue
+    for path, read in files:
         try:
             read(run)
         except TraceError as error:
-            yield f"{error}; so {unknown}"
+            yield path, error
 
 
-def _of_one_load(run: RunDir) -> bool:
-    """Whether there is no study to miss, as far as is known."""
-    try:
-        return "endpoint" in read_manifest(run)
-    except TraceError:
-        return True
+def _sentences(run: RunDir, problems: Mapping[Path, TraceError], of_one_load: bool) -> Iterator[str]:
+    studied, planned = is_there(run.study), is_there(run.plan)
+    files = (
+        (run.manifest, studied or planned, "what it says of sensors and tasks is not known"),
+        (run.study, planned and not of_one_load, "the baseline is not known"),
+        (run.plan, studied, "cells that were not measured are not known"),
+        (run.attempts, False, "which tries failed is not known"),
+    )
+    for path, expected, unknown in files:
+        if path in problems and (expected or is_there(path)):
+            yield f"{problems[path]}; so {unknown}"

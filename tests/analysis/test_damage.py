@@ -18,7 +18,6 @@ from analysis.cells.cell import analyse_cell, read_context
 from analysis.report import write_report
 from analysis.runs.identity import misplaced_cells
 from analysis.runs.provenance import read_plan
-from analysis.runs.unread import unread
 from analysis.tables import analyze
 from analysis.verify.run import verify
 from starwatt_errors import TraceError
@@ -139,18 +138,18 @@ def test_a_file_of_the_run_itself(run: RunDir, name: str, harm: Callable[[Path],
         pytest.skip("it has none")
     harm(path)
     if name == "attempts.jsonl" and harm in (deleted, emptied, cut_in_half):
-        assert unread(run) == ()  # there were no failures, or a kill tore the last line
+        assert read_context(run)[1] == ()  # there were no failures, or a kill tore the last line
         return
     if name == "study.yaml" and harm is cut_in_half:  # whole fields of YAML are a study, though another one
         assert {"plan_differs", "record_differs", "not_checked"} & {one.kind for one in verify(run).findings}
         return
-    [words] = unread(run)
+    [words] = read_context(run)[1]
     check_words(words, path)
     assert words.rpartition("; so ")[2].endswith("not known")
 
 
 def test_a_run_that_was_left_alone_lacks_nothing(run: RunDir) -> None:
-    assert unread(run) == ()
+    assert read_context(run)[1] == ()
     assert misplaced_cells(run) == {}
 
 
