@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, check_name
-from configs.executor import Executor, SideBySide, Slurm
+from configs.executor import Executor, SideBySide
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
@@ -142,6 +142,11 @@ class Slo(StrictModel):
         if all(bound is None for _, bound in self):
             raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
         return self
+
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
+        return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
 
 
 class Cooldown(StrictModel):
@@ -285,19 +290,28 @@ class Study(StrictModel):
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
             raise inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
-        stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
-        if stray:
-            raise inconsistent("controls", f"names {stray[0]}, which is none of the variants")
-        strange = [name for name in self.remote if name not in self.variants]
-        if strange:
-            raise inconsistent("remote", f"names {strange[0]}, which is none of the variants")
+        named = {"controls": [*self.controls, *self.controls.values()], "remote": [*self.remote]}
+        for field, names in named.items():
+            for name in names:
+                if name not in self.variants:
+                    raise inconsistent(field, f"names {name}, which is none of the variants")
         if self.remote and len(self.models) > 1:
             raise inconsistent("remote", "takes one model: each of its engines serves one")
-        for field in ("models", "variants"):
-            values = getattr(self, field)
-            twice = next((place for place, one in enumerate(values) if one in values[:place]), None)
-            if twice is not None:
-                raise inconsistent(f"{field}.{twice}", f"names {values[twice]} twice")
+        for field, listed in (("models", self.models), ("variants", self.variants)):
+            for place, name in enumerate(listed):
+                if name in listed[:place]:
+                    raise inconsistent(f"{field}.{place}", f"names {name} twice")
+        self._check_loads()
+        output = self.prompts.output
+        if isinstance(output, FixedOutput) and output.fixed > self.prompts.max_tokens:
+            raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+        if self.prompts.characters is not None:
+            raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
+        if isinstance(self.executor, SideBySide):
+            self._check_side_by_side(self.executor)
+        return self
+
+    def _check_loads(self) -> None:
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
             raise inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
@@ -310,16 +324,6 @@ class Study(StrictModel):
                 "engine.max_num_seqs",
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
-        if (
-            isinstance(self.prompts.output, FixedOutput)
-            and self.prompts.output.fixed > self.prompts.max_tokens
-        ):
-            raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
-        if self.prompts.characters is not None:
-            raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
-        if isinstance(self.executor, SideBySide):
-            self._check_side_by_side(self.executor)
-        return self
 
     def _check_side_by_side(self, executor: SideBySide) -> None:
         if self.remote:
@@ -350,11 +354,6 @@ class Study(StrictModel):
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
-
-    @property
-    def measured_here(self) -> bool:
-        """Say whether this machine's boards measure, not those of a cluster's nodes."""
-        return not isinstance(self.executor, Slurm)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

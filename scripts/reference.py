@@ -13,6 +13,7 @@ import pyarrow as pa
 import typer.main
 from pydantic import BaseModel
 
+from analysis.metrics import METRICS, PLACES
 from analysis.tables import REQUESTS_TABLE
 from analysis.validity.reasons import EXPLANATIONS
 from configs.architecture import Architecture
@@ -41,6 +42,7 @@ def main() -> int:
         "configuration.md": configuration(),
         "files.md": files(),
         "house.md": house(),
+        "metrics.md": metrics(),
         "reasons.md": reasons(),
     }
     stale = []
@@ -175,6 +177,33 @@ def files() -> Iterator[str]:
         rows = [(f"`{field.name}`", f"`{field.type}`", meaning(name, field.name)) for field in schema]
         yield from _table(("column", "type", "meaning"), rows)
     yield from _model("cell.json", CellRecord)
+
+
+def metrics() -> Iterator[str]:
+    """Every metric of the tables."""
+    yield "# Metrics"
+    yield ""
+    yield "What stands in `metric` of [tables/cells, contrasts, nodes and neighbours](files.md): its unit, its name"
+    yield "in reports, and how it is computed. Rows `check:<code>` of `cells` hold the figure behind a reason"
+    yield "([codes](reasons.md)). A metric by boundary has a row for each `(boundary, source)`; these are never added."
+    yield ""
+    yield from (
+        f"- `<{place}>`: {', '.join(f'`{name}`' for name in names)}" for place, names in PLACES.items()
+    )
+    for title, group in METRICS.items():
+        yield f"\n## {title}"
+        rows = [
+            (
+                f"`{one.name}`",
+                one.unit,
+                one.label,
+                one.formula,
+                "each" if one.each_boundary else "",
+                one.better or "",
+            )
+            for one in group
+        ]
+        yield from _table(("metric", "unit", "called", "computed as", "by boundary", "better"), rows)
 
 
 def house() -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from analysis.compare.gains import GainsBeside, half_widths
-from analysis.results.points import Pair, Results
+from analysis.keys import MeterKey
+from analysis.results.points import Results
 from analysis.results.sentences import percent
 
 _HELD = (
@@ -19,7 +20,7 @@ def sensor_words(results: Results) -> list[str]:
     return [*said, _HELD] if measured else said
 
 
-def _sensor(results: Results, pair: Pair) -> str:
+def _sensor(results: Results, pair: MeterKey) -> str:
     what = f"{pair[0]}, by {pair[1]}: "
     if pair[1] == "modelled":
         return f"{what}no sensor measured this, so there is no gain to be known."
@@ -34,7 +35,7 @@ def _sensor(results: Results, pair: Pair) -> str:
     )
 
 
-def beside_words(gains: GainsBeside, names: tuple[str, str], pair: Pair) -> str:
+def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> str:
     """What stands beside the ratios of a run's joules to the reference's."""
     reference, name = names
     if gains.same_boards:

@@ -15,6 +15,7 @@ import tarfile
 import time
 from pathlib import Path
 
+from analysis.opened import OpenedRun
 from analysis.results.headline import significant
 from analysis.results.points import read_results
 from benchmarks.gpu import cost
@@ -122,7 +123,7 @@ def pack(folder: Path, archive: Path) -> Path:
 
 def table(run: RunDir) -> list[str]:
     """A line a variant and load."""
-    results = read_results(run)
+    results = read_results(OpenedRun(run))
     lines = [
         f"{'variant':22} {'load':14} blocks {'J/request':>10} {'J/token':>9} {'tokens/s':>9} {'W':>7}  reasons"
     ]
