@@ -93,7 +93,8 @@ class Audit(_Record):
     client: str | None = Field(
         default=None,
         description="Which client made the requests: wire sends and times outside Python; the others, and so all of"
-        " https, on the event loop, about 0.4 ms later in the mean at 400 requests/s (docs/decisions/0025-wire.md)",
+        " https, on the event loop, about 0.4 ms later in the mean at 400 requests/s, https at 1.4 times its CPU"
+        " (docs/decisions/0025-wire.md)",
     )
     connections_opened_late: int | None = Field(
         default=None,
