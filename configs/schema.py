@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, check_name
-from configs.executor import Executor, SideBySide, Slurm
+from configs.executor import Executor, SideBySide
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
@@ -354,11 +354,6 @@ class Study(StrictModel):
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
-
-    @property
-    def measured_here(self) -> bool:
-        """Say whether this machine's boards measure, not those of a cluster's nodes."""
-        return not isinstance(self.executor, Slurm)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

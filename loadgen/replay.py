@@ -14,7 +14,7 @@ from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
-from loadgen.audit import LoopWatch, Measured, audit_of
+from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
 from loadgen.exchange import Exchange
@@ -27,7 +27,6 @@ from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from loadgen.timer import DueTimer
 from starwatt_errors import LoadError, StarwattError
-from traces.cell import Phase, Phases
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
@@ -108,7 +107,7 @@ class Replay:
                 await self._until_over(report, stop)
             await self._client.close()  # before the trace is completed: that takes a descriptor
         report(Progress("ended", 0, *self._agenda.progress))
-        phases = self._phases(now_ns())
+        phases = phases_of(self._start_ns, self._measured, now_ns())
         audit = audit_of(self._measured, phases, watch, self._spec.load)
         audit = audit.model_copy(
             update={
@@ -320,17 +319,6 @@ class Replay:
         if self._tasks:
             waiting: set[asyncio.Task[Any]] = {asyncio.create_task(_all_ended(self._tasks)), stopping}
             await asyncio.wait(waiting, timeout=self._spec.drain_s, return_when=asyncio.FIRST_COMPLETED)
-
-    def _phases(self, drain_end_ns: int) -> Phases:
-        if not self._measured:
-            return Phases(warmup=Phase(start_ns=self._start_ns, end_ns=drain_end_ns))
-        window_start_ns = min(request.sent_ns for request in self._measured)
-        window_end_ns = max(request.end_ns for request in self._measured)
-        return Phases(
-            warmup=Phase(start_ns=self._start_ns, end_ns=window_start_ns),
-            window=Phase(start_ns=window_start_ns, end_ns=window_end_ns),
-            drain=Phase(start_ns=window_end_ns, end_ns=max(window_end_ns, drain_end_ns)),
-        )
 
     async def _report(self, report: Callable[[Progress], None]) -> None:
         while True:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
-from types import TracebackType
 from typing import Protocol, Self
 
 import platformdirs
 
+from server.engines.asking import answer_of
 from server.engines.death import why_it_died
 from server.engines.engine_log import Announcer
 from server.engines.engine_spec import HOST, EngineSpec
@@ -134,9 +131,7 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -150,12 +145,12 @@ def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str,
 
 
 def healthy(url: str) -> bool:
-    """Say whether ``/health`` answers 200."""
+    """Say whether ``/health`` answers well."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as response:  # noqa: S310 -- our own http URL
-            return bool(response.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        answer_of(f"{url}/health", 2.0)
+    except OSError:
         return False
+    return True
 
 
 def port_in_use(host: str, port: int) -> bool:

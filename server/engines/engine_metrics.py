@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from server.engines.asking import answer_of
 from starwatt_errors import EngineError, TraceError
 from traces.clock import now_ns
 from traces.streams import TraceWriter
@@ -69,9 +68,7 @@ class EngineScraper:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._writer.close()
@@ -105,14 +102,13 @@ class EngineScraper:
 
     def _scrape(self) -> None:
         try:
-            with urllib.request.urlopen(self._url, timeout=PERIOD_S) as response:  # noqa: S310 -- our own http URL
-                text = response.read().decode(errors="replace")
+            text = answer_of(self._url, PERIOD_S).decode(errors="replace")
         except urllib.error.HTTPError:
             self._answered_ns = self._moved_ns = (
                 now_ns()
             )  # a server without metrics: that it answers is all there is
             return
-        except (urllib.error.URLError, http.client.HTTPException, OSError):
+        except OSError:
             return
         values = parse_metrics(text)
         self._answered_ns = now_ns()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from server.process.waiting import wait_until
+
 _MOVES_S = 0.05  # a counter that is alive is renewed every millisecond
 _POLL_S = 0.002
 _TRIES = 5
@@ -57,9 +59,6 @@ def _lies_between(first: ReadCounter, second: ReadCounter) -> bool:
 
 def _move_alike(first: ReadCounter, second: ReadCounter) -> bool:
     """Say whether both leave the value at which they stand, and are found at one value again."""
-    stood_uj, deadline_s = second(), time.monotonic() + _MOVES_S
-    while second() == stood_uj:
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(_POLL_S)
-    return _lies_between(first, second)
+    stood_uj = second()
+    moved = wait_until(lambda: second() != stood_uj, _MOVES_S, poll_s=_POLL_S)
+    return moved and _lies_between(first, second)

@@ -7,7 +7,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,6 +14,7 @@ from typing import IO
 import psutil
 
 from server.process.guard import GUARD
+from server.process.waiting import wait_until
 
 _PR_SET_PDEATHSIG = 1
 _BOARDS_BY_BUS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -113,9 +113,7 @@ def last_lines(path: Path, count: int) -> str:
 
 
 def _wait_for_the_group(group: int, grace_s: float) -> None:
-    deadline = time.monotonic() + grace_s
-    while group_alive(group) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: not group_alive(group), grace_s, poll_s=0.02)
 
 
 def _before_exec(cpus: Sequence[int] | None, announce: Callable[[], None]) -> Callable[[], None]:

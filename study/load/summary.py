@@ -13,6 +13,7 @@ from rich.table import Table
 from analysis.arrays import Bools, Floats, spread
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.latency import Latencies, kept_slo, latencies
+from analysis.requests.window import measured_window
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
@@ -148,15 +149,12 @@ def _came_at_once(requests: Requests) -> Bools:
 
 
 def _rates(requests: Requests, mean_gap_s: float) -> dict[str, float | None]:
-    completed = requests.completed
-    timed = requests.measured & requests.timed
-    if not completed.any():
+    completed, window = requests.completed, measured_window(requests)
+    if window is None:
         return {"duration_s": None, "request_rate": None, "output_token_rate": None}
-    last_ns = max(
-        int(requests.end_ns[timed].max()),
-        int(requests.scheduled_ns[timed].max()) + round(mean_gap_s * 1e9),
-    )
-    duration_s = (last_ns - int(requests.sent_ns[timed].min())) * 1e-9
+    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
+    last_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
+    duration_s = (last_ns - window.start_ns) * 1e-9
     tokens = requests.output_tokens[completed]
     return {
         "duration_s": duration_s,
