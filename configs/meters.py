@@ -112,8 +112,8 @@ class Meters(StrictModel):
     )
     gpus: Many[Line] | None = Field(
         default=None,
-        min_length=1,
-        description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
+        description="UUIDs of the GPUs from which engines get theirs, and that are read; null: those that"
+        " CUDA_VISIBLE_DEVICES leaves; []: none",
     )
     sample_hz: float = Field(default=20.0, ge=0.1, le=100, description="Readings a second")
     counter_hz: float = Field(
@@ -129,6 +129,12 @@ class Meters(StrictModel):
     require_exclusive: bool = Field(
         default=False, description="Stop when another's process is on a GPU; otherwise its cell is invalid"
     )
+
+    @model_validator(mode="after")
+    def _some_board_is_read(self) -> Meters:
+        if self.gpus == () and "nvml" in self.sources:
+            raise inconsistent("gpus", "names no GPU where sources has nvml")
+        return self
 
     @model_validator(mode="after")
     def _logs_are_named(self) -> Meters:

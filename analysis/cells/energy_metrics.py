@@ -60,7 +60,8 @@ def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: Boun
     add("counter_integral_disagreement", energy.disagreement, "ratio", [])
     if not is_probe(result.key.load):
         _solved(rows, result, measured, energy, reasons)
-    for check in energy_checks(energy):
+    elsewhere = [result.elsewhere] if result.elsewhere is not None and energy.source == "nvml" else []
+    for check in (*energy_checks(energy), *elsewhere):
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)

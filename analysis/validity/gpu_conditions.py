@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,12 +17,16 @@ CLIENT_BOUND = 0.05
 BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it may still be ending
 
 
-def occupancy_checks(occupancy: pa.Table | None, window: Window) -> list[Check]:
-    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be."""
+def occupancy_checks(occupancy: pa.Table | None, window: Window, boards: Collection[str]) -> list[Check]:
+    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be.
+
+    ``boards`` are those whose energy counts: where there are none, nobody can share them.
+    """
     if occupancy is None:
         return []
     t_ns, _ = ints(occupancy, "t_ns")
     near = (t_ns >= window.start_ns - BEFORE_NS) & (t_ns <= window.end_ns)
+    near &= np.array([device in boards for device in occupancy.column("device").to_pylist()], dtype=np.bool_)
     states = np.asarray(occupancy.column("state").to_pylist(), dtype=object)[near]
     if not states.size:
         return []

@@ -197,25 +197,25 @@ def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered, run_i
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
         "seed": spec.seed,
-        **(_meters_here(metered.problem) if metered.host is None else _meters_there(metered.host, metered)),
+        **(_meters_here(metered) if metered.host is None else _meters_there(metered.host, metered)),
     }
     write_json(run.manifest, manifest)
     row = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block, "position": 0}
     write_parquet(run.plan, pa.Table.from_pylist([row], schema=stamped(PLAN)))
 
 
-def _meters_here(problem: str | None) -> dict[str, Any]:
+def _meters_here(metered: Metered) -> dict[str, Any]:
     """What is metered; where a board fails now, the load that was measured is kept without."""
     try:
         return {
             "gpus": [asdict(gpu) for gpu in gpu_inventory()],
-            "meters": {"used": choose_sources(Meters()), "problem": problem},
-            "sensor_calibration": calibrate(),
+            "meters": {"used": choose_sources(Meters()), "problem": metered.problem},
+            "sensor_calibration": calibrate(metered.boards),
         }
     except MeterError as error:
         return {
             "gpus": [],
-            "meters": {"used": None, "problem": problem or str(error)},
+            "meters": {"used": None, "problem": metered.problem or str(error)},
             "sensor_calibration": None,
         }
 

@@ -44,6 +44,8 @@ class Metered:
     host: Mapping[str, Any] | None = None
     marks: Sequence[Mapping[str, Any]] = ()
     problem: str | None = None
+    boards: tuple[str, ...] = ()
+    """UUIDs of this machine's GPUs that were read."""
 
 
 def metered_here(
@@ -71,7 +73,8 @@ def metered_here(
         except MeterError as error:
             problem = str(error)
     audit = outcome.audit.model_copy(update=sidecar_audit(sidecar.summary))
-    return Metered(outcome, phases, audit, problem=problem)
+    boards = tuple(device["name"] for device in sidecar.devices if device["source"] == "nvml")
+    return Metered(outcome, phases, audit, problem=problem, boards=boards)
 
 
 def metered_there(
