@@ -19,11 +19,17 @@ class Modelled(StrictModel):
 
 
 class Gain(StrictModel):
-    """What one board's power readings were found to be, beside a meter that is trusted."""
+    """What one board's power readings were found to be, beside a meter that is trusted: a factor and an offset."""
 
-    factor: float = Field(gt=0.5, lt=2, description="True over shown joules; multiplies what the board shows")
+    factor: float = Field(
+        gt=0.5, lt=2, description="Of true watts = factor x shown watts + offset_w (starwatt meter --against)"
+    )
     uncertainty: float = Field(
-        default=0.0, ge=0, lt=0.5, description="Half-width that is left, relative (0.01: 1 %)"
+        default=0.0, ge=0, lt=0.5, description="Half-width of what is not known of it, relative (0.01: 1 %)"
+    )
+    offset_w: float = Field(default=0.0, gt=-1000, lt=1000, description="Watts")
+    offset_uncertainty_w: float = Field(
+        default=0.0, ge=0, lt=1000, description="Half-width of what is not known of the offset"
     )
 
 

@@ -136,10 +136,11 @@ def kept_slo(measured: Measured, slo: Slo) -> Bools:
 
 
 def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
-    """``energy_gain``: true over shown joules, as far as it is known, and its bounds; apart from sampling.
+    """``energy_gain``: true joules over those that are given, as far as it is known; apart from sampling.
 
-    1 stands for joules as they are given (a calibration factor is in them already). It is the board's, the same in
-    all its cells, so it cancels in ratios.
+    1 stands for joules as they are given (factor and offset of a calibration are in them already). The factor's part is
+    the board's, the same in all its cells, and cancels in ratios; the offset's, which stands in watts beside it
+    (``energy_gain_offset_w``), weighs more where power is low, and does not.
     """
     if energy.source == "modelled":  # an estimate has no gain
         return
@@ -153,6 +154,10 @@ def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
     )
     if half is not None:
         rows.rows[-1].update(lo=1 - half, hi=1 + half, interval_kind="gain")
+    if energy.gain_offset_half_w is not None:
+        off_w = energy.gain_offset_half_w
+        rows.add("energy_gain_offset_w", 0.0, "W", [], energy=energy)
+        rows.rows[-1].update(lo=-off_w, hi=off_w, interval_kind="gain")
 
 
 def _solved(

@@ -18,6 +18,7 @@ class _Figure:
     value: float | None
     valid: bool
     reasons: tuple[str, ...]
+    hi: float | None = None
 
 
 class CellFigures:
@@ -36,7 +37,7 @@ class CellFigures:
             side = (row["model"], row["variant"], row["load"])
             self._blocks.setdefault(side, set()).add(row["block"])
             place = (*side, row["block"], row["boundary"], row["source"], row["metric"])
-            self._figures[place] = _Figure(row["value"], row["valid"], tuple(row["reasons"]))
+            self._figures[place] = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
 
     def blocks(self, one: Side, other: Side) -> list[int]:
         """Blocks that both sides have."""

@@ -11,6 +11,7 @@ from analysis.cells.cell import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import Family, family_rows
+from analysis.contrasts.gain import gain_of_ratio, gain_rows
 from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, paired_blocks, ratio_row, value_row
 from analysis.contrasts.statistics import RatioEstimate, paired_ratio
 
@@ -48,6 +49,7 @@ def _batched(
     used, why = paired_blocks(figures, single, side, pair, "j_per_request")
     factor = _ratio(figures, single, side, pair, "j_per_request")
     rows = [ratio_row(key, "energy_factor", factor, ())]
+    rows += gain_rows(key, "energy_factor", factor, gain_of_ratio(figures, single, side, pair))
     rows.append(
         ratio_row(key, "energy_factor_net", _ratio(figures, single, side, pair, "j_per_request_net"), ())
     )
@@ -107,6 +109,9 @@ def _against(
     )
     found = {metric: _ratio(figures, side, reference, where, metric) for metric, where in metrics}
     rows = [ratio_row(key, f"{metric}_ratio", estimate, why) for metric, estimate in found.items()]
+    gain = gain_of_ratio(figures, side, reference, pair)
+    for metric in ("j_per_request", "j_per_output_token"):
+        rows += gain_rows(key, f"{metric}_ratio", found[metric], gain)
     return rows, None if why else Family(key, "j_per_request_ratio", found["j_per_request"])
 
 

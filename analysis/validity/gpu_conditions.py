@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +21,13 @@ BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it 
 def occupancy_checks(occupancy: pa.Table | None, window: Window, boards: Collection[str]) -> list[Check]:
     """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be.
 
-    ``boards`` are those whose energy counts: where there are none, nobody can share them.
+    ``boards`` are those that were metered; where none was, those of which nobody noted the power.
     """
     if occupancy is None:
         return []
     t_ns, _ = ints(occupancy, "t_ns")
     near = (t_ns >= window.start_ns - BEFORE_NS) & (t_ns <= window.end_ns)
-    near &= np.array([device in boards for device in occupancy.column("device").to_pylist()], dtype=np.bool_)
+    near &= np.array([_counts(row, boards) for row in occupancy.to_pylist()], dtype=np.bool_)
     states = np.asarray(occupancy.column("state").to_pylist(), dtype=object)[near]
     if not states.size:
         return []
@@ -35,6 +36,10 @@ def occupancy_checks(occupancy: pa.Table | None, window: Window, boards: Collect
         Check("gpu_shared", shared > 0, shared, "share of looks", hi=0.0),
         Check("exclusivity_unknown", False, unknown, "share of looks", noted=unknown > 0),
     ]
+
+
+def _counts(row: Mapping[str, Any], boards: Collection[str]) -> bool:
+    return row["device"] in boards if boards else row.get("power_w") is None
 
 
 def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:

@@ -117,6 +117,13 @@ def meter(
     apply_load: Annotated[
         bool, typer.Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
     ] = True,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LOG",
+            help="With --calibrate: find the GPU's gain beside the log of a meter that is trusted.",
+        ),
+    ] = None,
     serve_http: Annotated[
         bool, typer.Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
     ] = False,
@@ -132,14 +139,19 @@ def meter(
     """The power sidecar alone, until Ctrl-C: OUT/power.parquet.
 
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
-    With --calibrate, what its sensors are like.
+    With --calibrate, what its sensors are like; with --against too, the factor and the offset of the one visible GPU
+    (one minute, a load switched on and off).
     """
     from server.power.listen import Listening
     from study.cli import commands
 
     if [calibrate, serve_http, out is not None].count(True) != 1:
         raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
-    if calibrate:
+    if against is not None and not calibrate:
+        raise UsageError("--against belongs to --calibrate")
+    if against is not None:
+        commands.calibrate_against(against, as_json=as_json, load=apply_load)
+    elif calibrate:
         commands.calibrate_sensors(as_json=as_json, load=apply_load)
     elif out is None:
         commands.serve_meter(Listening(host, port, certificate, key, allow_plain), pid, hz)
