@@ -17,6 +17,7 @@ from loadgen.spec import LoadSpec, Passes
 from server.engines.engine_metrics import EngineScraper
 from server.process.guard import GUARD
 from starwatt_errors import LoadError, RunError, alike
+from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
 from study.measure.meter import OpenMeter, Recorded, sidecar_audit
 from study.plan.arrivals import as_kept
@@ -151,6 +152,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         warmup_s=study.phases.warmup_s,
         warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
+        dither_s=dither_s(bench.run, cell.load),
         seed=study.seed,
         block=cell.key.block,
     )
