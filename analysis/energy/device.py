@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -164,6 +164,7 @@ def _witnesses(
     sensor = sensors.sensor(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
+    sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
     can_alias = (
         series.source == "nvml"
     )  # readings of others are means since the last one: they see everything

@@ -196,7 +196,10 @@ def load(
             "--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."
         ),
     ] = None,
-    warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
+    warmup: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")
     ] = "starwatt-24",
@@ -239,8 +242,10 @@ def load(
     stopped after many failures in a row.
     """
     from study.cli import commands
-    from study.cli.load_flags import LoadFlags
+    from study.cli.load_flags import WARM_S, LoadFlags
 
+    if warmup is None:
+        warmup = 0.0 if meter is None else WARM_S
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
