@@ -43,3 +43,9 @@ def percentile(values: Floats, q: float) -> float | None:
 def mean(values: Floats) -> float | None:
     """The mean, or None of nothing."""
     return float(values.mean()) if values.size else None
+
+
+def spread(values: Floats) -> dict[str, float | None]:
+    """Compute mean, median, and 90th and 99th percentiles of what is known; None of nothing."""
+    known = values[np.isfinite(values)]
+    return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in (50, 90, 99)}}

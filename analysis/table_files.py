@@ -36,7 +36,8 @@ def read_table(run: RunDir, name: str) -> pa.Table:
     if not path.is_file():
         raise TraceError(f"{path}: is not there; starwatt analyze makes it")
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file, pq.ParquetFile(file) as parquet:  # read_table opens it twice
+            table = parquet.read()
     except (pa.ArrowException, OSError) as error:
         raise TraceError(f"{path}: does not read; starwatt analyze makes it again: {error}") from error
     if table.schema.names != schema.names or table.schema.types != schema.types:

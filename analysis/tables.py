@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir
-from traces.schemas import CELLS, CONTRASTS, NEIGHBOURS, NODES, SCHEMA_VERSION
+from traces.schemas import SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
@@ -35,8 +35,6 @@ __all__ = [
     "Tables",
     "analyze",
     "compute",
-    "ensure_analysed",
-    "is_analysed",
     "read_table",
 ]
 
@@ -82,79 +80,65 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     return found.summary
 
 
-def is_analysed(run: RunDir) -> bool:
-    """Whether a run has all its tables, made from its files as they are now."""
-    try:
-        tables = {name: read_table(run, name) for name in SCHEMAS.keys() - OPTIONAL}
-        for name in OPTIONAL:
-            if run.table(name).is_file():
-                read_table(run, name)
-    except TraceError:
-        return False
-    made_from = (tables["cells"].schema.metadata or {}).get(KEY.encode(), b"").decode(errors="replace")
-    return bool(made_from == inputs_of(run))
-
-
-def ensure_analysed(run: RunDir) -> None:
-    """Analyse a run whose tables are missing, or were made from other files; raises as ``analyze``."""
-    if not is_analysed(run):
-        analyze(run)
-
-
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
     """What ``analyze`` writes, without writing it; raises as it does."""
     context, warnings = read_context(run)
     keys, plan_warning = _all_cells(run)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
-    misplaced = misplaced_cells(run)
-    cells: list[Tabulated] = []
-    for done, key in enumerate(keys, 1):
-        cells.append(_tabulated(run, key, context, misplaced))
-        if progress is not None:
-            progress(done, len(keys))
+    cells = _measured(run, keys, context, progress)
     rows = with_phase(cells)
-    context = replace(context, nodes={one.key: one.node for one in cells if one.node is not None})
+    nodes = {one.key: one.node for one in cells if one.node is not None}
+    context = replace(context, nodes=nodes)
     graded = [row for row in rows if not is_probe(row["load"])]
-    drift = drift_rows(graded, context.nodes)  # before the contrasts: it marks what drifted
+    drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     mark_drifted(cells)
     answers = [one.answers for one in cells if one.answers is not None]
     contrasts = [*contrast_rows(graded, context), *drift, *accuracy_contrast_rows(answers, context)]
-    tables = {
-        "cells": pa.Table.from_pylist(rows, schema=CELLS),
-        "requests": pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)]),
-        "contrasts": pa.Table.from_pylist(contrasts, schema=CONTRASTS),
-        "accuracy": accuracy_table([(one.key, one.accuracy) for one in answers]),
-    }
-    if of_nodes := node_rows(graded, context.nodes):
-        tables["nodes"] = pa.Table.from_pylist(of_nodes, schema=NODES)
+    made = {"cells": rows, "contrasts": contrasts, "nodes": node_rows(graded, nodes)}
     if alone := _rows_alone(RunDir(run.alone)):
-        beside = neighbour_rows(graded, alone, windows_of(run))
-        tables["neighbours"] = pa.Table.from_pylist(beside, schema=NEIGHBOURS)
-    summary = AnalysisSummary(
-        cells=len(keys),
+        made["neighbours"] = neighbour_rows(graded, alone, windows_of(run))
+    tables = {
+        name: pa.Table.from_pylist(own, schema=SCHEMAS[name])
+        for name, own in made.items()
+        if own or name not in OPTIONAL
+    }
+    tables["requests"] = pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)])
+    tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
+    stamped = {name: _stamped(table) for name, table in tables.items()}
+    stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
+    return Tables(stamped, _summary(cells, stamped, (*warnings, *filter(None, (plan_warning,)))))
+
+
+def _summary(
+    cells: Sequence[Tabulated], tables: Mapping[str, pa.Table], warnings: tuple[str, ...]
+) -> AnalysisSummary:
+    return AnalysisSummary(
+        cells=len(cells),
         measured=sum(one.phase is not None for one in cells),
         invalid=tuple(one.invalid for one in cells if one.invalid is not None),
         requests=tables["requests"].num_rows,
-        contrasts=len(contrasts),
-        warnings=(*warnings, *filter(None, (plan_warning,))),
+        contrasts=tables["contrasts"].num_rows,
+        warnings=warnings,
     )
-    stamped = {name: _stamped(table) for name, table in tables.items()}
-    stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
-    return Tables(stamped, summary)
 
 
-def _tabulated(run: RunDir, key: CellKey, context: Context, misplaced: Mapping[CellKey, str]) -> Tabulated:
-    if key in misplaced:
-        return tabulate(damaged_cell(key, misplaced[key]))
-    return tabulate(analyse_cell(run, key, context))
+def _measured(
+    run: RunDir, keys: Sequence[CellKey], context: Context, progress: Callable[[int, int], None] | None = None
+) -> list[Tabulated]:
+    """Tabulate every cell; what is not of this run is damaged."""
+    misplaced, cells = misplaced_cells(run), []
+    for done, key in enumerate(keys, 1):
+        found = damaged_cell(key, misplaced[key]) if key in misplaced else analyse_cell(run, key, context)
+        cells.append(tabulate(found))
+        if progress is not None:
+            progress(done, len(keys))
+    return cells
 
 
 def _rows_alone(alone: RunDir) -> list[Row]:
     """Of the check whether neighbours disturb; none where there was no such check."""
-    context, _ = read_context(alone)
-    misplaced = misplaced_cells(alone)
-    return with_phase([_tabulated(alone, key, context, misplaced) for key in alone.finished_cells()])
+    return with_phase(_measured(alone, list(alone.finished_cells()), read_context(alone)[0]))
 
 
 def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table:

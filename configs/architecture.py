@@ -49,7 +49,7 @@ class RandomWeights(StrictModel):
 
 
 class Shape(StrictModel):
-    """What ``Starcoder2Config`` takes and an architecture may say; the vocabulary and its ends are made here."""
+    """Hold what an architecture may say of ``Starcoder2Config``; the vocabulary and its ends are made here."""
 
     hidden_size: _Size
     intermediate_size: _Size

@@ -1,7 +1,7 @@
 """Control variants: what a format costs must not be confused with what another way of serving costs.
 
-LLM.int8 is served without CUDA graphs. Set against a baseline that has them, its figure would hold both; set against
-the baseline's own format without graphs (its control), it holds the format alone.
+LLM.int8 is served without CUDA graphs. Compared with a baseline that has them, its figure would hold both costs.
+Compared with the baseline's own format without graphs (its control), it holds the format's alone.
 """
 
 from __future__ import annotations

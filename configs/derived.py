@@ -36,7 +36,7 @@ def derived_variant(name: str, load: Callable[[str], Variant]) -> Variant | None
     """The variant that a name describes, of a preset that ``load`` gives; None where the name has no such form.
 
     Raises:
-        UsageError: what it is derived from is not there, or cannot be changed in this way.
+        UsageError: what it is derived from is missing, or cannot be changed in this way.
     """
     for suffix, (changes, words) in _WAYS.items():
         base_name = name.removesuffix(suffix)

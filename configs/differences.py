@@ -1,4 +1,4 @@
-"""In which fields two documents of plain data differ: two studies, two manifests."""
+"""Find the fields in which two documents of plain data differ: two studies, two manifests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HISTORIES = frozenset({"sessions"})
 
 @dataclass(frozen=True)
 class Change:
-    """One field, by its dotted name, and what it is on either side; None where it is not there."""
+    """One field, by its dotted name, and what it is on either side; None where it is missing."""
 
     field: str
     first: Any
@@ -24,7 +24,7 @@ class Change:
     @property
     def words(self) -> tuple[str, str]:
         """Both sides, short enough for a line, and never cut off before they part."""
-        first, second = ("nothing" if one is None else str(one) for one in (self.first, self.second))
+        first, second = ("nothing" if value is None else str(value) for value in (self.first, self.second))
         apart = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
         begin = 0 if apart < _LONGEST - 3 else apart - _SHARED
         return _shown(first, begin), _shown(second, begin)
@@ -39,14 +39,14 @@ def changes(first: Any, second: Any, field: str = "") -> Iterator[Change]:
         for name in (*first, *(name for name in second if name not in first)):
             yield from changes(first.get(name), second.get(name), f"{field}.{name}" if field else str(name))
     elif _documents(first) and _documents(second) and field not in _HISTORIES:
-        for place, (one, other) in enumerate(zip_longest(first, second)):
-            yield from changes(one, other, f"{field}.{place}" if field else str(place))
+        for place, (entry, counterpart) in enumerate(zip_longest(first, second)):
+            yield from changes(entry, counterpart, f"{field}.{place}" if field else str(place))
     elif first != second:
         yield Change(field, first, second)
 
 
 def _documents(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
 def _shown(text: str, begin: int) -> str:
@@ -56,4 +56,7 @@ def _shown(text: str, begin: int) -> str:
 
 def differences(there: Any, here: Any, at: str = "") -> list[str]:
     """Fields in which two documents differ, one line each, as ``field: 3 there, 5 here``; ``at``: their own name."""
-    return [f"{one.field}: {one.words[0]} there, {one.words[1]} here" for one in changes(there, here, at)]
+    return [
+        f"{change.field}: {change.words[0]} there, {change.words[1]} here"
+        for change in changes(there, here, at)
+    ]

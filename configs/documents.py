@@ -70,8 +70,8 @@ def _with_line(text: str, error: NotPlainError) -> NotPlainError:
     """The error of a JSON text with the line at which YAML says the same of it."""
     try:
         _yaml(text.replace("\t", " "))
-    except NotPlainError as found:
-        return found if found.words == error.words else error
+    except NotPlainError as by_yaml:
+        return by_yaml if by_yaml.words == error.words else error
     return error
 
 

@@ -1,4 +1,4 @@
-"""Where a study's cells are measured: on this machine, on several of its GPUs side by side, or by jobs of a cluster."""
+"""Say where a study's cells are measured: on this machine, on several of its GPUs, or by jobs of a cluster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Slot(StrictModel):
 
 
 class NeighbourCheck(StrictModel):
-    """Which cell is measured again with nobody beside it, once in every block, on the slot that had the block."""
+    """Say which cell is measured again with nobody beside it, once in every block, on the slot that had the block."""
 
     variant: str | None = Field(default=None, description="null: the baseline")
     load: str | None = Field(default=None, description="A load's name; null: the last of the loads")

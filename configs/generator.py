@@ -1,4 +1,4 @@
-"""Who makes the requests of a study: the load generator on this machine, or Locust's workers on several."""
+"""Say who makes the requests of a study: the load generator on this machine, or Locust's workers on several."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def kept_study(path: Path) -> Study:
     """Read the study of a run as it was run: presets and files that it names need not exist here any more.
 
     Raises:
-        UsageError: it does not read.
+        UsageError: it cannot be read.
     """
     return _load(path, Study)[1]
 
@@ -63,7 +63,7 @@ def refused(path: Path, location: tuple[str | int, ...], message: str) -> UsageE
 
 
 def _check_variants(document: Document, study: Study) -> None:
-    """Raises UsageError where a variant is not there, cannot take a load, or has another's content."""
+    """Raises UsageError where a variant is missing, cannot take a load, or has another's content."""
     seen: dict[str, str] = {}
     for index, name in enumerate(study.variants):
         if name in study.remote:  # whatever runs there
@@ -81,7 +81,7 @@ def _check_variants(document: Document, study: Study) -> None:
 
 
 def _content(variant: Variant, study: Study) -> str:
-    """What makes a variant another one: neither its name nor what is said of it."""
+    """Return what makes a variant another one: all but its name and its description."""
     eager = variant.engine == "vllm" and (variant.enforce_eager or study.engine.enforce_eager)
     said = variant.model_copy(update={"enforce_eager": eager})
     return said.model_dump_json(exclude={"name", "description"}, exclude_none=True)
@@ -144,7 +144,7 @@ def _with_lengths_found(document: Document, study: Study) -> Study:
 
 
 def kept_trace(load: Open) -> str:
-    """Where a run keeps the arrival times of a load."""
+    """Name the file, within a run, that keeps the arrival times of a load."""
     assert load.trace is not None  # noqa: S101 -- the caller has looked
     return f"{ARRIVALS}/{load.slug}/{load.trace.name}"  # the name is part of the slug
 
@@ -226,7 +226,7 @@ _Preset = TypeVar("_Preset", Variant, Architecture)
 
 
 def _preset(path: Path, model: type[_Preset]) -> _Preset:
-    """What a preset's file holds, which says the name by which it is found."""
+    """Read a preset's file, which must say the name by which it is found."""
     document, preset = _load(path, model)
     if preset.name != path.stem:
         raise document.refusal(
@@ -240,8 +240,8 @@ def _load(path: Path, model: type[_Model]) -> tuple[Document, _Model]:
     try:
         return document, model.model_validate(document.data)
     except ValidationError as error:
-        found = problems(error, model, document.data)
-        lines = [str(document.refusal(one.location, one.message)) for one in found[:_MOST_SHOWN]]
-        if len(found) > _MOST_SHOWN:
-            lines.append(f"{path}: and {len(found) - _MOST_SHOWN} more fields are wrong")
+        wrong = problems(error, model, document.data)
+        lines = [str(document.refusal(problem.location, problem.message)) for problem in wrong[:_MOST_SHOWN]]
+        if len(wrong) > _MOST_SHOWN:
+            lines.append(f"{path}: and {len(wrong) - _MOST_SHOWN} more fields are wrong")
         raise UsageError("\n".join(lines)) from error

@@ -1,4 +1,4 @@
-"""How requests are offered: the loads of a study file."""
+"""Say how requests are offered: the loads of a study file."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from configs.strict import FilePath, Name, StrictModel, inconsistent
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
 _USUAL = re.compile(r"single[-_]stream|closed-\d+|open-[\d.e+-]+-(?:constant|poisson)(?:-most-\d+)?")
-"""What loads are called that are given no name."""
+"""The names of loads that are given none."""
 
 
 def is_probe(load: str) -> bool:
-    """Whether a load of this name is a probe: it feeds the rule ``phase``, and no contrast and no graded figure."""
+    """Say whether a load of this name is a probe: it feeds the rule ``phase``, and no contrast and no graded figure."""
     return load.startswith(PROBE_PREFIX)
 
 
@@ -25,7 +25,7 @@ class _Named(StrictModel):
 
     @property
     def usual_slug(self) -> str:
-        """What a load is called that is given no name."""
+        """Return the load's name where it is given none."""
         raise NotImplementedError
 
     @property
@@ -51,7 +51,7 @@ class SingleStream(_Named):
 
     @property
     def usual_slug(self) -> str:
-        """What a load is called that is given no name."""
+        """Return the load's name where it is given none."""
         return "single-stream"
 
 
@@ -63,7 +63,7 @@ class Closed(_Named):
 
     @property
     def usual_slug(self) -> str:
-        """What a load is called that is given no name."""
+        """Return the load's name where it is given none."""
         return f"closed-{self.concurrency}"
 
 
@@ -112,7 +112,7 @@ class Open(_Named):
 
     @property
     def usual_slug(self) -> str:
-        """What a load is called that is given no name."""
+        """Return the load's name where it is given none."""
         capped = f"-most-{self.max_in_flight}" if self.max_in_flight is not None else ""
         if self.trace is not None:
             return f"open-trace-{re.sub(r'[^A-Za-z0-9._-]', '-', self.trace.stem)}{capped}"

@@ -1,4 +1,4 @@
-"""Which meters are read: the part ``meters`` of a study file."""
+"""Say which meters are read: the part ``meters`` of a study file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Modelled(StrictModel):
 
 
 class Gain(StrictModel):
-    """What one board's power readings were found to be, beside a meter that is trusted: a factor and an offset."""
+    """Correct one board's power readings by a comparison with a trusted meter: a factor and an offset."""
 
     factor: float = Field(
         gt=0.5, lt=2, description="Of true watts = factor x shown watts + offset_w (starwatt meter --against)"
@@ -107,7 +107,7 @@ class ExternalLog(StrictModel):
 
 
 class Meters(StrictModel):
-    """Which meters are read, and how often."""
+    """Say which meters are read, and how often."""
 
     sources: Literal["auto"] | Many[Literal["nvml", "rapl", "modelled", "external"]] = Field(
         default="auto",

@@ -20,7 +20,7 @@ def read_offsets_ns(path: Path) -> list[int]:
     skipped. Times of day (such as seconds since 1970) do as well as offsets, since they are counted from the first.
 
     Raises:
-        UsageError: the file does not read, a line holds no such number, fewer than two instants differ, or they span
+        UsageError: the file cannot be read, a line holds no such number, fewer than two instants differ, or they span
             more than a week.
     """
     instants_s: list[float] = []

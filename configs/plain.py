@@ -9,7 +9,7 @@ from typing import Any
 DEEPEST = 64
 """Levels of lists and mappings in each other."""
 MOST_DIGITS = 40
-"""Of a number in a configuration file."""
+"""The most digits that a number in a configuration file may have."""
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -42,16 +42,16 @@ def check_plain(data: Any, *, most_digits: int | None = None, left: int = DEEPES
             raise too_deep()
         for name in data if isinstance(data, dict) else ():
             check_text(name)
-        for one in data.values() if isinstance(data, dict) else data:
-            check_plain(one, most_digits=most_digits, left=left - 1)
+        for value in data.values() if isinstance(data, dict) else data:
+            check_plain(value, most_digits=most_digits, left=left - 1)
     elif most_digits is not None and isinstance(data, int) and abs(data) >= 10**most_digits:
         raise too_long()
 
 
 def finite(data: Any) -> bool:
-    """Whether plain data holds neither an infinity nor what is no number."""
+    """Say whether plain data holds neither an infinity nor what is no number."""
     if isinstance(data, dict | list):
-        return all(finite(one) for one in (data.values() if isinstance(data, dict) else data))
+        return all(finite(value) for value in (data.values() if isinstance(data, dict) else data))
     return not isinstance(data, float) or math.isfinite(data)
 
 

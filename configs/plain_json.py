@@ -30,9 +30,9 @@ def parse_json(text: str, *, most_digits: int | None = None) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in content:
             raise NotPlainError(f"{name} is there twice")
-        found[name] = value
-    return found
+        content[name] = value
+    return content

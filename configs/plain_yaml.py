@@ -24,11 +24,11 @@ _PLAIN: dict[str, tuple[str, str]] = {
         "a number",
     ),
 }
-"""By tag: what a scalar of it looks like, and in words."""
+"""What a scalar looks like, as a pattern and in words, by its tag."""
 
 
 class _Loader(yaml.BaseLoader):
-    """From text to nodes; knows what a scalar without quotes and without a tag is."""
+    """Compose nodes of text; knows what a scalar without quotes and without a tag is."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -68,7 +68,7 @@ def compose_yaml(text: str) -> yaml.Node | None:
 
 
 def plain_data(node: yaml.Node | None) -> Any:
-    """What nodes mean.
+    """Return the plain data that nodes mean.
 
     Raises:
         NotPlainError: a name is there twice or is no text, a tag is not taken, a value is not what its tag says, an
@@ -137,7 +137,7 @@ class _Meaning:
         self._left -= 1
         if self._left < 0:
             raise NotPlainError("aliases (*) repeat too much of it: write it out", line)
-        if any(node is one for one in self._within):
+        if any(node is outer for outer in self._within):
             raise NotPlainError("an alias (*) stands within what it names: write it out", line)
         if len(self._within) > DEEPEST:  # by aliases of aliases
             raise too_deep(line)
@@ -152,17 +152,17 @@ class _Meaning:
         return data
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, value in node.value:
             name = self._name(key)
-            if name in found or (name == "<<" and merged):
+            if name in fields or (name == "<<" and merged):
                 raise NotPlainError(f"{name} is there twice", key.start_mark.line + 1)
             if name == "<<" and key.style is None:
                 merged = self._merged(value)
             else:
-                found[name] = self.of(value)
-        return {**merged, **found}
+                fields[name] = self.of(value)
+        return {**merged, **fields}
 
     def _name(self, key: yaml.Node) -> str:
         line = key.start_mark.line + 1
@@ -175,10 +175,10 @@ class _Meaning:
     def _merged(self, node: yaml.Node) -> dict[str, Any]:
         data = self.of(node)
         merged: dict[str, Any] = {}
-        for one in data if isinstance(data, list) else [data]:
-            if not isinstance(one, dict):
+        for source in data if isinstance(data, list) else [data]:
+            if not isinstance(source, dict):
                 raise NotPlainError("<< takes a mapping, by its alias (*name)", node.start_mark.line + 1)
-            merged = {**one, **merged}
+            merged = {**source, **merged}
         return merged
 
 

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in the words of a person who writes a file: which field, what it takes, what was given."""
+"""Put what pydantic finds wrong into a file writer's words: which field, what it takes, what was given."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Problem:
 
 
 def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
-    """What is wrong with ``data``, each field once, in the order of the model.
+    """List what is wrong with ``data``, each field once, in the order of the model.
 
     Where a field takes this or that, what both said of it becomes one sentence; what is wrong within it counts more
     than that it is not the other.
     """
-    found: dict[tuple[Any, ...], tuple[list[str], str]] = {}
-    for one in error.errors(include_url=False):
-        location, wants, given = _described(one, model, data)
-        found.setdefault(location, ([], given))[0].append(wants)
-    around = {location[:length] for location in found for length in range(len(location))}
-    return [Problem(location, _sentence(*said)) for location, said in found.items() if location not in around]
+    told: dict[tuple[Any, ...], tuple[list[str], str]] = {}
+    for detail in error.errors(include_url=False):
+        location, wants, given = _described(detail, model, data)
+        told.setdefault(location, ([], given))[0].append(wants)
+    around = {location[:length] for location in told for length in range(len(location))}
+    return [Problem(location, _sentence(*said)) for location, said in told.items() if location not in around]
 
 
 def words_of(error: ValidationError) -> str:
@@ -42,60 +42,60 @@ def words_of(error: ValidationError) -> str:
     return _sentence([_wants(first)], _given(first))
 
 
-def _described(one: Any, model: type[BaseModel], data: Any) -> tuple[tuple[Any, ...], str, str]:
-    kind = one["type"]
-    location = _location(one["loc"], data, missing=kind == "missing")
+def _described(detail: Any, model: type[BaseModel], data: Any) -> tuple[tuple[Any, ...], str, str]:
+    kind = detail["type"]
+    location = _location(detail["loc"], data, missing=kind == "missing")
     if kind == "extra_forbidden":
         known = dict.fromkeys(
-            name for owner in _owners(model, one["loc"][:-1]) for name in owner.model_fields
+            name for owner in _owners(model, detail["loc"][:-1]) for name in owner.model_fields
         )
         return location, f"no such field; known here: {', '.join(known)}", ""
-    if kind == "union_tag_not_found" and isinstance(one["input"], dict):
-        kinds = [name for owner in _owners(model, one["loc"]) for name in _kinds(owner)]
+    if kind == "union_tag_not_found" and isinstance(detail["input"], dict):
+        kinds = [name for owner in _owners(model, detail["loc"]) for name in _kinds(owner)]
         return (*location, "kind"), f"is required: takes one of {', '.join(kinds)}", ""
     if kind == "union_tag_invalid":
-        named = "kind" in str(one["ctx"]["discriminator"]) and isinstance(one["input"], dict)
-        return (*location, "kind") if named else location, _wants(one), _given(one)
+        named = "kind" in str(detail["ctx"]["discriminator"]) and isinstance(detail["input"], dict)
+        return (*location, "kind") if named else location, _wants(detail), _given(detail)
     if kind == "inconsistent":
-        return (*location, *one["ctx"]["at"].split(".")), _wants(one), ""
-    return location, _wants(one), "" if location[-1:] in _SECRETS else _given(one)
+        return (*location, *detail["ctx"]["at"].split(".")), _wants(detail), ""
+    return location, _wants(detail), "" if location[-1:] in _SECRETS else _given(detail)
 
 
 def _location(loc: tuple[Any, ...], data: Any, *, missing: bool) -> tuple[Any, ...]:
     """``loc`` without what pydantic calls members of unions: what is not in the data is no field of the file."""
-    found: list[Any] = []
+    kept: list[Any] = []
     for place, part in enumerate(loc):
         there = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if there:
             data = data[part]
         if there or (missing and place == len(loc) - 1):
-            found.append(part)
-    return tuple(found)
+            kept.append(part)
+    return tuple(kept)
 
 
 def _sentence(wants: list[str], given: str) -> str:
     once = list(dict.fromkeys(wants))
-    if len(once) > 1 and all(one.startswith("takes ") for one in once):
-        once = [" or ".join([once[0], *(one.removeprefix("takes ") for one in once[1:])])]
+    if len(once) > 1 and all(want.startswith("takes ") for want in once):
+        once = [" or ".join([once[0], *(want.removeprefix("takes ") for want in once[1:])])]
     return f"{'; '.join(once)}{given}"
 
 
-def _wants(one: Any) -> str:
-    """What the field takes; our own words where a validator of ours refused."""
-    said: Callable[[dict[str, Any], Any], str] | None = _WORDS.get(one["type"])
+def _wants(detail: Any) -> str:
+    """Say what the field takes; in our own words where a validator of ours refused."""
+    said: Callable[[dict[str, Any], Any], str] | None = _WORDS.get(detail["type"])
     if said is None:
-        return str(one["msg"]).removeprefix("Value error, ")
-    return said(one.get("ctx", {}), one.get("input"))
+        return str(detail["msg"]).removeprefix("Value error, ")
+    return said(detail.get("ctx", {}), detail.get("input"))
 
 
-def _given(one: Any) -> str:
+def _given(detail: Any) -> str:
     """The value, where it is short enough to be recognised by; never a password in a URL."""
-    if one["type"] in {"missing", "inconsistent"}:
+    if detail["type"] in {"missing", "inconsistent"}:
         return ""
-    value = one["ctx"]["tag"] if one["type"] == "union_tag_invalid" else one.get("input")
+    value = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail.get("input")
     if isinstance(value, dict | list | tuple | BaseModel):
         shape = "a list" if isinstance(value, list | tuple) else "a mapping"
-        return f" (given: {shape})" if one["type"] in _SHAPES else ""
+        return f" (given: {shape})" if detail["type"] in _SHAPES else ""
     shown = {True: "true", False: "false", None: "null"}.get(value) if _is_word(value) else None
     shown = shown or re.sub(r"//[^/\s]*@", "//…@", repr(value) if isinstance(value, str) else str(value))
     return f" (given: {shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + '…'})"
@@ -106,7 +106,7 @@ def _is_word(value: Any) -> bool:
 
 
 def _number(words: str, given: Any) -> str:
-    """What is to be changed in a text that is nearly a number."""
+    """Say what is to be changed in a text that is nearly a number."""
     if not isinstance(given, str):
         return f"takes {words}"
     if re.fullmatch(r"[-+]?0\d[\d.]*", given):
@@ -125,7 +125,7 @@ def _text(_: dict[str, Any], given: Any) -> str:
 
 
 def _expected(context: dict[str, Any], _: Any) -> str:
-    choices = [one.strip(" '") for one in re.split(r", | or ", str(context["expected"]))]
+    choices = [choice.strip(" '") for choice in re.split(r", | or ", str(context["expected"]))]
     return f"takes {' or '.join(choices)}" if len(choices) <= 2 else f"takes one of {', '.join(choices)}"
 
 
@@ -164,7 +164,7 @@ _WORDS: dict[str, Callable[[dict[str, Any], Any], str]] = {
     "model_type": lambda *_: f"takes {_FIELDS}",
     "model_attributes_type": lambda *_: f"takes {_FIELDS}",
 }
-"""By pydantic's name of a problem."""
+"""What a field takes, in words, by pydantic's name of the problem."""
 
 
 def _bound(value: float) -> str:
@@ -176,10 +176,10 @@ def _owners(model: type[BaseModel], loc: tuple[Any, ...]) -> list[type[BaseModel
     owners = [model]
     for part in loc:
         inner = [
-            found
+            candidate
             for owner in owners
             if part in owner.model_fields
-            for found in _models_in(owner.model_fields[part].annotation)
+            for candidate in _models_in(owner.model_fields[part].annotation)
         ]
         owners = inner or [owner for owner in owners if part in (owner.__name__, *_kinds(owner))] or owners
     return owners

@@ -1,4 +1,4 @@
-"""How a task becomes a prompt, when generation stops, and how a completion becomes a program: frozen.
+"""Define how a task becomes a prompt, when generation stops, and how a completion becomes a program: frozen.
 
 Completions are only comparable when all three are the same, so they live in one versioned place. Any change
 here raises ``VERSION``, which is part of the grader's cache key.

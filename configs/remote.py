@@ -30,7 +30,7 @@ Url = Annotated[str, AfterValidator(_checked_url)]
 
 
 class SecretSource(StrictModel):
-    """Where a key or a token is read from; itself it is in no file of a study or a run."""
+    """Name the place that a key or a token is read from: no file of a study or a run holds it."""
 
     env: Line | None = Field(default=None, description="The name of an environment variable")
     file: FilePath | None = Field(default=None, description="A file that holds nothing else")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, check_name
-from configs.executor import Executor, SideBySide, Slurm
+from configs.executor import Executor, SideBySide
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
@@ -49,7 +49,7 @@ class RecordedOutput(StrictModel):
 
 
 def _form(value: Any) -> str:
-    """Which of the three forms of ``output`` a value is meant to be."""
+    """Say which of the three forms of ``output`` a value is meant to be."""
     if isinstance(value, dict):
         return "recorded" if "recorded" in value and "fixed" not in value else "fixed"
     if isinstance(value, FixedOutput):
@@ -66,7 +66,7 @@ Output = Annotated[
 
 
 class Prompts(StrictModel):
-    """What is asked of the model, and how an answer ends."""
+    """Say what is asked of the model, and how an answer ends."""
 
     dataset: Line = Field(
         default="humaneval+",
@@ -100,7 +100,7 @@ class Prompts(StrictModel):
 
 
 class Measure(StrictModel):
-    """How much is measured: whole passes over the prompts, never a time slice."""
+    """Say how much is measured: whole passes over the prompts, never a time slice."""
 
     passes: int = Field(default=1, ge=1, le=10_000, description="Whole passes over the prompts")
     min_s: Seconds = Field(default=60.0, description="Whole passes are added until this is reached")
@@ -143,6 +143,11 @@ class Slo(StrictModel):
             raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
         return self
 
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
+        return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
+
 
 class Cooldown(StrictModel):
     """Before each engine start: wait until the boards are as cool as before the others."""
@@ -160,7 +165,7 @@ class Cooldown(StrictModel):
 
 
 class Phases(StrictModel):
-    """What surrounds the measured window."""
+    """Say how long each phase around the measured window lasts."""
 
     idle_s: float = Field(
         default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
@@ -210,7 +215,7 @@ class EngineSettings(StrictModel):
 
 
 class Cpus(StrictModel):
-    """Which CPUs the engine and the load generator are pinned to."""
+    """Say which CPUs the engine and the load generator are pinned to."""
 
     engine: Many[Cpu] | None = Field(
         default=None, min_length=1, description="CPU numbers of the engine; null: any"
@@ -225,13 +230,13 @@ class Study(StrictModel):
 
     name: Name = Field(description="The run directory's name")
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
-    baseline: str = Field(description="The variant that the others are set against")
+    baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
         min_length=1, description="Names of files in configs/variants, or derived from them"
     )
     controls: dict[str, str] = Field(
         default={},
-        description="By variant: the control it is also set against; the plan adds those that are needed",
+        description="By variant: the control it is also compared with; the plan adds those that are needed",
     )
     remote: dict[Name, RemoteEngine] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
@@ -285,19 +290,28 @@ class Study(StrictModel):
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
             raise inconsistent("baseline", f"takes one of the variants: {', '.join(self.variants)}")
-        stray = [one for pair in self.controls.items() for one in pair if one not in self.variants]
-        if stray:
-            raise inconsistent("controls", f"names {stray[0]}, which is none of the variants")
-        strange = [name for name in self.remote if name not in self.variants]
-        if strange:
-            raise inconsistent("remote", f"names {strange[0]}, which is none of the variants")
+        named = {"controls": [*self.controls, *self.controls.values()], "remote": [*self.remote]}
+        for field, names in named.items():
+            for name in names:
+                if name not in self.variants:
+                    raise inconsistent(field, f"names {name}, which is none of the variants")
         if self.remote and len(self.models) > 1:
             raise inconsistent("remote", "takes one model: each of its engines serves one")
-        for field in ("models", "variants"):
-            values = getattr(self, field)
-            twice = next((place for place, one in enumerate(values) if one in values[:place]), None)
-            if twice is not None:
-                raise inconsistent(f"{field}.{twice}", f"names {values[twice]} twice")
+        for field, listed in (("models", self.models), ("variants", self.variants)):
+            for place, name in enumerate(listed):
+                if name in listed[:place]:
+                    raise inconsistent(f"{field}.{place}", f"names {name} twice")
+        self._check_loads()
+        output = self.prompts.output
+        if isinstance(output, FixedOutput) and output.fixed > self.prompts.max_tokens:
+            raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+        if self.prompts.characters is not None:
+            raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
+        if isinstance(self.executor, SideBySide):
+            self._check_side_by_side(self.executor)
+        return self
+
+    def _check_loads(self) -> None:
         slugs = [load.slug for load in self.loads]
         if len(set(slugs)) != len(slugs):
             raise inconsistent("loads", f"two are called the same ({', '.join(slugs)}); give one a name:")
@@ -310,16 +324,6 @@ class Study(StrictModel):
                 "engine.max_num_seqs",
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
-        if (
-            isinstance(self.prompts.output, FixedOutput)
-            and self.prompts.output.fixed > self.prompts.max_tokens
-        ):
-            raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
-        if self.prompts.characters is not None:
-            raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
-        if isinstance(self.executor, SideBySide):
-            self._check_side_by_side(self.executor)
-        return self
 
     def _check_side_by_side(self, executor: SideBySide) -> None:
         if self.remote:
@@ -350,11 +354,6 @@ class Study(StrictModel):
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
-
-    @property
-    def measured_here(self) -> bool:
-        """Whether this machine's boards measure, not those of a cluster's nodes."""
-        return not isinstance(self.executor, Slurm)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

@@ -1,4 +1,4 @@
-"""What all models of files have in common: nothing is taken for something else, and nothing is without a bound."""
+"""Define the base of all models of files: nothing is taken for something else, and everything has a bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 LONGEST_S = 7 * 86400
 """The upper bound of every duration: a week."""
 MOST_TOKENS = 2**20
-"""Of an answer."""
+"""The most tokens that an answer may have."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST_NAME = 100  # a folder's name has at most 255, and files beside it are called after it
 
@@ -73,7 +73,7 @@ TimeLimit = Annotated[float, Field(gt=0, le=LONGEST_S)]
 Cpu = Annotated[int, Field(ge=0, le=65535)]
 """A CPU's number."""
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-"""What every generator of random numbers takes."""
+"""The largest seed that every generator of random numbers takes."""
 
 
 def shape(value: Any) -> str:

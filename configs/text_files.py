@@ -11,11 +11,11 @@ from pathlib import Path
 from starwatt_errors import UsageError
 
 CONFIG_BYTES = 2**18
-"""Of a study, a variant or an architecture."""
+"""The largest file of a study, a variant or an architecture."""
 TABLE_BYTES = 2**26
-"""Of a table of arrivals or lengths."""
+"""The largest table of arrivals or lengths."""
 PROMPTS_BYTES = 2**29
-"""Of a file of prompts, unpacked."""
+"""The largest file of prompts, unpacked."""
 
 
 def own_path(named: str) -> Path:
@@ -31,7 +31,7 @@ def own_path(named: str) -> Path:
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """What a regular file holds.
+    """Read a regular file.
 
     Raises:
         UsageError: there is none, it cannot be read, it is no regular file (a pipe gives its content once, a device
@@ -55,7 +55,7 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
 
 
 def read_packed(path: Path, most_bytes: int) -> bytes:
-    """What a file holds; unpacked, where its name ends in .gz.
+    """Read a file, and unpack it where its name ends in .gz.
 
     Raises:
         UsageError: as ``read_bytes``, it is no gzip file or torn, or unpacked it is longer than ``most_bytes``.

@@ -53,6 +53,13 @@ class Gptq(StrictModel):
     group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
 
 
+class W4A16(StrictModel):
+    """4-bit integer weights, rounded to the nearest; activations stay in 16 bits. Served by GPTQ's kernels."""
+
+    kind: Literal["int4-w4a16"]
+    group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")
+
+
 class W8A16(StrictModel):
     """8-bit integer weights, one scale a row, rounded to the nearest; activations stay in 16 bits."""
 
@@ -82,10 +89,11 @@ class ReadyMade(StrictModel):
     )
 
 
-Compressed = Awq | Gptq | W8A16 | W8A8 | Fp8
+Compressed = Awq | Gptq | W4A16 | W8A16 | W8A8 | Fp8
 """Written by llm-compressor in the compressed-tensors format."""
 Quantization = Annotated[
-    NoQuantization | BitsAndBytes | Awq | Gptq | W8A16 | W8A8 | Fp8 | ReadyMade, Field(discriminator="kind")
+    NoQuantization | BitsAndBytes | Awq | Gptq | W4A16 | W8A16 | W8A8 | Fp8 | ReadyMade,
+    Field(discriminator="kind"),
 ]
 
 
@@ -153,7 +161,7 @@ class Variant(StrictModel):
 
     @property
     def dtype(self) -> Dtype | Literal["auto"]:
-        """What the engine computes in; auto: what the checkpoint says."""
+        """Name the type that the engine computes in; ``auto`` is what the checkpoint says."""
         if isinstance(self.quantization, NoQuantization | BitsAndBytes):
             return self.quantization.dtype
         return "auto" if isinstance(self.quantization, ReadyMade) else "bfloat16"

@@ -1,4 +1,4 @@
-"""Where a host is: looked up once, since a load must not measure the resolver, and anew where nothing is there."""
+"""Look a host up once, since a load must not measure the resolver, and anew where nothing is there."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def in_words(error: OSError) -> OSError:
 
 
 def raise_descriptor_limit() -> None:
-    """As many open files as this process may have: each request in flight takes one."""
+    """Allow this process as many open files as it may have: each request in flight takes one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

@@ -1,4 +1,4 @@
-"""What is asked next: warm-up, then the measured set, then filler until the last measured request has ended."""
+"""Decide what is asked next: warm-up, then the measured set, then filler until the last measured request has ended."""
 
 from __future__ import annotations
 
@@ -101,17 +101,17 @@ class Agenda:
 
     @property
     def all_handed_out(self) -> bool:
-        """Whether no more measured requests are to come."""
+        """Say whether no more measured requests are to come."""
         return self._planned is not None and self._handed_out >= self._planned
 
     @property
     def over(self) -> bool:
-        """Whether every measured request of this worker was handed out and has ended."""
+        """Say whether every measured request of this worker was handed out and has ended."""
         return self._planned is not None and self._ended >= self._planned
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more is to be offered."""
+        """Say whether nothing more is to be offered."""
         return self.over and self._released
 
     @property
@@ -139,7 +139,7 @@ class Agenda:
         return more
 
     def _planned_ahead(self) -> int | None:
-        """How many requests are measured, where that does not depend on how fast the server answers."""
+        """Say how many requests are measured, where that does not depend on how fast the server answers."""
         if isinstance(self._amount, Requests):
             return self._amount.requests
         if isinstance(self._amount, Passes):

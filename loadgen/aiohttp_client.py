@@ -49,7 +49,7 @@ class _InStep(aiohttp.TCPConnector):
 
 
 class _Reuse(SimpleNamespace):
-    """Whether a request got a connection that had been used before."""
+    """Say whether a request got a connection that had been used before."""
 
     def __init__(self, trace_request_ctx: _Reuse | None = None) -> None:
         super().__init__(reused=False, of=trace_request_ctx)
@@ -60,7 +60,7 @@ async def _note_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace,
 
 
 def _begun(error: aiohttp.ClientError) -> bool:
-    """Whether part of a head had come: the message is that part then, and no words."""
+    """Say whether part of a head had come: the message is that part then, and no words."""
     return not isinstance(getattr(error, "message", ""), str)
 
 

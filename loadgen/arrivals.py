@@ -1,4 +1,4 @@
-"""When requests of an open load are due, in nanoseconds from the load's start."""
+"""Compute when requests of an open load are due, in nanoseconds from the load's start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Arrivals:
         return cls(spec.load, spec.seed, spec.block, round(spec.warmup_s * 1e9), spec.dither_s)
 
     def offsets_ns(self) -> Iterator[int]:
-        """When each request is due, without end."""
+        """Yield when each request is due, without end."""
         if self.load.trace is not None:
             return trace_offsets_ns(read_offsets_ns(self.load.trace), self.warmup_ns)
         rng = seeded(self.seed, self.block, self.load.slug, "arrivals")
@@ -57,7 +57,7 @@ def mean_rate(load: Open) -> float:
     """Requests a second in the mean.
 
     Raises:
-        UsageError: the trace file does not read.
+        UsageError: the trace file cannot be read.
     """
     if load.trace is not None:
         offsets = read_offsets_ns(load.trace)

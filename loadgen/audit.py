@@ -1,17 +1,18 @@
-"""Whether the generator itself kept up: its own lateness, its event loop's, and what CPU it took."""
+"""Measure whether the generator itself kept up: its own lateness, its event loop's, and the CPU that it took."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.loads import Load, Open
-from traces.cell import Audit, Phases
+from traces.cell import Audit, Phase, Phases
 from traces.clock import now_ns
 
 _TICK_S = 0.05
@@ -29,9 +30,7 @@ class LoopWatch:
         self._task = asyncio.create_task(self._watch())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         elapsed_s = max(time.monotonic() - self._started_s, 1e-9)
         self.cpu_share = (time.process_time() - self._cpu_s) / elapsed_s
@@ -52,8 +51,36 @@ class Measured(NamedTuple):
     end_ns: int
 
 
+def measured_in(requests: pa.Table) -> list[Measured]:
+    """Read the measured requests of a trace; when a capped load had a place for each is not known."""
+    rows = requests.filter(pc.equal(requests.column("role"), "measured"))
+    times = (rows.column(name).to_pylist() for name in ("scheduled_ns", "sent_ns", "end_ns"))
+    return [
+        Measured(scheduled, scheduled, sent, ended) for scheduled, sent, ended in zip(*times, strict=True)
+    ]
+
+
+def phases_of(start_ns: int, measured: Sequence[Measured], end_ns: int) -> Phases:
+    """Divide a load: warm-up from its start, the window of its measured requests, drain until its end."""
+    if not measured:
+        return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
+    first_ns, last_ns = min(one.sent_ns for one in measured), max(one.end_ns for one in measured)
+    return Phases(
+        warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
+        window=Phase(start_ns=first_ns, end_ns=last_ns),
+        drain=Phase(start_ns=last_ns, end_ns=max(last_ns, end_ns)),
+    )
+
+
 def audit_of(measured: Sequence[Measured], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
-    """How the generator kept up with its measured requests."""
+    """Say how the generator kept up with its measured requests.
+
+    Args:
+        measured: instants of each measured request that was sent.
+        phases: of the load; rates are over its window.
+        watch: what the event loop's own timer was late.
+        load: an open one has an offered rate too.
+    """
     shares: dict[str, Any] = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
     if not measured or phases.window is None:
         return Audit(**shares)

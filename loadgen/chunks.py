@@ -18,7 +18,7 @@ _HALF = re.compile("[\ud800-\udbff\udc00-\udc7f\udd00-\udfff]")  # the others st
 
 
 class Choice(msgspec.Struct, gc=False):
-    """What one event adds to one answer."""
+    """Hold what one event adds to one answer."""
 
     text: str = ""
     finish_reason: str | None = None
@@ -26,7 +26,7 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Details(msgspec.Struct, gc=False):
-    """Of the prompt's tokens."""
+    """Hold what a server counts of the prompt's tokens."""
 
     cached_tokens: _Count | None = None
 
@@ -55,7 +55,7 @@ class NotACompletionError(Exception):
 
 
 def read_event(event: StreamEvent) -> Chunk | None:
-    """What an event adds; None where it is no completion and takes nothing from one, as a proxy's heartbeat.
+    """Decode what an event adds; None where it is no completion and takes nothing from one, as a proxy's heartbeat.
 
     Raises:
         NotACompletionError: it is an error, or a completion that cannot be understood.
@@ -72,12 +72,12 @@ def read_event(event: StreamEvent) -> Chunk | None:
 
 
 def is_of_a_completion(data: bytes) -> bool:
-    """Whether no choice can be that of a chat: within a string of JSON these quotes would be escaped."""
+    """Say whether no choice can be that of a chat: within a string of JSON these quotes would be escaped."""
     return b'"delta":' not in data and b'"message":' not in data
 
 
 def is_plain(chunk: Chunk) -> bool:
-    """Whether an event that decoded strictly holds nothing that this leaves out."""
+    """Say whether an event that decoded strictly holds nothing that this leaves out."""
     return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
 
 

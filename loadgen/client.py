@@ -27,13 +27,13 @@ class AsyncioConnection(asyncio.Protocol):
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
         self._begun = False
-        """Whether anything of the answer has come."""
+        """Say whether anything of the answer has come."""
         self._deadline = Deadline()
         self._unread: select.poll | None = None  # from the second exchange on
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange can start here."""
+        """Say whether another exchange can start here."""
         return self._transport is not None and not self._transport.is_closing() and self._answer is None
 
     async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
@@ -66,7 +66,7 @@ class AsyncioConnection(asyncio.Protocol):
         self._watch_what_comes_between()
 
     def _watch_what_comes_between(self) -> None:
-        """From now on, bytes that come before the next request is sent are no answer to it."""
+        """Take bytes that come before the next request is sent for no answer to it."""
         if self._unread is None and self._transport is not None:
             connected = self._transport.get_extra_info("socket")
             if connected is not None:

@@ -1,4 +1,4 @@
-"""Which client makes the requests: one of our two, or aiohttp's behind the same interface."""
+"""Choose the client that makes the requests: one of our two, or aiohttp's behind the same interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Client(Protocol):
 
     @property
     def ahead_ns(self) -> int:
-        """How long before a request is due this client wants to know of it."""
+        """Say how long before a request is due this client wants to know of it."""
 
     @property
     def opened_late(self) -> int | None:
@@ -84,7 +84,7 @@ def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
 
 
 def _demand(spec: LoadSpec) -> Demand:
-    """What is opened while the load runs: by an open load's rate; a capped one's is not known ahead."""
+    """Estimate the connections that a load needs from its rate; a capped one's is not known ahead."""
     if not isinstance(spec.load, Open) or spec.load.max_in_flight is not None:
         return Demand()
     return Demand(mean_rate(spec.load) / spec.workers)

@@ -16,7 +16,7 @@ _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+")
 
 
 class Asking:
-    """What one load has learnt of its server."""
+    """Remember what one load has learnt of its server."""
 
     def __init__(self) -> None:
         self._refused = False
@@ -38,7 +38,7 @@ class Asking:
         return self._without[request]
 
     def try_without(self, exchange: Exchange) -> bool:
-        """Whether this answer refuses the counts by name; the exchange has forgotten it then."""
+        """Say whether this answer refuses the counts by name; the exchange has forgotten it then."""
         refused = exchange.status == "http_error" and FIELD in (exchange.error or "")
         if refused:
             exchange.forget()
@@ -50,7 +50,7 @@ class Asking:
 
 
 class AskingClient:
-    """A client whose requests leave the counts out once its server has refused them. The refused one is made again."""
+    """A client whose requests leave the counts out once its server has refused them. The refused one is sent again."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class AskingClient:
 
     @property
     def ahead_ns(self) -> int:
-        """How long before a request is due this client wants to know of it."""
+        """Say how long before a request is due this client wants to know of it."""
         return self._client.ahead_ns
 
     @property

@@ -1,7 +1,7 @@
-"""What the workers of one load tell each other, through the process that started them.
+"""Let the workers of one load tell each other where they are, through the process that started them.
 
 Each computes the whole schedule and takes its share. Two things they can't know alone: when to begin, and when the
-last measured request of all has ended, until which every one of them goes on with filler. A worker says ``ready`` and
+last measured request of all has ended, until which every one of them sends filler. A worker says ``ready`` and
 ``measured_ended`` on its standard output; it is told ``start NS`` (CLOCK_MONOTONIC) and ``over`` on its input.
 """
 
@@ -23,7 +23,7 @@ class Crew(Protocol):
     number: int
 
     async def start_ns(self) -> int:
-        """When the load begins, in ns of CLOCK_MONOTONIC; the caller is ready when it asks."""
+        """Say when the load begins, in ns of CLOCK_MONOTONIC; the caller is ready when it asks."""
 
     async def all_measured_ended(self) -> None:
         """Say that this worker's measured requests have ended, and wait for those of all others."""
@@ -61,7 +61,7 @@ class OneOfSeveral:
         self._listening = asyncio.create_task(self._listen(told))
 
     async def start_ns(self) -> int:
-        """As the process that started the workers says; now, if it wants an end instead."""
+        """Wait for the instant at which the starting process has all begin; now, if it wants an end instead."""
         self._say({"ready": True})
         await self._unless_stopped(self._started)
         return now_ns() if self._start_ns is None else self._start_ns

@@ -1,4 +1,4 @@
-"""How many connections an open load needs, learned while it runs."""
+"""Learn how many connections an open load needs while it runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Demand:
 
     @property
     def slow(self) -> bool:
-        """Whether requests are so far apart that the connection of one is soon free for the next."""
+        """Say whether requests are so far apart that the connection of one is soon free for the next."""
         return self.rate < _SLOW_RATE
 
     @property
     def opening_s(self) -> float:
-        """How long it takes to open one."""
+        """Say how long it takes to open one."""
         return self._opened_s or 0.0
 
     def used(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class Demand:
         self._opened_s = _mean(self._opened_s, seconds)
 
     def wanted(self, in_use: int) -> int:
-        """How many should be open: those in use and due while another one opens, or those that the rate needs."""
+        """Say how many should be open: those in use and due while another one opens, or those that the rate needs."""
         meanwhile = int(2 * self.rate * self.opening_s)
         return max(in_use + meanwhile, math.ceil(self.rate * (self._used_s or 0.0)))
 

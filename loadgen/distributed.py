@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 
 from configs.generator import Locust
 from configs.loads import Closed, Open, SingleStream
-from loadgen.audit import LoopWatch, Measured, audit_of
+from loadgen.audit import LoopWatch, audit_of, measured_in, phases_of
 from loadgen.failures import NOT_SENT
 from loadgen.result import LoadResult
 from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec, Passes
 from starwatt_errors import LoadError
 from traces.atomic import read_json
-from traces.cell import Phase, Phases
+from traces.cell import Phases
 from traces.remote import PowerClock
 from traces.streams import read_trace
 
@@ -38,7 +38,7 @@ _LONGEST_ERROR = 2000
 
 
 def shared_by(spec: LoadSpec, workers: int) -> int:
-    """By how many of so many workers a load can be driven: one, where only one process can know what comes next."""
+    """Return how many of these workers can drive a load: one, where only one process can know what comes next."""
     load = spec.load
     if isinstance(load, SingleStream) or (isinstance(load, Open) and load.max_in_flight is not None):
         return 1
@@ -58,7 +58,7 @@ def run_distributed(
 
     Raises:
         LoadError: they did not come, or Locust failed.
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     spec = spec.model_copy(update={"workers": shared_by(spec, settings.workers)})
@@ -86,7 +86,7 @@ def run_distributed(
         if code or not (out / "requests.parquet").is_file():
             words = said.read_text(errors="replace").strip()[-_LONGEST_ERROR:]
             raise LoadError(f"Locust's master ended with exit code {code}; it last said:\n{words}")
-    clocks = [PowerClock.model_validate(one) for one in read_json(out / "clocks.json")["workers"]]
+    clocks = [PowerClock.model_validate(clock) for clock in read_json(out / "clocks.json")["workers"]]
     (out / "clocks.json").unlink()
     return _result(spec, read_trace(out, "requests"), tuple(clocks))
 
@@ -121,15 +121,11 @@ def _stop(master: subprocess.Popen[bytes]) -> None:
 
 def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) -> LoadResult:
     """Phases and audit from the requests themselves; what the workers took of their CPUs is not known here."""
-    measured = requests.filter(pc.equal(requests.column("role"), "measured"))
-    names = ("scheduled_ns", "sent_ns", "end_ns")
-    times = [
-        Measured(scheduled, scheduled, sent, ended)
-        for scheduled, sent, ended in zip(*(measured.column(name).to_pylist() for name in names), strict=True)
-    ]
+    measured = measured_in(requests)
     errors = Counter(status for status in requests.column("status").to_pylist() if status != "ok")
-    phases = _phases(requests, times)
-    audit = audit_of(times, phases, LoopWatch(), spec.load).model_copy(
+    start_ns, end_ns = (pc.min_max(requests.column(name)).as_py() for name in ("scheduled_ns", "end_ns"))
+    phases = phases_of(start_ns["min"], measured, end_ns["max"]) if measured else Phases()
+    audit = audit_of(measured, phases, LoopWatch(), spec.load).model_copy(
         update={"cpu_share": None, "loop_lag_max_ms": None, "client": "locust"}
     )
     gave_up = _why_given_up(requests)
@@ -137,21 +133,6 @@ def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) 
 
 
 def _why_given_up(requests: pa.Table) -> str | None:
-    """What a worker said of the requests that it did not make any more."""
+    """Find what a worker said of the requests that it did not make any more."""
     unsent = requests.filter(pc.starts_with(requests.column("error"), NOT_SENT)).column("error")
     return str(unsent[0]).removeprefix(NOT_SENT) if len(unsent) else None
-
-
-def _phases(requests: pa.Table, times: list[Measured]) -> Phases:
-    start_ns, end_ns = (
-        pc.min(requests.column("scheduled_ns")).as_py(),
-        pc.max(requests.column("end_ns")).as_py(),
-    )
-    if start_ns is None or not times:
-        return Phases()
-    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
-    return Phases(
-        warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
-        window=Phase(start_ns=first_ns, end_ns=last_ns),
-        drain=Phase(start_ns=last_ns, end_ns=max(last_ns, end_ns)),
-    )

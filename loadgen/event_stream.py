@@ -43,10 +43,10 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     """(where it ends, its own end included; the line itself)."""
     start = 0
     if b"\r" in body:
-        for found in _LINE.finditer(body):
-            line = found[1]
-            yield found.end(), line if start else line.removeprefix(_BOM)
-            start = found.end()
+        for match in _LINE.finditer(body):
+            line = match[1]
+            yield match.end(), line if start else line.removeprefix(_BOM)
+            start = match.end()
     else:
         *lines, _ = body.split(b"\n")
         for line in lines:
@@ -87,7 +87,7 @@ class _Cutter:
             self._data.append((t_ns, value))
 
     def end_event(self) -> None:
-        """What was collected is one event, but for lines that are a document each: none is ever cut so."""
+        """Take what was collected for one event; lines that are a document each are an event each."""
         if len(self._data) == 1 or all(_is_whole(value) for _, value in self._data):
             self.events += [StreamEvent(t_ns, value, self._name) for t_ns, value in self._data if value]
         else:

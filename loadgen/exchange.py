@@ -34,7 +34,7 @@ class Exchange:
     """The body of a good answer, as the bytes came."""
     http_status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    """Of the answer, those of ``KEPT_HEADERS``."""
+    """The answer's headers, those of ``KEPT_HEADERS``."""
     status: str = "aborted"
     error: str | None = None
 
@@ -45,7 +45,7 @@ class Exchange:
 
     @property
     def retry_after(self) -> str | None:
-        """What the server said of when to come again."""
+        """Return what the server said of when to come again."""
         return self.headers.get("retry-after")
 
     def forget(self) -> None:
@@ -55,7 +55,7 @@ class Exchange:
 
 
 class DoneWatch:
-    """Whether a body has said [DONE]: after it nothing is generated, whenever its connection ends."""
+    """Watch whether a body has said [DONE]: after it nothing is generated, whenever its connection ends."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -80,7 +80,7 @@ class Answer:
         self.exchange = exchange
         self.ended = False
         self.reusable = False
-        """Whether another request can follow on the same connection."""
+        """Say whether another request can follow on the same connection."""
         parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(  # what aiohttp, and so the second opinion, lets pass
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True

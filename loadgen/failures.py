@@ -1,4 +1,4 @@
-"""What a closed load does about failures: a place waits longer after each, and the load ends where none gets through.
+"""Slow a closed load down after failures: a place waits longer after each, and the load ends where none gets through.
 
 An open load goes by its schedule, whatever the server does.
 """
@@ -18,7 +18,7 @@ _MOST_IN_A_ROW = 20
 
 
 class Failures:
-    """Of one load, or of one worker's share of it."""
+    """Count the failures of one load, or of one worker's share of it."""
 
     def __init__(self, places: int) -> None:
         self._most = _MOST_IN_A_ROW * places
@@ -28,9 +28,13 @@ class Failures:
         """Why no more requests are sent; None: they are."""
 
     def after(self, place: int, status: str, words: str | None, retry_after: str | None) -> float:
-        """Seconds that a place waits after a request that ended with ``status``: 0 after a good one.
+        """Return the seconds that a place waits after a request: 0 after a good one, twice as long after each failure.
 
-        The wait doubles with each failure in a row at this place; ``retry_after``, the server's wish, comes first.
+        Args:
+            place: which of the load's places it was.
+            status: how the request ended, one of ``traces.schemas.STATUSES``.
+            words: what the server said of a failure.
+            retry_after: the server's wish, which comes first.
         """
         if status == "ok":
             self._in_a_row = self._at_place[place] = 0

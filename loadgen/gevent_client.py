@@ -94,7 +94,7 @@ class GeventClient:
         return secured
 
     def _is_answered(self, connection: socket.socket, request: bytes, exchange: Exchange) -> bool:
-        """Whether anything of an answer came, which is in ``exchange`` then; keeps the connection where it can."""
+        """Say whether anything of an answer came, which is in ``exchange`` then; keeps the connection where it can."""
         answer, sent_whole = Answer(exchange), False
         try:
             try:

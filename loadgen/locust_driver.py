@@ -109,7 +109,7 @@ class Driver:
             free_ns = now_ns()
 
     def _give_up(self, reason: str) -> None:
-        """What was still to be measured has a row each that says why it was never sent."""
+        """Write a row for each request that was still to be measured, which says why it was never sent."""
         for count, item in enumerate(self._agenda.abandon(), 1):
             at_ns = now_ns()
             exchange = Exchange(due_ns=at_ns, sent_ns=at_ns, end_ns=at_ns, error=NOT_SENT + reason)

@@ -73,7 +73,9 @@ class Lead:
 
     def _deal(self, **_: Any) -> None:
         runner, options = self._environment.runner, self._environment.parsed_options
-        clients = [one.id for one in runner.clients.ready] if isinstance(runner, MasterRunner) else ["alone"]
+        clients = (
+            [client.id for client in runner.clients.ready] if isinstance(runner, MasterRunner) else ["alone"]
+        )
         try:
             spec = spec_of(options, self._environment.host, len(clients))
             out = Path(options.out)
@@ -106,7 +108,7 @@ class Lead:
         """End the test where a worker is gone that has not written its trace: nobody else would notice."""
         while self._awaited[_WRITTEN]:
             gevent.sleep(_WATCH_S)
-            there = {one.id for one in runner.clients.values() if one.state != STATE_MISSING}
+            there = {client.id for client in runner.clients.values() if client.state != STATE_MISSING}
             if self._awaited[_WRITTEN] and not there.issuperset(self._clients):
                 _LOG.error("a worker is gone, and what it recorded with it")
                 self._environment.process_exit_code = StarwattError.exit_code

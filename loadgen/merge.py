@@ -1,4 +1,4 @@
-"""What several workers recorded becomes one trace and one result.
+"""Make one trace and one result of what several workers recorded.
 
 ``python -m loadgen.merge DIR`` merges ``DIR/worker-*``, where Locust's workers were other machines.
 """
@@ -15,14 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.loads import Load
-from loadgen.audit import LoopWatch, Measured, audit_of
+from loadgen.audit import LoopWatch, audit_of, measured_in, phases_of
 from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
-from traces.cell import Phase, Phases
+from traces.cell import Audit
 from traces.remote import PowerClock
 from traces.schemas import REQUESTS
 from traces.streams import read_trace, stamped
+
+_COUNTS = ("connections_opened_late", "connections_open_most", "resent")
 
 
 def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock] | None = None) -> pa.Table:
@@ -36,7 +38,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     machines' calendar clocks agree. Durations within a request stay exact.
 
     Raises:
-        TraceError: the trace of a worker does not read.
+        TraceError: the trace of a worker cannot be read.
     """
     tables: list[pa.Table] = []
     for number, folder in enumerate(folders):
@@ -65,32 +67,30 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
 
     ``cpu_share`` is the sum over the workers, in CPU seconds a second, and the event-loop lag the worst of them.
     """
-    measured = requests.filter(pc.equal(requests.column("role"), "measured"))
-    names = ("scheduled_ns", "sent_ns", "end_ns")
-    times = [
-        Measured(scheduled, scheduled, sent, ended)
-        for scheduled, sent, ended in zip(*(measured.column(name).to_pylist() for name in names), strict=True)
-    ]
-    phases = _phases(results, times)
-    watch = LoopWatch()
-    watch.cpu_share = sum(result.audit.cpu_share or 0.0 for result in results)
-    watch.late_max_ns = round(max(result.audit.loop_lag_max_ms or 0.0 for result in results) * 1e6)
+    measured, known = measured_in(requests), [result.phases for result in results]
+    start_ns = min(phases.warmup.start_ns for phases in known if phases.warmup is not None)
+    ends = (phase for phases in known for phase in (phases.warmup, phases.drain))
+    phases = phases_of(start_ns, measured, max(phase.end_ns for phase in ends if phase is not None))
+    audits = [result.audit for result in results]
+    audit = audit_of(measured, phases, _watch_of(audits), load).model_copy(
+        update={
+            "client": audits[0].client,
+            **{name: _sum([getattr(one, name) for one in audits]) for name in _COUNTS},
+        }
+    )
     errors: Counter[str] = Counter()
     for result in results:
         errors.update(result.errors)
-    audits = [result.audit for result in results]
-    audit = audit_of(times, phases, watch, load).model_copy(
-        update={
-            "client": results[0].audit.client,
-            **{
-                name: _sum([getattr(one, name) for one in audits])
-                for name in ("connections_opened_late", "connections_open_most", "resent")
-            },
-        }
-    )
     interrupted = any(result.interrupted for result in results)
     gave_up = next((result.gave_up for result in results if result.gave_up), None)
     return LoadResult(phases, audit, dict(errors), interrupted, gave_up)
+
+
+def _watch_of(audits: Sequence[Audit]) -> LoopWatch:
+    watch = LoopWatch()
+    watch.cpu_share = sum(audit.cpu_share or 0.0 for audit in audits)
+    watch.late_max_ns = round(max(audit.loop_lag_max_ms or 0.0 for audit in audits) * 1e6)
+    return watch
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:
@@ -98,27 +98,11 @@ def _sum(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(filter(None, counts))
 
 
-def _phases(results: Sequence[LoadResult], times: Sequence[Measured]) -> Phases:
-    all_phases = [result.phases for result in results]
-    start_ns = min(phases.warmup.start_ns for phases in all_phases if phases.warmup is not None)
-    end_ns = max(
-        phase.end_ns for phases in all_phases for phase in (phases.warmup, phases.drain) if phase is not None
-    )
-    if not times:
-        return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
-    first_ns, last_ns = min(one.sent_ns for one in times), max(one.end_ns for one in times)
-    return Phases(
-        warmup=Phase(start_ns=start_ns, end_ns=first_ns),
-        window=Phase(start_ns=first_ns, end_ns=last_ns),
-        drain=Phase(start_ns=last_ns, end_ns=max(last_ns, end_ns)),
-    )
-
-
 def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
     mine, theirs = table.schema.metadata, reference.schema.metadata
     if mine[b"boot_id"] == theirs[b"boot_id"]:
         return table
-    calendar = [int(one[b"realtime_ns"]) - int(one[b"monotonic_ns"]) for one in (mine, theirs)]
+    calendar = [int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (mine, theirs)]
     return _shifted(table, calendar[0] - calendar[1])
 
 

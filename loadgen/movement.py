@@ -1,4 +1,4 @@
-"""Whether the requests that count (all but filler) still get somewhere: filler alone must not hide that they don't."""
+"""Watch whether the requests that count (all but filler) still get somewhere: filler must not hide that they don't."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOOK_NS = 1_000_000_000
 
 
 class Movement:
-    """Of the warm-up and measured requests that are under way."""
+    """Watch the warm-up and measured requests that are under way."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         """``look`` takes what has arrived of answers under way; it is called only when nothing has for a while."""
@@ -31,7 +31,7 @@ class Movement:
 
     @property
     def quiet_s(self) -> float:
-        """How long none has begun, got anything or ended, while there are some; else 0."""
+        """Say how long none has begun, got anything or ended, while there are some; else 0."""
         if not self._awaited:
             return 0.0
         if now_ns() - self._last_ns() > _LOOK_NS:

@@ -23,7 +23,7 @@ _SAFE_IN_QUERY = _SAFE_IN_PATH + "?"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where /v1/completions is."""
+    """Name the place of /v1/completions."""
 
     host: str
     port: int
@@ -35,7 +35,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
-        """From a base URL, with or without ``/v1``.
+        """Read a base URL, with or without ``/v1``.
 
         Raises:
             UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
@@ -95,7 +95,7 @@ def _ascii_host(host: str) -> str:
 
 
 def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:
-    """Head and body of a streaming completion request for ``task``.
+    """Return head and body of a streaming completion request for ``task``.
 
     Raises:
         UsageError: lengths are recorded, but not of this task; or no header can carry the key.
@@ -152,7 +152,7 @@ def _authorization(endpoint: Endpoint, api_key: str | None) -> str | None:
 
 
 def forced_length(spec: LoadSpec, task: Task) -> int | None:
-    """How many tokens the answer must have; None where it ends by itself.
+    """Return the number of tokens that the answer must have; None where it ends by itself.
 
     Raises:
         UsageError: lengths are recorded, but not of this task.

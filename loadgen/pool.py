@@ -33,7 +33,7 @@ class Connection(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange can start here."""
+        """Say whether another exchange can start here."""
 
     async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
         """Send, and return when the answer has ended one way or another; ``exchange`` says how.
@@ -173,7 +173,7 @@ class Pool:
                 self._drop(connection)
 
     def _give(self, connection: Connection) -> None:
-        """To whoever waits for one, or to the others."""
+        """Hand a connection to whoever waits for one, or put it to the others."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

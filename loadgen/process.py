@@ -36,7 +36,7 @@ class Watcher(Protocol):
     """Ends processes whose starter was killed."""
 
     def announcing(self) -> Callable[[], None]:
-        """What a child calls between fork and exec."""
+        """Return what a child calls between fork and exec."""
 
     def watch(self, pid: int) -> None:
         """It has been started, and leads a session."""
@@ -59,16 +59,23 @@ def run_load(  # noqa: PLR0913 -- all but two have defaults
 ) -> LoadResult:
     """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
 
-    With ``returns_on_interrupt`` it does not go on: the result of what was measured is returned, and says so.
-    ``hang_s`` is how long the requests that count (all but filler) may get nothing.
-    ``check`` is called several times a second, and what it raises ends the load; ``watcher`` hears of every process.
-
     Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
     ``out``, as if one had written it.
 
+    Args:
+        spec: the load, with its prompts and its amount.
+        out: the folder of its trace.
+        api_key: goes to the workers by their environment.
+        cpus: what the workers are pinned to; None: what this process may use.
+        on_progress: hears where the load is.
+        check: is called several times a second, and what it raises ends the load.
+        watcher: hears of every process that is started.
+        hang_s: how long the requests that count (all but filler) may get nothing.
+        returns_on_interrupt: return what was measured, marked as interrupted, in place of going on with the interrupt.
+
     Raises:
         LoadError: the endpoint cannot be reached or hangs, or the generator failed or hung.
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
     write_schedule(spec, out)
@@ -115,7 +122,7 @@ class _Worker:
             self.process.stdin.flush()
 
     def problem(self) -> str:
-        """Why it ended without a result."""
+        """Say why it ended without a result."""
         said = self.errors.read_text(errors="replace").strip()
         return said[-_LONGEST_ERROR:] if said else "the load generator ended without a result"
 
@@ -210,8 +217,8 @@ class _Foreman:
                 self._heed(worker, message)
         if len(self._results) < len(self._workers) or not self._workers:
             raise KeyboardInterrupt
-        found = [self._results[worker.number] for worker in self._workers]
-        return [replace(result, interrupted=True) for result in found]
+        results = [self._results[worker.number] for worker in self._workers]
+        return [replace(result, interrupted=True) for result in results]
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None  # noqa: S101 -- started with a pipe

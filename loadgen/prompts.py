@@ -1,4 +1,4 @@
-"""Which task is asked when: subsets and orders drawn from (seed, block, load), never from the variant."""
+"""Decide which task is asked when: subsets and orders drawn from (seed, block, load), never from the variant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def choose_tasks(dataset: Dataset, tasks: Literal["all"] | int, seed: int) -> li
 
 
 def passes(tasks: list[Task], seed: int, block: int, load: str, role: str) -> Iterator[tuple[int, Task]]:
-    """(pass number, task), pass after pass without end, each pass in an order of its own."""
+    """Yield (pass number, task), pass after pass without end, each in an order drawn from all that is given."""
     order = seeded(seed, block, load, role)
     number = 0
     while True:

@@ -14,7 +14,7 @@ from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.agenda import Agenda, Item
 from loadgen.arrivals import Arrivals
-from loadgen.audit import LoopWatch, Measured, audit_of
+from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
 from loadgen.dither import PassStarts
@@ -28,7 +28,6 @@ from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from loadgen.timer import DueTimer
 from starwatt_errors import LoadError, StarwattError
-from traces.cell import Phase, Phases
 from traces.clock import now_ns
 from traces.streams import TraceWriter
 
@@ -38,7 +37,7 @@ _ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a load is."""
+    """Say how far a load is."""
 
     phase: str
     in_flight: int
@@ -111,7 +110,7 @@ class Replay:
                 await self._until_over(report, stop)
             await self._client.close()  # before the trace is completed: that takes a descriptor
         report(Progress("ended", 0, *self._agenda.progress))
-        phases = self._phases(now_ns())
+        phases = phases_of(self._start_ns, self._measured, now_ns())
         audit = audit_of(self._measured, phases, watch, self._spec.load)
         audit = audit.model_copy(
             update={
@@ -151,14 +150,14 @@ class Replay:
             raise LoadError(f"{shown_url(self._spec.url)} cannot be reached: {error}") from error
 
     async def _open_the_others(self) -> None:
-        """Of a closed load, which has all its places filled at once; an open one opens what it needs as it goes."""
+        """Open a closed load's other connections, for its places are filled at once; an open one opens as it goes."""
         if not isinstance(self._spec.load, Open) and self._slots > 1:
             with contextlib.suppress(OSError):  # requests that find no connection say so
                 await self._client.open_ahead(self._slots - 1)
 
     @property
     def quiet_s(self) -> float:
-        """How long no warm-up or measured request has begun, got anything or ended, while there are some."""
+        """Say how long no warm-up or measured request has begun, got anything or ended, while there are some."""
         return self._movement.quiet_s
 
     async def _offer(self) -> None:
@@ -326,17 +325,6 @@ class Replay:
         if self._tasks:
             waiting: set[asyncio.Task[Any]] = {asyncio.create_task(_all_ended(self._tasks)), stopping}
             await asyncio.wait(waiting, timeout=self._spec.drain_s, return_when=asyncio.FIRST_COMPLETED)
-
-    def _phases(self, drain_end_ns: int) -> Phases:
-        if not self._measured:
-            return Phases(warmup=Phase(start_ns=self._start_ns, end_ns=drain_end_ns))
-        window_start_ns = min(request.sent_ns for request in self._measured)
-        window_end_ns = max(request.end_ns for request in self._measured)
-        return Phases(
-            warmup=Phase(start_ns=self._start_ns, end_ns=window_start_ns),
-            window=Phase(start_ns=window_start_ns, end_ns=window_end_ns),
-            drain=Phase(start_ns=window_end_ns, end_ns=max(window_end_ns, drain_end_ns)),
-        )
 
     async def _report(self, report: Callable[[Progress], None]) -> None:
         while True:

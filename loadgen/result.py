@@ -1,4 +1,4 @@
-"""What a load leaves beside its trace; it goes from the load generator's process to the runner as JSON."""
+"""Define what a load leaves beside its trace; it goes from the load generator's process to the runner as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LoadResult:
     gave_up: str | None = None
     """Why a closed load stopped sending before its end."""
     clocks: tuple[PowerClock, ...] = ()
-    """Of workers on other machines, in their order: their clocks beside that of the requests."""
+    """The clocks of workers on other machines beside that of the requests, in the workers' order."""
 
 
 RESULTS: TypeAdapter[LoadResult] = TypeAdapter(LoadResult)

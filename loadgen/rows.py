@@ -14,7 +14,7 @@ GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "fai
 
 
 def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
-    """The columns of ``traces.schemas.REQUESTS``.
+    """Return one request's columns of ``traces.schemas.REQUESTS``.
 
     ``end_ns`` of a good answer is when its last text, token or finish reason came, as in ``vllm bench serve``: what
     its connection takes to end after that is no generation. Of any other it is when it was known to have failed.
@@ -58,7 +58,7 @@ def _decoded(exchange: Exchange) -> Decoded:
 
 
 def _what_is_wrong(decoded: Decoded) -> str | None:
-    """Why an answer that came whole with HTTP 200 is still no good one. [DONE] says nothing that its end does not."""
+    """Say why a whole answer with HTTP 200 is still no good one. [DONE] says nothing that its end does not."""
     if decoded.problem:
         return decoded.problem
     if decoded.finish_reason is None:

@@ -1,4 +1,4 @@
-"""What a load is going to ask, worked out before its first request: ``schedule.parquet``."""
+"""Work out what a load is going to ask before its first request: ``schedule.parquet``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_schedule(spec: LoadSpec, out: Path) -> None:
     """Write ``out/schedule.parquet``: its first 100 000 requests where there are more.
 
     Raises:
-        UsageError: the trace file of the arrivals does not read.
+        UsageError: the trace file of the arrivals cannot be read.
     """
     rows = list(islice(planned(spec), _LONGEST))
     columns = {

@@ -1,4 +1,4 @@
-"""What the load generator's process is told: one JSON file."""
+"""Define what the load generator's process is told: one JSON file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from configs.schema import Measure, Prompts
 from configs.strict import Line, StrictModel
 
 LONGEST_S = 30 * 86_400.0
-"""Of every duration: what is longer, infinity among it, is a slip."""
+"""The longest duration: what is longer, infinity among it, is a slip."""
 MOST_REQUESTS = 10**7
-"""Of one load, whose plan is held in memory."""
+"""The most requests of one load, whose plan is held in memory."""
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=LONGEST_S, allow_inf_nan=False)]
 

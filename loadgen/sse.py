@@ -1,4 +1,4 @@
-"""What the stream of a completion says: decoded only once its request has ended."""
+"""Decode the stream of a completion once its request has ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INDEX, _ERROR = attrgetter("index"), attrgetter("error")
 
 @dataclass
 class Decoded:
-    """What the events of one answer say. ``chunk_tokens`` is None where the server does not count as it streams."""
+    """Hold what one answer's events say; ``chunk_tokens`` is None where the server does not count as it streams."""
 
     completion: str = ""
     chunk_ns: list[int] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Decoded:
 
 
 def decode_answer(pieces_ns: list[int], pieces: list[bytes], content_type: str | None = None) -> Decoded:
-    """What an answer says whose body came in these pieces at these times."""
+    """Decode an answer whose body came in these pieces at these times."""
     at_once = _each_an_event(pieces)
     if at_once is not None:
         decoded = _joined_as_usual(pieces_ns, at_once)
@@ -154,7 +154,7 @@ def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
         count = None if event.usage is None else event.usage.completion_tokens
         if event.usage is not None:
             _take_prompt(decoded, event.usage)
-        mine = event.choices if ours is None else [one for one in event.choices if one.index == ours]
+        mine = event.choices if ours is None else [choice for choice in event.choices if choice.index == ours]
         text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
         said = [choice.finish_reason for choice in mine if choice.finish_reason]
         is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)
@@ -193,7 +193,7 @@ def _take_prompt(decoded: Decoded, usage: Usage) -> None:
 
 
 def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None) -> str:
-    """Why a body without any event of a stream is none, in the server's words where it says an error."""
+    """Say why a body without any event of a stream is none, in the server's words where it says an error."""
     try:
         whole = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""How many tokens came with each chunk, and in all: a server's counts are read only as they can be meant."""
+"""Count the tokens of each chunk, and of all: a server's counts are read only as they can be meant."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Counts:
-    """What a server counted of one answer."""
+    """Hold what a server counted of one answer."""
 
     of_chunks: Sequence[int | None]
     """``usage.completion_tokens`` of each chunk: a running total as it should be, or the chunk's own."""
     with_text: Sequence[bool]
-    """Whether each chunk brought text, and so a token at least."""
+    """For each chunk, whether it brought text, and so at least a token."""
     after: int | None
     """The last count that came after the last chunk."""
 
@@ -23,13 +23,13 @@ class Counts:
 
         Fewer tokens than chunks with text are none: such a figure would make a token dearer than it is.
         """
-        own = self._own()
-        if own is not None and self._cannot_run and (self.after or 0) <= sum(own):
-            return sum(own), own
+        per_chunk = self._own()
+        if per_chunk is not None and self._cannot_run and (self.after or 0) <= sum(per_chunk):
+            return sum(per_chunk), per_chunk
         total = self._total()
         if total is None:
             return self._continued()
-        for reading in (self._growth(), own):
+        for reading in (self._growth(), per_chunk):
             if reading is not None and sum(reading) == total and self._fits(reading):
                 return total, reading
         running = self._growth()
@@ -42,7 +42,7 @@ class Counts:
         return last if last is not None and last >= sum(self.with_text) else None
 
     def _growth(self) -> list[int] | None:
-        """From each chunk to the next; None where a count is missing or falls."""
+        """Count tokens from each chunk to the next; None where a count is missing or falls."""
         growth, before = [], 0
         for count in self.of_chunks:
             if count is None or count < before:
@@ -53,12 +53,12 @@ class Counts:
 
     def _own(self) -> list[int] | None:
         """Each chunk's own count; None where a chunk has none."""
-        own = [count for count in self.of_chunks if count]
-        return own if own and len(own) == len(self.of_chunks) else None
+        counts = [count for count in self.of_chunks if count]
+        return counts if counts and len(counts) == len(self.of_chunks) else None
 
     @property
     def _cannot_run(self) -> bool:
-        """Whether these are no running total: it would fall somewhere, or stay at one while text comes."""
+        """Say whether these are no running total: it would fall somewhere, or stay at one while text comes."""
         known = [count for count in self.of_chunks if count is not None]
         return any(after < before for before, after in pairwise(known)) or (
             sum(self.with_text) > 1 and set(known) == {1}

@@ -1,4 +1,4 @@
-"""What a server says for itself where its answer is no stream of events."""
+"""Find what a server says for itself where its answer is no stream of events."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
             return [stream.decompress(piece) for piece in pieces]
         except zlib.error as error:
             failure = failure or str(error)
-    raise UnreadableBodyError(f"the body is compressed ({name}) and does not read: {failure}")
+    raise UnreadableBodyError(f"the body is compressed ({name}) and cannot be read: {failure}")
 
 
 def http_error_words(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    """Why the server refuses, in its own words: where it sends us instead, and its body's beginning."""
+    """Say why the server refuses, in its own words: where it sends us instead, and its body's beginning."""
     try:
         body = b"".join(decompressed([body], headers.get("content-encoding")))
     except UnreadableBodyError as error:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import typer.main
 from pydantic import BaseModel
 
+from analysis.metrics import METRICS, PLACES
 from analysis.tables import REQUESTS_TABLE
 from analysis.validity.reasons import EXPLANATIONS
 from configs.architecture import Architecture
@@ -22,6 +23,8 @@ from configs.variant import Variant
 from study.cli import help as manual
 from study.cli.app import app
 from traces import schemas
+from traces.cell import CellRecord
+from traces.meanings import meaning
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -39,6 +42,7 @@ def main() -> int:
         "configuration.md": configuration(),
         "files.md": files(),
         "house.md": house(),
+        "metrics.md": metrics(),
         "reasons.md": reasons(),
     }
     stale = []
@@ -107,13 +111,18 @@ def configuration() -> Iterator[str]:
         "Own prompts (a line)": OwnPrompt,
     }
     for title, model in named.items():
-        schema = model.model_json_schema()
-        yield f"\n## {title}\n"
-        yield from _fields(schema)
-        for name, definition in sorted(schema.get("$defs", {}).items()):
-            if "properties" in definition:
-                yield f"\n### {title}: {name}\n"
-                yield from _fields(definition)
+        yield from _model(title, model)
+
+
+def _model(title: str, model: type[BaseModel]) -> Iterator[str]:
+    """The fields of a model, and of those within it."""
+    schema = model.model_json_schema()
+    yield f"\n## {title}\n"
+    yield from _fields(schema)
+    for name, definition in sorted(schema.get("$defs", {}).items()):
+        if "properties" in definition:
+            yield f"\n### {title}: {name}\n"
+            yield from _fields(definition)
 
 
 def _fields(schema: dict[str, Any]) -> Iterator[str]:
@@ -151,11 +160,11 @@ def _type(field: dict[str, Any]) -> str:
 
 
 def files() -> Iterator[str]:
-    """Columns of every Parquet file."""
+    """Columns of every Parquet file, fields of ``cell.json``, and what they mean."""
     yield "# Files of a run"
     yield ""
-    yield f"Schema version {schemas.SCHEMA_VERSION}. What the columns mean, and the files that are no Parquet:"
-    yield "[design](../design.md#what-is-on-disk). Times (`_ns`) are nanoseconds of `CLOCK_MONOTONIC`; what a device or"
+    yield f"Schema version {schemas.SCHEMA_VERSION}. Where these files lie, and those that are no Parquet:"
+    yield "[a run directory](../run-directory.md). Times (`_ns`) are nanoseconds of `CLOCK_MONOTONIC`; what a device or"
     yield "a server does not offer is null."
     found = {
         name.lower(): schema
@@ -165,14 +174,43 @@ def files() -> Iterator[str]:
     found["tables/requests"] = REQUESTS_TABLE
     for name, schema in found.items():
         yield f"\n## {name}"
-        yield from _table(("column", "type"), [(f"`{field.name}`", f"`{field.type}`") for field in schema])
+        rows = [(f"`{field.name}`", f"`{field.type}`", meaning(name, field.name)) for field in schema]
+        yield from _table(("column", "type", "meaning"), rows)
+    yield from _model("cell.json", CellRecord)
+
+
+def metrics() -> Iterator[str]:
+    """Every metric of the tables."""
+    yield "# Metrics"
+    yield ""
+    yield "What stands in `metric` of [tables/cells, contrasts, nodes and neighbours](files.md): its unit, its name"
+    yield "in reports, and how it is computed. Rows `check:<code>` of `cells` hold the figure behind a reason"
+    yield "([codes](reasons.md)). A metric by boundary has a row for each `(boundary, source)`; these are never added."
+    yield ""
+    yield from (
+        f"- `<{place}>`: {', '.join(f'`{name}`' for name in names)}" for place, names in PLACES.items()
+    )
+    for title, group in METRICS.items():
+        yield f"\n## {title}"
+        rows = [
+            (
+                f"`{one.name}`",
+                one.unit,
+                one.label,
+                one.formula,
+                "each" if one.each_boundary else "",
+                one.better or "",
+            )
+            for one in group
+        ]
+        yield from _table(("metric", "unit", "called", "computed as", "by boundary", "better"), rows)
 
 
 def house() -> Iterator[str]:
     """Every room with its files, and what each is about."""
     yield "# The house, file by file"
     yield ""
-    yield "Each file with the first sentence of its docstring. What rooms may import: [design](../design.md#the-house)."
+    yield "Each file with the first sentence of its docstring. What rooms may import: [design](../design.md#the-rooms)."
     for top in ROOMS:
         for folder in (ROOT / top, *sorted(path for path in (ROOT / top).rglob("*") if path.is_dir())):
             files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")

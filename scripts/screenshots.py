@@ -22,9 +22,9 @@ from typing import Literal
 from playwright.sync_api import Browser, sync_playwright
 
 from analysis.compare.runs import compare
+from analysis.opened import open_run
 from analysis.report import page_of
 from analysis.report.comparison import write_comparison
-from analysis.tables import ensure_analysed
 from starwatt_errors import StarwattError
 from tests.golden.engine import Load
 from tests.golden.world import World
@@ -82,10 +82,10 @@ def shots(folder: Path, run: Path | None) -> list[Shot]:
     """
     first, second = _simulated(folder / "simulated"), _simulated(folder / "simulated-again", MORE)
     shown = first if run is None else RunDir(run)
-    ensure_analysed(shown)
+    open_run(shown)
     report = folder / "report.html"  # not the run's own
     write_text(report, page_of(shown))
-    comparison = write_comparison(compare([first, second]), [first, second], folder / "comparison.html")
+    comparison = write_comparison(compare([first, second]), folder / "comparison.html")
     return [
         Shot("report", report),
         Shot("report-figures", report, "#figures"),

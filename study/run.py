@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.datasets import Dataset
-from configs.executor import SideBySide
-from study.executors.interference import check_cells
-from study.executors.side_by_side import Machine, check_is_due
-from study.executors.slurm import Cluster
+from study.executors.choice import executor_for
+from study.executors.executor import Executor
+from study.executors.loop import measure_all
 from study.grading import grade_cells, ungraded_cells, why_no_sandbox
-from study.measure.checkpoints import build_all
-from study.measure.here import measure_here
+from study.measure.checkpoints import Checkpoints, build_all
 from study.measure.order import Order
 from study.measure.secrets import api_key
 from study.plan.arrivals import keep_arrivals
-from study.plan.cells import PlannedCell, plan_table
-from study.plan.cpus import Placement, place
+from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast, nothing_left
 from study.plan.lengths import forced_lengths
 from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded
@@ -54,9 +51,9 @@ class StudyResult:
     """Cells that failed too often, with their last failure."""
 
 
-def preflight_of(order: Order) -> Preflight:
+def preflight_of(order: Order, executor: Executor) -> Preflight:
     """Whether a study can work, before anything of it is done."""
-    return Preflight(order.file, order.study, order.run, order.dataset, order.tasks, api_key())
+    return Preflight(order, executor, api_key())
 
 
 def reckoned(order: Order) -> Order:
@@ -73,12 +70,13 @@ def forecast_study(study_file: Path, out: Path | None) -> Forecast:
         UsageError: the study file is wrong.
     """
     order = Order.read(study_file, out)
+    executor = executor_for(order.study, order.run)
     check_folder(order.run, order.study, study_file)
     left, todo = order.unmeasured(), order.todo()
     counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
-    if not todo and not check_cells(order.study, order.run):
+    if not todo and not executor.again():
         return nothing_left(**counted)  # on whatever machine: it is only to be read
-    preflight_of(order).refuse(only_looking=True)
+    preflight_of(order, executor).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
@@ -105,29 +103,35 @@ def run_study(
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
     order = replace(Order.read(study_file, out), repeated=repeated)
+    executor = executor_for(order.study, order.run)
     check_folder(order.run, order.study, study_file)
     if order.todo() or (retry_failed and order.unmeasured()):
-        preflight_of(order).refuse(only_looking=False)
+        preflight_of(order, executor).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
             tell(f"{variant} is also set against {control}, which is served as it is")
-    placement = place(order.study) if order.study.executor == "local" else None
-    with told_when_full(order.run.root), claimed(order.run, order.study, study_file):
-        if retry_failed:
-            for run in (order.run, RunDir(order.run.alone)):
-                run.attempts.unlink(missing_ok=True)
-        if repeated is not None:
-            repeated.prepare(order.run)
-        keep_arrivals(order.run, order.study)
-        keep_prompts(order.run, order.study.prompts.dataset)
+    with told_when_full(order.run.root), claimed(order.run, order.study, study_file, here=executor.here):
+        _open(order, retry_failed=retry_failed)
         ungraded = _ungraded(order.dataset)
-        if order.todo() or check_is_due(order.study, order.run):
+        if order.todo() or executor.is_due():
             with _exported(order, metrics_port) as exporter:
-                _measure(order, placement, ungraded, exporter)
+                order, checkpoints = _built(order, executor)
+                measure_all(executor, order, checkpoints, ungraded, exporter)
         gather_nodes(order.run)  # nodes may have measured the last cell after their runner was killed
         result = finish(order.run, order.dataset, gradable=not ungraded)
         missing = {cell.key for cell in order.unmeasured()}
         failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
         return replace(result, given_up=failed)
+
+
+def _open(order: Order, *, retry_failed: bool) -> None:
+    """Keep in the run what the study reads from elsewhere."""
+    if retry_failed:
+        for run in (order.run, RunDir(order.run.alone)):
+            run.attempts.unlink(missing_ok=True)
+    if order.repeated is not None:
+        order.repeated.prepare(order.run)
+    keep_arrivals(order.run, order.study)
+    keep_prompts(order.run, order.study.prompts.dataset)
 
 
 def _ungraded(dataset: Dataset) -> tuple[str, ...]:
@@ -152,17 +156,15 @@ def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
         yield exporter
 
 
-def _measure(
-    order: Order, placement: Placement | None, known_reasons: tuple[str, ...], exporter: Exporter | None
-) -> None:
-    """Build what is missing, and measure every cell that is not there yet: here, or by the nodes of a cluster."""
+def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
+    """Build what is missing, and write plan and manifest; the order with its expected times."""
     order = reckoned(order)
-    study, run, todo = order.study, order.run, order.todo()
+    study, run = order.study, order.run
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants)
-    preflight_of(order).refuse_prompts_without_room(checkpoints)
+    preflight_of(order, executor).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
-    manifest = build_manifest(study, order.dataset, checkpoints, earlier)
+    manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)
     manifest["run_id"] = run_id_of(run, earlier)
     for change in manifest["sessions"][-1]["changed"]:
         tell(f"changed since this run was last measured: {change}")
@@ -172,23 +174,10 @@ def _measure(
             tell(f"not as in {order.repeated.run.root}: {change}")
     write_json(run.manifest, manifest)
     write_parquet(run.plan, plan_table(order.cells))
-    if len(todo) < len(order.cells):
-        tell(f"resuming: {len(todo)} of {len(order.cells)} cells are left")
-    if placement is not None:
-        measure_here(order, placement, known_reasons, todo, checkpoints, exporter)
-        return
-    with Display("cell", len(todo)) as display:
-
-        def measured(cell: PlannedCell) -> None:
-            display.title(str(cell.key))
-            display.advance()
-            if exporter is not None:
-                exporter.measured()
-
-        elsewhere = Machine if isinstance(study.executor, SideBySide) else Cluster
-        elsewhere(run, study, order.patience, known_reasons, display.note, display.say, measured).measure(
-            todo
-        )
+    left = len(order.todo())
+    if left < len(order.cells):
+        tell(f"resuming: {left} of {len(order.cells)} cells are left")
+    return order, checkpoints
 
 
 def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:

@@ -44,7 +44,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file is called as ``atomic_path`` calls what is not finished."""
+    """Say whether a file is called as ``atomic_path`` calls what is not finished."""
     return name.startswith(".") and name.endswith(".tmp")
 
 

@@ -26,10 +26,10 @@ class Attempt(BaseModel):
     load: str
     block: int
     at: str
-    """By the calendar, ISO 8601."""
+    """Date and time of the failure, ISO 8601."""
     error: str
     cause: str | None = None
-    """What lies behind it, without times and numbers; None where that is not known."""
+    """The failure's cause, without times and numbers; None where it is not known."""
     starting: bool = False
     """The engine did not come up, so that all cells of its start have failed."""
     final: bool = False
@@ -45,7 +45,7 @@ class Attempt(BaseModel):
         starting: bool = False,
         final: bool = False,
     ) -> Self:
-        """Of this moment."""
+        """Make the record of a failure at this moment."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(
             model=key.model,
@@ -84,7 +84,7 @@ def note_attempt(run: RunDir, attempt: Attempt) -> None:
 
 
 def _cut_torn_line(file: IO[bytes]) -> None:
-    """What a kill or a full disk left of a line: the next one must not be glued to it."""
+    """Cut off what a kill or a full disk left of a line: the next one must not be glued to it."""
     file.seek(0)
     file.truncate(file.read().rfind(b"\n") + 1)
 

@@ -38,18 +38,18 @@ class Phases(_Record):
 
 
 class Served(_Record):
-    """What really served the cell."""
+    """Describe the engine that really served the cell."""
 
     engine: str | None = Field(
         default=None, description="vllm or transformers; null for an endpoint that already ran"
     )
-    version: str | None = None
+    version: str | None = Field(default=None, description="Distribution and version of the engine")
     model_implementation: str | None = Field(default=None, description="The class vLLM resolved")
     kernels: list[str] = Field(default=[], description="Log lines of the engine that name its kernels")
-    quantization: str | None = None
+    quantization: str | None = Field(default=None, description="As the engine names it")
     dtype: str | None = Field(default=None, description="What is not quantised is computed in it")
     kv_cache_tokens: int | None = Field(default=None, description="KV capacity in tokens")
-    command: list[str] = []
+    command: list[str] = Field(default=[], description="Its command line, without secrets")
     checkpoint: str | None = Field(default=None, description="Digest in the checkpoint store")
     memorised: bool = Field(
         default=False, description="The model was fitted to the very tasks it is graded on"
@@ -67,13 +67,13 @@ class Served(_Record):
 class Node(_Record):
     """The machine whose power a cell holds."""
 
-    name: str
+    name: str = Field(description="Of the host, or of a slot of it, such as HOST:gpu1")
     boot_id: str | None = Field(default=None, description="Null: a machine that no service of ours runs on")
-    cpus: int | None = None
+    cpus: int | None = Field(default=None, description="How many it has")
 
 
 class Audit(_Record):
-    """Whether the generator itself kept up."""
+    """Hold what shows whether load generator and sidecar kept up."""
 
     lag_p50_ms: float | None = Field(default=None, description="sent_ns - scheduled_ns of measured requests")
     lag_p99_ms: float | None = None
@@ -109,7 +109,7 @@ class Audit(_Record):
 
 
 class BoardState(_Record):
-    """How warm a board was and what it drew; null is what it does not say."""
+    """Say how warm a board was and what it drew; null is what it does not say."""
 
     temperature_c: float | None = None
     power_w: float | None = None
@@ -126,12 +126,14 @@ class CoolStart(_Record):
 class CellRecord(_Record):
     """The whole of ``cell.json``."""
 
-    schema_version: int = SCHEMA_VERSION
-    model: str
+    schema_version: int = Field(default=SCHEMA_VERSION, description="Of the cell's files")
+    model: str = Field(description="The model's name in paths")
     variant: str
-    load: str
-    block: int
-    boot_id: str
+    load: str = Field(description="The load's name in paths")
+    block: int = Field(description="Number of the block, from 1")
+    boot_id: str = Field(
+        description="Which boot of the runner's host measured it: times of two boots do not compare"
+    )
     run_id: str | None = Field(
         default=None, description="That of the manifest of its run; null: an older run, which has none"
     )
@@ -146,9 +148,9 @@ class CellRecord(_Record):
         default=None,
         description="Before its engine was started; null: no board says, or it was not asked for",
     )
-    phases: Phases
-    served: Served
-    audit: Audit
+    phases: Phases = Field(description="When each part of the cell began and ended")
+    served: Served = Field(description="The engine as it said it was")
+    audit: Audit = Field(description="Load generator and sidecar: how late, and at what cost")
     errors: dict[str, int] = Field(default={}, description="Requests per status other than ok, all roles")
     validity: list[str] = Field(default=[], description="Reason codes known when the cell ended")
     node: Node | None = Field(default=None, description="Where the engine ran; null: not recorded")
@@ -187,7 +189,7 @@ def read_cell(folder: Path) -> CellRecord:
 
 
 def read_record(folder: Path) -> CellRecord:
-    """What ``cell.json`` says, of whichever cell it is.
+    """Read a ``cell.json``, of whichever cell it is.
 
     Raises:
         TraceError: missing, damaged, or of another schema version.
@@ -212,7 +214,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     """SHA-256 of the traces in a cell's folder, by file name.
 
     Raises:
-        TraceError: one does not read.
+        TraceError: one cannot be read.
     """
     return {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))}
 
@@ -221,7 +223,7 @@ def sha256_of(path: Path) -> str:
     """The digest of a file's bytes, in hexadecimal.
 
     Raises:
-        TraceError: it does not read.
+        TraceError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -231,7 +233,7 @@ def sha256_of(path: Path) -> str:
 
 
 def check_files(folder: Path, record: CellRecord) -> None:
-    """Whether a cell's traces are those with which it was finished; a record that lists none has nothing to check.
+    """Check that a cell's traces are those with which it was finished; a record that lists none passes.
 
     Raises:
         TraceError: one is missing, or is another file.

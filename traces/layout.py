@@ -1,4 +1,4 @@
-"""Where things lie in a run directory, and how models, loads and blocks are written in paths."""
+"""Define where things lie in a run directory, and how models, loads and blocks are written in paths."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RunDir:
 
     @property
     def nodes(self) -> Path:
-        """What each node of a cluster said of itself."""
+        """Return the folder in which each node of a cluster describes itself."""
         return self.root / "nodes"
 
     @property
@@ -88,7 +88,7 @@ class RunDir:
 
     @property
     def slots(self) -> Path:
-        """Of engines side by side on one machine: what each was to measure, and what it printed."""
+        """Return the folder of engines side by side: what each was to measure, and what it printed."""
         return self.root / "slots"
 
     @property

@@ -1,4 +1,4 @@
-"""What is wrong with a record of a run that somebody changed, in words: which field, and whether it is missing."""
+"""Say what is wrong with a record of a run that somebody changed: which field, and whether it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every file of a run holds, column by column (docs/design.md, "What is on disk").
+"""Define what every file of a run holds, column by column; ``traces/meanings.py`` says what each column means.
 
 Times are int64 nanoseconds of ``CLOCK_MONOTONIC`` in columns ending in ``_ns``. What a device or a server
 does not offer is null, never 0.
@@ -106,6 +106,8 @@ PLAN = _schema(
     ("estimated_s", pa.float64()),
 )
 
+_CONDITION = (("model", pa.string()), ("variant", pa.string()), ("load", pa.string()))
+_METER = (("boundary", pa.string()), ("source", pa.string()))
 _MEASURE = (
     ("metric", pa.string()),
     ("value", pa.float64()),
@@ -117,16 +119,8 @@ _MEASURE = (
     ("reasons", pa.list_(pa.string())),
 )
 
-# Long tables: their keys, then one row a metric. `device` and `boundary` are null where a metric has none.
-CELLS = _schema(
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("load", pa.string()),
-    ("block", pa.int32()),
-    ("boundary", pa.string()),
-    ("source", pa.string()),
-    *_MEASURE,
-)
+# Long tables: their keys, then one row a metric. `boundary` and `source` are null where a metric has none.
+CELLS = _schema(*_CONDITION, ("block", pa.int32()), *_METER, *_MEASURE)
 
 CONTRASTS = _schema(
     ("model", pa.string()),
@@ -135,31 +129,18 @@ CONTRASTS = _schema(
     ("reference_variant", pa.string()),
     ("load", pa.string()),
     ("reference_load", pa.string()),
-    ("boundary", pa.string()),
-    ("source", pa.string()),
+    *_METER,
     ("blocks", pa.int32()),
     *_MEASURE,
 )
 
 # Where a run has several machines: of each side on each of them; variant and load are null for the machine itself.
-NODES = _schema(
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("load", pa.string()),
-    ("node", pa.string()),
-    ("boundary", pa.string()),
-    ("source", pa.string()),
-    ("blocks", pa.int32()),
-    *_MEASURE,
-)
+NODES = _schema(*_CONDITION, ("node", pa.string()), *_METER, ("blocks", pa.int32()), *_MEASURE)
 
 # Where engines were measured side by side: a cell beside others over the same cell alone; `value` is beside / alone.
 NEIGHBOURS = _schema(
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("load", pa.string()),
-    ("boundary", pa.string()),
-    ("source", pa.string()),
+    *_CONDITION,
+    *_METER,
     ("blocks", pa.int32()),
     ("beside", pa.float64()),
     ("alone", pa.float64()),
@@ -168,9 +149,7 @@ NEIGHBOURS = _schema(
 )
 
 ACCURACY = _schema(
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("load", pa.string()),
+    *_CONDITION,
     ("task_id", pa.string()),
     ("samples", pa.int32()),
     ("base_passed", pa.int32()),
@@ -181,6 +160,6 @@ ACCURACY = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",)}
-"""By trace, columns that came after version 1's first runs: null in traces that lack them."""
+"""Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

@@ -1,6 +1,6 @@
 """Traces that survive a kill: Arrow IPC streams flushed every second, Parquet once they are complete.
 
-Parquet's footer is at its end, so a file cut off does not read; an Arrow stream does, up to the cut. Rows are
+Parquet's footer is at its end, so a file cut off cannot be read; an Arrow stream does, up to the cut. Rows are
 therefore appended to ``<name>.arrows`` and become ``<name>.parquet`` when the cell ends. Readers take either.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
@@ -113,9 +112,7 @@ class TraceWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -123,14 +120,14 @@ def read_trace(folder: Path, name: str) -> pa.Table:
     """The trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
 
     Raises:
-        TraceError: neither is there, it does not read, or it is of another schema.
+        TraceError: neither exists, it cannot be read, or it is of another schema.
     """
     final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
     if final.is_file():
         try:
             table = pq.read_table(final)
         except (pa.ArrowException, OSError) as error:
-            raise TraceError(f"{final}: does not read as Parquet (cut off?): {error}") from error
+            raise TraceError(f"{final}: cannot be read as Parquet (cut off?): {error}") from error
         return _checked(final, name, table)
     if stream.is_file():
         return _checked(stream, name, _read_stream(stream))
@@ -138,7 +135,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
 
 
 def has_trace(folder: Path, name: str) -> bool:
-    """Whether ``read_trace`` would find a file."""
+    """Say whether ``read_trace`` would find a file."""
     return (folder / f"{name}.parquet").is_file() or (folder / f"{name}.arrows").is_file()
 
 

@@ -81,27 +81,22 @@ def cell_accuracy(folder: Path, requests: Requests, recorded: Sequence[str]) -> 
 
 def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
     """``tables/accuracy``: one row per model, variant, load and task, the blocks together."""
-    totals: dict[tuple[str, str, str, str], list[int]] = {}
+    totals: dict[tuple[str, str, str, str], Ints] = {}
     reasons: dict[tuple[str, str, str, str], str] = {}
     for key, accuracy in cells:
-        columns = (accuracy.samples.tolist(), accuracy.base_passed.tolist(), accuracy.plus_passed.tolist())
-        for task, *counts in zip(accuracy.task_id, *columns, strict=True):
+        counts = np.column_stack((accuracy.samples, accuracy.base_passed, accuracy.plus_passed))
+        for task, own in zip(accuracy.task_id, counts, strict=True):
             name = (key.model, key.variant, key.load, task)
-            totals[name] = [a + b for a, b in zip(totals.get(name, [0, 0, 0]), counts, strict=True)]
+            totals[name] = totals.get(name, 0) + own
             if accuracy.reason:
                 reasons[name] = accuracy.reason
-    rows = [
-        {
-            **dict(zip(("model", "variant", "load", "task_id"), name, strict=True)),
-            "samples": samples,
-            "base_passed": None if name in reasons else base,
-            "plus_passed": None if name in reasons else plus,
-            "graded": name not in reasons,
-            "reason": reasons.get(name),
-        }
-        for name, (samples, base, plus) in sorted(totals.items())
-    ]
-    return pa.Table.from_pylist(rows, schema=ACCURACY)
+    rows = []
+    for name, (samples, *passed) in sorted(totals.items()):
+        base, plus = (None, None) if name in reasons else passed
+        rows.append((*name, samples, base, plus, name not in reasons, reasons.get(name)))
+    return pa.Table.from_pylist(
+        [dict(zip(ACCURACY.names, row, strict=True)) for row in rows], schema=ACCURACY
+    )
 
 
 def _verdicts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from analysis.attribution.rules import Attribution
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.rows import Z95, Rows, ratio
 from analysis.energy.boundary import BoundaryEnergy
+from analysis.energy.device import scaled
+from analysis.requests.latency import kept_slo
 from analysis.validity.reasons import energy_checks, reasons_for
 from configs.loads import is_probe
-from configs.schema import Slo
 
 
 def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:
@@ -21,43 +23,31 @@ def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:
     return sorted({*reasons_for("energy", result.codes), *result.energy_codes(energy)})
 
 
+class _Part(NamedTuple):
+    """Joules of a window, and how many fewer or more they may be; None: not known."""
+
+    name: str
+    joules: float | None
+    below_j: float | None
+    above_j: float | None
+    kind: str  # of that interval
+
+
 def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:
     """All metrics of one boundary and source: gross, idle, net, and by everything that joules are divided by."""
-    seconds, share = measured.window.seconds, measured.share
-    reasons = energy_reasons(result, energy)
-    no_idle = [] if energy.idle_before_w is not None else ["no_idle"]
-    gross_j = energy.energy_j
-    idle_j = None if energy.idle_before_w is None else energy.idle_before_w * seconds
-    net_j = None if gross_j is None or idle_j is None else gross_j - idle_j
-    parts = (
-        ("", gross_j, reasons),
-        ("_idle", idle_j, [*reasons, *no_idle]),
-        ("_net", net_j, [*reasons, *no_idle]),
-    )
-
-    def add(metric: str, value: float | None, unit: str, why: list[str], error: float | None = None) -> None:
-        rows.add(metric, value, unit, why, energy=energy, error=error)
-
-    for (suffix, joules, why), name in zip(parts, ("gross", "idle", "net"), strict=True):
-        off = _bounds(energy, seconds, name)
-        divided = (("energy_" + name + "_j", 1.0), ("j_per_request" + suffix, share.requests),
-                   ("j_per_output_token" + suffix, share.output_tokens))  # fmt: skip
-        for metric, by in divided:
-            add(metric, ratio(joules, by), "J", why)
-            row = rows.rows[-1]
-            if row["value"] is not None and off is not None and by:
-                row.update(lo=row["value"] - off[0] / by, hi=row["value"] + off[1] / by, interval_kind=off[2])
+    seconds, reasons = measured.window.seconds, energy_reasons(result, energy)
+    for part in _parts(energy, seconds):
+        no_idle = ["no_idle"] if part.name != "gross" and energy.idle_before_w is None else []
+        _divided(rows, part, measured, energy, [*reasons, *no_idle])
     _per(rows, result, measured, energy, reasons)
-    add("power_mean_w", ratio(gross_j, seconds), "W", reasons)
-    add("power_idle_w", energy.idle_before_w, "W", no_idle)
-    add(
-        "power_idle_after_w", energy.idle_after_w, "W", [] if energy.idle_after_w is not None else ["no_idle"]
-    )
-    faults = list(energy.counter_faults)
-    add("energy_counter_j", energy.counter_j, "J", faults, energy.counter_error_j)
-    add("energy_integral_j", energy.integral_j, "J", [], energy.integral_error_j)
+    rows.add("power_mean_w", ratio(energy.energy_j, seconds), reasons, energy=energy)
+    for name, watts in (("power_idle_w", energy.idle_before_w), ("power_idle_after_w", energy.idle_after_w)):
+        rows.add(name, watts, [] if watts is not None else ["no_idle"], energy=energy)
+    faults = energy.counter_faults
+    rows.add("energy_counter_j", energy.counter_j, faults, energy=energy, error=energy.counter_error_j)
+    rows.add("energy_integral_j", energy.integral_j, [], energy=energy, error=energy.integral_error_j)
     _gain(rows, energy)
-    add("counter_integral_disagreement", energy.disagreement, "ratio", [])
+    rows.add("counter_integral_disagreement", energy.disagreement, [], energy=energy)
     if not is_probe(result.key.load):
         _solved(rows, result, measured, energy, reasons)
     elsewhere = [result.elsewhere] if result.elsewhere is not None and energy.source == "nvml" else []
@@ -65,28 +55,44 @@ def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: Boun
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)
-    if energy is result.primary:
-        for rule, split in sorted(result.attributions.items()):
-            attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
+    for rule, split in sorted(result.attributions.items()) if energy is result.primary else ():
+        attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
 
 
-def _bounds(energy: BoundaryEnergy, seconds: float, part: str) -> tuple[float, float, str] | None:
-    """How many joules below and above a part of the window's may be, and the interval's kind; None: not known.
+def _parts(energy: BoundaryEnergy, seconds: float) -> tuple[_Part, _Part, _Part]:
+    """Gross, idle and net.
 
-    Gross: sampling (``measurement``). Idle: from its power before the cell to that after (``idle_before_after``), which
-    is how far it was seen to move, not a probability. Net: both (``measurement_and_idle``).
+    Gross is known up to sampling (``measurement``). Idle lies between its power before the cell and that after
+    (``idle_before_after``), which is how far it was seen to move, not a probability. Net has both.
     """
-    half = None if energy.error_j is None else Z95 * energy.error_j
-    if part == "gross":
-        return None if half is None else (half, half, "measurement")
-    before, after = energy.idle_before_w, energy.idle_after_w
-    if before is None or after is None:
-        return None
-    moved_j = (after - before) * seconds
-    below, above = max(-moved_j, 0.0), max(moved_j, 0.0)
-    if part == "idle":
-        return below, above, "idle_before_after"
-    return None if half is None else (half + above, half + below, "measurement_and_idle")
+    gross_j, before, after = energy.energy_j, energy.idle_before_w, energy.idle_after_w
+    half_j, idle_j = scaled(Z95, energy.error_j), scaled(before, seconds)
+    moved_j = None if before is None or after is None else (after - before) * seconds
+    below_j, above_j = (None, None) if moved_j is None else (max(-moved_j, 0.0), max(moved_j, 0.0))
+    net_j = None if gross_j is None or idle_j is None else gross_j - idle_j
+    return (
+        _Part("gross", gross_j, half_j, half_j, "measurement"),
+        _Part("idle", idle_j, below_j, above_j, "idle_before_after"),
+        _Part("net", net_j, _sum(half_j, above_j), _sum(half_j, below_j), "measurement_and_idle"),
+    )
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _divided(rows: Rows, part: _Part, measured: Measured, energy: BoundaryEnergy, reasons: list[str]) -> None:
+    """A part of the window's joules: all of it, a request's worth, and an output token's."""
+    suffix = "" if part.name == "gross" else f"_{part.name}"
+    divisors = {
+        f"energy_{part.name}_j": 1.0,
+        f"j_per_request{suffix}": measured.share.requests,
+        f"j_per_output_token{suffix}": measured.share.output_tokens,
+    }
+    for name, by in divisors.items():
+        value, below, above = (ratio(joules, by) for joules in (part.joules, part.below_j, part.above_j))
+        bounds = None if value is None or below is None or above is None else (value - below, value + above)
+        rows.add(name, value, reasons, energy=energy, bounds=bounds, kind=part.kind)
 
 
 def _per(
@@ -94,23 +100,20 @@ def _per(
 ) -> None:
     """Gross joules by everything else that they are divided by."""
 
-    def add(metric: str, by: float | None, unit: str, why: list[str], factor: float = 1.0) -> None:
-        value, error = (ratio(joules, by) for joules in (energy.energy_j, energy.error_j))
-        scaled = [None if one is None else one * factor for one in (value, error)]
-        rows.add(metric, scaled[0], unit, why, energy=energy, error=scaled[1])
+    def add(name: str, by: float | None, why: list[str], factor: float = 1.0) -> None:
+        value, error = (scaled(ratio(joules, by), factor) for joules in (energy.energy_j, energy.error_j))
+        rows.add(name, value, why, energy=energy, error=error)
 
-    share = measured.share
-    add("j_per_completion", float(measured.requests.completed.sum()), "J", reasons)
-    add("wh_per_1000_requests", share.requests, "Wh", reasons, 1000 / 3600)
-    add("j_per_total_token", _total_tokens(measured), "J", reasons)
+    share, completed = measured.share, float(measured.requests.completed.sum())
+    add("j_per_completion", completed, reasons)
+    add("wh_per_1000_requests", share.requests, reasons, 1000 / 3600)
+    add("j_per_total_token", _total_tokens(measured), reasons)
     if result.slo is None:
         return
-    kept = kept_slo(measured, result.slo)
-    rows.add(
-        "slo_share", ratio(float(kept.sum()), float(measured.requests.completed.sum())), "ratio", reasons
-    )
-    good = float(measured.share.share[kept].sum())
-    add("j_per_request_in_slo", good, "J", [*reasons, *(["none_in_slo"] if good == 0 else [])])
+    kept = kept_slo(measured.requests, measured.latency, result.slo.bounds_ms)
+    rows.add("slo_share", ratio(float(kept.sum()), completed), reasons)
+    good = float(share.share[kept].sum())
+    add("j_per_request_in_slo", good, reasons if good else [*reasons, "none_in_slo"])
 
 
 def _total_tokens(measured: Measured) -> float | None:
@@ -123,18 +126,6 @@ def _total_tokens(measured: Measured) -> float | None:
     return None if output is None or not np.isfinite(prompts) else output + prompts
 
 
-def kept_slo(measured: Measured, slo: Slo) -> Bools:
-    """Completed measured requests that kept every bound (n,); an answer of one token has no time between tokens."""
-    latency, requests = measured.latency, measured.requests
-    kept = requests.completed.copy()
-    for bound_ms, values in ((slo.ttft_ms, latency.ttft_ms), (slo.e2e_ms, latency.e2e_ms)):
-        if bound_ms is not None:
-            kept &= values <= bound_ms
-    if slo.tpot_ms is not None:
-        kept &= (requests.output_tokens <= 1) | (latency.tpot_ms <= slo.tpot_ms)
-    return kept
-
-
 def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
     """``energy_gain``: true joules over those that are given, as far as it is known; apart from sampling.
 
@@ -145,19 +136,13 @@ def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
     if energy.source == "modelled":  # an estimate has no gain
         return
     half = energy.gain_half_width
+    value, reasons = (None, ["gain_unknown"]) if half is None else (1.0, [])
     rows.add(
-        "energy_gain",
-        None if half is None else 1.0,
-        "ratio",
-        ["gain_unknown"] * (half is None),
-        energy=energy,
+        "energy_gain", value, reasons, energy=energy, bounds=(1 - (half or 0), 1 + (half or 0)), kind="gain"
     )
-    if half is not None:
-        rows.rows[-1].update(lo=1 - half, hi=1 + half, interval_kind="gain")
     if energy.gain_offset_half_w is not None:
         off_w = energy.gain_offset_half_w
-        rows.add("energy_gain_offset_w", 0.0, "W", [], energy=energy)
-        rows.rows[-1].update(lo=-off_w, hi=off_w, interval_kind="gain")
+        rows.add("energy_gain_offset_w", 0.0, [], energy=energy, bounds=(-off_w, off_w), kind="gain")
 
 
 def _solved(
@@ -170,7 +155,7 @@ def _solved(
     if solved == 0:
         why.append("none_solved")
     error = ratio(ratio(energy.error_j, measured.share.requests), solved)
-    rows.add("j_per_solved_task", ratio(per_request, solved), "J", why, energy=energy, error=error)
+    rows.add("j_per_solved_task", ratio(per_request, solved), why, energy=energy, error=error)
 
 
 def attributed_rows(
@@ -189,7 +174,7 @@ def attributed_rows(
         "unattributed": None if split is None else split.unattributed_j,
     }
     for name, joules in parts.items():
-        rows.add(f"energy_{rule}_{name}_j", joules, "J", reasons, energy=energy)
+        rows.add(f"energy_{rule}_{name}_j", joules, reasons, energy=energy)
     for q in (10, 50, 90, 99):
         spread = None if of_measured is None else percentile(of_measured, q)
-        rows.add(f"energy_{rule}_request_p{q}_j", spread, "J", reasons, energy=energy)
+        rows.add(f"energy_{rule}_request_p{q}_j", spread, reasons, energy=energy)

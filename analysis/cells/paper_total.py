@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.cells.rows import Row
+from analysis.cells.rows import Row, figure, ratio
 
 RAM_W = 45.0
 """CodeCarbon's constant for the memory of the paper's node."""
@@ -21,19 +21,14 @@ def paper_total_rows(rows: Sequence[Row]) -> list[Row]:
     requests, seconds = plain.get("requests_in_window"), plain.get("window_s")
     if gpu is None or cpu is None or not requests or seconds is None:
         return []
-    reasons = sorted({*gpu["reasons"], *cpu["reasons"]})
     total, outside = None, None
     if gpu["value"] is not None and cpu["value"] is not None:
         total = gpu["value"] + cpu["value"] + RAM_W * seconds
         outside = 1 - gpu["value"] / total
-    shared = {**gpu, "boundary": None, "source": None, "lo": None, "hi": None, "interval_kind": None}
-    shared |= {"valid": total is not None and not reasons, "reasons": reasons}
+    reasons = {*gpu["reasons"], *cpu["reasons"]}
+    key = {**gpu, "boundary": None, "source": None}
+    values = {"paper_total_j_per_request": ratio(total, requests), "paper_outside_share": outside}
     return [
-        {
-            **shared,
-            "metric": "paper_total_j_per_request",
-            "value": None if total is None else total / requests,
-            "unit": "J",
-        },
-        {**shared, "metric": "paper_outside_share", "value": outside, "unit": "ratio"},
+        {**key, **figure(name, value, reasons), "valid": total is not None and not reasons}
+        for name, value in values.items()
     ]

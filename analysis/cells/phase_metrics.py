@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.arrays import Bools
 from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase
@@ -30,14 +30,7 @@ def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
     """None where the cell has no requests at all."""
     if result.measured is None:
         return None
-    slim = CellResult(
-        result.key,
-        energies=result.energies,
-        energy_reasons=result.energy_reasons,
-        checks=result.checks,
-        codes=result.codes,
-        phase=result.phase,
-    )
+    slim = replace(result, record=None, measured=None, attributions={})
     return PhaseCell(slim, result.measured.requests.measured, valid)
 
 
@@ -51,14 +44,12 @@ def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
     return fits
 
 
-def phase_of(
-    cell: PhaseCell, fits: dict[tuple[str, str], PhaseFit]
-) -> tuple[list[Row], Attribution | None, str | None]:
-    """The cell's rows of the rule, what it charges each request, and why it can't."""
+def phase_of(cell: PhaseCell, fits: dict[tuple[str, str], PhaseFit]) -> tuple[list[Row], Attribution | None]:
+    """Make the cell's rows of the rule, and say what it charges each request."""
     fit, kept = fits[_variant(cell.result.key)], cell.result.phase
     energy = cell.result.primary
     if energy is None:
-        return [], None, "no_power"
+        return [], None
     reasons = energy_reasons(cell.result, energy)
     why = _why_not(kept, fit, reasons)
     split = by_phase(kept, fit.costs) if kept is not None and fit.costs is not None else None
@@ -68,11 +59,11 @@ def phase_of(
     for at, kind in enumerate(KINDS):
         cost = None if fit.costs is None else float(fit.costs.cost_j[at])
         used = kind != "context" or (fit.costs is not None and fit.costs.uses_context)
-        rows.add(f"phase_{_NAMES[kind]}_j", cost if used else None, "J", missing, energy=energy)
-    rows.add("phase_condition", fit.condition, "ratio", missing, energy=energy)
+        rows.add(f"phase_{_NAMES[kind]}_j", cost if used else None, missing, energy=energy)
+    rows.add("phase_condition", fit.condition, missing, energy=energy)
     error = None if fit.costs is None else fit.costs.holdout_error
-    rows.add("phase_holdout_error", error, "ratio", missing, energy=energy)
-    return rows.rows, split, why
+    rows.add("phase_holdout_error", error, missing, energy=energy)
+    return rows.rows, split
 
 
 def _why_not(kept: PhaseInput | None, fit: PhaseFit, reasons: Sequence[str]) -> str | None:

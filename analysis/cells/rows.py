@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from analysis.energy.boundary import BoundaryEnergy
+from analysis.metrics import metric
 from analysis.validity.reasons import Check
 from traces.layout import CellKey
 
 Row = dict[str, Any]
+Bounds = tuple[float | None, float | None]
 Z95 = 1.959964  # two-sided 95 % of the normal distribution
 
 
@@ -24,45 +26,76 @@ class Rows:
 
     def add(
         self,
-        metric: str,
+        name: str,
         value: float | None,
-        unit: str,
         reasons: Iterable[str],
         *,
         energy: BoundaryEnergy | None = None,
         error: float | None = None,
+        bounds: Bounds | None = None,
+        kind: str = "measurement",
     ) -> None:
         """One row; valid where there is a value and no reason against it.
 
-        ``error`` is a standard error; of 0 there is no interval, for no reading is that exact.
+        Args:
+            name: a metric of ``analysis/metrics.py``.
+            value: None, or not finite, where it is not known.
+            reasons: what stands against it.
+            energy: the boundary and source that it is of, if any.
+            error: its standard error; of 0 there is no interval, for no reading is that exact.
+            bounds: the ends of its interval, where they are no error's.
+            kind: of the interval.
         """
-        known = value is not None and np.isfinite(value)
-        against = sorted(set(reasons)) or ([] if known else ["not_available"])
-        half = Z95 * error if known and error else None
-        self.rows.append(
-            {
-                **self._key,
-                "boundary": energy.boundary if energy else None,
-                "source": energy.source if energy else None,
-                "metric": metric,
-                "value": value if known else None,
-                "unit": unit,
-                "lo": value - half if value is not None and half is not None else None,
-                "hi": value + half if value is not None and half is not None else None,
-                "interval_kind": "measurement" if half is not None else None,
-                "valid": not against,
-                "reasons": against,
-            }
-        )
+        known = value if value is not None and np.isfinite(value) else None
+        against = set(reasons) or (set() if known is not None else {"not_available"})
+        if known is not None and error:
+            bounds = known - Z95 * error, known + Z95 * error
+        row = figure(name, known, against, bounds=bounds if known is not None else None, kind=kind)
+        self._keep({**row, "valid": not against}, energy)
 
     def add_check(self, check: Check, energy: BoundaryEnergy | None = None) -> None:
         """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
-        self.add(f"check:{check.code}", check.value, check.unit, [], energy=energy)
-        kind = None if check.lo is None and check.hi is None else "allowed"
+        value = check.value if check.value is not None and np.isfinite(check.value) else None
+        bounds = None if check.lo is None and check.hi is None else (check.lo, check.hi)
         reasons = [check.code] if check.failed or check.noted else []
-        self.rows[-1].update(
-            lo=check.lo, hi=check.hi, interval_kind=kind, valid=not check.failed, reasons=reasons
-        )
+        row = figure(f"check:{check.code}", value, reasons, bounds=bounds, kind="allowed", unit=check.unit)
+        self._keep({**row, "valid": not check.failed}, energy)
+
+    def _keep(self, row: Row, energy: BoundaryEnergy | None) -> None:
+        boundary, source = (energy.boundary, energy.source) if energy else (None, None)
+        self.rows.append({**self._key, "boundary": boundary, "source": source, **row})
+
+
+def figure(
+    name: str,
+    value: float | None,
+    reasons: Iterable[str] = (),
+    *,
+    bounds: Bounds | None = None,
+    kind: str = "blocks",
+    unit: str | None = None,
+) -> Row:
+    """The columns that every table of metrics has; valid where there is a value.
+
+    Args:
+        name: a metric of ``analysis/metrics.py``, which knows its unit.
+        value: None where there is none.
+        reasons: why there is none, or no interval.
+        bounds: the ends of its interval; None: it has none.
+        kind: of the interval.
+        unit: of what is no metric.
+    """
+    lo, hi = bounds or (None, None)
+    return {
+        "metric": name,
+        "value": value,
+        "unit": metric(name).unit if unit is None else unit,
+        "lo": lo,
+        "hi": hi,
+        "interval_kind": kind if bounds else None,
+        "valid": value is not None,
+        "reasons": sorted(set(reasons)),
+    }
 
 
 def ratio(value: float | None, by: float | None) -> float | None:

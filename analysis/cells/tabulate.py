@@ -11,13 +11,14 @@ from analysis.accuracy.completions import Answers, answers_of
 from analysis.arrays import Ints, ints
 from analysis.attribution.rules import RULES
 from analysis.cells.cell import CellResult
-from analysis.cells.metrics import cell_rows
+from analysis.cells.cell_rows import cell_rows
 from analysis.cells.paper_total import paper_total_rows
 from analysis.cells.phase_metrics import PhaseCell, fit_variants, keep, phase_of
 from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.layout import CellKey
+from traces.schemas import REQUESTS
 
 REQUESTS_TABLE = pa.schema(
     [
@@ -101,9 +102,7 @@ def mark_drifted(cells: list[Tabulated]) -> None:
     for one in cells:
         if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
             one.invalid = InvalidCell(one.key, ("drift",), None)
-            at = one.requests.schema.get_field_index("valid")
-            column = pa.array([False] * one.requests.num_rows, pa.bool_())
-            one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("valid"), column)
+            one.requests = _with(one.requests, "valid", pa.array([False] * one.requests.num_rows, pa.bool_()))
 
 
 def with_phase(cells: list[Tabulated]) -> list[Row]:
@@ -114,13 +113,15 @@ def with_phase(cells: list[Tabulated]) -> list[Row]:
         rows += one.rows
         if one.phase is None:
             continue
-        more, split, _ = phase_of(one.phase, fits)
+        more, split = phase_of(one.phase, fits)
         rows += more
         joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
-        at = one.requests.schema.get_field_index("energy_phase_j")
-        filled = pa.array(joules, from_pandas=True)
-        one.requests = one.requests.set_column(at, REQUESTS_TABLE.field("energy_phase_j"), filled)
+        one.requests = _with(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
     return rows
+
+
+def _with(requests: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return requests.set_column(REQUESTS_TABLE.get_field_index(name), REQUESTS_TABLE.field(name), column)
 
 
 def _spoiled(result: CellResult) -> tuple[str, ...]:
@@ -137,7 +138,8 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
         return REQUESTS_TABLE.empty_table(), np.zeros(0, dtype=np.int64)
     requests, energy = measured.requests, result.primary
     rows, size = requests.measured, requests.count
-    columns = {name: requests.table.column(name).combine_chunks() for name in _COPIED}
+    copied = [name for name in REQUESTS_TABLE.names if name in REQUESTS.names]
+    columns = {name: requests.table.column(name).combine_chunks() for name in copied}
     constant = {
         "model": key.model,
         "variant": key.variant,
@@ -166,19 +168,3 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     order = np.flatnonzero(rows)
     order = order[np.argsort(identities[order], kind="stable")]
     return table.take(pa.array(order)), order
-
-
-_COPIED = (
-    "request_id",
-    "task_id",
-    "sample",
-    "role",
-    "status",
-    "finish_reason",
-    "scheduled_ns",
-    "sent_ns",
-    "first_token_ns",
-    "end_ns",
-    "prompt_tokens",
-    "output_tokens",
-)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.cells.cell import Context
-from analysis.results.points import Bounds, Pair, Results
+from analysis.keys import MeterKey
+from analysis.results.points import Bounds, Results
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class GainsBeside:
     together: float | None  # of a ratio of two boards: independent of each other, so in squares
 
 
-def half_widths(results: Results, pair: Pair) -> Bounds | None:
+def half_widths(results: Results, pair: MeterKey) -> Bounds | None:
     """The least and the largest of any cell, relative, by what is known of the meter; None where nothing is."""
     rows = [
         row
@@ -33,19 +34,19 @@ def half_widths(results: Results, pair: Pair) -> Bounds | None:
     return (min(known), max(known)) if known and len(known) == len(rows) else None
 
 
-def offset_half_w(results: Results, pair: Pair) -> float | None:
+def offset_half_w(results: Results, pair: MeterKey) -> float | None:
     """The half-width of what is not known of the meter's offset, in watts, the largest of any cell."""
     rows = [row for row in results.cell_rows if (row["boundary"], row["source"]) == pair]
     return max((row["hi"] for row in rows if row["metric"] == "energy_gain_offset_w"), default=None)
 
 
 def gains_beside(
-    contexts: tuple[Context, Context], results: tuple[Results, Results], pair: Pair | None
+    contexts: tuple[Context, Context], results: tuple[Results, Results], pair: MeterKey | None
 ) -> GainsBeside | None:
     """Of two runs whose joules are compared by ``pair``; None where none are, or none were measured."""
-    if pair is None or pair[1] == "modelled":
+    if pair is None or pair.modelled:
         return None
-    boards = tuple(_boards(one) if pair[1] == "nvml" else () for one in contexts)
+    boards = tuple(_boards(one) if pair.source == "nvml" else () for one in contexts)
     found = [half_widths(one, pair) for one in results]
     first, second = (None if one is None else one[1] for one in found)
     return GainsBeside(

@@ -7,39 +7,29 @@ compared task by task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
-from analysis.cells.cell import Context, read_context
-from analysis.cells.task_set import TaskSet
 from analysis.compare.gains import GainsBeside, gains_beside
-from analysis.contrasts.paired_blocks import Side
-from analysis.contrasts.statistics import RatioEstimate, paired_ratio, unpaired_ratio
-from analysis.energy.boundary import rank
-from analysis.results.points import Pair, Point, Results, read_results
-from analysis.tables import ensure_analysed, read_table
+from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
+from analysis.keys import Condition, MeterKey
+from analysis.metrics import metric
+from analysis.opened import OpenedRun, open_run
+from analysis.results.points import Point, Results, read_results
 from configs.differences import Change, changes
-from configs.schema import Study
 from starwatt_errors import UsageError
 from traces.layout import RunDir
 
-#: What is compared as a ratio, and its name for people; the first three are joules of one boundary.
-RATIOS = {
-    "j_per_request": "J/request",
-    "j_per_output_token": "J/token",
-    "power_mean_w": "W",
-    "request_rate": "requests/s",
-    "output_token_rate": "tokens/s",
-    "ttft_p50_ms": "TTFT p50",
-    "tpot_p50_ms": "TPOT p50",
-    "e2e_p50_ms": "end to end p50",
-}
-JOULES = frozenset({"j_per_request", "j_per_output_token", "power_mean_w"})
+RATIOS = (
+    "j_per_request", "j_per_output_token", "power_mean_w", "request_rate", "output_token_rate",
+    "ttft_p50_ms", "tpot_p50_ms", "e2e_p50_ms",
+)  # fmt: skip
+"""What is compared as a ratio."""
 PASSED = "pass_at_1_plus"
 REASONS = {
     "no_common_boundary": "The runs have no power boundary and source in common, and joules of different ones are "
@@ -68,6 +58,11 @@ class Difference:
     value: float | None
     estimate: RatioEstimate
 
+    @property
+    def condition(self) -> Condition:
+        """Name what it is of."""
+        return Condition(self.model, self.variant, self.load)
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -75,8 +70,8 @@ class Beside:
 
     name: str
     paired: bool  # asked the same as the reference, so that blocks are pairs
-    missing: tuple[Side, ...]  # measured in the reference alone
-    added: tuple[Side, ...]
+    missing: tuple[Condition, ...]  # measured in the reference alone
+    added: tuple[Condition, ...]
     study: tuple[Change, ...]
     machine: tuple[Change, ...]  # manifest.json
     tasks: str  # of which tasks pass@1 is compared; empty: it is not
@@ -88,14 +83,34 @@ class Comparison:
     """All of it; ``pair`` is the boundary and source of all joules, None where the runs share none."""
 
     names: tuple[str, ...]  # of the runs, the reference first
-    pair: Pair | None
+    pair: MeterKey | None
     estimated: bool
     differences: tuple[Difference, ...]
     others: tuple[Beside, ...]
+    results: tuple[Results, ...] = field(repr=False)
 
     def of(self, metric: str) -> tuple[Difference, ...]:
         """The differences in one metric."""
         return tuple(one for one in self.differences if one.metric == metric)
+
+
+class _Run:
+    """A run that is compared, by the meter that all have in common."""
+
+    def __init__(self, name: str, opened: OpenedRun, meter: MeterKey | None) -> None:
+        self.name = name
+        self.opened = opened
+        self.context = opened.context
+        self.results = read_results(opened, meter)
+        self.study = {} if self.context.study is None else self.context.study.model_dump(mode="json")
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Say what decides which requests a block meets, and when; empty where it is not known."""
+        found = {field: self.study[field] for field in _SCHEDULE if self.study}
+        if found:  # the digest is the same, wherever a file of own prompts lay
+            found["prompts"] = {**found["prompts"], "dataset": self.opened.dataset.get("sha256")}
+        return found
 
 
 def compare(runs: Sequence[RunDir]) -> Comparison:
@@ -107,45 +122,19 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
     """
     if len(runs) < 2 or len({run.root.resolve() for run in runs}) < len(runs):
         raise UsageError("compare takes two or more different run directories, the reference first")
-    for run in runs:
-        ensure_analysed(run)
+    opened = [open_run(run) for run in runs]
+    shared = set.intersection(*(set(run.meters) for run in opened))
+    meter = next((one for one in opened[0].meters if one in shared), None)
     names = names_of([run.root for run in runs])
-    pair = _common_pair([read_results(run).pairs for run in runs])
-    results = [read_results(run, pair) for run in runs]
-    contexts = [read_context(run)[0] for run in runs]
-    found: list[Difference] = []
-    for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True):
-        paired = _asked_the_same(runs[0], run)
-        figures = _figures(name, results[0], other, common=pair is not None, paired=paired)
-        found += [
-            replace(one, estimate=without_interval(one.estimate))
-            if contexts[0].started_once(one.variant) or context.started_once(one.variant)
-            else one
-            for one in figures
-        ]
-        found += _accuracies(name, runs[0], run)
-    order = {side: place for place, side in enumerate(map(_side, (p for one in results for p in one.points)))}
-    metrics = [*RATIOS, PASSED]
-    found.sort(
-        key=lambda one: (
-            names.index(one.run),
-            order[one.model, one.variant, one.load],
-            metrics.index(one.metric),
-        )
-    )
-    return Comparison(
-        names,
-        pair,
-        results[0].estimated,
-        tuple(found),
-        tuple(
-            replace(
-                _beside(name, (runs[0], run), (contexts[0], context), (results[0], other), pair),
-                tasks=_tasks(name, found, other.task_set),
-            )
-            for name, run, other, context in zip(names[1:], runs[1:], results[1:], contexts[1:], strict=True)
-        ),
-    )
+    reference, *others = [_Run(*one, meter) for one in zip(names, opened, strict=True)]
+    differences, beside = [], []
+    for run in others:
+        paired = bool(run.asked) and run.asked == reference.asked
+        found = list(_differences(reference, run, meter, paired=paired))
+        differences += found
+        beside.append(_beside(reference, run, found, meter, paired=paired))
+    results = (reference.results, *(run.results for run in others))
+    return Comparison(names, meter, reference.results.estimated, tuple(differences), tuple(beside), results)
 
 
 def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -158,51 +147,26 @@ def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(str, resolved))
 
 
-def _common_pair(of_runs: Sequence[Iterable[Pair]]) -> Pair | None:
-    common = set.intersection(*map(set, of_runs))
-    return min(common, key=lambda one: rank(*one), default=None)
-
-
-def _side(point: Point) -> Side:
-    return point.model, point.variant, point.load
-
-
-def _asked_the_same(first: RunDir, second: RunDir) -> bool:
-    studies = [read_context(run)[0].study for run in (first, second)]
-    if any(study is None for study in studies) or _digest(first) != _digest(second):
-        return False
-    dumped = [_study(study) for study in studies]
-    for one in dumped:
-        one["prompts"]["dataset"] = None  # the digest is the same, wherever a file of own prompts lay
-    return all(dumped[0][field] == dumped[1][field] for field in _SCHEDULE)
-
-
-def _figures(
-    name: str, reference: Results, other: Results, *, common: bool, paired: bool
-) -> list[Difference]:
-    """Ratios of every metric that both runs have for a side."""
-    found = []
-    points = {_side(point): point for point in other.points}
-    blocks = _by_block(other), _by_block(reference)
-    for theirs in reference.points:
-        mine = points.get(_side(theirs))
+def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: bool) -> Iterator[Difference]:
+    """Ratios of every metric that both runs have for a condition, and its pass@1."""
+    same_tasks = reference.opened.dataset.get("sha256") == run.opened.dataset.get("sha256")
+    for theirs in reference.results.points:
+        mine = run.results.point(theirs.condition)
         if mine is None:
             continue
-        for metric in RATIOS:
-            values, references = (one.get((*_side(theirs), metric), {}) for one in blocks)
-            why = sorted({*theirs.why([metric]), *mine.why([metric])})
-            if not values and not references and not why:
-                continue
-            if metric in JOULES and not common:
-                why = ["no_common_boundary"]
-            estimate = (
-                RatioEstimate(None, None, None, 0, tuple(why) or ("no_valid_block",))
-                if why == ["no_common_boundary"] or not values or not references
-                else _estimate(values, references, paired=paired)
-            )
-            means = theirs.mean(metric), mine.mean(metric)
-            found.append(Difference(name, *_side(theirs), metric, *means, estimate))
-    return found
+        once = any(one.context.started_once(theirs.variant) for one in (reference, run))
+        for name in RATIOS:
+            estimate = _estimate(reference, run, theirs, mine, name, meter, paired=paired)
+            if estimate is not None:
+                estimate = without_interval(estimate) if once else estimate
+                yield Difference(
+                    run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), estimate
+                )
+        ours, originals = (one.opened.passed.get(theirs.condition) for one in (run, reference))
+        if ours is not None and originals is not None:
+            before, after = (float(np.mean(list(one.values()))) for one in (originals, ours))
+            estimate = _passed(ours, originals, same_tasks=same_tasks)
+            yield Difference(run.name, *theirs.condition, PASSED, before, after, estimate)
 
 
 def without_interval(estimate: RatioEstimate) -> RatioEstimate:
@@ -211,109 +175,59 @@ def without_interval(estimate: RatioEstimate) -> RatioEstimate:
     return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 
 
-def _by_block(results: Results) -> dict[tuple[str, ...], dict[int, float]]:
-    """Valid values by (model, variant, load, metric) and block, of the boundary that is compared."""
-    found: dict[tuple[str, ...], dict[int, float]] = {}
-    for row in results.cell_rows:
-        pair = row["boundary"], row["source"]
-        if row["valid"] and row["value"] is not None and pair in (results.pair, (None, None)):
-            key = row["model"], row["variant"], row["load"], row["metric"]
-            found.setdefault(key, {})[row["block"]] = row["value"]
-    return found
+def _estimate(
+    reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
+) -> RatioEstimate | None:
+    """One metric of a condition that both have; None where neither has it, and nothing says why."""
+    if metric(name).each_boundary and meter is None:
+        return no_ratio("no_common_boundary")
+    of = meter if metric(name).each_boundary else None
+    values, references = (one.results.by_block(theirs.condition, name, of) for one in (run, reference))
+    why = sorted({*theirs.why([name]), *mine.why([name])})
+    if values and references:
+        return _ratio(values, references, paired=paired)
+    return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
 
 
-def _estimate(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
-    if any(value <= 0 for value in (*values.values(), *references.values())):
-        return RatioEstimate(None, None, None, 0, ("not_positive",))
+def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
+    """Of values by block: paired where the blocks of both runs met the same requests."""
+    if min(*values.values(), *references.values()) <= 0:
+        return no_ratio("not_positive")
     both = sorted(set(values) & set(references))
     if paired and both:
         return paired_ratio([values[block] for block in both], [references[block] for block in both])
     return unpaired_ratio(list(values.values()), list(references.values()))
 
 
-def _accuracies(name: str, reference: RunDir, other: RunDir) -> list[Difference]:
-    """pass@1 of each side in both runs, as a difference over the tasks that were graded in both."""
-    first, second = _shares(reference), _shares(other)
-    same = _digest(reference) == _digest(other)
-    found = []
-    for side in first:
-        if side not in second:
-            continue
-        ours, theirs = second[side], first[side]
-        tasks = sorted(set(ours) & set(theirs))
-        reason = "different_tasks" if not same else "" if tasks else "no_common_task"
-        before, after = (float(np.mean(list(one.values()))) for one in (theirs, ours))
-        found.append(Difference(name, *side, PASSED, before, after, _difference(ours, theirs, tasks, reason)))
-    return found
-
-
-def _tasks(name: str, found: Sequence[Difference], task_set: TaskSet) -> str:
-    counts = [one.estimate.blocks for one in found if (one.run, one.metric) == (name, PASSED)]
-    compared = [count for count in counts if count]
-    return task_set.words(min(compared)) if compared else ""
-
-
-def _difference(
-    ours: Mapping[str, float], theirs: Mapping[str, float], tasks: Sequence[str], reason: str
-) -> RatioEstimate:
-    """The mean difference over tasks, with its score interval; ``blocks`` counts tasks."""
-    if reason:
-        return RatioEstimate(None, None, None, 0, (reason,))
+def _passed(ours: Mapping[str, float], theirs: Mapping[str, float], *, same_tasks: bool) -> RatioEstimate:
+    """The mean difference of pass@1 over the tasks of both, with its score interval; ``blocks`` counts tasks."""
+    tasks = sorted(set(ours) & set(theirs))
+    if not same_tasks or not tasks:
+        return no_ratio("no_common_task" if same_tasks else "different_tasks")
     differences = np.array([ours[task] - theirs[task] for task in tasks])
     return RatioEstimate(float(differences.mean()), *score_interval(differences, -1.0, 1.0), len(tasks), ())
 
 
-def _shares(run: RunDir) -> dict[Side, dict[str, float]]:
-    """By side and task: the share of samples that passed base and plus, all blocks together; graded ones alone."""
-    if not run.table("accuracy").is_file():
-        return {}
-    counts: dict[Side, dict[str, tuple[int, int]]] = {}
-    for row in read_table(run, "accuracy").to_pylist():
-        if row["graded"] and row["samples"]:
-            own = counts.setdefault((row["model"], row["variant"], row["load"]), {})
-            passed, samples = own.get(row["task_id"], (0, 0))
-            own[row["task_id"]] = passed + row["plus_passed"], samples + row["samples"]
-    return {
-        side: {task: passed / samples for task, (passed, samples) in own.items()}
-        for side, own in counts.items()
-    }
-
-
-def _digest(run: RunDir) -> str | None:
-    dataset = read_context(run)[0].manifest.get("dataset")
-    return dataset.get("sha256") if isinstance(dataset, dict) else None
-
-
 def _beside(
-    name: str,
-    runs: tuple[RunDir, RunDir],
-    contexts: tuple[Context, Context],
-    results: tuple[Results, Results],
-    pair: Pair | None,
+    reference: _Run, run: _Run, found: Sequence[Difference], meter: MeterKey | None, *, paired: bool
 ) -> Beside:
-    sides = [list(dict.fromkeys(map(_side, one.points))) for one in results]
-    studies = [_study(one.study) for one in contexts]
-    machine = changes(dict(contexts[0].manifest), dict(contexts[1].manifest))
+    sides = [[point.condition for point in one.results.points] for one in (reference, run)]
+    machine = changes(dict(reference.context.manifest), dict(run.context.manifest))
+    tasks = [one.estimate.blocks for one in found if one.metric == PASSED and one.estimate.blocks]
     return Beside(
-        name,
-        paired=_asked_the_same(*runs),
+        run.name,
+        paired=paired,
         missing=tuple(side for side in sides[0] if side not in sides[1]),
         added=tuple(side for side in sides[1] if side not in sides[0]),
-        study=tuple(changes(studies[0], studies[1])),
+        study=tuple(changes(reference.study, run.study)),
         machine=tuple(one for one in machine if not _says_nothing(one)),
-        tasks="",
-        gains=gains_beside(contexts, results, pair),
+        tasks=run.results.task_set.words(min(tasks)) if tasks else "",
+        gains=gains_beside((reference.context, run.context), (reference.results, run.results), meter),
     )
 
 
-def _study(study: Study | None) -> dict[str, Any]:
-    return {} if study is None else study.model_dump(mode="json")
-
-
 def _says_nothing(change: Change) -> bool:
-    if change.field.rpartition(".")[2] in _ALWAYS:
-        return True
-    if change.field == "repeats":
+    if change.field == "repeats" or change.field.rpartition(".")[2] in _ALWAYS:
         return True
     if change.field == "sessions":  # two runners say nothing; one that found another driver does
         sessions = [*(change.first or ()), *(change.second or ())]
@@ -321,6 +235,5 @@ def _says_nothing(change: Change) -> bool:
     first, second = change.first, change.second
     if not isinstance(first, float) or not isinstance(second, float):
         return False
-    if not change.field.startswith(_MEASURED):  # a power limit is set, and 3 % of it is a difference
-        return False
-    return abs(first - second) <= _CLOSE * max(abs(first), abs(second))
+    # a power limit is set, and 3 % of it is a difference
+    return change.field.startswith(_MEASURED) and abs(first - second) <= _CLOSE * max(abs(first), abs(second))

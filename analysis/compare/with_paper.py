@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.cells.cell import Context, read_context
+from analysis.cells.cell import Context
 from analysis.cells.paper_total import RAM_W
 from analysis.compare.paper import Configuration, read_runs
 from analysis.compare.paper_match import answers, configuration_of, original_of
 from analysis.compare.runs import names_of, without_interval
-from analysis.contrasts.paired_blocks import Side
-from analysis.contrasts.statistics import RatioEstimate, effect_ratio, paired_ratio, unpaired_ratio
+from analysis.contrasts.statistics import RatioEstimate, effect_ratio, no_ratio, paired_ratio, unpaired_ratio
+from analysis.keys import Condition, MeterKey
+from analysis.opened import open_run
 from analysis.results.points import Results, read_results
-from analysis.tables import ensure_analysed
 from starwatt_errors import UsageError
 from traces.layout import RunDir
 
@@ -122,8 +122,8 @@ def beside_paper(run: RunDir) -> PaperComparison:
         UsageError: the paper has nothing of this run.
         TraceError: the run has no cell, or its tables do not read.
     """
-    ensure_analysed(run)
-    results, context, paper = read_results(run), read_context(run)[0], read_runs()
+    opened, paper = open_run(run), read_runs()
+    results, context = read_results(opened), opened.context
     tokens, said = answers(context, paper)
     rows: list[PaperRow] = []
     unmatched: dict[str, str] = {}
@@ -136,7 +136,7 @@ def beside_paper(run: RunDir) -> PaperComparison:
             unmatched[side] = "the paper measured one request at a time"
         else:
             configuration, differs = found
-            own = point.model, point.variant, point.load
+            own = point.condition
             rows += [
                 _row(_Both(results, context, paper), own, view, configuration, differs) for view in VIEWS
             ]
@@ -157,26 +157,25 @@ _ALWAYS = (
 
 
 def _row(
-    both: _Both, side: Side, view: View, configuration: Configuration, differs: tuple[str, ...]
+    both: _Both, side: Condition, view: View, configuration: Configuration, differs: tuple[str, ...]
 ) -> PaperRow:
-    model, variant, load = side
-    baseline = both.baseline(model)
+    baseline = both.baseline(side.model)
     ours = _by_block(both.results, side, view)
-    base = {} if baseline is None else _by_block(both.results, (model, baseline, load), view)
+    base = {} if baseline is None else _by_block(both.results, side._replace(variant=baseline), view)
     blocks = sorted(set(ours) & set(base))
     mine = [ours[block] for block in blocks], [base[block] for block in blocks]
     theirs, originals = both.joules(configuration, view), both.joules(original_of(configuration), view)
     absolute = unpaired_ratio(list(ours.values()), theirs)
     our_effect, effects = paired_ratio(*mine), effect_ratio(*mine, theirs, originals)
-    if both.context.started_once(variant, baseline or variant):
+    if both.context.started_once(side.variant, baseline or side.variant):
         absolute, our_effect, effects = map(without_interval, (absolute, our_effect, effects))
     if not ours:
-        absolute = our_effect = effects = _nothing("no_common_boundary")
-    elif baseline is None or variant == baseline:
-        our_effect = effects = _nothing("no_original" if baseline is None else "is_original")
+        absolute = our_effect = effects = no_ratio("no_common_boundary")
+    elif baseline is None or side.variant == baseline:
+        our_effect = effects = no_ratio("no_original" if baseline is None else "is_original")
     paper_effect = unpaired_ratio(theirs, originals)
     if configuration == original_of(configuration):
-        paper_effect = effects = _nothing("is_original")
+        paper_effect = effects = no_ratio("is_original")
     return PaperRow(
         *side,
         view.name,
@@ -193,21 +192,10 @@ def _row(
     )
 
 
-def _nothing(reason: str) -> RatioEstimate:
-    return RatioEstimate(None, None, None, 0, (reason,))
-
-
-def _by_block(results: Results, side: tuple[str, str, str], view: View) -> dict[int, float]:
+def _by_block(results: Results, side: Condition, view: View) -> dict[int, float]:
     """Valid values of ours by block."""
-    return {
-        row["block"]: row["value"]
-        for row in results.cell_rows
-        if (row["model"], row["variant"], row["load"]) == side
-        and (row["metric"], row["boundary"], row["source"]) == (view.metric, view.boundary, view.source)
-        and row["valid"]
-        and row["value"] is not None
-        and row["value"] > 0
-    }
+    meter = None if view.boundary is None or view.source is None else MeterKey(view.boundary, view.source)
+    return {block: value for block, value in results.by_block(side, view.metric, meter).items() if value > 0}
 
 
 def _geometric(values: Sequence[float]) -> float | None:

@@ -17,8 +17,10 @@ from analysis.accuracy.score_interval import score_interval
 from analysis.arrays import Floats
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import Side, key_of, value_row
+from analysis.contrasts.paired_blocks import key_of, value_row
+from analysis.contrasts.ratios import single_stream_of
 from analysis.contrasts.statistics import POWER, holm
+from analysis.keys import Condition
 
 EXACT_UP_TO = 16  # tasks that differ: all sign patterns, else so many random ones
 DRAWS = 20_000
@@ -30,22 +32,23 @@ assert POWER == 0.8  # noqa: S101 -- Z_95_80 is for this power
 
 def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[Row]:
     """``accuracy_vs_baseline`` and ``accuracy_vs_single``; Holm over each of these families."""
-    sides: dict[Side, list[Answers]] = {}
+    sides: dict[Condition, list[Answers]] = {}
     for cell in cells:
-        sides.setdefault((cell.key.model, cell.key.variant, cell.key.load), []).append(cell)
-    found: list[Row] = []
-    for contrast in ("accuracy_vs_baseline", "accuracy_vs_single"):
-        rows: list[Row] = []
-        for side, own in sorted(sides.items()):
-            reference = _reference(contrast, side, list(sides), context)
-            if reference is None:
+        sides.setdefault(Condition(cell.key.model, cell.key.variant, cell.key.load), []).append(cell)
+    families: dict[str, list[Row]] = {"accuracy_vs_baseline": [], "accuracy_vs_single": []}
+    for side, own in sorted(sides.items()):
+        references = {
+            "accuracy_vs_baseline": side._replace(variant=context.baseline or side.variant),
+            "accuracy_vs_single": single_stream_of(side, sides, context),
+        }
+        for contrast, reference in references.items():
+            if reference is None or reference == side or reference not in sides:
                 continue
-            key = key_of(contrast, side, reference, (None, None))
-            rows += _compared(key, own, sides[reference])
+            key = key_of(contrast, side, reference, None)
+            families[contrast] += _compared(key, own, sides[reference])
             if contrast == "accuracy_vs_single":
-                rows += _flip_rows(key, own, sides[reference])
-        found += _with_holm(rows)
-    return found
+                families[contrast] += _flip_rows(key, own, sides[reference])
+    return [row for rows in families.values() for row in _with_holm(rows)]
 
 
 def sign_flip_p(differences: Floats) -> float:
@@ -77,16 +80,6 @@ def smallest_difference(differences: Floats) -> float:
     return min(1.0, max(by_spread, FEWEST / differences.size))
 
 
-def _reference(contrast: str, side: Side, sides: Sequence[Side], context: Context) -> Side | None:
-    model, variant, load = side
-    if contrast == "accuracy_vs_baseline":
-        baseline = context.baseline
-        other = (model, baseline or variant, load)
-        return other if baseline not in (None, variant) and other in sides else None
-    singles = [one for one in sides if one[:2] == side[:2] and context.kind(one[2]) == "single_stream"]
-    return singles[0] if singles and context.kind(load) != "single_stream" else None
-
-
 def _by_task(cells: Sequence[Answers]) -> tuple[dict[str, tuple[float, float]], str | None]:
     """Passed and samples by task, all blocks together; and why there are none."""
     found: dict[str, tuple[float, float]] = {}
@@ -106,40 +99,28 @@ def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) ->
     tasks = sorted(set(ours) & set(theirs))
     blocks = len({cell.key.block for cell in own} & {cell.key.block for cell in reference})
     missing = tuple(filter(None, {why, other_why})) or (() if tasks else ("no_valid_block",))
-    names = (
-        ("", "ratio"),
-        ("_p", "probability"),
-        ("_p_mcnemar", "probability"),
-        ("_smallest_visible", "ratio"),
-    )
-    if missing:
-        return [
-            value_row(key, f"pass_at_1_plus_difference{name}", None, unit, blocks, missing)
-            for name, unit in names
-        ]
-    differences = np.array(
-        [ours[task][0] / ours[task][1] - theirs[task][0] / theirs[task][1] for task in tasks]
-    )
-    once = all(ours[task][1] == theirs[task][1] == 1 for task in tasks)
-    values = (
-        float(differences.mean()),
-        sign_flip_p(differences),
-        mcnemar_p(differences) if once else None,
-        smallest_difference(differences),
-    )
+    difference: tuple[float, float] | None = None
+    values: dict[str, float | None] = dict.fromkeys(("", "_p", "_p_mcnemar", "_smallest_visible"))
+    if not missing:
+        mine, others = (np.array([side[task] for task in tasks]) for side in (ours, theirs))
+        differences = mine[:, 0] / mine[:, 1] - others[:, 0] / others[:, 1]
+        difference = score_interval(differences, -1.0, 1.0)
+        once = bool((mine[:, 1] == 1).all() and (others[:, 1] == 1).all())
+        values = {
+            "": float(differences.mean()),
+            "_p": sign_flip_p(differences),
+            "_p_mcnemar": mcnemar_p(differences) if once else None,
+            "_smallest_visible": smallest_difference(differences),
+        }
     rows = [
         value_row(
-            key,
-            f"pass_at_1_plus_difference{name}",
-            value,
-            unit,
-            blocks,
-            () if value is not None else ("several_samples",),
+            key, f"pass_at_1_plus_difference{name}", value, blocks,
+            missing or (() if value is not None else ("several_samples",)),
         )
-        for (name, unit), value in zip(names, values, strict=True)
-    ]
-    lo, hi = score_interval(differences, -1.0, 1.0)
-    rows[0].update(lo=lo, hi=hi, interval_kind="tasks")
+        for name, value in values.items()
+    ]  # fmt: skip
+    if difference is not None:
+        rows[0].update(lo=difference[0], hi=difference[1], interval_kind="tasks")
     return rows
 
 
@@ -158,7 +139,7 @@ def _flip_rows(key: Row, own: Sequence[Answers], single: Sequence[Answers]) -> l
 def _share_row(key: Row, metric: str, counts: Sequence[tuple[int, int]], reason: str) -> Row:
     changed, compared = (sum(one[at] for one in counts) for at in (0, 1))
     share = changed / compared if compared else None
-    return value_row(key, metric, share, "ratio", len(counts), () if compared else (reason,))
+    return value_row(key, metric, share, len(counts), () if compared else (reason,))
 
 
 def _with_holm(rows: list[Row]) -> list[Row]:

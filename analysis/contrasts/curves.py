@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,12 @@ from scipy.optimize import nnls
 from analysis.arrays import Floats
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
-from analysis.contrasts.statistics import MIN_BLOCKS, agree, student_t
+from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
+from analysis.contrasts.statistics import MIN_BLOCKS, agree, geometric_mean, student_t
+from analysis.keys import Condition, MeterKey
 
 MIN_LOADS = 3
 _GRID = 400
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,30 @@ class Saturation:
     shared_j: float
     misfit: float  # worst, relative
 
+    @property
+    def half_at(self) -> float:
+        """The concurrency at which both cost the same; NaN where a request costs nothing of its own."""
+        return self.shared_j / self.own_j if self.own_j > 0 else np.nan
 
-def curve_rows(figures: CellFigures, pair: Pair, context: Context) -> list[Row]:
+
+_PARTS: dict[str, Callable[[Saturation], float]] = {
+    "own": lambda one: one.own_j,
+    "shared": lambda one: one.shared_j,
+    "half_at": lambda one: one.half_at,
+}
+
+
+def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[Row]:
     """``saturation`` of each variant, and ``crossover`` of each but the baseline."""
     rows: list[Row] = []
-    names = sorted({side[:2] for side in figures.sides})
-    for model, variant in names:
+    variants: dict[tuple[str, str], None] = {side[:2]: None for side in figures.sides}
+    for model, variant in sorted(variants):
         loads = _by_concurrency(figures, model, variant, context)
         if len(loads) < 2:  # nothing to draw a line through
             continue
-        rows += _saturation_rows(figures, loads, pair)
-        baseline = context.baseline
-        if baseline is not None and variant != baseline and (model, baseline) in names:
-            rows += _crossover_rows(figures, loads, baseline, pair, context)
+        rows += _saturation_rows(figures, loads, meter)
+        if context.baseline is not None and variant != context.baseline:
+            rows += _crossover_rows(figures, loads, context.baseline, meter, context)
     return rows
 
 
@@ -98,90 +109,79 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     return Crossing(value, lo, hi, None if lo and hi else "beyond_measured")
 
 
-def _by_concurrency(
-    figures: CellFigures, model: str, variant: str, context: Context
-) -> list[tuple[int, Side]]:
-    """Single-stream and closed loads, by how many requests they keep in flight."""
+def _by_concurrency(figures: CellFigures, model: str, variant: str, context: Context) -> dict[int, Condition]:
+    """Single-stream and closed loads, by how many requests they keep in flight, ascending."""
     found = [
         (concurrency, side)
         for side in figures.sides
-        if side[:2] == (model, variant) and (concurrency := context.concurrency(side[2])) is not None
+        if side[:2] == (model, variant) and (concurrency := context.concurrency(side.load)) is not None
     ]
-    by_number = dict(sorted(found, reverse=True))  # closed-1 and single-stream are the same point
-    return sorted(by_number.items())
+    return dict(
+        sorted(dict(sorted(found, reverse=True)).items())
+    )  # closed-1 and single-stream are the same point
 
 
-def _valid_blocks(figures: CellFigures, sides: Sequence[Side], pair: Pair) -> tuple[list[int], Floats]:
-    """Blocks in which all sides have valid joules, and these joules (k, sides)."""
-    shared = set.intersection(*(set(figures.blocks(side, side)) for side in sides))
-    blocks, joules = [], []
-    for block in sorted(shared):
-        own = [figures.get(side, block, pair, "j_per_request") for side in sides]
-        values = [one.value for one in own if one.valid and one.value is not None and one.value > 0]
-        if len(values) == len(sides):
-            blocks.append(block)
-            joules.append(values)
-    return blocks, np.array(joules, dtype=np.float64).reshape(len(blocks), len(sides))
+def _valid_blocks(figures: CellFigures, sides: Sequence[Condition], meter: MeterKey) -> Floats:
+    """Valid joules of the blocks in which all sides have them, (k, sides)."""
+    good = [figures.good(side, meter, "j_per_request") for side in sides]
+    shared = sorted(set.intersection(*map(set, good)))
+    joules = [[values[block] for values in good] for block in shared]
+    return np.array(joules, dtype=np.float64).reshape(len(shared), len(sides))
 
 
-def _saturation_rows(figures: CellFigures, loads: list[tuple[int, Side]], pair: Pair) -> list[Row]:
-    sides = [side for _, side in loads]
-    key = key_of("saturation", sides[-1], sides[0], pair)
-    blocks, joules = _valid_blocks(figures, sides, pair)
-    metrics = (("saturation_own", "J"), ("saturation_shared", "J"), ("saturation_half_at", "requests"))
-    why = ("too_few_loads",) if len(sides) < MIN_LOADS else () if blocks else ("no_valid_block",)
+def _saturation_rows(figures: CellFigures, loads: Mapping[int, Condition], meter: MeterKey) -> list[Row]:
+    sides = list(loads.values())
+    key = key_of("saturation", sides[-1], sides[0], meter)
+    joules = _valid_blocks(figures, sides, meter)
+    why = "too_few_loads" if len(sides) < MIN_LOADS else "" if len(joules) else "no_valid_block"
     if why:
-        return [value_row(key, name, None, unit, len(blocks), why) for name, unit in metrics]
-    concurrency = np.array([number for number, _ in loads], dtype=np.float64)
-    each = [saturation(concurrency, one) for one in joules]
+        return [value_row(key, f"saturation_{name}", None, len(joules), (why,)) for name in _PARTS]
+    concurrency = np.array(list(loads), dtype=np.float64)
     whole = saturation(concurrency, np.exp(np.log(joules).mean(axis=0)))
-    half_at = [one.shared_j / one.own_j if one.own_j > 0 else np.nan for one in (whole, *each)]
-    values = (
-        (whole.own_j, [one.own_j for one in each]),
-        (whole.shared_j, [one.shared_j for one in each]),
-        (half_at[0], half_at[1:]),
-    )
-    rows = []
-    for (name, unit), (value, by_block) in zip(metrics, values, strict=True):
-        known = float(value) if np.isfinite(value) else None
-        row = value_row(key, name, known, unit, len(blocks), () if known is not None else ("not_positive",))
-        numbers = np.array(by_block)
-        if len(blocks) < MIN_BLOCKS:
-            row["reasons"] = sorted({*row["reasons"], "too_few_blocks"})
-        elif known is not None and (numbers > 0).all() and agree(np.log(numbers)):
-            row["reasons"] = ["blocks_agree"]
-        elif known is not None and (numbers > 0).all():
-            centre, half = student_t(np.log(numbers))
-            row.update(
-                lo=float(np.exp(centre - half)), hi=float(np.exp(centre + half)), interval_kind="blocks"
-            )
-        rows.append(row)
-    rows.append(value_row(key, "saturation_misfit", whole.misfit, "ratio", len(blocks), ()))
-    return rows
+    each = [saturation(concurrency, one) for one in joules]
+    rows = [
+        _part_row(key, f"saturation_{name}", part(whole), [part(one) for one in each])
+        for name, part in _PARTS.items()
+    ]
+    return [*rows, value_row(key, "saturation_misfit", whole.misfit, len(joules))]
+
+
+def _part_row(key: Row, name: str, value: float, by_block: Sequence[float]) -> Row:
+    """A part of a curve, with the interval that its values of single blocks give it."""
+    known = value if np.isfinite(value) else None
+    reasons = () if known is not None else ("not_positive",)
+    if len(by_block) < MIN_BLOCKS:
+        return value_row(key, name, known, len(by_block), (*reasons, "too_few_blocks"))
+    if known is None or not all(one > 0 for one in by_block):
+        return value_row(key, name, known, len(by_block), reasons)
+    estimate = geometric_mean(by_block)
+    return value_row(key, name, known, len(by_block), estimate.reasons, bounds=estimate.bounds)
 
 
 def _crossover_rows(
-    figures: CellFigures, loads: list[tuple[int, Side]], baseline: str, pair: Pair, context: Context
+    figures: CellFigures, loads: Mapping[int, Condition], baseline: str, meter: MeterKey, context: Context
 ) -> list[Row]:
-    both = [(number, side, (side[0], baseline, side[2])) for number, side in loads]
-    both = [one for one in both if one[2] in figures.sides]
+    both = {
+        number: (side, reference)
+        for number, side in loads.items()
+        if (reference := side._replace(variant=baseline)) in figures.sides
+    }
     if len(both) < 2:
         return []
-    key = key_of("crossover", both[-1][1], both[0][2], pair)
-    sides = [side for _, side, _ in both]
-    references = [reference for _, _, reference in both]
-    blocks, joules = _valid_blocks(figures, [*sides, *references], pair)
-    if not blocks:
-        return [value_row(key, "crossover_concurrency", None, "requests", 0, ("no_valid_block",))]
+    sides, references = (list(column) for column in zip(*both.values(), strict=True))
+    key = key_of("crossover", sides[-1], references[0], meter)
+    joules = _valid_blocks(figures, [*sides, *references], meter)
+    if not len(joules):
+        return [value_row(key, "crossover_concurrency", None, 0, ("no_valid_block",))]
     logs = np.log(joules[:, : len(sides)]) - np.log(joules[:, len(sides) :])
-    found = crossing(np.array([number for number, _, _ in both], dtype=np.float64), logs)
+    found = crossing(np.array(list(both), dtype=np.float64), logs)
+    if context.started_once(sides[0].variant, baseline) and found.concurrency is not None:
+        found = Crossing(found.concurrency, None, None, "one_engine_start")
     why = [found.reason] if found.reason else []
-    if context.started_once(sides[0][1], baseline) and found.concurrency is not None:
-        found, why = Crossing(found.concurrency, None, None, None), ["one_engine_start"]
-    row = value_row(key, "crossover_concurrency", found.concurrency, "requests", len(blocks), tuple(why))
-    if found.lo is not None or found.hi is not None:
-        row.update(lo=found.lo, hi=found.hi, interval_kind="blocks")
-    above = value_row(key, "costs_less_above", None, "ratio", len(blocks), tuple(why))
-    if found.concurrency is not None:  # 1: less above the crossover, more below; 0: the other way round
-        above.update(value=float(logs[:, -1].mean() < 0), valid=True)
-    return [row, above]
+    bounds = None if found.lo is None and found.hi is None else (found.lo, found.hi)
+    # 1: it costs less above the crossover and more below; 0: the other way round
+    above = None if found.concurrency is None else float(logs[:, -1].mean() < 0)
+    return [
+        value_row(key, "crossover_concurrency", found.concurrency, len(joules), why, bounds=bounds),
+        value_row(key, "costs_less_above", above, len(joules), why),
+    ]

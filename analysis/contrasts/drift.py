@@ -7,12 +7,15 @@ does not have that protection.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
 from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import CellFigures, Side, key_of, value_row
-from analysis.validity.steadiness import Trend, trend
+from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
+from analysis.keys import Condition, MeterKey
+from analysis.metrics import metric
+from analysis.validity.steadiness import trend
 from traces.layout import CellKey
 
 MIN_DRIFT_BLOCKS = 5
@@ -28,40 +31,20 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
     """
     figures = CellFigures(rows, nodes)
     found: list[Row] = []
-    drifted: set[tuple[Side, tuple[str, str]]] = set()
-    for pair in figures.boundaries:
-        for side in figures.sides:
-            for metric in _METRICS:
-                where = None if metric == "request_rate" else pair
-                line, blocks = _trend(figures, side, where, metric)
-                if line is None:
-                    continue
-                failed = line.significant(DRIFT_BOUND)
-                key = key_of("drift", side, side, pair)
-                row = value_row(key, f"{metric}_drift", float(np.exp(line.change)), "ratio", blocks, ())
-                row.update(valid=not failed, reasons=["drift"] * failed)
-                found += [row, value_row(key, f"{metric}_drift_p", line.p, "probability", blocks, ())]
-                if failed:
-                    drifted.add((side, pair))
-    _mark(rows, drifted)
-    return found
-
-
-def _trend(
-    figures: CellFigures, side: Side, pair: tuple[str, str] | None, metric: str
-) -> tuple[Trend | None, int]:
-    """Of the logarithms, in the order of blocks."""
-    if len(figures.nodes(side)) > 1:
-        return None, 0
-    own = [figures.get(side, block, pair, metric) for block in figures.blocks(side, side)]
-    values = [one.value for one in own if one.valid and one.value is not None and one.value > 0]
-    if len(values) < MIN_DRIFT_BLOCKS:
-        return None, len(values)
-    return trend(np.log(np.array(values))), len(values)
-
-
-def _mark(rows: Sequence[Row], drifted: set[tuple[Side, tuple[str, str]]]) -> None:
+    drifted: set[tuple[Condition, MeterKey]] = set()
+    for meter, side, name in product(figures.meters, figures.sides, _METRICS):
+        good = figures.good(side, meter if metric(name).each_boundary else None, name)
+        if len(figures.nodes(side)) > 1 or len(good) < MIN_DRIFT_BLOCKS:
+            continue
+        if (line := trend(np.log(np.array(list(good.values()))))) is None:
+            continue
+        failed = line.significant(DRIFT_BOUND)
+        key = key_of("drift", side, side, meter)
+        row = value_row(key, f"{name}_drift", float(np.exp(line.change)), len(good), ["drift"] * failed)
+        found += [{**row, "valid": not failed}, value_row(key, f"{name}_drift_p", line.p, len(good))]
+        if failed:
+            drifted.add((side, meter))
     for row in rows:
-        side, pair = (row["model"], row["variant"], row["load"]), (row["boundary"], row["source"])
-        if (side, pair) in drifted and not row["metric"].startswith("check:"):
+        if (Condition.of(row), MeterKey.of(row)) in drifted and not row["metric"].startswith("check:"):
             row.update(valid=False, reasons=sorted({*row["reasons"], "drift"}))
+    return found

@@ -20,51 +20,46 @@ SIMULTANEOUS = "blocks_simultaneous"
 
 
 @dataclass(frozen=True)
-class Family:
-    """One comparison, a member of the family of its contrast."""
+class PairedComparison:
+    """One of the comparisons of a contrast, which are a family."""
 
     key: Row
     metric: str
     estimate: RatioEstimate
 
 
-def family_rows(members: Sequence[Family]) -> list[Row]:
+def family_rows(comparisons: Sequence[PairedComparison]) -> list[Row]:
     """For each comparison: p, p by Holm, the smallest ratio that could have been seen, a simultaneous interval."""
+    families: dict[tuple[str, str, str], list[PairedComparison]] = {}
+    for one in comparisons:
+        families.setdefault((one.key["model"], one.key["contrast"], one.metric), []).append(one)
     rows = []
-    for name in sorted({_name(one) for one in members}):
-        own = [one for one in members if _name(one) == name]
-        tested = [one for one in own if one.estimate.p is not None]
-        adjusted = holm([one.estimate.p for one in tested if one.estimate.p is not None])
-        by_member = dict(zip(map(id, tested), adjusted, strict=True))
-        for one in own:
-            rows += _rows(one, by_member.get(id(one)), len(tested))
+    for _, family in sorted(families.items()):
+        known = [one.estimate.p for one in family if one.estimate.p is not None]
+        adjusted = iter(holm(known))
+        for one in family:
+            rows += _rows(one, next(adjusted) if one.estimate.p is not None else None, len(known))
     return rows
 
 
-def _name(one: Family) -> tuple[str, str, str]:
-    return one.key["model"], one.key["contrast"], one.metric
-
-
-def _rows(one: Family, adjusted: float | None, tested: int) -> list[Row]:
-    estimate, metric = one.estimate, one.metric
-    why = estimate.reasons
-    rows = [
-        value_row(one.key, f"{metric}_p", estimate.p, "probability", estimate.blocks, why),
-        value_row(one.key, f"{metric}_p_holm", adjusted, "probability", estimate.blocks, why),
+def _rows(one: PairedComparison, adjusted: float | None, tested: int) -> list[Row]:
+    estimate = one.estimate
+    values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.smallest_visible}
+    values["simultaneous"] = estimate.ratio
+    bounds = {"simultaneous": _together(estimate, tested)}
+    return [
         value_row(
-            one.key,
-            f"{metric}_smallest_visible",
-            estimate.smallest_visible,
-            "ratio",
-            estimate.blocks,
-            why,
-        ),
-    ]
-    together = value_row(one.key, f"{metric}_simultaneous", estimate.ratio, "ratio", estimate.blocks, why)
-    if estimate.half_log is not None and estimate.ratio is not None:
-        freedom = estimate.blocks - 1
-        wider = float(stdtrit(freedom, 1 - 0.025 / tested) / stdtrit(freedom, 0.975))
-        half = estimate.half_log * wider  # Bonferroni: 1 - 0.05 / m for each of m
-        lo, hi = (float(estimate.ratio * np.exp(side * half)) for side in (-1, 1))
-        together.update(lo=lo, hi=hi, interval_kind=SIMULTANEOUS)
-    return [*rows, together]
+            one.key, f"{one.metric}_{name}", value, estimate.blocks, estimate.reasons,
+            bounds=bounds.get(name), kind=SIMULTANEOUS,
+        )
+        for name, value in values.items()
+    ]  # fmt: skip
+
+
+def _together(estimate: RatioEstimate, tested: int) -> tuple[float, float] | None:
+    """The ends of an interval that holds together with those of its family (Bonferroni: 1 - 0.05 / m for each of m)."""
+    if estimate.half_log is None or estimate.ratio is None:
+        return None
+    freedom = estimate.blocks - 1
+    half = estimate.half_log * float(stdtrit(freedom, 1 - 0.025 / tested) / stdtrit(freedom, 0.975))
+    return float(estimate.ratio * np.exp(-half)), float(estimate.ratio * np.exp(half))

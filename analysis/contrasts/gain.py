@@ -9,27 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import CellFigures, Side, paired_blocks
+from analysis.cells.rows import Row, figure
+from analysis.contrasts.paired_blocks import CellFigures, paired_blocks
 from analysis.contrasts.statistics import RatioEstimate
+from analysis.keys import Condition, MeterKey
 
 Factors = tuple[float, float]
 
 
-def gain_of_ratio(figures: CellFigures, top: Side, bottom: Side, pair: tuple[str, str]) -> Factors | None:
+def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter: MeterKey) -> Factors | None:
     """By which factors true joules per request of ``top`` over ``bottom`` may differ from shown ones: least, most.
 
     None where nothing is known of the meter's gain.
     """
-    used, why = paired_blocks(figures, top, bottom, pair, "j_per_request")
+    used, why = paired_blocks(figures, top, bottom, meter, "j_per_request")
 
-    def known(side: Side, metric: str) -> list[float]:
+    def known(side: Condition, metric: str) -> list[float]:
         """Mean watts, or half-widths, in these blocks."""
-        found = [figures.get(side, block, pair, metric) for block in used]
+        found = [figures.get(side, block, meter, metric) for block in used]
         values = [one.value if metric == "power_mean_w" else one.hi for one in found]
         return [value for value in values if value is not None]
 
-    if not used or pair[1] == "modelled":
+    if not used or meter.modelled:
         return None
     if "node_confounded" in why:
         halves = [max((hi - 1 for hi in known(side, "energy_gain")), default=None) for side in (top, bottom)]
@@ -53,12 +54,6 @@ def gain_rows(key: Row, metric: str, estimate: RatioEstimate, factors: Factors |
     """``<metric>_gain``: the ratio and, as an interval of the kind ``gain``, what the meter leaves open in it."""
     if factors is None or estimate.ratio is None:
         return []
-    bounds = {"lo": estimate.ratio * factors[0], "hi": estimate.ratio * factors[1], "interval_kind": "gain"}
-    shown = {
-        "metric": f"{metric}_gain",
-        "value": estimate.ratio,
-        "unit": "ratio",
-        "valid": True,
-        "reasons": [],
-    }
-    return [{**key, "blocks": estimate.blocks, **shown, **bounds}]
+    bounds = estimate.ratio * factors[0], estimate.ratio * factors[1]
+    row = figure(f"{metric}_gain", estimate.ratio, bounds=bounds, kind="gain")
+    return [{**key, "blocks": estimate.blocks, **row}]

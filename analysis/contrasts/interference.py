@@ -11,27 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arrays import mean
 from analysis.cells.rows import Row
-from analysis.contrasts.paired_blocks import CellFigures, Side
+from analysis.contrasts.paired_blocks import CellFigures, ratio_row
 from analysis.contrasts.statistics import RatioEstimate, paired_ratio
+from analysis.keys import Condition, MeterKey
+from analysis.metrics import metric
 from starwatt_errors import TraceError
 from traces.cell import Phase, read_cell
 from traces.layout import CellKey, RunDir
 
 LEAST_OVERLAP = 0.5
 """Of the window; with less a cell counts as one that nobody was beside."""
-#: What is compared, with whether it is joules of a boundary.
-METRICS = {
-    "j_per_request": True,
-    "power_mean_w": True,
-    "output_token_rate": False,
-    "ttft_p50_ms": False,
-    "e2e_p50_ms": False,
-}
+METRICS = ("j_per_request", "power_mean_w", "output_token_rate", "ttft_p50_ms", "e2e_p50_ms")
+"""What is compared."""
 
 
 @dataclass(frozen=True)
-class Window:
+class CellWindow:
     """When and where a cell was measured."""
 
     node: str
@@ -41,20 +38,22 @@ class Window:
 
 
 def neighbour_rows(
-    beside: Sequence[Row], alone: Sequence[Row], windows: Mapping[CellKey, Window]
+    beside: Sequence[Row], alone: Sequence[Row], windows: Mapping[CellKey, CellWindow]
 ) -> list[Row]:
     """Rows of ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` of the run."""
     near, far = CellFigures(beside), CellFigures(alone)
+    meters = [meter for meter in far.meters if meter in near.meters]
     found = []
     for side in far.sides:
-        overlaps = {block: overlap(CellKey(*side, block), windows) for block in far.blocks(side, side)}
-        for metric, of_boundary in METRICS.items():
-            pairs = [pair for pair in far.boundaries if pair in near.boundaries] if of_boundary else [None]
-            found += [_row(near, far, side, pair, metric, overlaps) for pair in pairs]
+        overlaps = {block: overlap(side.cell(block), windows) for block in far.blocks(side, side)}
+        shared = {block: share for block, share in overlaps.items() if share and share >= LEAST_OVERLAP}
+        for name in METRICS:
+            of: list[MeterKey] | list[None] = meters if metric(name).each_boundary else [None]
+            found += [_row(near, far, side, meter, name, shared) for meter in of]
     return found
 
 
-def windows_of(run: RunDir) -> dict[CellKey, Window]:
+def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
     """Of all finished cells that say where they ran and had a window."""
     found = {}
     for key in run.finished_cells():
@@ -64,11 +63,11 @@ def windows_of(run: RunDir) -> dict[CellKey, Window]:
             continue  # named elsewhere: trace_damaged
         window: Phase | None = record.phases.window
         if window is not None and record.node is not None:
-            found[key] = Window(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
+            found[key] = CellWindow(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
     return found
 
 
-def overlap(key: CellKey, windows: Mapping[CellKey, Window]) -> float | None:
+def overlap(key: CellKey, windows: Mapping[CellKey, CellWindow]) -> float | None:
     """The share of a cell's window in which another node's was open too; None where it has none."""
     own = windows.get(key)
     if own is None or own.end_ns <= own.start_ns:
@@ -91,51 +90,27 @@ def overlap(key: CellKey, windows: Mapping[CellKey, Window]) -> float | None:
 def _row(
     near: CellFigures,
     far: CellFigures,
-    side: Side,
-    pair: tuple[str, str] | None,
-    metric: str,
-    overlaps: Mapping[int, float | None],
+    side: Condition,
+    meter: MeterKey | None,
+    name: str,
+    overlaps: Mapping[int, float],
 ) -> Row:
-    """One metric; blocks in which nobody was beside the cell are left out."""
-    with_others = [block for block, share in overlaps.items() if share is not None and share >= LEAST_OVERLAP]
-    figures = {
-        block: (near.get(side, block, pair, metric), far.get(side, block, pair, metric))
-        for block in with_others
-    }
-    used = {
-        block: (one.value, other.value)
-        for block, (one, other) in figures.items()
-        if one.valid and other.valid and one.value and other.value and min(one.value, other.value) > 0
-    }
-    estimate = paired_ratio([one for one, _ in used.values()], [other for _, other in used.values()])
-    reasons = set(estimate.reasons)
+    """One metric over the blocks in which others were beside the cell: ``overlaps`` says for how much of it."""
+    good = [of.good(side, meter, name) for of in (near, far)]
+    used = [block for block in overlaps if block in good[0] and block in good[1]]
+    columns = [[values[block] for block in used] for values in good]
+    means = [mean(np.array(values)) for values in (*columns, [overlaps[block] for block in used])]
+    told = dict(zip(("beside", "alone", "overlap"), means, strict=True))
+    key = {**side._asdict(), **MeterKey.columns(meter), **told}
+    estimate = paired_ratio(*columns)
+    why = [*estimate.reasons, *_disturbed(estimate), *(["neighbours_idle"] if not overlaps else [])]
     if not used:
-        reasons.update(reason for both in figures.values() for one in both for reason in one.reasons)
-    if not with_others:
-        reasons.add("neighbours_idle")
-    if _disturbed(estimate):
-        reasons.add("neighbours_disturb")
-    means = [float(np.mean(column)) for column in zip(*used.values(), strict=True)] if used else [None, None]
-    return {
-        "model": side[0],
-        "variant": side[1],
-        "load": side[2],
-        "boundary": pair[0] if pair else None,
-        "source": pair[1] if pair else None,
-        "blocks": estimate.blocks,
-        "beside": means[0],
-        "alone": means[1],
-        "overlap": float(np.mean([overlaps[block] for block in used])) if used else None,
-        "metric": metric,
-        "value": estimate.ratio,
-        "unit": "ratio",
-        "lo": estimate.lo,
-        "hi": estimate.hi,
-        "interval_kind": "blocks" if estimate.lo is not None else None,
-        "valid": estimate.ratio is not None,
-        "reasons": sorted(reasons),
-    }
+        why += [
+            code for at in overlaps for of in (near, far) for code in of.get(side, at, meter, name).reasons
+        ]
+    return {**ratio_row(key, name, estimate), "unit": "ratio", "reasons": sorted(set(why))}
 
 
-def _disturbed(estimate: RatioEstimate) -> bool:
-    return estimate.lo is not None and estimate.hi is not None and not estimate.lo <= 1 <= estimate.hi
+def _disturbed(estimate: RatioEstimate) -> tuple[str, ...]:
+    lo, hi = estimate.bounds or (1.0, 1.0)
+    return () if lo <= 1 <= hi else ("neighbours_disturb",)

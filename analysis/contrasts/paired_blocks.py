@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from analysis.cells.rows import Row
+from analysis.cells.rows import Bounds, Row, figure
 from analysis.contrasts.statistics import RatioEstimate
+from analysis.keys import Condition, MeterKey
 from traces.layout import CellKey
-
-Side = tuple[str, str, str]  # model, variant, load
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,11 @@ class _Figure:
     reasons: tuple[str, ...]
     hi: float | None = None
 
+    @property
+    def good(self) -> float | None:
+        """Return its value where that is valid and positive, so that it has a logarithm."""
+        return self.value if self.valid and self.value is not None and self.value > 0 else None
+
 
 class CellFigures:
     """Cell rows by what they are of: the figures that contrasts are made from."""
@@ -27,42 +30,44 @@ class CellFigures:
     def __init__(self, rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) -> None:
         """``nodes`` says where cells ran, as far as that is known."""
         self._nodes = nodes or {}
-        self._figures: dict[tuple[Any, ...], _Figure] = {}
-        self.sides: list[Side] = sorted({(row["model"], row["variant"], row["load"]) for row in rows})
-        self._blocks: dict[Side, set[int]] = {}
-        self.boundaries: list[tuple[str, str]] = sorted(
-            {(row["boundary"], row["source"]) for row in rows if row["boundary"] is not None}
-        )
+        self._figures: dict[tuple[Condition, int, MeterKey | None, str], _Figure] = {}
+        self._blocks: dict[Condition, set[int]] = {}
         for row in rows:
-            side = (row["model"], row["variant"], row["load"])
+            side, meter = Condition.of(row), MeterKey.of(row)
             self._blocks.setdefault(side, set()).add(row["block"])
-            place = (*side, row["block"], row["boundary"], row["source"], row["metric"])
-            self._figures[place] = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
+            found = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
+            self._figures[side, row["block"], meter, row["metric"]] = found
+        self.sides = sorted(self._blocks)
+        self.meters = sorted({meter for _, _, meter, _ in self._figures if meter is not None})
 
-    def blocks(self, one: Side, other: Side) -> list[int]:
+    def blocks(self, one: Condition, other: Condition) -> list[int]:
         """Blocks that both sides have."""
         return sorted(self._blocks.get(one, set()) & self._blocks.get(other, set()))
 
-    def node(self, side: Side, block: int) -> str | None:
+    def node(self, side: Condition, block: int) -> str | None:
         """Where a cell ran; None where that is not known."""
-        return self._nodes.get(CellKey(*side, block))
+        return self._nodes.get(side.cell(block))
 
-    def nodes(self, side: Side) -> set[str]:
+    def nodes(self, side: Condition) -> set[str]:
         """Where its blocks ran."""
         return {node for block in self.blocks(side, side) if (node := self.node(side, block)) is not None}
 
-    def get(self, side: Side, block: int, pair: tuple[str, str] | None, metric: str) -> _Figure:
+    def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:
         """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
-        boundary, source = pair or (None, None)
-        found = self._figures.get((*side, block, boundary, source, metric))
+        found = self._figures.get((side, block, meter, metric))
         if found is not None:
             return found
-        window = self._figures.get((*side, block, None, None, "window_s"))
+        window = self._figures.get((side, block, None, "window_s"))
         return _Figure(None, False, (window.reasons if window and window.reasons else ("no_power",)))
+
+    def good(self, side: Condition, meter: MeterKey | None, metric: str) -> dict[int, float]:
+        """Return its valid and positive values by block, in order."""
+        found = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
+        return {block: value for block, value in found.items() if value is not None}
 
 
 def paired_blocks(
-    figures: CellFigures, one: Side, other: Side, pair: tuple[str, str] | None, metric: str
+    figures: CellFigures, one: Condition, other: Condition, meter: MeterKey | None, metric: str
 ) -> tuple[list[int], tuple[str, ...]]:
     """Blocks in which both sides are valid and positive; where there is none, the reasons.
 
@@ -71,71 +76,54 @@ def paired_blocks(
     """
     used, reasons = [], {"no_valid_block"}
     for block in figures.blocks(one, other):
-        both = [figures.get(side, block, pair, metric) for side in (one, other)]
-        positive = all(figure.value is not None and figure.value > 0 for figure in both)
-        if positive and all(figure.valid for figure in both):
+        both = [figures.get(side, block, meter, metric) for side in (one, other)]
+        if None not in [figure.good for figure in both]:
             used.append(block)
-        else:
-            reasons.update(reason for figure in both for reason in figure.reasons)
-            if all(figure.valid for figure in both):
-                reasons.add("not_positive")
+        elif all(figure.valid for figure in both):
+            reasons.add("not_positive")
+        reasons.update(reason for figure in both for reason in figure.reasons)
     if not used:
-        return used, tuple(sorted(reasons))
+        return [], tuple(sorted(reasons))
     together = [block for block in used if _on_one_node(figures, one, other, block)]
     if not together:
         return used, ("node_confounded",)
     return together, () if len(together) == len(used) else ("nodes_differ",)
 
 
-def _on_one_node(figures: CellFigures, one: Side, other: Side, block: int) -> bool:
+def _on_one_node(figures: CellFigures, one: Condition, other: Condition, block: int) -> bool:
     nodes = {figures.node(one, block), figures.node(other, block)}
     return None in nodes or len(nodes) == 1
 
 
-def key_of(contrast: str, side: Side, reference: Side, pair: tuple[str | None, str | None]) -> Row:
+def key_of(contrast: str, side: Condition, reference: Condition, meter: MeterKey | None) -> Row:
     """The columns that say what a contrast is of."""
     return {
-        "model": side[0],
+        "model": side.model,
         "contrast": contrast,
-        "variant": side[1],
-        "reference_variant": reference[1],
-        "load": side[2],
-        "reference_load": reference[2],
-        "boundary": pair[0],
-        "source": pair[1],
+        "variant": side.variant,
+        "reference_variant": reference.variant,
+        "load": side.load,
+        "reference_load": reference.load,
+        **MeterKey.columns(meter),
     }
 
 
-def ratio_row(key: Row, metric: str, estimate: RatioEstimate, no_interval: tuple[str, ...]) -> Row:
-    """A ratio; ``no_interval`` says why an interval that could be computed is not given."""
-    reasons = sorted({*estimate.reasons, *no_interval})
-    shown = not no_interval and estimate.lo is not None
-    return {
-        **key,
-        "blocks": estimate.blocks,
-        "metric": metric,
-        "value": estimate.ratio,
-        "unit": "ratio",
-        "lo": estimate.lo if shown else None,
-        "hi": estimate.hi if shown else None,
-        "interval_kind": "blocks" if shown else None,
-        "valid": estimate.ratio is not None,
-        "reasons": reasons,
-    }
+def ratio_row(key: Row, name: str, estimate: RatioEstimate, no_interval: Sequence[str] = ()) -> Row:
+    """Make the row of a ratio; ``no_interval`` says why an interval that could be computed is not given."""
+    bounds = None if no_interval else estimate.bounds
+    reasons = (*estimate.reasons, *no_interval)
+    return {**key, "blocks": estimate.blocks, **figure(name, estimate.ratio, reasons, bounds=bounds)}
 
 
 def value_row(
-    key: Row, metric: str, value: float | None, unit: str, blocks: int, reasons: tuple[str, ...]
+    key: Row,
+    name: str,
+    value: float | None,
+    blocks: int,
+    reasons: Iterable[str] = (),
+    *,
+    bounds: Bounds | None = None,
+    kind: str = "blocks",
 ) -> Row:
-    return {
-        **key,
-        "blocks": blocks,
-        "metric": metric,
-        "value": value,
-        "unit": unit,
-        "lo": None,
-        "hi": None,
-        "interval_kind": None,
-        "valid": value is not None,
-        "reasons": sorted(reasons),
-    }
+    """Make a row of a metric that so many blocks tell; for the rest see ``figure``."""
+    return {**key, "blocks": blocks, **figure(name, value, reasons, bounds=bounds, kind=kind)}

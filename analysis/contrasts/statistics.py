@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,13 @@ class RatioEstimate:
     blocks: int
     reasons: tuple[str, ...]
     p: float | None = None  # two-sided, that the ratio is 1
-    smallest_visible: float | None = (
-        None  # a ratio above 1 that would have been seen with a probability of 80 %
-    )
+    smallest_visible: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
     half_log: float | None = None  # half of the interval's width, of the logarithm
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Return the ends of its interval, where it has one."""
+        return None if self.lo is None or self.hi is None else (self.lo, self.hi)
 
     def as_row(self) -> dict[str, Any]:
         """As tables have it, and as words are made of it."""
@@ -66,26 +69,43 @@ def paired_ratio(
         confidence: coverage of the interval.
     """
     if not numerators:
-        return RatioEstimate(None, None, None, 0, ("no_valid_block",))
-    logs = np.log(np.asarray(numerators, dtype=np.float64)) - np.log(
-        np.asarray(denominators, dtype=np.float64)
-    )
-    blocks = int(logs.size)
+        return no_ratio("no_valid_block")
+    logs = _logs(numerators) - _logs(denominators)
+    centre, blocks = float(logs.mean()), int(logs.size)
     if blocks < MIN_BLOCKS:
-        return RatioEstimate(float(np.exp(logs.mean())), None, None, blocks, ("too_few_blocks",))
-    centre, half = (float(one) for one in student_t(logs, confidence))
+        return estimate_of(centre, blocks, reason="too_few_blocks")
     if agree(logs):
-        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("blocks_agree",))
-    return RatioEstimate(
-        float(np.exp(centre)),
-        float(np.exp(centre - half)),
-        float(np.exp(centre + half)),
-        blocks,
-        (),
-        p=p_value(logs),
-        smallest_visible=float(np.exp(smallest_visible(logs, confidence))),
-        half_log=half,
-    )
+        return estimate_of(centre, blocks, reason="blocks_agree")
+    estimate = estimate_of(centre, blocks, half=float(student_t(logs, confidence)[1]), p=p_value(logs))
+    return replace(estimate, smallest_visible=float(np.exp(smallest_visible(logs, confidence))))
+
+
+def geometric_mean(values: Sequence[float]) -> RatioEstimate:
+    """The geometric mean of positive values (k,), with the interval that ``paired_ratio`` gives ratios to 1."""
+    return paired_ratio(values, [1.0] * len(values))
+
+
+def no_ratio(*reasons: str) -> RatioEstimate:
+    """Make an estimate of nothing."""
+    return RatioEstimate(None, None, None, 0, reasons)
+
+
+def estimate_of(
+    centre: float,
+    blocks: int,
+    *,
+    half: float | None = None,
+    reason: str | None = None,
+    p: float | None = None,
+) -> RatioEstimate:
+    """Make an estimate from the logarithm of a ratio and half its interval's width, or the reason why it has none."""
+    lo, hi = (None, None) if half is None else (float(np.exp(centre - half)), float(np.exp(centre + half)))
+    reasons = () if reason is None else (reason,)
+    return RatioEstimate(float(np.exp(centre)), lo, hi, blocks, reasons, p=p, half_log=half)
+
+
+def _logs(values: Sequence[float]) -> Floats:
+    return np.log(np.asarray(values, dtype=np.float64))
 
 
 def unpaired_ratio(
@@ -103,9 +123,8 @@ def unpaired_ratio(
         confidence: coverage of the interval.
     """
     if not values or not references:
-        return RatioEstimate(None, None, None, 0, ("no_valid_block",))
-    above, below = (np.log(np.asarray(one, dtype=np.float64)) for one in (values, references))
-    return _welch((above,), (below,), confidence)
+        return no_ratio("no_valid_block")
+    return _welch((_logs(values),), (_logs(references),), confidence)
 
 
 def effect_ratio(
@@ -129,11 +148,9 @@ def effect_ratio(
         confidence: coverage of the interval.
     """
     if not numerators or not len(values) or not len(references):
-        return RatioEstimate(None, None, None, 0, ("no_valid_block",))
-    above, below, value, reference = (
-        np.log(np.asarray(one, dtype=np.float64)) for one in (numerators, denominators, values, references)
-    )
-    return _welch((above - below, reference), (value,), confidence)
+        return no_ratio("no_valid_block")
+    within = _logs(numerators) - _logs(denominators)
+    return _welch((within, _logs(references)), (_logs(values),), confidence)
 
 
 def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -> RatioEstimate:
@@ -142,23 +159,14 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -
     centre = float(sum(one.mean() for one in plus) - sum(one.mean() for one in minus))
     blocks = min(one.size for one in sides)
     if blocks < MIN_BLOCKS:
-        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("too_few_blocks",))
+        return estimate_of(centre, blocks, reason="too_few_blocks")
     if all(map(agree, sides)):
-        return RatioEstimate(float(np.exp(centre)), None, None, blocks, ("blocks_agree",))
+        return estimate_of(centre, blocks, reason="blocks_agree")
     errors = [float(one.var(ddof=1)) / one.size for one in sides]
     error = sum(errors)
     freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
     half = float(stdtrit(freedom, (1 + confidence) / 2)) * error**0.5
-    p = float(2 * stdtr(freedom, -abs(centre) / error**0.5))
-    return RatioEstimate(
-        float(np.exp(centre)),
-        float(np.exp(centre - half)),
-        float(np.exp(centre + half)),
-        blocks,
-        (),
-        p=p,
-        half_log=half,
-    )
+    return estimate_of(centre, blocks, half=half, p=float(2 * stdtr(freedom, -abs(centre) / error**0.5)))
 
 
 def p_value(logs: Floats) -> float:

@@ -4,9 +4,9 @@
 """
 
 from analysis.grading.grader import grade
+from analysis.grading.isolation.sandbox import Limits
 from analysis.grading.proof import sandbox_status
 from analysis.grading.samples import grade_samples
-from analysis.grading.sandbox import Limits
 from analysis.grading.types import GRADER_VERSION, Candidate, Grade, SandboxStatus
 
 __all__ = [

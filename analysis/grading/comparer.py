@@ -12,8 +12,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.grading.bundle import from_disk
 from analysis.grading.comparing import MEMORY_BYTES, read_parts, with_length
+from analysis.grading.isolation.bundle import from_disk
 
 _GRACE_S = 20.0
 
@@ -23,7 +23,7 @@ class ComparerDiedError(Exception):
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """Whether an output is right; if not, how it differs."""
 
     right: bool
@@ -41,7 +41,7 @@ class Comparer:
 
     def compare(
         self, entry_point: str, atol: float, arguments: list[Any], output: bytes, expected: bytes
-    ) -> Comparison:
+    ) -> Compared:
         """Compare two encoded outputs.
 
         Raises ``ValueError`` for one that no honest run sends, ``ComparerDiedError`` if somebody ended the process.
@@ -51,10 +51,10 @@ class Comparer:
         answer = self._ask(b"".join(map(with_length, parts)))
         if answer is None or "over" in answer:
             limits = f"{self._cpu_limit_s:g} s and {MEMORY_BYTES >> 30} GiB"
-            return Comparison(False, f"the result cannot be compared within {limits}")
+            return Compared(False, f"the result cannot be compared within {limits}")
         if "forged" in answer:
             raise ValueError(answer["forged"])
-        return Comparison(answer["right"], answer["detail"])
+        return Compared(answer["right"], answer["detail"])
 
     def _ask(self, request: bytes) -> dict[str, Any] | None:
         """The answer, or None where it took too long."""
@@ -79,7 +79,7 @@ class Comparer:
                 raise ComparerDiedError("it was killed")
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", from_disk("comparing"), str(self._cpu_limit_s)],
+                    [sys.executable, "-c", from_disk("analysis.grading.comparing"), str(self._cpu_limit_s)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from analysis.grading.traffic import HEADER
+from analysis.grading.isolation.traffic import HEADER
 from analysis.grading.values import decode
 
 # evalplus 0.3.1, ``evalplus/config.py``; there in wall-clock time, here in CPU time.

@@ -10,17 +10,18 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.expected import TaskAnswers
+from analysis.grading.isolation.launch import Launcher, bubblewrap, plain
+from analysis.grading.isolation.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.judge import Judgement, judge
-from analysis.grading.launch import Launcher, bubblewrap, plain
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
-from analysis.grading.sandbox import Limits, Sandbox, SandboxDiedError
 from analysis.grading.sanitizer import sanitize
 from analysis.grading.types import Candidate, Grade, Verdict
 from analysis.grading.values import printable
@@ -64,16 +65,17 @@ class Program:
     sanitize: bool = False
 
 
-def grade(
-    dataset: Dataset,
-    candidates: Sequence[Candidate],
-    *,
-    workers: int = 2,
-    cache_dir: Path | None = None,
-    on_progress: Progress | None = None,
-    limits: Limits | None = None,
-    unsafe_no_sandbox: bool = False,
-) -> list[Grade]:
+class How(TypedDict, total=False):
+    """How programs are judged; all of it has a default (``judge_programs``)."""
+
+    workers: int
+    cache_dir: Path | None
+    on_progress: Progress | None
+    limits: Limits | None
+    unsafe_no_sandbox: bool
+
+
+def grade(dataset: Dataset, candidates: Sequence[Candidate], **how: Unpack[How]) -> list[Grade]:
     """Grade completions, in their order; each is made a program by ``prompt_format`` and evalplus' sanitiser.
 
     ``workers`` sandboxes run side by side. With ``cache_dir``, verdicts are kept there for ever; if all are known, no
@@ -84,25 +86,14 @@ def grade(
     unknown = sorted({candidate.task_id for candidate in candidates} - set(dataset.by_id))
     if unknown:
         raise GradingError(f"{dataset.name} has no task {', '.join(unknown[:5])}")
+    prompts = {name: task.prompt for name, task in dataset.by_id.items()}
     programs = [
         Program(
-            task_id=candidate.task_id,
-            source=prompt_format.assemble_solution(
-                dataset.by_id[candidate.task_id].prompt, candidate.completion
-            ),
-            sanitize=True,
+            one.task_id, prompt_format.assemble_solution(prompts[one.task_id], one.completion), sanitize=True
         )
-        for candidate in candidates
+        for one in candidates
     ]
-    verdicts = judge_programs(
-        dataset,
-        programs,
-        workers=workers,
-        cache_dir=cache_dir,
-        on_progress=on_progress,
-        limits=limits,
-        unsafe_no_sandbox=unsafe_no_sandbox,
-    )
+    verdicts = judge_programs(dataset, programs, **how)
     return [
         Grade(request_id=candidate.request_id, task_id=candidate.task_id, **asdict(verdict))
         for candidate, verdict in zip(candidates, verdicts, strict=True)

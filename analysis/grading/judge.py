@@ -9,9 +9,9 @@ from typing import Any
 
 from analysis.grading.comparer import Comparer
 from analysis.grading.expected import Expected, TaskAnswers
+from analysis.grading.isolation.sandbox import Job, Outcome, Sandbox
+from analysis.grading.isolation.traffic import Frame
 from analysis.grading.oracle import Oracle
-from analysis.grading.sandbox import Job, Outcome, Sandbox
-from analysis.grading.traffic import Frame
 from analysis.grading.types import Verdict
 from analysis.grading.values import printable, short
 from configs.datasets import Task

@@ -8,11 +8,11 @@ import shutil
 import signal
 from dataclasses import replace
 
-from analysis.grading.cgroup import why_no_control_group
-from analysis.grading.namespaces import explained
-from analysis.grading.sandbox import Job, Limits, Sandbox, SandboxDiedError
-from analysis.grading.seccomp import filter_program
-from analysis.grading.traffic import Frame
+from analysis.grading.isolation.cgroup import why_no_control_group
+from analysis.grading.isolation.namespaces import explained
+from analysis.grading.isolation.sandbox import Job, Limits, Sandbox, SandboxDiedError
+from analysis.grading.isolation.seccomp import filter_program
+from analysis.grading.isolation.traffic import Frame
 from analysis.grading.types import SandboxStatus
 from analysis.grading.values import decode
 from starwatt_errors import GradingError

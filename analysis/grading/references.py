@@ -17,10 +17,10 @@ from pydantic import TypeAdapter
 
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.expected import Expected, TaskAnswers
-from analysis.grading.launch import Launcher
+from analysis.grading.isolation.launch import Launcher
+from analysis.grading.isolation.sandbox import Job, Sandbox, SandboxDiedError
+from analysis.grading.isolation.traffic import HEADER, Frame
 from analysis.grading.oracle import is_floats, own_encoding_is_right
-from analysis.grading.sandbox import Job, Sandbox, SandboxDiedError
-from analysis.grading.traffic import HEADER, Frame
 from analysis.grading.values import Opaque, decode
 from analysis.grading.versions import versions
 from configs.datasets import Dataset, Task

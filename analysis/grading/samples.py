@@ -6,25 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
-from analysis.grading.grader import Progress, judge_programs
+from analysis.grading.grader import How, judge_programs
 from analysis.grading.sample_files import read_samples
-from analysis.grading.sandbox import Limits
 from configs.datasets import Dataset
 
 
 def grade_samples(
-    path: Path,
-    dataset: Dataset,
-    *,
-    workers: int = 2,
-    cache_dir: Path | None = None,
-    on_progress: Progress | None = None,
-    limits: Limits | None = None,
-    sanitize: bool = False,
-    unsafe_no_sandbox: bool = False,
+    path: Path, dataset: Dataset, *, sanitize: bool = False, **how: Unpack[How]
 ) -> dict[str, Any]:
     """Grade a file or a folder; the result is what ``starwatt grade --samples FILE --json`` prints.
 
@@ -35,15 +26,7 @@ def grade_samples(
     ``GradingError`` as ``grade`` does.
     """
     programs = [replace(program, sanitize=sanitize) for program in read_samples(path, dataset)]
-    verdicts = judge_programs(
-        dataset,
-        programs,
-        workers=workers,
-        cache_dir=cache_dir,
-        on_progress=on_progress,
-        limits=limits,
-        unsafe_no_sandbox=unsafe_no_sandbox,
-    )
+    verdicts = judge_programs(dataset, programs, **how)
     seen: Counter[str] = Counter()
     grades = []
     for program, verdict in zip(programs, verdicts, strict=True):

@@ -12,8 +12,8 @@ import json
 from functools import cache
 from pathlib import Path
 
-from analysis.grading.sandbox import Job, Sandbox
-from analysis.grading.traffic import Frame
+from analysis.grading.isolation.sandbox import Job, Sandbox
+from analysis.grading.isolation.traffic import Frame
 from starwatt_errors import GradingError
 
 _CPU_LIMIT_S = 20.0

@@ -26,6 +26,7 @@ def page_of(run: RunDir) -> str:
     Raises:
         TraceError: a table is not there, or does not read.
     """
+    from analysis.opened import OpenedRun
     from analysis.report.page import render
 
-    return render(run)
+    return render(OpenedRun(run))

@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
-from analysis.report.drawing import STYLE, Drawing, said, svg_of
+from analysis.metrics import metric
+from analysis.report.drawing import Drawing, drawn, ratio_plot, said
 from analysis.report.gains import beside_words
-from analysis.report.looks import marker_of
-from analysis.report.sections import Table
+from analysis.report.table import TextTable
 from analysis.report.templates import template
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
-from analysis.results.points import Results, read_results
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
-from traces.layout import RunDir
 
 _WITHIN = {
     "batched_vs_single": ("single-stream over batched", "energy_factor"),
@@ -29,12 +25,11 @@ _WITHIN = {
 }
 
 
-def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path) -> Path:
+def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file, no script, no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
     explained = EXPLANATIONS | REASONS
-    results = [read_results(run, comparison.pair) for run in runs]
     text = template("comparison.html.j2").render(
         title=" beside ".join(comparison.names),
         names=comparison.names,
@@ -46,9 +41,12 @@ def write_comparison(comparison: Comparison, runs: Sequence[RunDir], path: Path)
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
         drawing=_drawing(comparison, note),
-        tables=[(one.name, _table(comparison, one.name), _how(one), one.tasks) for one in comparison.others],
+        tables=[
+            (one.name, difference_table(comparison, one.name), _how(one), one.tasks)
+            for one in comparison.others
+        ],
         glossary=[(code, explained[code]) for code in codes if code in explained],
-        factors=_factors(comparison.names, results),
+        factors=_factors(comparison),
         others=[_other(one) for one in comparison.others],
     )
     write_text(path, text)
@@ -89,25 +87,29 @@ def estimate_words(one: Difference) -> str:
     return ratio_words(one.estimate, "{:+.3f}".format if one.metric == PASSED else significant)
 
 
-def _table(comparison: Comparison, name: str) -> Table:
-    """A row a variant and load, a column a metric."""
-    own = [one for one in comparison.differences if one.run == name]
-    metrics = [metric for metric in (*RATIOS, PASSED) if any(one.metric == metric for one in own)]
-    rows = []
-    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
-        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
-        rows.append(
-            (*side, *(estimate_words(found[metric]) if metric in found else "–" for metric in metrics))
-        )
-    return Table(
-        ("model", "variant", "load", *({**RATIOS, PASSED: "pass@1"}[one] for one in metrics)), tuple(rows), 3
+def difference_table(
+    comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)
+) -> TextTable:
+    """A row a variant and load, a column a metric that any of them has; for the page and for the terminal."""
+    sides: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in comparison.differences:
+        if one.run == name:
+            sides.setdefault(one.condition, {})[one.metric] = estimate_words(one)
+    known = [name for name in metrics if any(name in found for found in sides.values())]
+    header = (
+        "model",
+        "variant",
+        "load",
+        *("pass@1" if name == PASSED else metric(name).label for name in known),
     )
+    rows = ((*side, *(found.get(name, "–") for name in known)) for side, found in sides.items())
+    return TextTable(header, tuple(rows), 3)
 
 
-def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
+def _factors(comparison: Comparison) -> TextTable:
     """The paired contrasts of each run, one column a run."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, own in zip(names, results, strict=True):
+    for name, own in zip(comparison.names, comparison.results, strict=True):
         for contrast in own.contrasts:
             title, metric = _WITHIN.get(contrast.kind, ("", ""))
             row = contrast.metrics.get(metric)
@@ -115,9 +117,9 @@ def _factors(names: Sequence[str], results: Sequence[Results]) -> Table:
                 continue
             place = contrast.model, title, contrast.variant, contrast.load
             rows.setdefault(place, {})[name] = with_bounds(row["value"], row["lo"], row["hi"])
-    header = ("model", "comparison", "variant", "load", *names)
-    body = tuple((*key, *(found.get(name, "–") for name in names)) for key, found in rows.items())
-    return Table(header, body, 4)
+    header = ("model", "comparison", "variant", "load", *comparison.names)
+    body = tuple((*key, *(found.get(name, "–") for name in comparison.names)) for key, found in rows.items())
+    return TextTable(header, body, 4)
 
 
 def _other(one: Beside) -> dict[str, Any]:
@@ -140,43 +142,24 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
     shown = [one for one in comparison.of("j_per_request") if one.estimate.ratio is not None]
     if not shown:
         return None
-    sides = list(dict.fromkeys((one.model, one.variant, one.load) for one in shown))
-    several = len({side[0] for side in sides}) > 1
-    others = comparison.names[1:]
-    with mpl.rc_context(STYLE):
-        figure = Figure(
-            figsize=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))), layout="constrained"
-        )
-        axes = figure.subplots()
-        for one in shown:
-            which = others.index(one.run)
-            y = sides.index((one.model, one.variant, one.load)) + (which - (len(others) - 1) / 2) * 0.7 / len(
-                others
-            )
-            (colour, marker), ratio = marker_of(which), one.estimate.ratio or 1.0
-            if one.estimate.lo is not None and one.estimate.hi is not None:
-                axes.plot([one.estimate.lo, one.estimate.hi], [y, y], color=colour, linewidth=1.6)
-            axes.plot([ratio], [y], marker=marker, color=colour, linestyle="none")
-        for which, name in enumerate(others):
-            colour, marker = marker_of(which)
-            axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
-        axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
-        axes.set_yticks(np.arange(len(sides)), [" · ".join(side if several else side[1:]) for side in sides])
-        axes.set_ylim(len(sides) - 0.5, -0.5)
-        axes.set_xlabel(_ratio_label(comparison, note))
-        if len(others) > 1:
-            axes.legend(frameon=False)
-        svg = svg_of(figure, "comparison")
+    sides = list(dict.fromkeys(one.condition for one in shown))
+    several = len({side.model for side in sides}) > 1
+    first, *others = comparison.names
+
+    def paint(figure: Figure) -> None:
+        shift = 0.7 / len(others)
+        places = [(sides.index(one.condition), others.index(one.run), one.estimate) for one in shown]
+        marks = [(row + (which - (len(others) - 1) / 2) * shift, which, one) for row, which, one in places]
+        rows = [" · ".join(side if several else side[1:]) for side in sides]
+        ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
+
     words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
-    return Drawing(
+    return drawn(
         name="comparison",
-        title=f"J/request over {comparison.names[0]}{note}",
-        svg=svg,
-        description=f"Dot plot of the ratio of joules per request to {comparison.names[0]}{note}: {words}.",
+        title=f"J/request over {first}{note}",
+        size=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))),
+        paint=paint,
+        description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
         caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
         "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
     )
-
-
-def _ratio_label(comparison: Comparison, note: str) -> str:
-    return said(f"J / request, over {comparison.names[0]}", note)

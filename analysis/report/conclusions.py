@@ -2,194 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from analysis.report.sections import Table
+from analysis.metrics import metric
+from analysis.report.table import Columns, TextTable, percent, table_of
 from analysis.results.headline import significant
 from analysis.results.points import Contrast, Results
 
-_PRIMARY = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
-_SHOWN = {"batched_vs_single": "single-stream over batched", "variant_vs_baseline": "variant over baseline"}
-EQUAL_RATE = 0.02  # rates that differ by less were the same
-_ATTRIBUTION = (
-    ("J/step", "phase_step_j"),
-    ("J/decoded token", "phase_decoded_token_j"),
-    ("J/prompt token", "phase_prompt_token_j"),
-    ("J/context token", "phase_context_token_j"),
-    ("condition", "phase_condition"),
-    ("hold-out error", "phase_holdout_error"),
-)
+_Row = Mapping[str, Any]
+_PRIMARY = {
+    "batched_vs_single": ("single-stream over batched", "energy_factor"),
+    "variant_vs_baseline": ("variant over baseline", "j_per_request_ratio"),
+}
 _PASSED = "pass_at_1_plus_difference"
+EQUAL_RATE = 0.02  # rates that differ by less were the same
+
+_VARIANT: tuple[str, Callable[[Contrast], str]] = ("variant", lambda one: one.variant)
+_LOAD: tuple[str, Callable[[Contrast], str]] = ("load", lambda one: one.load)
 
 
-def tests_table(results: Results, model: str) -> Table:
-    """Each comparison as one of a family."""
-    rows = []
-    for kind, metric in _PRIMARY.items():
-        for one in _of(results, model, kind):
-            if f"{metric}_p" not in one.metrics:
-                continue
-            rows.append(
-                (
-                    _SHOWN[kind],
-                    one.variant,
-                    one.load,
-                    _interval(one, metric),
-                    _interval(one, f"{metric}_simultaneous"),
-                    _p(one.value(f"{metric}_p")),
-                    _p(one.value(f"{metric}_p_holm")),
-                    significant(one.value(f"{metric}_smallest_visible")),
-                    _why(one, [f"{metric}_p"]),
-                )
-            )
-    header = (
-        "comparison",
-        "variant",
-        "load",
-        "ratio (95 %, one by one)",
-        "95 %, all together",
-        "p",
-        "p by Holm",
-    )
-    return Table((*header, "smallest ratio to be seen", "reasons"), tuple(rows), 3)
-
-
-def rates_table(results: Results, model: str) -> Table:
-    """Each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
-    rows = []
-    for one in _of(results, model, "variant_vs_baseline"):
-        rate = one.value("request_rate_ratio")
-        asked = (
-            "–" if rate is None else "equal rate" if abs(rate - 1) <= EQUAL_RATE else "each at its own rate"
-        )
-        metrics = (
-            "request_rate_ratio",
-            "j_per_request_ratio",
-            "tokens_per_request_ratio",
-            "j_per_output_token_ratio",
-        )
-        rows.append((one.variant, one.load, asked, *(significant(one.value(name)) for name in metrics)))
-    header = ("variant", "load", "compared at", "requests/s", "J/request", "tokens/request", "J/token")
-    return Table(header, tuple(rows), 3)
-
-
-def curves_table(results: Results, model: str) -> Table:
-    """Joules over concurrency."""
-    crossovers = {one.variant: one for one in _of(results, model, "crossover")}
-    rows = []
-    for one in _of(results, model, "saturation"):
-        other = crossovers.get(one.variant)
-        rows.append(
-            (
-                one.variant,
-                *(_interval(one, f"saturation_{name}") for name in ("own", "shared", "half_at")),
-                percent(one.value("saturation_misfit")),
-                _crossover(other),
-                _why(one, ["saturation_own"]),
-            )
-        )
-    header = ("variant", "own J/request", "shared J, over concurrency", "half of it saved at", "worst misfit")
-    return Table((*header, "costs less than the baseline", "reasons"), tuple(rows), 1)
-
-
-def accuracy_table(results: Results, model: str) -> Table:
-    """pass@1 task by task, and answers that changed."""
-    rows = []
-    for kind in ("accuracy_vs_baseline", "accuracy_vs_single"):
-        for one in _of(results, model, kind):
-            other = one.reference_variant if kind.endswith("baseline") else one.reference_load
-            rows.append(
-                (
-                    one.variant,
-                    one.load,
-                    other,
-                    _interval(one, _PASSED, signed=True),
-                    _p(one.value(f"{_PASSED}_p")),
-                    _p(one.value(f"{_PASSED}_p_holm")),
-                    _p(one.value(f"{_PASSED}_p_mcnemar")),
-                    significant(one.value(f"{_PASSED}_smallest_visible"), 2),
-                    *(
-                        percent(one.value(f"flips_between_{name}"))
-                        for name in ("loads", "repeats", "repeats_single")
-                    ),
-                    _why(one, [_PASSED]),
-                )
-            )
-    header = (
-        "variant",
-        "load",
-        "against",
-        "difference of pass@1 (95 %)",
-        "p, sign flips",
-        "p by Holm",
-        "p, McNemar",
-        "smallest to be seen",
-        "answers changed by load",
-        "by repeating it",
-        "by repeating single-stream",
-        "reasons",
-    )
-    return Table(header, tuple(rows), 3)
-
-
-def attribution_table(results: Results, model: str) -> Table:
-    """What the rule ``phase`` found for each variant; the same in all its cells."""
-    rows = []
-    own = [row for row in results.cell_rows if row["model"] == model]
-    for variant in sorted({row["variant"] for row in own}):
-        found = {row["metric"]: row for row in own if row["variant"] == variant}
-        fit = found.get("phase_condition")
-        if fit is None:
-            continue
-        values = [found.get(metric) for _, metric in _ATTRIBUTION]
-        shown = [significant(row["value"] if row else None) for row in values[:-1]]
-        error = values[-1]["value"] if values[-1] else None
-        rows.append((variant, *shown, percent(error), ", ".join(fit["reasons"])))
-    return Table(("variant", *(name for name, _ in _ATTRIBUTION), "reasons"), tuple(rows), 1)
-
-
-def steadiness_table(results: Results, model: str) -> Table:
-    """The largest trend of any block's window, and from the first block to the last."""
-    drifts = {(one.variant, one.load): one for one in _of(results, model, "drift")}
-    rows = []
-    names = ("power", "tokens", "sm_clock", "temperature")
-    own = [row for row in results.cell_rows if row["model"] == model and row["metric"].startswith("trend_")]
-    for side in sorted({(row["variant"], row["load"]) for row in own} | set(drifts)):
-        mine = [row for row in own if (row["variant"], row["load"]) == side]
-        cells = []
-        for name in names:
-            values = [
-                row["value"] for row in mine if row["metric"] == f"trend_{name}" and row["value"] is not None
-            ]
-            worst = max(values, key=abs, default=None)
-            cells.append(percent(worst, signed=True) if name != "temperature" else significant(worst))
-        drift = drifts.get(side)
-        moved = drift.value("j_per_request_drift") if drift else None
-        rows.append((*side, *cells, percent(None if moved is None else moved - 1, signed=True)))
-    header = (
-        "variant",
-        "load",
-        "power",
-        "tokens",
-        "SM clock",
-        "temperature, °C",
-        "J/request over the blocks",
-    )
-    return Table(header, tuple(rows), 2)
-
-
-def _of(results: Results, model: str, kind: str) -> Sequence[Contrast]:
-    return [one for one in results.contrasts if one.model == model and one.kind == kind]
-
-
-def _interval(one: Contrast, metric: str, *, signed: bool = False) -> str:
-    row: Mapping[str, Any] | None = one.metrics.get(metric)
+def _interval(one: Contrast, name: str, shown: Callable[[float], str] = significant) -> str:
+    row = one.metrics.get(name)
     if row is None or row["value"] is None:
         return "–"
-    text = f"{row['value']:+.3f}" if signed else significant(row["value"])
-    ends = [f"{row[end]:+.3f}" if signed else significant(row[end]) for end in ("lo", "hi")]
-    return text if row["lo"] is None and row["hi"] is None else f"{text} ({ends[0]} to {ends[1]})"
+    ends = ["–" if row[end] is None else shown(row[end]) for end in ("lo", "hi")]
+    bounds = "" if row["lo"] is None and row["hi"] is None else f" ({ends[0]} to {ends[1]})"
+    return shown(row["value"]) + bounds
+
+
+def _value(one: Contrast, name: str) -> str:
+    return significant(one.value(name))
+
+
+def _percent(one: Contrast, name: str) -> str:
+    return percent(one.value(name))
+
+
+def _asked(rate: float | None) -> str:
+    if rate is None:
+        return "–"
+    return "equal rate" if abs(rate - 1) <= EQUAL_RATE else "each at its own rate"
 
 
 def _crossover(one: Contrast | None) -> str:
@@ -203,17 +56,134 @@ def _crossover(one: Contrast | None) -> str:
     return f"{side} {_interval(one, 'crossover_concurrency')} in flight{why}"
 
 
-def _why(one: Contrast, metrics: Sequence[str]) -> str:
-    found = {reason for name in metrics for reason in one.metrics.get(name, {}).get("reasons", [])}
-    return ", ".join(sorted(found))
-
-
-def _p(value: float | None) -> str:
+def _p(one: Contrast, name: str) -> str:
+    value = one.value(name)
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def percent(share: float | None, *, signed: bool = False) -> str:
-    """With one digit after the point; a dash for None."""
-    if share is None:
-        return "–"
-    return f"{share * 100:+.1f} %" if signed else f"{share * 100:.1f} %"
+def _each(shown: Callable[[Contrast, str], str], *names: str) -> Columns[Contrast]:
+    """A column a metric, by its own name."""
+
+    def column(name: str) -> tuple[str, Callable[[Contrast], str]]:
+        return metric(name).label, lambda one: shown(one, name)
+
+    return [column(name) for name in names]
+
+
+def _primary(one: Contrast, suffix: str = "") -> str:
+    return _PRIMARY[one.kind][1] + suffix
+
+
+_TESTS: Columns[Contrast] = (
+    ("comparison", lambda one: _PRIMARY[one.kind][0]),
+    _VARIANT,
+    _LOAD,
+    ("ratio (95 %, one by one)", lambda one: _interval(one, _primary(one))),
+    ("95 %, all together", lambda one: _interval(one, _primary(one, "_simultaneous"))),
+    ("p", lambda one: _p(one, _primary(one, "_p"))),
+    ("p by Holm", lambda one: _p(one, _primary(one, "_p_holm"))),
+    ("smallest ratio to be seen", lambda one: _value(one, _primary(one, "_smallest_visible"))),
+    ("reasons", lambda one: one.why(_primary(one, "_p"))),
+)
+_RATES: Columns[Contrast] = (
+    _VARIANT,
+    _LOAD,
+    ("compared at", lambda one: _asked(one.value("request_rate_ratio"))),
+    *_each(
+        _value,
+        "request_rate_ratio",
+        "j_per_request_ratio",
+        "tokens_per_request_ratio",
+        "j_per_output_token_ratio",
+    ),
+)
+_CURVES: Columns[Contrast] = (
+    _VARIANT,
+    *_each(_interval, "saturation_own", "saturation_shared", "saturation_half_at"),
+    *_each(_percent, "saturation_misfit"),
+)
+_ACCURACY: Columns[Contrast] = (
+    _VARIANT,
+    _LOAD,
+    (
+        "against",
+        lambda one: one.reference_load if one.kind == "accuracy_vs_single" else one.reference_variant,
+    ),
+    ("difference of pass@1 (95 %)", lambda one: _interval(one, _PASSED, "{:+.3f}".format)),
+    *_each(_p, f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"),
+    ("smallest to be seen", lambda one: significant(one.value(f"{_PASSED}_smallest_visible"), 2)),
+    *_each(_percent, "flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"),
+    ("reasons", lambda one: one.why(_PASSED)),
+)
+_COSTS = (
+    "phase_step_j",
+    "phase_decoded_token_j",
+    "phase_prompt_token_j",
+    "phase_context_token_j",
+    "phase_condition",
+)
+_ATTRIBUTION: Columns[Mapping[str, _Row]] = (
+    ("variant", lambda fit: str(fit["phase_condition"]["variant"])),
+    *((metric(name).label, lambda fit, name=name: significant(fit[name]["value"])) for name in _COSTS),
+    (metric("phase_holdout_error").label, lambda fit: percent(fit["phase_holdout_error"]["value"])),
+    ("reasons", lambda fit: ", ".join(fit["phase_condition"]["reasons"])),
+)
+_STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
+    ("variant", lambda item: item[0][0]),
+    ("load", lambda item: item[0][1]),
+    ("power", lambda item: percent(item[1].get("trend_power"), signed=True)),
+    ("tokens", lambda item: percent(item[1].get("trend_tokens"), signed=True)),
+    ("SM clock", lambda item: percent(item[1].get("trend_sm_clock"), signed=True)),
+    ("temperature, °C", lambda item: significant(item[1].get("trend_temperature"))),
+    ("J/request over the blocks", lambda item: percent(item[1].get("drift"), signed=True)),
+)
+
+
+def tests_table(results: Results, model: str) -> TextTable:
+    """Each comparison as one of a family."""
+    rows = [one for one in results.of(model, *_PRIMARY) if _primary(one, "_p") in one.metrics]
+    return table_of(_TESTS, rows, 3)
+
+
+def rates_table(results: Results, model: str) -> TextTable:
+    """Each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
+    return table_of(_RATES, results.of(model, "variant_vs_baseline"), 3)
+
+
+def curves_table(results: Results, model: str) -> TextTable:
+    """Joules over concurrency."""
+    crossovers = {one.variant: one for one in results.of(model, "crossover")}
+    columns: Columns[Contrast] = (
+        *_CURVES,
+        ("costs less than the baseline", lambda one: _crossover(crossovers.get(one.variant))),
+        ("reasons", lambda one: one.why("saturation_own")),
+    )
+    return table_of(columns, results.of(model, "saturation"), 1)
+
+
+def accuracy_table(results: Results, model: str) -> TextTable:
+    """pass@1 task by task, and answers that changed."""
+    return table_of(_ACCURACY, results.of(model, "accuracy_vs_baseline", "accuracy_vs_single"), 3)
+
+
+def attribution_table(results: Results, model: str) -> TextTable:
+    """What the rule ``phase`` found for each variant; the same in all its cells."""
+    fits: dict[str, dict[str, _Row]] = {}
+    for row in results.cell_rows:
+        if row["model"] == model and row["metric"].startswith("phase_"):
+            fits.setdefault(row["variant"], {})[row["metric"]] = row
+    return table_of(_ATTRIBUTION, [fits[variant] for variant in sorted(fits)], 1)
+
+
+def steadiness_table(results: Results, model: str) -> TextTable:
+    """The largest trend of any block's window, and from the first block to the last."""
+    sides: dict[tuple[str, str], dict[str, float]] = {}
+    for row in results.cell_rows:
+        if row["model"] == model and row["metric"].startswith("trend_"):
+            worst = sides.setdefault((row["variant"], row["load"]), {})
+            if row["value"] is not None:
+                worst[row["metric"]] = max(worst.get(row["metric"], row["value"]), row["value"], key=abs)
+    for one in results.of(model, "drift"):
+        moved = one.value("j_per_request_drift")
+        sides.setdefault((one.variant, one.load), {}).update({} if moved is None else {"drift": moved - 1})
+    return table_of(_STEADINESS, sorted(sides.items()), 2)

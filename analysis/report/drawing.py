@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load
+from analysis.contrasts.statistics import RatioEstimate
+from analysis.report.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load, marker_of
 from analysis.results.headline import with_bounds
-from analysis.results.points import Bounds, Point
+from analysis.results.points import Bounds, Point, Results
 
 STYLE: Any = {
     "svg.hashsalt": "starwatt",
@@ -41,6 +44,77 @@ class Drawing:
     caption: str
 
 
+def drawn(
+    *,
+    name: str,
+    title: str,
+    size: tuple[float, float],
+    paint: Callable[[Figure], None],
+    description: str,
+    caption: str,
+) -> Drawing:
+    """Paint a figure in the report's style, and put its words beside it.
+
+    Args:
+        name: of the file; ids in the SVG begin with it.
+        title: of the figure.
+        size: in inches.
+        paint: draws into the figure, which has no axes yet.
+        description: what a reader who cannot see it is told.
+        caption: how to read it.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        paint(figure)
+        svg = svg_of(figure, name)
+    return Drawing(name, title, svg, description, caption)
+
+
+def points_with(results: Results, model: str, *metrics: str) -> list[Point]:
+    """List the points of a model that have all of these metrics."""
+    return [
+        one
+        for one in results.points
+        if one.model == model and None not in [one.mean(name) for name in metrics]
+    ]
+
+
+def each_in_words(points: Sequence[Point], words: Callable[[Point], str]) -> str:
+    """Say in a description what ``words`` say of every point."""
+    return "; ".join(f"{one.variant} under {one.load} {words(one)}" for one in points)
+
+
+def ratio_plot(
+    figure: Figure,
+    rows: Sequence[str],
+    marks: Sequence[tuple[float, int, RatioEstimate]],
+    names: Sequence[str],
+) -> Axes:
+    """Draw ratios with their intervals across rows, and a line at 1.
+
+    Args:
+        figure: without axes.
+        rows: their names, from above.
+        marks: each a height in rows, the number of its name, and a ratio that is known.
+        names: what the marks stand for; a single one needs no legend.
+    """
+    axes = figure.subplots()
+    for y, which, estimate in marks:
+        colour, marker = marker_of(which)
+        if estimate.bounds is not None:
+            axes.plot(estimate.bounds, [y, y], color=colour, linewidth=1.6)
+        axes.plot([estimate.ratio or 1.0], [y], marker=marker, color=colour, linestyle="none")
+    for which, name in enumerate(names):
+        colour, marker = marker_of(which)
+        axes.plot([], [], linestyle="none", label=name, color=colour, marker=marker)
+    axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
+    axes.set_yticks(np.arange(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    if len(names) > 1:
+        axes.legend(frameon=False)
+    return axes
+
+
 def said(label: str, note: str) -> str:
     """An axis says by itself that it is estimated: a figure may be cut out of its page."""
     return f"estimated {label}" if note else label
@@ -51,16 +125,14 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
 
     ``by_load``: the figure tells loads apart by how they look, not by where they stand.
     """
-    variants, loads = names_in(points)
     kept, words = list(points), ""
-    if len(variants) > MOST_VARIANTS:
-        shown = set(variants[:MOST_VARIANTS])
-        kept = [one for one in kept if one.variant in shown]
-        words += f" The first {MOST_VARIANTS} of {len(variants)} variants; the tables have all."
-    if by_load and len(loads) > MOST_LOADS:
-        shown = set(loads[:MOST_LOADS])
-        kept = [one for one in kept if one.load in shown]
-        words += f" The first {MOST_LOADS} of {len(loads)} loads; the tables have all."
+    names = zip(
+        ("variant", "load"), names_in(points), (MOST_VARIANTS, MOST_LOADS if by_load else None), strict=True
+    )
+    for kind, every, most in names:
+        if most is not None and len(every) > most:
+            kept = [one for one in kept if getattr(one, kind) in every[:most]]
+            words += f" The first {most} of {len(every)} {kind}s; the tables have all."
     return kept, words
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.tables import ensure_analysed, is_analysed
+from analysis.opened import OpenedRun, open_run
 from traces.layout import RunDir
 
 
@@ -18,7 +18,7 @@ def analysed(run: RunDir) -> Iterator[RunDir]:
     Raises:
         TraceError: the run has no cells.
     """
-    if is_analysed(run):
+    if OpenedRun(run).is_analysed:
         yield run
         return
     with tempfile.TemporaryDirectory(prefix="starwatt-report-") as folder:
@@ -28,5 +28,5 @@ def analysed(run: RunDir) -> Iterator[RunDir]:
         for entry in run.root.resolve().iterdir():
             if entry.name not in derived:
                 (view.root / entry.name).symlink_to(entry)
-        ensure_analysed(view)
+        open_run(view)
         yield view

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from analysis.opened import OpenedRun
 from analysis.report.page import drawings_of
 from analysis.tables import read_table
 from traces.atomic import write_text
@@ -24,7 +25,7 @@ def export_figures(run: RunDir, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for drawing in drawings_of(run):
+    for drawing in drawings_of(OpenedRun(run)):
         path = folder / f"{drawing.name}.svg"
         inside = drawing.svg.index(">") + 1
         words = f"<title>{_escaped(drawing.title)}</title><desc>{_escaped(drawing.description)}</desc>"

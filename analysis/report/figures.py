@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,17 +12,18 @@ from matplotlib.figure import Figure
 from analysis.arrays import Floats, Ints
 from analysis.energy.integral import PowerSeries
 from analysis.report.drawing import (
-    STYLE,
     Drawing,
     beside,
+    drawn,
+    each_in_words,
     few,
     interval_words,
     legend,
     names_in,
+    points_with,
     said,
     scatter,
     short_names,
-    svg_of,
     whisker,
     width_for,
     with_interval,
@@ -44,7 +44,7 @@ MOST_POINTS = 1200
 
 
 @dataclass(frozen=True)
-class Line:
+class TimeLine:
     """Values over time."""
 
     t_ns: Ints  # (k,)
@@ -58,40 +58,36 @@ class PowerTrace:
     label: str
     series: tuple[PowerSeries, ...]
     phases: Phases
-    in_flight: Line | None = None
-    sm_clock: Line | None = None  # of the first device that tells it, MHz
+    in_flight: TimeLine | None = None
+    sm_clock: TimeLine | None = None  # of the first device that tells it, MHz
 
 
 def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None:
     """Bars of J/request: net below, idle above, its interval; a dot a block, with what its measurement leaves open."""
-    points = [one for one in results.points if one.model == model and one.mean("j_per_request") is not None]
+    points, left_out = few(points_with(results, model, "j_per_request"))
     if not points:
         return None
-    points, left_out = few(points)
     variants, loads = names_in(points)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(min(14.0, max(7.0, 1.5 * len(variants))), 4.0), layout="constrained")
-        axes = figure.subplots()
-        width = 0.8 / len(loads)
+
+    def paint(figure: Figure) -> None:
+        axes, width = figure.subplots(), 0.8 / len(loads)
         for k, load in enumerate(loads):
             for point in (one for one in points if one.load == load):
                 x = variants.index(point.variant) + (k - (len(loads) - 1) / 2) * width
                 _bar(axes, point, x, width, look_of_load(k))
             axes.bar([0], [0], **look_of_load(k).bar, label=load)
         axes.bar([0], [0], color="#ffffff", edgecolor="#555555", hatch="///", label="idle's part")
-        crowded = len(variants) > 8
-        axes.set_xticks(range(len(variants)), variants, rotation=90 if crowded else 0)
+        axes.set_xticks(range(len(variants)), variants, rotation=90 if len(variants) > 8 else 0)
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_ylim(bottom=0)
         legend(axes, len(loads) + 1)
-        svg = svg_of(figure, f"joules-{model}")
-    words = "; ".join(
-        f"{one.variant} under {one.load} {with_interval(one, 'j_per_request')} joules" for one in points
-    )
-    return Drawing(
+
+    words = each_in_words(points, lambda one: f"{with_interval(one, 'j_per_request')} joules")
+    return drawn(
         name=f"joules-{model}",
         title=f"J/request by variant and load{note}",
-        svg=svg,
+        size=(min(14.0, max(7.0, 1.5 * len(variants))), 4.0),
+        paint=paint,
         description=f"Bar chart of joules per request{note}, with 95 % intervals where there are any: {words}.",
         caption="Columns are gross, their hatched part is idle power x time, the rest is net. Each dot is one block, "
         f"its thin line what that measurement leaves open (sampling alone).{interval_words(points)}{left_out}",
@@ -103,56 +99,55 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, unit_note: str) ->
     shown = [trace for trace in traces if any(one.power_w.size for one in trace.series)]
     if not shown:
         return None
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 2.9 * len(shown) + 0.4), layout="constrained")
+
+    def paint(figure: Figure) -> None:
         panels = figure.subplots(2 * len(shown), 1, squeeze=False, height_ratios=[2, 1] * len(shown))[:, 0]
-        for k, trace in enumerate(shown):
-            _power_panel(panels[2 * k], trace, unit_note)
-            _load_panel(panels[2 * k + 1], trace)
-            panels[2 * k + 1].set_xlim(panels[2 * k].get_xlim())
+        for trace, power, load in zip(shown, panels[::2], panels[1::2], strict=True):
+            _power_panel(power, trace, unit_note)
+            _load_panel(load, trace)
+            load.set_xlim(power.get_xlim())
         panels[-1].set_xlabel("seconds from the start of the window")
-        svg = svg_of(figure, f"power-{model}")
+
     labels = ", ".join(trace.label for trace in shown)
     several = " A line a device." if any(len(trace.series) > 1 for trace in shown) else ""
-    return Drawing(
+    clock = ", and the SM clock (orange)" if any(one.sm_clock for one in shown) else ""
+    return drawn(
         name=f"power-{model}",
         title=f"Power over time{unit_note}",
-        svg=svg,
+        size=(8.0, 2.9 * len(shown) + 0.4),
+        paint=paint,
         description=f"Line charts of power over time{unit_note} with the phases idle, warm-up, window, drain "
-        f"and idle marked, and below each the requests in flight{_clock_words(shown)}, for {labels}.",
+        f"and idle marked, and below each the requests in flight{clock}, for {labels}.",
         caption="One representative cell a load. Joules are counted in the window alone; idle power comes "
-        f"from the idle phase before it.{several} Below each: requests in flight{_clock_words(shown)}.",
+        f"from the idle phase before it.{several} Below each: requests in flight{clock}.",
     )
 
 
 def joules_against_latency(results: Results, model: str, note: str) -> Drawing | None:
     """J/request over the median end-to-end latency: a colour a load, a marker a variant."""
-    points = [
-        one
-        for one in results.points
-        if one.model == model and one.mean("j_per_request") is not None and one.mean("e2e_p50_ms") is not None
-    ]
+    points, left_out = few(points_with(results, model, "j_per_request", "e2e_p50_ms"))
     if not points:
         return None
-    points, left_out = few(points)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width_for(sum(map(len, names_in(points)))), 4.2), layout="constrained")
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
         scatter(axes, points, "e2e_p50_ms", "j_per_request")
         axes.set_xlabel("median end-to-end latency, ms")
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        svg = svg_of(figure, f"latency-{model}")
-    words = "; ".join(
-        f"{one.variant} under {one.load} {with_interval(one, 'j_per_request')} joules "
-        f"at {significant(one.mean('e2e_p50_ms'))} milliseconds"
-        for one in points
+
+    words = each_in_words(
+        points,
+        lambda one: (
+            f"{with_interval(one, 'j_per_request')} joules at {significant(one.mean('e2e_p50_ms'))} milliseconds"
+        ),
     )
-    return Drawing(
+    return drawn(
         name=f"latency-{model}",
         title=f"J/request against latency{note}",
-        svg=svg,
+        size=(width_for(sum(map(len, names_in(points)))), 4.2),
+        paint=paint,
         description=f"Scatter plot of joules per request{note} over median latency: {words}.",
         caption="Lower left is better on both. Latency counts from the time a request was "
         f"scheduled.{interval_words(points)}{left_out}",
@@ -179,10 +174,6 @@ def _bar(axes: Axes, point: Point, x: float, width: float, look: Look) -> None:
         axes.plot([x + shift], [value], linestyle="none", marker="o", markersize=3, color="#222222")
         whisker(axes, x + shift, bounds, "#222222", 0.7)
     whisker(axes, x - 0.36 * width, point.interval("j_per_request"), "#222222", 2.0)
-
-
-def _clock_words(shown: Sequence[PowerTrace]) -> str:
-    return ", and the SM clock (orange)" if any(one.sm_clock for one in shown) else ""
 
 
 def _load_panel(axes: Axes, trace: PowerTrace) -> None:

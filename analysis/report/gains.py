@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from analysis.compare.gains import GainsBeside, half_widths, offset_half_w
-from analysis.results.points import Pair, Results
+from analysis.keys import MeterKey
+from analysis.results.points import Results
 from analysis.results.sentences import percent
 
 _HELD = (
@@ -41,7 +42,7 @@ def _left_in_ratios(results: Results) -> list[str]:
     ]
 
 
-def _sensor(results: Results, pair: Pair) -> str:
+def _sensor(results: Results, pair: MeterKey) -> str:
     what = f"{pair[0]}, by {pair[1]}: "
     if pair[1] == "modelled":
         return f"{what}no sensor measured this, so there is no gain to be known."
@@ -57,12 +58,12 @@ def _sensor(results: Results, pair: Pair) -> str:
     )
 
 
-def _watts(results: Results, pair: Pair) -> str:
+def _watts(results: Results, pair: MeterKey) -> str:
     off_w = offset_half_w(results, pair)
     return "" if not off_w else f", an offset of up to {off_w:.3g} W among it"
 
 
-def beside_words(gains: GainsBeside, names: tuple[str, str], pair: Pair) -> str:
+def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> str:
     """What stands beside the ratios of a run's joules to the reference's."""
     reference, name = names
     if gains.same_boards:

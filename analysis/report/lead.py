@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from analysis.results.headline import HeadlineLine, significant
 
+_MORE, _LESS, _UNSEEN, _BARE = range(4)
+
 
 def lead(lines: Sequence[HeadlineLine], *, estimated: bool) -> str | None:
     """The answer to the first question in one sentence, or None where nothing valid answers it.
@@ -18,41 +20,52 @@ def lead(lines: Sequence[HeadlineLine], *, estimated: bool) -> str | None:
         estimated: the joules are modelled.
     """
     own = [one for one in lines if one.kind == "batched_vs_single" and one.value is not None]
-    joules = f"{'estimated ' if estimated else ''}joules per request"
-    bounded = [(one.lo, one.hi) for one in own if one.lo is not None and one.hi is not None]
-    if not own:
-        return None
-    if not bounded:
-        values = [one.value for one in own if one.value is not None]
-        why = ", ".join(sorted({reason for one in own for reason in one.reasons}))
-        span = _span(min(values), max(values))
-        return (
-            f"One request at a time costs {span} times the {joules} of the other loads ({_counted(len(own))}, "
-            f"estimates without an interval: {why})."
-        )
-    more, less = [one for one in bounded if one[0] > 1], [one for one in bounded if one[1] < 1]
-    unseen = len(bounded) - len(more) - len(less)
-    beside = [f"in {unseen} no difference can be seen"] if unseen else []
-    bare = len(own) - len(bounded)
+    more, less, unseen, bare = ([one for one in own if _verdict(one) == kind] for kind in range(4))
+    of_others = f"times the {'estimated ' * estimated}joules per request of the other loads"
+    if shown := more or less:
+        span = _span([one.lo for one in shown], [one.hi for one in shown])
+        notes = "; ".join((_counted(shown), *_notes(less if more else [], unseen, bare)))
+        return f"One request at a time costs {span} {of_others} (ends of the 95 % intervals of {notes})."
+    if unseen:
+        notes = "; ".join((_counted(unseen), *_notes([], [], bare)))
+        joules = f"{'estimated ' * estimated}joules per request"
+        return f"Between one request at a time and the other loads no difference in {joules} can be seen ({notes})."
+    return _of_estimates(bare, of_others) if bare else None
+
+
+def _notes(
+    less: Sequence[HeadlineLine], unseen: Sequence[HeadlineLine], bare: Sequence[HeadlineLine]
+) -> list[str]:
+    """What is counted beside the comparisons that a sentence is of."""
+    notes = []
+    if less:
+        notes.append(f"in {len(less)} it costs less")
+    if unseen:
+        notes.append(f"in {len(unseen)} no difference can be seen")
     if bare:
-        beside.append(f"{bare} {'has' if bare == 1 else 'have'} no interval")
-    shown = more or less
-    if not shown:
-        return (
-            f"Between one request at a time and the other loads no difference in {joules} can be seen "
-            f"({'; '.join((_counted(unseen), *beside[1:]))})."
-        )
-    if more and less:
-        beside.insert(0, f"in {len(less)} it costs less")
-    span = _span(min(lo for lo, _ in shown), max(hi for _, hi in shown))
-    ends = f"ends of the 95 % intervals of {_counted(len(shown))}"
-    return f"One request at a time costs {span} times the {joules} of the other loads ({'; '.join((ends, *beside))})."
+        notes.append(f"{len(bare)} {'has' if len(bare) == 1 else 'have'} no interval")
+    return notes
 
 
-def _span(low: float, high: float) -> str:
-    first, last = significant(low), significant(high)
+def _of_estimates(bare: Sequence[HeadlineLine], of_others: str) -> str:
+    values = [one.value for one in bare]
+    why = ", ".join(sorted({reason for one in bare for reason in one.reasons}))
+    return (
+        f"One request at a time costs {_span(values, values)} {of_others} "
+        f"({_counted(bare)}, estimates without an interval: {why})."
+    )
+
+
+def _verdict(one: HeadlineLine) -> int:
+    if one.lo is None or one.hi is None:
+        return _BARE
+    return _MORE if one.lo > 1 else _LESS if one.hi < 1 else _UNSEEN
+
+
+def _span(lows: Sequence[float | None], highs: Sequence[float | None]) -> str:
+    first, last = significant(min(filter(None, lows))), significant(max(filter(None, highs)))
     return first if first == last else f"between {first} and {last}"
 
 
-def _counted(comparisons: int) -> str:
-    return f"{comparisons} comparison{'s' if comparisons != 1 else ''}"
+def _counted(comparisons: Sequence[HeadlineLine]) -> str:
+    return f"{len(comparisons)} comparison{'s' if len(comparisons) != 1 else ''}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from analysis.report.figures import MOST_POINTS, Line
+from analysis.report.figures import MOST_POINTS, TimeLine
 from starwatt_errors import TraceError
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
 
-def in_flight_over_time(run: RunDir, key: CellKey) -> Line | None:
+def in_flight_over_time(run: RunDir, key: CellKey) -> TimeLine | None:
     """How many requests had been sent and had not ended, at every change; None where the trace does not read.
 
     Of long runs evenly spaced samples of it, so that a page stays small.
@@ -29,17 +29,17 @@ def in_flight_over_time(run: RunDir, key: CellKey) -> Line | None:
     counts = np.searchsorted(np.sort(sent), times, side="right") - np.searchsorted(
         np.sort(ended), times, side="right"
     )
-    return Line(times, counts.astype(np.float64))
+    return TimeLine(times, counts.astype(np.float64))
 
 
-def sm_clock_over_time(power: pa.Table) -> Line | None:
+def sm_clock_over_time(power: pa.Table) -> TimeLine | None:
     """The SM clock of the first device that tells it, MHz."""
     known = power.filter(pa.compute.is_valid(power["sm_clock_mhz"]))
     if not known.num_rows:
         return None
     own = known.filter(pa.compute.equal(known["device"], known["device"][0]))
     stride = max(1, -(-own.num_rows // MOST_POINTS))
-    return Line(
+    return TimeLine(
         own["t_ns"].to_numpy().astype(np.int64)[::stride],
         own["sm_clock_mhz"].to_numpy().astype(np.float64)[::stride],
     )

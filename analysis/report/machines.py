@@ -5,63 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.compare.runs import RATIOS
-from analysis.report.sections import Table
+from analysis.metrics import metric
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
-from analysis.tables import read_table
-from traces.layout import RunDir
 
 
-def rows_of(run: RunDir, name: str) -> list[dict[str, Any]]:
-    """The rows of a table that only some runs have; none where this one has not."""
-    return list(read_table(run, name).to_pylist()) if run.table(name).is_file() else []
+def _interval(row: Mapping[str, Any]) -> str:
+    return with_bounds(row["value"], row["lo"], row["hi"])
 
 
-def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+_OF_A_NODE = ("node_ratio", "j_per_request", "power_idle_w")
+_NODES: Columns[Mapping[str, Any]] = (
+    ("node", lambda row: str(row["node"])),
+    ("of", lambda row: " · ".join(filter(None, (row["model"], row["variant"], row["load"])))),
+    ("what", lambda row: metric(row["metric"]).label),
+    ("mean (95 %)", _interval),
+    ("blocks", lambda row: str(row["blocks"])),
+    ("reasons", lambda row: ", ".join(row["reasons"])),
+)
+_NEIGHBOURS: Columns[Mapping[str, Any]] = (
+    ("cell", lambda row: f"{row['variant']} · {row['load']}"),
+    ("of", lambda row: metric(row["metric"]).label),
+    ("alone", lambda row: significant(row["alone"])),
+    ("beside others", lambda row: significant(row["beside"])),
+    ("ratio (95 %)", _interval),
+    ("overlap", lambda row: "" if row["overlap"] is None else f"{100 * row['overlap']:.0f} %"),
+    ("blocks", lambda row: str(row["blocks"])),
+    ("reasons", lambda row: ", ".join(row["reasons"])),
+)
+
+
+def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
     """By how much the machines of a run differ, and what each showed; empty where it had one."""
     own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
-    shown = [row for row in own if row["metric"] in ("node_ratio", "j_per_request", "power_idle_w")]
-    words = {
-        "node_ratio": "J/request over the nodes' mean",
-        "j_per_request": "J/request",
-        "power_idle_w": "idle W",
-    }
-    lines = []
-    for row in sorted(shown, key=lambda one: (one["model"], one["metric"] != "node_ratio")):
-        what = " · ".join(filter(None, (row["model"], row["variant"], row["load"])))
-        lines.append(
-            (
-                row["node"],
-                what,
-                words[row["metric"]],
-                _interval(row),
-                str(row["blocks"]),
-                ", ".join(row["reasons"]),
-            )
-        )
-    return Table(("node", "of", "what", "mean (95 %)", "blocks", "reasons"), tuple(lines), 3)
+    shown = [row for row in own if row["metric"] in _OF_A_NODE]
+    shown.sort(key=lambda row: (row["model"], row["metric"] != "node_ratio"))
+    return table_of(_NODES, shown, 3)
 
 
-def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> Table:
+def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
     """The same cell beside others and alone; empty where nothing ran side by side, or nobody checked."""
-    lines = []
-    for row in _shown(rows, results):
-        share = "" if row["overlap"] is None else f"{100 * row['overlap']:.0f} %"
-        lines.append(
-            (
-                f"{row['variant']} · {row['load']}",
-                RATIOS[row["metric"]],
-                significant(row["alone"]),
-                significant(row["beside"]),
-                _interval(row),
-                share,
-                str(row["blocks"]),
-                ", ".join(row["reasons"]),
-            )
-        )
-    header = ("cell", "of", "alone", "beside others", "ratio (95 %)", "overlap", "blocks", "reasons")
-    return Table(header, tuple(lines), 2)
+    return table_of(_NEIGHBOURS, _shown(rows, results), 2)
 
 
 def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str:
@@ -85,7 +70,3 @@ def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str
 
 def _shown(rows: Sequence[Mapping[str, Any]], results: Results) -> list[Mapping[str, Any]]:
     return [row for row in rows if (row["boundary"], row["source"]) in (results.pair, (None, None))]
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    return with_bounds(row["value"], row["lo"], row["hi"])

@@ -7,51 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.cells.cell import read_context
 from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
-from analysis.report.beside import paper_section
-from analysis.report.conclusions import (
-    accuracy_table,
-    attribution_table,
-    curves_table,
-    rates_table,
-    steadiness_table,
-    tests_table,
-)
+from analysis.keys import MeterKey
+from analysis.opened import OpenedRun, open_run
+from analysis.report import conclusions, excluded, figures, machines, sections, tradeoffs
 from analysis.report.drawing import Drawing
-from analysis.report.excluded import excluded, noted
-from analysis.report.figures import (
-    PowerTrace,
-    joules_against_latency,
-    joules_by_variant,
-    power_over_time,
-)
+from analysis.report.figures import PowerTrace
 from analysis.report.gains import sensor_words
 from analysis.report.lead import lead
 from analysis.report.lines import in_flight_over_time, sm_clock_over_time
-from analysis.report.machines import neighbours_table, neighbours_words, nodes_table, rows_of
-from analysis.report.sections import (
-    contrast_tables,
-    main_table,
-    manifest_rows,
-    pair_table,
-)
 from analysis.report.templates import template
-from analysis.report.tradeoffs import (
-    joules_against_accuracy,
-    joules_of_requests,
-    joules_over_concurrency,
-)
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
 from analysis.results.points import Results, read_results
-from analysis.tables import ensure_analysed
 from analysis.validity.clocks import on_our_clock
 from analysis.validity.reasons import EXPLANATIONS
 from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
-from traces.cell import CellRecord, read_cell
+from traces.cell import CellRecord
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
@@ -62,13 +36,12 @@ def write_page(run: RunDir, out: Path | None = None) -> Path:
     Raises:
         TraceError: the run has no cells.
     """
-    ensure_analysed(run)
     page = out or run.report
-    write_text(page, render(run))
+    write_text(page, render(open_run(run)))
     return page
 
 
-def drawings_of(run: RunDir) -> list[Drawing]:
+def drawings_of(run: OpenedRun) -> list[Drawing]:
     """The figures of an analysed run, in the page's order."""
     results = read_results(run)
     return _drawings(run, results, _records(run, results), _note(results))
@@ -78,14 +51,13 @@ def _note(results: Results) -> str:
     return f" ({ESTIMATED})" if results.estimated else ""
 
 
-def render(run: RunDir) -> str:
+def render(run: OpenedRun) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
-    records = _records(run, results)
-    note = _note(results)
-    drawings = _drawings(run, results, records, note)
+    note, records = _note(results), _records(run, results)
+    nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
     return template("page.html.j2").render(
-        title=run.root.resolve().name,
+        title=run.dir.root.resolve().name,
         note=note,
         estimated=results.estimated,
         estimated_words=ESTIMATED,
@@ -93,26 +65,25 @@ def render(run: RunDir) -> str:
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
         models=[_model_section(results, model) for model in results.models],
-        drawings=drawings,
+        drawings=_drawings(run, results, records, note),
         pair=results.pair,
-        pair_table=pair_table(results),
-        nodes=nodes_table(rows_of(run, "nodes"), results),
-        neighbours=neighbours_table(rows_of(run, "neighbours"), results),
-        neighbours_words=neighbours_words(rows_of(run, "neighbours"), results),
-        excluded=excluded(results),
-        noted=noted(results),
+        pair_table=sections.pair_table(results),
+        nodes=machines.nodes_table(nodes, results),
+        neighbours=machines.neighbours_table(neighbours, results),
+        neighbours_words=machines.neighbours_words(neighbours, results),
+        excluded=excluded.excluded(results),
+        noted=excluded.noted(results),
         cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
         sensors=sensor_words(results),
         engines=_engines(records),
-        manifest=manifest_rows(_manifest(run)),
-        paper=paper_section(results),
+        manifest=sections.manifest_rows(_manifest(run)),
         length=_length(run),
     )
 
 
-def _length(run: RunDir) -> str:
+def _length(run: OpenedRun) -> str:
     """How answers ended: what a comparison of J/request is at."""
-    study = read_context(run)[0].study
+    study = run.context.study
     if study is None:
         return "answers as they came"
     if isinstance(study.prompts.output, FixedOutput):
@@ -132,34 +103,34 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
-        "table": main_table(results, model),
-        "contrasts": contrast_tables(results, model),
-        "tests": tests_table(results, model),
-        "rates": rates_table(results, model),
-        "curves": curves_table(results, model),
-        "accuracy": accuracy_table(results, model),
-        "attribution": attribution_table(results, model),
-        "steadiness": steadiness_table(results, model),
+        "table": sections.main_table(results, model),
+        "contrasts": sections.contrast_tables(results, model),
+        "tests": conclusions.tests_table(results, model),
+        "rates": conclusions.rates_table(results, model),
+        "curves": conclusions.curves_table(results, model),
+        "accuracy": conclusions.accuracy_table(results, model),
+        "attribution": conclusions.attribution_table(results, model),
+        "steadiness": conclusions.steadiness_table(results, model),
     }
 
 
 def _drawings(
-    run: RunDir, results: Results, records: Mapping[CellKey, CellRecord], note: str
+    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], note: str
 ) -> list[Drawing]:
     found: list[Drawing | None] = []
-    concurrency = read_context(run)[0].concurrency
+    concurrency = run.context.concurrency
     for model in results.models:
-        found.append(joules_by_variant(results, model, note))
-        found.append(joules_over_concurrency(results, model, note, concurrency))
-        found.append(joules_against_accuracy(results, model, note))
-        found.append(power_over_time(_power_traces(run, results, records, model), model, note))
-        found.append(joules_against_latency(results, model, note))
-        found.append(joules_of_requests(results, model, note))
+        found.append(figures.joules_by_variant(results, model, note))
+        found.append(tradeoffs.joules_over_concurrency(results, model, note, concurrency))
+        found.append(tradeoffs.joules_against_accuracy(results, model, note))
+        found.append(figures.power_over_time(_power_traces(run, results, records, model), model, note))
+        found.append(figures.joules_against_latency(results, model, note))
+        found.append(tradeoffs.joules_of_requests(results, model, note))
     return [one for one in found if one is not None]
 
 
 def _power_traces(
-    run: RunDir, results: Results, records: Mapping[CellKey, CellRecord], model: str
+    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], model: str
 ) -> list[PowerTrace]:
     """One cell a load: of the baseline where contrasts name one, the first block that reads."""
     baselines = [one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"]
@@ -177,34 +148,29 @@ def _power_traces(
         if key.load in chosen:
             continue
         try:
-            power = on_our_clock(read_trace(run.cell(key), "power"), records[key].power_clock)
+            power = on_our_clock(read_trace(run.dir.cell(key), "power"), records[key].power_clock)
         except TraceError:  # the validity table names it
             continue
         own = tuple(
-            one for one in without_mirrors(read_series(power)) if (one.boundary, one.source) == results.pair
+            one
+            for one in without_mirrors(read_series(power))
+            if MeterKey(one.boundary, one.source) == results.pair
         )
         if own:
             chosen[key.load] = PowerTrace(
                 f"{key.variant}, {key.load}, block {key.block}",
                 own,
                 records[key].phases,
-                in_flight_over_time(run, key),
+                in_flight_over_time(run.dir, key),
                 sm_clock_over_time(power),
             )
     return [chosen[load] for load in sorted(chosen)]
 
 
-def _records(run: RunDir, results: Results) -> dict[CellKey, CellRecord]:
+def _records(run: OpenedRun, results: Results) -> dict[CellKey, CellRecord]:
     """Every ``cell.json`` that is not damaged; the others are in the validity table."""
-    records = {}
-    for key in run.finished_cells():
-        if key in results.damaged:
-            continue
-        try:
-            records[key] = read_cell(run.cell(key))
-        except TraceError:
-            continue
-    return records
+    damaged = results.damaged
+    return {key: record for key, record in run.records.items() if key not in damaged}
 
 
 def _engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
@@ -214,10 +180,11 @@ def _engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
     return sorted({name for name in named if name})
 
 
-def _manifest(run: RunDir) -> Any:
-    if not run.manifest.is_file():
-        return {}
+def _manifest(run: OpenedRun) -> Any:
+    """Also one that analysis cannot use: a reader may."""
+    if run.context.manifest or not run.dir.manifest.is_file():
+        return run.context.manifest
     try:
-        return read_json(run.manifest)
+        return read_json(run.dir.manifest)
     except TraceError as error:
         return {"manifest": f"does not read: {json.dumps(str(error))}"}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
 from analysis.contrasts.statistics import RatioEstimate
-from analysis.report.drawing import STYLE, Drawing, svg_of
-from analysis.report.looks import COLOURS, MARKERS
-from analysis.report.sections import Table
+from analysis.report.drawing import Drawing, drawn, ratio_plot
+from analysis.report.papers_figures import papers_figures
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.report.templates import template
 from analysis.results.headline import ratio_words, significant
 from analysis.results.sentences import effect_words
@@ -35,6 +32,7 @@ def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
         content=paper_table(comparison),
         glossary=[(code, explained[code]) for code in codes if code in explained],
         unmatched=comparison.unmatched,
+        paper=papers_figures(),
     )
     write_text(path, text)
     return path
@@ -71,30 +69,6 @@ def _said(effects: RatioEstimate) -> str:
     return f". Against its original it costs {'more' if effects.ratio > 1 else 'less'} here than there ({interval})"
 
 
-def paper_table(comparison: PaperComparison) -> Table:
-    """A row a variant and boundary."""
-    header = (
-        "model", "variant", "load", "boundary", "the paper's", "J/request here", "there", "here over there",
-        "variant over original, here", "there", "effect here over there", "blocks, runs", "differs",
-    )  # fmt: skip
-    rows = tuple(
-        (
-            row.model,
-            row.variant,
-            row.load,
-            row.view,
-            _configuration(row),
-            significant(row.ours_j),
-            significant(row.paper_j),
-            *map(ratio_words, _estimates(row)),
-            f"{row.blocks}, {row.runs}",
-            "; ".join(row.differs) or "nothing more",
-        )
-        for row in comparison.rows
-    )
-    return Table(header, rows, 5)
-
-
 def _configuration(row: PaperRow) -> str:
     one = row.configuration
     format_, pruned = one.quantisation, one.pruned_last_layers
@@ -102,42 +76,53 @@ def _configuration(row: PaperRow) -> str:
     return f"{one.model}, {'fp32' if made == 'none' else made}, {one.max_new_tokens} tokens"
 
 
+_COLUMNS: Columns[PaperRow] = (
+    ("model", lambda row: row.model),
+    ("variant", lambda row: row.variant),
+    ("load", lambda row: row.load),
+    ("boundary", lambda row: row.view),
+    ("the paper's", _configuration),
+    ("J/request here", lambda row: significant(row.ours_j)),
+    ("there", lambda row: significant(row.paper_j)),
+    ("here over there", lambda row: ratio_words(row.absolute)),
+    ("variant over original, here", lambda row: ratio_words(row.our_effect)),
+    ("there", lambda row: ratio_words(row.paper_effect)),
+    ("effect here over there", lambda row: ratio_words(row.effects)),
+    ("blocks, runs", lambda row: f"{row.blocks}, {row.runs}"),
+    ("differs", lambda row: "; ".join(row.differs) or "nothing more"),
+)
+
+
+def paper_table(comparison: PaperComparison) -> TextTable:
+    """A row a variant and boundary."""
+    return table_of(_COLUMNS, comparison.rows, 5)
+
+
 def _drawing(comparison: PaperComparison) -> Drawing | None:
     """A row a variant and boundary, a mark a side: the ratio to the original with its interval."""
-    drawn = [row for row in comparison.rows if row.our_effect.ratio and row.paper_effect.ratio]
-    if not drawn:
+    rows = [row for row in comparison.rows if row.our_effect.ratio and row.paper_effect.ratio]
+    if not rows:
         return None
-    several = len({row.model for row in drawn}) > 1
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.4 + 0.5 * len(drawn)), layout="constrained")
-        axes = figure.subplots()
-        for y, row in enumerate(drawn):
-            _mark(axes, row.our_effect, y - 0.14, 0)
-            _mark(axes, row.paper_effect, y + 0.14, 1)
-        for k, name in enumerate((comparison.name, NAME)):
-            axes.plot([], [], linestyle="none", marker=MARKERS[k], color=COLOURS[k], label=name)
-        axes.axvline(1.0, color="#555555", linewidth=0.8, zorder=0)
-        names = [(row.model, row.variant, row.view) if several else (row.variant, row.view) for row in drawn]
-        axes.set_yticks(np.arange(len(drawn)), [" · ".join(name) for name in names])
-        axes.set_ylim(len(drawn) - 0.5, -0.5)
+    several = len({row.model for row in rows}) > 1
+
+    def paint(figure: Figure) -> None:
+        ours = [(y - 0.14, 0, row.our_effect) for y, row in enumerate(rows)]
+        theirs = [(y + 0.14, 1, row.paper_effect) for y, row in enumerate(rows)]
+        marks = [mark for pair in zip(ours, theirs, strict=True) for mark in pair]
+        names = [" · ".join([row.model] * several + [row.variant, row.view]) for row in rows]
+        axes = ratio_plot(figure, names, marks, (comparison.name, NAME))
         axes.set_xlabel("J / request, over the original's")
-        axes.legend(frameon=False)
-        svg = svg_of(figure, "paper")
+
     words = "; ".join(
         f"{row.variant} by {row.view} {ratio_words(row.our_effect)} here and {ratio_words(row.paper_effect)} there"
-        for row in drawn
+        for row in rows
     )
-    return Drawing(
+    return drawn(
         name="paper",
         title="What compression costs, one request at a time",
-        svg=svg,
+        size=(7.0, 1.4 + 0.5 * len(rows)),
+        paint=paint,
         description=f"Dot plot of joules per request of a variant over the original's, here and in {NAME}: {words}.",
         caption="Right of the line costs more than the original. Bars are 95 % intervals, one by one: over blocks "
         "here, over runs there. GPU and total are two boundaries, whose joules are never compared with each other.",
     )
-
-
-def _mark(axes: Axes, one: RatioEstimate, y: float, k: int) -> None:
-    if one.lo is not None and one.hi is not None:
-        axes.plot([one.lo, one.hi], [y, y], color=COLOURS[k], linewidth=1.6)
-    axes.plot([one.ratio or 1.0], [y], marker=MARKERS[k], color=COLOURS[k], linestyle="none")

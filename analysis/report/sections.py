@@ -1,139 +1,111 @@
-"""The report's tables, as rows of text."""
+"""The report's tables of figures: variants under loads, comparisons within blocks, boundaries, and the manifest."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from analysis.metrics import metric
+from analysis.report.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
 
-_MAIN = (
-    ("J/request", ("j_per_request",), 3),
-    ("net", ("j_per_request_net",), 3),
-    ("J/output token", ("j_per_output_token",), 3),
-    ("requests/s", ("request_rate",), 3),
-    ("TTFT p50, ms", ("ttft_p50_ms",), 3),
-    ("e2e p50, ms", ("e2e_p50_ms",), 3),
-    ("pass@1 base", ("pass_at_1_base",), 3),
-    ("pass@1 base and plus", ("pass_at_1_plus",), 3),
-    ("J/solved task", ("j_per_solved_task",), 3),
-)
-_AFTER_PASSED = 8  # figures that stand before the number of tasks
-_FACTORS = (
-    ("factor, gross", "energy_factor"),
-    ("factor, net", "energy_factor_net"),
-    ("single, requests/s", "single_rate"),
-    ("batched, requests/s", "batched_rate"),
-    ("idle's share, single", "single_idle_share"),
-    ("idle's share, batched", "batched_idle_share"),
-    ("idle's share of what is saved", "idle_share"),
-)
-_RATIOS = (
-    ("J/request", "j_per_request_ratio"),
-    ("tokens/request", "tokens_per_request_ratio"),
-    ("J/token", "j_per_output_token_ratio"),
-)
-_WITH_INTERVAL = frozenset({"j_per_request", "j_per_output_token", "j_per_solved_task"})
 _LONG = 160
+_COSTS = (
+    "j_per_request",
+    "j_per_request_net",
+    "j_per_output_token",
+    "request_rate",
+    "ttft_p50_ms",
+    "e2e_p50_ms",
+)
+_PASSED = ("pass_at_1_base", "pass_at_1_plus")
+_SOLVED = "j_per_solved_task"
+_WITH_INTERVAL = frozenset({"j_per_request", "j_per_output_token", "j_per_solved_task"})
+_FACTORS = (
+    "energy_factor", "energy_factor_net", "single_rate", "batched_rate", "single_idle_share", "batched_idle_share",
+    "idle_share",
+)  # fmt: skip
+_RATIOS = ("j_per_request_ratio", "tokens_per_request_ratio", "j_per_output_token_ratio")
+_CONTRASTS = {"batched_vs_single": _FACTORS, "variant_vs_baseline": _RATIOS, "variant_vs_control": _RATIOS}
+_BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "power_mean_w", "power_idle_w")
 
 
-@dataclass(frozen=True)
-class Table:
-    """Header and rows of text; the first ``labels`` columns are words, the others figures."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    labels: int
-
-
-def main_table(results: Results, model: str) -> Table:
+def main_table(results: Results, model: str) -> TextTable:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
-    names = [name + mark if name.startswith("pass@1") else name for name, _, _ in _MAIN]
-    names.insert(_AFTER_PASSED, "pass@1 of tasks")
-    header = ("variant", "load", *names, "valid blocks", "reasons")
-    rows = [_main_row(point, results.of_tasks(point)) for point in results.points if point.model == model]
-    return Table(header, tuple(rows), 2)
+    columns: Columns[Point] = (
+        ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        *((metric(name).titled, _mean_of(name)) for name in _COSTS),
+        *((metric(name).titled + mark, _mean_of(name)) for name in _PASSED),
+        ("pass@1 of tasks", results.of_tasks),
+        (metric(_SOLVED).titled, _mean_of(_SOLVED)),
+        ("valid blocks", lambda one: f"{len(one.values.get('j_per_request', ()))} of {one.blocks}"),
+        ("reasons", lambda one: ", ".join(one.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
+    )
+    return table_of(columns, [one for one in results.points if one.model == model], 2)
 
 
-def _main_row(point: Point, tasks: str) -> tuple[str, ...]:
-    figures = [_figure_of(point, metrics[0], digits) for _, metrics, digits in _MAIN]
-    figures.insert(_AFTER_PASSED, tasks)
-    valid = len(point.values.get("j_per_request", ()))
-    reasons = point.why([metric for _, metrics, _ in _MAIN for metric in metrics] + ["window_s"])
-    return (point.variant, point.load, *figures, f"{valid} of {point.blocks}", ", ".join(reasons))
-
-
-def _figure_of(point: Point, metric: str, digits: int) -> str:
+def _mean_of(name: str) -> Callable[[Point], str]:
     """The mean over blocks; of what the study is about with its interval too."""
-    text = significant(point.mean(metric), digits)
-    interval = point.interval(metric) if metric in _WITH_INTERVAL else None
-    return text if interval is None else f"{text} ({' to '.join(map(significant, interval))})"
+
+    def shown(point: Point) -> str:
+        text = significant(point.mean(name))
+        interval = point.interval(name) if name in _WITH_INTERVAL else None
+        return text if interval is None else f"{text} ({' to '.join(map(significant, interval))})"
+
+    return shown
 
 
-def contrast_tables(results: Results, model: str) -> dict[str, Table]:
+def contrast_tables(results: Results, model: str) -> dict[str, TextTable]:
     """Batched against single-stream, variants against the baseline and their controls; those with rows."""
-    own = [one for one in results.contrasts if one.model == model]
-    kinds = (
-        ("batched_vs_single", _FACTORS, ("variant", "load")),
-        ("variant_vs_baseline", _RATIOS, ("variant", "load")),
-        ("variant_vs_control", _RATIOS, ("variant over control", "load")),
+    tables = {
+        kind: table_of(_contrast_columns(kind, names), results.of(model, kind), 2)
+        for kind, names in _CONTRASTS.items()
+    }
+    return {kind: table for kind, table in tables.items() if table.rows}
+
+
+def _contrast_columns(kind: str, names: Sequence[str]) -> Columns[Contrast]:
+    return (
+        ("variant over control", lambda one: f"{one.variant} over {one.reference_variant}")
+        if kind == "variant_vs_control"
+        else ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        *((metric(name).label, _bounds_of(name)) for name in names),
+        ("blocks", lambda one: str(one.metrics[names[0]]["blocks"]) if names[0] in one.metrics else "–"),
+        ("reasons", lambda one: one.why(*names)),
     )
-    tables = {}
-    for kind, metrics, labels in kinds:
-        rows = [_contrast_row(one, metrics) for one in own if one.kind == kind]
-        if rows:
-            header = (*labels, *(name for name, _ in metrics), "blocks", "reasons")
-            tables[kind] = Table(header, tuple(rows), 2)
-    return tables
 
 
-def _contrast_row(contrast: Contrast, metrics: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    cells = []
-    for _, metric in metrics:
-        row = contrast.metrics.get(metric)
-        cells.append(with_bounds(*(row[name] if row else None for name in ("value", "lo", "hi"))))
-    first = contrast.metrics.get(metrics[0][1])
-    reasons = sorted(
-        {reason for _, metric in metrics for reason in contrast.metrics.get(metric, {}).get("reasons", [])}
-    )
-    blocks = str(first["blocks"]) if first else "–"
-    variant = contrast.variant
-    if contrast.kind == "variant_vs_control":
-        variant += f" over {contrast.reference_variant}"
-    return (variant, contrast.load, *cells, blocks, ", ".join(reasons))
+def _bounds_of(name: str) -> Callable[[Contrast], str]:
+    def shown(one: Contrast) -> str:
+        row = one.metrics.get(name, {})
+        return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))
+
+    return shown
 
 
-def pair_table(results: Results) -> Table:
+def pair_table(results: Results) -> TextTable:
     """Gross, idle and net of every boundary and source, side by side and never summed."""
-    header = (
-        "model",
-        "variant",
-        "load",
-        "boundary",
-        "source",
-        "J/request",
-        "idle",
-        "net",
-        "mean W",
-        "idle W",
-    )
+    labels = ("model", "variant", "load", "boundary", "source")
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in results.cell_rows:
-        if row["boundary"] is None:
-            continue
-        key = tuple(str(row[name]) for name in ("model", "variant", "load", "boundary", "source"))
-        values = sums.setdefault(key, {})
-        if row["valid"] and row["value"] is not None:
-            values.setdefault(row["metric"], []).append(row["value"])
-    metrics = ("j_per_request", "j_per_request_idle", "j_per_request_net", "power_mean_w", "power_idle_w")
+        if row["boundary"] is not None:
+            values = sums.setdefault(tuple(row[label] for label in labels), {})
+            if row["valid"] and row["value"] is not None:
+                values.setdefault(row["metric"], []).append(row["value"])
     rows = [
-        (*key, *(significant(_mean(values.get(metric))) for metric in metrics))
+        (*key, *(significant(_mean(values.get(name, []))) for name in _BOUNDARIES))
         for key, values in sorted(sums.items())
     ]
-    return Table(header, tuple(rows), 5)
+    return TextTable((*labels, *(metric(name).label for name in _BOUNDARIES)), tuple(rows), len(labels))
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
@@ -154,7 +126,3 @@ def _text(value: Any) -> str:
         value = ", ".join(str(one) for one in value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
-
-
-def _mean(values: list[float] | None) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report.drawing import (
-    STYLE,
     Drawing,
+    drawn,
+    each_in_words,
     few,
     interval_words,
     legend,
     names_in,
+    points_with,
     said,
     scatter,
-    svg_of,
     whisker,
     width_for,
     with_interval,
@@ -34,53 +34,43 @@ def joules_over_concurrency(
     results: Results, model: str, note: str, concurrency: Callable[[str], int | None]
 ) -> Drawing | None:
     """A line a variant over requests in flight, a dot a block; dashed where it crosses the baseline."""
-    points = [
-        (at, one)
-        for one in results.points
-        if one.model == model
-        and one.mean("j_per_request") is not None
-        and (at := concurrency(one.load)) is not None
-    ]
-    if len({at for at, _ in points}) < 2:
+    points, left_out = few(
+        [one for one in points_with(results, model, "j_per_request") if concurrency(one.load) is not None],
+        by_load=False,
+    )
+    number = {one.load: concurrency(one.load) or 0 for one in points}
+    ticks = sorted(set(number.values()))
+    if len(ticks) < 2:
         return None
-    kept, left_out = few([one for _, one in points], by_load=False)
-    points = [(at, one) for at, one in points if one in kept]
-    variants = list(dict.fromkeys(one.variant for one in kept))
-    crossings = {
-        one.variant: value
-        for one in results.contrasts
-        if (one.model, one.kind) == (model, "crossover")
-        and one.variant in variants
-        and (value := one.value("crossover_concurrency")) is not None
-    }
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width_for(len(variants)), 4.2), layout="constrained")
+    variants, _ = names_in(points)
+    found = {one.variant: one.value("crossover_concurrency") for one in results.of(model, "crossover")}
+    crossings = {name: at for name, at in found.items() if name in variants and at is not None}
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for k, variant in enumerate(variants):
-            own = [(at, one) for at, one in points if one.variant == variant]
+            own = [(number[one.load], one) for one in points if one.variant == variant]
             _line(axes, own, k, crossings.get(variant))
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-        ticks = sorted({at for at, _ in points})
-        axes.set_xticks(ticks, [str(at) for at in ticks])
+        axes.set_xticks(ticks, list(map(str, ticks)))
         axes.set_xlabel("requests in flight")
         axes.set_ylabel(said("J / request (gross)", note))
         legend(axes, len(variants))
-        svg = svg_of(figure, f"concurrency-{model}")
-    words = "; ".join(
-        f"{one.variant} at {at} {with_interval(one, 'j_per_request')} joules" for at, one in points
-    )
-    crossed = "".join(
-        f"; {name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()
-    )
-    return Drawing(
+
+    words = [
+        f"{one.variant} at {number[one.load]} {with_interval(one, 'j_per_request')} joules" for one in points
+    ]
+    words += [f"{name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()]
+    return drawn(
         name=f"concurrency-{model}",
         title=f"J/request over concurrency{note}",
-        svg=svg,
+        size=(width_for(len(variants)), 4.2),
+        paint=paint,
         description=f"Line chart of joules per request{note} over requests in flight, both logarithmic: "
-        f"{words}{crossed}.",
+        f"{'; '.join(words)}.",
         caption="Each dot is one block. A dashed line is where a variant begins or ceases to cost less than the "
-        f"baseline, linear between loads.{interval_words(kept)}{left_out}",
+        f"baseline, linear between loads.{interval_words(points)}{left_out}",
     )
 
 
@@ -102,43 +92,35 @@ def _line(axes: Axes, points: Sequence[tuple[int, Point]], k: int, crossing: flo
 
 def joules_against_accuracy(results: Results, model: str, note: str) -> Drawing | None:
     """J per solved task over pass@1; the line joins what nothing else beats on both."""
-    graded = [one for one in results.points if one.model == model and one.mean(_PASSED) is not None]
-    points = [one for one in graded if one.mean(_SOLVED) is not None]
-    if len(points) < 2:
+    solved = points_with(results, model, _PASSED, _SOLVED)
+    if len(solved) < 2:
         return None
-    unsolved = [f"{one.variant} under {one.load}" for one in graded if one not in points]
-    points, left_out = few(points)
-    front = pareto(points)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width_for(sum(map(len, names_in(points)))), 4.2), layout="constrained")
+    graded = points_with(results, model, _PASSED)
+    points, left_out = few(solved)
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.plot(
-            [one.mean(_PASSED) or 0.0 for one in front],
-            [one.mean(_SOLVED) or 0.0 for one in front],
-            color="#999999",
-            linewidth=1.0,
-            zorder=0,
-        )
+        front = [[one.mean(name) or 0.0 for one in pareto(points)] for name in (_PASSED, _SOLVED)]
+        axes.plot(*front, color="#999999", linewidth=1.0, zorder=0)
         scatter(axes, points, _PASSED, _SOLVED)
         axes.set_yscale("log")
         axes.set_xlabel("pass@1, base and plus")
         axes.set_ylabel(said("J / solved task", note))
-        svg = svg_of(figure, f"solved-{model}")
-    words = "; ".join(
-        f"{one.variant} under {one.load} {with_interval(one, _SOLVED)} joules at pass@1 "
-        f"{significant(one.mean(_PASSED))}"
-        for one in points
+
+    words = each_in_words(
+        points, lambda one: f"{with_interval(one, _SOLVED)} joules at pass@1 {significant(one.mean(_PASSED))}"
     )
-    memorised = " The model memorised its tasks." if model in results.memorised else ""
-    return Drawing(
+    unsolved = _listed([f"{one.variant} under {one.load}" for one in graded if one not in solved])
+    return drawn(
         name=f"solved-{model}",
         title=f"J per solved task against pass@1{note}",
-        svg=svg,
+        size=(width_for(sum(map(len, names_in(points)))), 4.2),
+        paint=paint,
         description=f"Scatter plot of joules per solved task{note} over pass@1: {words}.",
         caption="Lower right is better on both; the line joins what nothing else beats on both."
         + interval_words(points, _SOLVED)
-        + (f" Nothing was solved by {_listed(unsolved)}." if unsolved else "")
-        + memorised
+        + (f" Nothing was solved by {unsolved}." if unsolved else "")
+        + (" The model memorised its tasks." if model in results.memorised else "")
         + left_out,
     )
 
@@ -164,17 +146,16 @@ def pareto(points: Sequence[Point]) -> list[Point]:
 
 def joules_of_requests(results: Results, model: str, note: str) -> Drawing | None:
     """Where nine of ten requests lie, and the middle one, by the best rule that every cell allows."""
-    own = [one for one in results.points if one.model == model]
-    rule, points = _rule(own)
+    rule = max(_RULES, key=lambda one: len(points_with(results, model, _quantile(one, 50))))
+    points, left_out = few(points_with(results, model, _quantile(rule, 50)), by_load=False)
     if not points:
         return None
-    points, left_out = few(points, by_load=False)
     _, loads = names_in(points)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(points)), layout="constrained")
+    quantiles = [[one.mean(_quantile(rule, q)) or 0.0 for q in (10, 50, 90)] for one in points]
+
+    def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        for y, one in enumerate(points):
-            low, middle, high = (_quantile(one, rule, name) for name in ("p10", "p50", "p90"))
+        for y, (one, (low, middle, high)) in enumerate(zip(points, quantiles, strict=True)):
             look = look_of_load(loads.index(one.load))
             axes.barh([y], [high - low], left=low, height=0.3, alpha=0.45, **look.bar)
             axes.plot([middle], [y], color=look.colour, marker="|", markersize=12, markeredgewidth=2)
@@ -182,16 +163,17 @@ def joules_of_requests(results: Results, model: str, note: str) -> Drawing | Non
         axes.set_ylim(len(points) - 0.5, -0.5)
         axes.set_xscale("log")
         axes.set_xlabel(said("J of single requests", note))
-        svg = svg_of(figure, f"requests-{model}")
+
     words = "; ".join(
-        f"{one.variant} under {one.load} {significant(_quantile(one, rule, 'p10'))} to "
-        f"{significant(_quantile(one, rule, 'p90'))} joules, the middle one {significant(_quantile(one, rule, 'p50'))}"
-        for one in points
+        f"{one.variant} under {one.load} {significant(low)} to {significant(high)} joules, the middle one "
+        f"{significant(middle)}"
+        for one, (low, middle, high) in zip(points, quantiles, strict=True)
     )
-    return Drawing(
+    return drawn(
         name=f"requests-{model}",
         title=f"Joules of single requests{note}",
-        svg=svg,
+        size=(7.0, 1.0 + 0.32 * len(points)),
+        paint=paint,
         description=f"Range chart of joules of single requests{note}, from the tenth percentile to the ninetieth: "
         f"{words}.",
         caption=f"From the 10th to the 90th percentile, and the median; means over blocks. Attributed by the rule "
@@ -199,15 +181,5 @@ def joules_of_requests(results: Results, model: str, note: str) -> Drawing | Non
     )
 
 
-def _rule(points: Sequence[Point]) -> tuple[str, list[Point]]:
-    """The first rule that has its percentiles for every cell that any rule has them for."""
-    found = {
-        rule: [one for one in points if one.mean(f"energy_{rule}_request_p50_j") is not None]
-        for rule in _RULES
-    }
-    best = max(_RULES, key=lambda rule: len(found[rule]))
-    return best, found[best]
-
-
-def _quantile(one: Point, rule: str, name: str) -> float:
-    return one.mean(f"energy_{rule}_request_{name}_j") or 0.0
+def _quantile(rule: str, q: int) -> str:
+    return f"energy_{rule}_request_p{q}_j"

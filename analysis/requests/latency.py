@@ -6,11 +6,12 @@ Counting from the scheduled time keeps a late generator from hiding a slow serve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.arrays import Floats, Ints
+from analysis.arrays import Bools, Floats, Ints
 from analysis.requests.columns import Requests
 
 
@@ -42,6 +43,21 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
         dispatch_lag_ms=np.where(requests.timed, lag_ms, np.nan),
         itl_ms=_inter_token_ms(requests),
     )
+
+
+def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, float]) -> Bools:
+    """Tell which completed measured requests were good: kept every bound (n,).
+
+    Args:
+        requests: n of them.
+        latency: theirs.
+        bounds_ms: by ``ttft``, ``tpot``, ``e2e`` or ``itl``; an answer of one token has no time between tokens.
+    """
+    kept = requests.completed.copy()
+    for name, bound_ms in bounds_ms.items():
+        values: Floats = getattr(latency, f"{name}_ms")
+        kept &= (values <= bound_ms) | ((name == "tpot") & (requests.output_tokens <= 1))
+    return kept
 
 
 def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.contrasts.statistics import RatioEstimate
+from analysis.opened import OpenedRun
 from analysis.results.points import Contrast, Results, read_results
 from analysis.results.sentences import effect_words
 from traces.layout import RunDir
@@ -37,34 +38,31 @@ def headline(run: RunDir) -> list[HeadlineLine]:
     Raises:
         TraceError: the run has not been analysed.
     """
-    return headline_of(read_results(run))
+    return headline_of(read_results(OpenedRun(run)))
 
 
 def headline_of(results: Results) -> list[HeadlineLine]:
     """``headline`` for results that are already read."""
-    kinds = {"batched_vs_single": "energy_factor", "variant_vs_baseline": "j_per_request_ratio"}
-    lines = []
-    for kind, metric in kinds.items():
-        for contrast in results.contrasts:
-            row = contrast.metrics.get(metric)
-            if contrast.kind != kind or row is None:
-                continue
-            batched = kind == "batched_vs_single"
-            lines.append(
-                HeadlineLine(
-                    model=contrast.model,
-                    kind=kind,
-                    variant=contrast.variant,
-                    load=contrast.load,
-                    text=_batched(results, contrast, row) if batched else _variant(results, contrast, row),
-                    value=row["value"],
-                    lo=row["lo"],
-                    hi=row["hi"],
-                    reasons=tuple(row["reasons"]),
-                    estimated=results.estimated,
-                )
-            )
-    return lines
+    return [
+        HeadlineLine(
+            model=contrast.model,
+            kind=kind,
+            variant=contrast.variant,
+            load=contrast.load,
+            text=words(results, contrast, row),
+            value=row["value"],
+            lo=row["lo"],
+            hi=row["hi"],
+            reasons=tuple(row["reasons"]),
+            estimated=results.estimated,
+        )
+        for kind, metric, words in (
+            ("batched_vs_single", "energy_factor", _batched),
+            ("variant_vs_baseline", "j_per_request_ratio", _variant),
+        )
+        for contrast in results.contrasts
+        if contrast.kind == kind and (row := contrast.metrics.get(metric)) is not None
+    ]
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -128,13 +126,8 @@ def _variant(results: Results, contrast: Contrast, row: Mapping[str, Any]) -> st
             contrast.metrics.get(f"j_per_request_ratio_{name}") for name in ("smallest_visible", "p_holm")
         ]
         text += effect_words(row, *more, of=_joules(results), than=contrast.reference_variant)
-    passed = [
-        point.mean("pass_at_1_plus") if point else None
-        for point in (
-            results.point(contrast.model, contrast.variant, contrast.load),
-            results.point(contrast.model, contrast.reference_variant, contrast.load),
-        )
-    ]
+    points = (results.point(side) for side in (contrast.side, contrast.reference))
+    passed = [point.mean("pass_at_1_plus") if point else None for point in points]
     if None in passed:
         return text + "; pass@1 not known"
     what = "base and plus, of memorised tasks" if contrast.model in results.memorised else "base and plus"

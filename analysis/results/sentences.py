@@ -24,27 +24,29 @@ def effect_words(
         of: what it costs more of, such as J/request.
         than: the reference.
     """
-    ratio, lo, hi = row["value"], row["lo"], row["hi"]
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
-    what = (f" {of}" if of else "") + (f" than {than}" if than else "")
-    if lo is None or hi is None:
-        cost = f"{_change(ratio)}{what}"
-        if abs(ratio - 1) < ROUNDING:
-            cost = "as much" + (f" {of}" if of else "") + (f" as {than}" if than else "")
-        return f"costs {cost} (no interval: {', '.join(row['reasons'])}; {blocks})"
-    if lo <= 1 <= hi:
+    if row["lo"] is None or row["hi"] is None:
+        return f"costs {_cost(row['value'], of, than)} (no interval: {', '.join(row['reasons'])}; {blocks})"
+    if row["lo"] <= 1 <= row["hi"]:
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
-        bounds = f"{percent(1 - lo)} % less to {percent(hi - 1)} % more"
+        bounds = f"{percent(1 - row['lo'])} % less to {percent(row['hi'] - 1)} % more"
         return f"no difference{between} can be seen (95 %: {bounds}; {blocks}{_unseen(visible)})"
-    first, last = (lo - 1, hi - 1) if ratio > 1 else (1 - hi, 1 - lo)
-    ends = [percent(first), percent(last)]
-    if ends[0] == ends[1]:
-        ends = [f"{end * 100:.2f}" for end in (first, last)]
-    text = f"costs {_change(ratio)}{what} (95 %: {ends[0]} to {ends[1]}; {blocks}"
-    adjusted = None if holm is None else holm["value"]
-    if adjusted is not None and adjusted >= 0.05:
-        text += f"; by Holm over the whole family p = {adjusted:.2f}, so it may be chance"
-    return text + ")"
+    cost, bounds = _cost(row["value"], of, than), " to ".join(_ends(row))
+    return f"costs {cost} (95 %: {bounds}; {blocks}{_chance(holm)})"
+
+
+def _cost(ratio: float, of: str, than: str) -> str:
+    if abs(ratio - 1) < ROUNDING:
+        return "as much" + (f" {of}" if of else "") + (f" as {than}" if than else "")
+    change = f"{percent(ratio - 1)} % {'more' if ratio >= 1 else 'less'}"
+    return change + (f" {of}" if of else "") + (f" than {than}" if than else "")
+
+
+def _ends(row: Figures) -> list[str]:
+    """The interval's ends in percent, smaller change first; with more digits where they would look the same."""
+    ends = sorted(abs(row[end] - 1) for end in ("lo", "hi"))
+    shown = [percent(end) for end in ends]
+    return [f"{end * 100:.2f}" for end in ends] if shown[0] == shown[1] else shown
 
 
 def percent(share: float) -> str:
@@ -53,11 +55,13 @@ def percent(share: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.5 else f"{value:.2f}"
 
 
-def _change(ratio: float) -> str:
-    return f"{percent(ratio - 1)} % {'more' if ratio >= 1 else 'less'}"
-
-
 def _unseen(visible: Figures | None) -> str:
     if visible is None or visible["value"] is None:
         return ""
     return f"; less than {percent(visible['value'] - 1)} % would probably not have been seen"
+
+
+def _chance(holm: Figures | None) -> str:
+    if holm is None or holm["value"] is None or holm["value"] < 0.05:
+        return ""
+    return f"; by Holm over the whole family p = {holm['value']:.2f}, so it may be chance"

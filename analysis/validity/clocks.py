@@ -25,9 +25,9 @@ class Shift:
 
 def shift_of(clock: PowerClock) -> Shift:
     """One constant shift, so that no stretch of time changes its length; drift widens its uncertainty."""
-    both = [clock.start] if clock.end is None else [clock.start, clock.end]
-    lowest, highest = min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
-    apart = max(one.lowest_ns for one in both) > min(one.highest_ns for one in both)
+    lowest, highest = clock.bounds_ns
+    end = clock.end or clock.start
+    apart = end.lowest_ns > clock.start.highest_ns or clock.start.lowest_ns > end.highest_ns
     return Shift((lowest + highest) // 2, -((lowest - highest) // 2), clock.end is not None, apart)
 
 

@@ -83,35 +83,18 @@ EXPLANATIONS = {
     "neighbours_idle": "In every block others were measured for less than half of the cell's window.",
     "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
 }
+_OF_ENERGY = (
+    "drift", "counter_disagrees", "aliased", "counter_backwards", "counter_jumped", "counter_silent", "power_gap",
+    "no_power", "power_impossible", "power_zero", "power_stuck", "power_limit_changed", "clock_uncertain", "not_cooled",
+    "engine_not_metered",
+)  # fmt: skip
+_OF_ACCURACY = ("sandbox_missing", "random_weights", "no_tests", "not_graded")
 _SCOPES: dict[str, Scope] = {
-    "window_too_short": "cell",
-    "not_steady": "cell",
-    "drift": "energy",
-    "counter_disagrees": "energy",
-    "aliased": "energy",
-    "counter_backwards": "energy",
-    "counter_jumped": "energy",
-    "counter_silent": "energy",
-    "power_gap": "energy",
-    "no_power": "energy",
-    "power_impossible": "energy",
-    "power_zero": "energy",
-    "power_stuck": "energy",
-    "power_limit_changed": "energy",
-    "clock_uncertain": "energy",
-    "engine_not_metered": "energy",
-    "not_cooled": "energy",
-    "sandbox_missing": "accuracy",
-    "random_weights": "accuracy",
-    "no_tests": "accuracy",
-    "not_graded": "accuracy",
+    **dict.fromkeys(_OF_ENERGY, "energy"),
+    **dict.fromkeys(_OF_ACCURACY, "accuracy"),
 }
-RECOMPUTED = frozenset(EXPLANATIONS) - {
-    "sandbox_missing",
-    "random_weights",
-    "no_tests",
-    "not_cooled",
-}  # else what the runner says is not taken over
+RECOMPUTED = frozenset(EXPLANATIONS) - {"sandbox_missing", "random_weights", "no_tests", "not_cooled"}
+"""What the runner says of these is not taken over."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ from traces.layout import CellKey, RunDir, model_slug
 from traces.streams import has_trace, read_trace
 
 WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
+
+ROUNDING = 1e-9
+"""What another processor may add in another order: sums of one run differed by 1e-15 of themselves between machines."""
 
 
 @dataclass(frozen=True)
@@ -91,21 +95,18 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
         graded = read_trace(folder, "grades") if has_trace(folder, "grades") else None
     except TraceError:
         return  # named already: trace_damaged
+    differs = partial(Finding, "record_differs", str(key))
     for name, said, is_so in _said(record, key, table):
         if said != is_so:
-            yield Finding("record_differs", str(key), f"cell.json says {name} {said}, the traces say {is_so}")
+            yield differs(f"cell.json says {name} {said}, the traces say {is_so}")
     window, written = measured_window(read_columns(table)), record.phases.window
     if window is not None and written is not None:
         off_ns = max(abs(window.start_ns - written.start_ns), abs(window.end_ns - written.end_ns))
         if off_ns > WINDOW_SLACK_NS:
-            yield Finding(
-                "record_differs",
-                str(key),
-                f"cell.json's window is {off_ns / 1e6:.0f} ms off that of its requests",
-            )
+            yield differs(f"cell.json's window is {off_ns / 1e6:.0f} ms off that of its requests")
     identities = table.column("request_id")
     if pc.count_distinct(identities).as_py() != len(identities):
-        yield Finding("record_differs", str(key), "request_id is not unique in requests.parquet")
+        yield differs("request_id is not unique in requests.parquet")
     yield from _checkpoint(key, record, provenance)
     if is_probe(key.load):
         return
@@ -130,9 +131,8 @@ def _checkpoint(key: CellKey, record: CellRecord, provenance: Provenance) -> Ite
         model, _, variant = name.rpartition(" · ")
         digest = about.get("digest") if isinstance(about, dict) else None
         if (model_slug(model), variant) == (key.model, key.variant) and digest != said:
-            yield Finding(
-                "record_differs", str(key), f"cell.json says checkpoint {said}, manifest.json {digest}"
-            )
+            what = f"cell.json says checkpoint {said}, manifest.json {digest}"
+            yield Finding("record_differs", str(key), what)
 
 
 def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[str, Any, Any]]:
@@ -148,23 +148,19 @@ def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[s
 
 def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Provenance) -> Iterator[Finding]:
     """Every whole answer to a measured request is graded once, under its own task, by the run's own data set."""
+    differ = partial(Finding, "grades_differ", str(key))
     asked_of = ((provenance.manifest or {}).get("dataset") or {}).get("sha256")
     judged_by = (grades.schema.metadata or {}).get(GRADED_BY.encode(), b"").decode(errors="replace")
     if asked_of and judged_by and asked_of != judged_by:
-        yield Finding(
-            "grades_differ", str(key), "was graded by the tests of another data set than manifest.json names"
-        )
+        yield differ("was graded by the tests of another data set than manifest.json names")
     wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
     asked, judged = (
         list(zip(table["request_id"].to_pylist(), table["task_id"].to_pylist(), strict=True))
         for table in (requests.filter(wanted), grades)
     )
-    twice = len(judged) - len({number for number, _ in judged})
-    odd = len(set(asked) ^ set(judged)) + twice
+    odd = len(set(asked) ^ set(judged)) + len(judged) - len({number for number, _ in judged})
     if odd:
-        yield Finding(
-            "grades_differ", str(key), f"{odd} grades do not belong to the measured requests, or lack"
-        )
+        yield differ(f"{odd} grades do not belong to the measured requests, or lack")
 
 
 def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
@@ -203,15 +199,22 @@ def _superfluous(run: RunDir, found: Tables) -> Iterator[Finding]:
 
 
 def _rows_that_differ(there: pa.ChunkedArray, truth: pa.ChunkedArray) -> np.ndarray:
-    """Rows with another value, NaN and null alike in both."""
+    """Rows with another value: NaN and null alike in both, numbers but for what ``ROUNDING`` allows."""
     if there.combine_chunks().equals(truth.combine_chunks()):
         return np.zeros(0, dtype=np.int64)
     if pa.types.is_nested(truth.type):
         pairs = zip(there.to_pylist(), truth.to_pylist(), strict=True)
         return np.flatnonzero([one != other for one, other in pairs])
+    if pa.types.is_floating(truth.type):
+        return np.flatnonzero(~_close(there.to_numpy(), truth.to_numpy()))
     same = pc.fill_null(pc.equal(there, truth), False)
     both_null = pc.and_(pc.is_null(there, nan_is_null=True), pc.is_null(truth, nan_is_null=True))
     return np.flatnonzero(~pc.or_(same, both_null).to_numpy())
+
+
+def _close(there: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    largest = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)
+    return np.isclose(there, truth, rtol=ROUNDING, atol=1e-3 * ROUNDING * largest, equal_nan=True)
 
 
 def _named(row: Mapping[str, Any]) -> str:

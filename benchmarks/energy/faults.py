@@ -18,6 +18,7 @@ from analysis.energy.integral import PowerSeries
 from analysis.energy.log_clock import clock_step_s
 from analysis.energy.mirrors import without_mirrors
 from analysis.energy.sensor import Sensors
+from analysis.keys import Condition, MeterKey
 from analysis.requests.window import Window
 from analysis.validity.whose_boards import Boards, Look, idle_boards_w, metered_check, of_the_engine
 from configs.meters import ExternalLog, Meters
@@ -168,7 +169,9 @@ def _gain() -> Iterator[Row]:
         found += [{**key, "metric": metric, "value": value, "hi": hi, "valid": True, "reasons": []}
                   for metric, (value, hi) in values.items()]  # fmt: skip
     ratio = shown_w["low"] / shown_w["high"]
-    factors = gain_of_ratio(CellFigures(found), ("m", "v", "low"), ("m", "v", "high"), ("gpu", "nvml"))
+    factors = gain_of_ratio(
+        CellFigures(found), Condition("m", "v", "low"), Condition("m", "v", "high"), MeterKey("gpu", "nvml")
+    )
     ends = "–" if factors is None else f"{ratio * factors[0]:.3f} to {ratio * factors[1]:.3f}"
     yield Row(
         "an offset in a ratio",

@@ -1,7 +1,7 @@
 """One stage of the GPU figures: runs its study as far as the time allows, and packs what there is.
 
     python -m benchmarks.gpu sensors --out DIR
-    python -m benchmarks.gpu formats --out DIR --minutes 9        # the same command again goes on
+    python -m benchmarks.gpu first --out DIR --minutes 9          # the same command again goes on
 
 Every call leaves ``DIR/<stage>.tar.xz`` with the whole run (traces, tables, manifest, report) and prints a short table
 last. Clocks, power limit, persistence and MIG are read, never set.
@@ -15,6 +15,7 @@ import tarfile
 import time
 from pathlib import Path
 
+from analysis.opened import OpenedRun
 from analysis.results.headline import significant
 from analysis.results.points import read_results
 from benchmarks.gpu import cost
@@ -43,7 +44,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=9.0, help="stop (and pack) after so long")
     parser.add_argument("--dataset", default="humaneval+")
     parser.add_argument("--tasks", type=int, default=48)
-    parser.add_argument("--seconds", type=float, default=15.0, help="length of a window, at least")
+    parser.add_argument("--seconds", type=float, default=12.0, help="length of a window, at least")
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument(
+        "--engine", action="append", default=[], metavar="VARIANT=URL", help="one that stays loaded here"
+    )
     flags = parser.parse_args()
     flags.out.mkdir(parents=True, exist_ok=True)
     until_s = time.monotonic() + 60 * flags.minutes
@@ -59,6 +64,8 @@ def main() -> int:
         dataset=flags.dataset,
         tasks=flags.tasks,
         seconds=flags.seconds,
+        blocks=flags.blocks,
+        engines=dict(pair.split("=", 1) for pair in flags.engine),
     )
     study_file = flags.out / f"{flags.stage}.yaml"
     study_file.write_text(dump_study(study), encoding="utf-8")
@@ -116,7 +123,7 @@ def pack(folder: Path, archive: Path) -> Path:
 
 def table(run: RunDir) -> list[str]:
     """A line a variant and load."""
-    results = read_results(run)
+    results = read_results(OpenedRun(run))
     lines = [
         f"{'variant':22} {'load':14} blocks {'J/request':>10} {'J/token':>9} {'tokens/s':>9} {'W':>7}  reasons"
     ]

@@ -7,7 +7,7 @@ as long as the canonical solutions, so that requests of a batch end at different
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from configs.datasets import load_dataset
@@ -18,9 +18,10 @@ SHORTEST, LONGEST = 16, 256
 
 #: Variants, and requests in flight (1 is single-stream), of each stage.
 STAGES: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "formats": (("bf16", "fp8", "int4-gptq"), (1, 8, 64, 256)),
-    "bitsandbytes": (("bf16", "bf16-eager", "nf4-bnb", "int8-bnb"), (1, 8)),
-    "batching": (("bf16",), (1, 2, 4, 16, 32, 128)),
+    "first": (("bf16", "fp8", "int4-w4a16"), (1, 8, 64)),
+    "batching": (("bf16",), (2, 4, 16, 32, 128, 256)),
+    "bitsandbytes": (("bf16", "bf16-eager", "nf4-bnb", "int8-bnb"), (1, 8, 64)),
+    "published": (("bf16", "int4-w4a16"), (1, 16, 128)),
     "paper": (("bf16", "bf16-hf", "paper-int8-hf", "paper-fp4-hf"), (1,)),
     "pruning": (("bf16", "bf16-pruned-last-2", "bf16-pruned-last-4", "bf16-pruned-last-8"), (1, 64)),
     "awq": (("bf16", "int4-awq"), (1, 8, 64)),
@@ -34,9 +35,15 @@ def study_of(
     *,
     dataset: str = "humaneval+",
     tasks: int = 48,
-    seconds: float = 15.0,
+    seconds: float = 12.0,
+    blocks: int = 3,
+    engines: Mapping[str, str] | None = None,
 ) -> Study:
-    """The study of a stage: three blocks, windows of so many seconds or more."""
+    """The study of a stage: blocks outermost, so that a lease that ends early leaves whole comparisons.
+
+    ``engines``: by variant, the address of one that stays loaded on this machine. Starting one takes longer than
+    measuring it, so that half an hour holds three blocks of several variants only where all are loaded at once.
+    """
     variants, in_flight = STAGES[stage]
     return Study.model_validate(
         {
@@ -44,6 +51,11 @@ def study_of(
             "models": [model],
             "baseline": variants[0],
             "variants": list(variants),
+            "remote": {
+                name: {"url": url, "meter": "local", "wait_s": 300}
+                for name, url in (engines or {}).items()
+                if name in variants
+            },
             "loads": [_load(number) for number in in_flight],
             "prompts": {
                 "dataset": dataset,
@@ -52,9 +64,9 @@ def study_of(
                 "output": {"recorded": str(lengths)},
             },
             "measure": {"passes": 1, "min_s": seconds},
-            "phases": {"idle_s": 5, "warmup_s": 5},
-            "blocks": 3,
-            "engine_restarts": "once",
+            "phases": {"idle_s": 2, "warmup_s": 3, "rest_s": 1.2, "cooldown": None},
+            "blocks": blocks,
+            "engine_restarts": "each_block",
             "engine": {"max_model_len": 2048, "max_num_seqs": max(in_flight)},
             "seed": 20,
         }

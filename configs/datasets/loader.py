@@ -64,7 +64,7 @@ class Task:
 
     @property
     def has_tests(self) -> bool:
-        """Whether a completion can be graded."""
+        """Say whether a completion can be graded."""
         return bool(self.entry_point)
 
 
@@ -84,7 +84,7 @@ class Dataset:
 
     @property
     def has_tests(self) -> bool:
-        """Whether completions can be graded; own prompts have tests all of them or none."""
+        """Say whether completions can be graded; own prompts have tests all of them or none."""
         return all(task.has_tests for task in self.tasks)
 
 
@@ -97,7 +97,7 @@ def load_dataset(name: str) -> Dataset:
     check_name(name)
     if is_own(name):
         prompts = read_own(Path(name))
-        digest = _sha256([one.content() for one in prompts])
+        digest = _sha256([prompt.content() for prompt in prompts])
         return Dataset(name=Path(name).name, sha256=digest, tasks=tuple(map(_own_task, prompts)))
     if name == "starwatt-24":
         path = Path(__file__).with_name("starwatt-24.jsonl")
@@ -118,17 +118,17 @@ def check_name(name: str) -> None:
         raise UsageError(f"takes one of: {', '.join(DATASETS)}, or {FORM} (given: {name!r})")
 
 
-def _own_task(one: OwnPrompt) -> Task:
+def _own_task(own_prompt: OwnPrompt) -> Task:
     return Task(
-        task_id=one.task_id,
-        prompt=one.prompt,
-        entry_point=one.entry_point or "",
-        canonical_solution=one.canonical_solution or "",
-        base_inputs=one.base_input or (),
-        plus_inputs=one.plus_input,
-        atol=one.atol,
-        stop=one.stop or (),
-        max_tokens=one.max_tokens,
+        task_id=own_prompt.task_id,
+        prompt=own_prompt.prompt,
+        entry_point=own_prompt.entry_point or "",
+        canonical_solution=own_prompt.canonical_solution or "",
+        base_inputs=own_prompt.base_input or (),
+        plus_inputs=own_prompt.plus_input,
+        atol=own_prompt.atol,
+        stop=own_prompt.stop or (),
+        max_tokens=own_prompt.max_tokens,
     )
 
 
@@ -162,7 +162,7 @@ def _sha256(contents: list[dict[str, Any]]) -> str:
 
 
 def human_eval_plus_file() -> Path | None:
-    """Where HumanEval+ is on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
+    """Find HumanEval+ on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
 
     Raises ``UsageError`` where the variable names no file.
     """

@@ -83,16 +83,16 @@ class OwnPrompt(StrictModel):
 
     @property
     def has_tests(self) -> bool:
-        """Whether an answer can be graded."""
+        """Say whether an answer can be graded."""
         return self.entry_point is not None
 
     def content(self) -> dict[str, Any]:
-        """What answers and verdicts depend on."""
+        """Return the fields that answers and verdicts depend on."""
         return self.model_dump(mode="json", exclude={"contract", "test"}, exclude_none=True)
 
 
 def is_own(name: str) -> bool:
-    """Whether a data set's name is a file of own prompts."""
+    """Say whether a data set's name is a file of own prompts."""
     return name.endswith(SUFFIXES)
 
 
@@ -102,40 +102,40 @@ def read_own(path: Path) -> list[OwnPrompt]:
     Raises:
         UsageError: the file is missing, a line is wrong (file, line and field), or only some prompts have tests.
     """
-    found: list[OwnPrompt] = []
+    prompts: list[OwnPrompt] = []
     lines: dict[str, int] = {}
     for number, text in _lines(path):
         where = f"{path}:{number}"
-        one = _prompt(where, text)
-        one = one if one.task_id else one.model_copy(update={"task_id": f"own/{len(found)}"})
-        if one.task_id in lines:
+        prompt = _prompt(where, text)
+        prompt = prompt if prompt.task_id else prompt.model_copy(update={"task_id": f"own/{len(prompts)}"})
+        if prompt.task_id in lines:
             raise UsageError(
-                f"{where}: task_id: {one.task_id!r} is there already, in line {lines[one.task_id]}"
+                f"{where}: task_id: {prompt.task_id!r} is named already, in line {lines[prompt.task_id]}"
             )
-        if found and one.has_tests != found[0].has_tests:
+        if prompts and prompt.has_tests != prompts[0].has_tests:
             has = (
                 "this line has tests, those before it have none"
-                if one.has_tests
+                if prompt.has_tests
                 else "this line has no tests"
             )
             raise UsageError(f"{where}: {has}: give tests to every prompt or to none, or make two files")
-        lines[one.task_id] = number
-        found.append(one)
-    if not found:
+        lines[prompt.task_id] = number
+        prompts.append(prompt)
+    if not prompts:
         raise UsageError(
             f'{path}: holds no prompt: one JSON object a line, such as {{"prompt": "def add(a, b):"}}'
         )
-    return found
+    return prompts
 
 
 def line_numbers(path: Path) -> list[int]:
-    """Where the prompts of a file stand in it, in their order."""
+    """Return the line numbers of a file's prompts, in their order."""
     return [number for number, _ in _lines(path)]
 
 
 def text_of(prompts: list[OwnPrompt]) -> str:
     """The prompts as JSON Lines, all of them named: what a run keeps."""
-    return "".join(json.dumps(one.content(), ensure_ascii=False) + "\n" for one in prompts)
+    return "".join(json.dumps(prompt.content(), ensure_ascii=False) + "\n" for prompt in prompts)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -157,7 +157,7 @@ def _prompt(where: str, text: str) -> OwnPrompt:
         return OwnPrompt.model_validate(data)
     except ValidationError as error:
         raise UsageError(
-            "\n".join(f"{where}: {_words(one)}" for one in problems(error, OwnPrompt, data))
+            "\n".join(f"{where}: {_words(problem)}" for problem in problems(error, OwnPrompt, data))
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a data set is called by its content: known releases by name, anything else as modified."""
+"""Call a data set by its content: known releases by name, anything else as modified."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _RELEASES = {
         "a117cda837a385a76e424b16784a2d6b6ca2ba262528f9615870eb9fded987cb": "humaneval+ (mini)",
     },
 }
-"""By the name that a study takes: digests of contents (``Dataset.sha256``, not of files), and what each is called."""
+"""Digests of contents (``Dataset.sha256``, not of files) with their names, by the name that a study takes."""
 
 
 def name_of_content(asked: str, sha256: str) -> str:
-    """What the content is called that was found under the name ``asked``; ``humaneval+ (modified)`` is no release."""
+    """Name the content that was found under the name ``asked``; ``humaneval+ (modified)`` is no release."""
     return _RELEASES[asked].get(sha256, f"{asked} ({MODIFIED})")
 
 

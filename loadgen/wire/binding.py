@@ -23,13 +23,13 @@ class _Taken(ctypes.Structure):
 
 
 class Received(NamedTuple):
-    """What a slot received since it was last asked, and how it stands. Instants in nanoseconds."""
+    """Hold what a slot received since it was last asked, and how it stands. Instants in nanoseconds."""
 
     data: bytes
     times_ns: list[int]
     """When each piece of ``data`` arrived."""
     ends: list[int]
-    """Where in ``data`` each piece ends."""
+    """The place in ``data`` at which each piece ends."""
     sent_ns: int
     """0: the request was not sent yet."""
     closed_ns: int
@@ -81,7 +81,7 @@ class Wire:
         return self._numbers[:count]
 
     def take(self, slot: int) -> Received:
-        """What a slot received; it is handed out once."""
+        """Hand out what a slot received, once."""
         taken = self._taken
         self._c.wire_take(self._wire, slot, self._into)
         pieces = array(

@@ -27,7 +27,7 @@ _LEFT_OVER = f"building-{SOURCE.stem}-"
 
 
 def library() -> Path:
-    """The library, compiled where it is not there yet.
+    """The library, compiled where it is missing.
 
     Raises:
         LoadError: it can't be compiled; the message says why.
@@ -36,9 +36,9 @@ def library() -> Path:
     digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(_FLAGS).encode() + platform.machine().encode())
     folder = platformdirs.user_cache_path("starwatt") / "native"
     built = folder / f"wire-{digest.hexdigest()[:16]}.so"
-    for found in (SOURCE.with_name(built.name), built):
-        if found.is_file():
-            return found
+    for library in (SOURCE.with_name(built.name), built):
+        if library.is_file():
+            return library
     if compiler is None:
         raise LoadError("no C compiler (cc, gcc or clang) is installed")
     try:

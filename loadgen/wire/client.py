@@ -37,17 +37,17 @@ class WireConnection:
         self._ended: asyncio.Future[None] | None = None
         self._open = True
         self._begun = False
-        """Whether anything of the answer has come."""
+        """Say whether anything of the answer has come."""
         self._deadline = Deadline()
 
     @property
     def usable(self) -> bool:
-        """Whether another exchange can start here."""
+        """Say whether another exchange can start here."""
         return self._open and self._answer is None
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is waited for."""
+        """Say whether an answer is waited for."""
         return self._open and self._answer is not None
 
     async def send(self, request: bytes, exchange: Exchange, until_ns: int) -> None:
@@ -81,7 +81,7 @@ class WireConnection:
             os.sched_yield()  # what follows takes long: if bytes wait on this CPU for the thread to time them, now
 
     def _says_why_not(self, exchange: Exchange) -> bool:
-        """Whether the server said something on opening before it closed: that is its answer then."""
+        """Say whether the server said something on opening before it closed: that is its answer then."""
         is_new = self._ended is None
         data = self._wire.take(self.slot).data
         self._open = False

@@ -43,10 +43,14 @@ def library_texts(modules: tuple[str, ...]) -> list[str]:
     library = Path(sysconfig.get_paths()["stdlib"])
     texts = []
     for module in modules:
-        path = library / f"{module}.py"
-        if not path.is_file():
+        files = (
+            library / f"{module}.py",
+            library / module / "__init__.py",
+        )  # Python 3.12 made zipfile a folder
+        path = next((file for file in files if file.is_file()), None)
+        if path is None:
             raise BuildError(
-                f"calibration reads Python's own library, but {path} is not there: take a Python with its sources"
+                f"calibration reads Python's own library, but {files[0]} is not there: take a Python with its sources"
             )
         texts.append(path.read_text(encoding="utf-8"))
     return texts

@@ -1,4 +1,4 @@
-"""From a model's name and a variant to a checkpoint on disk, built where the store lacks it."""
+"""Turn a model's name and a variant into a checkpoint on disk, built where the store lacks it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LITTLE_LEFT = 64 * 2**20
 def resolve_model(
     model: str, store: Store, announce: Announce, *, trust_remote_code: bool = False
 ) -> Checkpoint:
-    """The checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
+    """Return the checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
 
     Raises:
         UsageError: nothing of that name, or it is no StarCoder2.
@@ -42,10 +42,10 @@ def resolve_model(
 
 
 def build_variant(model: str, variant: Variant, store: Store, announce: Announce) -> Checkpoint:
-    """The checkpoint that an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
+    """Return what an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
 
     Raises:
-        UsageError: the model is not there, is no StarCoder2, or is quantised already.
+        UsageError: the model is missing, is no StarCoder2, or is quantised already.
         BuildError: a step of the build failed; the message has the last lines of its output.
     """
     quantization = variant.quantization

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, Starcoder2ForCausalLM
 
-from configs.variant import W8A8, W8A16, Awq, Compressed, Fp8, Gptq
+from configs.variant import W4A16, W8A8, W8A16, Awq, Compressed, Fp8, Gptq
 from server.build.calibration_text import CALIBRATION_SAMPLES, CALIBRATION_TOKENS, calibration_batches
 
 # Which norm feeds which matrices. llm-compressor's defaults are written for gated MLPs; StarCoder2's is c_fc and
@@ -30,7 +30,9 @@ def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> No
     model = Starcoder2ForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(source)
     calibration: dict[str, Any] = {}
-    if not isinstance(quantization, W8A16 | Fp8):  # these two round to the nearest and look at weights alone
+    if not isinstance(
+        quantization, W4A16 | W8A16 | Fp8
+    ):  # these round to the nearest and look at weights alone
         calibration = {
             "dataset": Dataset.from_dict(calibration_batches(tokenizer)),
             "max_seq_length": CALIBRATION_TOKENS,
@@ -75,7 +77,7 @@ def scheme(quantization: Compressed) -> Any:
             weights = QuantizationArgs(
                 num_bits=4, type="int", symmetric=False, strategy="group", group_size=quantization.group_size
             )
-        case Gptq():
+        case Gptq() | W4A16():
             weights = QuantizationArgs(
                 num_bits=4, type="int", symmetric=True, strategy="group", group_size=quantization.group_size
             )

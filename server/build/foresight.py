@@ -1,4 +1,4 @@
-"""What a study is going to need of its models, found before anything is fetched or built."""
+"""Find what a study is going to need of its models before anything is fetched or built."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Known:
     model: str
     shape: Shape | None
     folder: Path | None = None
-    """Where its files lie; None where they are still to be made or fetched."""
+    """The folder of its files; None where they are still to be made or fetched."""
     digest: str | None = None
     made_here: bool = False
     quantised: str | None = None
     """The method that it says it was quantised by."""
     fetch_bytes: float | None = 0.0
-    """What is to be downloaded; None: the hub could not be asked."""
+    """Bytes to be downloaded; None: the hub could not be asked."""
     doubt: str | None = None
     """Why it is not known whether it can be had."""
 
@@ -64,7 +64,7 @@ class Step:
 
 @lru_cache(maxsize=64)
 def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
-    """What can be said of a model without fetching it; the hub is asked where its cache lacks it.
+    """Say what is known of a model without fetching it; the hub is asked where its cache lacks it.
 
     Raises:
         UsageError: there is no such model, or it is none that is measured here.
@@ -109,7 +109,7 @@ def source_of(model: str, variant: Variant) -> str:
 
 
 def steps(known: Known, variant: Variant, store: Store) -> Iterator[Step]:
-    """What is missing of a variant, in the order of doing; what can't be said to be there is listed too."""
+    """List what is missing of a variant, in the order of doing; what can't be said to be there is listed too."""
     shape, parameters = known.shape, None if known.shape is None else known.shape.parameters
     if known.fetch_bytes != 0:
         yield Step("fetch", known.model, known.fetch_bytes, parameters)
@@ -201,7 +201,7 @@ def _asked_of_the_hub(model: str) -> Known:
 
 
 def likely_shape(model: str) -> Shape | None:
-    """Of a model that is not here: that of an architecture of the same name, or what its name says."""
+    """Guess the shape of a model that is not here: that of an architecture of the same name, or what its name says."""
     name = model.rpartition("/")[2]
     architecture = load_architecture(name)
     return _to_be_made(architecture).shape if architecture is not None else shape_by_name(name)

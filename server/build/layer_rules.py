@@ -1,4 +1,4 @@
-"""Which layers a rule by position removes, and whether a model has so many: known without its weights."""
+"""Say which layers a rule by position removes, and whether a model has so many: known without its weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def named_layers(prune: Prune, count: int) -> list[int]:
         if not removed:
             raise BuildError(f"prune.every: the model has {count} layers: it has no {prune.every}-th")
         return removed
-    number = next(one for one in (prune.last, prune.first, prune.middle) if one is not None)
+    number = next(asked for asked in (prune.last, prune.first, prune.middle) if asked is not None)
     check_enough(number, count)
     start = count - number if prune.last else 0 if prune.first else (count - number) // 2
     return list(range(start, start + number))

@@ -1,4 +1,4 @@
-"""How much each decoder layer changes what passes through it, over calibration text: what targeted pruning goes by."""
+"""Score how much each decoder layer changes what passes through it, over calibration text, for targeted pruning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def block_influence(states: torch.Tensor) -> list[float]:
 
 
 def angular_distance(states: torch.Tensor, consecutive: int) -> list[float]:
-    """How far ``consecutive`` layers from each start on turn the state, 0 to 1 (arXiv 2403.17887, equation 9).
+    """Say how far ``consecutive`` layers from each start on turn the state, 0 to 1 (arXiv 2403.17887, equation 9).
 
     arccos of the cosine of the first one's input and the last one's output, over pi, mean over tokens. One figure for
     each first layer 0 .. layers - consecutive.
@@ -45,7 +45,7 @@ def angular_distance(states: torch.Tensor, consecutive: int) -> list[float]:
 def sample_states(
     model: Starcoder2ForCausalLM, source: Path, *, last_token_only: bool
 ) -> Iterator[torch.Tensor]:
-    """Of each calibration sample (layers + 1, tokens, hidden) in float32: what each layer takes, and the last gives.
+    """Yield each sample's states (layers + 1, tokens, hidden) in float32: what each layer takes, and the last gives.
 
     With ``last_token_only`` one token a sample, which has seen all of it (arXiv 2403.17887 does so).
     """

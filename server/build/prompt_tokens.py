@@ -1,4 +1,4 @@
-"""How many tokens a prompt is, counted by a checkpoint's own tokenizer without loading anything else of it."""
+"""Count the tokens of a prompt by a checkpoint's own tokenizer, without loading anything else of it."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def drop_layers(model: Starcoder2ForCausalLM, keep: list[int]) -> None:
 
 
 def _check_loads(out: Path, layers: int) -> None:
-    """What was saved loads whole, with nothing missing, and answers numbers."""
+    """Check that what was saved loads whole, with nothing missing, and answers numbers."""
     model, told = Starcoder2ForCausalLM.from_pretrained(out, dtype="auto", output_loading_info=True)
     amiss = [*told["missing_keys"], *told["unexpected_keys"], *told["mismatched_keys"]]
     with torch.no_grad():

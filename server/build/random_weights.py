@@ -7,6 +7,7 @@ on zeros; here every format quantises real numbers. The model knows nothing, so 
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -47,12 +48,13 @@ def build_random(architecture: Architecture, weights: RandomWeights, out: Path) 
     index: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        tensors = {
-            name: draw(name, shapes[name], config.initializer_range, weights.seed).contiguous()
-            for name in names
-        }
+        with ThreadPoolExecutor() as threads:  # each tensor has a generator of its own
+            drawn = threads.map(
+                lambda name: draw(name, shapes[name], config.initializer_range, weights.seed), names
+            )
+            tensors = dict(zip(names, drawn, strict=True))
         save_file(tensors, out / file, metadata={"format": "pt"})
-        del tensors
+        del drawn, tensors
         index |= dict.fromkeys(names, file)
         print(f"{file}: {len(names)} tensors", flush=True)  # noqa: T201 -- the builder's log
     total = sum(shape.numel() * _BYTES for shape in shapes.values())

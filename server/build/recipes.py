@@ -1,4 +1,4 @@
-"""What decides a checkpoint's content: the recipes whose digests are the store's keys."""
+"""Define what decides a checkpoint's content: the recipes whose digests are the store's keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step:
     version: int
     """To be raised when a change of the code can change what it makes: every checkpoint of it is then built anew."""
     packages: tuple[str, ...]
-    """What else decides the bytes."""
+    """Distributions that decide the bytes beside our code."""
     code: tuple[str, ...]
     """Our files that make it; ``tests/server/build/test_recipes.py`` fails when one changes without its version."""
 
@@ -41,7 +41,7 @@ STEPS = {
 
 
 def made(architecture: Architecture) -> Recipe:
-    """Of weights that are made here."""
+    """Return the recipe of weights that are made here."""
     recipe: Recipe = {"architecture": architecture.model_dump(mode="json", exclude={"description"})}
     if isinstance(architecture.weights, Memorised):
         recipe["dataset"] = load_dataset(architecture.weights.dataset).sha256
@@ -50,13 +50,13 @@ def made(architecture: Architecture) -> Recipe:
 
 
 def pruned(source: Checkpoint, prune: Prune) -> Recipe:
-    """Of a source without some of its layers."""
+    """Return the recipe of a source without some of its layers."""
     settings = prune.model_dump(mode="json", exclude_none=True)
     return {"source": source.digest, "prune": settings} | _made_by("prune")
 
 
 def quantised(source: Checkpoint, quantization: BitsAndBytes | Compressed) -> Recipe:
-    """Of a source in another format."""
+    """Return the recipe of a source in another format."""
     settings = quantization.model_dump(mode="json", exclude_none=True)
     step = "bitsandbytes" if isinstance(quantization, BitsAndBytes) else "compressed"
     return {"source": source.digest, "quantize": settings} | _made_by(step)

@@ -1,4 +1,4 @@
-"""How large a model is, read from its configuration: what its weights weigh in each format, before they are here."""
+"""Read how large a model is from its configuration: what its weights weigh in each format, before they are here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from configs.variant import Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
+from configs.variant import W4A16, Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
 
 _WITHOUT_GATE = ("starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi")
 """Types of models whose feed-forward layers have two matrices; the others' have three."""
@@ -17,7 +17,7 @@ _BYTES_OF = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
 
 @dataclass(frozen=True)
 class Shape:
-    """What speed and memory depend on."""
+    """Hold what speed and memory depend on."""
 
     layers: int
     linear: float
@@ -40,7 +40,7 @@ class Shape:
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
-    """From a ``config.json``; None where it lacks a dimension."""
+    """Read a ``config.json``; None where it lacks a dimension."""
     try:
         hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
         inner, words = int(config["intermediate_size"]), int(config["vocab_size"])
@@ -81,13 +81,13 @@ def pruned_shape(shape: Shape, variant: Variant) -> Shape:
 
 
 def weight_bytes(shape: Shape, variant: Variant) -> float:
-    """What an engine reads for each step: the weights of this variant, as they lie in memory."""
+    """Count the bytes that an engine reads for each step: the weights of this variant, as they lie in memory."""
     quantization = variant.quantization
     if isinstance(quantization, NoQuantization):
         return shape.parameters * _BYTES_OF[quantization.dtype]
     if isinstance(quantization, BitsAndBytes):
         a_weight = 1.0 if quantization.bits == 8 else 0.5625
         return shape.linear * a_weight + shape.embedding * _BYTES_OF[quantization.dtype]
-    if isinstance(quantization, Awq | Gptq | ReadyMade):
+    if isinstance(quantization, Awq | Gptq | W4A16 | ReadyMade):
         return shape.linear * (0.5 + 2.5 / getattr(quantization, "group_size", 128)) + shape.embedding * 2
     return shape.linear + shape.embedding * 2

@@ -21,7 +21,7 @@ Announce = Callable[[str], None]
 
 
 def named_model(model: str) -> Architecture | Path | str:
-    """What a model's name means: an architecture that is built here, a folder, or a hub id.
+    """Resolve a model's name: an architecture that is built here, a folder, or a hub id.
 
     Raises:
         UsageError: it is none of them.
@@ -120,7 +120,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """``config.json`` of a checkpoint.
 
     Raises:
-        UsageError: there is none, or it does not read.
+        UsageError: there is none, or it cannot be read.
     """
     config = path / "config.json"
     if not config.is_file():
@@ -128,9 +128,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"models: {config} does not read: {error}") from error
+        raise UsageError(f"models: {config} cannot be read: {error}") from error
     if not isinstance(read, dict):
-        raise UsageError(f"models: {config} does not read: it is no JSON object")
+        raise UsageError(f"models: {config} cannot be read: it is no JSON object")
     return read
 
 

@@ -48,7 +48,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Stored:
-    """What lies in the store under one digest."""
+    """Describe what lies in the store under one digest."""
 
     path: Path
     provenance: Mapping[str, Any]
@@ -56,16 +56,16 @@ class Stored:
 
     @property
     def about(self) -> str:
-        """What it is, in words: the model and what was done to it."""
+        """Say what it is: the model and what was done to it."""
         return str(self.provenance.get("about", "?"))
 
     def damage(self) -> str | None:
-        """Which file is not what was built, or None."""
+        """Name the file that is not what was built, or None."""
         return damaged_file(self.path, self.provenance.get("files", {}))
 
 
 def store_root() -> Path:
-    """Where checkpoints are kept: ``$STARWATT_STORE``, or the user's cache folder."""
+    """Return the folder of all checkpoints: ``$STARWATT_STORE``, or the user's cache folder."""
     configured = os.environ.get("STARWATT_STORE")
     return own_path(configured) if configured else platformdirs.user_cache_path("starwatt") / "checkpoints"
 
@@ -83,11 +83,11 @@ class Store:
         self.root = root
 
     def path(self, digest: str) -> Path:
-        """Where the checkpoint of this digest lies, or would lie."""
+        """Return the folder in which the checkpoint of this digest lies, or would lie."""
         return self.root / digest[:_DIGEST_IN_NAME]
 
     def has(self, recipe: Mapping[str, Any]) -> bool:
-        """Whether its checkpoint is finished; what it holds is not looked at."""
+        """Say whether its checkpoint is finished; what it holds is not looked at."""
         return (self.path(recipe_digest(recipe)) / PROVENANCE).is_file()
 
     def find(self, recipe: Mapping[str, Any]) -> Checkpoint | None:
@@ -123,16 +123,21 @@ class Store:
         random_weights: bool = False,
         about: str = "",
     ) -> Checkpoint:
-        """The checkpoint of ``recipe``, built by ``build(folder)`` where the store lacks it.
+        """Return the checkpoint of ``recipe``, built where the store lacks it.
 
-        ``about`` says in words what it is, for a person who lists the store.
+        Args:
+            recipe: whatever decides its content; its digest is the checkpoint's.
+            build: writes the files into the folder that it is given.
+            memorised: the model was fitted to the tasks it is graded on.
+            random_weights: there is nothing to grade.
+            about: what it is, for a person who lists the store.
 
         Raises:
             BuildError: the store cannot be written, ``build`` failed, or what is there is damaged.
         """
-        found = self.find(recipe)
-        if found:
-            return found
+        stored = self.find(recipe)
+        if stored:
+            return stored
         digest = recipe_digest(recipe)
         notes = {"about": about, "memorised": memorised, "random_weights": random_weights}
         try:
@@ -152,9 +157,9 @@ class Store:
         return built
 
     def stored(self) -> Iterator[Stored]:
-        """Everything that is finished, by the time it was made; one whose provenance does not read has none."""
+        """Everything that is finished, by the time it was made; one whose provenance cannot be read has none."""
         folders = [path for path in self.root.glob("[0-9a-f]*") if path.is_dir()]
-        for path in sorted(folders, key=lambda one: one.stat().st_mtime_ns):
+        for path in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns):
             try:
                 provenance = read_json(path / PROVENANCE)
             except TraceError:
@@ -213,7 +218,7 @@ class Store:
 
 
 def damaged_file(folder: Path, digests: Mapping[str, str]) -> str | None:
-    """Which file is missing or has other content than when it was built, in words; None where all is well."""
+    """Name the file that is missing or has other content than when it was built; None where all is well."""
     for name, digest in digests.items():
         file = folder / name
         if not file.is_file():

@@ -14,7 +14,7 @@ FILE_SEPARATOR = "<file_sep>"
 def fit_tokenizer(
     texts: Iterable[str], vocabulary: int, max_length: int, *, fill: bool = False
 ) -> PreTrainedTokenizerFast:
-    """At most ``vocabulary`` tokens; with ``fill`` exactly so many, the last of them never met in a text."""
+    """Fit at most ``vocabulary`` tokens; with ``fill`` exactly so many, the last of them never met in a text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,4 +1,4 @@
-"""How many weights of a quantised checkpoint are zero, beside how many its format's rule gives normal weights.
+"""Count the zeros of a quantised checkpoint beside those that its format's rule gives normal weights.
 
 A GPU draws less power on zeros. A checkpoint of invented weights that is mostly zeros would be timed and metered as
 something that no model is; such a one is refused.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from configs.variant import Awq, BitsAndBytes, Compressed, Fp8, Gptq
+from configs.variant import W4A16, Awq, BitsAndBytes, Compressed, Fp8, Gptq
 from starwatt_errors import BuildError
 
 TOLERANCE = 0.01
@@ -70,7 +70,7 @@ def _zeros_by_rule(weights: torch.Tensor, quantization: BitsAndBytes | Compresse
             groups = weights.view(-1, quantization.group_size)
             span = groups.amax(1, keepdim=True) - groups.amin(1, keepdim=True)
             return (groups * (15 / span)).round() == 0
-        case Gptq():
+        case Gptq() | W4A16():
             return _rounded(weights.view(-1, quantization.group_size), 7.5) == 0
         case _:
             return _rounded(weights, 127.5) == 0

@@ -1,4 +1,4 @@
-"""Why an engine died: the first error in its log that is one, and what helps where the reason is known.
+"""Say why an engine died: the first error in its log that is one, and what helps where the reason is known.
 
 vLLM ends with "Engine core initialization failed. See root cause above": the cause stands some fifty lines higher, in
 the words of a process of its own, and is followed by the errors that it led to.
@@ -104,12 +104,12 @@ _KNOWN = tuple((re.compile(pattern), remedy) for pattern, remedy in _REASONS)
 
 @dataclass(frozen=True)
 class Death:
-    """What an engine died of."""
+    """Hold what an engine died of."""
 
     error: str
     """Its own words, a few lines."""
     remedy: str | None
-    """What helps; None where the reason is not known here."""
+    """The remedy; None where the reason is not known here."""
 
     def __str__(self) -> str:
         shown = self.error.replace("\n", "\n  ")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
-from types import TracebackType
 from typing import Protocol, Self
 
 import platformdirs
 
+from server.engines.asking import answer_of
 from server.engines.boards import environment_of
 from server.engines.death import why_it_died
 from server.engines.engine_log import Announcer
@@ -35,7 +32,7 @@ _LAST_LINES = 15
 
 
 class Adapter(Protocol):
-    """What differs between the servers that can be started."""
+    """Define what differs between the servers that can be started."""
 
     def check(self, spec: EngineSpec) -> None:
         """Raise EngineError where this server cannot do what ``spec`` wants."""
@@ -50,7 +47,7 @@ class Adapter(Protocol):
         """The folder it is started in, beside its log."""
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
-        """What it serves with, once it answers."""
+        """Return what it serves with, once it answers."""
 
 
 ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServe()}
@@ -135,9 +132,7 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -151,16 +146,16 @@ def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str,
 
 
 def healthy(url: str) -> bool:
-    """Whether ``/health`` answers 200."""
+    """Say whether ``/health`` answers well."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as response:  # noqa: S310 -- our own http URL
-            return bool(response.status == 200)
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        answer_of(f"{url}/health", 2.0)
+    except OSError:
         return False
+    return True
 
 
 def port_in_use(host: str, port: int) -> bool:
-    """Whether something already listens there.
+    """Say whether something already listens there.
 
     Raises:
         EngineError: the address is not this machine's, or the port is not this user's.

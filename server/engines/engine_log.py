@@ -1,4 +1,4 @@
-"""What vLLM says of itself in its log: progress while it loads, and what really serves once it has loaded."""
+"""Read vLLM's log: progress while it loads, and what really serves once it has loaded."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def strip_prefix(line: str) -> str:
 
 
 def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: Checkpoint) -> Served:
-    """What the engine resolved, from its log; null for what it does not say."""
+    """Read what the engine resolved from its log; null for what it does not say."""
     text = log.read_text(encoding="utf-8", errors="replace")
     architecture = _ARCHITECTURE.search(text)
     quantization = _QUANTIZATION.search(text)

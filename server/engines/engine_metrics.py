@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from server.engines.asking import answer_of
 from starwatt_errors import EngineError, TraceError
 from traces.clock import now_ns
 from traces.streams import TraceWriter
@@ -32,18 +31,18 @@ _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time 
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Our columns from Prometheus text, summed over label sets; a metric that is not there is left out.
+    """Our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
 
     A share of each engine's own cache is no sum: with data parallelism it is their mean.
     """
     values: dict[str, float] = {}
     engines: dict[str, int] = {}
     for line in text.splitlines():
-        found = _SAMPLE.match(line)
-        column = METRICS.get(found["name"]) if found else None
-        if found and column is not None:
+        sample = _SAMPLE.match(line)
+        column = METRICS.get(sample["name"]) if sample else None
+        if sample and column is not None:
             with contextlib.suppress(ValueError):
-                values[column] = values.get(column, 0.0) + float(found["value"])
+                values[column] = values.get(column, 0.0) + float(sample["value"])
                 engines[column] = engines.get(column, 0) + 1
     return {
         column: value / engines[column] if column in _SHARES else value for column, value in values.items()
@@ -69,9 +68,7 @@ class EngineScraper:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         self._writer.close()
@@ -105,14 +102,13 @@ class EngineScraper:
 
     def _scrape(self) -> None:
         try:
-            with urllib.request.urlopen(self._url, timeout=PERIOD_S) as response:  # noqa: S310 -- our own http URL
-                text = response.read().decode(errors="replace")
+            text = answer_of(self._url, PERIOD_S).decode(errors="replace")
         except urllib.error.HTTPError:
             self._answered_ns = self._moved_ns = (
                 now_ns()
             )  # a server without metrics: that it answers is all there is
             return
-        except (urllib.error.URLError, http.client.HTTPException, OSError):
+        except OSError:
             return
         values = parse_metrics(text)
         self._answered_ns = now_ns()

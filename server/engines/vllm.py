@@ -42,18 +42,18 @@ class Vllm:
         return vllm_environment(spec)
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:  # noqa: ARG002 -- the transformers engine wants it
-        """Where it is started: vLLM writes nothing there."""
+        """Return the folder that it is started in: vLLM writes nothing there."""
         return log.parent
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
-        """What it said it serves."""
+        """Return what its log says it serves."""
         return served_from_log(
             log, version=vllm_version(), command=vllm_command(spec), checkpoint=spec.checkpoint
         )
 
 
 def check_version(version: str, *, bnb_wanted: bool) -> None:
-    """Whether distribution, version and plugin go together; ``version`` as ``vllm_version`` has it.
+    """Check that distribution, version and plugin go together; ``version`` as ``vllm_version`` has it.
 
     Raises:
         EngineError: they do not; the message says what to install or remove.

@@ -34,12 +34,19 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--meters", required=True, help="the study's meters, as JSON")
     parser.add_argument("--pid", type=int, help="root of the process tree that `modelled` looks at")
+    parser.add_argument(
+        "--resident",
+        type=int,
+        action="append",
+        default=[],
+        help="another engine of the study, loaded and idle",
+    )
     arguments = parser.parse_args()
     settings = Meters.model_validate_json(arguments.meters)
     stop = _told_to_stop()
     try:
         with claimed(arguments.out):
-            _record(arguments.out, settings, arguments.pid, stop)
+            _record(arguments.out, settings, arguments.pid, arguments.resident, stop)
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201 -- read by server/power/sidecar.py
         return error.exit_code
@@ -49,7 +56,9 @@ def main() -> int:
     return 0
 
 
-def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Event) -> None:
+def _record(
+    folder: Path, settings: Meters, pid: int | None, residents: list[int], stop: threading.Event
+) -> None:
     settings = on_the_engines_boards(settings, pid)
     meters = open_meters(settings, pid)
     devices = [vars(device) for meter in meters for device in meter.devices]
@@ -63,7 +72,7 @@ def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Eve
         sampler = Sampler(
             meters,
             Schedule(settings.sample_hz, settings.counter_hz),
-            _watch(meters, settings, pid, held),
+            _watch(meters, settings, pid, residents, held),
             require_exclusive=settings.require_exclusive,
         )
         summary = sampler.run(folder, stop)
@@ -71,7 +80,7 @@ def _record(folder: Path, settings: Meters, pid: int | None, stop: threading.Eve
 
 
 def _watch(
-    meters: list[Meter], settings: Meters, pid: int | None, held: ExitStack
+    meters: list[Meter], settings: Meters, pid: int | None, residents: list[int], held: ExitStack
 ) -> Callable[[], list[Occupancy]] | None:
     """Looks at who is on the GPUs, where some are read, or none as the engine is on none."""
     read = [device.name for meter in meters if isinstance(meter, NvmlMeter) for device in meter.devices]
@@ -79,7 +88,7 @@ def _watch(
         return None
     try:
         held.enter_context(opened())
-        return Watch(pid, read).look
+        return Watch(pid, read, residents).look
     except NoDriverError:
         return None
 

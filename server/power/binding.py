@@ -29,7 +29,7 @@ _NEEDED = (
 
 
 class BindingError(MeterError):
-    """The module ``pynvml`` is not there, or is not nvidia-ml-py's; ``remedy`` is what mends it."""
+    """The module ``pynvml`` is missing, or is not nvidia-ml-py's; ``remedy`` is what mends it."""
 
     def __init__(self, why: str, remedy: str) -> None:
         self.why, self.remedy = why, remedy
@@ -51,12 +51,12 @@ class _Unusable:
 def load() -> Any:
     """The module, or its stand-in, any use of which raises BindingError."""
     try:
-        found = importlib.import_module("pynvml")
+        module = importlib.import_module("pynvml")
     except ImportError as error:
         return _Unusable(f"NVML: the Python module pynvml cannot be imported ({error})", _remedy([]))
-    lacking = [name for name in _NEEDED if not hasattr(found, name)]
+    lacking = [name for name in _NEEDED if not hasattr(module, name)]
     if not lacking:
-        return found
+        return module
     rivals = [f"{name} {version}" for name in _RIVALS if (version := _version(name)) is not None]
     whose = " and ".join(rivals) or f"{_WANTED} {_version(_WANTED)}"
     return _Unusable(

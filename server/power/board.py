@@ -44,7 +44,7 @@ class BoardMeter:
 
     @property
     def name(self) -> str:
-        """For people: ``NVIDIA A100 (GPU-…)``."""
+        """Name the board for people: ``NVIDIA A100 (GPU-…)``."""
         return f"{self._called} ({self._place.uuid})"
 
     def _notes(self) -> list[str]:
@@ -129,7 +129,7 @@ class BoardMeter:
 
 @dataclass(frozen=True)
 class Offers:
-    """What a board tells."""
+    """Hold what a board tells."""
 
     instant: bool
     average: bool
@@ -140,7 +140,7 @@ class Offers:
 
     @property
     def power(self) -> bool:
-        """Whether there is any power reading."""
+        """Say whether there is any power reading."""
         return self.instant or self.average or self.usage
 
 
@@ -175,7 +175,7 @@ class _Asked:
     trouble: str | None = None
 
     def whether(self, call: Callable[[], Sequence[Any]], count: int = 1) -> list[bool]:
-        """Whether each of ``count`` values is there; not, where the call keeps failing."""
+        """Say of each of ``count`` values whether it is there; not, where the call keeps failing."""
         for _ in range(_TRIES):
             try:
                 return [value is not None for value in call()]

@@ -92,8 +92,8 @@ def calibrate(
     """
     try:
         with opened():
-            found = {place.uuid: _calibrate_board(place, load, watch_s) for place in choose(gpus).boards}
-            devices = {uuid: board for uuid, board in found.items() if board is not None}
+            boards = {place.uuid: _calibrate_board(place, load, watch_s) for place in choose(gpus).boards}
+            devices = {uuid: board for uuid, board in boards.items() if board is not None}
     except NoDriverError:
         devices = {}
     if not devices:
@@ -103,7 +103,7 @@ def calibrate(
 
 
 def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any] | None:
-    """What was found; None of a board that tells no power.
+    """Return what was found; None of a board that tells no power.
 
     One that fails on the way is not calibrated, with the reason, and the others are.
     """
@@ -135,10 +135,10 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
     result: dict[str, Any] = {"load_applied": bool(steps_s), "reasons": {}}
     for name, channel in channels.items():
         figures = _figures(name, channel, steps_s, without)
-        result[name] = {key: found.value for key, found in figures.items()}
-        for key, found in figures.items():
-            if found.reason is not None:
-                result["reasons"][f"{name}.{key}"] = found.reason
+        result[name] = {key: figure.value for key, figure in figures.items()}
+        for key, figure in figures.items():
+            if figure.reason is not None:
+                result["reasons"][f"{name}.{key}"] = figure.reason
     known = idle.get("power_w") or idle.get("power_avg_w")
     result["idle_w"] = known
     result["reasons"] |= _doubts(channels, place, stepped=bool(steps_s))
@@ -148,22 +148,22 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
 
 
 def _doubts(channels: dict[str, _Channel], place: Place, *, stepped: bool) -> dict[str, str]:
-    """By channel, what its readings are that no board's can be."""
+    """Say of each channel what its readings are that no board's can be."""
     limit_mw = place.ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
-    found: dict[str, str] = {}
+    doubts: dict[str, str] = {}
     for name in ("power_w", "power_avg_w"):
         shown = channels[name].shown if name in channels else []
         if not shown:
             continue
         if not any(shown):
-            found[name] = "every reading was 0 W: it does not measure"
+            doubts[name] = "every reading was 0 W: it does not measure"
         elif limit_mw and max(shown) > _LIMIT_FACTOR * limit_mw * 1e-3:
-            found[name] = (
+            doubts[name] = (
                 f"a reading was {max(shown):.4g} W, and the board's limit is {limit_mw * 1e-3:.4g} W"
             )
         elif stepped and min(shown) == max(shown):
-            found[name] = f"its readings stood at {shown[0]:.4g} W, though a load was switched on and off"
-    return found
+            doubts[name] = f"its readings stood at {shown[0]:.4g} W, though a load was switched on and off"
+    return doubts
 
 
 def _channels(place: Place) -> dict[str, _Channel]:
@@ -228,24 +228,24 @@ def _figures(name: str, channel: _Channel, steps_s: Sequence[float], without: st
     if not steps_s or period.value is None:
         why = Found(None, without if not steps_s else period.reason)
         return {"update_s": period, "window_s": why, "lag_s": why}
-    found = response(t_s, shown, steps_s, period.value)
-    return {"update_s": period, "window_s": found.window_s, "lag_s": found.lag_s}
+    fitted = response(t_s, shown, steps_s, period.value)
+    return {"update_s": period, "window_s": fitted.window_s, "lag_s": fitted.lag_s}
 
 
 def words(calibration: dict[str, Any]) -> list[str]:
     """A calibration for people, a line a figure."""
     lines = [] if calibration["devices"] else [calibration["reason"]]
-    for device, found in calibration["devices"].items():
+    for device, board in calibration["devices"].items():
         lines.append(
-            f"{device}: idle {_shown(found['idle_w'], 'W')}, a reading takes {_shown(found['read_ms'], 'ms')}"
+            f"{device}: idle {_shown(board['idle_w'], 'W')}, a reading takes {_shown(board['read_ms'], 'ms')}"
         )
-        if "board" in found["reasons"]:
-            lines.append(f"  {found['reasons']['board']}")
+        if "board" in board["reasons"]:
+            lines.append(f"  {board['reasons']['board']}")
         for channel in ("power_w", "power_avg_w", "energy_j"):
-            if channel in found["reasons"]:
-                lines.append(f"  {channel} is in doubt: {found['reasons'][channel]}")
-            for key, value in found.get(channel, {}).items():
-                reason = found["reasons"].get(f"{channel}.{key}")
+            if channel in board["reasons"]:
+                lines.append(f"  {channel} is in doubt: {board['reasons'][channel]}")
+            for key, value in board.get(channel, {}).items():
+                reason = board["reasons"].get(f"{channel}.{key}")
                 unit = None if value is None else value * 1e3
                 lines.append(
                     f"  {channel} {key.removesuffix('_s')}: {_shown(unit, 'ms')}{f' ({reason})' if reason else ''}"

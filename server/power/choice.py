@@ -1,4 +1,4 @@
-"""Which GPUs are read: those that a study names, or those that ``CUDA_VISIBLE_DEVICES`` leaves."""
+"""Choose the GPUs that are read: those that a study names, or those that ``CUDA_VISIBLE_DEVICES`` leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from server.power.library import NvmlError, Place, places
 
 _HIDDEN = frozenset({"-1", "nodevfiles", "none", "void"})
-"""As CUDA has it, the first is no board, and it and all after it are hidden; the others are what schedulers write."""
+"""Entries that hide themselves and all after them, as CUDA has it; some are what schedulers write."""
 _MOST_DIGITS = 6
 
 
@@ -28,7 +28,7 @@ def choose(gpus: Sequence[str] | None = None) -> Choice:
     that ``gpus`` names is missed.
 
     Raises:
-        NvmlError: a board that is named is not there, or none of the visible ones answers.
+        NvmlError: a board that is named is missing, or none of the visible ones answers.
         NVMLError: NVML does not count its boards.
     """
     here = places()
@@ -41,7 +41,7 @@ def choose(gpus: Sequence[str] | None = None) -> Choice:
 
 
 def _visible(here: Sequence[Place]) -> list[Place]:
-    """In NVML's order, or of ``CUDA_VISIBLE_DEVICES`` in its own."""
+    """Return the boards in NVML's order, or those of ``CUDA_VISIBLE_DEVICES`` in its own."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return list(here)
@@ -56,18 +56,18 @@ def _visible(here: Sequence[Place]) -> list[Place]:
 def _find(gpu: str, here: Sequence[Place]) -> Place:
     """The board of a number, a UUID or the beginning of one."""
     if gpu.isascii() and gpu.isdigit():
-        found = [place for place in here if len(gpu) <= _MOST_DIGITS and place.number == int(gpu)]
+        matching = [place for place in here if len(gpu) <= _MOST_DIGITS and place.number == int(gpu)]
     else:
-        found = [place for place in here if place.uuid.startswith(gpu)]
-    if len(found) == 1:
-        return found[0]
+        matching = [place for place in here if place.uuid.startswith(gpu)]
+    if len(matching) == 1:
+        return matching[0]
     if gpu.startswith("MIG-"):
         raise NvmlError(
             f"NVML: {gpu} is a MIG instance, and power is known of whole boards alone: switch MIG off"
         )
-    if found:
+    if matching:
         raise NvmlError(
-            f"NVML: {gpu} is the beginning of several: {', '.join(place.uuid for place in found)}"
+            f"NVML: {gpu} is the beginning of several: {', '.join(place.uuid for place in matching)}"
         )
     known = ", ".join(place.uuid for place in here if place.uuid) or "none"
     silent = "".join(f"; {place} does not answer: {place.problem}" for place in here if place.problem)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from server.power.exclusivity import named
+from server.process.waiting import took_lock
 from starwatt_errors import MeterError
 
 _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -18,7 +18,7 @@ _NO_LOCKS_HERE = frozenset({errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.E
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold ``folder``, which is made where it is not there, for one recording.
+    """Hold ``folder``, which is made where it is missing, for one recording.
 
     The lock is the kernel's, on the folder itself: it ends with the process, and leaves no file.
 
@@ -39,15 +39,16 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def _lock(folder: Path, descriptor: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise MeterError(
-            f"{folder}: another recording is under way there{_holder(descriptor)}: take another folder, or wait "
-            "until it has ended"
-        ) from None
+        if took_lock(descriptor):
+            return
     except OSError as error:
         if error.errno not in _NO_LOCKS_HERE:
             raise MeterError(f"{folder}: cannot be locked: {error.strerror}") from error
+        return
+    raise MeterError(
+        f"{folder}: another recording is under way there{_holder(descriptor)}: take another folder, or wait "
+        "until it has ended"
+    )
 
 
 def _holder(descriptor: int) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starwatt_errors import MeterError, UsageError
 from traces.clock import now_ns
-from traces.remote import ClockOffset
+from traces.remote import ClockOffset, Told
 
 EXCHANGES = 50
 _TIMEOUT_S = 10.0
@@ -121,32 +121,21 @@ class ServiceClient:
 
 
 def measure_offset(client: ServiceClient, exchanges: int = EXCHANGES) -> tuple[ClockOffset, str]:
-    """The service's clock minus ours, by the quickest of ``exchanges`` questions (as NTP does it), and its boot id.
-
-    With t0, t3 our times of asking and of having the answer, and t1, t2 its times of question and answer, the offset is
-    ((t1 - t0) + (t2 - t3)) / 2, and the truth at most half of the round trip (t3 - t0) - (t2 - t1) away (RFC 5905).
-    """
-    best: ClockOffset | None = None
+    """The service's clock minus ours, by the quickest of ``exchanges`` questions (as NTP does it), and its boot id."""
     boot = ""
-    for _ in range(exchanges):
-        asked_ns = now_ns()
+
+    def ask() -> Told:
+        nonlocal boot
         told = client.ask("GET", "/v1/clock")
         had_ns = now_ns()
         try:
-            received_ns, sent_ns, boot = int(told["received_ns"]), int(told["sent_ns"]), str(told["boot_id"])
+            boot = str(told["boot_id"])
+            return Told(int(told["received_ns"]), int(told["sent_ns"]), had_ns)
         except (KeyError, TypeError, ValueError) as error:
             raise MeterError(f"--meter {client.url}: answers, but is no `starwatt meter --serve`") from error
-        round_trip_ns = max((had_ns - asked_ns) - (sent_ns - received_ns), 0)
-        found = ClockOffset(
-            at_ns=(asked_ns + had_ns) // 2,
-            offset_ns=((received_ns - asked_ns) + (sent_ns - had_ns)) // 2,
-            uncertainty_ns=round_trip_ns // 2 + 1,
-            exchanges=exchanges,
-        )
-        if best is None or found.uncertainty_ns < best.uncertainty_ns:
-            best = found
-    assert best is not None  # noqa: S101 -- at least one exchange
-    return best, boot
+
+    offset = ClockOffset.measured(ask, exchanges)
+    return offset, boot
 
 
 def _refusal(status: int, answer: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a service has to complain of: one line each, and so few a minute that strangers cannot fill a disk with it."""
+"""Print a service's complaints: a line each, and so few a minute that strangers cannot fill a disk with them."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Complaints:
         logger = logging.Logger(__name__)
         logger.addHandler(handler)
         named = [logging.getLogger(name) for name in _LIBRARIES]
-        for one in named:
-            one.addHandler(handler)
+        for library_logger in named:
+            library_logger.addHandler(handler)
         try:
             yield logger
         finally:
-            for one in named:
-                one.removeHandler(handler)
+            for library_logger in named:
+                library_logger.removeHandler(handler)
 
 
 class _Handler(logging.Handler):

@@ -1,4 +1,4 @@
-"""Who is on a GPU: the engine, or others, whose energy would be the engine's too."""
+"""See who is on a GPU: the engine, or others, whose energy would be the engine's too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ State = Literal["exclusive", "shared", "unknown"]
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Who is on one board at one instant."""
+    """Say who is on one board at one instant."""
 
     t_ns: int
     device: str
@@ -36,7 +36,7 @@ class Occupancy:
     metered: bool = True
 
     def row(self) -> dict[str, Any]:
-        """For the trace ``occupancy``."""
+        """Return the row of the trace ``occupancy``."""
         return {
             "t_ns": self.t_ns, "device": self.device, "state": self.state,
             "pids": list(self.pids), "foreign": list(self.foreign), "engine": self.engine, "power_w": self.power_w,
@@ -63,10 +63,15 @@ class Watch:
     namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there. Where the
     engine is seen on one board, it is not on those whose lists do not have it; and an engine that has no board open
     at all (``nvidia_files.py``) is on none.
+
+    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they count as ours.
     """
 
-    def __init__(self, engine_pid: int | None, gpus: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, engine_pid: int | None, gpus: Sequence[str] | None = None, residents: Sequence[int] = ()
+    ) -> None:
         self._engine = engine_pid
+        self._residents = residents
         self._boards = choose(gpus).boards
         self._beside = _others(self._boards)
         self._ours: dict[int, bool | None] = {}
@@ -118,7 +123,8 @@ class Watch:
             return None
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            return self._engine in {pid, *(parent.pid for parent in process.parents())}
+            line = {pid, *(parent.pid for parent in process.parents())}
+            return not line.isdisjoint((self._engine, *self._residents))
         return None
 
 

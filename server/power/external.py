@@ -26,7 +26,7 @@ class ExternalMeter:
     """Follows one log.
 
     Raises:
-        MeterError: the file is not there or has no header that fits.
+        MeterError: the file is missing or has no header that fits.
     """
 
     def __init__(self, log: ExternalLog) -> None:
@@ -60,15 +60,15 @@ class ExternalMeter:
             MeterError: a line is not understood, lies far from now, or the file was cut.
         """
         clock = ClockPair.now()
-        found = []
+        readings = []
         for text in self._new_lines():
             self._number += 1
             line = self._format.line(text, self._number)
             reading = None if line is None else self._reading(line, clock)
             if reading is not None:
-                found.append(reading)
+                readings.append(reading)
         self._catching_up = False
-        return found
+        return readings
 
     def close(self) -> None:
         """Close the log."""
@@ -114,12 +114,12 @@ class ExternalMeter:
         lines = [self._file.readline() for _ in range(_FIRST_LINES)]
         self._seen_bytes = self._file.tell()
         self._file.seek(0)
-        found = [
+        whole = [
             line.decode("utf-8", errors="replace").lstrip("\ufeff") for line in lines if line.endswith(b"\n")
         ]
-        if not any(line.strip() for line in found):
+        if not any(line.strip() for line in whole):
             raise MeterError(f"{self._log.file}: has no header yet; start what writes it first")
-        return found
+        return whole
 
     def _skip_what_is_old(self) -> None:
         """Go near the end of a long log, to the beginning of a line; its header is read, line numbers stay right."""

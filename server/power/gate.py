@@ -24,7 +24,7 @@ _PAUSE_S = 0.2
 
 @dataclass(frozen=True)
 class Limits:
-    """Of what a stranger may take, and of how long an answer may wait for its reader."""
+    """Bound what a stranger may take, and how long an answer may wait for its reader."""
 
     head_s: float = 10.0
     connections: int = 256
@@ -46,7 +46,7 @@ class Guest(asyncio.Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether there is somebody, behind TLS where that is spoken."""
+        """Say whether there is somebody, behind TLS where that is spoken."""
         return self._transport is not None
 
     def admit(self) -> None:
@@ -104,7 +104,7 @@ class Guest(asyncio.Protocol):
 
 
 def admit(transport: asyncio.BaseTransport | None) -> None:
-    """What asks over this connection has shown the token."""
+    """Admit a connection: who asks over it has shown the token."""
     guest = transport.get_protocol() if isinstance(transport, asyncio.Transport) else None
     if isinstance(guest, Guest):
         guest.admit()

@@ -60,7 +60,7 @@ class Heater:
 
 
 def why_no_heater() -> str | None:
-    """Why no load can be applied here, without trying; None where it can be tried."""
+    """Say why no load can be applied here, without trying; None where it can be tried."""
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What the GPUs of this machine are, for the manifest and ``starwatt doctor``: read, never set."""
+"""List the GPUs of this machine for the manifest and ``starwatt doctor``: read, never set."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def driver_cuda() -> tuple[int, int] | None:
 
 
 def silent_gpus() -> tuple[str, ...]:
-    """In words, the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
+    """Name the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
     try:
         with opened():
             return choose().left_out

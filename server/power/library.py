@@ -98,7 +98,7 @@ class Place:
     """A board as NVML counts it; without a handle it does not answer, and ``problem`` says how."""
 
     number: int
-    """As nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
     handle: Any = None
     uuid: str = ""
     problem: str | None = None
@@ -108,11 +108,11 @@ class Place:
 
     @property
     def name(self) -> str:
-        """What the board calls itself."""
+        """Return the name that the board gives itself."""
         return text(self.ask(pynvml.nvmlDeviceGetName) or "unnamed GPU")
 
     def ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """What NVML answers; None where the board does not offer it, or not this time.
+        """Return what NVML answers; None where the board does not offer it, or not this time.
 
         Raises:
             NvmlError: the board is gone: that must not look like one that lacks a sensor.

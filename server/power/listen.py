@@ -1,4 +1,4 @@
-"""Where the sidecar's service listens, and who may ask: the rules that keep a token off an open network."""
+"""Decide where the sidecar's service listens, and who may ask: the rules that keep a token off an open network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Listening:
         """The certificate's context; None without one.
 
         Raises:
-            UsageError: one of certificate and key is missing or does not read, or the address asks for them.
+            UsageError: one of certificate and key is missing or cannot be read, or the address asks for them.
         """
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS takes both: --certificate FILE.pem and --key FILE.pem")
@@ -151,9 +151,9 @@ async def answering(
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether every address of this name is this machine's own."""
+    """Say whether every address of this name is this machine's own."""
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: {error}") from error
-    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
+    return all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses)

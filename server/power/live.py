@@ -1,4 +1,4 @@
-"""What the meters say just now, for ``/metrics``: beside any recording, and never more than once a second."""
+"""Read the meters for ``/metrics``: beside any recording, and never more than once a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which form a log has: what the study says, or what its first lines look like."""
+"""Find which form a log has: what the study says, or what its first lines look like."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
 
 
 def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a header has none of these."""
-    return not any(one in names for one in wanted)
+    """Say whether a header has none of these."""
+    return not any(column in names for column in wanted)
 
 
 def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:

@@ -40,10 +40,10 @@ class DcgmiDmon(Reader):
         header = re.search(r"#\s*Entity\b(.*)", text)
         if header is not None:
             names = header[1].split()
-            found = [name for name in ("POWER", "POWIN", "PWRINST") if name in names]
-            if not found:
+            columns = [name for name in ("POWER", "POWIN", "PWRINST") if name in names]
+            if not columns:
                 raise self.wrong(number, text, "has no column POWER (dcgmi dmon -e 155)")
-            self._power = names.index(found[0])
+            self._power = names.index(columns[0])
             return None
         entity = re.match(r"(.*?)\b(GPU(?:-I|-CI)?\s+\d+)\s+(.*)", text)
         if entity is None or self._power is None:

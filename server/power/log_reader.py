@@ -1,4 +1,4 @@
-"""What the readers of all logs have in common: a line's reading, the study's words, errors that name the line."""
+"""Define what readers of all logs have in common: a line's reading, the study's words, errors that name the line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LogFormat(Protocol):
 
 
 class Reader:
-    """What all forms have in common: the study's words, and errors that name the line."""
+    """Hold what all forms have in common: the study's words, and errors that name the line."""
 
     def __init__(self, log: ExternalLog, *, known: bool) -> None:
         self.log = log
@@ -48,7 +48,14 @@ class Reader:
             raise self.wrong(number, line, f"its time is not understood ({error})") from None
 
     def figure(self, field: str, line: str, number: int, *, unit_w: float | None) -> float | None:
-        """None where the log says that there is none; in watts, or in the counter's unit where ``unit_w`` is None."""
+        """Read a figure in watts, or in the counter's unit; None where the log says that there is none.
+
+        Args:
+            field: the text of the figure, with a unit or without.
+            line: the whole line, for an error.
+            number: the line's number, for an error.
+            unit_w: watts of one of the column's unit; None: it is a counter's.
+        """
         if is_missing(field):
             return None
         try:
@@ -66,7 +73,7 @@ class Reader:
         return value * own_w
 
     def is_ours(self, device: str) -> bool:
-        """Whether a line is of the device that is read: the one that the study selects, or the log's only one."""
+        """Say whether a line is of the device that is read: the one that the study selects, or the log's only one."""
         if self.log.select is not None:
             return device == self.log.select
         self._devices.add(device)

@@ -81,7 +81,9 @@ class Table(Reader):
         if power is not None and power not in self._names and power == plain["power_column"].default:
             power = self._first(self._columns.power) or self._only_power() or power
         missing = [
-            one for one in (time, power, log.energy_column) if one is not None and one not in self._names
+            column
+            for column in (time, power, log.energy_column)
+            if column is not None and column not in self._names
         ]
         if missing:
             raise MeterError(
@@ -111,12 +113,12 @@ class Table(Reader):
 
     def _only_power(self) -> str | None:
         """The one column that is called power or watts."""
-        found = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
-        return found[0] if len(found) == 1 else None
+        columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
+        return columns[0] if len(columns) == 1 else None
 
 
 def separator_of(header: str) -> str:
-    """Of tab, semicolon and comma the first that a header has."""
+    """Return the first of tab, semicolon and comma that a header has."""
     return next((mark for mark in ("\t", ";") if mark in header), ",")
 
 

@@ -1,4 +1,4 @@
-"""What people's logs hold in one field: a number with its unit, a missing value, a time with or without its zone."""
+"""Read one field of people's logs: a number with its unit, a missing value, a time with or without its zone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WATTS = {"": 1.0, "k": 1e3, "kilo": 1e3, "m": 1e-3, "milli": 1e-3, "mega": 1e6}
 
 
 def is_missing(text: str) -> bool:
-    """Whether a log says here that it has no value."""
+    """Say whether a log says here that it has no value."""
     return text.strip().strip("[]").strip().lower() in _MISSING
 
 
@@ -31,10 +31,10 @@ def figure(text: str) -> tuple[float, str]:
     Raises:
         ValueError: it is none.
     """
-    found = _NUMBER.fullmatch(text.strip())
-    if found is None:
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is no number")
-    digits = found[1]
+    digits = match[1]
     if "," in digits:
         last = max(digits.rfind(","), digits.rfind("."))
         whole, part = digits[:last], digits[last + 1 :]
@@ -42,18 +42,18 @@ def figure(text: str) -> tuple[float, str]:
     value = float(digits)
     if not math.isfinite(value):
         raise ValueError(f"{text!r} is no number")
-    return value, found[2]
+    return value, match[2]
 
 
 def watts_of(name: str) -> float | None:
-    """How many watts one of a column's unit is; None where its name has no unit.
+    """Return the watts of one of a column's unit; None where its name has no unit.
 
     Raises:
         ValueError: its unit is none of power, or may be milliwatts as well as megawatts.
     """
-    found = _UNIT.search(name)
-    if found is not None:
-        prefix = found[1] or ""
+    unit_match = _UNIT.search(name)
+    if unit_match is not None:
+        prefix = unit_match[1] or ""
         if prefix == "M" and name.isupper() and len(name) > len("MW"):
             raise ValueError(f"the unit of {name!r} may be mW or MW")
         return 1e6 if prefix == "M" else WATTS[prefix.lower()]

@@ -1,4 +1,4 @@
-"""What every meter offers: a list of devices, and one reading of each at a time."""
+"""Define what every meter offers: a list of devices, and one reading of each at a time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Meter(Protocol):
 
     @property
     def devices(self) -> list[Device]:
-        """What it reads, in the order of its readings."""
+        """Return the devices that it reads, in the order of its readings."""
 
     def read(self, *, slow: bool) -> list[Reading]:
         """Readings of every device, each timed by itself.

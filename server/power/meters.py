@@ -1,4 +1,4 @@
-"""Which meters a machine has, and opening those that a study asks for."""
+"""Find the meters that a machine has, and open those that a study asks for."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def on_the_engines_boards(settings: Meters, engine_pid: int | None) -> Meters:
 
 
 def boards_left_out() -> tuple[str, ...]:
-    """In words, the visible GPUs whose power is not read; errors as of ``available_sources``."""
+    """Name the visible GPUs whose power is not read; errors as of ``available_sources``."""
     try:
         with closing(NvmlMeter()) as boards:
             return boards.left_out

@@ -73,7 +73,7 @@ class ModelledMeter:
         """Nothing stays open between readings."""
 
     def _total_cpu_ns(self) -> int:
-        """Of all processes ever seen: what one had used by the last look stays in the sum when it ends."""
+        """Sum the CPU time of all processes ever seen: what one had used by the last look stays in when it ends."""
         t_ns = now_ns()
         if self._looked_ns is None or t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
             self._looked_ns = t_ns

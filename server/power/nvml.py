@@ -17,7 +17,7 @@ class Board:
     """One GPU of this machine."""
 
     number: int
-    """As nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
     uuid: str
     name: str
 

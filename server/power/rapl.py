@@ -51,12 +51,12 @@ class Zone:
         return _LIMIT_FACTOR * max(named_w) if named_w else _MOST_W
 
     def _constraints_w(self, what: str) -> list[float]:
-        """Of long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
-        found: list[float] = []
+        """Read long-term, short-term and peak power; a kernel that has none, or says 0, names no limit."""
+        limits_w: list[float] = []
         for path in sorted(self.folder.glob(f"constraint_*_{what}")):
             with suppress(MeterError):
-                found.append(_number(path, least=1) * 1e-6)
-        return found
+                limits_w.append(_number(path, least=1) * 1e-6)
+        return limits_w
 
 
 @dataclass
@@ -179,7 +179,7 @@ def _read_counter(counter: _Counter, *, slow: bool) -> Reading:
 
 
 def _may_wrap(counter: _Counter, step_uj: int, elapsed_s: float) -> bool:
-    """Whether the zone can have drawn what a wrap would mean."""
+    """Say whether the zone can have drawn what a wrap would mean."""
     wrapped_uj = step_uj + counter.range_uj
     return 0 <= wrapped_uj <= counter.most_w * max(elapsed_s, _SHORTEST_S) * 1e6
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from server.process.waiting import wait_until
+
 _MOVES_S = 0.05  # a counter that is alive is renewed every millisecond
 _POLL_S = 0.002
 _TRIES = 5
@@ -19,14 +21,14 @@ ReadCounter = Callable[[], int]
 
 
 def same_package(name: str, other: str) -> bool:
-    """Whether two zones are dies of one package by the kernel's names (``package-0-die-1``)."""
+    """Say whether two zones are dies of one package by the kernel's names (``package-0-die-1``)."""
     package, is_die, _ = name.partition("-die-")
     other_package, other_is_die, _ = other.partition("-die-")
     return bool(is_die and other_is_die) and package == other_package
 
 
 def find_mirrors(names: Sequence[str], counters: Sequence[ReadCounter]) -> dict[int, int]:
-    """For each zone that mirrors an earlier one, the place of that one.
+    """Find, for each zone that mirrors an earlier one, the place of that one.
 
     A zone is a mirror where its counter, read between two readings of the other, lies between them. Dies of one
     package are believed at once; of others it is seen twice, and the counters must have moved alike in between: two
@@ -44,7 +46,7 @@ def find_mirrors(names: Sequence[str], counters: Sequence[ReadCounter]) -> dict[
 
 
 def _lies_between(first: ReadCounter, second: ReadCounter) -> bool:
-    """Whether the second is found between two readings of the first; dies may be renewed a moment apart."""
+    """Say whether the second is found between two readings of the first; dies may be renewed a moment apart."""
     for _ in range(_TRIES):
         before_uj, between_uj, after_uj = first(), second(), first()
         if before_uj <= between_uj <= after_uj:
@@ -56,10 +58,7 @@ def _lies_between(first: ReadCounter, second: ReadCounter) -> bool:
 
 
 def _move_alike(first: ReadCounter, second: ReadCounter) -> bool:
-    """Whether both leave the value at which they stand, and are found at one value again."""
-    stood_uj, deadline_s = second(), time.monotonic() + _MOVES_S
-    while second() == stood_uj:
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(_POLL_S)
-    return _lies_between(first, second)
+    """Say whether both leave the value at which they stand, and are found at one value again."""
+    stood_uj = second()
+    moved = wait_until(lambda: second() != stood_uj, _MOVES_S, poll_s=_POLL_S)
+    return moved and _lies_between(first, second)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from server.power.claim import claimed
@@ -83,7 +82,7 @@ class RemoteMeter:
 
     @property
     def clock(self) -> PowerClock:
-        """What cell.json keeps of its clock."""
+        """Return what cell.json keeps of its clock."""
         return PowerClock(boot_id=self.boot_id, start=self.before, end=self.after)
 
     def mark(self, phase: str) -> None:
@@ -179,9 +178,7 @@ class RemoteMeter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.stop()
             return

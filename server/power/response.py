@@ -1,4 +1,4 @@
-"""What a power sensor's readings say of the sensor: how often it updates, what it averages over, how late it is."""
+"""Find what readings say of their power sensor: how often it updates, what it averages over, how late it is."""
 
 from __future__ import annotations
 
@@ -50,22 +50,28 @@ def update_period(t_s: Floats, shown: Floats) -> Found:
 
 @dataclass(frozen=True)
 class Response:
-    """How a sensor answers a step of power: a ramp of ``window_s`` that begins ``lag_s`` late."""
+    """Say how a sensor answers a step of power: a ramp of ``window_s`` that begins ``lag_s`` late."""
 
     window_s: Found
     lag_s: Found
 
 
 def response(t_s: Floats, shown: Floats, steps_s: Sequence[float], update_s: float) -> Response:
-    """Averaging window and lag, from moments at which a load was switched on or off.
+    """Find averaging window and lag, from moments at which a load was switched on or off.
 
     The mean over W seconds answers a step s with (t - lag - s) / W, held between 0 and 1; updates show it at moments
     that come at all phases once there are enough steps. Both are fitted to all of them by least squares.
+
+    Args:
+        t_s: when each reading was taken (n,).
+        shown: the readings (n,), in any unit of power.
+        steps_s: when the load was switched, on and off in turn.
+        update_s: how often the sensor renews its reading.
     """
     points = [_points(t_s, shown, begin, end, update_s) for begin, end in pairwise(steps_s)]
-    kept = [found for found in points if found is not None]
-    delay_s = np.concatenate([found[0] for found in kept]) if kept else np.zeros(0)
-    share = np.concatenate([found[1] for found in kept]) if kept else np.zeros(0)
+    kept = [pair for pair in points if pair is not None]
+    delay_s = np.concatenate([pair[0] for pair in kept]) if kept else np.zeros(0)
+    share = np.concatenate([pair[1] for pair in kept]) if kept else np.zeros(0)
     if delay_s.size < _MIN_POINTS:
         nothing = Found(None, "too few steps of the load were seen")
         return Response(nothing, nothing)

@@ -1,4 +1,4 @@
-"""What a child says on its way, through a pipe: a disk that is full does not silence it."""
+"""Keep what a child says on its way, through a pipe: a disk that is full does not silence it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _OCCUPANCY_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class SamplerSummary:
-    """How well the schedule was kept."""
+    """Say how well the schedule was kept."""
 
     samples: int
     skipped: int
@@ -30,7 +30,7 @@ class SamplerSummary:
     late_p99_ms: float
     late_max_ms: float
     read_p50_ms: float
-    """What one round of readings took."""
+    """Hold what one round of readings took."""
     read_p99_ms: float
     cpu_share: float
     """CPU time of this process over time while it sampled: without its start, and without writing Parquet."""
@@ -38,11 +38,11 @@ class SamplerSummary:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often what is read."""
+    """Say how often each kind of reading is taken."""
 
     hz: float
     slow_hz: float
-    """Of what is read at a gentler rate: a GPU's energy counter, temperature, clocks."""
+    """The rate of what is read less often: a GPU's energy counter, temperature, clocks."""
 
 
 class Sampler:

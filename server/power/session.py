@@ -74,7 +74,7 @@ class Session:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is recorded any more, in words; None while it is, and after an end that was asked for."""
+        """Say why nothing is recorded any more, in words; None while it is, and after an end that was asked for."""
         if self.ended:
             return self.problem
         try:

@@ -6,10 +6,10 @@ import json
 import selectors
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, Popen
-from types import TracebackType
 from typing import Any, Self
 
 from configs.meters import Meters
@@ -35,7 +35,9 @@ class Sidecar:
     _over: bool = False
 
     @classmethod
-    def start(cls, folder: Path, settings: Meters, *, engine_pid: int | None) -> Sidecar:
+    def start(
+        cls, folder: Path, settings: Meters, *, engine_pid: int | None, residents: Sequence[int] = ()
+    ) -> Sidecar:
         """Start sampling into ``folder/power.arrows`` and wait until the first reading is under way.
 
         Raises:
@@ -48,6 +50,8 @@ class Sidecar:
         ]  # fmt: skip
         if engine_pid is not None:
             command += ["--pid", str(engine_pid)]
+        for pid in residents:
+            command += ["--resident", str(pid)]
         try:
             process = spawn(command, stdout=PIPE, stderr=PIPE)
         except OSError as error:
@@ -110,9 +114,7 @@ class Sidecar:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.stop()
         elif not self._over:
@@ -120,5 +122,5 @@ class Sidecar:
 
 
 def _end(code: int) -> str:
-    """How it ended without a word."""
+    """Say how it ended without a word."""
     return f"was killed (signal {-code})" if code < 0 else f"ended without a word (exit code {code})"

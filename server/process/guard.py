@@ -1,4 +1,4 @@
-"""This process's end of the undertaker's pipe: one undertaker for all that a command starts."""
+"""This process's end of the reaper's pipe: one reaper for all that a command starts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _AT_ONCE_S = 1.0
 
 @dataclass
 class Guard:
-    """Starts the undertaker when it is first needed, and again as soon as it was killed."""
+    """Starts the reaper when it is first needed, and again as soon as it was killed."""
 
     kept: set[int] = field(default_factory=set)
-    """Descriptors that the undertaker holds open until it has cleared up."""
+    """Descriptors that the reaper holds open until it has cleared up."""
     _watched: set[int] = field(default_factory=set)
     _folders: set[str] = field(default_factory=set)
     _process: subprocess.Popen[bytes] | None = None
     _pipe: int = -1
     _other_end: int = -1
-    """Held open here too: a child that announces itself to an undertaker just killed must not die of SIGPIPE."""
+    """Held open here too: a child that announces itself to a reaper just killed must not die of SIGPIPE."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, descriptor: int) -> None:
@@ -39,11 +39,11 @@ class Guard:
         self.kept.add(descriptor)
 
     def release(self, descriptor: int) -> None:
-        """The file need not be held any more (an undertaker that has it keeps it until this process ends)."""
+        """The file need not be held any more (a reaper that has it keeps it until this process ends)."""
         self.kept.discard(descriptor)
 
     def announcing(self) -> Callable[[], None]:
-        """What a child calls between fork and exec: it writes its own number to the pipe."""
+        """Return what a child calls between fork and exec: it writes its own number to the pipe."""
         with self._lock:
             pipe = self._open()
 
@@ -54,10 +54,10 @@ class Guard:
         return announce
 
     def watch(self, pid: int) -> None:
-        """Remember a child that has announced itself, for an undertaker that may have to be started anew."""
+        """Remember a child that has announced itself, for a reaper that may have to be started anew."""
         with self._lock:
             self._watched.add(pid)
-            # Once more: the undertaker that it announced itself to may just have been killed.
+            # Once more: the reaper that it announced itself to may just have been killed.
             self._tell("watch", pid)
 
     def forget(self, pid: int) -> None:
@@ -85,7 +85,7 @@ class Guard:
                     self._tell("swept", folder)
 
     def close(self) -> None:
-        """The last thing a command does: the undertaker ends what is left, then itself."""
+        """The last thing a command does: the reaper ends what is left, then itself."""
         with self._lock:
             self._close_pipe()
             if self._process is not None:
@@ -95,7 +95,7 @@ class Guard:
 
     @property
     def pid(self) -> int | None:
-        """The undertaker's; None where there is none."""
+        """The reaper's; None where there is none."""
         return None if self._process is None else self._process.pid
 
     def _close_pipe(self) -> None:
@@ -136,7 +136,7 @@ class Guard:
         threading.Thread(target=self._replace, args=(self._process,), daemon=True).start()
 
     def _replace(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait, asleep, for the undertaker's end: where this process does not end too, it gets another."""
+        """Wait, asleep, for the reaper's end: where this process does not end too, it gets another."""
         begun_s = time.monotonic()
         process.wait()
         with self._lock:
@@ -145,4 +145,4 @@ class Guard:
 
 
 GUARD = Guard()
-"""Of this process."""
+"""The guard of this process."""

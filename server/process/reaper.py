@@ -70,16 +70,16 @@ def _signal(pid: int, number: int) -> None:
 def _members(sessions: list[int]) -> list[int]:
     """Processes of these sessions, but for zombies."""
     wanted = {str(leader) for leader in sessions}
-    found = []
+    members = []
     for folder in Path("/proc").glob("[0-9]*"):
         fields = _stat(folder)
         if fields and fields[3] in wanted and fields[0] not in "ZX":
-            found.append(int(folder.name))
-    return found
+            members.append(int(folder.name))
+    return members
 
 
 def _started(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None where there is none, or a zombie."""
+    """Say when a process began, in the kernel's ticks; None where there is none, or a zombie."""
     fields = _stat(Path(f"/proc/{pid}"))
     return fields[19] if fields and fields[0] not in "ZX" else None
 

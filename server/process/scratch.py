@@ -45,10 +45,10 @@ def owned_folder(kind: str, *, sockets: bool = False) -> Iterator[Path]:
 def remove_ownerless() -> None:
     """Remove this user's folders whose owners have ended without doing it: a power failure spares nobody."""
     roots = {Path(tempfile.gettempdir()), _for_sockets()}
-    for folder in (found for root in roots for found in root.glob(f"{PREFIX}*-*")):
+    for folder in (path for root in roots for path in root.glob(f"{PREFIX}*-*")):
         with contextlib.suppress(OSError):
-            found = folder.lstat()
-            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            status = folder.lstat()
+            ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
             if not ours or not (folder / _MARK).is_file():
                 continue
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

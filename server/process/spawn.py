@@ -7,7 +7,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -15,6 +14,7 @@ from typing import IO
 import psutil
 
 from server.process.guard import GUARD
+from server.process.waiting import wait_until
 
 _PR_SET_PDEATHSIG = 1
 _BOARDS_BY_BUS = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -34,8 +34,15 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a command in a session of its own; when this process dies, however it does, the whole session is ended.
 
-    The kernel tells the command itself (SIGTERM), and the undertaker sees to it that nothing of the session stays.
-    ``cpus`` pins it and everything it starts. CUDA counts boards in it as NVML does.
+    The kernel tells the command itself (SIGTERM), and the reaper sees to it that nothing of the session stays.
+    CUDA counts boards in it as NVML does.
+
+    Args:
+        command: the program and its arguments; no shell reads them.
+        stdout: where its output goes, as for ``subprocess.Popen``; so ``stdin`` and ``stderr``.
+        environment: in place of this process's own.
+        cpus: what it and everything it starts are pinned to.
+        cwd: the folder that it starts in.
     """
     process = subprocess.Popen(
         list(command),
@@ -87,7 +94,7 @@ def stop_children(*, grace_s: float) -> None:
 
 
 def group_alive(group: int) -> bool:
-    """Whether a process of this group still runs (a zombie does not)."""
+    """Say whether a process of this group still runs (a zombie does not)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -106,9 +113,7 @@ def last_lines(path: Path, count: int) -> str:
 
 
 def _wait_for_the_group(group: int, grace_s: float) -> None:
-    deadline = time.monotonic() + grace_s
-    while group_alive(group) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: not group_alive(group), grace_s, poll_s=0.02)
 
 
 def _before_exec(cpus: Sequence[int] | None, announce: Callable[[], None]) -> Callable[[], None]:

@@ -182,14 +182,6 @@ def load(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, as
         console.print(summary_table(test.summary))
     for remark in remarks(test.summary):
         tell(remark)
-    for problem in test.summary["invalid"]:
-        bounds = (
-            f"at least {problem['lo']:.4g}" if problem["lo"] is not None else f"at most {problem['hi']:.4g}"
-        )
-        tell(
-            f"invalid: {problem['reason']}: {problem['value']:.4g} {problem['unit']}, allowed {bounds}. "
-            f"{problem['explanation']}"
-        )
     invalid = bool(test.summary["invalid"])
     if test.run is not None:
         from analysis.report import write_report

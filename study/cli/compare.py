@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from analysis.compare.runs import PASSED, RATIOS, Comparison, compare
+from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
-from analysis.report.comparison import answer_lines, estimate_words, gain_lines, write_comparison
+from analysis.metrics import metric
+from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
+from analysis.report.table import TextTable
 from analysis.results.headline import ESTIMATED
 from starwatt_errors import UsageError
 from study.progress.display import show, tell
@@ -25,9 +27,8 @@ _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", P
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     """Set every run against the first; print what differs, and write the page."""
-    runs = [existing(folder) for folder in folders]
-    comparison = compare(runs)
-    page = write_comparison(comparison, runs, out)
+    comparison = compare([existing(folder) for folder in folders])
+    page = write_comparison(comparison, out)
     if as_json:
         print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
         return
@@ -63,13 +64,8 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
         }
         print(json.dumps(told, indent=2))  # noqa: T201
         return
-    content = paper_table(comparison)
-    table = Table(title=f"{comparison.name} beside {NAME}: J/request")
-    for place in _OF_THE_PAPER:
-        table.add_column(content.header[place])
-    for row in content.rows:
-        table.add_row(*(row[place] for place in _OF_THE_PAPER))
-    show(table)
+    title = f"{comparison.name} beside {NAME}: J/request"
+    show(_in_the_terminal(title, paper_table(comparison), _OF_THE_PAPER))
     for line in paper_lines(comparison):
         tell(line)
     for view in VIEWS:
@@ -82,19 +78,20 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
 
 
 def _table(comparison: Comparison, name: str) -> Table:
-    own = [one for one in comparison.differences if one.run == name]
-    metrics = [metric for metric in _SHOWN if any(one.metric == metric for one in own)]
-    models = list(dict.fromkeys(one.model for one in own))
-    of = f"{models[0]}: " if len(models) == 1 else ""
-    table = Table(title=f"{of}{name} over {comparison.names[0]}; {_of_which_joules(comparison)}")
-    for column in ("variant", "load") if of else ("model", "variant", "load"):
-        table.add_column(column)
-    for metric in metrics:
-        table.add_column({**RATIOS, PASSED: "pass@1"}[metric], justify="right")
-    for side in dict.fromkeys((one.model, one.variant, one.load) for one in own):
-        found = {one.metric: one for one in own if (one.model, one.variant, one.load) == side}
-        cells = (estimate_words(found[metric]) if metric in found else "–" for metric in metrics)
-        table.add_row(*(side[1:] if of else side), *cells)
+    content = difference_table(comparison, name, _SHOWN)
+    models = {row[0] for row in content.rows}
+    of = f"{models.pop()}: " if len(models) == 1 else ""
+    title = f"{of}{name} over {comparison.names[0]}; {_of_which_joules(comparison)}"
+    return _in_the_terminal(title, content, range(1 if of else 0, len(content.header)))
+
+
+def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> Table:
+    """Some columns of a table; figures stand to the right."""
+    table = Table(title=title)
+    for place in places:
+        table.add_column(content.header[place], justify="left" if place < content.labels else "right")
+    for row in content.rows:
+        table.add_row(*(row[place] for place in places))
     return table
 
 
@@ -121,6 +118,8 @@ def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
                 "variant": one.variant,
                 "load": one.load,
                 "metric": one.metric,
+                "unit": metric(one.metric).unit,
+                "better": metric(one.metric).better,
                 "kind": "difference" if one.metric == PASSED else "ratio",
                 "reference_value": one.reference_value,
                 "value": one.value,

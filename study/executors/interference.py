@@ -10,16 +10,15 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from configs.executor import SideBySide
+from configs.executor import NeighbourCheck
 from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.schema import Study
-from starwatt_errors import TraceError
 from study.executors.slots import Slot
+from study.executors.units import Unit, node_of
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells, plan_table
 from study.records.this_node import slot_of
 from traces.atomic import write_parquet, write_text
-from traces.cell import read_cell
 from traces.layout import RunDir
 
 
@@ -29,8 +28,8 @@ class Alone:
 
     study: Study
     run: RunDir
-    cells: Sequence[tuple[PlannedCell, Slot]]
-    """Those that are not there yet."""
+    units: Sequence[Unit]
+    """Of one cell each, which is not there yet, and is measured where its block was."""
 
     def prepare(self, around: RunDir) -> None:
         """Make it a run directory of its own: study and plan; manifest, lengths and prompts of the run around it."""
@@ -47,34 +46,34 @@ class Alone:
                 shutil.copyfile(around.root / kept, self.run.root / kept)
 
 
-def check_of(study: Study, run: RunDir, slots: Callable[[], Sequence[Slot]]) -> Alone | None:
+def check_of(
+    study: Study, run: RunDir, wanted: NeighbourCheck | None, slots: Callable[[], Sequence[Slot]]
+) -> Alone | None:
     """What is left to do of the check; None where the study has none, or nobody was beside anybody.
 
     A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
     """
     alone = RunDir(run.alone)
     given_up = Patience(alone, study.attempts).given_up()
-    left = [cell for cell in check_cells(study, run) if cell.key not in given_up]
-    if not left or not isinstance(study.executor, SideBySide):
+    left = [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
+    if not left or wanted is None:
         return None  # and the slots are not asked for: a run that is whole needs no board
-    by_name = {slot.name: slot for slot in slots()}
-    cells = [(cell, by_name[name]) for cell in left if (name := _slot_of(run, cell)) in by_name]
-    return Alone(_study(study, study.executor), alone, cells) if cells and len(by_name) > 1 else None
+    here = {slot.name for slot in slots()}
+    units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
+    units = [unit for unit in units if slot_of(unit.home) in here]
+    return Alone(_study(study, wanted), alone, units) if units and len(here) > 1 else None
 
 
-def check_cells(study: Study, run: RunDir) -> list[PlannedCell]:
+def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
     """What the check has still to measure when all is measured; nothing where the study has none."""
-    if not isinstance(study.executor, SideBySide) or study.executor.neighbours is None:
-        return []
-    cells = _cells(_study(study, study.executor))
-    return [cell for cell in cells if not _there(RunDir(run.alone), cell)]
+    cells = [] if wanted is None else _cells(_study(study, wanted))
+    return [cell for cell in cells if not (RunDir(run.alone).cell(cell.key) / "cell.json").is_file()]
 
 
-def _study(study: Study, executor: SideBySide) -> Study:
+def _study(study: Study, wanted: NeighbourCheck) -> Study:
     """The one cell, in all blocks."""
-    assert executor.neighbours is not None  # noqa: S101 -- the caller has looked
-    variant = executor.neighbours.variant or study.baseline
-    slug = executor.neighbours.load or study.loads[-1].slug
+    variant = wanted.variant or study.baseline
+    slug = wanted.load or study.loads[-1].slug
     return study.model_copy(
         update={
             "models": study.models[:1],
@@ -89,14 +88,3 @@ def _study(study: Study, executor: SideBySide) -> Study:
 
 def _cells(study: Study) -> list[PlannedCell]:
     return plan_cells(study, tasks=1)  # their number decides nothing but the estimate
-
-
-def _there(run: RunDir, cell: PlannedCell) -> bool:
-    return (run.cell(cell.key) / "cell.json").is_file()
-
-
-def _slot_of(run: RunDir, cell: PlannedCell) -> str | None:
-    try:
-        return slot_of(read_cell(run.cell(cell.key)).node) if _there(run, cell) else None
-    except TraceError:  # the analysis names it
-        return None

@@ -1,56 +1,196 @@
-"""``executor: side_by_side``: the study's units on the slots of this machine, then the check of neighbours."""
+"""``executor: side_by_side``: engines of one machine at once, each unit of cells in a process of its own on a slot.
+
+A slot has boards, CPUs, a sidecar that reads these boards alone, and ports of its own. Its process is the runner of its
+unit (``study/executors/unit_task.py``). When all is measured, one cell of every block is measured again with nobody
+beside it (``study/executors/interference.py``).
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
+from configs import executor as settings
 from configs.schema import Study
+from server.power.inventory import gpu_inventory
+from server.process.spawn import spawn, stop_group
 from starwatt_errors import RunError
-from study.executors.interference import check_of
-from study.executors.slot_pool import Crew
-from study.executors.slots import slots_of
-from study.executors.units import Errand
+from study.executors.executor import Ended, Executor, Site, Work
+from study.executors.interference import Alone, check_cells, check_of
+from study.executors.loop import measure_units
+from study.executors.slot_task import END_THE_STUDY, LOST, SlotOrder
+from study.executors.slots import Slot, slots_of
+from study.executors.units import Ledger, Unit, units_of
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell
+from study.plan.rates import boards_for, cpus_for
+from study.progress.display import tell
 from study.records.node_manifests import gather_nodes
+from study.records.this_node import slot_of
 from traces.layout import RunDir
 
+_GRACE_S = 60.0
+"""Of a process that is told to end: it stops its engine, its sidecar and its load."""
 
-class Machine(Errand):
-    """Measures a study with several engines at once."""
 
-    def measure(self, todo: Sequence[PlannedCell]) -> None:
-        """Measure all of ``todo``, or give up what fails too often; then what is left of the check.
+@dataclass(frozen=True)
+class _Busy:
+    unit: Unit
+    process: subprocess.Popen[bytes]
+    log: Path
 
-        Raises:
-            UsageError: a slot's board or CPU is not here.
-            RunError: nothing at all could be measured, or the disk is full.
-        """
-        slots = slots_of(self.study)
-        self.say(f"{len(slots)} slots: {', '.join(slot.name for slot in slots)}")
-        crew = Crew(**vars(self), slots=slots, locks=self.run.slots)
-        crew.measure(todo)
+
+@dataclass
+class SideBySide(Executor):
+    """Run the processes of a study's slots."""
+
+    study: Study
+    run: RunDir
+    settings: settings.SideBySide
+    locks: Path
+    """Where the slots' locks lie: one slot has one, whatever is measured on it."""
+    one_by_one: bool = False
+    """Whether nothing is measured beside anything."""
+    poll_s = 0.2
+    _busy: dict[str, _Busy] = field(default_factory=dict)
+    """By a slot's name."""
+
+    @cached_property
+    def slots(self) -> Sequence[Slot]:
+        """Find the slots once; raises as ``slots_of``."""
+        return slots_of(self.settings, self.study.meter_settings.gpus)
+
+    @property
+    def at_once(self) -> int:
+        """Count the slots."""
+        return len(self.slots)
+
+    def check(self) -> None:
+        """Raises UsageError where a slot's board or CPU is not here."""
+        slots_of(self.settings, self.study.meter_settings.gpus)
+
+    def site(self) -> Site:
+        """Look at all boards of the machine, unless the meters are told to leave some out."""
+        study, here, slot = self.study, gpu_inventory(), self.slots[0]
+        boards = boards_for([gpu.name for gpu in here], study.engine)
+        chosen = study.meter_settings.gpus
+        return Site(
+            boards if slot.boards else cpus_for(len(slot.cpus)),
+            [gpu for gpu in here if chosen is None or gpu.uuid in chosen],
+        )
+
+    def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
+        """Take blocks or engine starts."""
+        return units_of(self.study, cells, by_block=self.settings.unit == "block")
+
+    def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
+        """Give each idle slot the first unit that was begun there or nowhere."""
+        idle = [slot.name for slot in self.slots if slot.name not in self._busy]
+        if not idle or (self.one_by_one and self._busy):
+            return []
+        there = {slot.name for slot in self.slots}
+        homes = {unit: home for unit in waiting if (home := slot_of(unit.home)) in there}
+        left, places = list(waiting), []
+        for name in idle:
+            unit = next((unit for unit in left if homes.get(unit, name) == name), None)
+            if unit is not None:
+                left.remove(unit)
+                places.append((name, [unit]))
+        return places[: 1 if self.one_by_one else None]
+
+    def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
+        """Start a process in a group of its own."""
+        [unit] = units
+        [slot] = [slot for slot in self.slots if slot.name == place]
+        folder = self.run.slots
+        folder.mkdir(parents=True, exist_ok=True)
+        order, log = folder / f"{unit.name}.json", folder / f"{unit.name}-{slot.name}.log"
+        locks = self.locks / f"{slot.name}.lock", folder / f"{unit.name}.lock"
+        SlotOrder(
+            str(self.run.root.resolve()),
+            unit.name,
+            tuple(unit.begun_with),
+            work.known_reasons,
+            tuple(str(lock.resolve()) for lock in locks),
+        ).write(order)
+        with log.open("ab") as printed:
+            process = spawn(
+                [sys.executable, "-m", "study.executors.slot_task", str(order.resolve())],
+                stdout=printed,
+                stderr=printed,
+                environment=slot.environment(),
+                cpus=slot.cpus,
+            )
+        self._busy[slot.name] = _Busy(unit, process, log)
+        tell(f"  {slot.name}: unit {unit.name}")
+
+    def poll(self) -> list[Ended]:
+        """Look at the exit codes of the processes."""
+        ended = []
+        for name, busy in list(self._busy.items()):
+            code = busy.process.poll()
+            if code is None:
+                continue
+            stop_group(busy.process, grace_s=_GRACE_S)
+            del self._busy[name]
+            how = f" (exit code {code})" if code >= 0 else f" (signal {-code})"
+            ended.append(
+                Ended(
+                    busy.unit,
+                    name,
+                    f"the process of {name}",
+                    how,
+                    busy.log,
+                    useless=code == LOST,
+                    final=code == END_THE_STUDY,
+                )
+            )
+        return ended
+
+    @property
+    def status(self) -> str:
+        """Say which slot measures what."""
+        return "; ".join(f"{name} measures {busy.unit.name}" for name, busy in self._busy.items())
+
+    def end_all(self) -> None:
+        """Tell all at once to end, then wait for each."""
+        for busy in self._busy.values():
+            busy.process.terminate()
+        for busy in self._busy.values():
+            stop_group(busy.process, grace_s=_GRACE_S)
+        self._busy.clear()
+
+    def again(self) -> list[PlannedCell]:
+        """List the cells of the check of neighbours."""
+        return check_cells(self.study, self.run, self.settings.neighbours)
+
+    def is_due(self) -> bool:
+        """Say whether a block was measured on a slot that is still here, and more than one is."""
+        return self._check() is not None
+
+    def _check(self) -> Alone | None:
+        return check_of(self.study, self.run, self.settings.neighbours, lambda: self.slots)
+
+    def measure_again(self, work: Work) -> None:
+        """Measure each with nobody beside it; a check that fails ends no study."""
         gather_nodes(self.run)
-        check = check_of(self.study, self.run, lambda: slots)
+        check = self._check()
         if check is None:
             return
         check.prepare(self.run)
         patience = Patience(check.run, self.study.attempts)
-        again = replace(crew, run=check.run, study=check.study, patience=patience, advance=lambda _: None)
+        tell(f"  {len(check.units)} cells are measured again, each with nobody beside it")
+        alone = replace(self, study=check.study, run=check.run, one_by_one=True)
+        ledger = Ledger(check.run, patience, lambda _: None)
         try:
-            for cell, slot in check.cells:
-                self.say(f"{cell.key} again on {slot.name}, with nobody beside it")
-                again.measure_on(slot, cell)
+            measure_units(alone, replace(work, ledger=ledger), check.units)
         except RunError as error:
-            self.say(f"whether slots disturb each other is not known: {error}")
+            tell(f"  whether slots disturb each other is not known: {error}")
         for key, attempt in patience.given_up().items():
-            self.say(
-                f"{key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)"
+            tell(
+                f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)"
             )
-
-
-def check_is_due(study: Study, run: RunDir) -> bool:
-    """Whether cells of the check of neighbours are left to measure."""
-    return check_of(study, run, partial(slots_of, study)) is not None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from configs.executor import SideBySide
 from configs.meters import Meters
-from configs.schema import Study
 from server.power.meters import available_sources
 from server.power.nvml import Board, visible_gpus
 from starwatt_errors import UsageError
@@ -34,16 +33,15 @@ class Slot:
         }
 
 
-def slots_of(study: Study) -> list[Slot]:
-    """The study's slots on this machine.
+def slots_of(executor: SideBySide, gpus: Sequence[str] | None) -> list[Slot]:
+    """The slots of a study on this machine, with the boards in ``gpus``; None is all of them.
 
     Raises:
         UsageError: a board or a CPU is not here, or there are fewer CPUs than slots.
         MeterError: a driver is there, but a GPU fails.
     """
-    assert isinstance(study.executor, SideBySide)  # noqa: S101 -- the caller has looked
-    boards = _boards(study.executor, study.meter_settings.gpus)
-    cpus = _cpus(study.executor, len(boards))
+    boards = _boards(executor, gpus)
+    cpus = _cpus(executor, len(boards))
     return [Slot(_name(own, numbers), own, numbers) for own, numbers in zip(boards, cpus, strict=True)]
 
 

@@ -1,7 +1,4 @@
-"""A study on a Slurm cluster: its units become tasks of a job array, are followed, and resubmitted where they are lost.
-
-What counts as done, and what a lost task means for its cells, is ``study/executors/units.py``'s.
-"""
+"""``executor: slurm``: units become tasks of job arrays on a cluster, and are followed in its queue."""
 
 from __future__ import annotations
 
@@ -14,197 +11,182 @@ from pathlib import Path
 
 import submitit
 
-from configs.executor import Slurm
-from server.process.spawn import last_lines
+from configs import executor as settings
+from configs.schema import Study
+from server.process.waiting import wait_until
 from starwatt_errors import RunError
-from study.executors.affinity import all_units, homes_of
+from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
-from study.executors.slurm_queue import Queued, cancel, queued, takes_jobs
-from study.executors.units import Errand, Ledger, Unit, units_of
+from study.executors.slurm_queue import Queued, cancel, check_cluster, queued, takes_jobs
+from study.executors.unit_task import measure_unit
+from study.executors.units import Unit, units_of
 from study.plan.cells import PlannedCell
+from study.plan.rates import boards_for, cpus_for
+from study.progress.display import tell
+from traces.layout import RunDir
 
 _SILENCE_S = 600.0
 """A controller that does not answer for so long is given up."""
 _CANCEL_S = 60.0
 _GONE_AFTER = 2
 """Looks at the queue that a task must be missing from: files of its node may take a moment to be seen here."""
-_LAST_LINES = 8
 _PYTHON = f"exec {shlex.quote(sys.executable)}"
 """In the place of the batch script's shell: that would fall at the first SIGTERM, and Slurm would think the task ended
 while its engine is still being stopped."""
 
 
 @dataclass
-class Task:
-    """A unit of cells, and the job that measures it, if there is one."""
-
-    unit: Unit
-    job: str | None = None
-    missing: int = 0
+class _Job:
+    number: str
+    """As Slurm has it."""
     node: str = ""
+    missing: int = 0
 
 
 @dataclass
-class Cluster(Errand):
-    """Submits and follows."""
+class Slurm(Executor):
+    """Submit jobs and follow them."""
 
-    _tasks: list[Task] = field(default_factory=list)
-    _answered_s: float = 0.0
+    study: Study
+    run: RunDir
+    settings: settings.Slurm
+    here = False
+    poll_s: float = field(init=False)
+    _jobs: dict[Unit, _Job] = field(default_factory=dict)
+    _answered_s: float = field(default_factory=time.monotonic)
+    _status: str = ""
 
     def __post_init__(self) -> None:
-        self._ledger = Ledger(self.run, self.patience, self.advance)
-        self._plan = all_units(self.study)
-
-    def measure(self, todo: Sequence[PlannedCell]) -> None:
-        """Measure all of ``todo``, or give up what fails too often. An interrupt ends the jobs first.
-
-        Raises:
-            RunError: Slurm takes no jobs, or does not answer for ten minutes.
-        """
-        self.run.slurm.mkdir(parents=True, exist_ok=True)
-        self._tasks = [Task(unit) for unit in units_of(self.study, todo)]
-        self._answered_s = time.monotonic()
-        try:
-            self._adopt()
-            while any(self._ledger.left(task.unit) or task.job for task in self._tasks):
-                self._submit_waiting()
-                time.sleep(self._settings.poll_s)
-                self._look()
-        except BaseException:
-            self._end_all()
-            raise
+        self.poll_s = self.settings.poll_s
 
     @property
-    def _settings(self) -> Slurm:
-        assert isinstance(self.study.executor, Slurm)  # noqa: S101 -- the caller has looked
-        return self.study.executor
+    def at_once(self) -> int | None:
+        """Return what the study says."""
+        return self.settings.at_once
 
-    def _adopt(self) -> None:
+    def check(self) -> None:
+        """Raises as ``check_cluster``."""
+        check_cluster(self.settings)
+
+    def site(self) -> Site:
+        """Describe a node, of which no more is known than what is asked for."""
+        boards = self.settings.gpus > 0
+        return Site(boards_for((), self.study.engine) if boards else cpus_for(self.settings.cpus))
+
+    def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
+        """Take blocks or engine starts."""
+        return units_of(self.study, cells, by_block=self.settings.unit == "block")
+
+    def adopt(self, waiting: Sequence[Unit]) -> list[Unit]:
         """Follow what an earlier runner submitted and did not live to see: measuring it twice would disturb it.
 
         What it submitted and did not live to write down is ended: nobody knows which unit that is.
         """
+        self.run.slurm.mkdir(parents=True, exist_ok=True)
+        self._answered_s = time.monotonic()
         known, there = read_jobs(self.run), queued()
         strays = self._of_this_run(there) - set(known.values())
         if strays:
-            self.say(
-                f"jobs {', '.join(sorted(strays))} were not noted by the runner that submitted them: cancelled"
+            tell(
+                f"  jobs {', '.join(sorted(strays))} were not noted by the runner that submitted them: cancelled"
             )
             self._end(strays)
-        for task in self._tasks:
-            job = known.get(task.unit.name)
+        for unit in waiting:
+            job = known.get(unit.name)
             if job in there:
-                task.job, task.node = job, there[job].nodes
-                self._ledger.begin(task.unit)
-                self.say(f"unit {task.unit.name}: job {job} of an earlier runner is {there[job].words}")
+                self._jobs[unit] = _Job(job, there[job].nodes)
+                tell(f"  unit {unit.name}: job {job} of an earlier runner is {there[job].words}")
+        return list(self._jobs)
 
     def _of_this_run(self, there: Mapping[str, Queued]) -> set[str]:
         folder = self.run.slurm.resolve()
         return {job for job, task in there.items() if Path(task.script).parent == folder}
 
-    def _submit_waiting(self) -> None:
-        """Units that have cells already are asked for on their nodes, while these take jobs.
+    def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
+        """Take all; units that have cells already are asked for on their nodes, while these take jobs.
 
         An array has its own limit of tasks side by side, so that with ``at_once`` one follows the other.
         """
-        one_by_one = self._settings.at_once is not None
-        if one_by_one and any(task.job for task in self._tasks):
-            return
-        waiting = [task for task in self._tasks if task.job is None and self._ledger.left(task.unit)]
-        homes = homes_of(self._ledger, self._plan, {task.unit.name for task in waiting})
-        by_node: dict[str, list[Task]] = {}
-        for task in waiting:
-            home = homes.get(task.unit.name)
-            node = home.name if home is not None and takes_jobs(home.name) else ""
-            if home is not None and not node:
-                self.say(
-                    f"unit {task.unit.name} was begun on {home.name}, which takes no jobs: it goes on elsewhere"
-                )
-            by_node.setdefault(node, []).append(task)
-        for node, tasks in by_node.items():
-            self._submit(tasks, node or None)
-            if one_by_one:
-                break
+        one_by_one = self.settings.at_once is not None
+        if one_by_one and self._jobs:
+            return []
+        by_node: dict[str, list[Unit]] = {}
+        for unit in waiting:
+            home = "" if unit.home is None else unit.home.name
+            node = home if home and takes_jobs(home) else ""
+            if home and not node:
+                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it goes on elsewhere")
+            by_node.setdefault(node, []).append(unit)
+        return list(by_node.items())[: 1 if one_by_one else None]
 
-    def _submit(self, tasks: Sequence[Task], node: str | None) -> None:
-        from study.executors.unit_task import measure_unit
-
+    def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
+        """Submit an array for a node, or for any."""
         try:
             executor = submitit.SlurmExecutor(
                 folder=self.run.slurm.resolve(), max_num_timeout=0, python=_PYTHON
             )
-            executor.update_parameters(**sbatch_parameters(self.study.name, self._settings, node))
+            executor.update_parameters(**sbatch_parameters(self.study.name, self.settings, place or None))
             with executor.batch():
                 jobs = [
                     executor.submit(
                         measure_unit,
                         str(self.run.root.resolve()),
-                        task.unit.name,
-                        [astuple(key) for key in self._ledger.begin(task.unit)],
-                        self.known_reasons,
+                        unit.name,
+                        [astuple(key) for key in unit.begun_with],
+                        work.known_reasons,
                     )
-                    for task in tasks
+                    for unit in units
                 ]
         except (RuntimeError, ValueError, OSError) as error:
             raise RunError(f"executor: slurm: the jobs could not be submitted: {error}") from error
-        for task, job in zip(tasks, jobs, strict=True):
-            task.job, task.missing = job.job_id, 0
-            remember_job(self.run, task.unit.name, job.job_id)
-        where = f" for {node}" if node else ""
-        self.say(f"submitted{where}: {', '.join(f'{task.unit.name} as job {task.job}' for task in tasks)}")
+        for unit, job in zip(units, jobs, strict=True):
+            self._jobs[unit] = _Job(job.job_id)
+            remember_job(self.run, unit.name, job.job_id)
+        where = f" for {place}" if place else ""
+        submitted = ", ".join(f"{unit.name} as job {self._jobs[unit].number}" for unit in units)
+        tell(f"  submitted{where}: {submitted}")
 
-    def _look(self) -> None:
-        """What has been measured since, and which tasks have ended."""
+    def poll(self) -> list[Ended]:
+        """Find those that have been missing from the queue often enough."""
         try:
             there = queued()
         except RunError as error:
             if time.monotonic() - self._answered_s > _SILENCE_S:
                 raise
-            self.announce(str(error))
-            return
+            self._status = str(error)
+            return []
         self._answered_s = time.monotonic()
-        self._ledger.count([task.unit for task in self._tasks])
-        for task in self._tasks:
-            if task.job is None:
+        ended = []
+        for unit, job in list(self._jobs.items()):
+            if job.number in there:
+                job.missing, job.node = 0, there[job.number].nodes or job.node
                 continue
-            if task.job in there:
-                task.missing, task.node = 0, there[task.job].nodes or task.node
-                continue
-            task.missing += 1
-            if task.missing >= _GONE_AFTER:
-                self._ended(task)
-        self.announce(_words([there[task.job] for task in self._tasks if task.job in there]))
+            job.missing += 1
+            if job.missing >= _GONE_AFTER:
+                del self._jobs[unit]
+                where = f" on {job.node}" if job.node else ""
+                log = log_of(self.run, job.number)
+                ended.append(Ended(unit, job.node, f"Slurm job {job.number}{where}", log=log))
+        ours = [there[job.number] for job in self._jobs.values() if job.number in there]
+        self._status = "; ".join(f"{task.job} {task.words}" for task in ours) or "no job is queued"
+        return ended
 
-    def _ended(self, task: Task) -> None:
-        """Forget its job; where cells are left it was lost."""
-        job, task.job = task.job, None
-        if job is None or not self._ledger.left(task.unit):
-            return
-        where = f" on {task.node}" if task.node else ""
-        printed = last_lines(log_of(self.run, job), _LAST_LINES)
-        left = self._ledger.lost(
-            task.unit,
-            f"Slurm job {job}{where} ended before it had measured this cell; it last said:\n{printed}",
-        )
-        self.say(f"unit {task.unit.name}: job {job}{where} was lost with {left} cells left")
+    @property
+    def status(self) -> str:
+        """Say what the queue says of the jobs."""
+        return self._status
 
-    def _end_all(self) -> None:
+    def end_all(self) -> None:
         """Cancel what is ours, and wait until it has ended: nothing is left behind on a node."""
-        ours = {task.job for task in self._tasks if task.job is not None}
+        ours = {job.number for job in self._jobs.values()}
         try:
             ours |= self._of_this_run(queued())  # also those that were submitted this instant
             if ours:
-                self.say("cancelling the jobs")
+                tell("  cancelling the jobs")
                 self._end(ours)
         except RunError as error:
-            self.say(f"jobs {', '.join(sorted(ours))} may still run: {error}")
+            tell(f"  jobs {', '.join(sorted(ours))} may still run: {error}")
 
     def _end(self, jobs: Set[str]) -> None:
         cancel(jobs)
-        deadline = time.monotonic() + _CANCEL_S
-        while jobs & queued().keys() and time.monotonic() < deadline:
-            time.sleep(min(1.0, self._settings.poll_s))
-
-
-def _words(tasks: Sequence[Queued]) -> str:
-    return "; ".join(f"{task.job} {task.words}" for task in tasks) or "no job is queued"
+        wait_until(lambda: not jobs & queued().keys(), _CANCEL_S, poll_s=min(1.0, self.poll_s))

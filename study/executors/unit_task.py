@@ -4,32 +4,34 @@ there yet."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from configs.executor import SideBySide
+from configs.loader import load_variant
 from configs.schema import Study
+from server.engines.hardware import refuse_what_cannot_be_served
 from server.power.inventory import gpu_inventory
 from server.power.meters import available_sources, choose_sources
 from server.process.guard import GUARD
 from server.process.spawn import stop_children
+from server.process.waiting import took_lock, wait_until
 from starwatt_errors import RunError
 from study import interrupts
+from study.executors.local import Local
+from study.executors.loop import measure_all
 from study.executors.slots import meters_of_this_slot
 from study.exit_codes import INTERRUPTED
 from study.measure.checkpoints import build_all
-from study.measure.here import measure_here
 from study.measure.order import Order
+from study.measure.remote_engine import check_secrets
 from study.plan.cpus import place
 from study.progress.display import tell
 from study.records.manifest import host, package_versions, sensor_calibration
-from study.records.this_node import this_node
+from study.records.this_node import of_this_process, this_node
 from traces.atomic import write_json
 from traces.layout import CellKey, RunDir
 
@@ -63,46 +65,45 @@ def measure(
             for lock in locks:
                 held.enter_context(_held(lock))
             held.callback(stop_children, grace_s=_CHILDREN_GRACE_S)
-            order = _order(run)
-            todo = [cell for cell in order.todo() if cell.key in wanted]
-            node = this_node()
+            order = _order(run, wanted)
+            todo, node = order.todo(), this_node()
             tell(f"unit {unit}: {len(todo)} of {len(wanted)} cells are left, on {node.name}")
             if todo:
-                write_json(run.nodes / f"{node.name}-{unit}.json", _about(order.study))
                 study = order.study
+                write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))
                 checkpoints = build_all(study.models, study.own_variants)  # there already: in the store
-                measure_here(order, place(study), known_reasons, todo, checkpoints)
+                measure_all(Local(study), order, checkpoints, known_reasons)
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")
         raise SystemExit(INTERRUPTED) from None
 
 
-def _order(run: RunDir) -> Order:
-    """The run's; on a slot with the meters that see this slot alone."""
-    order = Order.read(run.study, run.root, on_a_node=True)
-    if not isinstance(order.study.executor, SideBySide):
-        return order
-    meters = meters_of_this_slot(order.study.meter_settings)
-    return replace(order, study=order.study.model_copy(update={"meters": meters}))
+def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
+    """The run's cells that are wanted; on a slot with the meters that see this slot alone.
+
+    Raises:
+        UsageError: a variant can't be served here, or a key is missing; of the runner's machine it was told beforehand.
+    """
+    order = Order.read(run.study, run.root)
+    study = order.study
+    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.own_variants), study.engine)
+    for variant in study.remote:
+        check_secrets(study, variant)
+    if of_this_process() is not None:
+        study = study.model_copy(update={"meters": meters_of_this_slot(study.meter_settings)})
+    return replace(order, study=study, cells=[cell for cell in order.cells if cell.key in wanted])
 
 
 @contextmanager
 def _held(lock: Path) -> Iterator[None]:
     """Nobody else holds it: a process that was thought lost may still be ending, or run."""
-    deadline = time.monotonic() + _ENDING_S
     with lock.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RunError(f"{lock}: another process still measures there") from None
-                time.sleep(0.5)
-                continue
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
-                    raise
-            break
+        try:
+            if not wait_until(lambda: took_lock(file.fileno()), _ENDING_S, poll_s=0.5):
+                raise RunError(f"{lock}: another process still measures there")
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
+                raise
         GUARD.keep(file.fileno())  # were this process killed: until the undertaker has ended its engine
         try:
             yield
@@ -120,9 +121,7 @@ def _about(study: Study) -> dict[str, Any]:
         "SLURM_RESTART_COUNT",
     )
     machine = host()
-    on_a_slot = isinstance(
-        study.executor, SideBySide
-    )  # whose runner has calibrated all boards of the machine
+    on_a_slot = of_this_process() is not None  # its runner has calibrated all boards of the machine
     return {
         **machine,
         "name": this_node().name,

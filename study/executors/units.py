@@ -1,4 +1,4 @@
-"""Units of cells that other processes measure: what is left of each, and what a lost one means for its cells.
+"""Units of cells that one process measures: what is left of each, and what a lost process means for its cells.
 
 What counts as done is on disk: a cell whose ``cell.json`` is there. A process that has ended without all of its cells
 was lost, whatever became of it. If it had measured none, that is a failed try of each cell that it leaves; otherwise
@@ -8,55 +8,48 @@ times (``attempts``), and never for a cell that is there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from configs.executor import SideBySide, Slurm
 from configs.schema import Study
+from starwatt_errors import TraceError
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell
 from study.records.disk import full, why_no_room
 from traces.attempts import Attempt, note_attempt
+from traces.cell import Node, read_cell
 from traces.layout import CellKey, RunDir
 
 
-@dataclass
-class Errand:
-    """What is wanted of other processes, and who hears of it; its kinds are Slurm's tasks and slots of one machine."""
-
-    run: RunDir
-    study: Study
-    patience: Patience
-    known_reasons: tuple[str, ...]
-    """Reason codes that every cell gets, known beforehand."""
-    say: Callable[[str], None]
-    """A line that stays."""
-    announce: Callable[[str], None]
-    """What goes on just now."""
-    advance: Callable[[PlannedCell], None]
-    """Called for each cell that has been measured."""
-
-
-@dataclass
+@dataclass(eq=False)
 class Unit:
-    """Cells that one process measures, in their order."""
+    """Cells that one process measures, in their order, with those that are there already."""
 
     name: str
     cells: Sequence[PlannedCell]
+    home: Node | None = None
+    """Where its first cells were measured, and the others are to be."""
     begun_with: frozenset[CellKey] = frozenset()
     """Cells that it lacked when it was begun last."""
 
 
-def units_of(study: Study, cells: Sequence[PlannedCell]) -> list[Unit]:
-    """What one process each measures: all variants of a block, or the cells of one engine start."""
-    assert isinstance(study.executor, Slurm | SideBySide)  # noqa: S101 -- the caller has looked
-    by_block = study.executor.unit == "block" and study.engine_restarts == "each_block"
+def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> list[Unit]:
+    """Put all variants of a block into one each, or with ``engine_restarts: once`` the cells of one engine start."""
+    by_block = by_block and study.engine_restarts == "each_block"
 
     def name(cell: PlannedCell) -> str:
         return f"b{cell.key.block}" if by_block else f"start{cell.engine_start}"
 
     return [Unit(unit, list(group)) for unit, group in groupby(cells, key=name)]
+
+
+def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
+    """Read where a cell was measured; None where it is not there."""
+    try:
+        return read_cell(run.cell(cell.key)).node
+    except TraceError:  # the analysis names what is damaged; it must not end the study
+        return None
 
 
 @dataclass
@@ -66,25 +59,45 @@ class Ledger:
     run: RunDir
     patience: Patience
     advance: Callable[[PlannedCell], None]
-    _counted: set[CellKey] = field(default_factory=set)
+    measured: int = 0
+    """Cells that are there since this ledger is kept."""
+    _known: set[CellKey] = field(default_factory=set)
+
+    def open(self, units: Sequence[Unit]) -> list[Unit]:
+        """Take note of the cells that are there; return units with cells left, each with its home."""
+        self._known.update(cell.key for unit in units for cell in unit.cells if self.there(cell))
+        waiting = [unit for unit in units if self.left(unit)]
+        for unit in waiting:
+            self.find_home(unit)
+        return waiting
+
+    def find_home(self, unit: Unit) -> None:
+        """Note the node of its first cell that is there and reads, where there is one."""
+        nodes = (node_of(self.run, cell) for cell in unit.cells if self.there(cell))
+        unit.home = unit.home or next(filter(None, nodes), None)
 
     def left(self, unit: Unit) -> list[PlannedCell]:
-        """Its cells that are neither measured nor given up, in their order."""
+        """List its cells that are neither measured nor given up, in their order."""
         given_up = self.patience.given_up()
         return [cell for cell in unit.cells if not self.there(cell) and cell.key not in given_up]
 
-    def begin(self, unit: Unit) -> list[CellKey]:
-        """Remember what it lacks now; these cells."""
-        keys = [cell.key for cell in self.left(unit)]
-        unit.begun_with = frozenset(keys)
-        return keys
+    def begin(self, unit: Unit) -> bool:
+        """Remember what it lacks now; say whether that is anything."""
+        unit.begun_with = frozenset(cell.key for cell in self.left(unit))
+        return bool(unit.begun_with)
 
-    def count(self, units: Sequence[Unit]) -> None:
-        """Tell of cells that have been measured since."""
+    def note(self, cell: PlannedCell) -> None:
+        """Note that a cell has been measured."""
+        if cell.key not in self._known:
+            self._known.add(cell.key)
+            self.measured += 1
+            self.advance(cell)
+
+    def count(self, units: Iterable[Unit]) -> None:
+        """Note what has been measured since by others."""
         for cell in (cell for unit in units for cell in unit.cells):
-            if cell.key not in self._counted and self.there(cell):
-                self._counted.add(cell.key)
-                self.advance(cell)
+            if cell.key not in self._known and self.there(cell):
+                self.note(cell)
 
     def lost(self, unit: Unit, problem: str) -> int:
         """The unit's process has ended: cells that it leaves have failed once more; how many there are.
@@ -103,5 +116,5 @@ class Ledger:
         return len(left)
 
     def there(self, cell: PlannedCell) -> bool:
-        """Whether it has been measured."""
+        """Say whether a cell has been measured."""
         return (self.run.cell(cell.key) / "cell.json").is_file()

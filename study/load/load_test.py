@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,19 @@ from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
-from study.load.metering import Metered, metered_here, metered_there
+from study.load.metering import PHASES, lenient, meter_of
 from study.load.remarks import first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
+from study.measure.meter import Recorded
+from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
 from study.plan.prompts import NO_TESTS, keep_prompts
 from study.progress.display import Display, tell
 from study.records.manifest import host, package_versions
 from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
-from traces.cell import CellRecord, Served, file_digests, write_cell
-from traces.clock import boot_id
+from traces.cell import Served
 from traces.layout import CellKey, RunDir, model_slug
 from traces.schemas import PLAN, SCHEMA_VERSION
 from traces.streams import read_trace, stamped
@@ -106,26 +108,24 @@ def _load_test(
 ) -> LoadTest:
     run = RunDir(out) if meter_at is not None else None
     keep_prompts(RunDir(out), spec.prompts.dataset)
-    metered: Metered | None = None
+    recorded: Recorded | None = None
     cell = CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     folder = run.cell(cell) if run else out
     with Display("load", 1) as display:
         display.title(spec.load.slug if display.live else f"{spec.load.slug} on {shown_url(spec.url)}")
+        drive = partial(_driven, spec, folder, key, display)
         if meter_at is None:
-            outcome = _driven(spec, folder, key, display)
+            outcome = drive()
         else:
-            metered = _metered(spec, folder, meter_at, key, display)
-            outcome = metered.outcome
+            open_meter = lenient(meter_of(spec.url, meter_at))
+            outcome, recorded = metered(folder, open_meter, drive, PHASES, lambda: None, display.say)
     requests = read_trace(folder, "requests")
     if outcome.interrupted and not requests.num_rows:
         raise KeyboardInterrupt
-    if run and metered:
-        run_id = new_run_id()
-        _record(folder, cell, metered, spec, run_id)
-        shutil.copyfile(folder / "requests.parquet", out / "requests.parquet")
-        _describe(run, spec, cell, metered, run_id)
-        if metered.problem:
-            tell(f"the power record is not whole: {metered.problem}")
+    if run and recorded:
+        _record(run, cell, spec, outcome, recorded)
+        if recorded.problem:
+            tell(f"the power record is not whole: {recorded.problem}")
     summary = _summary(spec, outcome, requests, slo_ms)
     write_json(out / "summary.json", summary)
     return LoadTest(summary, run, outcome.interrupted)
@@ -153,41 +153,30 @@ def _summary(
     }
 
 
-def _driven(spec: LoadSpec, folder: Path, key: str | None, display: Display) -> LoadResult:
+def _driven(
+    spec: LoadSpec,
+    folder: Path,
+    key: str | None,
+    display: Display,
+    check: Callable[[], None] = lambda: None,
+) -> LoadResult:
     time_left = TimeLeft(spec)
 
     def show(progress: Mapping[str, Any]) -> None:
         display.expect(time_left.after(progress))
         display.say(_words(progress))
 
-    return run_load(spec, folder, api_key=key, on_progress=show, watcher=GUARD, returns_on_interrupt=True)
+    return run_load(
+        spec, folder, api_key=key, on_progress=show, check=check, watcher=GUARD, returns_on_interrupt=True
+    )
 
 
-def _metered(spec: LoadSpec, folder: Path, meter_at: str, key: str | None, display: Display) -> Metered:
-    def drive() -> LoadResult:
-        return _driven(spec, folder, key, display)
-
-    if meter_at == "local":
-        return metered_here(spec.url, folder, drive, display.say)
-    return metered_there(meter_at, folder, drive, display.say)
-
-
-def _record(folder: Path, key: CellKey, metered: Metered, spec: LoadSpec, run_id: str) -> None:
-    gradable = load_dataset(spec.prompts.dataset).has_tests
-    write_cell(
-        folder,
-        CellRecord(
-            model=key.model, variant=key.variant, load=key.load, block=key.block, boot_id=boot_id(),
-            run_id=run_id, files=file_digests(folder),
-            phases=metered.phases, served=Served(), audit=metered.audit, errors=dict(metered.outcome.errors),
-            power_clock=metered.clock, validity=[] if gradable else [NO_TESTS],
-        ),
-    )  # fmt: skip
-
-
-def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered, run_id: str) -> None:
-    """Plan and manifest of a one-cell run."""
-    dataset = load_dataset(spec.prompts.dataset)
+def _record(run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded) -> None:
+    """Make it a one-cell run: ``cell.json``, manifest and plan."""
+    dataset, run_id, folder = load_dataset(spec.prompts.dataset), new_run_id(), run.cell(key)
+    validity = [] if dataset.has_tests else [NO_TESTS]
+    record_cell(folder, key, outcome, recorded, run_id=run_id, served=Served(), validity=validity)
+    shutil.copyfile(folder / "requests.parquet", run.root / "requests.parquet")
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
@@ -197,34 +186,38 @@ def _describe(run: RunDir, spec: LoadSpec, key: CellKey, metered: Metered, run_i
         "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
         "seed": spec.seed,
-        **(_meters_here(metered) if metered.host is None else _meters_there(metered.host, metered)),
+        **(_meters_here(recorded) if recorded.host is None else _meters_there(recorded.host, recorded)),
     }
     write_json(run.manifest, manifest)
     row = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block, "position": 0}
     write_parquet(run.plan, pa.Table.from_pylist([row], schema=stamped(PLAN)))
 
 
-def _meters_here(metered: Metered) -> dict[str, Any]:
+def _meters_here(recorded: Recorded) -> dict[str, Any]:
     """What is metered; where a board fails now, the load that was measured is kept without."""
+    problem = recorded.problem
+    gpus: list[dict[str, Any]] = []
+    used = calibration = None
     try:
-        return {
-            "gpus": [asdict(gpu) for gpu in gpu_inventory()],
-            "meters": {"used": choose_sources(Meters()), "problem": metered.problem},
-            "sensor_calibration": calibrate(metered.boards),
-        }
+        gpus, used, calibration = (
+            [asdict(gpu) for gpu in gpu_inventory()],
+            choose_sources(Meters()),
+            calibrate(recorded.boards),
+        )
     except MeterError as error:
-        return {
-            "gpus": [],
-            "meters": {"used": None, "problem": metered.problem or str(error)},
-            "sensor_calibration": None,
-        }
+        problem = problem or str(error)
+    return {"gpus": gpus, "meters": {"used": used, "problem": problem}, "sensor_calibration": calibration}
 
 
-def _meters_there(host: Mapping[str, Any], metered: Metered) -> dict[str, Any]:
+def _meters_there(host: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
     """What the service said of its own host."""
     return {
         "gpus": host.get("gpus", []),
-        "meters": {"used": host.get("sources"), "problem": metered.problem, "marks": list(metered.marks)},
+        "meters": {
+            "used": host.get("sources"),
+            "problem": recorded.problem,
+            "marks": list(recorded.marks),
+        },
         "meter_host": {name: host.get(name) for name in ("name", "boot_id", "cpus")},
         "sensor_calibration": host.get("sensor_calibration"),
     }

@@ -1,147 +1,80 @@
-"""Power beside a load test: idle, the load, idle again, recorded on this machine or by a service on another."""
+"""What records power beside ``starwatt load``: the sidecar here, or a service on another host."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from configs.meters import Meters
-from configs.schema import Phases as PhaseSettings
+from configs.schema import Phases
 from loadgen.payload import checked_key, shown_url
-from loadgen.result import LoadResult
 from server.power.client import without_credentials
 from server.power.listen import TOKEN_VARIABLE
 from server.power.meters import choose_sources
-from server.power.remote import RemoteMeter
-from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
-from study.measure.meter import server_pid, sidecar_audit
+from study.measure.meter import CellMeter, OpenMeter, Recorded, meter_here, meter_there, server_pid
 from study.progress.display import tell
-from traces.cell import Audit, Phase, Phases
-from traces.clock import now_ns
-from traces.remote import PowerClock
 
-_IDLE_S = 3.0
-_POLL_S = 0.5
-_REST_S = PhaseSettings().rest_s
+PHASES = Phases(idle_s=3.0)
+"""Idle before and after the load, and the rest before each of them."""
 
 
-@dataclass(frozen=True)
-class Metered:
-    """A load that was driven while power was recorded."""
-
-    outcome: LoadResult
-    phases: Phases
-    audit: Audit
-    clock: PowerClock | None = None
-    """Of the host that recorded power, where that is another one."""
-    host: Mapping[str, Any] | None = None
-    marks: Sequence[Mapping[str, Any]] = ()
-    problem: str | None = None
-    boards: tuple[str, ...] = ()
-    """UUIDs of this machine's GPUs that were read."""
-
-
-def metered_here(
-    url: str, folder: Path, drive: Callable[[], LoadResult], announce: Callable[[str], None]
-) -> Metered:
-    """Record this machine's power while ``drive`` runs; a record that fails on the way costs no request.
+def meter_of(url: str, meter_at: str) -> OpenMeter:
+    """Choose what records the power of the server at ``url``: this machine (``local``), or the service at ``meter_at``.
 
     Raises:
+        UsageError: there is no token for it that a header can carry.
         MeterError: no meter answers, and the server is no process of this machine.
     """
-    pid = server_pid(url)
-    if pid is None and choose_sources(Meters()) == ["modelled"]:
-        raise MeterError(
-            f"--meter local: no power meter answers here, and no process of this machine listens at {shown_url(url)} "
-            "from whose CPU time power could be estimated"
-        )
-    problem = None
-    with Sidecar.start(folder, Meters(), engine_pid=pid) as sidecar:
-        for words in sidecar.left_out:
-            tell(f"left out: {words}")
-        with _told_at_once(sidecar.check_alive):
-            outcome, phases = _between_idles(drive, announce)
-        try:
-            sidecar.stop()
-        except MeterError as error:
-            problem = str(error)
-    audit = outcome.audit.model_copy(update=sidecar_audit(sidecar.summary))
-    boards = tuple(device["name"] for device in sidecar.devices if device["source"] == "nvml")
-    return Metered(outcome, phases, audit, problem=problem, boards=boards)
-
-
-def metered_there(
-    url: str, folder: Path, drive: Callable[[], LoadResult], announce: Callable[[str], None]
-) -> Metered:
-    """Have the service at ``url`` record its host's power while ``drive`` runs here.
-
-    Raises:
-        UsageError: there is no token for it that a header can carry, or ``url`` is none.
-        MeterError: it does not answer at the start, or refuses.
-    """
+    if meter_at == "local":
+        pid = server_pid(url)
+        if pid is None and choose_sources(Meters()) == ["modelled"]:
+            raise MeterError(
+                "--meter local: no power meter answers here, and no process of this machine listens at "
+                f"{shown_url(url)} from whose CPU time power could be estimated"
+            )
+        return meter_here(Meters(), pid, several=False)
     token = checked_key(os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE)
-    if url.startswith(("http://", "https://")) and not token:
+    if meter_at.startswith(("http://", "https://")) and not token:
         raise UsageError(
-            f"--meter {without_credentials(url)}: set {TOKEN_VARIABLE} to the token of that service"
+            f"--meter {without_credentials(meter_at)}: set {TOKEN_VARIABLE} to the token of that service"
         )
-    announce("measuring the clock's offset")
-    with RemoteMeter.start(url, token or "", folder) as meter, _told_at_once(meter.check_alive):
-        outcome, phases = _between_idles(drive, announce, meter.mark)
-    audit = outcome.audit.model_copy(update=sidecar_audit(meter.summary))
-    return Metered(outcome, phases, audit, meter.clock, meter.host, meter.marks, meter.problem)
+    return meter_there(meter_at, token or "", None)
 
 
-@contextmanager
-def _told_at_once(check: Callable[[], None]) -> Iterator[None]:
-    """Say when ``check`` raises: whoever wants joules need not wait for the end of a load that will have none."""
-    over = threading.Event()
+def lenient(open_meter: OpenMeter) -> OpenMeter:
+    """Record as it does, but say at once what fails on the way, at the cost of no request: there is no second try."""
 
-    def watch() -> None:
-        while not over.wait(_POLL_S):
-            try:
-                check()
-            except MeterError as error:
-                tell(f"power is not recorded any more: {error}")
-                return
+    @contextmanager
+    def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
+        with open_meter(folder, left) as meter:
+            for words in left.left_out:
+                tell(f"left out: {words}")
+            time.sleep(PHASES.rest_s)
+            yield _Lenient(meter)
 
-    thread = threading.Thread(target=watch, name="meter-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return record
 
 
-def _between_idles(
-    drive: Callable[[], LoadResult],
-    announce: Callable[[str], None],
-    mark: Callable[[str], None] = lambda _: None,
-) -> tuple[LoadResult, Phases]:
-    """Who interrupts the load does not wait for the idle time behind it."""
-    idle_before = _idle(announce, mark, "idle_before")
-    mark("load")
-    outcome = drive()
-    idle_after = None
-    if not outcome.interrupted:
+@dataclass
+class _Lenient:
+    meter: CellMeter
+    failed: bool = False
+
+    def check_alive(self) -> None:
+        """Say once when it is not."""
+        if self.failed:
+            return
         try:
-            idle_after = _idle(announce, mark, "idle_after")
-        except KeyboardInterrupt:
-            outcome = replace(outcome, interrupted=True)
-    return outcome, outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
+            self.meter.check_alive()
+        except MeterError as error:
+            self.failed = True
+            tell(f"power is not recorded any more: {error}")
 
-
-def _idle(announce: Callable[[str], None], mark: Callable[[str], None], phase: str) -> Phase:
-    announce("idle")
-    time.sleep(_REST_S)
-    mark(phase)
-    start_ns = now_ns()
-    time.sleep(_IDLE_S)
-    return Phase(start_ns=start_ns, end_ns=now_ns())
+    def mark(self, phase: str) -> None:
+        """Hand it on."""
+        self.meter.mark(phase)

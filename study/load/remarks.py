@@ -33,7 +33,7 @@ def first_errors(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def remarks(summary: dict[str, Any]) -> list[str]:
-    """What a person must hear of a load test beside its figures: failures, and what the figures do not say."""
+    """Say what a person must hear beside the figures: failures, what these do not say, what makes them invalid."""
     metrics, audit = summary["metrics"], summary["audit"]
     said = [_words_of(kind) for kind in summary["first_errors"]]
     if summary["gave_up"]:
@@ -51,7 +51,14 @@ def remarks(summary: dict[str, Any]) -> list[str]:
             f"{count} request{' was' if count == 1 else 's were'} sent again: the server had closed a kept "
             "connection"
         )
-    return said
+    return [*said, *(_words_of_a_problem(problem) for problem in summary.get("invalid", ()))]
+
+
+def _words_of_a_problem(problem: Mapping[str, Any]) -> str:
+    lo, hi = problem["lo"], problem["hi"]
+    bounds = f"at least {lo:.4g}" if lo is not None else f"at most {hi:.4g}"
+    measured = f"{problem['value']:.4g} {problem['unit']}"
+    return f"invalid: {problem['reason']}: {measured}, allowed {bounds}. {problem['explanation']}"
 
 
 def _words_of(kind: Mapping[str, Any]) -> str:

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from rich.table import Table
 
-from analysis.arrays import Bools, Floats, mean, percentile
+from analysis.arrays import Bools, Floats, spread
 from analysis.requests.columns import Requests, read_columns
-from analysis.requests.latency import Latencies, latencies
+from analysis.requests.latency import Latencies, kept_slo, latencies
+from analysis.requests.window import measured_window
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
 from traces.layout import RunDir
 
-_PERCENTILES = (50, 90, 99)
 _NO_TIME_NS = 10_000
 """Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
@@ -63,7 +63,7 @@ def summarise(
         found = replace(found, itl_ms=nothing, tpot_ms=np.full_like(found.tpot_ms, np.nan))
     for name in LATENCIES:
         values: Floats = getattr(found, f"{name}_ms")
-        metrics[f"{name}_ms"] = _spread(values if name == "itl" else values[completed])
+        metrics[f"{name}_ms"] = spread(values if name == "itl" else values[completed])
     if slo_ms is not None:
         metrics["goodput"] = _goodput(requests, found, slo_ms, metrics["duration_s"])
     return metrics
@@ -149,15 +149,12 @@ def _came_at_once(requests: Requests) -> Bools:
 
 
 def _rates(requests: Requests, mean_gap_s: float) -> dict[str, float | None]:
-    completed = requests.completed
-    timed = requests.measured & requests.timed
-    if not completed.any():
+    completed, window = requests.completed, measured_window(requests)
+    if window is None:
         return {"duration_s": None, "request_rate": None, "output_token_rate": None}
-    last_ns = max(
-        int(requests.end_ns[timed].max()),
-        int(requests.scheduled_ns[timed].max()) + round(mean_gap_s * 1e9),
-    )
-    duration_s = (last_ns - int(requests.sent_ns[timed].min())) * 1e-9
+    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
+    last_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
+    duration_s = (last_ns - window.start_ns) * 1e-9
     tokens = requests.output_tokens[completed]
     return {
         "duration_s": duration_s,
@@ -174,19 +171,7 @@ def _goodput(
     untold = completed & ~(requests.output_tokens <= 1) & np.isnan(found.tpot_ms)
     if duration_s is None or ("tpot" in slo_ms and untold.any()):
         return None
-    good = completed.copy()
-    for name, bound_ms in slo_ms.items():
-        values: Floats = getattr(found, f"{name}_ms")
-        if name == "tpot":  # an answer of one token has no time between tokens
-            good &= (requests.output_tokens <= 1) | (values <= bound_ms)
-        else:
-            good &= values <= bound_ms
-    return int(good.sum()) / duration_s
-
-
-def _spread(values: Floats) -> dict[str, float | None]:
-    known = values[~np.isnan(values)]
-    return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in _PERCENTILES}}
+    return int(kept_slo(requests, found, slo_ms).sum()) / duration_s
 
 
 def _shown(value: float | None) -> str:

@@ -16,18 +16,16 @@ from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
 from server.engines.engine_metrics import EngineScraper
 from server.process.guard import GUARD
-from starwatt_errors import LoadError, RunError, alike
+from starwatt_errors import LoadError, MeterError, RunError, alike
 from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
-from study.measure.meter import OpenMeter, Recorded, sidecar_audit
+from study.measure.meter import OpenMeter
+from study.measure.metered import metered, record_cell
 from study.plan.arrivals import as_kept
 from study.plan.cells import PlannedCell
 from study.records.run_id import known_run_id
-from traces.cell import CellRecord, CoolStart, Phase, Served, file_digests, write_cell
-from traces.clock import boot_id, now_ns
+from traces.cell import CellRecord, CoolStart, Served
 from traces.layout import RunDir
-
-_CHECK_S = 0.25
 
 
 class Serving(Protocol):
@@ -73,63 +71,51 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
     Raises:
         EngineError: the engine died; the cell does not count.
         LoadError: the load failed, gave up, or its requests have all failed, or the first of them alike.
+        MeterError: power was not recorded to the end.
         RunError: the load was ended from outside.
     """
     folder = bench.run.cell(cell.key)
     if folder.exists():
         shutil.rmtree(folder)  # an earlier try that was not finished
-    study, engine = bench.study, bench.engine
-    recorded, first = Recorded(), FirstRequests(folder)
-    with EngineScraper(engine.url, folder) as scraper, bench.open_meter(folder, recorded) as meter:
+    study, engine, first = bench.study, bench.engine, FirstRequests(folder)
+    with EngineScraper(engine.url, folder) as scraper:
 
         def check() -> None:
             engine.check_alive(f"during {cell.key}")
-            meter.check_alive()
             scraper.check(study.engine.hang_timeout_s)
             first.check()
 
-        meter.mark("idle_before")
-        idle_before = stay_idle(study.phases.idle_s, check)
-        meter.mark("load")
-        outcome = _load(bench, cell, check)
-        if outcome.interrupted:
-            raise RunError("the load was ended from outside; run the same command again to resume")
-        check()  # an engine that has died is the better reason
-        first.check_all()
-        if outcome.gave_up:
-            raise LoadError(
-                f"the load stopped before its end: {outcome.gave_up}", cause=alike(outcome.gave_up)
-            )
-        bench.announce("idle")
-        stay_idle(study.phases.rest_s, check)
-        meter.mark("idle_after")
-        idle_after = stay_idle(study.phases.idle_s, check)
+        def drive(check_all: Callable[[], None]) -> LoadResult:
+            outcome = _load(bench, cell, check_all)
+            if outcome.interrupted:
+                raise RunError("the load was ended from outside; run the same command again to resume")
+            check_all()  # an engine that has died is the better reason
+            first.check_all()
+            if outcome.gave_up:
+                raise LoadError(
+                    f"the load stopped before its end: {outcome.gave_up}", cause=alike(outcome.gave_up)
+                )
+            return outcome
+
+        outcome, recorded = metered(folder, bench.open_meter, drive, study.phases, check, bench.announce)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if recorded.problem is not None:
+        raise MeterError(f"the power record is not whole: {recorded.problem}")
     engine.check_alive(f"during {cell.key}")
     if bench.log is not None:
         shutil.copyfile(bench.log, folder / "engine.log")
-    phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
-    audit = outcome.audit.model_copy(update=sidecar_audit(recorded.summary))
-    record = CellRecord(
-        model=cell.key.model,
-        variant=cell.key.variant,
-        load=cell.key.load,
-        block=cell.key.block,
-        boot_id=boot_id(),
+    return record_cell(
+        folder,
+        cell.key,
+        outcome,
+        recorded,
         run_id=known_run_id(bench.run),
-        files=file_digests(folder),
         engine_start=cell.engine_start if engine.served.url is None else None,
         cool_start=bench.cool_start,
-        phases=phases,
         served=engine.served,
-        audit=audit,
-        errors=dict(outcome.errors),
         validity=list(bench.known_reasons),
-        node=recorded.node,
-        worker_clocks=list(outcome.clocks),
-        power_clock=recorded.clock,
     )
-    write_cell(folder, record)
-    return record
 
 
 def settle(engine: Serving, rest_s: float) -> None:
@@ -183,13 +169,3 @@ def _words(phase: str, ended: int, planned: int | None) -> str:
     if phase != "window":
         return phase
     return f"measuring {ended}/{planned}" if planned is not None else f"measuring {ended}"
-
-
-def stay_idle(seconds: float, check: Callable[[], None]) -> Phase:
-    """Wait with nothing in flight; ``check`` raises when engine or sidecar have died."""
-    start_ns = now_ns()
-    end_ns = start_ns + round(seconds * 1e9)
-    while (left_ns := end_ns - now_ns()) > 0:
-        check()
-        time.sleep(min(_CHECK_S, left_ns * 1e-9))
-    return Phase(start_ns=start_ns, end_ns=now_ns())

@@ -43,6 +43,8 @@ class Campaign:
     """By model's name in paths: tokens of each task's answer, where they are recorded."""
     display: Display
     exporter: Exporter | None = None
+    measured: Callable[[PlannedCell], None] = lambda _: None
+    """Told of each cell that has been measured."""
 
     @contextmanager
     def open_engine(self, cells: Sequence[PlannedCell]) -> Iterator[Measure]:
@@ -129,8 +131,7 @@ class Campaign:
             self.display.title(str(cell.key))
             with self._watched(cell):
                 measure_cell(bench, cell)
-            started_s = cell.start_s if cell == first else 0.0
-            self.display.advance(estimate_s=cell.estimated_s + started_s)
+            self.measured(cell)
 
         return measure
 
@@ -149,8 +150,6 @@ class Campaign:
         finally:
             if self.exporter is not None:
                 self.exporter.cell(None)
-        if self.exporter is not None:
-            self.exporter.measured()
 
     def _log(self, first: PlannedCell) -> Path:
         """Of this start; what an engine said that was started before it, and failed, is kept."""

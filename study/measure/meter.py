@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,15 @@ class Recorded:
     summary: Mapping[str, Any] = field(default_factory=dict)
     node: Node | None = None
     clock: PowerClock | None = None
-    """Of the host that recorded, where that is another one."""
+    """Of the host that recorded, where that is another one, as what follows."""
+    host: Mapping[str, Any] | None = None
+    marks: Sequence[Mapping[str, Any]] = ()
+    left_out: Sequence[str] = ()
+    """In words, what is there and is not read."""
+    boards: tuple[str, ...] = ()
+    """UUIDs of this machine's GPUs that were read."""
+    problem: str | None = None
+    """Why the record is not whole."""
 
 
 class CellMeter(Protocol):
@@ -42,7 +50,7 @@ class CellMeter(Protocol):
 
 
 OpenMeter = Callable[[Path, Recorded], AbstractContextManager[CellMeter]]
-"""Starts recording into a folder; raises MeterError where that is not possible, or the record is not whole."""
+"""Starts recording into a folder, or raises MeterError; what becomes of the record is in ``Recorded``."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,25 @@ class _Unmetered:
         """Nobody records."""
 
 
-def meter_here(settings: Meters, engine_pid: int | None) -> OpenMeter:
-    """The sidecar on this machine."""
+def meter_here(
+    settings: Meters, engine_pid: int | None, residents: Sequence[int] = (), *, several: bool = True
+) -> OpenMeter:
+    """The sidecar on this machine; ``several`` recordings are of the same boards.
+
+    ``residents`` are other engines of the study here, loaded and not asked.
+    """
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
-        with Sidecar.start(folder, _of_these_boards(settings), engine_pid=engine_pid) as sidecar:
+        wanted = _of_these_boards(settings) if several else settings
+        with Sidecar.start(folder, wanted, engine_pid=engine_pid, residents=residents) as sidecar:
+            left.left_out = sidecar.left_out
+            left.boards = tuple(one["name"] for one in sidecar.devices if one["source"] == "nvml")
             yield _Here(sidecar)
+            try:
+                sidecar.stop()
+            except MeterError as error:
+                left.problem = str(error)
         left.summary, left.node = sidecar.summary, this_node()
 
     return record
@@ -82,18 +102,16 @@ def _of_these_boards(settings: Meters) -> Meters:
     return settings.model_copy(update={"gpus": tuple(readable(None)) or None})
 
 
-def meter_there(url: str, token: str, sample_hz: float) -> OpenMeter:
-    """The service at ``url``, which runs beside the engine. A record with a hole is no record here: the cell is tried
-    again."""
+def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
+    """The service at ``url``, which runs beside the engine; it samples as often as it likes unless said."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
         with RemoteMeter.start(url, token, folder, sample_hz=sample_hz) as meter:
             yield meter
-        if meter.problem is not None:
-            raise MeterError(f"the power record is not whole: {meter.problem}")
         told = meter.host
-        left.summary, left.clock = meter.summary, meter.clock
+        left.summary, left.clock, left.problem = meter.summary, meter.clock, meter.problem
+        left.host, left.marks = told, meter.marks
         left.node = Node(name=str(told.get("name") or url), boot_id=meter.boot_id, cpus=told.get("cpus"))
 
     return record

@@ -7,15 +7,13 @@ from pathlib import Path
 
 from configs.controls import with_controls
 from configs.datasets import Dataset, Task, load_dataset
-from configs.loader import load_study, load_variant, refused
+from configs.loader import load_study, refused
 from configs.schema import Study
 from loadgen.prompts import choose_tasks
-from server.engines.hardware import refuse_what_cannot_be_served
 from starwatt_errors import UsageError
-from study.measure.remote_engine import check_secrets
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells
-from study.plan.named import check_devices, check_lengths, check_models, check_tasks
+from study.plan.named import check_lengths, check_models, check_tasks
 from study.plan.prompts import as_asked
 from study.records.repeat import Repeated
 from traces.layout import RunDir
@@ -35,22 +33,14 @@ class Order:
     """The study's."""
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None, *, on_a_node: bool = False) -> Order:
-        """Raises UsageError where the file is wrong, or a node can't serve a variant, or lacks a key.
-
-        Of a machine that is no node all of that is told at once, by ``preflight``.
-        """
+    def read(cls, study_file: Path, out: Path | None) -> Order:
+        """Raises UsageError where the file is wrong; what this machine lacks is not looked at."""
         study = load_study(study_file)
         try:
             study = with_controls(study)
         except UsageError as error:
             raise refused(study_file, ("variants",), str(error).removeprefix("variants: ")) from error
         run = RunDir(out if out is not None else Path("runs") / study.name)
-        if on_a_node:
-            own = tuple(load_variant(name) for name in study.own_variants)
-            refuse_what_cannot_be_served(own, study.engine)
-            for variant in study.remote:
-                check_secrets(study, variant)
         check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
         tasks = cls.tasks_of(study, dataset)
@@ -59,7 +49,6 @@ class Order:
         if order.unmeasured():
             check_tasks(study_file, study, dataset)
             check_lengths(study_file, study, run, tasks)
-            check_devices(study_file, study)
         return order
 
     @staticmethod

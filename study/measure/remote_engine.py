@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from configs.schema import Study
 from server.engines.remote import RemoteEngine
 from server.power.client import MeterUnreachableError, ServiceClient
 from server.power.listen import TOKEN_VARIABLE
+from server.process.waiting import ask_until
 from starwatt_errors import MeterError, UsageError
 from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter, server_pid
 from study.measure.secrets import read_secret
@@ -32,9 +33,8 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
         EngineError: it does not, or serves something else.
         UsageError: its key is not where the study says.
     """
-    named = study.remote[variant]
-    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
-    engine.wait_ready(named.wait_s, announce)
+    engine = _engine(study.remote[variant])
+    engine.wait_ready(study.remote[variant].wait_s, announce)
     architecture = load_architecture(study.models[0])
     if architecture is not None:  # what was built here is known by its name
         kind = architecture.weights.kind
@@ -53,15 +53,15 @@ def ask_once(study: Study, variant: str) -> RemoteEngine:
         MeterError: the meter's service does not answer, or refuses.
     """
     named = study.remote[variant]
-    engine = RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
+    engine = _engine(named)
     engine.wait_ready(0)
     if named.meter not in (None, "local"):
-        client = ServiceClient(named.meter, _token(named, variant))
-        try:
-            _host(client, 0, lambda _: None)
-        finally:
-            client.close()
+        _host(named, variant, 0, lambda _: None)
     return engine
+
+
+def _engine(named: Named) -> RemoteEngine:
+    return RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
 
 
 def meter_of(study: Study, variant: str) -> OpenMeter:
@@ -74,8 +74,14 @@ def meter_of(study: Study, variant: str) -> OpenMeter:
     if named.meter is None:
         return no_meter(Node(name=urlsplit(named.url).hostname or named.url))
     if named.meter == "local":
-        return meter_here(study.meter_settings, server_pid(named.url))
+        return meter_here(study.meter_settings, server_pid(named.url), _residents(study, variant))
     return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
+
+
+def _residents(study: Study, variant: str) -> tuple[int, ...]:
+    """Processes of the study's other engines on this machine: loaded beside this one, and idle while it is asked."""
+    others = [engine for name, engine in study.remote.items() if name != variant and engine.meter == "local"]
+    return tuple(pid for pid in (server_pid(engine.url) for engine in others) if pid is not None)
 
 
 def describe(
@@ -90,26 +96,25 @@ def describe(
     told: dict[str, Any] = {"url": named.url, "meter": named.meter, "model": engine.model}
     told["served"] = engine.served.model_dump(mode="json")
     if named.meter not in (None, "local"):
-        client = ServiceClient(named.meter, _token(named, variant))
-        try:
-            told["host"] = _host(client, named.wait_s, announce)
-        finally:
-            client.close()
+        told["host"] = _host(named, variant, named.wait_s, announce)
     elif named.meter == "local":
         told["host"] = {"name": this_node().name}
     write_json(run.root / "engines" / f"{variant}.json", told)
 
 
-def _host(client: ServiceClient, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
-    deadline = time.monotonic() + wait_s
-    while True:
+def _host(named: Named, variant: str, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
+    """What the meter's service says of its host."""
+    with closing(ServiceClient(str(named.meter), _token(named, variant))) as client:
         try:
-            return client.ask("GET", "/v1/host")
+            return ask_until(
+                lambda: client.ask("GET", "/v1/host"),
+                MeterUnreachableError,
+                wait_s,
+                poll_s=_POLL_S,
+                waiting=lambda: announce(f"waiting for {client.url}"),
+            )
         except MeterUnreachableError as error:
-            if time.monotonic() >= deadline:
-                raise MeterError(f"{error} (waited {wait_s:g} s)") from error
-            announce(f"waiting for {client.url}")
-            time.sleep(_POLL_S)
+            raise MeterError(f"{error} (waited {wait_s:g} s)") from error
 
 
 def check_secrets(study: Study, variant: str) -> None:

@@ -114,6 +114,12 @@ def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
     return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
 
 
+def expected_s(cells: list[PlannedCell]) -> dict[CellKey, float]:
+    """Sum up what each cell was estimated to take, with the start of its engine where it is the first on it."""
+    first = {group[0].key for group in by_engine_start(cells)}
+    return {cell.key: cell.estimated_s + cell.start_s * (cell.key in first) for cell in cells}
+
+
 def plan_table(cells: list[PlannedCell]) -> pa.Table:
     """``plan.parquet``."""
     columns = {

@@ -1,4 +1,4 @@
-"""What a study names of this machine and of its data must be there: a name that is not would be left out in silence."""
+"""What a study names of its data must be there: a name that is not would be left out in silence."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from configs.datasets import Dataset
 from configs.loader import refused
 from configs.schema import Study
-from server.power.inventory import gpu_inventory
-from server.power.rapl import find_zones
 from starwatt_errors import UsageError
 from study.plan.lengths import lengths_of
 from traces.layout import RunDir, model_slug
@@ -46,34 +44,3 @@ def check_lengths(study_file: Path, study: Study, run: RunDir, tasks: list[str])
     except UsageError as error:
         location = ("prompts", "output", "recorded")
         raise refused(study_file, location, str(error).removeprefix("prompts.output.recorded: ")) from error
-
-
-def check_devices(study_file: Path, study: Study) -> None:
-    """Raises UsageError where ``meters`` names a device that none of this machine's meters reads.
-
-    Other machines' devices are known when their meters answer: nothing is said where one of them measures.
-    """
-    meters = study.meter_settings
-    elsewhere = [one.meter for one in study.remote.values() if one.meter not in (None, "local")]
-    if not (meters.gpus or meters.gain) or elsewhere or not study.measured_here:
-        return
-    gpus = [gpu.uuid for gpu in gpu_inventory()]
-    others = [*(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
-    for place, uuid in enumerate(meters.gpus or ()):
-        if uuid not in gpus:
-            raise refused(
-                study_file,
-                ("meters", "gpus", place),
-                f"takes the UUID of a GPU that is here: {_listed(gpus)} (given: {uuid!r})",
-            )
-    for device in meters.gain:
-        if device not in (*gpus, *others):
-            raise refused(
-                study_file,
-                ("meters", "gain", device),
-                f"takes the name of a device that is read here: {_listed([*gpus, *others])}",
-            )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "there is none"

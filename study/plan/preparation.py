@@ -23,6 +23,7 @@ _A_BILLION_S = {
     "prune": (Span(1.0, 15.0), Span(2.0, 20.0)),
     "bitsandbytes": (Span(1.0, 20.0), Span(3.0, 80.0)),
     "fp8": (Span(1.0, 20.0), Span(2.0, 40.0)),
+    "int4-w4a16": (Span(1.0, 20.0), Span(2.0, 40.0)),
     "int8-w8a16": (Span(1.0, 20.0), Span(2.0, 40.0)),
     "int8-w8a8": (Span(3.0, 80.0), Span(8.0, 300.0)),
     "awq": (Span(15.0, 200.0), Span(20.0, 1500.0)),

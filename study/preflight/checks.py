@@ -13,8 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from configs.datasets import Dataset, Task, is_own
-from configs.executor import SideBySide, Slurm
+from configs.datasets import is_own
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
@@ -27,17 +26,16 @@ from server.engines.hardware import this_machine, why_not
 from server.engines.toolchain import driver_too_old
 from server.power.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
-from study.executors.slots import slots_of
-from study.executors.slurm_queue import check_cluster
+from study.executors.executor import Executor
+from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
-from study.plan.cpus import place
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
-from study.preflight.meters_here import missing_meters
+from study.preflight.meters_here import missing_devices, missing_meters
 from study.preflight.problems import Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
-from traces.layout import RunDir, model_slug
+from traces.layout import model_slug
 
 _GIB = 2**30
 
@@ -46,12 +44,8 @@ _GIB = 2**30
 class Preflight:
     """A study that has been read, and what is asked of it."""
 
-    file: Path
-    study: Study
-    run: RunDir
-    dataset: Dataset
-    tasks: tuple[Task, ...]
-    """Those that are asked, in their order."""
+    order: Order
+    executor: Executor
     api_key: str | None
     """What engines would be started with."""
 
@@ -65,7 +59,7 @@ class Preflight:
             UsageError: the study's file is wrong.
             StarwattError: this machine, or one that it needs, lacks something.
         """
-        refuse(self.file, self._problems(only_looking=only_looking))
+        refuse(self.order.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
         """The same of prompts alone, once the models are here whose tokenizers count them.
@@ -73,12 +67,16 @@ class Preflight:
         Raises:
             UsageError: a prompt and its answer have no room.
         """
-        refuse(self.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()}))
+        refuse(
+            self.order.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()})
+        )
 
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
-        study = self.study
-        yield from _of_the_machine(study)
-        if study.measured_here:
+        study, here = self.order.study, self.executor.here
+        yield from found_by((self.executor.checked_field,), self.executor.check)
+        if here:
+            yield from missing_devices(study)
+            yield from missing_meters(study)
             yield from _of_the_engines(study, self.api_key)
         models, problems = models_of(study)
         yield from problems
@@ -86,20 +84,21 @@ class Preflight:
             yield from _not_to_be_had(study, models)
         yield from _positions(study, models)
         yield from self._without_room({name: known.folder for name, known in models.items()})
-        if study.measured_here:
+        if here:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
-            yield from unusable_tests(Path(study.prompts.dataset), self.dataset)
+            yield from unusable_tests(Path(study.prompts.dataset), self.order.dataset)
         yield from self._elsewhere(ask=only_looking)
 
     def _elsewhere(self, *, ask: bool) -> Iterator[Problem]:
         """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
-        for variant in self.study.remote:
+        study = self.order.study
+        for variant in study.remote:
             field = ("remote", variant)
             try:
-                check_secrets(self.study, variant)
-                engine = ask_once(self.study, variant) if ask else None
+                check_secrets(study, variant)
+                engine = ask_once(study, variant) if ask else None
             except StarwattError as error:
                 yield problem_of(field, error)
                 continue
@@ -108,17 +107,19 @@ class Preflight:
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
-        if any(load_variant(name).engine == "vllm" for name in self.study.own_variants):
-            yield from self._beyond(self.study.engine.max_model_len, "engine.max_model_len", folders)
+        study = self.order.study
+        if any(load_variant(name).engine == "vllm" for name in study.own_variants):
+            yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+        study, tasks = self.order.study, self.order.tasks
         try:
-            lengths = lengths_of(self.run, self.study, [task.task_id for task in self.tasks])
+            lengths = lengths_of(self.order.run, study, [task.task_id for task in tasks])
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
-        for model in self.study.models:
-            every = asked(self.study, self.tasks, lengths.get(model_slug(model), {}))
+        for model in study.models:
+            every = asked(study, tasks, lengths.get(model_slug(model), {}))
             yield from no_room(every, limit, limited_by, folders.get(model))
 
 
@@ -142,18 +143,6 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
                 known[model] = found
             problems += found_by(("variants", index), partial(check_variant, found, variant))
     return known, problems
-
-
-def _of_the_machine(study: Study) -> Iterator[Problem]:
-    """CPUs, boards, meters, Slurm."""
-    if isinstance(study.executor, Slurm):
-        yield from found_by(("executor",), partial(check_cluster, study.executor))
-        return
-    if isinstance(study.executor, SideBySide):
-        yield from found_by(("executor",), partial(slots_of, study))
-    else:
-        yield from found_by(("cpus",), partial(place, study))
-    yield from missing_meters(study)
 
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:

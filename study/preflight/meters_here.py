@@ -1,4 +1,4 @@
-"""Whether the meters that a study names are on this machine: each is opened once, and closed again."""
+"""Whether the meters and devices that a study names are on this machine; meters are opened once, and closed again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from functools import partial
 from configs.meters import ExternalLog, Meters
 from configs.schema import Study
 from server.power.external import ExternalMeter
+from server.power.inventory import gpu_inventory
 from server.power.meters import choose_sources, open_meters
+from server.power.rapl import find_zones
 from study.preflight.problems import Problem, found_by
 
 
@@ -22,6 +24,29 @@ def missing_meters(study: Study) -> Iterator[Problem]:
     for index, log in enumerate(settings.external):
         yield from found_by(("meters", "external", index), partial(_follow, log))
     yield from found_by(("meters",), partial(_open_and_close, settings))
+
+
+def missing_devices(study: Study) -> Iterator[Problem]:
+    """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
+
+    Other machines' devices are known when their meters answer: nothing is said where one of them measures.
+    """
+    meters = study.meter_settings
+    if any(one.meter not in (None, "local") for one in study.remote.values()):
+        return
+    if not (meters.gpus or meters.gain):
+        return
+    gpus = [gpu.uuid for gpu in gpu_inventory()]
+    every = [*gpus, *(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
+    named: list[tuple[str, int | str, str, list[str], str]] = [
+        ("gpus", place, uuid, gpus, "the UUID of a GPU that is here")
+        for place, uuid in enumerate(meters.gpus or ())
+    ]
+    named += [("gain", name, name, every, "the name of a device that is read here") for name in meters.gain]
+    for field, place, name, known, what in named:
+        if name not in known:
+            words = f"takes {what}: {', '.join(known) or 'there is none'} (given: {name!r})"
+            yield Problem(("meters", field, place), words)
 
 
 def _follow(log: ExternalLog) -> None:

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from configs.datasets import Dataset, Task
-from configs.executor import SideBySide, Slurm
 from configs.loader import load_architecture, load_variant
-from configs.schema import Cpus, Study
+from configs.schema import Study
 from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
-from server.power.inventory import Gpu, gpu_inventory
-from study.executors.interference import check_cells
-from study.executors.slots import slots_of
-from study.executors.units import units_of
+from server.power.inventory import Gpu
+from study.executors.choice import executor_for
 from study.plan.cells import PlannedCell
-from study.plan.cpus import place
 from study.plan.forecast import Outlook
 from study.plan.lengths import lengths_of
 from study.plan.preparation import Preparation, preparation, size_words, sizes
-from study.plan.rates import Hardware, boards_for, cpus_for
+from study.plan.rates import Hardware
 from study.plan.reckoning import Reckoner
 from study.plan.span import NOTHING, Span
 from traces.layout import RunDir
@@ -35,10 +31,11 @@ def reckoner_of(study: Study, run: RunDir, tasks: Sequence[Task], models: Mappin
         UsageError: recorded lengths do not read.
     """
     lengths = lengths_of(run, study, [task.task_id for task in tasks])
+    hardware = executor_for(study, run).site().hardware
     shapes = {
         model: models[model].shape if model in models else likely_shape(model) for model in study.models
     }
-    return Reckoner(study, tasks, shapes, lengths, hardware_of(study))
+    return Reckoner(study, tasks, shapes, lengths, hardware)
 
 
 def outlook_of(
@@ -50,14 +47,15 @@ def outlook_of(
     todo: Sequence[PlannedCell],
 ) -> Outlook:
     """What a forecast of ``todo`` is made from; how many cells are there already is not looked at."""
-    boards = _boards(study)
+    executor = executor_for(study, run)
+    boards, at_once = executor.site().boards, executor.at_once
     prepared = preparation(study, models, Store(store_root()), on_gpu=reckoner.hardware.on_gpu)
     return Outlook(
-        units=[todo] if study.executor == "local" else [unit.cells for unit in units_of(study, todo)],
+        units=[unit.cells for unit in executor.units(todo)],
         reckoner=reckoner,
         limits_w=[board.power_limit_w for board in boards],
-        at_once=_at_once(study),
-        after=check_cells(study, run) if _at_once(study) > 1 else (),
+        at_once=study.blocks * len(study.models) * len(study.variants) if at_once is None else at_once,
+        after=executor.again() if at_once != 1 else (),
         preparation=prepared,
         graded=dataset.has_tests and not _know_nothing(study),
         calibration=_CALIBRATED_S * len(boards),
@@ -65,40 +63,6 @@ def outlook_of(
         plan=tuple(_plan(study, prepared, reckoner.hardware)),
         doubts=tuple(_doubts(models)),
     )
-
-
-def hardware_of(study: Study) -> Hardware:
-    """What one engine of a study computes on."""
-    if isinstance(study.executor, Slurm):
-        boards, cpus = study.executor.gpus > 0, study.executor.cpus
-        return boards_for((), study.engine) if boards else cpus_for(cpus)
-    if study.remote:
-        return boards_for((), study.engine)
-    names = [gpu.name for gpu in gpu_inventory()]
-    if isinstance(study.executor, SideBySide):
-        slot = slots_of(study)[0]
-        return boards_for(names, study.engine) if slot.boards else cpus_for(len(slot.cpus))
-    if names:
-        return boards_for(names, study.engine)
-    cpus_of_engine = study.cpus.engine if isinstance(study.cpus, Cpus) else place(study).engine
-    return cpus_for(None if cpus_of_engine is None else len(cpus_of_engine))
-
-
-def _boards(study: Study) -> list[Gpu]:
-    """Those of this machine that its engines compute on; other machines' are not known."""
-    if not study.measured_here or study.remote:
-        return []
-    chosen = study.meter_settings.gpus
-    here = [gpu for gpu in gpu_inventory() if chosen is None or gpu.uuid in chosen]
-    return here[: study.engine.tensor_parallel] if study.executor == "local" else here
-
-
-def _at_once(study: Study) -> int:
-    if isinstance(study.executor, SideBySide):
-        return len(slots_of(study))
-    if isinstance(study.executor, Slurm):
-        return study.executor.at_once or study.blocks * len(study.models) * len(study.variants)
-    return 1
 
 
 def _know_nothing(study: Study) -> bool:

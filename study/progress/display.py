@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -72,9 +71,7 @@ class Display:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def title(self, title: str) -> None:
@@ -110,8 +107,10 @@ class Display:
             self._said = words
             tell(f"  {words}")
 
-    def advance(self, *, estimate_s: float = 0.0) -> None:
-        """A step, of that expected time, is done."""
+    def advance(self, title: str | None = None, *, estimate_s: float = 0.0) -> None:
+        """A step, of that expected time, is done; it is named now if it was not when it began."""
+        if title not in (None, self._title):
+            self.title(str(title))
         self._done += 1
         self._done_estimate_s += estimate_s
         self._advanced_s = time.monotonic()

@@ -17,6 +17,7 @@ from configs.loader import dump_study, load_study
 from configs.schema import Study
 from server.process.guard import GUARD
 from server.process.scratch import remove_ownerless
+from server.process.waiting import took_lock
 from starwatt_errors import RunError, UsageError
 from study.progress.display import tell
 from traces.atomic import is_temporary, write_text
@@ -28,12 +29,13 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
+def claimed(run: RunDir, study: Study, study_file: Path, *, here: bool = True) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
     was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
-    files that were being written is removed, and what a fallen machine left of engines' temporary files.
+    files that were being written is removed, and what a fallen machine left of engines' temporary files; not unless all
+    is measured ``here``, for a job of a cluster may be writing them.
 
     Raises:
         RunError: another runner holds it.
@@ -50,7 +52,7 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
         check_folder(run, study, study_file)
         if not run.study.is_file():
             write_text(run.study, dump_study(study))
-        if study.measured_here:  # else a job of a runner that was killed may be writing them
+        if here:
             remove_left_overs(run.root)
             remove_ownerless()
         yield
@@ -63,21 +65,14 @@ def claimed(run: RunDir, study: Study, study_file: Path) -> Iterator[None]:
 def _lock(run: RunDir, descriptor: int) -> None:
     deadline = time.monotonic() + _LEAVING_S
     told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            if not _is_leaving(holder) or time.monotonic() > deadline:
-                raise RunError(
-                    f"{run.root} is being measured by {holder}: wait until it has ended, or end it"
-                ) from None
-            if not told:
-                tell(f"{holder} was killed; waiting until what it had started has ended")
-                told = True
-            time.sleep(_POLL_S)
-        else:
-            return
+    while not took_lock(descriptor):
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        if not _is_leaving(holder) or time.monotonic() > deadline:
+            raise RunError(f"{run.root} is being measured by {holder}: wait until it has ended, or end it")
+        if not told:
+            tell(f"{holder} was killed; waiting until what it had started has ended")
+            told = True
+        time.sleep(_POLL_S)
 
 
 def _is_leaving(holder: str) -> bool:

@@ -38,19 +38,21 @@ def build_manifest(
     dataset: Dataset,
     checkpoints: Mapping[tuple[str, str], Checkpoint],
     earlier: Mapping[str, Any] | None = None,
+    *,
+    here: bool = True,
 ) -> dict[str, Any]:
     """Host, devices, versions, digests; ``checkpoints`` by (model, variant), ``earlier``: what is to be continued.
 
-    Of a study that a cluster measures, boards and sensors are its nodes' to tell (``study/records/node_manifests.py``).
+    Where a cluster measures, and not all is ``here``, boards and sensors are its nodes' to tell
+    (``study/records/node_manifests.py``).
 
     Raises:
         UsageError: tasks or weights are not those that were measured before.
     """
-    local = study.measured_here
-    here, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if local else []
+    machine, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if here else []
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "host": here,
+        "host": machine,
         "gpus": gpus,
         "packages": package_versions(),
         "git": git_state(),
@@ -68,12 +70,12 @@ def build_manifest(
             "used": choose_sources(study.meter_settings),
             "settings": study.meter_settings.model_dump(mode="json"),
         },
-        "cpus": vars(place(study)) if local else None,
+        "cpus": vars(place(study)) if here else None,
         "seed": study.seed,
     }
     manifest = continued(manifest, earlier)
-    known = known_calibration(here, gpus, earlier) if local else None
-    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if local else None}
+    known = known_calibration(machine, gpus, earlier) if here else None
+    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if here else None}
 
 
 def sensor_calibration(study: Study) -> dict[str, Any]:

@@ -23,29 +23,34 @@ def gather_nodes(run: RunDir) -> None:
     if not hosts and not engines:
         return
     manifest: dict[str, Any] = read_json(run.manifest)
-    before = dict(manifest)
-    boards = {gpu["uuid"]: gpu for gpu in manifest.get("gpus") or []}
-    calibration = dict(manifest.get("sensor_calibration") or {})
-    devices = dict(calibration.get("devices") or {})
+    whole = {**manifest, **_boards([manifest, *hosts]), "nodes": _nodes(manifest, hosts)}
+    if engines:
+        whole["remote"] = {name: _engine(told) for name, told in engines.items()}
+    if whole != manifest:
+        write_json(run.manifest, whole)
+
+
+def _boards(machines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The boards of all machines with their sensors; of what else calibration says, the first machine's word counts."""
+    boards = {gpu["uuid"]: gpu for machine in machines for gpu in machine.get("gpus") or []}
+    calibrations = [machine.get("sensor_calibration") or {} for machine in machines]
+    calibration = {name: told for one in reversed(calibrations) for name, told in one.items()}
+    devices = {uuid: told for one in calibrations for uuid, told in (one.get("devices") or {}).items()}
+    if calibration:
+        calibration["devices"] = devices
+    return {"gpus": list(boards.values()), "sensor_calibration": calibration or None}
+
+
+def _nodes(manifest: dict[str, Any], hosts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each machine said of itself, and the boards that it has been seen with."""
     nodes: dict[str, Any] = dict(manifest.get("nodes") or {})
     for host in hosts:
-        boards.update({gpu["uuid"]: gpu for gpu in host.get("gpus") or []})
-        found = host.get("sensor_calibration") or {}
-        calibration = {**found, **calibration}
-        devices.update(found.get("devices") or {})
-        about = {name: told for name, told in host.items() if name not in ("sensor_calibration", "devices")}
         known = nodes.get(str(host["name"]), {})
-        own = {gpu["uuid"] for gpu in host.get("gpus") or []}
-        about["gpus"] = sorted(own.union(known.get("gpus", [])))
-        nodes[str(host["name"])] = {**known, **about}
-    if calibration or devices:
-        calibration["devices"] = devices
-    manifest.update(gpus=list(boards.values()), sensor_calibration=calibration or None, nodes=nodes)
-    if engines:
-        manifest["remote"] = {
-            name: {field: told for field, told in engine.items() if field != "host"}
-            | {"host": (engine.get("host") or {}).get("name")}
-            for name, engine in engines.items()
-        }
-    if manifest != before:
-        write_json(run.manifest, manifest)
+        about = {name: told for name, told in host.items() if name not in ("sensor_calibration", "devices")}
+        boards = {*known.get("gpus", []), *(gpu["uuid"] for gpu in host.get("gpus") or [])}
+        nodes[str(host["name"])] = {**known, **about, "gpus": sorted(boards)}
+    return nodes
+
+
+def _engine(told: dict[str, Any]) -> dict[str, Any]:
+    return {**told, "host": (told.get("host") or {}).get("name")}

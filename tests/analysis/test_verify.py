@@ -153,6 +153,15 @@ def test_what_was_changed_after_measuring_is_found_and_named(
     assert all(finding.where and finding.what for finding in found.findings)
 
 
+@pytest.mark.parametrize(("factor", "kinds"), [(1 + 1e-14, set()), (1 + 1e-7, {"table_differs"})])
+def test_what_another_processor_rounds_otherwise_is_no_difference(
+    run: RunDir, factor: float, kinds: set[str]
+) -> None:
+    rewrite(run.table("cells"), scaled("value", factor))
+    write_report(run)
+    assert {finding.kind for finding in verify(run).findings} == kinds
+
+
 def test_an_invalid_cell_ends_with_3_and_says_which_figure(run: RunDir) -> None:
     a_reason_struck_out(run)
     analyze(run)

@@ -28,7 +28,15 @@ def test_every_stage_is_a_study_of_variants_that_exist(stage: str, tmp_path: Pat
     study = study_of(stage, "starcoder2-3b", tmp_path / "lengths.csv")
     assert study.blocks >= 3
     assert all(load_variant(name).name == name for name in study.variants)
-    assert study.loads[0].slug == "single-stream"
+    assert study.loads[0].slug == ("closed-2" if stage == "batching" else "single-stream")
+
+
+def test_engines_that_stay_loaded_are_asked_where_they_are(tmp_path: Path) -> None:
+    engines = {"bf16": "http://127.0.0.1:8101", "nf4-bnb": "http://127.0.0.1:8104"}
+    study = study_of("first", "starcoder2-3b", tmp_path / "lengths.csv", engines=engines)
+    assert {name: engine.url for name, engine in study.remote.items()} == {"bf16": engines["bf16"]}
+    assert study.remote["bf16"].meter == "local"
+    assert set(study.own_variants) == set(study.variants) - {"bf16"}
 
 
 def test_answers_have_lengths_of_their_own(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("after", {"bf16": 1.0, "int8-bnb": 0.5}),
         )
     ]
-    return write_comparison(compare(runs), runs, folder / "comparison.html")
+    return write_comparison(compare(runs), folder / "comparison.html")
 
 
 @pytest.mark.parametrize("theme", THEMES)

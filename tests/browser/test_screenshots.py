@@ -66,4 +66,4 @@ def test_the_pictures_that_are_shown_are_those_and_said_to_be_simulated() -> Non
         for name in re.findall(r"images/([\w-]+\.png)", text):
             assert name in NAMES, page
             assert "simulated" in text, page
-    assert "images/report-figures-light.png" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "images/report-figures-light.png" in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")

@@ -87,7 +87,7 @@ def test_a_part_of_humaneval_plus_is_a_file_of_own_prompts_with_tests(tmp_path: 
         (({"prompt": "a", "stop": [""]},), ":1: stop.0: takes a text that is not empty"),
         (
             ({"prompt": "a", "task_id": "t"}, {"prompt": "b", "task_id": "t"}),
-            ":2: task_id: 't' is there already",
+            ":2: task_id: 't' is named already",
         ),
         (
             ({"prompt": "a", "entry_point": "f"},),

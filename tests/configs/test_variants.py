@@ -36,8 +36,8 @@ def test_a_preset_is_called_as_its_file(name: str) -> None:
 
 def test_the_issue_of_formats_is_covered() -> None:
     assert {
-        "fp32", "fp16", "bf16", "int8-bnb", "nf4-bnb", "fp4-bnb", "int4-awq", "int4-gptq", "int8-w8a8", "int8-w8a16",
-        "fp8", "ready-made",
+        "fp32", "fp16", "bf16", "int8-bnb", "nf4-bnb", "fp4-bnb", "int4-awq", "int4-gptq", "int4-w4a16",
+        "int8-w8a8", "int8-w8a16", "fp8", "ready-made",
     } <= set(variant_names())  # fmt: skip
 
 

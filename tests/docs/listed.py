@@ -21,7 +21,7 @@ NOT_TYPED = {
     'export STARWATT_API_KEY="$(openssl': "a key for docker compose",
     'export STARWATT_METER_TOKEN="$(openssl': "a token for docker compose",
     "docker compose": "a daemon, a registry and a GPU: tests/deploy/test_compose.py",
-    "starwatt run elsewhere.yaml --metrics-port 9521": "README's study is typed there, the flag in docs/how-to.md",
+    "starwatt run elsewhere.yaml --metrics-port 9521": "the study is typed there, the flag in docs/how-to.md",
     "kubectl apply": "a cluster; the manifests: tests/deploy/test_k8s.py",
     "kubectl -n starwatt": "a cluster",
 }

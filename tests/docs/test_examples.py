@@ -18,7 +18,7 @@ from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
 from server.power.nvml import Board
 from study.cli.app import app
-from study.executors import slots
+from study.executors import slots, slurm
 from study.preflight import checks as preflight
 from tests.docs.pages import Block, all_blocks, own_prompts
 from tests.docs.place import bring_humaneval
@@ -110,8 +110,8 @@ def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(folder / "HumanEvalPlus.jsonl.gz"))
     for name in ("STARWATT_API_KEY", "STARWATT_METER_TOKEN", "TOKEN_OF_GPU7"):
         monkeypatch.setenv(name, "a-secret-0123456789")
-    for other_machine in ("check_cluster", "ask_once"):
-        monkeypatch.setattr(preflight, other_machine, lambda *_: None)
+    for module, other_machine in ((slurm, "check_cluster"), (preflight, "ask_once")):
+        monkeypatch.setattr(module, other_machine, lambda *_: None)
 
 
 @pytest.mark.parametrize("block", [one for one in EXAMPLES if is_variant(parsed(one))], ids=names)

@@ -16,7 +16,7 @@ from tests.docs.listed import NOT_TYPED
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, all_blocks, blocks, inline
 
 GROUP: Any = typer.main.get_command(app)
-SYNOPSES = {"docs/design.md", "docs/reference/command-line.md"}
+SYNOPSES = {"docs/reference/command-line.md"}
 """Pages whose blocks of text say what may be written, in brackets, rather than what to type."""
 
 

@@ -191,7 +191,7 @@ def test_a_damaged_parquet_file_is_an_error_with_its_name(tmp_path: Path, kept: 
         writer.extend(rows(POWER, 50))
     path = tmp_path / "power.parquet"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(TraceError, match=r"power\.parquet: does not read as Parquet"):
+    with pytest.raises(TraceError, match=r"power\.parquet: cannot be read as Parquet"):
         read_trace(tmp_path, "power")
 
 

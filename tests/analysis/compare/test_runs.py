@@ -16,6 +16,7 @@ from analysis.compare.gains import gains_beside
 from analysis.compare.runs import PASSED, Comparison, Difference, compare, names_of
 from analysis.contrasts.statistics import unpaired_ratio
 from analysis.energy.sensor import BOARD_FACTOR
+from analysis.keys import MeterKey
 from analysis.report.comparison import answer_lines, write_comparison
 from analysis.report.gains import beside_words
 from analysis.results.headline import ESTIMATED
@@ -149,7 +150,7 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
     assert first > BOARD_FACTOR, "an offset is in it"
     assert second == pytest.approx(0.12)
     assert gains.together == pytest.approx(math.hypot(first, 0.12)), "independent"
-    page = write_comparison(found, runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
     words = (
         f"is in these ratios, and in none of the intervals: up to 12 % and {percent(first)} %, together about"
     )
@@ -159,7 +160,7 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
     same = comparison.others[0].gains
     assert same is not None
     assert same.same_boards
-    path = write_comparison(comparison, [world.run for world in worlds], tmp_path / "same.html")
+    path = write_comparison(comparison, tmp_path / "same.html")
     words = (
         "second was measured on GPU-golden as first was: the gain cancels in these ratios but for an offset"
     )
@@ -167,15 +168,15 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
 
 
 def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_nothing_is_said() -> None:
-    rapl = Results(("cpu", "rapl"), (), (), (), tuple(_gain_row(one) for one in (None, 0.05)))
-    pair, contexts = ("cpu", "rapl"), (Context(), Context())
+    rapl = Results(MeterKey("cpu", "rapl"), (), (), (), tuple(_gain_row(one) for one in (None, 0.05)))
+    pair, contexts = MeterKey("cpu", "rapl"), (Context(), Context())
     gains = gains_beside(contexts, (rapl, rapl), pair)
     assert gains is not None
     assert (gains.same_boards, gains.half_widths, gains.together) == (None, (None, None), None)
     words = beside_words(gains, ("one", "two"), pair)
     assert words.startswith("Whether two was measured by the same cpu as one is not known.")
     assert words.endswith("how much that is, is not known.")
-    assert gains_beside(contexts, (rapl, rapl), ("cpu", "modelled")) is None
+    assert gains_beside(contexts, (rapl, rapl), MeterKey("cpu", "modelled")) is None
     assert gains_beside(contexts, (rapl, rapl), None) is None
 
 
@@ -185,12 +186,12 @@ def test_gains_cancel_where_every_cell_had_all_boards_and_not_where_cells_were_s
     study = worlds[0]._study()
     spread = study.model_copy(update={"executor": SideBySide()})
     gpus = {"gpus": [{"uuid": "GPU-a"}, {"uuid": "GPU-b"}]}
-    results = Results(("gpu", "nvml"), (), (), (), ())
+    results = Results(MeterKey("gpu", "nvml"), (), (), (), ())
 
     def same(first: Study, second: Study, *, boards: int = 2) -> bool | None:
         manifest = {"gpus": gpus["gpus"][:boards]}
         contexts = Context(first, manifest), Context(second, manifest)
-        found = gains_beside(contexts, (results, results), ("gpu", "nvml"))
+        found = gains_beside(contexts, (results, results), MeterKey("gpu", "nvml"))
         assert found is not None
         return found.same_boards
 
@@ -248,7 +249,7 @@ def test_joules_of_different_boundaries_are_never_set_against_each_other(tmp_pat
     assert joules
     assert all(one.estimate.reasons == ("no_common_boundary",) for one in joules)
     assert one_of(found, "bf16", "closed-8", "request_rate").estimate.ratio == pytest.approx(1)
-    page = write_comparison(found, [measured.run, modelled.run], tmp_path / "page.html")
+    page = write_comparison(found, tmp_path / "page.html")
     assert "No joules are compared." in page.read_text(encoding="utf-8")
 
 
@@ -287,7 +288,7 @@ def test_an_engine_that_others_started_has_no_interval_but_the_variant_beside_it
     assert own.lo is not None
     rates = [one_of(found, variant, "single-stream", "request_rate").estimate for variant in VARIANTS]
     assert [one.reasons for one in rates] == [("blocks_agree",), ("blocks_agree", "one_engine_start")]
-    page = write_comparison(found, runs, tmp_path / "page.html").read_text(encoding="utf-8")
+    page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "nor where all blocks of a variant had one engine start or an engine that others started" in page
 
 
@@ -301,7 +302,7 @@ def test_two_blocks_have_a_ratio_and_no_interval(tmp_path: Path) -> None:
 def test_the_page_is_well_formed_and_needs_nothing_from_outside(
     worlds: tuple[World, World], comparison: Comparison, tmp_path: Path
 ) -> None:
-    path = write_comparison(comparison, [world.run for world in worlds], tmp_path / "page.html")
+    path = write_comparison(comparison, tmp_path / "page.html")
     html = path.read_text(encoding="utf-8")
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag == "script"]

@@ -181,6 +181,9 @@ def test_the_page_and_the_terminal_say_the_boundary_in_words(
     assert page.titles == ["What compression costs, one request at a time"]
     for words in ("a constant 45 W for memory", "a quarter of it was the paper", "a whole shared node"):
         assert words in text
+    assert any("arXiv 2411.12758: means over runs" in caption for caption in page.captions)
+    assert "+23 to +272 %" in text
+    assert "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size." in text
     done = starwatt("compare", run.root, "--paper", "--out", tmp_path / "cli.html")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "cli.html")

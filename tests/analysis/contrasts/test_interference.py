@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis.contrasts.interference import Window, neighbour_rows, overlap, windows_of
+from analysis.contrasts.interference import CellWindow, neighbour_rows, overlap, windows_of
 from analysis.report import page_of
 from analysis.tables import analyze, read_table
 from analysis.verify.run import verify
@@ -96,12 +96,12 @@ def test_overlap_is_the_union_of_what_other_boards_did_on_the_same_boot() -> Non
         return CellKey("m", "v", "l", block)
 
     windows = {
-        key(1): Window("a", "boot", 100, 200),
-        key(2): Window("b", "boot", 50, 120),
-        key(3): Window("c", "boot", 110, 140),
-        key(4): Window("b", "boot", 190, 900),
-        key(5): Window("a", "boot", 100, 200),  # its own board
-        key(6): Window("d", "another", 100, 200),
+        key(1): CellWindow("a", "boot", 100, 200),
+        key(2): CellWindow("b", "boot", 50, 120),
+        key(3): CellWindow("c", "boot", 110, 140),
+        key(4): CellWindow("b", "boot", 190, 900),
+        key(5): CellWindow("a", "boot", 100, 200),  # its own board
+        key(6): CellWindow("d", "another", 100, 200),
     }
     assert overlap(key(1), windows) == pytest.approx(0.5)
     assert overlap(key(6), windows) == 0
@@ -114,7 +114,7 @@ def test_overlap_equals_a_count_of_instants() -> None:
         windows = {}
         for block in range(6):
             start = rng.randrange(40)
-            windows[CellKey("m", "v", "l", block)] = Window(
+            windows[CellKey("m", "v", "l", block)] = CellWindow(
                 rng.choice("ab"), None, start, start + rng.randrange(1, 30)
             )
         key = CellKey("m", "v", "l", 0)

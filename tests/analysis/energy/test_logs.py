@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tests.golden.power_trials import START_NS
 from tests.golden.power_worlds import Floats, waves
 
 WINDOW = Window(START_NS, START_NS + 60_000_000_000)
-SENSORS = Sensors({}, Meters(external=(ExternalLog(file="wall.csv", clock_uncertainty_s=0.0),)))
+SENSORS = Sensors({}, Meters(external=(ExternalLog(file=Path("wall.csv"), clock_uncertainty_s=0.0),)))
 
 
 def log(t_s: Floats, power_w: Floats) -> PowerSeries:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from analysis.grading import Limits, grade_samples
-from analysis.grading.runtime import FIRST_UID, prepare_runtime
+from analysis.grading.isolation.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS, Attack
 

@@ -8,8 +8,8 @@ from itertools import accumulate
 import pytest
 
 from analysis.grading.expected import Expected
-from analysis.grading.inner import encode
-from analysis.grading.traffic import HEADER
+from analysis.grading.isolation.inner import encode
+from analysis.grading.isolation.traffic import HEADER
 
 OUTPUTS = [1, "two", [3.5, 4], None, {"five": 6}]
 

@@ -20,11 +20,11 @@ from analysis.grading.cache import Cache
 from analysis.grading.comparer import Comparer, ComparerDiedError
 from analysis.grading.comparing import compare
 from analysis.grading.expected import TaskAnswers
+from analysis.grading.isolation.launch import Launch, plain
+from analysis.grading.isolation.sandbox import Sandbox
+from analysis.grading.isolation.traffic import HEADER
 from analysis.grading.judge import Judgement, judge
-from analysis.grading.launch import Launch, plain
 from analysis.grading.references import expected_answers
-from analysis.grading.sandbox import Sandbox
-from analysis.grading.traffic import HEADER
 from analysis.grading.values import printable
 from tests.analysis.grading.honest import DATASET, TASK
 

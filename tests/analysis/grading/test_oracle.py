@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from evalplus.eval import PASS, untrusted_check
 
-from analysis.grading.inner import encode
+from analysis.grading.isolation.inner import encode
 from analysis.grading.oracle import Oracle, own_encoding_is_right
 from analysis.grading.values import decode
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from analysis.grading.cache import Cache
-from analysis.grading.launch import bubblewrap
+from analysis.grading.isolation.launch import bubblewrap
 from analysis.grading.references import expected_answers
 from configs.datasets import Dataset
 from tests.analysis.grading.honest import DATASET, TASK, grade_each, grade_texts, honest, solved, won

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.grading import sandbox_status
-from analysis.grading.namespaces import explained, may_become
+from analysis.grading.isolation.namespaces import explained, may_become
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -86,7 +86,7 @@ def test_what_bubblewrap_says_when_it_cannot_start_is_passed_on_with_a_remedy(
     bwrap.write_text(f"#!/bin/sh\necho '{words}' >&2\nexit 1\n")
     bwrap.chmod(0o755)
     monkeypatch.setenv("PATH", str(open_folder))
-    monkeypatch.setattr("analysis.grading.namespaces.obstacles", lambda _: [])
+    monkeypatch.setattr("analysis.grading.isolation.namespaces.obstacles", lambda _: [])
     status = sandbox_status()
     assert not status.ok
     assert words in status.reason

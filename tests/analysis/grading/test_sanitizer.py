@@ -8,7 +8,7 @@ import pytest
 from evalplus.sanitize import sanitize as evalplus_sanitize
 
 from analysis.grading import Candidate, grade
-from analysis.grading.sandbox import Sandbox
+from analysis.grading.isolation.sandbox import Sandbox
 from analysis.grading.sanitizer import sanitize
 from configs.datasets import load_dataset
 

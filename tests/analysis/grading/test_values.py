@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.grading.inner import encode
+from analysis.grading.isolation.inner import encode
 from analysis.grading.values import MalformedValueError, Opaque, decode, printable, short
 
 VALUES: list[Any] = [

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from analysis.energy.integral import PowerSeries
+from analysis.keys import MeterKey
 from analysis.report.drawing import Drawing, few, short_names
 from analysis.report.figures import PowerTrace, joules_against_latency, joules_by_variant, power_over_time
 from analysis.report.looks import (
@@ -57,7 +58,7 @@ def results_of(variants: list[str], loads: list[str]) -> Results:
             "e2e_p50_ms": (100.0 + k,),
         }
         points.append(Point("m", variant, load, 1, values, {}, {"j_per_request": (None,)}))
-    return Results(("gpu", "nvml"), (), tuple(points), (), ())
+    return Results(MeterKey("gpu", "nvml"), (), tuple(points), (), ())
 
 
 def test_as_many_variants_loads_and_devices_as_are_drawn_differ() -> None:

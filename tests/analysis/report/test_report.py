@@ -16,6 +16,8 @@ import pytest
 import scipy.stats
 import yaml
 
+from analysis.keys import MeterKey
+from analysis.opened import OpenedRun
 from analysis.report import write_report
 from analysis.report.excluded import excluded, noted
 from analysis.report.lines import in_flight_over_time
@@ -146,7 +148,7 @@ def test_a_variant_that_a_figure_has_no_room_for_is_not_called_unsolved() -> Non
     values = {"j_per_solved_task": (2.0,), "pass_at_1_plus": (0.5,)}
     points = [Point("m", f"v{k}", "l", 1, values, {}) for k in range(MOST_VARIANTS + 2)]
     points.append(Point("m", "zero", "l", 1, {"pass_at_1_plus": (0.0,)}, {}))
-    drawing = joules_against_accuracy(Results(("gpu", "nvml"), (), tuple(points), (), ()), "m", "")
+    drawing = joules_against_accuracy(Results(MeterKey("gpu", "nvml"), (), tuple(points), (), ()), "m", "")
     assert drawing is not None
     assert "Nothing was solved by zero under l." in drawing.caption
     assert f"The first {MOST_VARIANTS} of {MOST_VARIANTS + 2} variants" in drawing.caption
@@ -226,7 +228,7 @@ def test_one_engine_start_gives_no_interval_over_blocks(tmp_path: Path) -> None:
     text = write_report(world.run).read_text(encoding="utf-8")
     assert "Bars are 95 %" not in text
     assert text.count("There are no intervals over blocks: each variant had one engine start.") == 4
-    assert all(one.interval("j_per_request") is None for one in read_results(world.run).points)
+    assert all(one.interval("j_per_request") is None for one in read_results(OpenedRun(world.run)).points)
 
 
 def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
@@ -242,7 +244,9 @@ def test_the_clock_is_drawn_where_a_board_tells_it(tmp_path: Path) -> None:
     assert "requests in flight, and the SM clock (orange), for bf16" in text
 
 
-def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_counted(tmp_path: Path) -> None:
+def test_the_report_says_how_sure_it_is_and_which_rule_to_take_and_leaves_the_paper_to_compare(
+    tmp_path: Path,
+) -> None:
     loads = (Load("single-stream"), Load("closed-4", concurrency=4), Load("closed-16", concurrency=16))
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=loads).build()
     text = write_report(world.run).read_text(encoding="utf-8")
@@ -254,11 +258,9 @@ def test_the_report_says_how_sure_it_is_which_rule_to_take_and_what_the_paper_co
         "pass@1, base and plus, task by task",
         "from a window's start to its end",
         "the rule phase, fitted across all loads",
-        "arXiv 2411.12758: means over runs",
     ):
         assert any(words in caption for caption in page.captions), words
-    assert "+23 to +272 %" in text
-    assert "the boundary decides the sign for bnb-fp4 on starcoder2-7b, elsewhere the size." in text
+    assert "2411.12758" not in text
     assert re.search(
         r"<strong>One request at a time costs between [\d.]+ and [\d.]+ times the joules per request", text
     )
@@ -276,7 +278,7 @@ def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path)
     ]
     write_rows(world.run.cell(hidden), "occupancy", OCCUPANCY, looks)
     text = write_report(world.run).read_text(encoding="utf-8")
-    results = read_results(world.run)
+    results = read_results(OpenedRun(world.run))
     assert excluded(results) == ()
     assert [(one.code, one.cells, one.figure) for one in noted(results)] == [
         ("exclusivity_unknown", f"1 of 4: {hidden.model} · bf16 · single-stream · b1", "1.00 share of looks"),
@@ -290,7 +292,7 @@ def test_what_is_only_to_be_known_is_not_among_what_was_left_out(tmp_path: Path)
     analyze(world.run)
     text = write_report(world.run).read_text(encoding="utf-8")
     Page(text)
-    results = read_results(world.run)
+    results = read_results(OpenedRun(world.run))
     assert {one.code for one in excluded(results)} == {"trace_damaged"}
     assert [one.code for one in noted(results)] == ["exclusivity_unknown", "gain_unknown"]
     assert "cells are valid" not in text

@@ -57,8 +57,8 @@ STARCODER2 = json.dumps({"model_type": "starcoder2"})
     ("config", "weights", "message"),
     [
         (None, "model.safetensors", "has no config.json: it is no checkpoint"),
-        ("{", "model.safetensors", "does not read"),
-        ("[]", "model.safetensors", "does not read"),
+        ("{", "model.safetensors", "cannot be read"),
+        ("[]", "model.safetensors", "cannot be read"),
         ('{"model_type": "llama"}', "model.safetensors", "is of type 'llama'; starwatt measures StarCoder2"),
         ("{}", "model.safetensors", "is of type None"),
         (STARCODER2, None, r"has no \*.safetensors"),
@@ -76,7 +76,7 @@ def test_a_folder_that_is_no_starcoder2_is_refused_with_the_reason(
 def test_a_config_that_is_no_text_is_refused(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "model", STARCODER2)
     (folder / "config.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="does not read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         resolve(str(folder), tmp_path)
 
 
@@ -199,7 +199,7 @@ def test_a_kill_in_mid_build_leaves_no_checkpoint_and_no_process(small: Path, tm
         assert process.stdout is not None
         assert process.stdout.readline().startswith("building")
         _until(lambda: _builders(process.pid))
-        children = psutil.Process(process.pid).children()  # the build, and the undertaker
+        children = psutil.Process(process.pid).children()  # the build, and the reaper
         process.kill()
     _until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
     store = Store(root)

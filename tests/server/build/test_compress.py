@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, CompressedTensorsConfig, Starcoder2ForCausalLM
 
-from configs.variant import W8A8, W8A16, Awq, Compressed, Fp8, Gptq
+from configs.variant import W4A16, W8A8, W8A16, Awq, Compressed, Fp8, Gptq
 from server.build.calibration_text import calibration_batches
 from server.build.compress import SMOOTHED, quantize_compressed
 from server.build.prune import drop_layers
@@ -42,6 +42,7 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     ("quantization", "name", "dtype", "bits"),
     [
         (W8A16(kind="int8-w8a16"), "weight_packed", torch.int32, 8),
+        (W4A16(kind="int4-w4a16"), "weight_packed", torch.int32, 4),
         (W8A8(kind="int8-w8a8"), "weight", torch.int8, 8),
         (Fp8(kind="fp8"), "weight", torch.float8_e4m3fn, 8),
         pytest.param(Gptq(kind="gptq"), "weight_packed", torch.int32, 4, marks=pytest.mark.long),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,9 @@ def test_calibration_text_is_the_same_every_time_and_as_long_as_asked(small: Pat
 def test_a_python_without_its_sources_is_told_so() -> None:
     with pytest.raises(BuildError, match=r"no_such_module\.py is not there: take a Python with its sources"):
         library_texts(("no_such_module",))
+
+
+def test_a_module_of_several_files_gives_its_first() -> None:
+    """Python 3.12 made zipfile one: what is a file here is a folder elsewhere."""
+    (text,) = library_texts(("json",))
+    assert text == Path(json.__file__).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, Starcoder2Config, Starcoder2ForCausalLM
 
 from configs.architecture import Architecture, RandomWeights
 from configs.loader import ARCHITECTURES, load_architecture
-from configs.variant import W8A8, W8A16, Awq, BitsAndBytes, Compressed, Fp8, Gptq
+from configs.variant import W4A16, W8A8, W8A16, Awq, BitsAndBytes, Compressed, Fp8, Gptq
 from server.build.compress import quantize_compressed
 from server.build.quantize import quantize_bitsandbytes
 from server.build.random_weights import build_random, plan_shards, tensor_shapes
@@ -92,6 +92,7 @@ FORMATS = [
     BitsAndBytes(kind="bitsandbytes", bits=4, format_4bit="fp4"),
     W8A8(kind="int8-w8a8"),
     W8A16(kind="int8-w8a16"),
+    W4A16(kind="int4-w4a16"),
     Fp8(kind="fp8"),
     Gptq(kind="gptq"),
     pytest.param(Awq(kind="awq"), marks=pytest.mark.long),
@@ -129,9 +130,9 @@ def _with_zeros(folder: Path, quantization: BitsAndBytes | Compressed, share: fl
     zeroed = max(1, int(len(codes) * share))
     if isinstance(quantization, BitsAndBytes) and quantization.bits == 4:
         codes[:zeroed] = 0x77 if quantization.format_4bit != "fp4" else 0
-    elif isinstance(quantization, Gptq | W8A16):
+    elif isinstance(quantization, Gptq | W4A16 | W8A16):
         codes[:zeroed] = (
-            -2004318072 if isinstance(quantization, Gptq) else -2139062144
+            -2004318072 if isinstance(quantization, Gptq | W4A16) else -2139062144
         )  # 0x88888888, 0x80808080
     elif isinstance(quantization, Awq):
         codes[:32] = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -183,6 +185,15 @@ def test_a_list_of_processes_that_fails_proves_nothing(nvml_here: GoldenBoards) 
         assert [(one.state, one.engine) for one in watch.look()] == [("exclusive", True), ("unknown", False)]
         nvml_here.strike("processes", UNKNOWN)
         assert {(one.state, one.pids, one.engine) for one in watch.look()} == {("unknown", (), None)}
+
+
+def test_a_studys_other_engines_stay_loaded_and_are_ours(nvml_here: GoldenBoards) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as loaded:
+        nvml_here.run_on(loaded.pid)
+        with opened():
+            alone, beside = Watch(os.getppid() + 10**8, [A]), Watch(loaded.pid + 10**8, [A], [loaded.pid])
+            assert [(look.state, look.foreign) for look in alone.look()] == [("shared", (loaded.pid,))]
+            assert [(look.state, look.foreign) for look in beside.look()] == [("exclusive", ())]
 
 
 def test_a_board_that_tells_no_power_is_no_meter(

@@ -1,4 +1,4 @@
-"""What a command leaves when it is killed is ended by the undertaker, stopped processes and deaf children included."""
+"""What a command leaves when it is killed is ended by the reaper, stopped processes and deaf children included."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KILLED = "old = GUARD._process; old.kill(); old.wait()"
 
 
 def started(*codes: str, keep: str = "", then: str = "") -> tuple[subprocess.Popen[str], list[int], int]:
-    """A runner with these children (the last one prints nothing); the children's numbers, and the undertaker's."""
+    """A runner with these children (the last one prints nothing); the children's numbers, and the reaper's."""
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER.format(keep=keep, then=then), *codes], stdout=subprocess.PIPE, text=True
     )
@@ -56,19 +56,19 @@ def killed(runner: subprocess.Popen[str]) -> None:
 
 
 def test_a_killed_runner_leaves_neither_deaf_nor_stopped_children() -> None:
-    runner, children, undertaker = started(FAMILY, STUBBORN, SLEEPER)
+    runner, children, reaper = started(FAMILY, STUBBORN, SLEEPER)
     psutil.Process(children[-1]).send_signal(signal.SIGSTOP)
     killed(runner)
-    assert gone([*children, undertaker])
+    assert gone([*children, reaper])
 
 
 def test_one_that_was_killed_itself_is_started_again_with_all_that_it_knew() -> None:
     again = f'{KILLED}; spawn([sys.executable, "-c", "pass"], stdout=-3)'
     runner, children, _ = started(STUBBORN, SLEEPER, then=f"{again}; print(GUARD.pid, flush=True)")
     assert runner.stdout is not None
-    undertaker = int(runner.stdout.readline())
+    reaper = int(runner.stdout.readline())
     killed(runner)
-    assert gone([*children, undertaker])
+    assert gone([*children, reaper])
 
 
 def test_one_that_was_killed_is_replaced_though_no_child_is_started_any_more(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_one_that_was_killed_is_replaced_though_no_child_is_started_any_more(tmp
     then = f"{KILLED}\nwhile GUARD.pid == old.pid: time.sleep(0.01)\nwith GUARD._lock: print(GUARD.pid, flush=True)"
     runner, children, first = started(STUBBORN, SLEEPER, keep=keep, then=then)
     assert runner.stdout is not None
-    undertaker = int(runner.stdout.readline())
-    assert undertaker != first
+    reaper = int(runner.stdout.readline())
+    assert reaper != first
     killed(runner)
-    assert gone([*children, undertaker])
+    assert gone([*children, reaper])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,12 +100,12 @@ def test_one_that_cannot_run_is_not_started_again_and_again() -> None:
 def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     keep = f"import fcntl; lock = open({str(lock)!r}, 'w'); fcntl.flock(lock, 2); GUARD.keep(lock.fileno())"
-    runner, [child, _], undertaker = started(STUBBORN, SLEEPER, keep=keep)
+    runner, [child, _], reaper = started(STUBBORN, SLEEPER, keep=keep)
     killed(runner)
     order = subprocess.run(["flock", str(lock), "true"], check=False, timeout=60)  # noqa: S607 -- waits for it
     assert order.returncode == 0
     assert not group_alive(child)
-    assert gone([undertaker])
+    assert gone([reaper])
 
 
 def test_temporary_files_go_with_what_wrote_them(tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_temporary_files_go_with_what_wrote_them(tmp_path: Path) -> None:
     again = f'{KILLED}; spawn([sys.executable, "-c", "pass"], stdout=-3)'
     runner, children, _ = started(STUBBORN, SLEEPER, keep=keep, then=f"{again}; print(GUARD.pid, flush=True)")
     assert runner.stdout is not None
-    undertaker = int(runner.stdout.readline())
+    reaper = int(runner.stdout.readline())
     assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["mine"]
     killed(runner)
-    assert gone([*children, undertaker])
+    assert gone([*children, reaper])
     assert list(tmp_path.iterdir()) == []
 
 

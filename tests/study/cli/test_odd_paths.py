@@ -19,10 +19,10 @@ from server.build.store import store_root
 from starwatt_errors import StarwattError, UsageError
 from study.cli.app import app
 from study.exit_codes import interrupted_words
-from study.measure.order import Order
 from study.plan.arrivals import keep_arrivals
 from study.plan.lengths import read_table
 from study.progress.streams import in_words
+from study.run import forecast_study
 from tests.golden.world import LOADS, World
 from tests.support.command import COMMAND, starwatt
 from tests.support.studies import STUDY, write_study
@@ -191,7 +191,7 @@ def test_what_a_study_names_and_is_not_there_is_refused_before_it_starts(
         else STUDY_HERE.replace("  max_tokens: 64", f"  max_tokens: 64{within}")
     )
     with pytest.raises(UsageError) as caught:
-        Order.read(path, tmp_path / "run")
+        forecast_study(path, tmp_path / "run")
     assert str(caught.value).startswith(f"{path}:")
     assert words in str(caught.value)
 

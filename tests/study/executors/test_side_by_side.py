@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.contrasts.interference import Window, overlap, windows_of
+from analysis.contrasts.interference import CellWindow, overlap, windows_of
 from analysis.tables import read_table
 from analysis.verify.run import verify
 from tests.chaos.campaign import DONE, Chaos
@@ -113,13 +113,13 @@ def test_a_study_on_two_boards_at_once_is_whole_although_a_slot_and_the_runner_w
     each_block_has_one_board(run)  # the first board had nothing to do, and yet it was the second that went on
 
 
-def from_idle_to_idle(record: CellRecord) -> Window:
+def from_idle_to_idle(record: CellRecord) -> CellWindow:
     """All of a cell but its engine's start."""
     assert record.node is not None
     assert record.phases.idle_before is not None
     assert record.phases.idle_after is not None
     start_ns, end_ns = record.phases.idle_before.start_ns, record.phases.idle_after.end_ns
-    return Window(record.node.name, record.node.boot_id, start_ns, end_ns)
+    return CellWindow(record.node.name, record.node.boot_id, start_ns, end_ns)
 
 
 def each_block_has_one_board(run: RunDir) -> None:

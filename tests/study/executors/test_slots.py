@@ -16,10 +16,13 @@ from configs.schema import Study
 from server.power.nvml import Board
 from starwatt_errors import UsageError
 from study.executors import slots
-from study.executors.slots import Slot, meters_of_this_slot, slots_of
+from study.executors.choice import executor_for
+from study.executors.side_by_side import SideBySide
+from study.executors.slots import Slot, meters_of_this_slot
 from tests.configs.test_elsewhere import loaded
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_library  # noqa: F401 -- fixtures
+from traces.layout import RunDir
 
 CPUS = set(range(4, 12))
 
@@ -31,6 +34,12 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def study(folder: Path, **executor: Any) -> Study:
     return loaded(folder, variants=["bf16"], remote={}, executor={"kind": "side_by_side", **executor})
+
+
+def slots_of(study: Study) -> list[Slot]:
+    executor = executor_for(study, RunDir(Path()))
+    assert isinstance(executor, SideBySide)
+    return list(executor.slots)
 
 
 def boards(monkeypatch: pytest.MonkeyPatch, count: int) -> list[Board]:

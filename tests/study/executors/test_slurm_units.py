@@ -8,8 +8,8 @@ import pytest
 
 from configs.executor import Slurm
 from configs.schema import Study
+from study.executors.choice import executor_for
 from study.executors.slurm_jobs import read_jobs, sbatch_parameters
-from study.executors.units import units_of
 from tests.study.plan.test_cells import FIELDS, plan
 from traces.layout import RunDir
 
@@ -25,7 +25,7 @@ def test_units_hold_every_cell_once_and_no_engine_start_is_split(
         {**FIELDS, "engine_restarts": restarts, "executor": {"kind": "slurm", "unit": unit}}
     )
     cells = plan(engine_restarts=restarts)
-    units = units_of(study, cells)
+    units = executor_for(study, RunDir(Path())).units(cells)
     assert [cell for one in units for cell in one.cells] == cells
     assert len({one.name for one in units}) == len(units)
     for one in units:

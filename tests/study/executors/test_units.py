@@ -10,16 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from configs.datasets import load_dataset
 from configs.schema import Study
 from server.process import spawn as processes
 from starwatt_errors import RunError
-from study.executors import affinity as homes
-from study.executors import slot_pool as crew
-from study.executors import units
-from study.executors.interference import Alone, check_of
-from study.executors.slot_pool import Crew
+from study.executors import side_by_side, units
+from study.executors.choice import executor_for
+from study.executors.interference import Alone
+from study.executors.loop import measure_all
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, units_of
+from study.measure.order import Order
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells
 from tests.study.plan.test_cells import FIELDS
@@ -62,7 +63,7 @@ def charged(run: RunDir) -> dict[CellKey, int]:
 @pytest.fixture
 def unit() -> Unit:
     """Block 1."""
-    return units_of(study(), plan_cells(study(), 10))[0]
+    return units_of(study(), plan_cells(study(), 10), by_block=True)[0]
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def test_a_process_that_has_given_up_cells_itself_has_failed_no_others(ledger: L
         note_attempt(ledger.run, Attempt.now(cell.key, "no engine"))
     assert ledger.lost(unit, "nothing could be measured") == len(unit.cells) - 3
     assert charged(ledger.run) == {cell.key: 1 for cell in unit.cells[:3]}
-    assert ledger.begin(unit) == [cell.key for cell in unit.cells[3:]]
+    assert ledger.begin(unit)
+    assert unit.begun_with == {cell.key for cell in unit.cells[3:]}
     ledger.lost(unit, "it fell")
     assert len(charged(ledger.run)) == len(unit.cells), "and then it counts again: it ends"
 
@@ -105,19 +107,18 @@ def test_a_full_disk_is_no_failure_of_a_cell(
     assert charged(ledger.run) == {}
 
 
-def crew_of(run: RunDir, monkeypatch: pytest.MonkeyPatch, *useless: str) -> Crew:
-    """Its slots write a cell's file and do nothing else; those in ``useless`` end at once."""
+def measure(run: RunDir, cells: list[PlannedCell], monkeypatch: pytest.MonkeyPatch, *useless: str) -> None:
+    """On slots that write a cell's file and do nothing else; those in ``useless`` end at once."""
 
     def spawn(command: list[str], **settings: object) -> object:
         script = FAKE.format(useless=useless)
         return processes.spawn([sys.executable, "-c", script, command[-1]], **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(crew, "spawn", spawn)
-
-    def quiet(_: object) -> None:
-        return None
-
-    return Crew(run, study(), Patience(run, 1), (), quiet, quiet, quiet, SLOTS, run.slots)
+    monkeypatch.setattr(side_by_side, "spawn", spawn)
+    monkeypatch.setattr(side_by_side, "slots_of", lambda *_: SLOTS)
+    unchecked = study(executor={"kind": "side_by_side", "neighbours": None})
+    order = Order(unchecked, run, load_dataset("starwatt-24"), cells)
+    measure_all(executor_for(unchecked, run), order, {}, ())
 
 
 def test_a_slot_that_can_measure_nothing_does_not_end_the_others(
@@ -125,7 +126,7 @@ def test_a_slot_that_can_measure_nothing_does_not_end_the_others(
 ) -> None:
     run = RunDir(tmp_path)
     cells = plan_cells(study(), 10)
-    crew_of(run, monkeypatch, "gpu0").measure(cells)
+    measure(run, cells, monkeypatch, "gpu0")
     there = {cell.key for cell in cells if (run.cell(cell.key) / "cell.json").is_file()}
     assert {key.block for key in there} == {2}
     assert charged(run) == {cell.key: 1 for cell in cells if cell.key not in there}
@@ -136,16 +137,16 @@ def test_where_no_slot_can_measure_anything_the_study_ends(
 ) -> None:
     run = RunDir(tmp_path)
     with pytest.raises(RunError, match="ended; it last said"):
-        crew_of(run, monkeypatch, "gpu0", "gpu1").measure(plan_cells(study(), 10))
+        measure(run, plan_cells(study(), 10), monkeypatch, "gpu0", "gpu1")
 
 
 def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDir(tmp_path)
-    first, *left = plan_cells(study(), 10)
+    first, *left = cells = plan_cells(study(), 10)
     second = Node(name=f"{platform.node()}:gpu1", boot_id=boot_id(), cpus=1)
-    monkeypatch.setattr(homes, "read_cell", lambda _: SimpleNamespace(node=second))
+    monkeypatch.setattr(units, "read_cell", lambda _: SimpleNamespace(node=second))
     measured(run, first)
-    crew_of(run, monkeypatch).measure(left)
+    measure(run, cells, monkeypatch)
     where = {cell.key: (run.cell(cell.key) / "cell.json").read_text() for cell in left}
     assert {slot for key, slot in where.items() if key.block == 1} == {"gpu1"}
     assert {slot for key, slot in where.items() if key.block == 2} == {"gpu0"}
@@ -153,7 +154,8 @@ def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch:
 
 def test_a_damaged_record_says_no_home_and_ends_nothing(ledger: Ledger, unit: Unit) -> None:
     measured(ledger.run, unit.cells[0])
-    assert homes.homes_of(ledger, [unit], {unit.name}) == {}
+    [waiting] = ledger.open([unit])
+    assert waiting.home is None
 
 
 def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
@@ -168,12 +170,15 @@ def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
     assert "alone" in kept.read_text(), "what it has seen itself since is kept"
 
 
-def test_boards_are_not_asked_for_where_the_check_is_whole(tmp_path: Path) -> None:
+def test_boards_are_not_asked_for_where_the_check_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = RunDir(tmp_path)
 
-    def slots() -> list[Slot]:
+    def slots(*_: object) -> list[Slot]:
         raise AssertionError("a board that is gone must not hinder a report")
 
     for cell in plan_cells(study(variants=["bf16"], loads=FIELDS["loads"][-1:]), 1):
         measured(RunDir(run.alone), cell)
-    assert check_of(study(), run, slots) is None
+    monkeypatch.setattr(side_by_side, "slots_of", slots)
+    assert not executor_for(study(), run).is_due()

@@ -17,8 +17,7 @@ from configs.datasets import load_dataset
 from configs.loader import HERE, STUDIES, dump_study, load_study
 from configs.schema import Study
 from server.build.foresight import known_model
-from study.executors.interference import check_cells
-from study.executors.units import units_of
+from study.executors.choice import executor_for
 from study.plan.cells import PlannedCell, by_engine_start, plan_cells
 from study.plan.forecast import Forecast, Outlook, forecast, span_words
 from study.plan.rates import Hardware, boards_for, cpus_for
@@ -85,7 +84,7 @@ def test_energy_is_not_made_up_where_a_limit_is_not_known(limits_w: list[float |
 
 
 def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> None:
-    units = [unit.cells for unit in units_of(BESIDE, plan())]
+    units = [unit.cells for unit in executor_for(BESIDE, RunDir(tmp_path)).units(plan())]
     assert len(units) == 4
     alone = [foretold([unit]).parts["measuring"] for unit in units]
     on_three = foretold(units, at_once=3).parts["measuring"]
@@ -93,7 +92,7 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> 
     assert "with 3 at a time" in "\n".join(foretold(units, at_once=3).lines())
     assert foretold(units, at_once=9).parts["measuring"].low == max(one.low for one in alone)
     run = RunDir(tmp_path)
-    again = check_cells(BESIDE, run)
+    again = executor_for(BESIDE, run).again()
     assert len(again) == 4
     checked = foretold(units, at_once=3, after=again).parts["measuring"]
     known = reckoner(BESIDE)
@@ -103,7 +102,7 @@ def test_units_side_by_side_take_as_long_as_the_last_of_them(tmp_path: Path) -> 
     folder = RunDir(run.alone).cell(again[0].key)
     folder.mkdir(parents=True)
     (folder / "cell.json").touch()
-    assert check_cells(BESIDE, run) == again[1:]
+    assert executor_for(BESIDE, run).again() == again[1:]
 
 
 def test_ten_thousand_cells_are_planned_in_a_few_times_the_start_of_two_processes() -> None:

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from configs.datasets import load_dataset
 from starwatt_errors import EngineError, UsageError
+from study.executors.local import Local
+from study.executors.loop import measure_all
 from study.measure.engine_session import Campaign
 from study.measure.order import Order
-from study.measure.retries import Measure, measure_groups
+from study.measure.retries import Measure
 from study.plan.cells import PlannedCell
-from study.plan.cpus import Placement
-from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching, look_at
 from study.run import _exported
@@ -150,14 +150,16 @@ def test_a_port_that_is_taken_says_what_to_do() -> None:
             Exporter("two", port)
 
 
-def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(tmp_path: Path) -> None:
+def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cells = plan(blocks=1)[:3]
     bad, run = cells[1], RunDir(tmp_path)
     order = Order(study(), run, load_dataset("starwatt-24"), cells)
     between: list[dict[str, float]] = []
 
     @contextmanager
-    def open_engine(_: Sequence[PlannedCell]) -> Iterator[Measure]:
+    def open_engine(campaign: Campaign, _: Sequence[PlannedCell]) -> Iterator[Measure]:
         between.append(scraped(exporter))
 
         def measure(cell: PlannedCell) -> None:
@@ -166,15 +168,17 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(tm
                 assert any(name.startswith("starwatt_requests_running") for name in scraped(exporter))
                 if cell is bad:
                     raise EngineError("gone")
+            run.cell(cell.key).mkdir(parents=True)
+            (run.cell(cell.key) / "cell.json").touch()
+            campaign.measured(cell)
 
         yield measure
 
+    monkeypatch.setattr(Campaign, "open_engine", open_engine)
     with _exported(order, 0) as found:
         assert found is not None
         exporter = found
-        display = Display("cell", len(cells))
-        campaign = Campaign(run, order.study, {}, Placement(None, None), (), {}, display, exporter)
-        measure_groups([cells], open_engine, order.patience, lambda _: None)
+        measure_all(Local(order.study), order, {}, (), exporter)
         between.append(scraped(exporter))
     state = "starwatt_cells state={} study=s".format
     assert all(set(one) == {state("planned"), state("done"), state("failed")} for one in between)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.grading.bundle import as_text
-from analysis.grading.runtime import prepare_runtime, python_in, unprivileged_uid
-from analysis.grading.seccomp import filter_program
+from analysis.grading.isolation.bundle import as_text
+from analysis.grading.isolation.runtime import prepare_runtime, python_in, unprivileged_uid
+from analysis.grading.isolation.seccomp import filter_program
 from starwatt_errors import GradingError
 
 _NOBODY = "65534"
 _TMP_BYTES = 16 << 20
+_INSIDE = ("analysis.grading.isolation.inner", "analysis.grading.isolation.process1")
 _ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 (a tmpfs of the sandbox)
     "LANG": "C.UTF-8",
@@ -81,7 +82,7 @@ def plain(_worker: int, control: int, _passed: contextlib.ExitStack) -> Launch:
 
 
 def _inside(python: list[str], control: int, site: str) -> list[str]:
-    return [*python, "-c", as_text("inner", "process1"), str(control), site]
+    return [*python, "-c", as_text(*_INSIDE), str(control), site]
 
 
 def _filter(passed: contextlib.ExitStack) -> int | None:

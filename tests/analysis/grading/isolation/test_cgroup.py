@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.grading.cgroup import ControlGroup, why_no_control_group
-from analysis.grading.sandbox import Job, Limits, Outcome, Sandbox
-from analysis.grading.traffic import Frame
+from analysis.grading.isolation.cgroup import ControlGroup, why_no_control_group
+from analysis.grading.isolation.sandbox import Job, Limits, Outcome, Sandbox
+from analysis.grading.isolation.traffic import Frame
 from starwatt_errors import GradingError
 
 TOGETHER = """
@@ -51,7 +51,7 @@ def test_processes_that_each_stay_below_the_limit_are_ended_together() -> None:
 
 
 def test_why_a_group_may_not_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.grading.cgroup._ROOT", tmp_path)
+    monkeypatch.setattr("analysis.grading.isolation.cgroup._ROOT", tmp_path)
     with pytest.raises(GradingError, match="control group"):
         ControlGroup.make(1 << 30, 8)
 
@@ -64,8 +64,8 @@ def version_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "app.slice" / "shell.scope").mkdir(parents=True)
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
     (tmp_path / "app.slice" / "cgroup.subtree_control").write_text("memory pids\n")
-    monkeypatch.setattr("analysis.grading.cgroup._ROOT", tmp_path)
-    monkeypatch.setattr("analysis.grading.cgroup._OWN", own)
+    monkeypatch.setattr("analysis.grading.isolation.cgroup._ROOT", tmp_path)
+    monkeypatch.setattr("analysis.grading.isolation.cgroup._OWN", own)
     return tmp_path / "app.slice"
 
 

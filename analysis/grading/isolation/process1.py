@@ -27,7 +27,7 @@ import sys
 from functools import partial
 from typing import Any, NoReturn
 
-from analysis.grading.inner import (
+from analysis.grading.isolation.inner import (
     CONTAINED,
     DEEPER,
     LIBC,
@@ -40,7 +40,7 @@ from analysis.grading.inner import (
 TMP = "/tmp"  # noqa: S108 (a tmpfs of this sandbox alone)
 
 
-class Control:
+class Orders:
     """Messages from outside; ``stop`` may still be on its way when a candidate has ended by itself."""
 
     def __init__(self, fd: int) -> None:
@@ -167,7 +167,7 @@ def end_all(pid: int, *, reaped: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
+def supervise(pid: int, wall_s: float, control: Orders) -> dict[str, Any]:
     """Wait for the child, then kill and reap every other process of this namespace."""
     pidfd, told = os.pidfd_open(pid), control.socket.fileno()
     poller = select.poll()
@@ -194,7 +194,7 @@ def supervise(pid: int, wall_s: float, control: Control) -> dict[str, Any]:
     return {"why": why, "status": statuses[pid], "cpu_s": cpu_s}
 
 
-def become_child(control: Control, pipes: list[int]) -> NoReturn:
+def become_child(control: Orders, pipes: list[int]) -> NoReturn:
     """The way of a candidate's process: in a session of its own, with a keyring of its own, and two pipes alone."""
     os.setsid()
     join_new_keyring()
@@ -207,7 +207,7 @@ def become_child(control: Control, pipes: list[int]) -> NoReturn:
 
 def main() -> NoReturn:
     """Process 1."""
-    control = Control(int(sys.argv[1]))
+    control = Orders(int(sys.argv[1]))
     pr_set_dumpable = 4
     if LIBC.prctl(pr_set_dumpable, 0, 0, 0, 0) != 0:  # no ptrace and no memory access by children
         os._exit(3)

@@ -19,7 +19,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from analysis.grading.namespaces import may_become
+from analysis.grading.isolation.namespaces import may_become
 from starwatt_errors import GradingError
 
 _LAYOUT = 2

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.grading.sandbox import Job, Sandbox
-from analysis.grading.seccomp import RULES, Rule, filter_program
-from analysis.grading.traffic import Frame
+from analysis.grading.isolation.sandbox import Job, Sandbox
+from analysis.grading.isolation.seccomp import RULES, Rule, filter_program
+from analysis.grading.isolation.traffic import Frame
 from analysis.grading.values import decode
 
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.grading.processes import tree
+from analysis.grading.isolation.processes import tree
 from starwatt_errors import GradingError
 
 _ROOT = Path("/sys/fs/cgroup")

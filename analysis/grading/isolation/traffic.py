@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.grading.channel import Control, Pipes, SandboxDiedError
-from analysis.grading.clock import CallClock
+from analysis.grading.isolation.channel import Control, Pipes, SandboxDiedError
+from analysis.grading.isolation.clock import CallClock
 
 HEADER = struct.Struct(">cI")
 _BEGIN = HEADER.pack(b"b", 0)
@@ -43,7 +43,7 @@ OnFrame = Callable[[Frame], bool]
 OnBytes = Callable[[bytes], tuple[int, int]]
 
 
-class Exchange:
+class Conversation:
     """The traffic of one candidate."""
 
     def __init__(

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis.grading.runtime import prepare_runtime, python_in
+from analysis.grading.isolation.runtime import prepare_runtime, python_in
 
 PREPARE = """
 import sys
 from pathlib import Path
-from analysis.grading.runtime import prepare_runtime
+from analysis.grading.isolation.runtime import prepare_runtime
 runtime = prepare_runtime(Path(sys.argv[1]))
 print(runtime.stat().st_ino)
 """

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from analysis.grading.clock import CallClock
-from analysis.grading.processes import cpu_s_of_tree
-from analysis.grading.sandbox import Job, Sandbox
+from analysis.grading.isolation.clock import CallClock
+from analysis.grading.isolation.processes import cpu_s_of_tree
+from analysis.grading.isolation.sandbox import Job, Sandbox
 
 
 @dataclass

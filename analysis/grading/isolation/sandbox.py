@@ -17,12 +17,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from analysis.grading.cgroup import ControlGroup
-from analysis.grading.channel import Control, SandboxDiedError
-from analysis.grading.clock import CallClock
-from analysis.grading.launch import Launcher, bubblewrap
-from analysis.grading.processes import cpu_s_of_tree
-from analysis.grading.traffic import Exchange, OnBytes, OnFrame
+from analysis.grading.isolation.cgroup import ControlGroup
+from analysis.grading.isolation.channel import Control, SandboxDiedError
+from analysis.grading.isolation.clock import CallClock
+from analysis.grading.isolation.launch import Launcher, bubblewrap
+from analysis.grading.isolation.processes import cpu_s_of_tree
+from analysis.grading.isolation.traffic import Conversation, OnBytes, OnFrame
 from starwatt_errors import GradingError
 
 __all__ = ["Job", "Limits", "Outcome", "Sandbox", "SandboxDiedError"]
@@ -157,15 +157,15 @@ class Sandbox:
         wall_s = self.limits.wall_factor * (1 + job.cpu_s / 3)
         clock = CallClock(self._cpu_s, job.cpu_limits_s, job.cpu_s, job.result_bytes)
         with self._control.start({"wall_s": wall_s}) as pipes:
-            exchange = Exchange(self._control, pipes, clock, on_frame, job.output_bytes, on_bytes)
-            answer = exchange.drive(self._request(job), wall_s + _GRACE_S)
-        why = exchange.over or str(answer["why"])
+            conversation = Conversation(self._control, pipes, clock, on_frame, job.output_bytes, on_bytes)
+            answer = conversation.drive(self._request(job), wall_s + _GRACE_S)
+        why = conversation.over or str(answer["why"])
         if why == "ended" and self._killed_for_memory() > killed_before:
             why = "memory"
         if not answer["clean"]:
             self.close()
-        if exchange.error is not None:
-            raise exchange.error
+        if conversation.error is not None:
+            raise conversation.error
         status = int(answer["status"])
         ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         return Outcome(why, ended_by, float(answer["cpu_s"]))

@@ -1,0 +1,119 @@
+"""An analysed run, opened: each of its files is read once, when it is first asked for, and handed down from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from analysis.cells.cell import Context, read_context
+from analysis.cells.rows import Row
+from analysis.cells.task_set import TaskSet
+from analysis.energy.boundary import rank
+from analysis.keys import Condition, MeterKey
+from analysis.runs.inputs import KEY, inputs_of
+from analysis.table_files import SCHEMAS, read_table
+from analysis.tables import OPTIONAL, analyze
+from starwatt_errors import TraceError
+from traces.cell import CellRecord, read_cell
+from traces.layout import CellKey, RunDir
+
+
+def open_run(run: RunDir) -> OpenedRun:
+    """Open a run; it is analysed first where its tables are missing, or were made from other files.
+
+    Raises:
+        TraceError: it has no cells.
+    """
+    opened = OpenedRun(run)
+    if opened.is_analysed:
+        return opened
+    analyze(run)
+    return OpenedRun(run)
+
+
+class OpenedRun:
+    """What a run's own files say; raises ``TraceError`` where a table is missing or does not read."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Read nothing yet."""
+        self.dir = run
+        self._tables: dict[str, pa.Table] = {}
+
+    def table(self, name: str) -> pa.Table:
+        """Return a derived table, by the name of its file."""
+        if name not in self._tables:
+            self._tables[name] = read_table(self.dir, name)
+        return self._tables[name]
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of a table; none of one that only some runs have and this one has not."""
+        if name in OPTIONAL and not self.dir.table(name).is_file():
+            return []
+        return list(self.table(name).to_pylist())
+
+    @property
+    def is_analysed(self) -> bool:
+        """Tell whether it has all its tables, made from its files as they are now."""
+        try:
+            for name in SCHEMAS:
+                if name not in OPTIONAL or self.dir.table(name).is_file():
+                    self.table(name)
+        except TraceError:
+            return False
+        made_from = (self.table("cells").schema.metadata or {}).get(KEY.encode(), b"")
+        return bool(made_from.decode(errors="replace") == inputs_of(self.dir))
+
+    @cached_property
+    def cells(self) -> list[Row]:
+        """Read the rows of ``tables/cells``."""
+        return self.rows("cells")
+
+    @cached_property
+    def context(self) -> Context:
+        """Read its study and manifest, as far as they are readable."""
+        return read_context(self.dir)[0]
+
+    @cached_property
+    def records(self) -> Mapping[CellKey, CellRecord]:
+        """Read every ``cell.json``; those that cannot be read are ``trace_damaged`` in ``tables/cells``."""
+        found = {}
+        for key in self.dir.finished_cells():
+            try:
+                found[key] = read_cell(self.dir.cell(key))
+            except TraceError:
+                continue
+        return found
+
+    @cached_property
+    def meters(self) -> tuple[MeterKey, ...]:
+        """List all meters that were recorded, first the one that is shown where there is room for one."""
+        found = {meter for row in self.cells if (meter := MeterKey.of(row)) is not None}
+        return tuple(sorted(found, key=lambda one: rank(*one)))
+
+    @cached_property
+    def passed(self) -> Mapping[Condition, Mapping[str, float]]:
+        """Give the share of samples that passed base and plus by condition and graded task, all blocks together."""
+        counts: dict[Condition, dict[str, tuple[int, int]]] = {}
+        for row in self.rows("accuracy"):
+            if row["graded"] and row["samples"]:
+                counts.setdefault(Condition.of(row), {})[row["task_id"]] = row["plus_passed"], row["samples"]
+        return {side: {task: k / n for task, (k, n) in own.items()} for side, own in counts.items()}
+
+    @property
+    def memorised(self) -> frozenset[str]:
+        """Name the models that were fitted to the tasks they are graded on."""
+        return frozenset(key.model for key, record in self.records.items() if record.served.memorised)
+
+    @property
+    def dataset(self) -> Mapping[str, Any]:
+        """Return what the manifest says of the data set; empty where it says nothing."""
+        found = self.context.manifest.get("dataset")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def task_set(self) -> TaskSet:
+        """Say which tasks it was asked."""
+        return TaskSet.of(self.context)

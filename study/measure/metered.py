@@ -1,0 +1,88 @@
+"""A load between two idle phases, with power recorded beside it: a cell of a study, and a metered ``starwatt load``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.schema import Phases as PhaseSettings
+from loadgen.result import LoadResult
+from study.measure.meter import OpenMeter, Recorded, sidecar_audit
+from traces.cell import CellRecord, Phase, file_digests, write_cell
+from traces.clock import boot_id, now_ns
+from traces.layout import CellKey
+
+_CHECK_S = 0.25
+
+
+def metered(
+    folder: Path,
+    open_meter: OpenMeter,
+    drive: Callable[[Callable[[], None]], LoadResult],
+    settings: PhaseSettings,
+    check: Callable[[], None],
+    announce: Callable[[str], None],
+) -> tuple[LoadResult, Recorded]:
+    """Stay idle, ``drive`` the load, and stay idle again; the phases of the result hold all of it.
+
+    ``check`` and the meter's own check are called several times a second, also by the load, and what they raise ends
+    it. After a load that was interrupted nobody waits for the idle time behind it.
+    """
+    recorded = Recorded()
+    with open_meter(folder, recorded) as meter:
+
+        def check_all() -> None:
+            check()
+            meter.check_alive()
+
+        announce("idle")
+        meter.mark("idle_before")
+        idle_before, idle_after = stay_idle(settings.idle_s, check_all), None
+        meter.mark("load")
+        outcome = drive(check_all)
+        try:
+            if not outcome.interrupted:
+                announce("idle")
+                stay_idle(settings.rest_s, check_all)
+                meter.mark("idle_after")
+                idle_after = stay_idle(settings.idle_s, check_all)
+        except KeyboardInterrupt:
+            outcome = replace(outcome, interrupted=True)
+    phases = outcome.phases.model_copy(update={"idle_before": idle_before, "idle_after": idle_after})
+    return replace(outcome, phases=phases), recorded
+
+
+def stay_idle(seconds: float, check: Callable[[], None]) -> Phase:
+    """Wait with nothing in flight; ``check`` raises when engine or sidecar have died."""
+    start_ns = now_ns()
+    end_ns = start_ns + round(seconds * 1e9)
+    while (left_ns := end_ns - now_ns()) > 0:
+        check()
+        time.sleep(min(_CHECK_S, left_ns * 1e-9))
+    return Phase(start_ns=start_ns, end_ns=now_ns())
+
+
+def record_cell(
+    folder: Path, key: CellKey, outcome: LoadResult, recorded: Recorded, **more: Any
+) -> CellRecord:
+    """Write ``cell.json``, by which the cell counts; ``more`` are fields that neither load nor meter knows."""
+    record = CellRecord(
+        model=key.model,
+        variant=key.variant,
+        load=key.load,
+        block=key.block,
+        boot_id=boot_id(),
+        files=file_digests(folder),
+        phases=outcome.phases,
+        audit=outcome.audit.model_copy(update=sidecar_audit(recorded.summary)),
+        errors=dict(outcome.errors),
+        node=recorded.node,
+        worker_clocks=list(outcome.clocks),
+        power_clock=recorded.clock,
+        **more,
+    )
+    write_cell(folder, record)
+    return record
