@@ -64,6 +64,7 @@ _THROUGHPUT = (
     Metric("requests_in_window", "requests", "requests", "sum over requests of the share of their output tokens inside the window"),
     Metric("output_tokens_in_window", "tokens", "output tokens", "output tokens that arrived inside the window"),
     Metric("tokens_per_request", "tokens", "tokens/request", "output_tokens_in_window / requests_in_window"),
+    Metric("node_idle_boards_w", "W", "idle boards", "mean power of the node's visible boards that are not the engine's"),
     Metric("request_rate", "requests/s", "requests/s", "requests_in_window / window_s", better=_HIGHER),
     Metric("output_token_rate", "tokens/s", "tokens/s", "output_tokens_in_window / window_s", better=_HIGHER),
     Metric("finish_length_share", "ratio", "cut off by length", "completed requests with finish_reason length / completed"),
@@ -105,6 +106,7 @@ _ENERGY = (
     Metric("energy_counter_j", "J", "J by counter", "what the devices' energy counters rose by in the window", True),
     Metric("energy_integral_j", "J", "J by integral", "power integrated over the window", True),
     Metric("energy_gain", "ratio", "gain", "true over shown joules: 1 within the bounds that are known, apart from sampling", True),
+    Metric("energy_gain_offset_w", "W", "gain's offset", "true over shown watts: 0 within what is not known of the meter's offset", True),
     Metric("counter_integral_disagreement", "ratio", "counter against integral", "energy_counter_j / energy_integral_j - 1", True),
     Metric("energy_<rule>_measured_j", "J", "J of measured requests", "what the rule charges measured requests", True),
     Metric("energy_<rule>_other_j", "J", "J of other requests", "what the rule charges warm-up and filler", True),
@@ -121,6 +123,8 @@ _ENERGY = (
 )
 _CONTRASTS = (
     Metric("energy_factor", "ratio", "factor, gross", "j_per_request of single-stream / of the load: geometric mean over blocks", True, _HIGHER),
+    Metric("<tested>_gain", "ratio", "<tested>, by the gain", "the ratio, within what the offset of the meter's gain leaves open in it", True),
+    Metric("j_per_output_token_ratio_gain", "ratio", "J/token, by the gain", "the same of j_per_output_token_ratio", True),
     Metric("energy_factor_net", "ratio", "factor, net", "the same of j_per_request_net", True, _HIGHER),
     Metric("<side>_rate", "requests/s", "<side>, requests/s", "mean of request_rate over the blocks of the factor", True),
     Metric("<side>_idle_share", "ratio", "idle's share, <side>", "mean of j_per_request_idle / mean of j_per_request", True),

@@ -76,6 +76,12 @@ class Open(_Named):
         default=None,
         description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
     )
+    dither_ms: Literal["auto"] | Annotated[float, Field(ge=0, le=10_000)] = Field(
+        default="auto",
+        description="With constant arrivals: each is later by up to so much, by an even sweep, so that a power sensor"
+        " sees all phases of the load; auto: whole periods of a sensor that does not see everything, 100 ms at least,"
+        " where fewer than two requests are due within them; 0: none",
+    )
     trace: FilePath | None = Field(
         default=None,
         description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
@@ -100,6 +106,8 @@ class Open(_Named):
             raise ValueError("an open load takes one of qps and trace")
         if self.trace is not None and self.arrivals is not None:
             raise ValueError("arrivals belongs to qps: a trace has its own")
+        if self.dither_ms != "auto" and self.arrivals != "constant":
+            raise inconsistent("dither_ms", "belongs to constant arrivals")
         return self
 
     @property

@@ -19,11 +19,17 @@ class Modelled(StrictModel):
 
 
 class Gain(StrictModel):
-    """Correct one board's power readings by a comparison with a trusted meter."""
+    """Correct one board's power readings by a comparison with a trusted meter: a factor and an offset."""
 
-    factor: float = Field(gt=0.5, lt=2, description="True over shown joules; multiplies what the board shows")
+    factor: float = Field(
+        gt=0.5, lt=2, description="Of true watts = factor x shown watts + offset_w (starwatt meter --against)"
+    )
     uncertainty: float = Field(
-        default=0.0, ge=0, lt=0.5, description="Half-width that is left, relative (0.01: 1 %)"
+        default=0.0, ge=0, lt=0.5, description="Half-width of what is not known of it, relative (0.01: 1 %)"
+    )
+    offset_w: float = Field(default=0.0, gt=-1000, lt=1000, description="Watts")
+    offset_uncertainty_w: float = Field(
+        default=0.0, ge=0, lt=1000, description="Half-width of what is not known of the offset"
     )
 
 
@@ -112,8 +118,8 @@ class Meters(StrictModel):
     )
     gpus: Many[Line] | None = Field(
         default=None,
-        min_length=1,
-        description="UUIDs of the GPUs that are read; null: those that CUDA_VISIBLE_DEVICES leaves",
+        description="UUIDs of the GPUs from which engines get theirs, and that are read; null: those that"
+        " CUDA_VISIBLE_DEVICES leaves; []: none",
     )
     sample_hz: float = Field(default=20.0, ge=0.1, le=100, description="Readings a second")
     counter_hz: float = Field(
@@ -129,6 +135,12 @@ class Meters(StrictModel):
     require_exclusive: bool = Field(
         default=False, description="Stop when another's process is on a GPU; otherwise its cell is invalid"
     )
+
+    @model_validator(mode="after")
+    def _some_board_is_read(self) -> Meters:
+        if self.gpus == () and "nvml" in self.sources:
+            raise inconsistent("gpus", "names no GPU where sources has nvml")
+        return self
 
     @model_validator(mode="after")
     def _logs_are_named(self) -> Meters:

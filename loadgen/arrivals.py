@@ -11,6 +11,7 @@ import numpy as np
 
 from configs.loads import Open
 from configs.offsets import read_offsets_ns
+from loadgen.dither import Phases, dithered
 from loadgen.prompts import seeded
 from loadgen.spec import LoadSpec
 
@@ -25,19 +26,23 @@ class Arrivals:
     seed: int
     block: int
     warmup_ns: int
+    dither_s: float = 0.0
 
     @classmethod
     def of(cls, spec: LoadSpec) -> Arrivals:
         """The arrivals that a spec with an open load asks for."""
         assert isinstance(spec.load, Open)  # noqa: S101 -- the caller has looked
-        return cls(spec.load, spec.seed, spec.block, round(spec.warmup_s * 1e9))
+        return cls(spec.load, spec.seed, spec.block, round(spec.warmup_s * 1e9), spec.dither_s)
 
     def offsets_ns(self) -> Iterator[int]:
         """Yield when each request is due, without end."""
         if self.load.trace is not None:
             return trace_offsets_ns(read_offsets_ns(self.load.trace), self.warmup_ns)
         rng = seeded(self.seed, self.block, self.load.slug, "arrivals")
-        return arrival_offsets_ns(mean_rate(self.load), self.load.arrivals or "poisson", rng)
+        offsets = arrival_offsets_ns(mean_rate(self.load), self.load.arrivals or "poisson", rng)
+        if self.load.arrivals != "constant" or not self.dither_s:
+            return offsets
+        return dithered(offsets, Phases(self.dither_s, rng))
 
     def within(self, seconds: float) -> float:
         """Requests due in the first ``seconds`` of what is measured: exact for a trace, else expected."""

@@ -18,11 +18,12 @@ from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
 from loadgen.clients import client_for
 from loadgen.crew import Alone, Crew
+from loadgen.dither import PassStarts
 from loadgen.exchange import Exchange
 from loadgen.failures import NOT_SENT, Failures
 from loadgen.movement import Movement
 from loadgen.payload import Endpoint, request_bytes
-from loadgen.prompts import choose_tasks
+from loadgen.prompts import choose_tasks, seeded
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
@@ -77,6 +78,8 @@ class Replay:
         self._measured: list[Measured] = []
         self._failures = Failures(self._slots)
         capped = spec.load.max_in_flight if isinstance(spec.load, Open) else None
+        rng = seeded(spec.seed, spec.block, spec.load.slug, "passes")
+        self._passes = PassStarts(spec.dither_s, rng)
         self._places = None if capped is None else asyncio.Semaphore(capped)
         self._ahead_ns = self._client.ahead_ns if capped is None else 0  # a place is taken when it is due
         self._over = asyncio.Event()
@@ -178,6 +181,9 @@ class Replay:
         """One place of a closed load: the next request is due when the place falls free."""
         free_ns = now_ns()
         while (item := self._next(free_ns - self._start_ns)) is not None:
+            if pause_s := self._passes.wait_s(place, item.sample, free_ns - self._start_ns):
+                await self._rest(pause_s)
+                free_ns = now_ns()
             request, sending = self._start(item, free_ns)
             await asyncio.wait({sending})
             if request.row is None:  # withdrawn

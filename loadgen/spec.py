@@ -65,6 +65,10 @@ class LoadSpec(StrictModel):
         default=True,
         description="Ask for the tokens of each chunk (stream_options.continuous_usage_stats) until it is refused",
     )
+    dither_s: Seconds = Field(
+        default=0.0,
+        description="Constant arrivals, and the passes of a closed load, begin later by up to so much, evenly swept",
+    )
     request_timeout_s: PositiveSeconds = 600.0
     seed: Seed
     block: int = Field(ge=1)

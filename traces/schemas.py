@@ -63,13 +63,16 @@ POWER = _schema(
     ("read_ns", pa.int64()),
 )
 
-# Who is on a GPU: `state` is exclusive, shared or unknown; `foreign` are processes that are not the engine's.
+# Who is on a GPU: `state` is exclusive, shared or unknown; `foreign` are processes that are not the engine's; `engine`:
+# whether the engine is on it, null where that cannot be seen; `power_w`: of a visible board that is not metered.
 OCCUPANCY = _schema(
     ("t_ns", pa.int64()),
     ("device", pa.string()),
     ("state", pa.string()),
     ("pids", pa.list_(pa.int64())),
     ("foreign", pa.list_(pa.int64())),
+    ("engine", pa.bool_()),
+    ("power_w", pa.float64()),
 )
 
 ENGINE = _schema(

@@ -15,7 +15,7 @@ from analysis.attribution.rules import Attribution, by_tokens, flights, in_fligh
 from analysis.attribution.steps import work_of
 from analysis.cells.readings import each_once
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
-from analysis.energy.integral import read_series
+from analysis.energy.integral import PowerSeries, read_series
 from analysis.energy.mirrors import without_mirrors
 from analysis.energy.sensor import Sensors
 from analysis.requests.columns import Requests, read_columns
@@ -34,6 +34,14 @@ from analysis.validity.reasons import (
     window_check,
 )
 from analysis.validity.steadiness import Trends, trends_in
+from analysis.validity.whose_boards import (
+    Boards,
+    boards_of,
+    boards_seen,
+    idle_boards_w,
+    metered_check,
+    of_the_engine,
+)
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
@@ -160,6 +168,10 @@ class CellResult:
     measured: Measured | None = None
     energies: tuple[BoundaryEnergy, ...] = ()
     energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
+    elsewhere: Check | None = (
+        None  # whether the engine was on boards that were not metered; None: nothing tells
+    )
+    idle_boards: tuple[float | None, tuple[str, ...]] = (None, ())  # watts of the node's others, and reasons
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
     client: Check | None = None  # what load generator and sidecar took of the CPUs
@@ -178,6 +190,8 @@ class CellResult:
     def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
         """Why the joules of ``energy`` are not to be trusted."""
         failed = [check.code for check in energy_checks(energy) if check.failed]
+        if energy.source == "nvml" and self.elsewhere is not None and self.elsewhere.failed:
+            failed.append(self.elsewhere.code)
         return sorted({*failed, *self.energy_reasons})
 
 
@@ -223,24 +237,24 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     most_in_flight = context.most_in_flight(key.load)
     latency = latencies(requests, most_in_flight)
-    checks = request_checks(
-        requests, latency, is_open=context.kind(key.load) == "open", is_capped=most_in_flight is not None
-    )
+    is_open, is_capped = context.kind(key.load) == "open", most_in_flight is not None
+    checks = request_checks(requests, latency, is_open=is_open, is_capped=is_capped)
     window = measured_window(requests)
     if window is None:
-        return CellResult(
-            key, record, checks=tuple(checks), codes=_codes(checks, [*taken_over, "no_completed_request"])
-        )
+        codes = _codes(checks, [*taken_over, "no_completed_request"])
+        return CellResult(key, record, checks=tuple(checks), codes=codes)
     checks.append(window_check(window, context.min_s(key.load)))
     if engine is not None:
         checks.append(engine_check(engine, window))
-    checks += [*occupancy_checks(occupancy, window), *throttle_checks(power, window)]
+    series, boards = _series(power), boards_seen(occupancy, window)
+    own = of_the_engine(series, boards)
+    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
     if record.power_clock is not None:
         checks.append(clock_check(shift_of(record.power_clock), window))
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    energies = _energies(power, window, record, requests, context.sensors)
+    energies = _energies(own, window, record, requests, context.sensors)
     trends = trends_in(requests, power, primary(list(energies)), window)
     checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)))
@@ -250,6 +264,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         measured=measured,
         energies=energies,
         energy_reasons=_energy_reasons(table, power, record),
+        elsewhere=_elsewhere(record, own, boards),
+        idle_boards=idle_boards_w(series, boards, window),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
@@ -269,16 +285,24 @@ def _last_failure(run: RunDir, key: CellKey) -> str | None:
     return tries[-1].error if tries else None
 
 
+def _series(power: pa.Table | None) -> list[PowerSeries]:
+    return [] if power is None else without_mirrors(read_series(power))
+
+
+def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) -> Check | None:
+    """What was seen; and where nothing was, what the runner knew of its engine."""
+    seen = metered_check(series, boards)
+    if seen is None and "engine_not_metered" in record.validity:
+        return Check("engine_not_metered", True, None, "boards", hi=0.0)
+    return seen
+
+
 def _energies(
-    power: pa.Table | None, window: Window, record: CellRecord, requests: Requests, sensors: Sensors
+    series: list[PowerSeries], window: Window, record: CellRecord, requests: Requests, sensors: Sensors
 ) -> tuple[BoundaryEnergy, ...]:
-    if power is None:
-        return ()
     before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
     events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
-    return tuple(
-        boundary_energies(without_mirrors(read_series(power)), window, before, after, sensors, events_ns)
-    )
+    return tuple(boundary_energies(series, window, before, after, sensors, events_ns))
 
 
 def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:

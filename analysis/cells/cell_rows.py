@@ -36,6 +36,9 @@ def cell_rows(result: CellResult) -> list[Row]:
         rows.add(f"trend_{name}_p", line.p, [])
     for check in result.checks:
         rows.add_check(check)
+    idle_w, why = result.idle_boards
+    if idle_w is not None:
+        rows.add("node_idle_boards_w", idle_w, why)
     for energy in result.energies:
         energy_rows(rows, result, measured, energy)
     if not result.energies:

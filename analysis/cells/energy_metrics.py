@@ -50,7 +50,8 @@ def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: Boun
     rows.add("counter_integral_disagreement", energy.disagreement, [], energy=energy)
     if not is_probe(result.key.load):
         _solved(rows, result, measured, energy, reasons)
-    for check in energy_checks(energy):
+    elsewhere = [result.elsewhere] if result.elsewhere is not None and energy.source == "nvml" else []
+    for check in (*energy_checks(energy), *elsewhere):
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)
@@ -126,10 +127,11 @@ def _total_tokens(measured: Measured) -> float | None:
 
 
 def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
-    """``energy_gain``: true over shown joules, as far as it is known, and its bounds; apart from sampling.
+    """``energy_gain``: true joules over those that are given, as far as it is known; apart from sampling.
 
-    1 stands for joules as they are given (a calibration factor is in them already). It is the board's, the same in
-    all its cells, so it cancels in ratios.
+    1 stands for joules as they are given (factor and offset of a calibration are in them already). The factor's part is
+    the board's, the same in all its cells, and cancels in ratios; the offset's, which stands in watts beside it
+    (``energy_gain_offset_w``), weighs more where power is low, and does not.
     """
     if energy.source == "modelled":  # an estimate has no gain
         return
@@ -138,6 +140,9 @@ def _gain(rows: Rows, energy: BoundaryEnergy) -> None:
     rows.add(
         "energy_gain", value, reasons, energy=energy, bounds=(1 - (half or 0), 1 + (half or 0)), kind="gain"
     )
+    if energy.gain_offset_half_w is not None:
+        off_w = energy.gain_offset_half_w
+        rows.add("energy_gain_offset_w", 0.0, [], energy=energy, bounds=(-off_w, off_w), kind="gain")
 
 
 def _solved(

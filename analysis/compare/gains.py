@@ -17,7 +17,9 @@ class GainsBeside:
 
     boards: tuple[tuple[str, ...], tuple[str, ...]]  # UUIDs, of the reference and of the other
     same_boards: bool | None  # so that their gains cancel; None: not known
+    same_kind: bool | None  # whether their boards have one name; None: not known
     half_widths: tuple[float | None, float | None]  # the largest of any cell
+    offset_half_w: float | None  # the largest of any cell of both: what does not cancel on one board
     together: float | None  # of a ratio of two boards: independent of each other, so in squares
 
 
@@ -32,6 +34,12 @@ def half_widths(results: Results, pair: MeterKey) -> Bounds | None:
     return (min(known), max(known)) if known and len(known) == len(rows) else None
 
 
+def offset_half_w(results: Results, pair: MeterKey) -> float | None:
+    """The half-width of what is not known of the meter's offset, in watts, the largest of any cell."""
+    rows = [row for row in results.cell_rows if (row["boundary"], row["source"]) == pair]
+    return max((row["hi"] for row in rows if row["metric"] == "energy_gain_offset_w"), default=None)
+
+
 def gains_beside(
     contexts: tuple[Context, Context], results: tuple[Results, Results], pair: MeterKey | None
 ) -> GainsBeside | None:
@@ -44,7 +52,9 @@ def gains_beside(
     return GainsBeside(
         boards=(boards[0], boards[1]),
         same_boards=_same((boards[0], boards[1]), contexts),
+        same_kind=_same_kind((boards[0], boards[1]), contexts),
         half_widths=(first, second),
+        offset_half_w=max(filter(None, (offset_half_w(one, pair) for one in results)), default=None),
         together=None if first is None or second is None else math.hypot(first, second),
     )
 
@@ -56,6 +66,16 @@ def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Conte
     if boards[0] != boards[1]:
         return False
     return True if len(boards[0]) == 1 or not any(map(_spread, contexts)) else None
+
+
+def _same_kind(
+    boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]
+) -> bool | None:
+    kinds = []
+    for own, context in zip(boards, contexts, strict=True):
+        there: Sequence[object] = context.manifest.get("gpus") or []
+        kinds.append({gpu.get("name") for gpu in there if isinstance(gpu, dict) and gpu.get("uuid") in own})
+    return kinds[0] == kinds[1] if kinds[0] and kinds[1] else None
 
 
 def _spread(context: Context) -> bool:

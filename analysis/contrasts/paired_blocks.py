@@ -16,6 +16,7 @@ class _Figure:
     value: float | None
     valid: bool
     reasons: tuple[str, ...]
+    hi: float | None = None
 
     @property
     def good(self) -> float | None:
@@ -34,7 +35,7 @@ class CellFigures:
         for row in rows:
             side, meter = Condition.of(row), MeterKey.of(row)
             self._blocks.setdefault(side, set()).add(row["block"])
-            found = _Figure(row["value"], row["valid"], tuple(row["reasons"]))
+            found = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
             self._figures[side, row["block"], meter, row["metric"]] = found
         self.sides = sorted(self._blocks)
         self.meters = sorted({meter for _, _, meter, _ in self._figures if meter is not None})

@@ -11,6 +11,7 @@ from analysis.cells.cell import Context
 from analysis.cells.rows import Row, ratio
 from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import PairedComparison, family_rows
+from analysis.contrasts.gain import gain_of_ratio, gain_rows
 from analysis.contrasts.paired_blocks import CellFigures, key_of, paired_blocks, ratio_row, value_row
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio
 from analysis.keys import Condition, MeterKey
@@ -19,6 +20,7 @@ from analysis.metrics import metric
 _AGAINST = ("j_per_request", "j_per_output_token", "tokens_per_request", "request_rate")
 """What of a variant is set over its reference: log J/request = log tokens/request + log J/token; a ratio of rates of 1
 is a comparison at equal delivered rate."""
+_BY_METER = ("j_per_request", "j_per_output_token")
 
 
 def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
@@ -60,6 +62,7 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
     factor = _ratio(figures, single, side, meter, "j_per_request")
     net = _ratio(figures, single, side, meter, "j_per_request_net")
     rows = [ratio_row(key, "energy_factor", factor), ratio_row(key, "energy_factor_net", net)]
+    rows += gain_rows(key, "energy_factor", factor, gain_of_ratio(figures, single, side, meter))
 
     def means(metric: str, where: MeterKey | None) -> list[float | None]:
         return [
@@ -100,6 +103,9 @@ def _variants(
             for name in _AGAINST
         }
         rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in found.items()]
+        gain = gain_of_ratio(figures, side, other, meter)
+        for name in _BY_METER:
+            rows += gain_rows(key, f"{name}_ratio", found[name], gain)
         yield None if why else PairedComparison(key, "j_per_request_ratio", found["j_per_request"]), rows
 
 

@@ -33,7 +33,10 @@ class BoundaryEnergy:
     error_j: float | None  # sampling
     counter_error_j: float | None
     integral_error_j: float | None
-    gain_half_width: float | None  # relative; None: nothing is known of it
+    gain_half_width: (
+        float | None
+    )  # of the joules, relative, by factors and offsets; None: nothing is known of it
+    gain_offset_half_w: float | None  # the offsets' part alone: what does not cancel in ratios
     idle_before_w: float | None
     idle_after_w: float | None
     reasons: tuple[str, ...]
@@ -80,7 +83,7 @@ def boundary_energies(
         own = [one for one in series if (one.boundary, one.source) == pair]
         idle = [_mean_power(own, phase, sensors) for phase in (idle_before, idle_after)]
         devices = tuple(device_energy(one, window, sensors, events_ns) for one in own)
-        found.append(_summed(devices, idle[0], idle[1]))
+        found.append(_summed(devices, window.seconds, idle[0], idle[1]))
     return found
 
 
@@ -97,7 +100,10 @@ def primary(energies: list[BoundaryEnergy]) -> BoundaryEnergy | None:
 
 
 def _summed(
-    devices: tuple[DeviceEnergy, ...], idle_before_w: float | None, idle_after_w: float | None
+    devices: tuple[DeviceEnergy, ...],
+    seconds: float,
+    idle_before_w: float | None,
+    idle_after_w: float | None,
 ) -> BoundaryEnergy:
     counter_j, integral_j = _total([d.counter_j for d in devices]), _total([d.integral_j for d in devices])
     return BoundaryEnergy(
@@ -111,16 +117,19 @@ def _summed(
         error_j=_in_squares([d.error_j for d in devices]),
         counter_error_j=_in_squares([d.counter_error_j for d in devices]),
         integral_error_j=_in_squares([d.integral_error_j for d in devices]),
-        gain_half_width=_gain(devices),
+        gain_half_width=_gain(devices, seconds),
+        gain_offset_half_w=_in_squares([device.gain.offset_half_w for device in devices]),
         idle_before_w=idle_before_w,
         idle_after_w=idle_after_w,
         reasons=tuple(sorted({reason for device in devices for reason in device.reasons})),
     )
 
 
-def _gain(devices: tuple[DeviceEnergy, ...]) -> float | None:
-    """Boards' gains are independent of each other: half-widths in joules add up in squares."""
-    half_j = _in_squares([scaled(device.gain.half_width, device.energy_j) for device in devices])
+def _gain(devices: tuple[DeviceEnergy, ...], seconds: float) -> float | None:
+    """Factors and offsets are independent of each other, and boards' of others': half-widths in joules in squares."""
+    factors_j = [scaled(device.gain.half_width, device.energy_j) for device in devices]
+    offsets_j = [scaled(device.gain.offset_half_w, seconds) for device in devices]
+    half_j = _in_squares([*factors_j, *offsets_j])
     total_j = _total([device.energy_j for device in devices])
     return None if half_j is None or not total_j else half_j / total_j
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,7 @@ DISAGREEMENT_ERRORS = 3.0  # ... or this many standard errors, where a short win
 
 @dataclass(frozen=True)
 class DeviceEnergy:
-    """One device over one window; joules are those that it shows times its gain's factor."""
+    """One device over one window; joules are those that it shows, with its gain applied."""
 
     series: PowerSeries
     sensor: Sensor
@@ -129,6 +129,10 @@ def device_energy(
     sensors = sensors or no_calibration()
     gain = sensors.gain(series.device, series.source)
     found = _witnesses(series, window, sensors, events_ns)
+
+    def true_j(shown_j: float | None) -> float | None:
+        return None if shown_j is None else float(gain.applied(shown_j, window.seconds))
+
     counter_error_j = scaled(found.counter.error_j, gain.factor)
     integral_error_j = scaled(found.power_error_j, gain.factor)
     curve = found.curve
@@ -136,10 +140,10 @@ def device_energy(
         series=series,
         sensor=found.sensor,
         gain=gain,
-        energy_j=scaled(curve.total_j if curve else None, gain.factor),
+        energy_j=true_j(curve.total_j if curve else None),
         method=found.method,
-        counter_j=scaled(found.counter_j, gain.factor),
-        integral_j=scaled(found.power_j, gain.factor),
+        counter_j=true_j(found.counter_j),
+        integral_j=true_j(found.power_j),
         disagreement=disagreement(found.counter_j, found.power_j),
         disagreement_bound=found.disagreement_bound,
         error_j=counter_error_j if found.method == "counter" else integral_error_j,
@@ -147,7 +151,7 @@ def device_energy(
         integral_error_j=integral_error_j,
         samples=int(((series.t_ns >= window.start_ns) & (series.t_ns <= window.end_ns)).sum()),
         gap_s=found.gap_s,
-        curve=None if curve is None else Curve(curve.t_s, curve.energy_j * gain.factor),
+        curve=None if curve is None else Curve(curve.t_s, gain.applied(curve.energy_j, curve.t_s)),
         counter_fault=found.counter.fault,
         aliasing=found.aliasing,
         reasons=(*(code for code, holds in _REASONS if holds(found)), *found.implausible),
@@ -160,6 +164,7 @@ def _witnesses(
     sensor = sensors.sensor(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
+    sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
     can_alias = (
         series.source == "nvml"
     )  # readings of others are means since the last one: they see everything

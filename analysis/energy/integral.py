@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.arrays import Floats, Ints, equals, floats, ints
+from analysis.energy.log_clock import clock_step_s
 from analysis.energy.rhythm import Rhythm, rhythm_of
 from analysis.energy.sampling import (
     RESOLUTION_W,
     SamplingError,
     Updates,
     edges_error_j,
+    holes_error_j,
     sampling_error,
     updates,
 )
@@ -46,6 +48,7 @@ class PowerSeries:
     average_t_ns: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (a,) where it has both
     average_w: Floats = field(default_factory=lambda: np.zeros(0))  # (a,)
     limits_w: tuple[float, ...] = ()  # the power limits that it had, each once, ascending
+    clock_step_s: float = 0.0  # by how much a log's own clock was seen to move against ours
 
     @property
     def modelled(self) -> bool:
@@ -142,6 +145,7 @@ def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> Pow
     instant, average, energy = (floats(rows, name)[order] for name in ("power_w", "power_avg_w", "energy_j"))
     limit = floats(rows, "power_limit_w") if "power_limit_w" in rows.schema.names else np.zeros(0)
     t_ns = t_ns[order]
+    late_s = floats(rows, "read_ns")[order] * 1e-9 if source == "external" else np.zeros(0)
     averaged = not np.isfinite(instant).any()
     power = average if averaged else instant
     has_power, has_energy = np.isfinite(power), np.isfinite(energy)
@@ -159,6 +163,7 @@ def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> Pow
         average_t_ns=t_ns[has_average],
         average_w=average[has_average],
         limits_w=tuple(np.unique(limit[np.isfinite(limit)]).tolist()),
+        clock_step_s=clock_step_s(t_ns, late_s),
     )
 
 
@@ -209,6 +214,8 @@ def integral(
     rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
     error = sampling_error(own, sensor)
     if error is not None:
+        polled_s = polled_s[(polled_s > 0) & (polled_s < window.seconds)]
         edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
+        edges_j2 += holes_error_j(polled_s, own, sensor) ** 2
         error = replace(error, edges_j2=edges_j2)
     return Integral(curve, own, error, rhythm)

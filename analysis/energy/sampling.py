@@ -28,6 +28,7 @@ MIN_READINGS = 8
 _MIN_CHANGES = 20  # of value: below, the sensor's own rhythm is not looked for
 _RHYTHM_OFF = 0.1  # by how much its period may differ from the calibrated one
 _ONE_SIDED = 1.5  # bound over standard error, of an error that mostly has one sign
+_HOLE = 1.8  # times the usual distance of two polls
 _AT_AN_END = 3  # readings whose mean is the power at an edge
 RESOLUTION_W = 0.001  # NVML's milliwatts
 
@@ -148,6 +149,28 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
         near = readings.power_w[np.abs(readings.t_s - edge_s) <= reach_s]
         steps_w += float(np.ptp(near)) if near.size else 0.0
     return steps_w * each_j / _ONE_SIDED
+
+
+def holes_error_j(polled_s: Floats, readings: Updates, sensor: Sensor) -> float:
+    """Standard error that missing readings leave in an integral, which goes straight over a hole.
+
+    Power may have gone as far from that line as readings that lie so far apart differ elsewhere.
+
+    Args:
+        polled_s: when the sensor was read within the window.
+        readings: those that came of it.
+        sensor: how they come about.
+    """
+    if polled_s.size < MIN_READINGS:
+        return 0.0
+    apart_s = np.diff(polled_s)
+    usual_s = max(float(np.median(apart_s)), sensor.update_s)
+    holes_s = apart_s[apart_s > _HOLE * usual_s]
+    variance = 0.0
+    for hole_s in holes_s.tolist():
+        distance = min(max(1, round(hole_s / readings.spacing_s)), readings.power_w.size // 2)
+        variance += 2 * variogram(readings.power_w, distance) * (hole_s - usual_s) ** 2
+    return float(np.sqrt(variance))
 
 
 def _unseen(nugget: float, slope: float, window_s: float, spacing_s: float) -> float:

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from analysis.arrays import Floats
 from configs.meters import Meters
 
 ASSUMED_UPDATE_S = 0.100
 ASSUMED_WINDOW_S = 0.025  # of 100 ms: the least that any board was found to look at (arXiv 2312.02741)
 ASSUMED_AVERAGE_S = 1.0  # what a reading that calls itself an average covers on Hopper and Ada (same source)
 ASSUMED_STEP_S = 0.100
-BOARD_GAIN = 0.05  # from board to board, as a half-width (same source, against an external meter)
+BOARD_FACTOR, BOARD_OFFSET_W = 0.10, 23.0
+"""Half-widths that hold all boards known beside an external meter: 19 of the same source's authors (slopes off by 0.1
+to 9.5 %, offsets of -12 to 12 W), and those of which raw files are at hand (docs/measurements/real-boards.md)."""
 
 CLOCK_BOUND = 0.005
 """Of the window. Shifted by this share, a window gains at one edge at most what it has there above the other edge:
@@ -39,10 +42,19 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Gain:
-    """True over shown joules of one board: a factor, applied, and its half-width, kept apart from sampling."""
+    """True watts of one board from those that it shows: factor x shown + offset, which are applied.
+
+    Half-widths of what is not known of both are kept apart from sampling; None: nothing is known.
+    """
 
     factor: float = 1.0
-    half_width: float | None = BOARD_GAIN  # relative; None where nothing is known of it
+    offset_w: float = 0.0
+    half_width: float | None = BOARD_FACTOR  # of the factor, relative
+    offset_half_w: float | None = BOARD_OFFSET_W
+
+    def applied(self, shown_j: Floats | float, seconds: Floats | float) -> Any:
+        """True joules of as many seconds."""
+        return shown_j * self.factor + self.offset_w * seconds
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,8 @@ class Sensors:
         """Of one device: from the study's file, or what boards differ by; nothing is known of other meters'."""
         given = self.meters.gain.get(device)
         if given is not None:
-            return Gain(given.factor, given.uncertainty)
-        return Gain() if source == "nvml" else Gain(half_width=None)
+            return Gain(given.factor, given.offset_w, given.uncertainty, given.offset_uncertainty_w)
+        return Gain() if source == "nvml" else Gain(half_width=None, offset_half_w=None)
 
 
 def no_calibration() -> Sensors:

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from analysis.compare.gains import GainsBeside, half_widths
+from analysis.compare.gains import GainsBeside, half_widths, offset_half_w
 from analysis.keys import MeterKey
 from analysis.results.points import Results
 from analysis.results.sentences import percent
 
 _HELD = (
-    "None of this is in the intervals. It is the same in all that one device measured, so it cancels in ratios within "
-    "one device, and only there: joules by themselves, and ratios to another machine's, hold it."
+    "None of this is in the intervals. A gain is a factor and an offset in watts. The factor cancels in ratios within "
+    "one device, and only there; the offset does not where the two sides draw different power."
 )
+_ONE_KIND = (
+    "Two boards of one kind differ by themselves too: in public data one model at one speed took 1.15 to 1.62 times "
+    "the joules on one of two cards sold under one name (energy-code-eval, A100-80 PCIe, 57 configurations, median "
+    "1.42)."
+)
+_SHOWN = 3
 
 
 def sensor_words(results: Results) -> list[str]:
     """A sentence a boundary and source, and what it means for what is reported; nothing where there is no power."""
     said = [_sensor(results, pair) for pair in results.pairs]
     measured = any(source != "modelled" for _, source in results.pairs)
-    return [*said, _HELD] if measured else said
+    return [*said, _HELD, *_left_in_ratios(results)] if measured else said
+
+
+def _left_in_ratios(results: Results) -> list[str]:
+    """Of the ratios in which most is left open, what their meter's offset leaves."""
+    found = [
+        (row["hi"] / row["lo"], contrast, metric.removesuffix("_gain"), row)
+        for contrast in results.contrasts
+        for metric, row in contrast.metrics.items()
+        if metric in ("energy_factor_gain", "j_per_request_ratio_gain") and row["lo"] and row["hi"]
+    ]
+    found.sort(key=lambda one: -one[0])
+    return [
+        f"{contrast.variant} at {contrast.load} against {contrast.reference_variant} at {contrast.reference_load}: "
+        f"{metric} {row['value']:.3g}, of which the offset leaves {row['lo']:.3g} to {row['hi']:.3g} open."
+        for _, contrast, metric, row in found[:_SHOWN]
+    ]
 
 
 def _sensor(results: Results, pair: MeterKey) -> str:
@@ -30,9 +52,15 @@ def _sensor(results: Results, pair: MeterKey) -> str:
     least, most = map(percent, known)
     size = most if least == most else f"{least} to {most}"
     return (
-        f"{what}what is not known of its gain (true over shown joules) is ±{size} %, by what boards differ or, where "
-        "the study gives it, by comparison with a trusted meter (meters.gain)."
+        f"{what}what is not known of its gain (true over shown joules) is ±{size} %{_watts(results, pair)}, by what "
+        "public measurements of boards show or, where the study gives it, by comparison with a trusted meter "
+        "(meters.gain)."
     )
+
+
+def _watts(results: Results, pair: MeterKey) -> str:
+    off_w = offset_half_w(results, pair)
+    return "" if not off_w else f", an offset of up to {off_w:.3g} W among it"
 
 
 def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> str:
@@ -40,7 +68,10 @@ def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> 
     reference, name = names
     if gains.same_boards:
         own = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
-        return f"{name} was measured on {', '.join(gains.boards[0])} as {reference} was: the {own} in these ratios."
+        off_w = gains.offset_half_w
+        but = f" but for an offset (up to {off_w:.3g} W) where power differs" if off_w else ""
+        where = ", ".join(gains.boards[0])
+        return f"{name} was measured on {where} as {reference} was: the {own} in these ratios{but}."
     if gains.same_boards is None:
         where = (
             f"Whether {name} was measured by the same {pair[0]} as {reference} is not known. If it was not, how far "
@@ -52,7 +83,8 @@ def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> 
             f"{name} was measured on {other}, {reference} on {first}. How far each board's sensor is from true joules "
             "(its gain)"
         )
-    return f"{where} is in these ratios, and in none of the intervals: {_size(gains)}."
+    kind = f" {_ONE_KIND}" if gains.same_boards is False and gains.same_kind is not False else ""
+    return f"{where} is in these ratios, and in none of the intervals: {_size(gains)}.{kind}"
 
 
 def _size(gains: GainsBeside) -> str:

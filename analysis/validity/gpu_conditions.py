@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,12 +18,16 @@ CLIENT_BOUND = 0.05
 BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it may still be ending
 
 
-def occupancy_checks(occupancy: pa.Table | None, window: Window) -> list[Check]:
-    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be."""
+def occupancy_checks(occupancy: pa.Table | None, window: Window, boards: Collection[str]) -> list[Check]:
+    """``gpu_shared`` where another's process was seen; ``exclusivity_unknown``, a note, where none could be.
+
+    ``boards`` are those that were metered; where none was, those of which nobody noted the power.
+    """
     if occupancy is None:
         return []
     t_ns, _ = ints(occupancy, "t_ns")
     near = (t_ns >= window.start_ns - BEFORE_NS) & (t_ns <= window.end_ns)
+    near &= np.array([_counts(row, boards) for row in occupancy.to_pylist()], dtype=np.bool_)
     states = np.asarray(occupancy.column("state").to_pylist(), dtype=object)[near]
     if not states.size:
         return []
@@ -29,6 +36,10 @@ def occupancy_checks(occupancy: pa.Table | None, window: Window) -> list[Check]:
         Check("gpu_shared", shared > 0, shared, "share of looks", hi=0.0),
         Check("exclusivity_unknown", False, unknown, "share of looks", noted=unknown > 0),
     ]
+
+
+def _counts(row: Mapping[str, Any], boards: Collection[str]) -> bool:
+    return row["device"] in boards if boards else row.get("power_w") is None
 
 
 def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:

@@ -44,6 +44,7 @@ EXPLANATIONS = {
     "power_stuck": "The power readings never moved, from idle into the load and out of it: the sensor stands still.",
     "gain_unknown": "How far the meter's joules are from true ones is not known.",
     "gpu_shared": "A process that is not the engine's was on the GPU: its energy is in the figures.",
+    "engine_not_metered": "The engine computed on a board that was not metered, or on none that was.",
     "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
     "not_cooled": "Before its engine start the GPU was warmer, or drew more, than before others, for all the waiting.",
     "throttled": "Heat or the power supply held the GPU's clocks down.",
@@ -85,6 +86,7 @@ EXPLANATIONS = {
 _OF_ENERGY = (
     "drift", "counter_disagrees", "aliased", "counter_backwards", "counter_jumped", "counter_silent", "power_gap",
     "no_power", "power_impossible", "power_zero", "power_stuck", "power_limit_changed", "clock_uncertain", "not_cooled",
+    "engine_not_metered",
 )  # fmt: skip
 _OF_ACCURACY = ("sandbox_missing", "random_weights", "no_tests", "not_graded")
 _SCOPES: dict[str, Scope] = {

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 import platformdirs
 
 from server.engines.asking import answer_of
+from server.engines.boards import environment_of
 from server.engines.death import why_it_died
 from server.engines.engine_log import Announcer
 from server.engines.engine_spec import HOST, EngineSpec
@@ -83,7 +84,7 @@ class Engine:
             scratch = temporaries.enter_context(GUARD.scratch("engine", sockets=True))
             process = spawn(
                 adapter.command(spec), stdout=output, stderr=output,
-                environment=with_temporaries(adapter.environment(spec), scratch),
+                environment=with_temporaries(adapter.environment(spec), scratch) | environment_of(spec.boards),
                 cpus=spec.cpus, cwd=adapter.folder(log, spec),
             )  # fmt: skip
             return cls(spec, log, process, _temporaries=temporaries.pop_all())

@@ -26,3 +26,5 @@ class EngineSpec:
     api_key: str | None = None
     cpus: Sequence[int] | None = None
     seed: int = 0
+    boards: tuple[int, ...] | None = None
+    """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""

@@ -13,13 +13,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from configs.meters import Meters
 from server.power.claim import claimed
 from server.power.exclusivity import Occupancy, Watch
+from server.power.library import NoDriverError, opened
 from server.power.meter import Meter
-from server.power.meters import open_meters
+from server.power.meters import on_the_engines_boards, open_meters
 from server.power.nvml import NvmlMeter
 from server.power.rapl import RaplMeter
 from server.power.sampler import Sampler, Schedule
@@ -57,30 +59,38 @@ def main() -> int:
 def _record(
     folder: Path, settings: Meters, pid: int | None, residents: list[int], stop: threading.Event
 ) -> None:
+    settings = on_the_engines_boards(settings, pid)
     meters = open_meters(settings, pid)
     devices = [vars(device) for meter in meters for device in meter.devices]
     left_out = [
         str(words) for meter in meters if isinstance(meter, NvmlMeter | RaplMeter) for words in meter.left_out
     ]
     _say({"ready": True, "devices": devices, "left_out": left_out})
-    sampler = Sampler(
-        meters,
-        Schedule(settings.sample_hz, settings.counter_hz),
-        _watch(meters, pid, residents),
-        require_exclusive=settings.require_exclusive,
-    )
-    summary = sampler.run(folder, stop)
-    for meter in meters:
-        meter.close()
+    with ExitStack() as held:
+        for meter in meters:
+            held.callback(meter.close)
+        sampler = Sampler(
+            meters,
+            Schedule(settings.sample_hz, settings.counter_hz),
+            _watch(meters, settings, pid, residents, held),
+            require_exclusive=settings.require_exclusive,
+        )
+        summary = sampler.run(folder, stop)
     _say(vars(summary))
 
 
 def _watch(
-    meters: list[Meter], pid: int | None, residents: list[int]
+    meters: list[Meter], settings: Meters, pid: int | None, residents: list[int], held: ExitStack
 ) -> Callable[[], list[Occupancy]] | None:
-    """Looks at who is on the GPUs that are read, where there are any."""
+    """Looks at who is on the GPUs, where some are read, or none as the engine is on none."""
     read = [device.name for meter in meters if isinstance(meter, NvmlMeter) for device in meter.devices]
-    return Watch(pid, read, residents).look if read else None
+    if not read and not (settings.sources == "auto" and settings.gpus == ()):
+        return None
+    try:
+        held.enter_context(opened())
+        return Watch(pid, read, residents).look
+    except NoDriverError:
+        return None
 
 
 def _told_to_stop() -> threading.Event:

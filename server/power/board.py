@@ -38,6 +38,11 @@ class BoardMeter:
         self.device = Device(place.uuid, "gpu", "nvml", "; ".join(self._notes()))
 
     @property
+    def number(self) -> int:
+        """As nvidia-smi counts."""
+        return self._place.number
+
+    @property
     def name(self) -> str:
         """Name the board for people: ``NVIDIA A100 (GPU-…)``."""
         return f"{self._called} ({self._place.uuid})"

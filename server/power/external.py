@@ -91,7 +91,8 @@ class ExternalMeter:
             self._first_j = joules if self._first_j is None else self._first_j
             joules -= self._first_j
         t_ns = clock.monotonic_ns - round(behind_s * 1e9)
-        return Reading(self._device, t_ns, 0, power_w=line.power_w, energy_j=joules)
+        late_ns = 0 if self._catching_up else clock.monotonic_ns - t_ns
+        return Reading(self._device, t_ns, late_ns, power_w=line.power_w, energy_j=joules)
 
     def _new_lines(self) -> list[str]:
         """Whole lines; what has no end yet waits for it."""

@@ -23,8 +23,8 @@ class Device:
 class Reading:
     """One device at one instant; what it does not offer, or was not asked this time, is None, never 0.
 
-    ``t_ns`` is the middle of the reading, ``read_ns`` what it took. ``energy_j`` counts from the meter's first reading,
-    with wraps undone.
+    ``t_ns`` is the middle of the reading, ``read_ns`` what it took; of a log's line, how late it came.
+    ``energy_j`` counts from the meter's first reading, with wraps undone.
     """
 
     device: Device

@@ -6,8 +6,10 @@ from contextlib import ExitStack, closing
 
 from configs.meters import Meters
 from server.power.board import NoPowerReadingError
+from server.power.choice import choose
+from server.power.exclusivity import boards_of
 from server.power.external import ExternalMeter
-from server.power.library import NoDriverError
+from server.power.library import NoDriverError, opened
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter
 from server.power.nvml import NvmlMeter
@@ -42,8 +44,28 @@ def choose_sources(settings: Meters) -> list[Source]:
     """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    found: list[Source] = list(available_sources()) or ["modelled"]
+    found: list[Source] = [
+        source for source in available_sources() if source != "nvml" or settings.gpus != ()
+    ] or ["modelled"]
     return [*found, "external"] if settings.external else found
+
+
+def on_the_engines_boards(settings: Meters, engine_pid: int | None) -> Meters:
+    """Without the boards on which the engine is not, where NVML shows on which it is.
+
+    Raises:
+        NvmlError: a board that ``settings`` names does not answer.
+    """
+    if engine_pid is None or "nvml" not in choose_sources(settings):
+        return settings
+    try:
+        with opened():
+            named = [place.uuid for place in choose(settings.gpus).boards]
+            seen = boards_of(engine_pid)
+    except NoDriverError:
+        return settings
+    own = tuple(uuid for uuid in named if uuid in seen)
+    return settings.model_copy(update={"gpus": own}) if own and len(own) < len(named) else settings
 
 
 def boards_left_out() -> tuple[str, ...]:

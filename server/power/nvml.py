@@ -64,6 +64,11 @@ class NvmlMeter:
         return [board.device for board in self._boards]
 
     @property
+    def numbers(self) -> list[int]:
+        """The same as nvidia-smi, and CUDA by PCI bus, count them."""
+        return [board.number for board in self._boards]
+
+    @property
     def named(self) -> list[str]:
         """The same for people."""
         return [board.name for board in self._boards]

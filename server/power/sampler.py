@@ -106,7 +106,7 @@ class Sampler:
         self._looked_ns = t_ns
         found = self._look()
         for one in found:
-            if self._require_exclusive and one.state == "shared":
+            if self._require_exclusive and one.metered and one.state == "shared":
                 raise MeterError(
                     f"{one.device} is not ours alone: {named(one.foreign)} runs on it; end it, or measure elsewhere "
                     "(meters.require_exclusive asked to stop here)"

@@ -122,6 +122,13 @@ def meter(
     apply_load: Annotated[
         bool, typer.Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
     ] = True,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LOG",
+            help="With --calibrate: find the GPU's gain beside the log of a meter that is trusted.",
+        ),
+    ] = None,
     serve_http: Annotated[
         bool, typer.Option("--serve", help="Offer it over HTTP: for starwatt load --meter URL, and /metrics.")
     ] = False,
@@ -137,7 +144,8 @@ def meter(
     """The power sidecar alone, until Ctrl-C: OUT/power.parquet.
 
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
-    With --calibrate, what its sensors are like.
+    With --calibrate, what its sensors are like; with --against too, the factor and the offset of the one visible GPU
+    (one minute, a load switched on and off).
     """
     from server.power.listen import Listening
     from study.cli import commands
@@ -154,7 +162,11 @@ def meter(
             ("pid", "hz"),
             "goes with --out or --serve: --calibrate reads sensors as fast as they change",
         )
-    if calibrate:
+    if against is not None and not calibrate:
+        raise UsageError("--against belongs to --calibrate")
+    if against is not None:
+        commands.calibrate_against(against, as_json=as_json, load=apply_load)
+    elif calibrate:
         commands.calibrate_sensors(as_json=as_json, load=apply_load)
     elif out is None:
         commands.serve_meter(Listening(host, port, certificate, key, allow_plain), pid, hz)
@@ -199,7 +211,10 @@ def load(
             "--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."
         ),
     ] = None,
-    warmup: Annotated[float, typer.Option(min=0, help="Seconds of the same load before.")] = 0.0,
+    warmup: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
+    ] = None,
     dataset: Annotated[
         str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")
     ] = "starwatt-24",
@@ -242,8 +257,10 @@ def load(
     stopped after many failures in a row.
     """
     from study.cli import commands
-    from study.cli.load_flags import LoadFlags
+    from study.cli.load_flags import WARM_S, LoadFlags
 
+    if warmup is None:
+        warmup = 0.0 if meter is None else WARM_S
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,

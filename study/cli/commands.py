@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.loader import load_variant
-from configs.meters import Meters
+from configs.meters import ExternalLog, Meters
 from configs.schema import EngineSettings
 from loadgen.spec import LoadSpec
 from server.engines.engine import check_place
@@ -164,6 +164,22 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
         _print_json(found)
         return
     for line in calibration_words(found):
+        print(line)  # noqa: T201
+
+
+def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
+    """Find the visible GPU's gain beside a trusted meter's log, and print it as a study takes it."""
+    from server.power.watch_both import gain_against
+
+    if not log.is_file():
+        raise UsageError(f"--against {log}: there is no such file")
+    with Display("calibrating", 1) as display:
+        display.title("gain")
+        found = gain_against(ExternalLog(file=log), heated if load else None, say=display.say)
+    if as_json:
+        _print_json(found.record())
+        return
+    for line in found.words():
         print(line)  # noqa: T201
 
 

@@ -20,6 +20,8 @@ from study.plan.prompts import check_flag
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
+WARM_S = 5.0
+"""With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 _FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
 """Flags whose fields have other names."""
 

@@ -95,5 +95,6 @@ def meters_of_this_slot(settings: Meters) -> Meters:
     """What sees this slot alone: its boards, or the CPU time of its own engine."""
     sources = settings.sources
     if sources == "auto":
-        sources = ("nvml",) if "nvml" in available_sources() else ("modelled",)
+        on_boards = settings.gpus != () and "nvml" in available_sources()
+        sources = ("nvml",) if on_boards else ("modelled",)
     return settings.model_copy(update={"sources": sources, "gpus": None})

@@ -202,7 +202,7 @@ def _meters_here(recorded: Recorded) -> dict[str, Any]:
         gpus, used, calibration = (
             [asdict(gpu) for gpu in gpu_inventory()],
             choose_sources(Meters()),
-            calibrate(),
+            calibrate(recorded.boards),
         )
     except MeterError as error:
         problem = problem or str(error)

@@ -17,6 +17,7 @@ from loadgen.spec import LoadSpec, Passes
 from server.engines.engine_metrics import EngineScraper
 from server.process.guard import GUARD
 from starwatt_errors import LoadError, MeterError, RunError, alike
+from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
 from study.measure.meter import OpenMeter
 from study.measure.metered import metered, record_cell
@@ -137,6 +138,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         warmup_s=study.phases.warmup_s,
         warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
+        dither_s=dither_s(bench.run, cell.load),
         seed=study.seed,
         block=cell.key.block,
     )

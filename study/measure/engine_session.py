@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.loader import load_variant
+from configs.meters import Meters
 from configs.schema import Study
+from server.engines.boards import allot
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from starwatt_errors import EngineError
@@ -57,7 +59,8 @@ class Campaign:
             return
         checkpoint = self.checkpoints[first.model, first.variant]
         self.display.title(f"starting the engine of {first.variant}")
-        cool_start = self._cool_down()
+        own = allot(self.study.meter_settings, self.study.engine)
+        cool_start = self._cool_down(own.meters)
         spec = EngineSpec(
             model=first.key.model,
             variant=load_variant(first.variant),
@@ -67,11 +70,16 @@ class Campaign:
             api_key=api_key(),
             cpus=self.placement.engine,
             seed=self.study.seed,
+            boards=own.numbers,
         )
         with started(spec, self._log(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
-            meter = meter_here(self.study.meter_settings, engine.process.pid)
-            yield self._measure_on(engine, engine.spec.model, meter, engine.log, api_key(), first, cool_start)
+            own = own.as_seen(engine.process.pid)
+            meter = meter_here(own.meters, engine.process.pid)
+            measure = self._measure_on(
+                engine, engine.spec.model, meter, engine.log, api_key(), first, cool_start, own.reasons
+            )
+            yield measure
 
     def _measure_elsewhere(self, first: PlannedCell) -> Measure:
         self.display.title(f"reaching the engine of {first.variant}")
@@ -82,11 +90,11 @@ class Campaign:
         meter = meter_of(self.study, first.variant)
         return self._measure_on(engine, engine.model, meter, None, engine.api_key, first, None)
 
-    def _cool_down(self) -> CoolStart | None:
+    def _cool_down(self, meters: Meters) -> CoolStart | None:
         wanted = self.study.phases.cooldown
         if wanted is None:
             return None
-        start = cool_down(self.run, self.study.meter_settings, wanted, self.display.say)
+        start = cool_down(self.run, meters, wanted, self.display.say)
         if start is not None and not start.cooled:
             self.display.note(f"the boards did not cool down within {wanted.timeout_s:g} s (phases.cooldown)")
         return start
@@ -100,6 +108,7 @@ class Campaign:
         key: str | None,
         first: PlannedCell,
         cool_start: CoolStart | None,
+        reasons: tuple[str, ...] = (),
     ) -> Measure:
         random = ("random_weights",) if engine.served.random_weights else ()
         warm = ("not_cooled",) if cool_start is not None and not cool_start.cooled else ()
@@ -114,7 +123,7 @@ class Campaign:
             load_cpus=self.placement.load,
             announce=self.display.say,
             lengths=self.lengths.get(first.key.model),
-            known_reasons=(*self.known_reasons, *random, *warm),
+            known_reasons=(*self.known_reasons, *random, *warm, *reasons),
             cool_start=cool_start,
         )
 

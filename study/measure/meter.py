@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,9 +12,7 @@ import psutil
 
 from configs.meters import Meters
 from loadgen.payload import Endpoint
-from server.power.board import NoPowerReadingError
-from server.power.library import NoDriverError
-from server.power.nvml import NvmlMeter
+from server.engines.boards import readable
 from server.power.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError
@@ -36,6 +33,8 @@ class Recorded:
     marks: Sequence[Mapping[str, Any]] = ()
     left_out: Sequence[str] = ()
     """In words, what is there and is not read."""
+    boards: tuple[str, ...] = ()
+    """UUIDs of this machine's GPUs that were read."""
     problem: str | None = None
     """Why the record is not whole."""
 
@@ -73,19 +72,6 @@ class _Unmetered:
         """Nobody records."""
 
 
-@lru_cache(maxsize=1)
-def boards_of_this_process() -> tuple[str, ...] | None:
-    """UUIDs of the GPUs that all cells measured by this process are read on; None without any.
-
-    Found once: were a board left out that is lost on the way, joules of later cells would be those of fewer boards.
-    """
-    try:
-        with closing(NvmlMeter()) as meter:
-            return tuple(device.name for device in meter.devices)
-    except (NoDriverError, NoPowerReadingError):
-        return None
-
-
 def meter_here(
     settings: Meters, engine_pid: int | None, residents: Sequence[int] = (), *, several: bool = True
 ) -> OpenMeter:
@@ -99,6 +85,7 @@ def meter_here(
         wanted = _of_these_boards(settings) if several else settings
         with Sidecar.start(folder, wanted, engine_pid=engine_pid, residents=residents) as sidecar:
             left.left_out = sidecar.left_out
+            left.boards = tuple(one["name"] for one in sidecar.devices if one["source"] == "nvml")
             yield _Here(sidecar)
             try:
                 sidecar.stop()
@@ -112,7 +99,7 @@ def meter_here(
 def _of_these_boards(settings: Meters) -> Meters:
     if settings.gpus is not None or (settings.sources != "auto" and "nvml" not in settings.sources):
         return settings
-    return settings.model_copy(update={"gpus": boards_of_this_process()})
+    return settings.model_copy(update={"gpus": tuple(readable(None)) or None})
 
 
 def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:

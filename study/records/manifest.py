@@ -14,8 +14,10 @@ from typing import Any
 import psutil
 
 from configs.datasets import Dataset
+from configs.executor import SideBySide
 from configs.schema import Study
 from server.build.store import Checkpoint
+from server.engines.boards import allot
 from server.power.calibration import calibrate
 from server.power.heater import heated
 from server.power.inventory import gpu_inventory
@@ -77,8 +79,14 @@ def build_manifest(
 
 
 def sensor_calibration(study: Study) -> dict[str, Any]:
-    """Of boards that serve nothing yet, by a load of its own; never of those that an engine of others may be on."""
-    return calibrate(study.meter_settings.gpus, load=heated if study.own_variants else None)
+    """Of boards that serve nothing yet, by a load of its own; never of those that an engine of others may be on.
+
+    Where all engines get the same boards, of these alone.
+    """
+    meters = study.meter_settings
+    if study.own_variants and not study.remote and not isinstance(study.executor, SideBySide):
+        meters = allot(meters, study.engine).meters
+    return calibrate(meters.gpus, load=heated if study.own_variants else None)
 
 
 def host() -> dict[str, Any]:

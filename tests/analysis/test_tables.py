@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from analysis.energy.sensor import BOARD_FACTOR, BOARD_OFFSET_W
 from analysis.tables import analyze, read_table
 from tests.golden.engine import SECOND, Load
 from tests.golden.world import ENGINES, MODEL_NAME, Sensor, World, write_rows
@@ -253,7 +254,7 @@ def test_one_engine_start_gives_variants_no_interval_but_loads_one(tmp_path: Pat
     world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), engine_restarts="once").build()
     analyze(world.run)
     table = read_table(world.run, "contrasts").to_pandas()
-    variants = table[table.contrast == "variant_vs_baseline"]
+    variants = table[(table.contrast == "variant_vs_baseline") & (table.interval_kind != "gain")]
     assert variants.lo.isna().all()
     assert all("one_engine_start" in reasons for reasons in variants.reasons)
     assert variants.value.notna().all()
@@ -444,17 +445,43 @@ def test_a_measured_boundary_has_its_gain_beside_it_and_a_factor_scales_all_joul
     key = small.cell_keys()[0]
     analyze(small.run)
     gain = row(small.run, key.load, "energy_gain")
-    assert (gain.value, gain.lo, gain.hi, gain.interval_kind) == (1.0, 0.95, 1.05, "gain")
+    power_w = row(small.run, key.load, "power_mean_w").value
+    half = math.hypot(BOARD_FACTOR, BOARD_OFFSET_W / power_w)
+    assert (gain.value, gain.interval_kind) == (1.0, "gain")
+    assert (gain.lo, gain.hi) == pytest.approx((1 - half, 1 + half))
     before = row(small.run, key.load, "energy_gross_j").value
     study = yaml.safe_load(small.run.study.read_text())
-    study["meters"] = {"gain": {"GPU-golden": {"factor": 1.02, "uncertainty": 0.004}}}
+    given = {"factor": 1.02, "uncertainty": 0.004, "offset_w": 3.0, "offset_uncertainty_w": 0.0}
+    study["meters"] = {"gain": {"GPU-golden": given}}
     small.run.study.write_text(yaml.safe_dump(study))
     analyze(small.run)
     gain = row(small.run, key.load, "energy_gain")
     assert (gain.lo, gain.hi) == pytest.approx((0.996, 1.004))
     for metric in ("energy_gross_j", "energy_counter_j", "energy_integral_j", "power_idle_w"):
         assert row(small.run, key.load, metric).value > 0
-    assert row(small.run, key.load, "energy_gross_j").value == pytest.approx(1.02 * before)
+    seconds = row(small.run, key.load, "window_s").value
+    assert row(small.run, key.load, "energy_gross_j").value == pytest.approx(1.02 * before + 3.0 * seconds)
+
+
+def test_an_offset_that_is_not_known_leaves_ratios_open_and_a_factor_does_not(small: World) -> None:
+    study = yaml.safe_load(small.run.study.read_text())
+    rows = {}
+    for off_w in (0.0, 20.0):
+        gain = {"factor": 1.0, "uncertainty": 0.1, "offset_uncertainty_w": off_w}
+        small.run.study.write_text(yaml.safe_dump({**study, "meters": {"gain": {"GPU-golden": gain}}}))
+        analyze(small.run)
+        table = read_table(small.run, "contrasts").to_pandas()
+        rows[off_w] = table[table.metric == "energy_factor_gain"].iloc[0]
+    assert (rows[0.0].lo, rows[0.0].hi) == pytest.approx((rows[0.0].value, rows[0.0].value))
+    single, batched = (row(small.run, key.load, "power_mean_w").value for key in _by_power(small))
+    ends = sorted((1 + s * 20 / single) / (1 + s * 20 / batched) for s in (-1, 1))
+    assert (rows[20.0].lo, rows[20.0].hi) == pytest.approx(tuple(end * rows[20.0].value for end in ends))
+    assert rows[20.0].interval_kind == "gain"
+
+
+def _by_power(world: World) -> list[CellKey]:
+    """Single-stream, then the batched load."""
+    return sorted(world.cell_keys(), key=lambda key: key.load != "single-stream")
 
 
 def test_every_missing_figure_has_a_reason_and_every_valid_one_is_there(small: World) -> None:

@@ -104,6 +104,23 @@ def periodic(rng: np.random.Generator, length_s: float, period_s: float, *, duty
     return PowerWorld(edges, power, starts + rng.uniform(0.0005, 0.003, starts.size))
 
 
+def served(arrivals_s: Floats, offset_s: Floats, power_w: Floats, idle_w: float) -> PowerWorld:
+    """Requests one after the other: ``power_w[k]`` from ``offset_s[k]`` after a request's turn, up to the last offset.
+
+    ``arrivals_s`` are ascending; a request waits for the one before it. Events are the ends of answers.
+    """
+    lasts_s = float(offset_s[-1])
+    turns = np.empty(arrivals_s.size)
+    free_s = -np.inf
+    for number, arrival_s in enumerate(arrivals_s):
+        turns[number] = max(float(arrival_s), free_s)
+        free_s = turns[number] + lasts_s
+    edges = (turns[:, None] + offset_s[None, :]).ravel()
+    power = np.tile(np.append(power_w, idle_w), turns.size)[:-1]
+    edges, power = np.concatenate(([edges[0] - 1.0], edges)), np.concatenate(([idle_w], power))
+    return PowerWorld(edges, power, turns + lasts_s)
+
+
 def repeated(
     rng: np.random.Generator, length_s: float, rate_hz: float, offset_s: Floats, power_w: Floats
 ) -> PowerWorld:

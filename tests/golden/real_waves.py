@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,8 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gpu_power_benc
 _TICKS_HZ = 2_933_500
 _VOLTS, _AMPERES = 0.007568, 0.0488
 _PHASES = 100
+_BEFORE_S, _LOCAL_S = 0.05, 3600.0
+"""How long before its stated start the meter's recording begins; local time of the readings minus UTC."""
 
 
 def metered(folder: Path) -> tuple[Floats, Floats]:
@@ -23,6 +27,24 @@ def metered(folder: Path) -> tuple[Floats, Floats]:
     signed = (raw[:, 1:].view(np.int16) >> 4).astype(np.float64)
     watts = sum(signed[:, at] * _VOLTS * signed[:, at + 1] * _AMPERES for at in (0, 2, 4, 6))
     return ticks / _TICKS_HZ, np.asarray(watts, dtype=np.float64)
+
+
+def shown(folder: Path) -> tuple[Floats, Floats]:
+    """The same of the board's own readings, on the meter's clock (theirs is an hour ahead), every poll (15 ms)."""
+    with (folder / "gpudata.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file, skipinitialspace=True) if None not in row.values()]
+    power = next(name for name in ("power.draw.instant [W]", "power.draw [W]") if name in rows[0])
+    start_s = int((folder / "PMD_start_ts.txt").read_text()) * 1e-6 - _BEFORE_S
+    local = [datetime.strptime(row["timestamp"], "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC) for row in rows]
+    t_s = np.array([at.timestamp() - _LOCAL_S - start_s for at in local])
+    return t_s, np.array([float(row[power]) for row in rows])
+
+
+def switched(folder: Path) -> Floats:
+    """When the load was switched on, off, on and so on, in seconds on the meter's clock; the last is its end."""
+    start_s = int((folder / "PMD_start_ts.txt").read_text()) * 1e-6 - _BEFORE_S
+    marks = [int(word) * 1e-6 - start_s for word in (folder / "timestamps.csv").read_text().split()[1:]]
+    return np.unique(marks)  # the end of one part is the beginning of the next, and stands there twice
 
 
 @cache

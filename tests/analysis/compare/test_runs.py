@@ -15,11 +15,13 @@ from analysis.cells.cell import Context
 from analysis.compare.gains import gains_beside
 from analysis.compare.runs import PASSED, Comparison, Difference, compare, names_of
 from analysis.contrasts.statistics import unpaired_ratio
+from analysis.energy.sensor import BOARD_FACTOR
 from analysis.keys import MeterKey
 from analysis.report.comparison import answer_lines, write_comparison
 from analysis.report.gains import beside_words
 from analysis.results.headline import ESTIMATED
 from analysis.results.points import Results
+from analysis.results.sentences import percent
 from configs.executor import SideBySide
 from configs.loader import dump_study
 from configs.meters import Gain, Meters
@@ -143,22 +145,26 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
     gains = found.others[0].gains
     assert gains is not None
     assert (gains.boards, gains.same_boards) == ((("GPU-one",), ("GPU-two",)), False)
-    assert gains.half_widths == pytest.approx((0.05, 0.12))
-    assert gains.together == pytest.approx(0.13)  # independent: 5, 12, 13
+    first, second = gains.half_widths
+    assert first is not None
+    assert first > BOARD_FACTOR, "an offset is in it"
+    assert second == pytest.approx(0.12)
+    assert gains.together == pytest.approx(math.hypot(first, 0.12)), "independent"
     page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
-    assert (
-        "is in these ratios, and in none of the intervals: up to 12 % and 5.0 %, together about ±13 %."
-        in page
+    words = (
+        f"is in these ratios, and in none of the intervals: up to 12 % and {percent(first)} %, together about"
     )
+    assert words in page
+    assert "1.15 to 1.62 times" in page, "two boards of one kind"
 
     same = comparison.others[0].gains
     assert same is not None
     assert same.same_boards
     path = write_comparison(comparison, tmp_path / "same.html")
-    assert (
-        "second was measured on GPU-golden as first was: the gain cancels in these ratios."
-        in path.read_text(encoding="utf-8")
+    words = (
+        "second was measured on GPU-golden as first was: the gain cancels in these ratios but for an offset"
     )
+    assert f"{words} (up to 23 W)" in path.read_text(encoding="utf-8")
 
 
 def test_of_a_meter_of_unknown_gain_no_figure_is_made_up_and_of_an_estimate_nothing_is_said() -> None:

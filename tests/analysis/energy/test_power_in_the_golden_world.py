@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.energy.device import device_energy
-from analysis.energy.sensor import Sensors
+from analysis.energy.sensor import BOARD_FACTOR, Sensors
 from analysis.requests.window import Window
 from configs.meters import Gain, Meters
 from tests.golden.power_trials import BOARD, START_NS, Trial, attempt, nanoseconds, series_of
@@ -160,7 +160,7 @@ def test_a_gain_error_stands_beside_the_sampling_error_and_cancels_in_ratios() -
     low, high = (attempt(steady(60.0, watts), model, rng, 60.0) for watts in (200.0, 500.0))
     for trial in (low, high):
         assert trial.off == pytest.approx(0.04, abs=0.002)
-        assert trial.found.gain.half_width == 0.05
+        assert trial.found.gain.half_width == BOARD_FACTOR
         assert trial.width < 0.02
     assert _ratio((low, high)) == pytest.approx(low.true_j / high.true_j, rel=0.005)
 

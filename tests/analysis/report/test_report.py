@@ -197,8 +197,10 @@ def test_measured_power_carries_no_warning_and_intervals_are_shown(tmp_path: Pat
     assert ESTIMATED not in text
     assert "memorised" not in text.replace("starcoder2-memorised", "")
     assert "95 %: " in text
-    assert "gpu, by nvml: what is not known of its gain (true over shown joules) is ±5.0 %" in text
+    assert "gpu, by nvml: what is not known of its gain (true over shown joules) is ±" in text
+    assert "an offset of up to 23 W among it" in text
     assert "None of this is in the intervals." in text
+    assert "of which the offset leaves" in text
 
 
 def test_figures_and_the_table_have_the_interval_of_the_mean_over_blocks(tmp_path: Path) -> None:

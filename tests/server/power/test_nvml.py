@@ -182,9 +182,9 @@ def test_a_list_of_processes_that_fails_proves_nothing(nvml_here: GoldenBoards) 
     nvml_here.run_on(os.getpid())
     with opened():
         watch = Watch(os.getpid(), [A])
-        assert [one.state for one in watch.look()] == ["exclusive"]
+        assert [(one.state, one.engine) for one in watch.look()] == [("exclusive", True), ("unknown", False)]
         nvml_here.strike("processes", UNKNOWN)
-        assert [(one.state, one.pids) for one in watch.look()] == [("unknown", ())]
+        assert {(one.state, one.pids, one.engine) for one in watch.look()} == {("unknown", (), None)}
 
 
 def test_a_studys_other_engines_stay_loaded_and_are_ours(nvml_here: GoldenBoards) -> None:

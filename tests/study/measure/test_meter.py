@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from configs.meters import Meters
+from server.engines.boards import readable
 from starwatt_errors import MeterError
-from study.measure.meter import Recorded, boards_of_this_process, meter_here
+from study.measure.meter import Recorded, meter_here
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from traces.streams import read_trace
@@ -17,9 +18,9 @@ from traces.streams import read_trace
 
 @pytest.fixture(autouse=True)
 def _asked_anew() -> Iterator[None]:
-    boards_of_this_process.cache_clear()
+    readable.cache_clear()
     yield
-    boards_of_this_process.cache_clear()
+    readable.cache_clear()
 
 
 def test_a_board_that_is_lost_between_two_cells_is_missed_and_not_left_out(

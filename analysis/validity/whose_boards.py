@@ -1,0 +1,111 @@
+"""Which of a node's boards an engine was on: those alone are in its joules, and the others idle beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays import ints
+from analysis.energy.integral import PowerSeries
+from analysis.requests.window import Window
+from analysis.validity.reasons import Check
+
+
+@dataclass(frozen=True)
+class Look:
+    """A board at one instant."""
+
+    device: str
+    engine: bool | None  # whether the engine was on it; None: that could not be seen
+    foreign: bool  # whether another's process was
+    power_w: float | None  # of a board that was not metered
+
+
+@dataclass(frozen=True)
+class Boards:
+    """What was seen through a window; all empty where nothing could be."""
+
+    looks: tuple[Look, ...] = ()
+
+    @property
+    def on(self) -> frozenset[str]:
+        """Those on which the engine was seen."""
+        return frozenset(look.device for look in self.looks if look.engine)
+
+    @property
+    def off(self) -> frozenset[str]:
+        """Those on which it was not whenever that could be seen."""
+        return frozenset(look.device for look in self.looks if look.engine is False) - self.on
+
+
+def boards_seen(occupancy: pa.Table | None, window: Window) -> Boards:
+    """The looks at boards within a window.
+
+    Of runs that did not note where the engine was, it was on a board that was its alone, and then not on those that had
+    no process.
+    """
+    if occupancy is None:
+        return Boards()
+    t_ns, _ = ints(occupancy, "t_ns")
+    rows = occupancy.filter(pa.array((t_ns >= window.start_ns) & (t_ns <= window.end_ns))).to_pylist()
+    noted = any(row.get("engine") is not None for row in rows)
+    alone = any(row["state"] == "exclusive" for row in rows)
+    looks = []
+    for row in rows:
+        engine = row["engine"] if noted else _engine(row["state"], row["pids"], alone=alone)
+        looks.append(Look(row["device"], engine, bool(row["foreign"]), row.get("power_w")))
+    return Boards(tuple(looks))
+
+
+def _engine(state: str, pids: Sequence[int], *, alone: bool) -> bool | None:
+    if state == "exclusive":
+        return True
+    return False if alone and not pids else None
+
+
+def boards_of(series: Sequence[PowerSeries]) -> frozenset[str]:
+    """The boards among the devices that were read."""
+    return frozenset(one.device for one in series if one.source == "nvml")
+
+
+def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSeries]:
+    """Without the boards on which the engine was not, where it was seen on another that was metered."""
+    off = boards.off if boards.on & boards_of(series) else frozenset()
+    return [one for one in series if one.source != "nvml" or one.device not in off]
+
+
+def metered_check(series: Sequence[PowerSeries], boards: Boards) -> Check | None:
+    """``engine_not_metered``: it was seen on a board that was not read, or on none that was; None: nothing tells."""
+    metered = boards_of(series)
+    if not metered or not (boards.on or boards.off):
+        return None
+    missed = len(boards.on - metered)
+    return Check("engine_not_metered", missed > 0 or metered <= boards.off, float(missed), "boards", hi=0.0)
+
+
+def idle_boards_w(
+    series: Sequence[PowerSeries], boards: Boards, window: Window
+) -> tuple[float | None, tuple[str, ...]]:
+    """Mean watts of the node's visible boards that are not the engine's, together, and why they are not to be believed.
+
+    None where there are none, or one does not tell its power.
+    """
+    kept = {one.device for one in of_the_engine(series, boards)}
+    beside: dict[str, list[float]] = {}
+    for one in series:
+        if one.device not in kept:
+            inside = (one.power_t_ns >= window.start_ns) & (one.power_t_ns <= window.end_ns)
+            beside[one.device] = one.power_w[inside].tolist()
+    foreign = False
+    for look in boards.looks:
+        if look.device in kept:
+            continue
+        foreign |= look.foreign
+        if look.power_w is not None:
+            beside.setdefault(look.device, []).append(look.power_w)
+    if not beside or not all(beside.values()):
+        return None, ()
+    return float(sum(np.mean(shown) for shown in beside.values())), ("gpu_shared",) * foreign

@@ -1,0 +1,104 @@
+"""The boards on which an engine is are metered, and no others, wherever its processes can be seen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from configs.meters import Meters
+from server.power.exclusivity import Watch
+from server.power.library import opened
+from server.power.meters import choose_sources, on_the_engines_boards
+from server.power.nvidia_files import has_no_board_open
+from server.power.sidecar import Sidecar
+from tests.golden.nvml.world import HIDES_PROCESSES, INSTANT, LOST, BoardModel, GoldenBoards
+from tests.server.power.conftest import A, B, golden_boards
+from tests.server.power.test_sidecar import wait_for
+from traces.streams import read_trace
+
+NVML = Meters(sources=("nvml",))
+
+
+def test_boards_on_which_the_engine_is_not_are_not_metered(nvml_here: GoldenBoards) -> None:
+    nvml_here.run_on(os.getpid(), board=1)
+    assert on_the_engines_boards(NVML, os.getpid()).gpus == (B,)
+    assert on_the_engines_boards(Meters(sources=("nvml",), gpus=(A,)), os.getpid()).gpus == (A,), (
+        "it is missed"
+    )
+    assert on_the_engines_boards(NVML, None) == NVML
+
+
+def test_where_no_list_shows_the_engine_all_visible_boards_are_metered(nvml_here: GoldenBoards) -> None:
+    assert on_the_engines_boards(NVML, os.getpid()) == NVML
+
+
+def test_the_engine_is_looked_for_on_boards_that_are_not_metered(
+    nvml_here: GoldenBoards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    nvml_here.run_on(os.getpid(), board=1)
+    with opened():
+        looks = Watch(os.getpid()).look()
+    assert [(one.device, one.engine, one.metered, one.power_w) for one in looks] == [
+        (A, False, True, None),
+        (B, True, False, None),  # hidden: its power is somebody else's matter
+    ]
+
+
+def test_a_board_beside_those_that_are_metered_shows_its_power_and_costs_nothing_where_it_is_lost(
+    nvml_here: GoldenBoards,
+) -> None:
+    with opened():
+        watch = Watch(os.getpid(), [A])
+        assert [one.power_w for one in watch.look()] == [None, pytest.approx(150.0)]
+        nvml_here.strike("processes", LOST, board=1)
+        assert [one.device for one in watch.look()] == [A]
+
+
+def test_one_board_whose_list_hides_all_processes_is_metered_and_nothing_is_said_of_the_engine(
+    tmp_path: Path, nvml_library: Path, monkeypatch: pytest.MonkeyPatch, busy_pid: int
+) -> None:
+    golden_boards(nvml_library, tmp_path, monkeypatch, [BoardModel(A, offers=INSTANT | HIDES_PROCESSES)])
+    with Sidecar.start(tmp_path, NVML, engine_pid=busy_pid) as sidecar:
+        assert [device["name"] for device in sidecar.devices] == [A]
+        wait_for((tmp_path / "occupancy.arrows").is_file)
+    assert {row["engine"] for row in read_trace(tmp_path, "occupancy").to_pylist()} == {None}
+
+
+def test_the_sidecar_reads_the_engines_board_and_notes_what_the_others_draw(
+    tmp_path: Path, nvml: GoldenBoards, busy_pid: int
+) -> None:
+    nvml.run_on(busy_pid, board=0)
+    with Sidecar.start(tmp_path, NVML, engine_pid=busy_pid) as sidecar:
+        assert [device["name"] for device in sidecar.devices] == [A]
+    looks = read_trace(tmp_path, "occupancy").to_pylist()
+    assert {(row["device"], row["engine"]) for row in looks} == {(A, True), (B, False)}
+    assert {row["power_w"] for row in looks if row["device"] == B} == {150.0}
+
+
+def test_no_board_at_all_can_be_asked_for(nvml_here: GoldenBoards) -> None:
+    assert choose_sources(Meters())[0] == "nvml"
+    assert "nvml" not in choose_sources(Meters(gpus=()))
+
+
+@pytest.mark.parametrize(
+    ("link", "maps", "none_open"),
+    [
+        ("/dev/nvidia0", "", False), ("/dev/nvidiactl", "/usr/lib/libcuda.so.580.1", False), ("/tmp/x", "", True),
+    ],
+)  # fmt: skip
+def test_a_process_with_no_board_open_is_told_by_its_files(
+    tmp_path: Path, busy_pid: int, link: str, maps: str, none_open: bool
+) -> None:
+    proc, dev = tmp_path / "proc", tmp_path / "dev"
+    own = proc / str(busy_pid)
+    for folder in (own / "fd", dev):
+        folder.mkdir(parents=True)
+    (own / "fd" / "3").symlink_to(link)
+    (own / "maps").write_text(maps)
+    assert has_no_board_open(busy_pid, proc, dev) is None, "boards are no files here"
+    (dev / "nvidia0").touch()
+    assert has_no_board_open(busy_pid, proc, dev) is none_open
+    assert has_no_board_open(4_194_001, proc, dev) is None, "there is no such process"
