@@ -159,7 +159,7 @@ ACCURACY = _schema(
 )
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
-LATER_COLUMNS = {"power": ("power_limit_w",)}
+LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")
