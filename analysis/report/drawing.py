@@ -111,7 +111,7 @@ def ratio_plot(
     axes.set_yticks(np.arange(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     if len(names) > 1:
-        axes.legend(frameon=False)
+        beside(axes, len(names))
     return axes
 
 
@@ -134,14 +134,6 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
             kept = [one for one in kept if getattr(one, kind) in every[:most]]
             words += f" The first {most} of {len(every)} {kind}s; the tables have all."
     return kept, words
-
-
-def legend(axes: Axes, names: int, columns: int = 1) -> None:
-    """Beside the axes where there are many names."""
-    if names > 10:
-        beside(axes, names)
-    else:
-        axes.legend(frameon=False, ncols=columns)
 
 
 def beside(axes: Axes, names: int, rows: int = _ROWS) -> None:
@@ -206,7 +198,7 @@ def scatter(axes: Axes, points: Sequence[Point], across: str, up: str) -> None:
         axes.fill_between([], [], **look_of_load(k).bar, label=load)
     for k, variant in enumerate(variants):
         axes.plot([], [], color="#333333", marker=MARKERS[k], linestyle="none", label=variant)
-    legend(axes, len(loads) + len(variants), 2)
+    beside(axes, len(loads) + len(variants))
 
 
 def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:

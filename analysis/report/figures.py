@@ -18,7 +18,6 @@ from analysis.report.drawing import (
     each_in_words,
     few,
     interval_words,
-    legend,
     names_in,
     points_with,
     said,
@@ -80,7 +79,7 @@ def joules_by_variant(results: Results, model: str, note: str) -> Drawing | None
         axes.set_xticks(range(len(variants)), variants, rotation=90 if len(variants) > 8 else 0)
         axes.set_ylabel(said("J / request (gross)", note))
         axes.set_ylim(bottom=0)
-        legend(axes, len(loads) + 1)
+        beside(axes, len(loads) + 1)
 
     words = each_in_words(points, lambda one: f"{with_interval(one, 'j_per_request')} joules")
     return drawn(

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from analysis.report.drawing import (
     Drawing,
+    beside,
     drawn,
     each_in_words,
     few,
     interval_words,
-    legend,
     names_in,
     points_with,
     said,
@@ -56,7 +56,7 @@ def joules_over_concurrency(
         axes.set_xticks(ticks, list(map(str, ticks)))
         axes.set_xlabel("requests in flight")
         axes.set_ylabel(said("J / request (gross)", note))
-        legend(axes, len(variants))
+        beside(axes, len(variants))
 
     words = [
         f"{one.variant} at {number[one.load]} {with_interval(one, 'j_per_request')} joules" for one in points
