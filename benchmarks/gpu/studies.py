@@ -39,7 +39,7 @@ def study_of(
     blocks: int = 3,
     engines: Mapping[str, str] | None = None,
 ) -> Study:
-    """The study of a stage: blocks outermost, so that a lease that ends early leaves whole comparisons.
+    """The study of a stage: blocks outermost, so that what ends early leaves whole comparisons.
 
     ``engines``: by variant, the address of one that stays loaded on this machine. Starting one takes longer than
     measuring it, so that half an hour holds three blocks of several variants only where all are loaded at once.
