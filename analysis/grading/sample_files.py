@@ -34,7 +34,7 @@ def read_samples(path: Path, dataset: Dataset) -> list[Program]:
     try:
         programs = list(_of_folder(path, dataset) if path.is_dir() else _of_lines(path, dataset))
     except OSError as error:
-        raise UsageError(f"cannot read samples from {path}: {reason_of(error)}") from error
+        raise UsageError(f"cannot read samples from {error.filename or path}: {reason_of(error)}") from error
     if not programs:
         raise UsageError(f"{path} has no samples: {_LINE}; a folder holds {_example(dataset)}")
     return programs

@@ -192,8 +192,8 @@ def test_a_studys_other_engines_stay_loaded_and_are_ours(nvml_here: GoldenBoards
         nvml_here.run_on(loaded.pid)
         with opened():
             alone, beside = Watch(os.getppid() + 10**8, [A]), Watch(loaded.pid + 10**8, [A], [loaded.pid])
-            assert [(look.state, look.foreign) for look in alone.look()] == [("shared", (loaded.pid,))]
-            assert [(look.state, look.foreign) for look in beside.look()] == [("exclusive", ())]
+            assert (alone.look()[0].state, alone.look()[0].foreign) == ("shared", (loaded.pid,))
+            assert (beside.look()[0].state, beside.look()[0].foreign) == ("exclusive", ())
 
 
 def test_a_board_that_tells_no_power_is_no_meter(

@@ -86,7 +86,7 @@ def test_a_load_that_reached_nobody_can_be_repeated_into_the_same_folder(tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("meter", [(), ("--meter", "local")], ids=["alone", "metered"])
+@pytest.mark.parametrize("meter", [(), ("--meter", "local", "--warmup", 0)], ids=["alone", "metered"])
 def test_ctrl_c_leaves_figures_that_can_be_analysed(tmp_path: Path, meter: tuple[str, ...]) -> None:
     reached, out = threading.Event(), tmp_path / "out"
 
