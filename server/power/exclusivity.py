@@ -64,7 +64,8 @@ class Watch:
     engine is seen on one board, it is not on those whose lists do not have it; and an engine that has no board open
     at all (``nvidia_files.py``) is on none.
 
-    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they count as ours.
+    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they are no strangers. A
+    board that holds only them is not the engine's.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Watch:
         known = {pid: self._ours[pid] for pid in sorted(pids)}
         return _List(
             pids=tuple(known),
-            foreign=tuple(pid for pid, ours in known.items() if ours is False),
+            foreign=tuple(pid for pid, ours in known.items() if ours is False and not self._is_resident(pid)),
             ours=any(known.values()),
             hidden=compute is None or None in known.values(),
         )
@@ -122,10 +123,18 @@ class Watch:
         if self._engine is None:
             return None
         with contextlib.suppress(psutil.Error):
-            process = psutil.Process(pid)
-            line = {pid, *(parent.pid for parent in process.parents())}
-            return not line.isdisjoint((self._engine, *self._residents))
+            return self._engine in _line_of(pid)
         return None
+
+    def _is_resident(self, pid: int) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return bool(self._residents) and not _line_of(pid).isdisjoint(self._residents)
+        return False
+
+
+def _line_of(pid: int) -> set[int]:
+    """Return a process and its parents."""
+    return {pid, *(parent.pid for parent in psutil.Process(pid).parents())}
 
 
 def boards_of(engine_pid: int) -> frozenset[str]:

@@ -187,13 +187,24 @@ def test_a_list_of_processes_that_fails_proves_nothing(nvml_here: GoldenBoards) 
         assert {(one.state, one.pids, one.engine) for one in watch.look()} == {("unknown", (), None)}
 
 
-def test_a_studys_other_engines_stay_loaded_and_are_ours(nvml_here: GoldenBoards) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as loaded:
-        nvml_here.run_on(loaded.pid)
+def test_a_studys_other_engines_are_no_strangers_and_a_board_of_theirs_is_not_the_engines(
+    nvml_here: GoldenBoards,
+) -> None:
+    asked, loaded = (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)
+    )
+    with asked, loaded:
+        nvml_here.run_on(asked.pid, loaded.pid)
+        nvml_here.run_on(loaded.pid, board=1)
         with opened():
-            alone, beside = Watch(os.getppid() + 10**8, [A]), Watch(loaded.pid + 10**8, [A], [loaded.pid])
-            assert (alone.look()[0].state, alone.look()[0].foreign) == ("shared", (loaded.pid,))
-            assert (beside.look()[0].state, beside.look()[0].foreign) == ("exclusive", ())
+            alone, beside = Watch(asked.pid), Watch(asked.pid, residents=[loaded.pid])
+            assert [(look.state, look.engine) for look in alone.look()] == [
+                ("shared", True),
+                ("shared", False),
+            ]
+            looks = beside.look()
+    assert [(look.state, look.engine) for look in looks] == [("exclusive", True), ("unknown", False)]
+    assert all(look.foreign == () for look in looks)
 
 
 def test_a_board_that_tells_no_power_is_no_meter(
