@@ -219,6 +219,8 @@ async def _body(request: web.Request, model: type[_Body]) -> _Body:
         async with asyncio.timeout(_BODY_S):
             body = await request.read()
         return model.model_validate_json(body or b"{}")
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(text="the body is not what its headers say") from error
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_S:g} s") from error
     except ValidationError as error:
