@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from configs.datasets import check_name
-from configs.problems import problems
-from configs.strict import Line, Name, Seed, StrictModel, inconsistent
+from configs.files.problems import problems
+from configs.files.strict import Line, Name, Seed, StrictModel, inconsistent
 from starwatt_errors import UsageError
 
 _Size = Annotated[int, Field(ge=1, le=2**20)]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from configs.problems import words_of
+from configs.files.problems import words_of
 from configs.variant import Prune, Variant
 from starwatt_errors import UsageError
 

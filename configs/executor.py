@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from configs.strict import Cpu, Line, Many, StrictModel, inconsistent
+from configs.files.strict import Cpu, Line, Many, StrictModel, inconsistent
 
 
 class Slurm(StrictModel):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.strict import LONGEST_S, Line, StrictModel
+from configs.files.strict import LONGEST_S, Line, StrictModel
 
 
 class Locust(StrictModel):

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 from configs.architecture import Architecture
 from configs.datasets import is_own, load_dataset
 from configs.derived import FORMS, derived_variant
-from configs.documents import Document, read_document
+from configs.files.documents import Document, read_document
+from configs.files.plain_yaml import dump_yaml
+from configs.files.problems import problems
 from configs.loads import Load, Open
 from configs.offsets import read_offsets_ns
-from configs.plain_yaml import dump_yaml
-from configs.problems import problems
 from configs.schema import RecordedOutput, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.strict import FilePath, Name, StrictModel, inconsistent
+from configs.files.strict import FilePath, Name, StrictModel, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.strict import FilePath, Line, Many, StrictModel, inconsistent
+from configs.files.strict import FilePath, Line, Many, StrictModel, inconsistent
 
 _CENTURY_S = 3.2e9  # a clock that nobody has set begins in 1970 or in 2000
 

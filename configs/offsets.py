@@ -6,8 +6,8 @@ import math
 import re
 from pathlib import Path
 
-from configs.strict import LONGEST_S
-from configs.text_files import TABLE_BYTES, read_text
+from configs.files.strict import LONGEST_S
+from configs.files.text_files import TABLE_BYTES, read_text
 from starwatt_errors import UsageError
 
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.addresses import read_address
-from configs.strict import FilePath, Line, Seconds, StrictModel
+from configs.files.strict import FilePath, Line, Seconds, StrictModel
 
 
 def _checked_url(value: str) -> str:

@@ -12,11 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, check_name
 from configs.executor import Executor, SideBySide
-from configs.generator import Locust
-from configs.loads import PROBE_PREFIX, Closed, Load
-from configs.meters import Meters
-from configs.remote import RemoteEngine
-from configs.strict import (
+from configs.files.strict import (
     LONGEST_S,
     MOST_TOKENS,
     Cpu,
@@ -31,6 +27,10 @@ from configs.strict import (
     inconsistent,
     shape,
 )
+from configs.generator import Locust
+from configs.loads import PROBE_PREFIX, Closed, Load
+from configs.meters import Meters
+from configs.remote import RemoteEngine
 from starwatt_errors import UsageError
 
 

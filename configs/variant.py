@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.strict import Line, Many, Name, StrictModel, inconsistent
+from configs.files.strict import Line, Many, Name, StrictModel, inconsistent
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 

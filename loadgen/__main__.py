@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvloop
 
-from loadgen.addresses import raise_descriptor_limit
+from loadgen.clients.addresses import raise_descriptor_limit
 from loadgen.crew import Alone, Crew, OneOfSeveral
 from loadgen.replay import Replay
 from loadgen.result import RESULTS, LoadResult

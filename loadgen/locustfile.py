@@ -25,13 +25,13 @@ import gevent
 from locust import User, events, task
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
-from loadgen.locust_clocks import Clocks, tell_clock
-from loadgen.locust_driver import Driver
-from loadgen.locust_options import add_options, spec_of
 from loadgen.merge import merge_traces
-from loadgen.payload import checked_key
-from loadgen.schedule import write_schedule
+from loadgen.planning.payload import checked_key
+from loadgen.planning.schedule import write_schedule
 from loadgen.spec import LoadSpec
+from loadgen.swarm.clocks import Clocks, tell_clock
+from loadgen.swarm.driver import Driver
+from loadgen.swarm.options import add_options, spec_of
 from starwatt_errors import StarwattError, UsageError
 from traces.atomic import write_json
 from traces.clock import boot_id, now_ns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from loadgen.exchange import Exchange
+from loadgen.clients.exchange import Exchange
 from traces.clock import now_ns
 
 _LOOK_NS = 1_000_000_000

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from loadgen.crew import START_AHEAD_NS
 from loadgen.merge import merge_results, merge_traces
+from loadgen.planning.schedule import write_schedule
 from loadgen.result import RESULTS, LoadResult
-from loadgen.schedule import write_schedule
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
 from traces.clock import now_ns

@@ -13,21 +13,21 @@ from typing import Any
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Closed, Open
-from loadgen.agenda import Agenda, Item
-from loadgen.arrivals import Arrivals
 from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
-from loadgen.clients import client_for
+from loadgen.clients.choice import client_for
+from loadgen.clients.exchange import Exchange
+from loadgen.clients.timer import DueTimer
 from loadgen.crew import Alone, Crew
-from loadgen.dither import PassStarts
-from loadgen.exchange import Exchange
-from loadgen.failures import NOT_SENT, Failures
 from loadgen.movement import Movement
-from loadgen.payload import Endpoint, request_bytes
-from loadgen.prompts import choose_tasks, seeded
+from loadgen.planning.agenda import Agenda, Item
+from loadgen.planning.arrivals import Arrivals
+from loadgen.planning.dither import PassStarts
+from loadgen.planning.failures import NOT_SENT, Failures
+from loadgen.planning.payload import Endpoint, request_bytes
+from loadgen.planning.prompts import choose_tasks, seeded
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
-from loadgen.timer import DueTimer
 from starwatt_errors import LoadError, StarwattError, reason_of
 from traces.clock import now_ns
 from traces.streams import TraceWriter

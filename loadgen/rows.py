@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from loadgen.agenda import Item
-from loadgen.exchange import Exchange
-from loadgen.sse import Decoded, decode_answer
-from loadgen.words import UnreadableBodyError, decompressed
+from loadgen.answers.sse import Decoded, decode_answer
+from loadgen.answers.words import UnreadableBodyError, decompressed
+from loadgen.clients.exchange import Exchange
+from loadgen.planning.agenda import Item
 
 GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "failed", "timeout"})
 """Finish reasons of an engine that did not finish."""

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from configs.files.strict import Line, Seed, StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.schema import Measure, Prompts
-from configs.strict import Line, Seed, StrictModel
 
 LONGEST_S = 30 * 86_400.0
 """The longest duration: what is longer, infinity among it, is a slip."""

@@ -22,7 +22,7 @@ from analysis.keys import Condition, MeterKey
 from analysis.requests.window import Window
 from analysis.validity.whose_boards import Boards, Look, idle_boards_w, metered_check, of_the_engine
 from configs.meters import ExternalLog, Meters
-from server.power.log_formats import format_of
+from server.power.logs.formats import format_of
 from tests.golden.power_trials import Trial, attempt
 from tests.golden.power_worlds import BURST_W, DECODE_W, PowerWorld, repeated
 from tests.golden.sensors import A100

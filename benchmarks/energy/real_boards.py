@@ -20,8 +20,8 @@ from analysis.energy.integral import PowerSeries
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from configs.meters import Gain, Meters
-from server.power.against import GainFit, Readings, fit_gain
-from server.power.response import update_period
+from server.power.calibration.against import GainFit, Readings, fit_gain
+from server.power.calibration.response import update_period
 from starwatt_errors import MeterError
 from tests.golden.real_waves import DATA, metered, shown, switched
 

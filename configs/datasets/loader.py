@@ -27,7 +27,7 @@ import platformdirs
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
 from configs.datasets.releases import name_of_content, refuse_doubles
 from configs.datasets.rows import read_rows
-from configs.text_files import own_path
+from configs.files.text_files import own_path
 from starwatt_errors import UsageError
 
 DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")

@@ -15,11 +15,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from configs.datasets.rows import Inputs
-from configs.plain import NotPlainError
-from configs.plain_json import parse_json
-from configs.problems import Problem, problems
-from configs.strict import MOST_TOKENS, Many, StrictModel, checked_line, inconsistent
-from configs.text_files import PROMPTS_BYTES, decoded, read_packed
+from configs.files.plain import NotPlainError
+from configs.files.plain_json import parse_json
+from configs.files.problems import Problem, problems
+from configs.files.strict import MOST_TOKENS, Many, StrictModel, checked_line, inconsistent
+from configs.files.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz")

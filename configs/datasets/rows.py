@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from configs.plain import NotPlainError, finite
-from configs.plain_json import parse_json
-from configs.problems import problems
-from configs.strict import Line, Many, StrictModel
-from configs.text_files import PROMPTS_BYTES, decoded, read_packed
+from configs.files.plain import NotPlainError, finite
+from configs.files.plain_json import parse_json
+from configs.files.problems import problems
+from configs.files.strict import Line, Many, StrictModel
+from configs.files.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
 
 

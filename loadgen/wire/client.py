@@ -11,11 +11,11 @@ import contextlib
 import os
 import socket
 
-from loadgen.addresses import Addresses, in_words
-from loadgen.demand import Demand
-from loadgen.exchange import Answer, Exchange
-from loadgen.payload import Endpoint
-from loadgen.pool import Deadline, NotSentError, Pool, UnansweredError
+from loadgen.clients.addresses import Addresses, in_words
+from loadgen.clients.demand import Demand
+from loadgen.clients.exchange import Answer, Exchange
+from loadgen.clients.pool import Deadline, NotSentError, Pool, UnansweredError
+from loadgen.planning.payload import Endpoint
 from loadgen.wire.binding import Wire
 from loadgen.wire.build import library
 from traces.clock import now_ns

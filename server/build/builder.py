@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from configs.architecture import Architecture, Memorised
-from configs.strict import StrictModel
+from configs.files.strict import StrictModel
 from configs.variant import BitsAndBytes, Compressed, Prune
 from starwatt_errors import StarwattError
 

@@ -23,7 +23,7 @@ from typing import Any
 import filelock
 import platformdirs
 
-from configs.text_files import own_path
+from configs.files.text_files import own_path
 from starwatt_errors import BuildError, TraceError, reason_of
 from traces.atomic import read_json, write_json
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 from configs.meters import Meters
 from configs.schema import EngineSettings
 from server.engines.toolchain import serves_beside_the_boards
-from server.power.board import NoPowerReadingError
-from server.power.exclusivity import boards_of
-from server.power.library import NoDriverError, opened
-from server.power.nvml import NvmlMeter, visible_gpus
+from server.power.nvidia.board import NoPowerReadingError
+from server.power.nvidia.exclusivity import boards_of
+from server.power.nvidia.library import NoDriverError, opened
+from server.power.nvidia.nvml import NvmlMeter, visible_gpus
 
 ELSEWHERE = "engine_not_metered"
 

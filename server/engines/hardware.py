@@ -11,9 +11,9 @@ from functools import lru_cache
 
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, Variant
-from server.power.binding import pynvml
-from server.power.choice import choose
-from server.power.library import NoDriverError, opened
+from server.power.nvidia.binding import pynvml
+from server.power.nvidia.choice import choose
+from server.power.nvidia.library import NoDriverError, opened
 from starwatt_errors import UsageError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from server.engines.hardware import this_machine
 from server.engines.vllm import vllm_version
-from server.power.inventory import driver_cuda
+from server.power.nvidia.inventory import driver_cuda
 
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
 """Distributions that bring CUDA into an environment; a driver serves every one of the same major version."""

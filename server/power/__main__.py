@@ -18,11 +18,11 @@ from pathlib import Path
 
 from configs.meters import Meters
 from server.power.claim import claimed
-from server.power.exclusivity import Occupancy, Watch
-from server.power.library import NoDriverError, opened
 from server.power.meter import Meter
 from server.power.meters import on_the_engines_boards, open_meters
-from server.power.nvml import NvmlMeter
+from server.power.nvidia.exclusivity import Occupancy, Watch
+from server.power.nvidia.library import NoDriverError, opened
+from server.power.nvidia.nvml import NvmlMeter
 from server.power.rapl import RaplMeter
 from server.power.sampler import Sampler, Schedule
 from starwatt_errors import MeterError, StarwattError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from server.power.exclusivity import named
+from server.power.nvidia.exclusivity import named
 from server.process.waiting import took_lock
 from starwatt_errors import MeterError
 

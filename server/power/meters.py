@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 
 from configs.meters import Meters
-from server.power.board import NoPowerReadingError
-from server.power.choice import choose
-from server.power.exclusivity import boards_of
-from server.power.external import ExternalMeter
-from server.power.library import NoDriverError, opened
+from server.power.logs.external import ExternalMeter
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter
-from server.power.nvml import NvmlMeter
+from server.power.nvidia.board import NoPowerReadingError
+from server.power.nvidia.choice import choose
+from server.power.nvidia.exclusivity import boards_of
+from server.power.nvidia.library import NoDriverError, opened
+from server.power.nvidia.nvml import NvmlMeter
 from server.power.rapl import RaplMeter
 from starwatt_errors import MeterError
 

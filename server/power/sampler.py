@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from server.power.exclusivity import Occupancy, named
 from server.power.meter import Meter, Reading
+from server.power.nvidia.exclusivity import Occupancy, named
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 from traces.streams import TraceWriter

@@ -14,8 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from configs.derived import FORMS
+from configs.files.problems import words_of
 from configs.loader import variant_names
-from configs.problems import words_of
 from server.process.spawn import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
@@ -147,7 +147,7 @@ def meter(
     With --calibrate, what its sensors are like; with --against too, the factor and the offset of the one visible GPU
     (one minute, a load switched on and off).
     """
-    from server.power.listen import Listening
+    from server.power.service.listen import Listening
     from study.cli import commands
 
     if [calibrate, serve_http, out is not None].count(True) != 1:

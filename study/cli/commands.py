@@ -21,12 +21,12 @@ from loadgen.spec import LoadSpec
 from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import refuse_what_cannot_be_served
-from server.power.calibration import calibrate
-from server.power.calibration import words as calibration_words
-from server.power.heater import heated
-from server.power.listen import TOKEN_VARIABLE, Listening, address, check_host, token_of_the_service
-from server.power.listen import serve as listen
-from server.power.service import MeterService
+from server.power.calibration.calibrate import calibrate
+from server.power.calibration.calibrate import words as calibration_words
+from server.power.calibration.heater import heated
+from server.power.service.app import MeterService
+from server.power.service.listen import TOKEN_VARIABLE, Listening, address, check_host, token_of_the_service
+from server.power.service.listen import serve as listen
 from server.power.sidecar import Sidecar
 from starwatt_errors import StarwattError, UsageError
 from study.cli.folders import make_folder
@@ -169,7 +169,7 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
 
 def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
     """Find the visible GPU's gain beside a trusted meter's log, and print it as a study takes it."""
-    from server.power.watch_both import gain_against
+    from server.power.calibration.watch_both import gain_against
 
     if not log.is_file():
         raise UsageError(f"--against {log}: there is no such file")

@@ -11,9 +11,9 @@ from analysis.grading import sandbox_status
 from configs.datasets import human_eval_plus_file, load_dataset
 from loadgen.wire.build import library
 from server.build.store import store_root
-from server.power.binding import BindingError
-from server.power.inventory import gpu_inventory, silent_gpus
 from server.power.meters import available_sources, boards_left_out
+from server.power.nvidia.binding import BindingError
+from server.power.nvidia.inventory import gpu_inventory, silent_gpus
 from starwatt_errors import LoadError, StarwattError
 from study.cli.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
 from study.cli.findings import Finding

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from server.engines.toolchain import driver_too_old, missing_to_compile, serves_beside_the_boards
 from server.engines.vllm import NEWEST, vllm_version
-from server.power.exclusivity import Watch, named
-from server.power.inventory import gpu_inventory
-from server.power.library import NoDriverError, opened
+from server.power.nvidia.exclusivity import Watch, named
+from server.power.nvidia.inventory import gpu_inventory
+from server.power.nvidia.library import NoDriverError, opened
 from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
 from study.cli.findings import Finding
 

@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from configs.datasets import is_own
+from configs.files.problems import words_of
 from configs.loads import Load
 from configs.offsets import read_offsets_ns
-from configs.problems import words_of
 from configs.schema import FixedOutput, Prompts
-from loadgen.payload import Endpoint
+from loadgen.planning.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
 from starwatt_errors import UsageError
 from study.plan.prompts import check_flag

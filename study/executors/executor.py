@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from server.power.inventory import Gpu
+from server.power.nvidia.inventory import Gpu
 from study.executors.units import Ledger, Unit
 from study.measure.checkpoints import Checkpoints
 from study.measure.order import Order

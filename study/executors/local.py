@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from configs.schema import Cpus, Study
-from server.power.inventory import gpu_inventory
+from server.power.nvidia.inventory import gpu_inventory
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.units import Unit
 from study.measure.engine_session import Campaign

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from configs import executor as settings
 from configs.schema import Study
-from server.power.inventory import gpu_inventory
+from server.power.nvidia.inventory import gpu_inventory
 from server.process.spawn import spawn, stop_group
 from starwatt_errors import RunError
 from study.executors.executor import Ended, Executor, Site, Work

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from configs.executor import SideBySide
 from configs.meters import Meters
 from server.power.meters import available_sources
-from server.power.nvml import Board, visible_gpus
+from server.power.nvidia.nvml import Board, visible_gpus
 from starwatt_errors import UsageError
 from study.records.this_node import VARIABLE
 

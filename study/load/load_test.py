@@ -16,13 +16,13 @@ from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
-from loadgen.arrivals import mean_rate
+from loadgen.planning.arrivals import mean_rate
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
-from server.power.calibration import calibrate
-from server.power.inventory import gpu_inventory
+from server.power.calibration.calibrate import calibrate
 from server.power.meters import choose_sources
+from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
 from study.load.metering import PHASES, lenient, meter_of

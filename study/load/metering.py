@@ -12,9 +12,9 @@ from pathlib import Path
 from configs.addresses import shown_url
 from configs.meters import Meters
 from configs.schema import Phases
-from loadgen.payload import checked_key
-from server.power.listen import TOKEN_VARIABLE
+from loadgen.planning.payload import checked_key
 from server.power.meters import choose_sources
+from server.power.service.listen import TOKEN_VARIABLE
 from starwatt_errors import MeterError, UsageError
 from study.measure.meter import CellMeter, OpenMeter, Recorded, meter_here, meter_there, server_pid
 from study.progress.display import tell

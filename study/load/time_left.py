@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs.loads import Open
-from loadgen.arrivals import mean_rate
+from loadgen.planning.arrivals import mean_rate
 from loadgen.spec import LoadSpec
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from configs.schema import Study
-from loadgen.distributed import run_distributed
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec, Passes
+from loadgen.swarm.distributed import run_distributed
 from server.engines.engine_metrics import EngineScraper
 from server.process.guard import GUARD
 from starwatt_errors import LoadError, MeterError, RunError, alike

@@ -14,7 +14,7 @@ from pathlib import Path
 from configs.meters import Meters
 from configs.schema import Cooldown
 from server.power.meters import choose_sources
-from server.power.nvml import NvmlMeter
+from server.power.nvidia.nvml import NvmlMeter
 from starwatt_errors import TraceError
 from study.records.this_node import this_node
 from traces.atomic import read_json, write_json

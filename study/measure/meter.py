@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import psutil
 
 from configs.meters import Meters
-from loadgen.payload import Endpoint
+from loadgen.planning.payload import Endpoint
 from server.engines.boards import readable
-from server.power.remote import RemoteMeter
+from server.power.service.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError
 from study.records.this_node import this_node

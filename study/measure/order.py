@@ -9,7 +9,7 @@ from configs.controls import with_controls
 from configs.datasets import Dataset, Task, load_dataset
 from configs.loader import load_study, refused
 from configs.schema import Study
-from loadgen.prompts import choose_tasks
+from loadgen.planning.prompts import choose_tasks
 from starwatt_errors import UsageError
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells

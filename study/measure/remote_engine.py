@@ -10,8 +10,8 @@ from configs.loader import load_architecture
 from configs.remote import RemoteEngine as Named
 from configs.schema import Study
 from server.engines.remote import RemoteEngine
-from server.power.client import MeterUnreachableError, ServiceClient
-from server.power.listen import TOKEN_VARIABLE
+from server.power.service.client import MeterUnreachableError, ServiceClient
+from server.power.service.listen import TOKEN_VARIABLE
 from server.process.waiting import ask_until
 from starwatt_errors import MeterError, UsageError
 from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter, server_pid

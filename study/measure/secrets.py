@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from configs.files.text_files import read_text
 from configs.remote import SecretSource
-from configs.text_files import read_text
-from loadgen.payload import checked_key
+from loadgen.planning.payload import checked_key
 from starwatt_errors import UsageError
 
 

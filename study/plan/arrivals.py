@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from configs.files.text_files import TABLE_BYTES, read_text
 from configs.loader import kept_trace
 from configs.loads import Load, Open
 from configs.schema import Study
-from configs.text_files import TABLE_BYTES, read_text
 from starwatt_errors import UsageError
 from traces.atomic import write_text
 from traces.layout import RunDir

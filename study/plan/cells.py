@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from configs.loads import Load, Open
 from configs.schema import Measure, Prompts, Study
-from loadgen.arrivals import mean_rate
-from loadgen.prompts import seeded
+from loadgen.planning.arrivals import mean_rate
+from loadgen.planning.prompts import seeded
 from starwatt_errors import UsageError
 from traces.layout import CellKey, model_slug
 from traces.schemas import PLAN

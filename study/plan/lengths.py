@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from configs.files.strict import MOST_TOKENS
+from configs.files.text_files import TABLE_BYTES, read_text
 from configs.loader import LENGTHS, kept_study
 from configs.schema import RecordedOutput, Study
-from configs.strict import MOST_TOKENS
-from configs.text_files import TABLE_BYTES, read_text
 from starwatt_errors import TraceError, UsageError
 from study.grading import sound_cells
 from traces.atomic import write_text

@@ -12,7 +12,7 @@ from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
 from configs.schema import FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
-from loadgen.arrivals import mean_rate
+from loadgen.planning.arrivals import mean_rate
 from server.build.shape import Shape, pruned_shape, weight_bytes
 from study.plan.cells import PlannedCell
 from study.plan.rates import Hardware, overhead

@@ -24,7 +24,7 @@ from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import this_machine, why_not
 from server.engines.toolchain import driver_too_old
-from server.power.inventory import gpu_inventory
+from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
 from study.measure.order import Order

@@ -8,9 +8,9 @@ from functools import partial
 
 from configs.meters import ExternalLog, Meters
 from configs.schema import Study
-from server.power.external import ExternalMeter
-from server.power.inventory import gpu_inventory
+from server.power.logs.external import ExternalMeter
 from server.power.meters import choose_sources, open_meters
+from server.power.nvidia.inventory import gpu_inventory
 from server.power.rapl import find_zones
 from study.preflight.problems import Problem, found_by
 

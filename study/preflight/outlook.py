@@ -9,7 +9,7 @@ from configs.loader import load_architecture, load_variant
 from configs.schema import Study
 from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
-from server.power.inventory import Gpu
+from server.power.nvidia.inventory import Gpu
 from study.executors.choice import executor_for
 from study.plan.cells import PlannedCell
 from study.plan.forecast import Outlook

@@ -18,10 +18,10 @@ from configs.executor import SideBySide
 from configs.schema import Study
 from server.build.store import Checkpoint
 from server.engines.boards import allot
-from server.power.calibration import calibrate
-from server.power.heater import heated
-from server.power.inventory import gpu_inventory
+from server.power.calibration.calibrate import calibrate
+from server.power.calibration.heater import heated
 from server.power.meters import available_sources, choose_sources
+from server.power.nvidia.inventory import gpu_inventory
 from study.plan.cpus import place
 from study.records.sessions import continued, known_calibration
 from traces.clock import ClockPair, boot_id

@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.documents import read_document
-from configs.plain import NotPlainError
-from configs.plain_json import parse_json
-from configs.plain_yaml import compose_yaml, dump_yaml, plain_data
+from configs.files.documents import read_document
+from configs.files.plain import NotPlainError
+from configs.files.plain_json import parse_json
+from configs.files.plain_yaml import compose_yaml, dump_yaml, plain_data
 from starwatt_errors import UsageError
 
 CORE = {

@@ -9,10 +9,10 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from configs import schema
+from configs.files.strict import StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.meters import Meters
 from configs.schema import Prompts, Study
-from configs.strict import StrictModel
 
 LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 MODELS = [

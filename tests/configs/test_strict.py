@@ -17,10 +17,10 @@ from configs import loader
 from configs.architecture import Architecture, Shape
 from configs.datasets.own import OwnPrompt, read_own
 from configs.executor import Slurm
+from configs.files.plain_yaml import dump_yaml
+from configs.files.strict import StrictModel
 from configs.loader import ARCHITECTURES, VARIANTS, load_architecture, load_study, load_variant
-from configs.plain_yaml import dump_yaml
 from configs.schema import Study
-from configs.strict import StrictModel
 from configs.variant import Variant
 from starwatt_errors import UsageError
 from tests.support.studies import STUDY, write_study

@@ -16,7 +16,7 @@ from configs import loader
 from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
-from server.power.nvml import Board
+from server.power.nvidia.nvml import Board
 from study.cli.app import app
 from study.executors import slots, slurm
 from study.preflight import checks as preflight

@@ -19,12 +19,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from configs.datasets import load_dataset
-from loadgen.agenda import Item
-from loadgen.clients import client_for
-from loadgen.exchange import Exchange
-from loadgen.gevent_client import GeventClient
-from loadgen.payload import Endpoint
+from loadgen.clients.choice import client_for
+from loadgen.clients.exchange import Exchange
+from loadgen.planning.agenda import Item
+from loadgen.planning.payload import Endpoint
 from loadgen.rows import row_of
+from loadgen.swarm.gevent_client import GeventClient
 from tests.support.driving import SINGLE, make_spec
 
 CLIENTS = ("wire", "httptools", "aiohttp", "locust")

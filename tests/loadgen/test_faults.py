@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from configs.datasets import load_dataset
 from configs.prompt_format import render_prompt
-from loadgen import failures
+from loadgen.planning import failures
 from loadgen.replay import Replay
 from loadgen.spec import LoadSpec
 from tests.loadgen.faulty_server import Fault, FaultyServer, echo_of

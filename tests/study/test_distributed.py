@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from loadgen.distributed import shared_by
 from loadgen.spec import LoadSpec
+from loadgen.swarm.distributed import shared_by
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.support.command import starwatt

@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from configs.meters import Meters, Modelled
-from server.power.complaints import Complaints
-from server.power.gate import Limits
-from server.power.listen import TOKEN_VARIABLE, Listening, address, answering
-from server.power.service import LEASE_S, MeterService
+from server.power.service.app import LEASE_S, MeterService
+from server.power.service.complaints import Complaints
+from server.power.service.gate import Limits
+from server.power.service.listen import TOKEN_VARIABLE, Listening, address, answering
 from tests.support.command import COMMAND
 
 TOKEN = "a-token-of-a-test-0123456789"

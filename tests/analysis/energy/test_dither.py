@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.loads import Open
-from loadgen.arrivals import Arrivals
+from loadgen.planning.arrivals import Arrivals
 from tests.golden.power_trials import Trial, attempt
 from tests.golden.power_worlds import Floats, served
 from tests.golden.real_waves import folded_a100_wave

@@ -8,7 +8,7 @@ import pytest
 
 from server.engines import toolchain
 from server.engines.hardware import Board, Machine
-from server.power.inventory import driver_cuda
+from server.power.nvidia.inventory import driver_cuda
 from tests.golden.nvml.world import DRIVER_NOT_LOADED, GoldenBoards
 from tests.server.power.conftest import nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from configs.meters import ExternalLog
-from server.power.against import Readings, fit_gain
-from server.power.watch_both import gain_against
+from server.power.calibration.against import Readings, fit_gain
+from server.power.calibration.watch_both import gain_against
 from starwatt_errors import MeterError
 from tests.golden.nvml.world import INSTANT, BoardModel, GoldenBoards
 from tests.golden.real_waves import DATA, metered, shown

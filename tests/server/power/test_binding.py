@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from server.power import binding
-from server.power.binding import BindingError
+from server.power.nvidia import binding
+from server.power.nvidia.binding import BindingError
 from tests.support.command import starwatt
 
 

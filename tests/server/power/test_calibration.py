@@ -13,9 +13,9 @@ import numpy as np
 import pynvml
 import pytest
 
-from server.power.calibration import calibrate
-from server.power.calibration import words as calibration_words
-from server.power.response import Floats, response, update_period
+from server.power.calibration.calibrate import calibrate
+from server.power.calibration.calibrate import words as calibration_words
+from server.power.calibration.response import Floats, response, update_period
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.golden.power_worlds import PowerWorld, bursts
 from tests.golden.sensors import SENSORS, SensedWorld, SensorModel
@@ -110,7 +110,7 @@ SWITCHED = """
 import json, sys
 from contextlib import nullcontext
 from pathlib import Path
-from server.power.calibration import calibrate
+from server.power.calibration.calibrate import calibrate
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from traces.clock import now_ns
 

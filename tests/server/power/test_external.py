@@ -17,7 +17,7 @@ from analysis.energy.integral import read_series
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from configs.meters import ExternalLog, Meters
-from server.power.external import ExternalMeter
+from server.power.logs.external import ExternalMeter
 from server.power.meter import Reading
 from server.power.meters import choose_sources
 from server.power.sidecar import Sidecar

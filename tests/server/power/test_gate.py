@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from server.power.client import MeterUnreachableError, ServiceClient
-from server.power.complaints import MOST, Complaints
-from server.power.gate import Limits
+from server.power.service.client import MeterUnreachableError, ServiceClient
+from server.power.service.complaints import MOST, Complaints
+from server.power.service.gate import Limits
 from starwatt_errors import StarwattError
-from tests.loadgen.test_tls import certified
+from tests.loadgen.clients.test_tls import certified
 from tests.support.metering import TOKEN, served, serving
 
 HOST = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -113,7 +113,7 @@ def test_whatever_comes_before_the_token_is_closed_in_time_with_one_line(
 def test_whatever_comes_with_the_token_is_answered_or_closed_and_the_service_goes_on(
     url: str, lines: list[str], monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
-    monkeypatch.setattr("server.power.service._BODY_S", 0.3)
+    monkeypatch.setattr("server.power.service.app._BODY_S", 0.3)
     with connected(url) as friend:
         with contextlib.suppress(ConnectionError):
             friend.sendall(sent.encode("latin-1"))

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from server.power.heater import Heater, heated, heater_on
+from server.power.calibration.heater import Heater, heated, heater_on
 from server.process.spawn import group_alive
 from starwatt_errors import MeterError
 from traces.clock import now_ns

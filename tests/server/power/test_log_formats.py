@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from configs.meters import ExternalLog
-from server.power.external import ExternalMeter
-from server.power.log_formats import format_of, recognised
-from server.power.log_reader import Line
+from server.power.logs.external import ExternalMeter
+from server.power.logs.formats import format_of, recognised
+from server.power.logs.reader import Line
 from starwatt_errors import MeterError
 
 AT = datetime(2026, 6, 15, 18, 28, 0, tzinfo=UTC).timestamp()

@@ -15,15 +15,16 @@ import pytest
 
 from configs.meters import Meters
 from server.engines import hardware
-from server.power import board, calibration
-from server.power.board import NoPowerReadingError
-from server.power.calibration import calibrate
-from server.power.exclusivity import Watch
-from server.power.inventory import gpu_inventory, silent_gpus
-from server.power.library import NoDriverError, NvmlError, opened
+from server.power.calibration import calibrate as calibration
+from server.power.calibration.calibrate import calibrate
 from server.power.meter import Reading
 from server.power.meters import available_sources, boards_left_out, choose_sources, open_meters
-from server.power.nvml import NvmlMeter, visible_gpus
+from server.power.nvidia import board
+from server.power.nvidia.board import NoPowerReadingError
+from server.power.nvidia.exclusivity import Watch
+from server.power.nvidia.inventory import gpu_inventory, silent_gpus
+from server.power.nvidia.library import NoDriverError, NvmlError, opened
+from server.power.nvidia.nvml import NvmlMeter, visible_gpus
 from starwatt_errors import MeterError
 from tests.golden.nvml.world import (
     AVERAGE,

@@ -16,15 +16,15 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from server.power import client as power_client
-from server.power import remote
-from server.power.client import MeterUnreachableError, ServiceClient, measure_offset
-from server.power.listen import TOKEN_VARIABLE, Listening, token_of_the_service
-from server.power.remote import RemoteMeter
+from server.power.service import client as power_client
+from server.power.service import remote
+from server.power.service.client import MeterUnreachableError, ServiceClient, measure_offset
+from server.power.service.listen import TOKEN_VARIABLE, Listening, token_of_the_service
+from server.power.service.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards
-from tests.loadgen.test_tls import certified
+from tests.loadgen.clients.test_tls import certified
 from tests.server.power.conftest import A, B
 from tests.server.power.test_sidecar import wait_for
 from tests.support.metering import MODELLED, TOKEN, served, serving

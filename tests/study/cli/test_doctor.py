@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from server.power.binding import BindingError
-from server.power.exclusivity import Occupancy
-from server.power.inventory import Gpu
+from server.power.nvidia.binding import BindingError
+from server.power.nvidia.exclusivity import Occupancy
+from server.power.nvidia.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
 from study.cli import doctor, doctor_command
 from study.cli import environment as surroundings

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.datasets import load_dataset
+from configs.files.text_files import read_text
 from configs.loader import load_study
-from configs.text_files import read_text
 from server.build.store import store_root
 from starwatt_errors import StarwattError, UsageError
 from study.cli.app import app

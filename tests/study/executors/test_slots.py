@@ -13,7 +13,7 @@ import pytest
 from configs.loader import dump_study, load_study
 from configs.meters import Meters
 from configs.schema import Study
-from server.power.nvml import Board
+from server.power.nvidia.nvml import Board
 from starwatt_errors import UsageError
 from study.executors import slots
 from study.executors.choice import executor_for
@@ -139,7 +139,7 @@ def test_a_process_on_a_slot_sees_its_board_alone_and_is_a_node_of_its_own(nvml:
     del nvml  # two boards answer, to processes that are started from here
     slot = Slot("gpu1", (Board(1, B, "Board B"),), (4,))
     ask = (
-        "from server.power.nvml import visible_gpus; from study.records.this_node import this_node; "
+        "from server.power.nvidia.nvml import visible_gpus; from study.records.this_node import this_node; "
         "from study.executors.slots import meters_of_this_slot; from configs.schema import Meters; "
         f"meters = meters_of_this_slot(Meters(gpus=({A!r}, {B!r}))); "
         "print([(gpu.number, gpu.uuid) for gpu in visible_gpus()], this_node().name, meters.sources, meters.gpus)"

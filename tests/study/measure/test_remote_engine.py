@@ -17,8 +17,8 @@ import pytest
 from analysis.cells.cell import analyse_cell, read_context
 from configs.loader import load_study
 from server.engines.remote import RemoteEngine
-from server.power.client import MeterUnreachableError
-from server.power.listen import TOKEN_VARIABLE
+from server.power.service.client import MeterUnreachableError
+from server.power.service.listen import TOKEN_VARIABLE
 from starwatt_errors import MeterError
 from study.measure import remote_engine as remote
 from study.measure.cell import counts_chunks

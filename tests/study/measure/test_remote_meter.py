@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from analysis.cells.cell import analyse_cell, read_context
-from server.power.listen import TOKEN_VARIABLE
+from server.power.service.listen import TOKEN_VARIABLE
 from starwatt_errors import UsageError
 from study.cli import commands
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture

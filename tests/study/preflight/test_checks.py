@@ -21,7 +21,7 @@ from analysis.grading import sandbox_status
 from configs.controls import with_controls
 from configs.loader import dump_study, load_study
 from server.build import foresight
-from server.power.inventory import Gpu
+from server.power.nvidia.inventory import Gpu
 from starwatt_errors import BuildError, EngineError, MeterError, RunError, StarwattError, UsageError
 from study.plan.cells import plan_cells
 from study.preflight import checks as preflight

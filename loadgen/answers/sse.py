@@ -1,0 +1,208 @@
+"""Decode the stream of a completion once its request has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter, sub
+
+import msgspec
+
+from loadgen.answers.chunks import (
+    STRICT,
+    Choice,
+    Chunk,
+    NotACompletionError,
+    Usage,
+    error_in,
+    is_of_a_completion,
+    is_plain,
+    read_event,
+    whole_text,
+)
+from loadgen.answers.event_stream import DONE, ERROR, STRAY, StreamEvent, cut_events
+from loadgen.answers.token_counts import Counts
+from loadgen.answers.words import beginning
+
+_LAST = b"data: [DONE]\n\n"
+_INDEX, _ERROR = attrgetter("index"), attrgetter("error")
+
+
+@dataclass
+class Decoded:
+    """Hold what one answer's events say; ``chunk_tokens`` is None where the server does not count as it streams."""
+
+    completion: str = ""
+    chunk_ns: list[int] = field(default_factory=list)
+    chunk_tokens: list[int] | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+    generated_ns: int | None = None
+    """When the last event came that brought text, tokens or the finish reason: after it nothing is generated."""
+    problem: str | None = None
+    aside: str | None = None
+    """The first words that belong to no completion: they matter where it is not whole."""
+
+
+def decode_answer(pieces_ns: list[int], pieces: list[bytes], content_type: str | None = None) -> Decoded:
+    """Decode an answer whose body came in these pieces at these times."""
+    at_once = _each_an_event(pieces)
+    if at_once is not None:
+        decoded = _joined_as_usual(pieces_ns, at_once)
+        if decoded is None and all(map(is_plain, at_once)):
+            decoded = _joined(zip(pieces_ns, at_once, strict=False))
+        if decoded is not None:
+            return decoded
+    events = cut_events(pieces_ns, pieces)
+    if events and all(event.name == STRAY for event in events):
+        return Decoded(problem=_no_stream(events, b"".join(pieces), content_type))
+    return decode_events(events)
+
+
+def decode_events(events: Sequence[StreamEvent]) -> Decoded:
+    """The same of events."""
+    reader = _Reader(events)
+    decoded = _joined(reader)
+    decoded.problem, decoded.aside = reader.problem, reader.aside
+    return decoded
+
+
+def _each_an_event(pieces: list[bytes]) -> list[Chunk] | None:
+    """All events but [DONE] at once, where each piece is one of them and all is well: what a server sends as it should.
+
+    Between two braces a newline stands between two documents, never within one; so lines and documents are the same.
+    """
+    if len(pieces) < 2 or pieces[-1] != _LAST:
+        return None
+    count = len(pieces) - 1
+    joined = b"\r".join(pieces[:-1])  # a mark that no piece may hold, where one ends and the next begins
+    if (
+        not joined.startswith(b"data: {")
+        or not joined.endswith(b"}\n\n")
+        or joined.count(b"}\n\n\rdata: {") != count - 1
+        or joined.count(b"\n") != 2 * count
+        or joined.count(b"\r") != count - 1
+    ):
+        return None
+    try:
+        events = STRICT.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if len(events) != count:
+        return None
+    textless = [at for at, event in enumerate(events) if event.choices and not event.choices[0].text]
+    return events if all(is_of_a_completion(pieces[at]) for at in textless) else None
+
+
+def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None:
+    """The same as ``_joined``, without a loop: each event brings tokens and says how many, the last one only counts."""
+    *chunks, last = events
+    if last.choices or last.usage is None or any(map(_ERROR, events)):
+        return None
+    choices = [event.choices[0] for event in chunks if len(event.choices) == 1]
+    totals = [event.usage.completion_tokens or 0 for event in chunks if event.usage]
+    growth = list(map(sub, totals, [0, *totals]))
+    if not len(choices) == len(totals) == len(chunks) > 0 or min(growth) < 1:
+        return None
+    if last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
+        return None
+    decoded = Decoded(chunk_ns=times_ns[: len(chunks)], chunk_tokens=growth, output_tokens=totals[-1])
+    decoded.generated_ns = decoded.chunk_ns[-1]
+    decoded.completion = "".join([choice.text for choice in choices])
+    said = [choice.finish_reason for choice in choices if choice.finish_reason]
+    decoded.finish_reason = said[-1] if said else None
+    for usage in (chunks[-1].usage, last.usage):
+        if usage is not None:
+            _take_prompt(decoded, usage)
+    return decoded
+
+
+class _Reader:
+    """Events one by one, up to the first that is none."""
+
+    def __init__(self, events: Sequence[StreamEvent]) -> None:
+        self._events = events
+        self.problem: str | None = None
+        self.aside: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Chunk]]:
+        for event in self._events:
+            if event.data == DONE:
+                continue
+            try:
+                chunk = read_event(event)
+            except NotACompletionError as error:
+                self.problem = str(error)
+                return
+            if chunk is not None:
+                yield event.t_ns, chunk
+            else:
+                self.aside = self.aside or beginning(event.data)
+
+
+def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
+    """A chunk is an event that brings text or tokens."""
+    timed = list(events)
+    ours = _our_index([choice for _, event in timed for choice in event.choices])
+    decoded = Decoded()
+    texts: list[str] = []
+    counts: list[int | None] = []
+    highest, after, counts_grow = 0, None, True
+    for t_ns, event in timed:
+        count = None if event.usage is None else event.usage.completion_tokens
+        if event.usage is not None:
+            _take_prompt(decoded, event.usage)
+        mine = event.choices if ours is None else [choice for choice in event.choices if choice.index == ours]
+        text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
+        said = [choice.finish_reason for choice in mine if choice.finish_reason]
+        is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)
+        if is_chunk:
+            decoded.chunk_ns.append(t_ns)
+            counts.append(count)
+            texts.append(text)
+            counts_grow = counts_grow and count is not None
+        if said:
+            decoded.finish_reason = said[-1]
+        if is_chunk or said:
+            decoded.generated_ns = t_ns
+        after = None if is_chunk else after if count is None else count
+        highest = max(highest, count or 0)
+    decoded.completion = whole_text(texts)
+    decoded.output_tokens, decoded.chunk_tokens = Counts(counts, [bool(text) for text in texts], after).read()
+    return decoded
+
+
+def _our_index(choices: list[Choice]) -> int | None:
+    """The index of the answer that counts where there are several; None where all belong to it.
+
+    Several answers end each with a finish reason of its own. A server that counts the index up with each token has
+    one.
+    """
+    there = {choice.index for choice in choices}
+    ended = {choice.index for choice in choices if choice.finish_reason}
+    return min(there) if len(there) > 1 and there == ended else None
+
+
+def _take_prompt(decoded: Decoded, usage: Usage) -> None:
+    if usage.prompt_tokens is not None:
+        decoded.prompt_tokens = usage.prompt_tokens
+    if usage.prompt_tokens_details is not None and usage.prompt_tokens_details.cached_tokens is not None:
+        decoded.cached_tokens = usage.prompt_tokens_details.cached_tokens
+
+
+def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None) -> str:
+    """Say why a body without any event of a stream is none, in the server's words where it says an error."""
+    try:
+        whole = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        whole = None
+    if isinstance(whole, dict) and (said := error_in(whole)) is not None:
+        events = [StreamEvent(0, msgspec.json.encode(said), ERROR)]
+    for event in events:
+        try:
+            read_event(event)
+        except NotACompletionError as error:
+            return str(error)
+    return f"the answer is no stream of events, but {content_type or 'a body of no stated type'}: {beginning(body)}"

@@ -1,0 +1,132 @@
+"""A task as the bytes of one HTTP request, made before the load starts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+
+from configs.addresses import authority, read_address, shown_url
+from configs.datasets import Task
+from configs.prompt_format import STOP_STRINGS, render_prompt
+from configs.schema import FixedOutput, RecordedOutput
+from loadgen.answers.continuous_usage import FIELD
+from loadgen.spec import LoadSpec
+from starwatt_errors import UsageError
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Name the place of /v1/completions."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+    """With the query of the address, if it has one."""
+    credentials: str | None = field(default=None, repr=False)
+    """``user:password``, where the address has them; never shown."""
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read a base URL, with or without ``/v1``.
+
+        Raises:
+            UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
+        """
+        shown = shown_url(url)
+        try:
+            address = read_address(url, scheme="http")
+        except ValueError as error:
+            raise UsageError(f"--url {shown}: {error}") from error
+        base = address.path.rstrip("/")
+        if base.endswith("/chat/completions"):
+            raise UsageError(
+                f"--url {shown}: requests go to /v1/completions, not to the chat API: leave /chat/completions out"
+            )
+        base = base.removesuffix("/completions").removesuffix("/v1")
+        path = f"{base}/v1/completions{'?' if address.query else ''}{address.query}"
+        return cls(address.host, address.port, address.scheme == "https", path, address.credentials)
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them: without the port that is usual."""
+        return authority(self.scheme, self.host, self.port)
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return "https" if self.tls else "http"
+
+
+def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:
+    """Return head and body of a streaming completion request for ``task``.
+
+    Raises:
+        UsageError: lengths are recorded, but not of this task; or no header can carry the key.
+    """
+    prompts = spec.prompts
+    body: dict[str, object] = {
+        "model": spec.model,
+        "prompt": (render_prompt(task.prompt) if task.has_tests else task.prompt)[: prompts.characters],
+        "temperature": prompts.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
+    }
+    length = forced_length(spec, task)
+    if length is None:
+        most = prompts.max_tokens if task.max_tokens is None else min(prompts.max_tokens, task.max_tokens)
+        stop = STOP_STRINGS if task.has_tests else task.stop
+        body |= {"max_tokens": most, **({"stop": list(stop)} if stop else {})}
+    elif spec.dialect == "transformers":
+        forced = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": prompts.temperature > 0}
+        body |= {"max_tokens": length, "generation_config": json.dumps(forced)}
+    else:
+        body |= {"max_tokens": length, "ignore_eos": True}
+    content = json.dumps(body).encode()
+    head = [
+        f"POST {endpoint.path} HTTP/1.1",
+        f"Host: {endpoint.authority}",
+        "Content-Type: application/json",
+        "Accept: text/event-stream",
+        f"Content-Length: {len(content)}",
+    ]
+    if (authorization := _authorization(endpoint, api_key)) is not None:
+        head.append(f"Authorization: {authorization}")
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def checked_key(key: str | None, where: str) -> str | None:
+    """A key that a header can carry, or None where there is none.
+
+    Raises:
+        UsageError: it holds a newline, another control character, or what is no ASCII.
+    """
+    if key and not (key.isprintable() and key.isascii()):
+        raise UsageError(f"{where} holds a newline, or another character that no header can carry")
+    return key or None
+
+
+def _authorization(endpoint: Endpoint, api_key: str | None) -> str | None:
+    """The key, or else what the address says."""
+    if checked_key(api_key, "the API key (STARWATT_API_KEY)"):
+        return f"Bearer {api_key}"
+    if endpoint.credentials is None:
+        return None
+    return f"Basic {base64.b64encode(endpoint.credentials.encode()).decode()}"
+
+
+def forced_length(spec: LoadSpec, task: Task) -> int | None:
+    """Return the number of tokens that the answer must have; None where it ends by itself.
+
+    Raises:
+        UsageError: lengths are recorded, but not of this task.
+    """
+    output = spec.prompts.output
+    if isinstance(output, FixedOutput):
+        return output.fixed
+    if not isinstance(output, RecordedOutput):
+        return None
+    if spec.lengths is None or task.task_id not in spec.lengths:
+        raise UsageError(f"prompts.output.recorded: {output.recorded} has no length for {task.task_id}")
+    return spec.lengths[task.task_id]

@@ -1,0 +1,1 @@
+"""A load by Locust's workers, on one machine or several."""

@@ -1,0 +1,73 @@
+"""Find which form a log has: what the study says, or what its first lines look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from configs.meters import ExternalLog
+from server.power.logs.programs import DcgmiDmon, Ipmitool, PtDaemon
+from server.power.logs.reader import LogFormat
+from server.power.logs.table import Columns, Table, separator_of, split
+
+_TABLES: dict[str, Columns] = {
+    "nvidia-smi": Columns(
+        ("timestamp",),
+        ("power.draw.instant [W]", "power.draw [W]", "power.draw.average [W]",
+         "power.draw.instant", "power.draw", "power.draw.average"),
+        ("uuid", "gpu_uuid", "index", "pci.bus_id", "gpu_bus_id", "name"),
+    ),
+    "ear": Columns(("TIMESTAMP", "time"), ("DC_NODE_POWER_W", "DC_POWER_W"), ("NODENAME", "NODE_ID", "node_id")),
+    "influxdb": Columns(("_time",), ("_value",), ("table",)),
+    "home-assistant": Columns(("last_changed", "last_updated"), ("state",), ("entity_id",)),
+}  # fmt: skip
+_PLAIN = Columns(("time", "timestamp", "datetime", "date"), ())
+_PROGRAMS: dict[str, Callable[[ExternalLog], LogFormat]] = {
+    "ptdaemon": PtDaemon,
+    "dcgmi-dmon": DcgmiDmon,
+    "ipmitool-dcmi": Ipmitool,
+}
+_FIRST_LINES = {
+    "ptdaemon": r"Time,[^,]+,Watts,",
+    "dcgmi-dmon": r".*#\s*Entity\b",
+    "ipmitool-dcmi": r"Instantaneous power reading\s*:",
+    "influxdb": r"#(group|datatype|default)\b",
+}
+
+
+def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
+    """The name of the log's form: what the study says, otherwise what its first lines look like."""
+    if log.format != "auto":
+        return log.format
+    first = next((line.strip() for line in lines if line.strip()), "")
+    by_line = (name for name, pattern in _FIRST_LINES.items() if re.match(pattern, first))
+    names = split(first[:10_000], separator_of(first))
+    by_header = (
+        name
+        for name, columns in _TABLES.items()
+        if not _lacks(columns.time, names) and not _lacks(columns.power, names)
+    )
+    return next(by_line, None) or next(by_header, "csv")
+
+
+def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
+    """Say whether a header has none of these."""
+    return not any(column in names for column in wanted)
+
+
+def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:
+    """The reader of a log that begins with these lines.
+
+    Raises:
+        MeterError: its header lacks a column that the study names.
+    """
+    name = recognised(log, lines)
+    if name in _PROGRAMS:
+        return _PROGRAMS[name](log)
+    columns, known = _TABLES.get(name, _PLAIN), name in _TABLES
+    if (
+        name != "influxdb"
+    ):  # whose header may still be to come; of others one that does not fit is told at once
+        header = next((line for line in lines if line.strip()), "")
+        Table(log, columns, known=known).line(header, 1)
+    return Table(log, columns, known=known)

@@ -1,0 +1,77 @@
+"""Logs that are no CSV with a header: what PTDaemon, dcgmi dmon and ipmitool write."""
+
+from __future__ import annotations
+
+import re
+
+from configs.meters import ExternalLog
+from server.power.logs.reader import Line, Reader
+
+
+class PtDaemon(Reader):
+    """SPEC PTDaemon's log (MLPerf Power's spl.txt): ``Time,07-02-2021 17:39:13.000,Watts,8.03,Volts,...``."""
+
+    def __init__(self, log: ExternalLog) -> None:
+        super().__init__(log, known=True)
+
+    def line(self, text: str, number: int) -> Line | None:
+        """Names and values take turns; a value below zero says that the analyser had none."""
+        if not text.strip():
+            return None
+        fields = [field.strip() for field in text.split(",")]
+        if len(fields) < 4 or fields[0] != "Time" or "Watts" not in fields[2::2]:
+            raise self.wrong(number, text, "is no line of PTDaemon's (Time,...,Watts,...)")
+        watts = fields[3 + fields[2::2].index("Watts") * 2]
+        at_s = self.seconds(fields[1], text, number)
+        if re.fullmatch(r"-[12](\.0*)?", watts):
+            return Line(at_s, None)
+        return Line(at_s, self.figure(watts, text, number, unit_w=1.0))
+
+
+class DcgmiDmon(Reader):
+    """``dcgmi dmon -e 155``: columns of blanks, a header that comes again and again, and no time but one put before."""
+
+    def __init__(self, log: ExternalLog) -> None:
+        super().__init__(log, known=True)
+        self._power: int | None = None
+
+    def line(self, text: str, number: int) -> Line | None:
+        """``GPU 0  120.5``: an entity of two words, then the header's columns."""
+        header = re.search(r"#\s*Entity\b(.*)", text)
+        if header is not None:
+            names = header[1].split()
+            columns = [name for name in ("POWER", "POWIN", "PWRINST") if name in names]
+            if not columns:
+                raise self.wrong(number, text, "has no column POWER (dcgmi dmon -e 155)")
+            self._power = names.index(columns[0])
+            return None
+        entity = re.match(r"(.*?)\b(GPU(?:-I|-CI)?\s+\d+)\s+(.*)", text)
+        if entity is None or self._power is None:
+            return None  # units, and what stands before the first header
+        values = re.findall(r"\S+", entity[3])
+        if len(values) <= self._power:
+            raise self.wrong(number, text, "has fewer columns than its header")
+        if not self.is_ours(" ".join(entity[2].split())):
+            return None
+        at_s = self.seconds(entity[1], text, number) if entity[1].strip() else None
+        return Line(at_s, self.figure(values[self._power], text, number, unit_w=1.0))
+
+
+class Ipmitool(Reader):
+    """``ipmitool dcmi power reading`` again and again: a block of lines each, with the BMC's own time."""
+
+    def __init__(self, log: ExternalLog) -> None:
+        super().__init__(log, known=True)
+        self._watts: float | None = None
+        self._at_s: float | None = None
+
+    def line(self, text: str, number: int) -> Line | None:
+        """The block's last line gives its reading; a BMC whose reading is not active has none."""
+        name, _, value = (part.strip() for part in text.partition(":"))
+        if name == "Instantaneous power reading":
+            self._watts, self._at_s = self.figure(value, text, number, unit_w=1.0), None
+        elif name == "IPMI timestamp":
+            self._at_s = self.seconds(value, text, number)
+        elif name == "Power reading state is":
+            return Line(self._at_s, self._watts if value == "activated" else None)
+        return None

@@ -1,0 +1,89 @@
+"""Define what readers of all logs have in common: a line's reading, the study's words, errors that name the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from configs.meters import ExternalLog
+from server.power.logs.values import figure, is_missing, seconds
+from starwatt_errors import MeterError
+
+_UNITS = {"": None, "W": 1.0, "Watts": 1.0, "Watt": 1.0, "kW": 1e3, "mW": 1e-3, "MW": 1e6}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One reading of the log; without any figure it says that the meter had none."""
+
+    at_s: float | None  # seconds since 1970, by the log's clock; None: the log has no times, it is now
+    power_w: float | None
+    energy_j: float | None = None
+
+
+class LogFormat(Protocol):
+    """Reads lines in their order."""
+
+    def line(self, text: str, number: int) -> Line | None:
+        """The reading of a line; None of a line that holds none.
+
+        Raises:
+            MeterError: it is not understood.
+        """
+
+
+class Reader:
+    """Hold what all forms have in common: the study's words, and errors that name the line."""
+
+    def __init__(self, log: ExternalLog, *, known: bool) -> None:
+        self.log = log
+        self._zone = log.zone or ("local" if known else None)
+        self._devices: set[str] = set()
+
+    def seconds(self, text: str, line: str, number: int) -> float:
+        """A time by the log's clock; MeterError where it is none."""
+        try:
+            return seconds(text, self._zone)
+        except ValueError as error:
+            raise self.wrong(number, line, f"its time is not understood ({error})") from None
+
+    def figure(self, field: str, line: str, number: int, *, unit_w: float | None) -> float | None:
+        """Read a figure in watts, or in the counter's unit; None where the log says that there is none.
+
+        Args:
+            field: the text of the figure, with a unit or without.
+            line: the whole line, for an error.
+            number: the line's number, for an error.
+            unit_w: watts of one of the column's unit; None: it is a counter's.
+        """
+        if is_missing(field):
+            return None
+        try:
+            value, unit = figure(field)
+        except ValueError as error:
+            raise self.wrong(number, line, str(error)) from None
+        if unit_w is None and not unit:
+            own_w = 1.0
+        elif unit in _UNITS and unit_w is not None:
+            own_w = _UNITS[unit] or unit_w
+        else:
+            raise self.wrong(number, line, f"{field.strip()!r} has a unit that is not understood")
+        if value < 0:
+            raise self.wrong(number, line, f"{field!r} can be neither watts nor joules")
+        return value * own_w
+
+    def is_ours(self, device: str) -> bool:
+        """Say whether a line is of the device that is read: the one that the study selects, or the log's only one."""
+        if self.log.select is not None:
+            return device == self.log.select
+        self._devices.add(device)
+        if len(self._devices) > 1:
+            raise MeterError(
+                f"{self.log.file}: is of several devices ({', '.join(sorted(self._devices))}): say under "
+                "meters.external which one is read (select)"
+            )
+        return True
+
+    def wrong(self, number: int, text: str, why: str) -> MeterError:
+        """The error that names a line."""
+        return MeterError(f"{self.log.file}, line {number}: {why}: {text.strip()[:80]!r}")

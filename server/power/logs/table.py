@@ -1,0 +1,129 @@
+"""Logs that are CSV with a header, of whatever separator, decimal mark and unit."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from configs.meters import ExternalLog
+from server.power.logs.reader import Line, Reader
+from server.power.logs.values import WATTS, watts_of
+from starwatt_errors import MeterError
+
+_JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}
+_PREFIX = {"W": "", "kW": "k", "mW": "m", "MW": "mega"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a form that is known: the first name of each that the header has."""
+
+    time: tuple[str, ...]
+    power: tuple[str, ...]
+    device: tuple[str, ...] = ()
+    """Those that tell the devices of one log apart."""
+
+
+class Table(Reader):
+    """CSV with a header; separated by commas, semicolons or tabs, whichever the header has."""
+
+    def __init__(self, log: ExternalLog, columns: Columns, *, known: bool) -> None:
+        super().__init__(log, known=known)
+        self._known, self._columns = known, columns
+        self._separator = ","
+        self._names: list[str] = []
+        self._time = -1
+        self._power: int | None = None
+        self._energy: int | None = None
+        self._device: int | None = None
+        self._unit_w = 1.0
+
+    def line(self, text: str, number: int) -> Line | None:
+        """The header gives None."""
+        if not text.strip() or (self._known and text.startswith("#")):
+            if text.startswith("#"):
+                self._names = []  # InfluxDB's annotations come before a header of their own
+            return None
+        if not self._names:
+            self._header(text, number)
+            return None
+        try:
+            fields = split(text, self._separator)
+        except csv.Error as error:
+            raise self.wrong(number, text, f"is no CSV ({error})") from error
+        if fields == self._names:
+            return None
+        if len(fields) != len(self._names):
+            why = f"has {len(fields)} columns where the header has {len(self._names)}"
+            raise self.wrong(number, text, why)
+        if self._device is not None and not self.is_ours(fields[self._device]):
+            return None
+        power_w, joules = None, None
+        if self._power is not None:
+            power_w = self.figure(fields[self._power], text, number, unit_w=self._unit_w)
+        if self._energy is not None:
+            joules = self.figure(fields[self._energy], text, number, unit_w=None)
+        at_s = self.seconds(fields[self._time], text, number)
+        return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
+
+    def _header(self, text: str, number: int) -> None:
+        log, plain = self.log, type(self.log).model_fields
+        self._separator = separator_of(text)
+        try:
+            self._names = split(text, self._separator)
+        except csv.Error as error:
+            raise MeterError(f"{log.file}: its header is no CSV: {error}") from error
+        time, power = log.time_column, log.power_column
+        if time not in self._names and time == plain["time_column"].default:
+            time = self._first(self._columns.time) or time
+        if power is not None and power not in self._names and power == plain["power_column"].default:
+            power = self._first(self._columns.power) or self._only_power() or power
+        missing = [
+            column
+            for column in (time, power, log.energy_column)
+            if column is not None and column not in self._names
+        ]
+        if missing:
+            raise MeterError(
+                f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
+                "meters.external (time_column, power_column, energy_column)"
+            )
+        self._time = self._names.index(time)
+        self._power = None if power is None else self._names.index(power)
+        self._energy = None if log.energy_column is None else self._names.index(log.energy_column)
+        device = self._first(self._columns.device)
+        self._device = None if device is None else self._names.index(device)
+        if power is not None:
+            self._unit_w = self._unit(power, text, number)
+
+    def _unit(self, name: str, text: str, number: int) -> float:
+        if self.log.power_unit != "auto":
+            return WATTS[_PREFIX[self.log.power_unit]]
+        try:
+            found_w = watts_of(name)
+        except ValueError as error:
+            raise self.wrong(number, text, f"{error}: give meters.external's power_unit") from None
+        return 1.0 if found_w is None else found_w
+
+    def _first(self, wanted: Sequence[str]) -> str | None:
+        lower = {name.lower(): name for name in reversed(self._names)}
+        return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
+
+    def _only_power(self) -> str | None:
+        """The one column that is called power or watts."""
+        columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
+        return columns[0] if len(columns) == 1 else None
+
+
+def separator_of(header: str) -> str:
+    """Return the first of tab, semicolon and comma that a header has."""
+    return next((mark for mark in ("\t", ";") if mark in header), ",")
+
+
+def split(text: str, separator: str) -> list[str]:
+    """A line's fields; csv.Error where it is no CSV."""
+    return [
+        field.strip() for field in next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    ]

@@ -1,0 +1,176 @@
+"""See who is on a GPU: the engine, or others, whose energy would be the engine's too."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import psutil
+
+from server.power.nvidia.binding import pynvml
+from server.power.nvidia.board import BoardMeter
+from server.power.nvidia.choice import choose
+from server.power.nvidia.library import NvmlError, Place, places
+from server.power.nvidia.open_files import has_no_board_open
+from traces.clock import now_ns
+
+State = Literal["exclusive", "shared", "unknown"]
+
+
+@dataclass(frozen=True)
+class Occupancy:
+    """Say who is on one board at one instant."""
+
+    t_ns: int
+    device: str
+    state: State
+    pids: tuple[int, ...]
+    foreign: tuple[int, ...]
+    """Those that are certainly not of the engine."""
+    engine: bool | None = None
+    """Whether the engine is on it; None: that cannot be seen."""
+    power_w: float | None = None
+    """Of a visible board that is not metered: what it draws."""
+    metered: bool = True
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of the trace ``occupancy``."""
+        return {
+            "t_ns": self.t_ns, "device": self.device, "state": self.state,
+            "pids": list(self.pids), "foreign": list(self.foreign), "engine": self.engine, "power_w": self.power_w,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _List:
+    """The processes of one board: whether any is the engine's, and whether some cannot be told."""
+
+    pids: tuple[int, ...]
+    foreign: tuple[int, ...]
+    ours: bool
+    hidden: bool
+
+
+class Watch:
+    """Looks at the process lists of boards; NVML must be initialised.
+
+    ``gpus`` are those that are metered (the visible ones, unless said): these must answer. All others are looked at
+    too, since the engine may be there.
+
+    A list without a single process of the engine proves nothing: a container sees no process ids, or those of another
+    namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there. Where the
+    engine is seen on one board, it is not on those whose lists do not have it; and an engine that has no board open
+    at all (``nvidia_files.py``) is on none.
+
+    ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they are no strangers. A
+    board that holds only them is not the engine's.
+    """
+
+    def __init__(
+        self, engine_pid: int | None, gpus: Sequence[str] | None = None, residents: Sequence[int] = ()
+    ) -> None:
+        self._engine = engine_pid
+        self._residents = residents
+        self._boards = choose(gpus).boards
+        self._beside = _others(self._boards)
+        self._ours: dict[int, bool | None] = {}
+        self._computes_elsewhere = engine_pid is not None and has_no_board_open(engine_pid) is True
+
+    def look(self) -> list[Occupancy]:
+        """Every board, now; of those that are not metered, the ones that answer."""
+        metered = [(board, self._list(board)) for board in self._boards]
+        beside = []
+        for board, meter in self._beside:
+            with contextlib.suppress(NvmlError):
+                beside.append((board, meter, self._list(board)))
+        lists = [found for _, found in metered] + [found for _, _, found in beside]
+        present = {pid for found in lists for pid in found.pids}
+        self._ours = {pid: ours for pid, ours in self._ours.items() if pid in present}
+        seen = any(found.ours for found in lists)
+        looks = [self._occupancy(board, found, seen=seen) for board, found in metered]
+        for board, meter, found in beside:
+            power_w = None if meter is None else _watts(meter)
+            look = self._occupancy(board, found, seen=seen)
+            looks.append(replace(look, power_w=power_w, metered=False))
+        return looks
+
+    def _list(self, board: Place) -> _List:
+        compute = board.ask(pynvml.nvmlDeviceGetComputeRunningProcesses)
+        graphics = board.ask(pynvml.nvmlDeviceGetGraphicsRunningProcesses)
+        pids = {process.pid for process in (*(compute or ()), *(graphics or ()))}
+        self._ours |= {pid: self._is_ours(pid) for pid in pids if pid not in self._ours}
+        known = {pid: self._ours[pid] for pid in sorted(pids)}
+        return _List(
+            pids=tuple(known),
+            foreign=tuple(pid for pid, ours in known.items() if ours is False and not self._is_resident(pid)),
+            ours=any(known.values()),
+            hidden=compute is None or None in known.values(),
+        )
+
+    def _occupancy(self, board: Place, found: _List, *, seen: bool) -> Occupancy:
+        state: State = (
+            "shared" if found.foreign else "exclusive" if found.ours and not found.hidden else "unknown"
+        )
+        engine: bool | None = found.ours or None
+        if not found.ours and ((seen and not found.hidden) or (not seen and self._computes_elsewhere)):
+            engine = False
+        return Occupancy(now_ns(), board.uuid, state, found.pids, found.foreign, engine)
+
+    def _is_ours(self, pid: int) -> bool | None:
+        """None: no such process here, none that may be looked at, or no engine to compare with."""
+        if self._engine is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            return self._engine in _line_of(pid)
+        return None
+
+    def _is_resident(self, pid: int) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return bool(self._residents) and not _line_of(pid).isdisjoint(self._residents)
+        return False
+
+
+def _line_of(pid: int) -> set[int]:
+    """Return a process and its parents."""
+    return {pid, *(parent.pid for parent in psutil.Process(pid).parents())}
+
+
+def boards_of(engine_pid: int) -> frozenset[str]:
+    """UUIDs of the boards on which an engine is seen; none where no list shows it. NVML must be initialised."""
+    return frozenset(one.device for one in Watch(engine_pid, ()).look() if one.engine)
+
+
+def _others(boards: Sequence[Place]) -> list[tuple[Place, BoardMeter | None]]:
+    """The boards that answer and are none of these; the visible ones with their meter."""
+    metered = {board.uuid for board in boards}
+    visible: set[str] = set()
+    with contextlib.suppress(NvmlError):
+        visible = {place.uuid for place in choose().boards}
+    there = [place for place in places() if place.problem is None and place.uuid not in metered]
+    return [(place, _meter(place) if place.uuid in visible else None) for place in there]
+
+
+def _meter(place: Place) -> BoardMeter | None:
+    with contextlib.suppress(NvmlError):
+        return BoardMeter(place)
+    return None
+
+
+def _watts(meter: BoardMeter) -> float | None:
+    with contextlib.suppress(NvmlError):
+        reading = meter.read()
+        return reading.power_w if reading.power_w is not None else reading.power_avg_w
+    return None
+
+
+def named(pids: Sequence[int]) -> str:
+    """Processes for a message: ``4711 (python)``."""
+    words = []
+    for pid in pids:
+        name = "?"
+        with contextlib.suppress(psutil.Error):
+            name = psutil.Process(pid).name()
+        words.append(f"{pid} ({name})")
+    return ", ".join(words)

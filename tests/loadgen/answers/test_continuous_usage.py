@@ -1,0 +1,86 @@
+"""A server that refuses to count its chunks is asked once more without, and then always; others are asked as before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from loadgen.answers.continuous_usage import FIELD, Asking
+from loadgen.clients.exchange import Exchange
+from study.cli.load_flags import LoadFlags
+from tests.loadgen.bytes_of import good, refused, stream, token, total
+from tests.loadgen.raw_server import CLIENTS, RawServer, Step, request_of, rows_of
+
+OPTIONS = {"include_usage": True, FIELD: True}
+REFUSAL = json.dumps(
+    {"error": {"message": f"Extra inputs are not permitted: stream_options.{FIELD}"}}
+).encode()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RawServer]:
+    """One for all."""
+    with RawServer() as raw:
+        yield raw
+
+
+def strict(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
+    """Answers where the field is not there."""
+    if FIELD in body["stream_options"]:
+        return [refused(400, REFUSAL)]
+    return stream([*(token(one) for one in prompt), token("", None, "stop"), total(len(prompt))])
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_request_refused_for_its_counts_is_made_again_without_and_the_next_at_once(
+    server: RawServer, client: str
+) -> None:
+    server.begin(strict)
+    requests = [request_of(prompt, stream_options=OPTIONS) for prompt in ("abc", "de")]
+    rows = rows_of(client, server.url, requests)
+    assert [(row["status"], row["completion"], row["output_tokens"]) for row in rows] == [
+        ("ok", "abc", 3), ("ok", "de", 2),
+    ]  # fmt: skip
+    assert [FIELD in asked["stream_options"] for asked in server.asked] == [True, False, False]
+    assert rows[0]["sent_ns"] < rows[0]["first_token_ns"]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_server_that_refuses_for_another_reason_is_told_so_and_asked_for_counts_again(
+    server: RawServer, client: str
+) -> None:
+    def angry(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
+        if prompt == "good":
+            return stream(good(prompt))
+        return [refused(422, b"prompt is too long; body: " + json.dumps(body).encode())]
+
+    server.begin(angry)
+    rows = rows_of(client, server.url, [request_of(one, stream_options=OPTIONS) for one in ("bad", "good")])
+    assert [row["status"] for row in rows] == ["http_error", "ok"]
+    assert "too long" in rows[0]["error"]
+    assert [FIELD in asked["stream_options"] for asked in server.asked] == [True, False, True]
+
+
+def test_a_request_without_counts_is_the_same_otherwise() -> None:
+    head, _, content = Asking().without(request_of("é", stream_options=OPTIONS, n=1)).partition(b"\r\n\r\n")
+    assert json.loads(content) == {"prompt": "é", "stream_options": {"include_usage": True}, "n": 1}
+    assert b"Content-Length: %d" % len(content) in head
+
+
+def test_an_answer_that_is_none_is_forgotten_but_when_it_was_sent() -> None:
+    exchange = Exchange(sent_ns=5, end_ns=6, status="http_error", error=FIELD, http_status=400)
+    assert Asking().try_without(exchange)
+    assert exchange == Exchange(sent_ns=5)
+
+
+def test_the_flag_leaves_it_out() -> None:
+    flags: dict[str, Any] = {
+        "url": "http://h", "model": "m", "single_stream": True, "concurrency": None, "qps": None, "arrivals": None,
+        "trace": None, "duration": None, "requests": 1, "warmup": 0.0, "dataset": "starwatt-24", "max_tokens": 8,
+        "ignore_eos": False, "seed": 1, "workers": 1, "client": "auto",
+    }  # fmt: skip
+    assert LoadFlags(**flags).spec().continuous_usage
+    assert not LoadFlags(**flags, continuous_usage=False).spec().continuous_usage
