@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.compare.gate import Gate, Outcome, Verdict
-from analysis.compare.runs import PASSED
+from analysis.compare.gate import Gate, Outcome, Verdict, bound_of, gate
+from analysis.compare.runs import PASSED, Comparison
 from analysis.metrics import metric as metric_of
 from study.exit_codes import INVALID, WORSE
 from study.progress.display import tell
@@ -16,6 +16,23 @@ from traces.atomic import write_text
 EXIT_CODES = {Outcome.WITHIN: 0, Outcome.WORSE: WORSE, Outcome.UNKNOWN: INVALID}
 _SIGNS = {Outcome.WITHIN: "✅", Outcome.WORSE: "❌", Outcome.UNKNOWN: "❔"}
 _STYLES = {Outcome.WITHIN: "green", Outcome.WORSE: "red", Outcome.UNKNOWN: "yellow"}
+
+
+@dataclass(frozen=True)
+class GateFlags:
+    """What the command line asks of a gate."""
+
+    bound: str
+    metric: str
+    strict: bool
+    summary: Path | None
+
+    def of(self, comparison: Comparison) -> Gate:
+        """Hold the runs against the bound, and write the summary where one is asked for."""
+        found = gate(comparison, self.metric, bound_of(self.bound), strict=self.strict)
+        if self.summary is not None:
+            write_summary(found, comparison.names[0], self.summary)
+        return found
 
 
 def tell_gate(gate: Gate) -> None:

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "serve": ("starwatt serve nf4-bnb --model starcoder2-memorised --port 8000",),
     "report": ("starwatt report runs/demo --figures figures --tables tables",),
     "compare": (
+        "starwatt compare runs/before runs/after --fail-above 5% --summary summary.md",
         "starwatt compare runs/before runs/after --out comparison.html",
         "starwatt compare runs/paper-formats --paper --out paper.html",
     ),
