@@ -49,7 +49,8 @@ def test_what_was_not_measured_costs_nothing_that_is_known() -> None:
 )  # fmt: skip
 def test_prices_are_read_as_people_write_them(price: str, per_wh: float, currency: str) -> None:
     factors = read_factors(price, None, None)
-    assert (factors.price_per_wh, factors.currency) == (pytest.approx(per_wh), currency)
+    assert factors.price_per_wh == pytest.approx(per_wh)
+    assert factors.currency == currency
 
 
 @pytest.mark.parametrize(
