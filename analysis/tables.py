@@ -11,7 +11,7 @@ import pyarrow as pa
 from analysis.accuracy.verdicts import accuracy_table
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.cells.rows import Row
-from analysis.cells.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
+from analysis.cells.tabulate import InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.contrasts.drift import drift_rows
 from analysis.contrasts.interference import neighbour_rows, windows_of
@@ -25,19 +25,11 @@ from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import write_parquet
 from traces.layout import CellKey, RunDir
-from traces.schemas import SCHEMA_VERSION
+from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
-__all__ = [
-    "REQUESTS_TABLE",
-    "AnalysisSummary",
-    "InvalidCell",
-    "Tables",
-    "analyze",
-    "compute",
-    "read_table",
-]
+__all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "read_table"]
 
 
 @dataclass(frozen=True)

@@ -18,37 +18,7 @@ from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.layout import CellKey
-from traces.schemas import REQUESTS
-
-REQUESTS_TABLE = pa.schema(
-    [
-        ("model", pa.string()),
-        ("variant", pa.string()),
-        ("load", pa.string()),
-        ("block", pa.int32()),
-        ("request_id", pa.int64()),
-        ("task_id", pa.string()),
-        ("sample", pa.int32()),
-        ("role", pa.string()),
-        ("status", pa.string()),
-        ("finish_reason", pa.string()),
-        ("scheduled_ns", pa.int64()),
-        ("sent_ns", pa.int64()),
-        ("first_token_ns", pa.int64()),
-        ("end_ns", pa.int64()),
-        ("prompt_tokens", pa.int32()),
-        ("output_tokens", pa.int32()),
-        ("tokens_in_window", pa.float64()),
-        ("share_in_window", pa.float64()),
-        ("ttft_ms", pa.float64()),
-        ("e2e_ms", pa.float64()),
-        ("tpot_ms", pa.float64()),
-        ("boundary", pa.string()),
-        ("source", pa.string()),
-        *((f"energy_{rule}_j", pa.float64()) for rule in RULES),
-        ("valid", pa.bool_()),
-    ]
-)
+from traces.schemas import REQUESTS, REQUESTS_TABLE
 
 
 @dataclass(frozen=True)
