@@ -23,7 +23,7 @@ from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
-from analysis.validity.clocks import clock_check, on_our_clock, shift_of
+from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
@@ -250,7 +250,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     own = of_the_engine(series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
     if record.power_clock is not None:
-        checks.append(clock_check(shift_of(record.power_clock), window))
+        checks.append(clock_check(record.power_clock, window))
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")

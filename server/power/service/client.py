@@ -10,7 +10,7 @@ from typing import Any, Self
 from configs.addresses import read_address, shown_url
 from starwatt_errors import MeterError, UsageError
 from traces.clock import now_ns
-from traces.remote import ClockOffset, Told
+from traces.remote import PowerClock, Told
 
 EXCHANGES = 50
 _TIMEOUT_S = 10.0
@@ -113,22 +113,18 @@ class ServiceClient:
         self._connection.close()
 
 
-def measure_offset(client: ServiceClient, exchanges: int = EXCHANGES) -> tuple[ClockOffset, str]:
-    """The service's clock minus ours, by the quickest of ``exchanges`` questions (as NTP does it), and its boot id."""
-    boot = ""
+def measure_clock(client: ServiceClient) -> PowerClock:
+    """Measure the service's clock minus ours, by the quickest of ``EXCHANGES`` questions (as NTP does it)."""
 
     def ask() -> Told:
-        nonlocal boot
         told = client.ask("GET", "/v1/clock")
         had_ns = now_ns()
         try:
-            boot = str(told["boot_id"])
-            return Told(int(told["received_ns"]), int(told["sent_ns"]), had_ns)
+            return Told(str(told["boot_id"]), int(told["received_ns"]), int(told["sent_ns"]), had_ns)
         except (KeyError, TypeError, ValueError) as error:
             raise MeterError(f"--meter {client.url}: answers, but is no `starwatt meter --serve`") from error
 
-    offset = ClockOffset.measured(ask, exchanges)
-    return offset, boot
+    return PowerClock.measured(ask, EXCHANGES)
 
 
 def _refusal(status: int, answer: bytes) -> str:
