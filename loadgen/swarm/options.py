@@ -94,5 +94,4 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     try:
         return LoadSpec.model_validate(fields)
     except ValidationError as error:
-        first = problems(error, LoadSpec, fields)[0]
-        raise UsageError(f"{'.'.join(map(str, first.location))}: {first.message}") from error
+        raise UsageError(str(problems(error, LoadSpec, fields)[0])) from error
