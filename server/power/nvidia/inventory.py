@@ -8,7 +8,7 @@ from typing import Any
 
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import NoDriverError, Place, opened, text
+from server.power.nvidia.library import Place, asked, text
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,7 @@ def gpu_inventory() -> list[Gpu]:
     Raises:
         NvmlError: a driver is there, but it fails, or none of its GPUs answers.
     """
-    try:
-        with opened():
-            driver = text(pynvml.nvmlSystemGetDriverVersion())
-            return [_gpu(place, driver) for place in choose().boards]
-    except NoDriverError:
-        return []
+    return asked(_gpus, without=[])
 
 
 def driver_cuda() -> tuple[int, int] | None:
@@ -48,21 +43,18 @@ def driver_cuda() -> tuple[int, int] | None:
     Raises:
         NvmlError: a driver is there, but it fails.
     """
-    try:
-        with opened():
-            version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
-    except NoDriverError:
-        return None
+    version = asked(lambda: int(pynvml.nvmlSystemGetCudaDriverVersion_v2()), without=0)
     return None if version <= 0 else (version // 1000, version % 1000 // 10)
 
 
 def silent_gpus() -> tuple[str, ...]:
     """Name the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
-    try:
-        with opened():
-            return choose().left_out
-    except NoDriverError:
-        return ()
+    return asked(lambda: choose().left_out, without=())
+
+
+def _gpus() -> list[Gpu]:
+    driver = text(pynvml.nvmlSystemGetDriverVersion())
+    return [_gpu(place, driver) for place in choose().boards]
 
 
 def _gpu(place: Place, driver: str) -> Gpu:
