@@ -34,7 +34,7 @@ __all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "read_table"]
 
 @dataclass(frozen=True)
 class AnalysisSummary:
-    """What ``analyze`` did."""
+    """Say what ``analyze`` did."""
 
     cells: int
     measured: int  # cells with a window
@@ -74,7 +74,7 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
-    """What ``analyze`` writes, without writing it; raises as it does."""
+    """Compute what ``analyze`` writes, without writing it; raises as it does."""
     context, warnings = read_context(run)
     keys = _all_cells(run)
     if not keys:
@@ -130,7 +130,7 @@ def _measured(
 
 
 def _rows_alone(alone: RunDir) -> list[Row]:
-    """Of the check whether neighbours disturb; none where there was no such check."""
+    """Make the rows of the check whether neighbours disturb; none where there was no such check."""
     return with_phase(_measured(alone, list(alone.finished_cells()), read_context(alone)[0]))
 
 

@@ -1,4 +1,4 @@
-"""What was answered and what of it was right, kept of each cell to set cells against each other."""
+"""Keep what was answered in each cell and what of it was right, to compare cells with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from traces.layout import CellKey
 
 @dataclass(frozen=True)
 class Answers:
-    """Of one cell: verdicts per task, and a fingerprint of each completion of a measured request that ended well."""
+    """Hold one cell's verdicts per task, and a fingerprint of each completion of a measured request that ended well."""
 
     key: CellKey
     accuracy: Accuracy

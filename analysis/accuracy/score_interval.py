@@ -58,7 +58,7 @@ def _upper_end(values: Floats, high: float, confidence: float) -> float:
 
 
 def _variance(seen: Floats, shares: Floats, high: float, tested: float) -> float:
-    """Of the likeliest distribution with the mean ``tested``, which is above that of what was seen.
+    """Compute the variance of the likeliest distribution with the mean ``tested``, which is above the observed one.
 
     By Lagrange its weights are shares / (1 - tilt x), x the distance from ``tested`` as a part of the way to ``high``.
     Where even the whole tilt does not reach the mean, what is left lies at ``high``, though nobody saw it there.
@@ -79,5 +79,5 @@ def _variance(seen: Floats, shares: Floats, high: float, tested: float) -> float
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that rises from below 0 crosses it; ``high`` where rounding keeps it below."""
+    """Find where a function that rises from below 0 crosses it; ``high`` where rounding keeps it below."""
     return high if function(high) <= 0 else float(brentq(function, low, high, xtol=_TIGHT))

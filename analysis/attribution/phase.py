@@ -29,7 +29,7 @@ LONG_ENOUGH = 4  # rows for each cost: fewer fit anything
 
 @dataclass(frozen=True)
 class PhaseRows:
-    """What one cell tells of a variant's costs: J stretches of its window."""
+    """Hold what one cell tells of a variant's costs: J stretches of its window."""
 
     load: str
     work: Floats  # (J, 4) columns are ``KINDS``

@@ -54,7 +54,7 @@ from traces.streams import has_trace, read_trace
 
 @dataclass(frozen=True)
 class Context:
-    """What the study's configuration says that analysis needs; unknown where a run has none."""
+    """Hold what the study's configuration says that analysis needs; unknown where a run has none."""
 
     study: Study | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Context:
 
     @property
     def sensors(self) -> Sensors:
-        """What the manifest says of the boards, and the study of their gains."""
+        """Collect what the manifest says of the boards, and the study of their gains."""
         calibration = self.manifest.get("sensor_calibration")
         limits = {
             gpu["uuid"]: float(gpu["power_limit_w"])
@@ -81,7 +81,7 @@ class Context:
 
     @property
     def sampled(self) -> bool:
-        """Whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        """Tell whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
         if self.study is not None:
             return self.study.prompts.temperature > 0
         asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
@@ -103,16 +103,16 @@ class Context:
 
     @property
     def controls(self) -> Mapping[str, str]:
-        """By variant: the baseline's weights served as that variant is."""
+        """Map each variant to its control: the baseline's weights served as that variant is."""
         return self.study.controls if self.study else {}
 
     @property
     def one_engine_start(self) -> bool:
-        """Whether all blocks of a variant ran on one engine start."""
+        """Tell whether all blocks of a variant ran on one engine start."""
         return self.study is not None and self.study.engine_restarts == "once"
 
     def started_once(self, *variants: str) -> bool:
-        """Whether one of these variants had one engine start, or an engine that others started."""
+        """Tell whether one of these variants had one engine start, or an engine that others started."""
         return self.one_engine_start or (
             self.study is not None and not self.study.remote.keys().isdisjoint(variants)
         )
@@ -150,7 +150,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the requests of a cell tell: only there where its window exists."""
+    """Hold what the requests of a cell tell: only there where its window exists."""
 
     requests: Requests
     window: Window
@@ -290,7 +290,7 @@ def _series(power: pa.Table | None) -> list[PowerSeries]:
 
 
 def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) -> Check | None:
-    """What was seen; and where nothing was, what the runner knew of its engine."""
+    """Report what was seen; and where nothing was, what the runner knew of its engine."""
     seen = metered_check(series, boards)
     if seen is None and "engine_not_metered" in record.validity:
         return Check("engine_not_metered", True, None, "boards", hi=0.0)
@@ -328,7 +328,7 @@ def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
 def _attributions(
     measured: Measured, energy: BoundaryEnergy | None
 ) -> tuple[dict[str, Attribution], PhaseInput | None]:
-    """What can be said of each request from this cell alone, and what the rule ``phase`` needs of it."""
+    """Attribute joules to each request from this cell alone, and collect what the rule ``phase`` needs of it."""
     if energy is None or energy.energy_j is None or not energy.curves:
         return {}, None
     requests, window = measured.requests, measured.window

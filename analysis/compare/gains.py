@@ -1,4 +1,4 @@
-"""What meters' own gains leave open: they are in no interval, and cancel in ratios of one board alone."""
+"""Say what meters' own gains leave open: they are in no interval, and cancel in ratios of one board alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def offset_half_w(results: Results, pair: MeterKey) -> float | None:
 def gains_beside(
     contexts: tuple[Context, Context], results: tuple[Results, Results], pair: MeterKey | None
 ) -> GainsBeside | None:
-    """Of two runs whose joules are compared by ``pair``; None where none are, or none were measured."""
+    """Compare two runs' gains, joules being compared by ``pair``; None where none are, or none were measured."""
     if pair is None or pair.modelled:
         return None
     boards = tuple(_boards(one) if pair.source == "nvml" else () for one in contexts)
@@ -60,7 +60,7 @@ def gains_beside(
 
 
 def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]) -> bool | None:
-    """Of several boards that cells were spread over, which one a cell had may differ though the boards are the same."""
+    """Tell whether the boards are the same; None where cells were spread over several: which one each had may differ."""
     if () in boards:
         return None
     if boards[0] != boards[1]:

@@ -21,7 +21,7 @@ _COLUMNS = ("gpu_wh", "cpu_wh", "dram_wh", "total_wh")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What was run."""
+    """Name what was run."""
 
     model: str
     max_new_tokens: int

@@ -138,7 +138,7 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
 
 
 def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
-    """As few trailing parts of their paths as tell them apart."""
+    """Name runs by as few trailing parts of their paths as tell them apart."""
     resolved = [folder.resolve() for folder in folders]
     for parts in range(1, max(len(one.parts) for one in resolved) + 1):
         names = ["/".join(one.parts[-parts:]) for one in resolved]
@@ -190,7 +190,7 @@ def _estimate(
 
 
 def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
-    """Of values by block: paired where the blocks of both runs met the same requests."""
+    """Compare values by block: paired where the blocks of both runs met the same requests."""
     if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
     both = sorted(set(values) & set(references))

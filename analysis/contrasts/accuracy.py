@@ -74,7 +74,7 @@ def mcnemar_p(differences: Floats) -> float:
 
 
 def smallest_difference(differences: Floats) -> float:
-    """What would have been seen in 80 of 100 studies with this spread, and never less than six tasks of all."""
+    """Compute the difference that 80 of 100 studies with this spread would have seen: at least six tasks of all."""
     spread = float(differences.std(ddof=1)) if differences.size > 1 else 0.0
     by_spread = float(Z_95_80 * spread / np.sqrt(differences.size))
     return min(1.0, max(by_spread, FEWEST / differences.size))

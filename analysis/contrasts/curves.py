@@ -76,7 +76,7 @@ def saturation(concurrency: Floats, joules: Floats) -> Saturation:
 
 
 def crossing(concurrency: Floats, logs: Floats) -> Crossing:
-    """Where the mean of log-ratios crosses 0, linear between loads over the logarithm of concurrency.
+    """Find where the mean of log-ratios crosses 0, linear between loads over the logarithm of concurrency.
 
     Its interval is every concurrency at which Student's t interval of the interpolated log-ratio holds 0: the values
     that a test at 5 % does not reject (Fieller's way). An end that lies outside of what was measured is None.

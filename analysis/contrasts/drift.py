@@ -1,4 +1,4 @@
-"""Whether a load cost the same in the first block as in the last: trends across blocks, able to invalidate (``drift``).
+"""Find whether a load cost the same in the last block as in the first: trends that can invalidate (``drift``).
 
 Contrasts are paired within blocks, so what moves all cells of a block alike cancels in them; a figure of one load
 does not have that protection.

@@ -1,4 +1,4 @@
-"""What a meter's own gain leaves open in a ratio of joules: apart from the blocks' interval, as a row of its own.
+"""Bound what a meter's own gain leaves open in a ratio of joules: apart from the blocks' interval, as a row of its own.
 
 True watts are factor x shown + offset. On one meter the factor cancels in a ratio. The offset does not: it is a larger
 share of the side that draws less. Where the two sides were never on one node, nothing cancels.
@@ -18,7 +18,7 @@ Factors = tuple[float, float]
 
 
 def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter: MeterKey) -> Factors | None:
-    """By which factors true joules per request of ``top`` over ``bottom`` may differ from shown ones: least, most.
+    """Bound (least, most) by which factor true J/request of ``top`` over ``bottom`` may differ from the shown ratio.
 
     None where nothing is known of the meter's gain.
     """

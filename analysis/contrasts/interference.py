@@ -1,4 +1,4 @@
-"""Whether engines side by side disturb each other: the same cell beside others, over alone (``tables/neighbours``).
+"""Measure how engines side by side disturb each other: a cell beside others, over alone (``tables/neighbours``).
 
 Both were measured on the same boards and asked the same, block by block, so that the ratio is paired. How much of a
 cell's window others really were measured beside it is ``overlap``: a study's last block may have nobody.
@@ -54,7 +54,7 @@ def neighbour_rows(
 
 
 def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
-    """Of all finished cells that say where they ran and had a window."""
+    """Collect the windows of all finished cells that say where they ran."""
     found = {}
     for key in run.finished_cells():
         try:

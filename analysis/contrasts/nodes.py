@@ -53,7 +53,7 @@ def _values(figures: CellFigures, side: Condition, meter: MeterKey, metric: str)
 def _ratios(
     figures: CellFigures, model: str, meter: MeterKey, names: Sequence[str]
 ) -> dict[str, RatioEstimate]:
-    """By node: J/request on it over the geometric mean of all nodes, the same things measured."""
+    """Compute, by node, J/request on it over the geometric mean of all nodes, the same things measured."""
     sides = [side for side in figures.sides if side.model == model]
     data = [
         (index, unit, value)
@@ -85,7 +85,7 @@ def _ratio(by_node: Mapping[str, Floats], node: str) -> RatioEstimate:
 
 
 def _unit_effects(data: Sequence[tuple[int, _Unit, float]]) -> dict[_Unit, float] | None:
-    """By least squares, what each block on its node adds to what is measured there; None where the two can't be told
+    """Find by least squares what each block on its node adds to what is measured there; None where they can't be told
     apart (a variant that ran on one node alone, and nothing else beside it)."""
     units = sorted({unit for _, unit, _ in data})
     seen = sorted({side for side, _, _ in data})

@@ -45,11 +45,11 @@ class CellFigures:
         return sorted(self._blocks.get(one, set()) & self._blocks.get(other, set()))
 
     def node(self, side: Condition, block: int) -> str | None:
-        """Where a cell ran; None where that is not known."""
+        """Name the node on which a cell ran; None where that is not known."""
         return self._nodes.get(side.cell(block))
 
     def nodes(self, side: Condition) -> set[str]:
-        """Where its blocks ran."""
+        """Name the nodes on which its blocks ran."""
         return {node for block in self.blocks(side, side) if (node := self.node(side, block)) is not None}
 
     def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:

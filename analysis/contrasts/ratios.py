@@ -53,7 +53,7 @@ def single_stream_of(side: Condition, sides: Iterable[Condition], context: Conte
 
 
 def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Context) -> _Compared:
-    """What single-stream costs over this load, same variant: paired within blocks, each at its own rate."""
+    """Compute what single-stream costs over this load, same variant: paired within blocks, each at its own rate."""
     single = single_stream_of(side, figures.sides, context)
     if single is None:
         return None, []
@@ -87,7 +87,7 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
 def _variants(
     figures: CellFigures, side: Condition, meter: MeterKey, context: Context
 ) -> Iterator[_Compared]:
-    """What this variant costs over the baseline under the same load; and over its control, where it has one."""
+    """Compute what this variant costs over the baseline under the same load; and over its control, where it has one."""
     references = {
         "variant_vs_baseline": context.baseline,
         "variant_vs_control": context.controls.get(side.variant),

@@ -35,14 +35,14 @@ class RatioEstimate:
         return None if self.lo is None or self.hi is None else (self.lo, self.hi)
 
     def as_row(self) -> dict[str, Any]:
-        """As tables have it, and as words are made of it."""
+        """Return it as tables have it, and as words are made of it."""
         return {
             "value": self.ratio, "lo": self.lo, "hi": self.hi, "blocks": self.blocks, "reasons": self.reasons,
         }  # fmt: skip
 
 
 def agree(values: Floats) -> bool:
-    """Whether values (k,) differ by no more than rounding: their spread, and so an interval, is not known from them."""
+    """Tell whether values (k,) differ by rounding alone: their spread, and so an interval, is not known from them."""
     return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
 
 

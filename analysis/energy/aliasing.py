@@ -1,4 +1,4 @@
-"""Whether the integral of a sensor's readings must not be believed, as power may have kept in step with the sensor.
+"""Decide whether the integral of a sensor's readings is doubtful, as power may have kept in step with the sensor.
 
 A sensor that averages W of every U seconds sees one phase of power whose period is near U / k (k = 1, 2, ...): its
 readings are steady, and wrong by up to the whole swing. Nothing in them tells. What tells stands beside them:
@@ -24,7 +24,7 @@ AVERAGE_BOUND = 0.01
 
 @dataclass(frozen=True)
 class Aliasing:
-    """What was looked at; None where there was nothing to look at."""
+    """Hold what was looked at; None where there was nothing to look at."""
 
     hidden: (
         float | None
@@ -35,7 +35,7 @@ class Aliasing:
 
     @property
     def found(self) -> bool:
-        """Whether the integral of the readings must not be believed."""
+        """Tell whether the integral of the readings must not be believed."""
         if self._average_convicts:
             return True
         return not self.average_clears and (self.hidden or 0.0) > HIDDEN_BOUND

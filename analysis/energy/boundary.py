@@ -43,7 +43,7 @@ class BoundaryEnergy:
 
     @property
     def curves(self) -> tuple[Curve, ...]:
-        """Of each device; empty where one has none."""
+        """Return the curve of each device; empty where one has none."""
         found = tuple(device.curve for device in self.devices if device.curve is not None)
         return found if len(found) == len(self.devices) else ()
 
@@ -59,7 +59,7 @@ class BoundaryEnergy:
 
     @property
     def counter_faults(self) -> tuple[str, ...]:
-        """What was wrong with counters, if anything."""
+        """Name what was wrong with counters, if anything."""
         return tuple(sorted({device.counter_fault for device in self.devices if device.counter_fault}))
 
     @property

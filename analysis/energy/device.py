@@ -47,7 +47,7 @@ class DeviceEnergy:
 
 @dataclass(frozen=True)
 class _Witnesses:
-    """What each way to one device's joules gives, as the device shows them, before one of them is believed."""
+    """Hold what each way to one device's joules gives, as the device shows them, before one of them is believed."""
 
     series: PowerSeries
     window: Window
@@ -60,7 +60,7 @@ class _Witnesses:
 
     @property
     def aliased(self) -> bool:
-        """Whether its readings may have kept in step with the power."""
+        """Tell whether its readings may have kept in step with the power."""
         return self.aliasing is not None and self.aliasing.found
 
     @property
@@ -105,7 +105,7 @@ class _Witnesses:
 
     @property
     def has_gap(self) -> bool:
-        """Whether that stretch, or one at the window's edges, is too long."""
+        """Tell whether that stretch, or one at the window's edges, is too long."""
         bound_s = self.series.gap_bound_s
         return bool(self._seen_ns.size) and (
             self.gap_s > bound_s or not covers(self._seen_ns, self.window, bound_s)
@@ -248,7 +248,7 @@ def _is_unexplained(found: _Witnesses) -> bool:
 
 
 def disagreement(counter_j: float | None, integral_j: float | None) -> float | None:
-    """By how much the integral is above the counter, relative to it; None where one is unknown, or 0 J alone."""
+    """Compute how far the integral is above the counter, relative to it; None where one is unknown, or 0 J alone."""
     if counter_j is None or integral_j is None:
         return None
     if counter_j == 0:

@@ -52,7 +52,7 @@ class PowerSeries:
 
     @property
     def modelled(self) -> bool:
-        """Whether this is CPU time x watts, an estimate."""
+        """Tell whether this is CPU time x watts, an estimate."""
         return self.source == "modelled"
 
     @property
@@ -181,7 +181,7 @@ def longest_gap_s(t_ns: Ints, window: Window) -> float:
 
 
 def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
-    """Whether readings reach from the window's start to its end, within ``tolerance_s``."""
+    """Tell whether readings reach from the window's start to its end, within ``tolerance_s``."""
     slack = int(tolerance_s * 1e9)
     return (
         t_ns.size >= 2 and int(t_ns[0]) <= window.start_ns + slack and int(t_ns[-1]) >= window.end_ns - slack

@@ -24,7 +24,7 @@ def without_mirrors(series: list[PowerSeries]) -> list[PowerSeries]:
 
 
 def _mirrors(one: PowerSeries, other: PowerSeries) -> bool:
-    """Whether both are dies of one package, by the kernel's names, and show one counter.
+    """Tell whether both are dies of one package, by the kernel's names, and show one counter.
 
     Dies with counters of their own differ by far more than two looks at one counter do.
     """

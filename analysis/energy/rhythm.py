@@ -50,7 +50,7 @@ _PERIOD_OFF_SEEN = 0.00005  # ... and where the window's own readings show it
 
 @dataclass(frozen=True)
 class Rhythm:
-    """What power in step with the load's rhythm leaves open in an integral of readings."""
+    """Hold what power in step with the load's rhythm leaves open in an integral of readings."""
 
     drifting_j: float  # standard error from aliases that drift through the window
     hidden_j: float | None  # at most this do aliases hide that stand still; None: nothing bounds it
@@ -58,14 +58,14 @@ class Rhythm:
 
     @property
     def variance_j2(self) -> float:
-        """Of the integral; what is hidden counts as if its bound were the end of a 95 % interval."""
+        """Compute the integral's variance; what is hidden counts as if its bound were the end of a 95 % interval."""
         hidden_j = (self.hidden_j or 0.0) / _Z95
         return self.drifting_j**2 + hidden_j**2 + self.edges_j**2
 
 
 @dataclass(frozen=True)
 class _Alias:
-    """Where one line of the power shows in the readings."""
+    """Say where one line of the power shows in the readings."""
 
     hz: float
     cycles: float  # of drift over the window, at least

@@ -105,7 +105,7 @@ def variogram(power_w: Floats, distance: int) -> float:
 
 
 def sampling_error(readings: Updates, sensor: Sensor) -> SamplingError | None:
-    """Of an integral over these readings; None where they are too few to tell."""
+    """Estimate the error of an integral over these readings; None where they are too few to tell."""
     power_w, spacing_s = readings.power_w, readings.spacing_s
     every = 1
     if (

@@ -1,4 +1,4 @@
-"""What is known of a power sensor: how often it updates, what it averages over, how late, and the board's gain.
+"""Describe a power sensor as it is known: how often it updates, what it averages over, how late, and its board's gain.
 
 Calibration (``sensor_calibration`` in manifest.json) says what was found on the machine. What it could not find is
 assumed here, on the side that makes intervals wide, and the result says so.
@@ -66,11 +66,11 @@ class Sensors:
     limits_w: Mapping[str, float] = field(default_factory=dict)  # by device: the board's power limit
 
     def limit_w(self, device: str) -> float | None:
-        """What a board may draw on average; None where it does not say."""
+        """Return what a board may draw on average; None where it does not say."""
         return self.limits_w.get(device)
 
     def sensor(self, device: str, source: str, *, averaged: bool, reading_s: float) -> Sensor:
-        """Of one device; ``averaged``: its power is the board's own average, not the instantaneous reading.
+        """Describe one device's sensor; ``averaged``: its power is the board's own average, not the instantaneous reading.
 
         RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction; a log's
         readings are what the study's file says.
@@ -98,7 +98,7 @@ class Sensors:
         return Sensor(0.0, averages_s or reading_s, 0.0, reading_s, clock_s, assumed)
 
     def gain(self, device: str, source: str) -> Gain:
-        """Of one device: from the study's file, or what boards differ by; nothing is known of other meters'."""
+        """Return the gain of one device: the study's, or what boards differ by; of other meters nothing is known."""
         given = self.meters.gain.get(device)
         if given is not None:
             return Gain(given.factor, given.offset_w, given.uncertainty, given.offset_uncertainty_w)
@@ -106,5 +106,5 @@ class Sensors:
 
 
 def no_calibration() -> Sensors:
-    """Where a run says nothing."""
+    """Return what holds where a run says nothing."""
     return Sensors({}, Meters())

@@ -34,7 +34,7 @@ class Slow:
         )
 
     def instead_of(self, fast: Integral, *, aliased: bool) -> Integral | None:
-        """What is to be used in place of the instantaneous readings' integral; None where that is the surer one.
+        """Return what is to be used in place of the instantaneous readings' integral; None where that is the surer one.
 
         The average knows the total, the readings how it is spread over the window, unless they were in step with it.
         """

@@ -24,12 +24,12 @@ class Slab:
 
     @property
     def rows(self) -> slice:
-        """Of arrays with a value a request."""
+        """Select its requests from arrays with a value a request."""
         return slice(self.first, self.last)
 
     @property
     def chunks(self) -> slice:
-        """Of arrays with a value a chunk."""
+        """Select its chunks from arrays with a value a chunk."""
         return slice(int(self.starts[0]), int(self.starts[-1]))
 
     def per_request(self, values: Floats | Ints | Bools) -> Floats:

@@ -17,7 +17,7 @@ from analysis.requests.columns import Requests
 
 @dataclass(frozen=True)
 class Latencies:
-    """Of n requests, NaN where a request has none (no token, one token, did not end well)."""
+    """Hold the latencies of n requests, NaN where a request has none (no token, one token, did not end well)."""
 
     ttft_ms: Floats  # (n,) first_token_ns - scheduled_ns
     e2e_ms: Floats  # (n,) end_ns - scheduled_ns

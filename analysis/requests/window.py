@@ -31,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowShare:
-    """What of each of n requests fell into the window."""
+    """Hold what of each of n requests fell into the window."""
 
     share: Floats  # (n,) of its output tokens, 0 to 1; 0 for requests that failed
     tokens: Floats  # (n,) output tokens that arrived inside; NaN where the server said nothing of tokens

@@ -1,4 +1,4 @@
-"""Whether cells are what their folder says: of this run, of its plan, whole, and no copy of another.
+"""Check that cells are what their folder says: of this run, of its plan, whole, and no copy of another.
 
 Figures of a cell that lies in another's place would be valid ones of the wrong cell. Runs that were measured before
 cells kept digests are judged by what there is: names, boots, the plan, and times.
@@ -31,7 +31,7 @@ _SAID = {"requests": "request times", "power": "power readings"}
 
 @dataclass(frozen=True)
 class _Run:
-    """What the cells of a run have in common."""
+    """Hold what the cells of a run have in common."""
 
     run_id: str | None
     boots: frozenset[str]  # of the hosts that measured it; empty: not all are known
@@ -67,7 +67,7 @@ def _about(run: RunDir) -> _Run:
 
 
 def _planned(run: RunDir) -> frozenset[CellKey] | None:
-    """By the plan; by the study where the plan was lost."""
+    """List the cells by the plan; by the study where the plan was lost."""
     with contextlib.suppress(TraceError):
         return frozenset(read_plan(run))
     with contextlib.suppress(TraceError):
@@ -76,7 +76,7 @@ def _planned(run: RunDir) -> frozenset[CellKey] | None:
 
 
 def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """Of a run that one host measured: what each of its runners said. A cluster's nodes may have been started anew."""
+    """Collect the boots that runners of a single host named; a cluster has none: its nodes may have been started anew."""
     sessions = manifest.get("sessions")
     if manifest.get("nodes") or not (sessions or manifest.get("load")):
         return frozenset()
@@ -85,7 +85,7 @@ def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
-    """What can be told of one cell alone; returns (trace, fingerprint) of its traces."""
+    """Check one cell alone; returns (trace, fingerprint) of its traces."""
     folder = run.cell(key)
     record = read_cell(folder)
     check_files(folder, record)

@@ -1,4 +1,4 @@
-"""What tables were made from: a digest over a run's files, by which tables that are out of date are told."""
+"""Compute what tables were made from: a digest over a run's files, by which tables that are out of date are told."""
 
 from __future__ import annotations
 

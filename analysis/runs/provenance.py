@@ -121,7 +121,7 @@ def read_plan(run: RunDir) -> list[CellKey]:
 
 
 def _wrong_in(row: Mapping[str, Any], count: int) -> str | None:
-    """What a planner never wrote; of a load test's only cell it does not say start and time."""
+    """Name what a planner never wrote; of a load test's only cell it does not say start and time."""
     start, estimated_s = row["engine_start"], row["estimated_s"]
     right = {
         **{name: bool(row[name]) for name in ("model", "variant", "load")},

@@ -1,4 +1,4 @@
-"""What was going on at the boards while a cell was measured: who else ran there, and whether clocks were held down."""
+"""Check what went on at the boards while a cell was measured: who else ran there, and whether clocks were held down."""
 
 from __future__ import annotations
 

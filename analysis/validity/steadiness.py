@@ -1,4 +1,4 @@
-"""Whether a window was steady: trends within it, of power, tokens, temperature and clocks.
+"""Check that a window was steady: trends within it, of power, tokens, temperature and clocks.
 
 A window is fixed by its requests. What is found here can make a cell invalid (``not_steady``), and never moves it.
 """
@@ -34,7 +34,7 @@ class Trend:
     p: float
 
     def significant(self, bound: float) -> bool:
-        """Whether it is both large and unlikely to be chance."""
+        """Tell whether it is both large and unlikely to be chance."""
         return abs(self.change) > bound and self.p < LEVEL
 
 

@@ -26,7 +26,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Boards:
-    """What was seen through a window; all empty where nothing could be."""
+    """Hold what was seen through a window; all empty where nothing could be."""
 
     looks: tuple[Look, ...] = ()
 

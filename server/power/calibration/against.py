@@ -107,7 +107,7 @@ def _grid(shown: Readings, true: Readings, reach_s: float) -> Floats:
 
 
 def _shift(shown: Readings, true: Readings, grid_s: Floats, reach_s: float) -> float:
-    """By how much the trusted meter's clock is ahead: at which the two are most alike."""
+    """Find by how much the trusted meter's clock is ahead: the shift at which the two are most alike."""
     shifts_s = np.arange(-reach_s, reach_s + _GRID_S / 2, _GRID_S)
     ours_w = shown.means(grid_s)
     alike = [

@@ -34,7 +34,7 @@ class Against:
 
     @property
     def setting(self) -> dict[str, dict[str, float]]:
-        """What ``meters.gain`` takes."""
+        """Give it as ``meters.gain`` takes it."""
         fit = self.fit
         given = {
             "factor": round(fit.factor, 4), "uncertainty": round(fit.uncertainty, 4),

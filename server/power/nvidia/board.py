@@ -39,7 +39,7 @@ class BoardMeter:
 
     @property
     def number(self) -> int:
-        """As nvidia-smi counts."""
+        """Return its number, as nvidia-smi counts."""
         return self._place.number
 
     @property
