@@ -60,7 +60,7 @@ def gains_beside(
 
 
 def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]) -> bool | None:
-    """Tell whether the boards are the same; None where cells were spread over several: which one each had may differ."""
+    """Tell whether the boards are the same; None where cells were spread over several: each may have had another."""
     if () in boards:
         return None
     if boards[0] != boards[1]:

@@ -70,7 +70,7 @@ class Sensors:
         return self.limits_w.get(device)
 
     def sensor(self, device: str, source: str, *, averaged: bool, reading_s: float) -> Sensor:
-        """Describe one device's sensor; ``averaged``: its power is the board's own average, not the instantaneous reading.
+        """Describe one device's sensor; ``averaged``: its power is the board's own average, no instantaneous reading.
 
         RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction; a log's
         readings are what the study's file says.

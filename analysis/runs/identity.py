@@ -76,7 +76,7 @@ def _planned(run: RunDir) -> frozenset[CellKey] | None:
 
 
 def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """Collect the boots that runners of a single host named; a cluster has none: its nodes may have been started anew."""
+    """Collect the boots that runners of a single host named; a cluster has none: its nodes may start anew."""
     sessions = manifest.get("sessions")
     if manifest.get("nodes") or not (sessions or manifest.get("load")):
         return frozenset()
