@@ -168,9 +168,8 @@ class CellResult:
     measured: Measured | None = None
     energies: tuple[BoundaryEnergy, ...] = ()
     energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
-    elsewhere: Check | None = (
-        None  # whether the engine was on boards that were not metered; None: nothing tells
-    )
+    # Whether the engine was on boards that were not metered; None: nothing tells.
+    elsewhere: Check | None = None
     idle_boards: tuple[float | None, tuple[str, ...]] = (None, ())  # watts of the node's others, and reasons
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope

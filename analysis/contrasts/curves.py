@@ -116,9 +116,8 @@ def _by_concurrency(figures: CellFigures, model: str, variant: str, context: Con
         for side in figures.sides
         if side[:2] == (model, variant) and (concurrency := context.concurrency(side.load)) is not None
     ]
-    return dict(
-        sorted(dict(sorted(found, reverse=True)).items())
-    )  # closed-1 and single-stream are the same point
+    # closed-1 and single-stream are the same point.
+    return dict(sorted(dict(sorted(found, reverse=True)).items()))
 
 
 def _valid_blocks(figures: CellFigures, sides: Sequence[Condition], meter: MeterKey) -> Floats:

@@ -43,9 +43,8 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
     if not all(powers_w) or not offsets_w:
         return None
     top_w, bottom_w = (sum(watts) / len(watts) for watts in powers_w)
-    off_w = min(
-        max(offsets_w), 0.9 * min(top_w, bottom_w)
-    )  # nothing draws less than a tenth of what it shows
+    # Nothing draws less than a tenth of what it shows.
+    off_w = min(max(offsets_w), 0.9 * min(top_w, bottom_w))
     ends = sorted((1 + sign * off_w / top_w) / (1 + sign * off_w / bottom_w) for sign in (-1, 1))
     return ends[0], ends[1]
 

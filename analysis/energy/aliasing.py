@@ -26,9 +26,8 @@ AVERAGE_BOUND = 0.01
 class Aliasing:
     """Hold what was looked at; None where there was nothing to look at."""
 
-    hidden: (
-        float | None
-    )  # of the window's joules, at most; 1: nothing bounds it; None: the load keeps no rhythm
+    # Of the window's joules, at most; 1: nothing bounds it; None: the load keeps no rhythm.
+    hidden: float | None
     average_off: float | None  # slow average over instantaneous readings, minus 1
     average_bound: float | None
     average_clears: bool  # the average is known to see everything: where it agrees there is no aliasing

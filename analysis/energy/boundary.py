@@ -33,9 +33,8 @@ class BoundaryEnergy:
     error_j: float | None  # sampling
     counter_error_j: float | None
     integral_error_j: float | None
-    gain_half_width: (
-        float | None
-    )  # of the joules, relative, by factors and offsets; None: nothing is known of it
+    # Of the joules, relative, by factors and offsets; None: nothing is known of it.
+    gain_half_width: float | None
     gain_offset_half_w: float | None  # the offsets' part alone: what does not cancel in ratios
     idle_before_w: float | None
     idle_after_w: float | None

@@ -16,9 +16,8 @@ MIN_STEPS = 20  # below, an edge can be off by more than a twentieth of the wind
 JUMP_FACTOR = 3.0  # a counter that runs faster than this times the highest power seen has jumped
 JUMP_W = 5_000.0  # where no power is known: no device of ours draws this much
 JUMP_S = 0.25  # a late sampler may see a step right after it: steps are set against at least this long
-LIMIT_FACTOR = (
-    1.5  # ... or than this times the board's power limit: it holds on average, not at every instant
-)
+# ... or than this times the board's power limit: it holds on average, not at every instant.
+LIMIT_FACTOR = 1.5
 SILENT_STEPS = 20.0  # no step for this many usual steps (at most SILENT_S) while power was drawn ...
 SILENT_S = 5.0
 SILENT_READS = 4.0  # ... and for so many readings of the counter, and a second

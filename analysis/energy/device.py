@@ -165,9 +165,8 @@ def _witnesses(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
     sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
-    can_alias = (
-        series.source == "nvml"
-    )  # readings of others are means since the last one: they see everything
+    # Readings of others are means since the last one: they see everything.
+    can_alias = series.source == "nvml"
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
     fast = integral(series, window, sensor, events_s)
     read = counter(series, window, sensor, fast, sensors.limit_w(series.device))

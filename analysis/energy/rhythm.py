@@ -28,9 +28,8 @@ from analysis.energy.sensor import Sensor
 
 MIN_EVENTS = 12
 _LEAST_COHERENT = 0.35
-_NO_CHANCE = (
-    3.9  # over the root of the number of events: coherence that chance gives at none of the frequencies
-)
+# Over the root of the number of events: coherence that chance gives at none of the frequencies.
+_NO_CHANCE = 3.9
 _MOST_CERTAIN = 0.95
 _BIN_S = 0.0005
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn

@@ -34,9 +34,8 @@ class Sensor:
     window_s: float = ASSUMED_WINDOW_S  # each reading is the mean over this long ...
     lag_s: float = 0.0  # ... which ended this long before the update that shows it
     step_s: float = ASSUMED_STEP_S  # between two steps of the energy counter
-    clock_s: float = (
-        0.0  # within how many seconds the common place of its readings in time lies, by its own clock
-    )
+    # Within how many seconds the common place of its readings in time lies, by its own clock.
+    clock_s: float = 0.0
     assumed: tuple[str, ...] = ("update_s", "window_s", "lag_s", "step_s")
 
 

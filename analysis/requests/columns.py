@@ -66,9 +66,8 @@ class Requests:
     first_token_ns: Ints  # (n,)
     has_first_token: Bools  # (n,)
     chunk_ns: Ints  # (m,) arrival of each chunk
-    chunk_start: (
-        Ints  # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
-    )
+    # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
+    chunk_start: Ints
     chunk_weight: Floats  # (m,) its tokens where the server says, otherwise 1
     tokens_known: Bools  # (n,) the server said how many tokens came with each chunk
     output_tokens: Floats  # (n,) NaN where nothing says

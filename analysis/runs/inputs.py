@@ -11,9 +11,8 @@ from traces.layout import RunDir
 
 KEY = "inputs"
 """In the metadata of ``tables/cells``."""
-_LOOKED_AT = (
-    1 << 16
-)  # bytes at a file's end: Parquet has there where everything lies, and the range of every column
+# Bytes at a file's end: Parquet has there where everything lies, and the range of every column.
+_LOOKED_AT = 1 << 16
 _READ = (".json", ".jsonl", ".parquet", ".arrows")
 
 

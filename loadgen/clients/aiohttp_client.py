@@ -92,9 +92,8 @@ class AiohttpClient(AskingClient):
             return
         host, port = self._first_hop()
         own_hop = (host, port) == (self._endpoint.host, self._endpoint.port)
-        tls = (
-            ssl.create_default_context() if self._endpoint.tls else None
-        )  # aiohttp's own is as old as its import
+        # aiohttp's own context is as old as its import.
+        tls = ssl.create_default_context() if self._endpoint.tls else None
         _, writer = await asyncio.open_connection(host, port, ssl=tls if own_hop else None)
         writer.close()
         self._session = self._opened(tls, kept=True)

@@ -203,9 +203,8 @@ class Pool(AskingClient):
     async def _falls_free(self, exchange: Exchange) -> Connection | None:
         """A connection that another request gives back, in time for this one; None where none does."""
         spare_s = (exchange.due_ns - now_ns()) * 1e-9 - 2 * self._demand.opening_s - _TO_OPEN_S
-        if (
-            spare_s <= 0 or self._open == 0 or not self._demand.slow
-        ):  # at high rates what is early must stay early
+        # At high rates what is early must stay early.
+        if spare_s <= 0 or self._open == 0 or not self._demand.slow:
             return None
         waiting: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)

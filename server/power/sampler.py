@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from traces.clock import now_ns
 from traces.streams import TraceWriter
 
 _OCCUPANCY_NS = 1_000_000_000
+_READ = tuple(column.name for column in fields(Reading) if column.name != "device")
+"""What a reading and a row of the trace both have."""
 
 
 @dataclass(frozen=True)
@@ -148,19 +150,5 @@ class _Occupancies:
 
 def _row(reading: Reading) -> dict[str, object]:
     device = reading.device
-    return {
-        "t_ns": reading.t_ns,
-        "device": device.name,
-        "boundary": device.boundary,
-        "source": device.source,
-        "power_w": reading.power_w,
-        "power_avg_w": reading.power_avg_w,
-        "energy_j": reading.energy_j,
-        "temperature_c": reading.temperature_c,
-        "sm_clock_mhz": reading.sm_clock_mhz,
-        "mem_clock_mhz": reading.mem_clock_mhz,
-        "utilization": reading.utilization,
-        "throttle": reading.throttle,
-        "power_limit_w": reading.power_limit_w,
-        "read_ns": reading.read_ns,
-    }
+    named = {"device": device.name, "boundary": device.boundary, "source": device.source}
+    return {**named, **{name: getattr(reading, name) for name in _READ}}

@@ -23,16 +23,10 @@ from analysis.grading.isolation.namespaces import may_become
 from starwatt_errors import GradingError, reason_of
 
 _LAYOUT = 2
-_LEFT_OUT: tuple[str, ...] = (
-    "site-packages",
-    "dist-packages",
-    "test",
-    "tests",
-    "idlelib",
-    "tkinter",
-    "turtledemo",
-)
-_LEFT_OUT += ("ensurepip", "lib2to3", "pydoc_data", "config-*", "*.a")
+_LEFT_OUT = (
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
+    "pydoc_data", "config-*", "*.a",
+)  # fmt: skip
 
 
 #: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
@@ -68,9 +62,8 @@ def prepare_runtime(folder: Path | None = None) -> Path:
             return runtime
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_if_others_may_write(folder)
-        with filelock.FileLock(
-            folder / f"{runtime.name}.lock"
-        ):  # a copy in use must not be replaced by another
+        # A copy in use must not be replaced by another.
+        with filelock.FileLock(folder / f"{runtime.name}.lock"):
             if not _is_complete(runtime):
                 _make(runtime)
     except (OSError, shutil.Error) as error:

@@ -17,10 +17,8 @@ from starwatt_errors import MeterError
 _GRID_S, _MEAN_S = 0.05, 0.3
 _REACH_S = 2.0  # how far the two clocks may be apart beyond what is known
 _STILL, _WITHIN_S = 0.02, 0.5  # of the swing: what changes by more within half a second does not stand still
-_SETTLES_S, _BEFORE_S = (
-    1.0,
-    0.1,
-)  # left out after a change (the slowest average that a board shows), and before it
+# Left out after a change (the slowest average that a board shows), and before it.
+_SETTLES_S, _BEFORE_S = 1.0, 0.1
 _SHORTEST_S = 0.3
 _LEAST_PLATEAUS = 3
 _LEAST_SWING = 1.3  # highest plateau over lowest: below, a line through them says nothing of its ends

@@ -15,7 +15,7 @@ import numpy as np
 
 from server.power.calibration.response import Floats, Found, response, update_period
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.board import NoPowerReadingError, offers
+from server.power.nvidia.board import NoPowerReadingError, milli, offers
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import (
     POWER_AVERAGE,
@@ -176,14 +176,11 @@ def _channels(place: Place) -> dict[str, _Channel]:
 
         return read
 
-    def usage() -> float | None:
-        milliwatts = place.ask(pynvml.nvmlDeviceGetPowerUsage)
-        return None if milliwatts is None else milliwatts * 1e-3
+    def asked(call: Callable[..., Any]) -> Callable[[], float | None]:
+        return lambda: milli(place.ask(call))
 
-    def counter() -> float | None:
-        millijoules = place.ask(pynvml.nvmlDeviceGetTotalEnergyConsumption)
-        return None if millijoules is None else millijoules * 1e-3
-
+    usage = asked(pynvml.nvmlDeviceGetPowerUsage)
+    counter = asked(pynvml.nvmlDeviceGetTotalEnergyConsumption)
     instant, average = field_value(POWER_INSTANT), field_value(POWER_AVERAGE)
     channels = {"energy_j": _Channel(counter, _COUNTER_POLL_S)}
     if instant() is not None:

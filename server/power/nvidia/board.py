@@ -89,7 +89,7 @@ class BoardMeter:
             sm_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)),
             mem_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_MEM)),
             utilization=None if rates is None else rates.gpu / 100.0,
-            power_limit_w=_milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
+            power_limit_w=milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         )
 
     def _powers(self) -> tuple[float | None, float | None]:
@@ -124,7 +124,7 @@ class BoardMeter:
         if self._offers.instant or self._offers.average:
             instant, average = self._place.watts([POWER_INSTANT, POWER_AVERAGE])
             return instant, average
-        return None, _milli(self._place.demand(pynvml.nvmlDeviceGetPowerUsage))
+        return None, milli(self._place.demand(pynvml.nvmlDeviceGetPowerUsage))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,8 @@ def _signed(mask: int | None) -> int | None:
     return mask if mask is None or mask < 1 << 63 else mask - (1 << 64)
 
 
-def _milli(value: Any) -> float | None:
+def milli(value: Any) -> float | None:
+    """Turn thousandths, such as NVML's milliwatts, into the unit; None stays None."""
     return None if value is None else float(value) * 1e-3
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.power.nvidia.binding import pynvml
+from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import Place, asked, text
 
@@ -60,15 +61,13 @@ def _gpus() -> list[Gpu]:
 def _gpu(place: Place, driver: str) -> Gpu:
     ask = place.ask
     memory = ask(pynvml.nvmlDeviceGetMemoryInfo)
-    limit_mw = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
-    default_mw = ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
     return Gpu(
         uuid=place.uuid,
         name=place.name,
         driver=driver,
         memory_mib=None if memory is None else memory.total // 2**20,
-        power_limit_w=None if limit_mw is None else limit_mw * 1e-3,
-        default_power_limit_w=None if default_mw is None else default_mw * 1e-3,
+        power_limit_w=milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
+        default_power_limit_w=milli(ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)),
         max_sm_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_SM),
         max_mem_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_MEM),
         ecc=_switch(ask, pynvml.nvmlDeviceGetEccMode),

@@ -76,9 +76,8 @@ def opened() -> Iterator[None]:
     except pynvml.NVMLError as error:
         raise NvmlError(f"NVML: {in_words(error)}") from error
     finally:
-        with contextlib.suppress(
-            pynvml.NVMLError
-        ):  # a driver that has gone in the meantime is no error any more
+        # A driver that has gone in the meantime is no error any more.
+        with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
 
 
