@@ -30,13 +30,8 @@ class Accuracy:
     reason: str | None  # why there is no pass@1: random_weights, no_tests, sandbox_missing or not_graded
 
     @property
-    def pass_at_1_base(self) -> float | None:
-        """The mean over tasks of the share of samples that passed the base tests."""
-        return self.mean_share(self.base_passed)
-
-    @property
     def pass_at_1_plus(self) -> float | None:
-        """The same for base and plus tests."""
+        """The mean over tasks of the share of samples that passed base and plus tests."""
         return self.mean_share(self.plus_passed)
 
     def pass_at(self, k: int) -> tuple[float, float]:

@@ -58,21 +58,25 @@ class PowerSeries:
     @property
     def reading_s(self) -> float:
         """From one reading to the next, usually."""
-        return float(np.median(np.diff(self.t_ns))) / 1e9 if self.t_ns.size > 1 else MIN_GAP_S
+        return _usual_s(self.t_ns)
 
     @property
     def counter_gap_bound_s(self) -> float:
         """The same of the counter, which is read at a rate of its own."""
-        if self.energy_t_ns.size < 2:
-            return MIN_GAP_S
-        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.energy_t_ns))) / 1e9)
+        return _gap_bound_s(self.energy_t_ns)
 
     @property
     def gap_bound_s(self) -> float:
         """The longest stretch without a reading that is not a gap."""
-        if self.t_ns.size < 2:
-            return MIN_GAP_S
-        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.t_ns))) / 1e9)
+        return _gap_bound_s(self.t_ns)
+
+
+def _usual_s(t_ns: Ints) -> float:
+    return float(np.median(np.diff(t_ns))) / 1e9 if t_ns.size > 1 else MIN_GAP_S
+
+
+def _gap_bound_s(t_ns: Ints) -> float:
+    return max(MIN_GAP_S, GAP_PERIODS * _usual_s(t_ns)) if t_ns.size > 1 else MIN_GAP_S
 
 
 @dataclass(frozen=True)
