@@ -75,7 +75,7 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     audit = audit_of(measured, phases, _watch_of(audits), load).model_copy(
         update={
             "client": audits[0].client,
-            **{name: _sum([getattr(one, name) for one in audits]) for name in _COUNTS},
+            **{name: _sum([getattr(worker_audit, name) for worker_audit in audits]) for name in _COUNTS},
         }
     )
     errors: Counter[str] = Counter()

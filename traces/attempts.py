@@ -87,7 +87,7 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
     except OSError as error:
         words = f"cannot be read: {error.strerror}; delete it, or restore it from a copy"
         raise TraceError(f"{run.attempts}: {words}") from error
-    found: dict[CellKey, list[Attempt]] = {}
+    attempts: dict[CellKey, list[Attempt]] = {}
     for number, line in enumerate(lines, start=1):
         try:
             attempt = Attempt.model_validate_json(line)
@@ -98,5 +98,5 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
             raise TraceError(
                 f"{run.attempts}: {what}; delete that line, or restore it from a copy"
             ) from error
-        found.setdefault(attempt.key, []).append(attempt)
-    return found
+        attempts.setdefault(attempt.key, []).append(attempt)
+    return attempts

@@ -121,5 +121,5 @@ class RunDir:
 
     def finished_cells(self) -> Iterator[CellKey]:
         """Cells whose ``cell.json`` is there (it is written last), sorted."""
-        found = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
-        return iter(sorted(key for key in found if key is not None))
+        keys = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
+        return iter(sorted(key for key in keys if key is not None))

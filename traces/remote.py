@@ -83,7 +83,7 @@ class PowerClock(BaseModel):
     def bounds_ns(self) -> tuple[int, int]:
         """Compute the smallest and the largest offset that start or end allow."""
         both = [self.start] if self.end is None else [self.start, self.end]
-        return min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
+        return min(offset.lowest_ns for offset in both), max(offset.highest_ns for offset in both)
 
     @property
     def middle_ns(self) -> int:

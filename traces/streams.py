@@ -117,7 +117,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
         TraceError: neither exists, it cannot be read, or it is of another schema; the message has the remedy.
     """
     final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
-    path = next((one for one in (final, stream) if is_there(one)), None)
+    path = next((candidate for candidate in (final, stream) if is_there(candidate)), None)
     if path is None:
         raise TraceError(f"{folder}: has neither {final.name} nor {stream.name}")
     try:

@@ -101,8 +101,8 @@ class _Presence:
 
     def at(self, of_bin: npt.NDArray[_Number], since_ns: Ints) -> npt.NDArray[_Number]:
         """Look up what a bin has, at moments from the window's start (not before it, not after its end)."""
-        found: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
-        return found
+        values: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
+        return values
 
 
 def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:

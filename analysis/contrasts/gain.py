@@ -26,8 +26,8 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
 
     def known(side: Condition, metric: str) -> list[float]:
         """Mean watts, or half-widths, in these blocks."""
-        found = [figures.get(side, block, meter, metric) for block in used]
-        values = [one.value if metric == "power_mean_w" else one.hi for one in found]
+        shown = [figures.get(side, block, meter, metric) for block in used]
+        values = [cell.value if metric == "power_mean_w" else cell.hi for cell in shown]
         return [value for value in values if value is not None]
 
     if not used or meter.modelled:

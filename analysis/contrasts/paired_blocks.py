@@ -35,8 +35,8 @@ class CellFigures:
         for row in rows:
             side, meter = Condition.of(row), MeterKey.of(row)
             self._blocks.setdefault(side, set()).add(row["block"])
-            found = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
-            self._figures[side, row["block"], meter, row["metric"]] = found
+            read = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
+            self._figures[side, row["block"], meter, row["metric"]] = read
         self.sides = sorted(self._blocks)
         self.meters = sorted({meter for _, _, meter, _ in self._figures if meter is not None})
 
@@ -54,16 +54,16 @@ class CellFigures:
 
     def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:
         """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
-        found = self._figures.get((side, block, meter, metric))
-        if found is not None:
-            return found
+        figure_found = self._figures.get((side, block, meter, metric))
+        if figure_found is not None:
+            return figure_found
         window = self._figures.get((side, block, None, "window_s"))
         return _Figure(None, False, (window.reasons if window and window.reasons else ("no_power",)))
 
     def good(self, side: Condition, meter: MeterKey | None, metric: str) -> dict[int, float]:
         """Return its valid and positive values by block, in order."""
-        found = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
-        return {block: value for block, value in found.items() if value is not None}
+        values = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
+        return {block: value for block, value in values.items() if value is not None}
 
 
 def paired_blocks(

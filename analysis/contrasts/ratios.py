@@ -26,19 +26,19 @@ _BY_METER = ("j_per_request", "j_per_output_token")
 def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     """All contrasts that the cells allow, in a fixed order."""
     figures = CellFigures(rows, context.nodes)
-    found: list[Row] = []
+    contrasts: list[Row] = []
     for meter in figures.meters:
         comparisons: list[PairedComparison] = []
         for side in figures.sides:
-            for one, more in (
+            for comparison, more in (
                 _batched(figures, side, meter, context),
                 *_variants(figures, side, meter, context),
             ):
-                found += more
-                comparisons += [] if one is None else [one]
-        found += family_rows(comparisons)
-        found += curve_rows(figures, meter, context)
-    return found
+                contrasts += more
+                comparisons += [] if comparison is None else [comparison]
+        contrasts += family_rows(comparisons)
+        contrasts += curve_rows(figures, meter, context)
+    return contrasts
 
 
 _Compared = tuple[PairedComparison | None, list[Row]]
@@ -48,7 +48,7 @@ def single_stream_of(side: Condition, sides: Iterable[Condition], context: Conte
     """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
     if context.kind(side.load) == "single_stream":
         return None
-    same = (one for one in sides if one[:2] == side[:2] and context.kind(one.load) == "single_stream")
+    same = (other for other in sides if other[:2] == side[:2] and context.kind(other.load) == "single_stream")
     return next(same, None)
 
 
@@ -98,15 +98,15 @@ def _variants(
             continue
         key = key_of(contrast, side, other, meter)
         why = ("one_engine_start",) if context.started_once(side.variant, other.variant) else ()
-        found = {
+        estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name)
             for name in _AGAINST
         }
-        rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in found.items()]
+        rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in estimates.items()]
         gain = gain_of_ratio(figures, side, other, meter)
         for name in _BY_METER:
-            rows += gain_rows(key, f"{name}_ratio", found[name], gain)
-        yield None if why else PairedComparison(key, "j_per_request_ratio", found["j_per_request"]), rows
+            rows += gain_rows(key, f"{name}_ratio", estimates[name], gain)
+        yield None if why else PairedComparison(key, "j_per_request_ratio", estimates["j_per_request"]), rows
 
 
 def _ratio(

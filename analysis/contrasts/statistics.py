@@ -150,15 +150,17 @@ def effect_ratio(
 def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
     """Sums of independent means (plus less minus), exponentiated, with Welch's and Satterthwaite's interval."""
     sides = [*plus, *minus]
-    centre = float(sum(one.mean() for one in plus) - sum(one.mean() for one in minus))
-    blocks = min(one.size for one in sides)
+    centre = float(sum(logs.mean() for logs in plus) - sum(logs.mean() for logs in minus))
+    blocks = min(logs.size for logs in sides)
     if blocks < MIN_BLOCKS:
         return estimate_of(centre, blocks, reason="too_few_blocks")
     if all(map(agree, sides)):
         return estimate_of(centre, blocks, reason="blocks_agree")
-    errors = [float(one.var(ddof=1)) / one.size for one in sides]
+    errors = [float(logs.var(ddof=1)) / logs.size for logs in sides]
     error = sum(errors)
-    freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
+    freedom = error**2 / sum(
+        variance**2 / (logs.size - 1) for variance, logs in zip(errors, sides, strict=True)
+    )
     half = float(stdtrit(freedom, _BOTH_SIDES)) * error**0.5
     return estimate_of(centre, blocks, half=half, p=float(2 * stdtr(freedom, -abs(centre) / error**0.5)))
 

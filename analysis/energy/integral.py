@@ -213,13 +213,13 @@ def integral(
     t_s = np.concatenate(([0.0], readings.t_s[inside], [window.seconds]))
     power_w = np.interp(t_s, readings.t_s, readings.power_w)
     steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
-    own = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
+    within = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
     curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
-    rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
-    error = sampling_error(own, sensor)
+    rhythm = rhythm_of(within, sensor, window.seconds, events_s, curve.total_j) if within.t_s.size else None
+    error = sampling_error(within, sensor)
     if error is not None:
         polled_s = polled_s[(polled_s > 0) & (polled_s < window.seconds)]
         edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
-        edges_j2 += holes_error_j(polled_s, own, sensor) ** 2
+        edges_j2 += holes_error_j(polled_s, within, sensor) ** 2
         error = replace(error, edges_j2=edges_j2)
-    return Integral(curve, own, error, rhythm)
+    return Integral(curve, within, error, rhythm)

@@ -133,7 +133,7 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
     slow_polls = not readings.rhythm and 0 < sensor.update_s < 0.99 * spacing_s
     orders = range(-_POLLED, _POLLED + 1) if slow_polls else (0,)
     off = _PERIOD_OFF_SEEN if readings.rhythm else _PERIOD_OFF
-    found = []
+    aliases = []
     for order in orders:
         shifted_hz = line_hz + (order / sensor.update_s if slow_polls else 0.0)
         turns = round(shifted_hz * spacing_s)
@@ -144,16 +144,16 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
         unsure_hz = off * (abs(order) / sensor.update_s if slow_polls else abs(turns) / spacing_s)
         cycles = max(hz - unsure_hz, 0.0) * seconds
         if left >= _WEAKEST and cycles <= _FOLLOWED:
-            found.append(_Alias(hz, cycles, left, line_hz))
-    return found
+            aliases.append(_Alias(hz, cycles, left, line_hz))
+    return aliases
 
 
 def _told_apart(aliases: list[_Alias], seconds: float) -> list[_Alias]:
     """Keep one alias for each place that a window can tell apart, the strongest; the slowest first: they leave most."""
     kept: list[_Alias] = []
-    for one in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
-        if all(abs(one.hz - other.hz) * seconds > RESOLVED for other in kept):
-            kept.append(one)
+    for candidate in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
+        if all(abs(candidate.hz - other.hz) * seconds > RESOLVED for other in kept):
+            kept.append(candidate)
     return sorted(kept, key=lambda alias: alias.cycles)[:_MOST_LINES]
 
 

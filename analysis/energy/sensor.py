@@ -79,12 +79,12 @@ class Sensors:
         if source != "nvml":
             return Sensor(0.0, reading_s, 0.0, 0.001, assumed=())
         sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
-        found = self.calibration.get(device)
-        if not isinstance(found, Mapping):
+        calibrated = self.calibration.get(device)
+        if not isinstance(calibrated, Mapping):
             return sensor
-        channel = found.get("power_avg_w" if averaged else "power_w") or {}
+        channel = calibrated.get("power_avg_w" if averaged else "power_w") or {}
         values = {name: channel.get(name) for name in ("update_s", "window_s", "lag_s")}
-        values["step_s"] = (found.get("energy_j") or {}).get("step_s")
+        values["step_s"] = (calibrated.get("energy_j") or {}).get("step_s")
         known = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
         return replace(sensor, **known, assumed=tuple(name for name in sensor.assumed if name not in known))
 

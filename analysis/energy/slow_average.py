@@ -53,7 +53,7 @@ def slow_average(series: PowerSeries, window: Window, sensors: Sensors) -> Slow 
         return None
     slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)
     sensor = sensors.sensor(series.device, series.source, averaged=True, reading_s=series.reading_s)
-    found = integral(slow, window, sensor)
-    if found is None:
+    averaged = integral(slow, window, sensor)
+    if averaged is None:
         return None
-    return Slow(found, "window_s" not in sensor.assumed and sensor.window_s >= sensor.update_s)
+    return Slow(averaged, "window_s" not in sensor.assumed and sensor.window_s >= sensor.update_s)

@@ -43,11 +43,11 @@ class Slab:
 
 def sums(values: Floats | Ints | Bools, starts: Ints) -> Floats:
     """Sums over consecutive pieces of ``values``, piece i from ``starts[i]`` to ``starts[i + 1]``; 0 for empty ones."""
-    found = np.zeros(starts.size - 1)
+    totals = np.zeros(starts.size - 1)
     filled = starts[1:] > starts[:-1]
     if filled.any():
-        found[filled] = np.add.reduceat(values, starts[:-1][filled], dtype=np.float64)
-    return found
+        totals[filled] = np.add.reduceat(values, starts[:-1][filled], dtype=np.float64)
+    return totals
 
 
 @dataclass(frozen=True)

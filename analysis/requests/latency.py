@@ -78,7 +78,7 @@ def _inter_token_ms(requests: Requests) -> Floats:
     A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
     Where tokens per chunk are not known, a chunk counts once.
     """
-    found, completed = [np.zeros(0)], requests.completed
+    all_gaps, completed = [np.zeros(0)], requests.completed
     for slab in requests.slabs():
         rows = np.repeat(np.arange(slab.first, slab.last), np.diff(slab.starts))
         carries = (requests.chunk_weight[slab.chunks] > 0) & completed[rows]
@@ -86,5 +86,5 @@ def _inter_token_ms(requests: Requests) -> Floats:
         same = rows[1:] == rows[:-1]
         gaps = np.diff(times)[same] / 1e6
         count = requests.chunk_weight[slab.chunks][carries][1:][same]
-        found.append(np.repeat(gaps / count, count.astype(np.int64)))
-    return np.concatenate(found)
+        all_gaps.append(np.repeat(gaps / count, count.astype(np.int64)))
+    return np.concatenate(all_gaps)

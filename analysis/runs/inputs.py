@@ -36,7 +36,7 @@ def inputs_of(run: RunDir) -> str:
 
 def _inputs(run: RunDir) -> Iterator[Path]:
     """In a fixed order; a run's ``alone/`` is one too."""
-    for one in (run, RunDir(run.alone)):
-        yield from (path for path in (one.study, one.manifest, one.plan, one.attempts) if path.is_file())
-        found = one.cells.rglob("*")
-        yield from sorted(path for path in found if path.suffix in _READ and path.is_file())
+    for part in (run, RunDir(run.alone)):
+        yield from (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
+        traces = part.cells.rglob("*")
+        yield from sorted(path for path in traces if path.suffix in _READ and path.is_file())

@@ -106,14 +106,14 @@ class Sampler:
         if self._look is None or (self._looked_ns is not None and t_ns - self._looked_ns < _OCCUPANCY_NS):
             return []
         self._looked_ns = t_ns
-        found = self._look()
-        for one in found:
-            if self._require_exclusive and one.metered and one.state == "shared":
+        looks = self._look()
+        for look in looks:
+            if self._require_exclusive and look.metered and look.state == "shared":
                 raise MeterError(
-                    f"{one.device} is not ours alone: {named(one.foreign)} runs on it; end it, or measure elsewhere "
+                    f"{look.device} is not ours alone: {named(look.foreign)} runs on it; end it, or measure elsewhere "
                     "(meters.require_exclusive asked to stop here)"
                 )
-        return found
+        return looks
 
     def _summary(self, skipped: int, cpu_share: float) -> SamplerSummary:
         late = np.percentile(self._late_ns or [0], (50, 99, 100)) * 1e-6
@@ -136,9 +136,9 @@ class _Occupancies:
     def __init__(self, folder: Path, look: Callable[[], list[Occupancy]] | None) -> None:
         self._writer = None if look is None else TraceWriter(folder, "occupancy")
 
-    def write(self, found: list[Occupancy]) -> None:
+    def write(self, looks: list[Occupancy]) -> None:
         if self._writer is not None:
-            self._writer.extend(one.row() for one in found)
+            self._writer.extend(look.row() for look in looks)
 
     def __enter__(self) -> _Occupancies:
         return self

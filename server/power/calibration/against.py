@@ -64,7 +64,7 @@ class GainFit:
     @property
     def at_load(self) -> float:
         """True over shown power where most was drawn."""
-        highest = max(self.plateaus, key=lambda one: one.shown_w)
+        highest = max(self.plateaus, key=lambda plateau: plateau.shown_w)
         return highest.true_w / highest.shown_w
 
 
@@ -84,7 +84,7 @@ def fit_gain(shown: Readings, true: Readings, *, reach_s: float = _REACH_S) -> G
             f"both meters stood still in {len(plateaus)} stretches, and {_LEAST_PLATEAUS} are "
             "needed: readings that keep in step with the load, or another load on the board or beside it?"
         )
-    highest, lowest = (end(one.shown_w for one in plateaus) for end in (max, min))
+    highest, lowest = (end(plateau.shown_w for plateau in plateaus) for end in (max, min))
     if highest < _LEAST_SWING * lowest:
         raise MeterError(
             f"the load moved the board's power from {lowest:.0f} to {highest:.0f} W alone: too little to fit a line"
@@ -126,19 +126,19 @@ def _plateaus(grid_s: Floats, ours_w: Floats, theirs_w: Floats) -> tuple[Plateau
     around = np.concatenate((np.ones(before), np.ones(1 + after)))
     moves = np.convolve(moves, around)[before : before + grid_s.size] > 0
     edges = np.flatnonzero(np.diff(np.concatenate(([True], moves, [True])).astype(np.int8)))
-    found = []
+    plateaus = []
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         if last - first >= shortest:
             inside = slice(int(first), int(last))
             seconds = float(last - first) * _GRID_S
             mean_w = float(ours_w[inside].mean()), float(theirs_w[inside].mean())
-            found.append(Plateau(float(grid_s[first]), seconds, *mean_w))
-    return tuple(found)
+            plateaus.append(Plateau(float(grid_s[first]), seconds, *mean_w))
+    return tuple(plateaus)
 
 
 def _line(plateaus: tuple[Plateau, ...], shift_s: float) -> GainFit:
-    shown_w = np.array([one.shown_w for one in plateaus])
-    true_w = np.array([one.true_w for one in plateaus])
+    shown_w = np.array([plateau.shown_w for plateau in plateaus])
+    true_w = np.array([plateau.true_w for plateau in plateaus])
     design = np.column_stack([shown_w, np.ones(shown_w.size)])
     inverse = np.linalg.inv(design.T @ design)
     factor, offset_w = inverse @ (design.T @ true_w)

@@ -49,7 +49,7 @@ class Against:
     def words(self) -> list[str]:
         """For people."""
         fit = self.fit
-        lowest, highest = (end(one.shown_w for one in fit.plateaus) for end in (min, max))
+        lowest, highest = (end(plateau.shown_w for plateau in fit.plateaus) for end in (min, max))
         given = ", ".join(f"{name}: {value:g}" for name, value in self.setting[self.device].items())
         return [
             f"{self.device}: true watts = {fit.factor:.4f} x shown {fit.offset_w:+.2f} W",
@@ -96,14 +96,17 @@ def _steps(steps_s: tuple[float, ...]) -> Iterator[tuple[bool, float]]:
 def _watch(meters: tuple[tuple[Meter, list[Reading]], ...], seconds: float) -> None:
     end_ns = now_ns() + round(seconds * 1e9)
     while now_ns() < end_ns:
-        for meter, found in meters:
-            found.extend(meter.read(slow=False))
+        for meter, readings in meters:
+            readings.extend(meter.read(slow=False))
         time.sleep(_POLL_S)
 
 
-def _of(found: list[Reading]) -> Readings:
+def _of(readings: list[Reading]) -> Readings:
     """In the order of their times, readings of one instant once."""
-    powers_w = {one.t_ns: one.power_w if one.power_w is not None else one.power_avg_w for one in found}
+    powers_w = {
+        reading.t_ns: reading.power_w if reading.power_w is not None else reading.power_avg_w
+        for reading in readings
+    }
     known = {t_ns: watts for t_ns, watts in sorted(powers_w.items()) if watts is not None}
     if len(known) < _LEAST_READINGS:
         raise MeterError(f"--against: {len(known)} readings came from one of the two meters: too few")

@@ -97,12 +97,12 @@ class BoardMeter:
         if not self._offers.power:
             return None, None
         try:
-            found = self._asked_powers()
+            powers = self._asked_powers()
         except PassingError as error:
             self._heed(seen=False, trouble=str(error).removeprefix("NVML: "))
             return None, None
-        self._heed(seen=found != (None, None))
-        return found
+        self._heed(seen=powers != (None, None))
+        return powers
 
     def _energy_j(self) -> float | None:
         """Since the first reading; None where the call failed this time."""
@@ -158,13 +158,13 @@ def offers(place: Place) -> Offers:
     counter = False
     if not module:
         [counter] = asked.whether(lambda: [place.demand(pynvml.nvmlDeviceGetTotalEnergyConsumption)])
-    found = Offers(instant, average, usage, counter, module)
-    if not (found.power or counter):
+    offered = Offers(instant, average, usage, counter, module)
+    if not (offered.power or counter):
         if asked.trouble is not None:
             raise NvmlError(asked.trouble)
         words = f"{place}, {place.name}, offers neither power nor energy: it cannot be measured"
         raise NoPowerReadingError([words])
-    return found
+    return offered
 
 
 @dataclass

@@ -62,12 +62,12 @@ class ServiceClient:
         """
         answer = self.fetch(method, path, body)
         try:
-            found = json.loads(answer)
+            answered = json.loads(answer)
         except ValueError as error:
             raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`") from error
-        if not isinstance(found, dict):
+        if not isinstance(answered, dict):
             raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
-        return found
+        return answered
 
     def fetch(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """The bytes that it answers; errors as of ``ask``."""
