@@ -16,8 +16,6 @@ ENCODERS = {
     "analysis/grading/isolation/inner.py: encode": "a line a kind of value; it runs alone in the sandbox"
 }
 """Functions with more ways through than others, and why."""
-FLAGS = "study/cli/app.py: "
-"""Commands, whose flags are their arguments."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _A_WAY_EACH = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert)
 
@@ -67,8 +65,7 @@ def test_no_folder_of_code_is_a_drawer() -> None:
 
 def test_functions_are_short() -> None:
     lengths = {name: lines_of(function) for name, function in functions().items()}
-    long = {name: lines for name, lines in lengths.items() if lines > MOST_LINES}
-    assert {name: lines for name, lines in long.items() if not name.startswith(FLAGS)} == {}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
     assert sorted(lengths.values())[int(0.95 * len(lengths))] <= MOST_LINES_P95
 
 
