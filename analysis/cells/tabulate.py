@@ -18,6 +18,7 @@ from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.layout import CellKey
+from traces.parquet import with_column
 from traces.schemas import REQUESTS, REQUESTS_TABLE
 
 
@@ -72,7 +73,7 @@ def mark_drifted(cells: list[Tabulated]) -> None:
     for one in cells:
         if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
             one.invalid = InvalidCell(one.key, ("drift",), None)
-            one.requests = _with(one.requests, "valid", pa.array([False] * one.requests.num_rows, pa.bool_()))
+            one.requests = with_column(one.requests, "valid", [False] * one.requests.num_rows)
 
 
 def with_phase(cells: list[Tabulated]) -> list[Row]:
@@ -86,12 +87,8 @@ def with_phase(cells: list[Tabulated]) -> list[Row]:
         more, split = phase_of(one.phase, fits)
         rows += more
         joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
-        one.requests = _with(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
+        one.requests = with_column(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
     return rows
-
-
-def _with(requests: pa.Table, name: str, column: pa.Array) -> pa.Table:
-    return requests.set_column(REQUESTS_TABLE.get_field_index(name), REQUESTS_TABLE.field(name), column)
 
 
 def _spoiled(result: CellResult) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def mcnemar_p(differences: Floats) -> float:
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
-def smallest_difference(differences: Floats) -> float:
+def minimum_detectable_difference(differences: Floats) -> float:
     """Compute the difference that 80 of 100 studies with this spread would have seen: at least six tasks of all."""
     spread = float(differences.std(ddof=1)) if differences.size > 1 else 0.0
     by_spread = float(Z_95_80 * spread / np.sqrt(differences.size))
@@ -110,7 +110,7 @@ def _compared(key: Row, answers: Sequence[Answers], reference: Sequence[Answers]
             "": float(differences.mean()),
             "_p": sign_flip_p(differences),
             "_p_mcnemar": mcnemar_p(differences) if once else None,
-            "_smallest_visible": smallest_difference(differences),
+            "_smallest_visible": minimum_detectable_difference(differences),
         }
     rows = [
         value_row(

@@ -45,7 +45,7 @@ def family_rows(comparisons: Sequence[PairedComparison]) -> list[Row]:
 
 def _rows(comparison: PairedComparison, adjusted: float | None, tested: int) -> list[Row]:
     estimate = comparison.estimate
-    values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.smallest_visible}
+    values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.minimum_detectable}
     values["simultaneous"] = estimate.ratio
     bounds = {"simultaneous": _together(estimate, tested)}
     return [

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.arrays import mean
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row, ratio
 from analysis.contrasts.curves import curve_rows
@@ -123,8 +124,8 @@ def _ratio(
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    """The mean, where all are known."""
+    return None if None in values else mean(np.array(values))
 
 
 def _less(one: float | None, other: float | None) -> float | None:

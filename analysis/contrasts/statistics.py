@@ -29,7 +29,7 @@ class RatioEstimate:
     blocks: int
     reasons: tuple[str, ...]
     p: float | None = None  # two-sided, that the ratio is 1
-    smallest_visible: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
+    minimum_detectable: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
     half_log: float | None = None  # half of the interval's width, of the logarithm
 
     @property
@@ -77,7 +77,7 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     if agree(logs):
         return estimate_of(centre, blocks, reason="blocks_agree")
     estimate = estimate_of(centre, blocks, half=float(student_t(logs)[1]), p=p_value(logs))
-    return replace(estimate, smallest_visible=float(np.exp(smallest_visible(logs))))
+    return replace(estimate, minimum_detectable=float(np.exp(minimum_detectable(logs))))
 
 
 def geometric_mean(values: Sequence[float]) -> RatioEstimate:
@@ -171,7 +171,7 @@ def p_value(logs: Floats) -> float:
     return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
 
 
-def smallest_visible(values: Floats) -> float:
+def minimum_detectable(values: Floats) -> float:
     """The mean that a t test over (k,) values with this spread would have called different from 0 in 80 of 100 studies.
 
     The noncentrality at which T exceeds its critical value with that probability (noncentral t), times the standard

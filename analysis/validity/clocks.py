@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from analysis.energy.sensor import CLOCK_BOUND
 from analysis.requests.window import Window
 from analysis.validity.reasons import Check
+from traces.parquet import with_column
 from traces.remote import PowerClock
 
 
@@ -15,9 +16,8 @@ def on_our_clock(table: pa.Table | None, clock: PowerClock | None) -> pa.Table |
     """``table`` with ``t_ns`` by the clock of the requests; as it is where that is its own."""
     if table is None or clock is None:
         return table
-    index = table.schema.get_field_index("t_ns")
-    shifted = pc.subtract(table.column(index), pa.scalar(clock.middle_ns, pa.int64()))
-    return table.set_column(index, table.schema.field(index), shifted)
+    shifted = pc.subtract(table.column("t_ns"), pa.scalar(clock.middle_ns, pa.int64()))
+    return with_column(table, "t_ns", shifted)
 
 
 def clock_check(clock: PowerClock, window: Window) -> Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -23,6 +23,7 @@ from server.build.sources import (
     from_folder,
     known_to_the_hub,
     named_model,
+    no_safetensors,
     quantised_by,
     read_config,
 )
@@ -137,9 +138,7 @@ def in_store(known: Known, store: Store) -> Known:
     """The same model with the place where the store holds it."""
     if not known.made_here or known.digest is None or not (store.path(known.digest) / PROVENANCE).is_file():
         return known
-    return Known(
-        known.model, known.shape, folder=store.path(known.digest), digest=known.digest, made_here=True
-    )
+    return replace(known, folder=store.path(known.digest))
 
 
 def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
@@ -184,7 +183,7 @@ def _asked_of_the_hub(model: str) -> Known:
         check_type(model, config["model_type"])
     files = [file for file in told.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
     if not any(file.rfilename.endswith(".safetensors") for file in files):
-        raise UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
+        raise no_safetensors(model)
     fetched = float(sum(file.size or 0 for file in files)) or None
     return Known(model, likely_shape(model), fetch_bytes=fetched)
 

@@ -57,12 +57,7 @@ def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
     digests = {file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()}
     digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     ours = read_json(path / PROVENANCE) if (path / PROVENANCE).is_file() else {}  # given by its path
-    return Checkpoint(
-        path=path,
-        digest=digest,
-        memorised=bool(ours.get("memorised")),
-        random_weights=bool(ours.get("random_weights")),
-    )
+    return Checkpoint.noted(path, digest, ours)
 
 
 def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -114,7 +109,12 @@ def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
             "trust_remote_code: true does so"
         )
     if not any(path.glob("*.safetensors")):
-        raise UsageError(f"models: {path} has no *.safetensors (pickled weights are never read)")
+        raise no_safetensors(str(path))
+
+
+def no_safetensors(model: str) -> UsageError:
+    """Make the error that a model has no weights that are read here."""
+    return UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
 
 
 def check_type(model: str, kind: object) -> None:

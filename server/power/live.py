@@ -58,12 +58,8 @@ class LiveMeters:
         heat = GaugeMetricFamily("starwatt_temperature_celsius", "Temperature", labels=_LABELS)
         for reading in self._read():
             labels = [reading.device.name, reading.device.boundary, reading.device.source]
-            power_w = reading.power_w if reading.power_w is not None else reading.power_avg_w
-            for family, value in (
-                (watts, power_w),
-                (joules, reading.energy_j),
-                (heat, reading.temperature_c),
-            ):
+            known = (watts, reading.shown_w), (joules, reading.energy_j), (heat, reading.temperature_c)
+            for family, value in known:
                 if value is not None:
                     family.add_metric(labels, value)
         return [watts, joules, heat]

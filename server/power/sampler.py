@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -76,7 +77,8 @@ class Sampler:
         """
         period_ns, slow_ns = round(1e9 / self._schedule.hz), round(1e9 / self._schedule.slow_hz)
         tick, skipped = 0, 0
-        with TraceWriter(folder, "power") as writer, _Occupancies(folder, self._look) as occupancies:
+        boards = nullcontext() if self._look is None else TraceWriter(folder, "occupancy")
+        with TraceWriter(folder, "power") as writer, boards as occupancies:
             start_ns, start_cpu_ns = now_ns(), time.process_time_ns()
             slow_due_ns = start_ns
             while True:
@@ -92,7 +94,8 @@ class Sampler:
                     for reading in meter.read(slow=slow):
                         writer.append(_row(reading))
                 self._read_ns.append(now_ns() - begun_ns)
-                occupancies.write(self._look_if_due())
+                if occupancies is not None:
+                    occupancies.extend(look.row() for look in self._look_if_due())
                 if stopping:
                     cpu_ns = time.process_time_ns() - start_cpu_ns
                     return self._summary(skipped, cpu_ns / max(now_ns() - start_ns, 1))
@@ -128,24 +131,6 @@ class Sampler:
             read_p99_ms=float(read[1]),
             cpu_share=cpu_share,
         )
-
-
-class _Occupancies:
-    """The trace ``occupancy``, where there are boards to look at."""
-
-    def __init__(self, folder: Path, look: Callable[[], list[Occupancy]] | None) -> None:
-        self._writer = None if look is None else TraceWriter(folder, "occupancy")
-
-    def write(self, looks: list[Occupancy]) -> None:
-        if self._writer is not None:
-            self._writer.extend(look.row() for look in looks)
-
-    def __enter__(self) -> _Occupancies:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
 
 
 def _row(reading: Reading) -> dict[str, object]:

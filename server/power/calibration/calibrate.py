@@ -118,10 +118,8 @@ def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> 
 
 def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any]:
     channels = _channels(place)
-    idle: dict[str, float | None] = {}
     _watch(channels, min(watch_s or WATCH_S, 1.0))
-    for name, channel in channels.items():
-        idle[name] = float(np.mean(channel.shown)) if channel.shown else None
+    idle_w = {name: float(np.mean(channel.shown)) for name, channel in channels.items() if channel.shown}
     steps_s: list[float] = []
     without = NO_LOAD
     if load is not None:
@@ -139,8 +137,7 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
         for key, figure in figures.items():
             if figure.reason is not None:
                 result["reasons"][f"{name}.{key}"] = figure.reason
-    known = idle.get("power_w") or idle.get("power_avg_w")
-    result["idle_w"] = known
+    result["idle_w"] = idle_w.get("power_w") or idle_w.get("power_avg_w")
     result["reasons"] |= _doubts(channels, place, stepped=bool(steps_s))
     costs = np.concatenate([channel.cost_s for channel in channels.values()])
     result["read_ms"] = float(np.median(costs)) * 1e3

@@ -103,10 +103,7 @@ def _watch(meters: tuple[tuple[Meter, list[Reading]], ...], seconds: float) -> N
 
 def _of(readings: list[Reading]) -> Readings:
     """In the order of their times, readings of one instant once."""
-    powers_w = {
-        reading.t_ns: reading.power_w if reading.power_w is not None else reading.power_avg_w
-        for reading in readings
-    }
+    powers_w = {reading.t_ns: reading.shown_w for reading in readings}
     known = {t_ns: watts for t_ns, watts in sorted(powers_w.items()) if watts is not None}
     if len(known) < _LEAST_READINGS:
         raise MeterError(f"--against: {len(known)} readings came from one of the two meters: too few")

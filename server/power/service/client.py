@@ -64,10 +64,14 @@ class ServiceClient:
         try:
             answered = json.loads(answer)
         except ValueError as error:
-            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`") from error
+            raise self.is_no_service() from error
         if not isinstance(answered, dict):
-            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
+            raise self.is_no_service()
         return answered
+
+    def is_no_service(self) -> MeterError:
+        """Make the error that what answers there is something else."""
+        return MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
 
     def fetch(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """The bytes that it answers; errors as of ``ask``."""
@@ -122,7 +126,7 @@ def measure_clock(client: ServiceClient) -> PowerClock:
         try:
             return Told(str(told["boot_id"]), int(told["received_ns"]), int(told["sent_ns"]), had_ns)
         except (KeyError, TypeError, ValueError) as error:
-            raise MeterError(f"--meter {client.url}: answers, but is no `starwatt meter --serve`") from error
+            raise client.is_no_service() from error
 
     return PowerClock.measured(ask, EXCHANGES)
 
