@@ -77,8 +77,10 @@ class Sampler:
         """
         period_ns, slow_ns = round(1e9 / self._schedule.hz), round(1e9 / self._schedule.slow_hz)
         tick, skipped = 0, 0
-        boards = nullcontext() if self._look is None else TraceWriter(folder, "occupancy")
-        with TraceWriter(folder, "power") as writer, boards as occupancies:
+        with (
+            TraceWriter(folder, "power") as writer,
+            nullcontext() if self._look is None else TraceWriter(folder, "occupancy") as occupancies,
+        ):
             start_ns, start_cpu_ns = now_ns(), time.process_time_ns()
             slow_due_ns = start_ns
             while True:
