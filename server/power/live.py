@@ -26,17 +26,13 @@ class LiveMeters:
         """Raises MeterError where no meter answers."""
         self._settings, self._engine_pid = settings, engine_pid
         self._meters = open_meters(settings, engine_pid)
-        self._devices = [device for meter in self._meters for device in meter.devices]
+        self.devices = [device for meter in self._meters for device in meter.devices]
+        """All devices of all meters, as they were found."""
         self._lock = threading.Lock()
         self._readings: list[Reading] = []
         self._read_ns: int | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
-
-    @property
-    def devices(self) -> list[Device]:
-        """All devices of all meters, as they were found."""
-        return self._devices
 
     def exposition(self) -> bytes:
         """Prometheus' text format. What a device lacks has no line.
