@@ -87,12 +87,12 @@ class PowerClock(BaseModel):
 
     @property
     def middle_ns(self) -> int:
-        """That clock minus ours: one constant, so that no stretch of time changes its length."""
+        """Return that clock minus ours: one constant, so that no stretch of time changes its length."""
         return sum(self.bounds_ns) // 2
 
     @property
     def half_width_ns(self) -> int:
-        """How far the truth may be from ``middle_ns``: drift between start and end widens it."""
+        """Say how far the truth may be from ``middle_ns``: drift between start and end widens it."""
         lowest, highest = self.bounds_ns
         return -((lowest - highest) // 2)
 

@@ -46,7 +46,7 @@ class PhaseInput:
     idle_j: float  # of them, drawn while none was in flight
 
     def rows(self, load: str) -> PhaseRows:
-        """For the fit."""
+        """Give what the fit takes of it."""
         return PhaseRows(load, self.work.stretches, self.busy_j)
 
 

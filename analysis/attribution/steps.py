@@ -78,7 +78,7 @@ def work_of(requests: Requests, window: Window, stretches: int) -> Work:
 
 
 class _Presence:
-    """How many requests are present at each moment of a window, on a grid of bins of 2^shift ns."""
+    """Count the requests that are present at each moment of a window, on a grid of bins of 2^shift ns."""
 
     def __init__(self, requests: Requests, window: Window) -> None:
         length_ns = window.end_ns - window.start_ns
@@ -95,7 +95,7 @@ class _Presence:
         self.share: Floats = 1.0 / np.maximum(np.cumsum(changes), 1)  # (bins,) one over the number present
 
     def stretches(self, count: int) -> Ints:
-        """In which of so many equal stretches of the window each bin lies, (bins,)."""
+        """Say in which of so many equal stretches of the window each bin lies, (bins,)."""
         starts = np.arange(self.share.size, dtype=np.int64) << self._shift
         return np.asarray(np.minimum(starts * count // self._length_ns, count - 1))
 
@@ -106,7 +106,7 @@ class _Presence:
 
 
 def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:
-    """When the first and the last chunk of each request came (n,), and which have any."""
+    """Find when the first and the last chunk of each request came (n,), and which have any."""
     starts, ends = requests.chunk_start[:-1], requests.chunk_start[1:]
     has = ends > starts
     if not has.any():

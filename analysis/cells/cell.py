@@ -63,7 +63,7 @@ class Context:
 
     @property
     def cpus(self) -> int | None:
-        """How many CPUs the metered machine has; None where the manifest does not say."""
+        """Say how many CPUs the metered machine has; None where the manifest does not."""
         cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
         return cpus if isinstance(cpus, int) else None
 
@@ -131,7 +131,7 @@ class Context:
         return cap if isinstance(cap, int) else None
 
     def concurrency(self, load: str) -> int | None:
-        """How many requests a single-stream or closed load keeps in flight; None for others."""
+        """Say how many requests a single-stream or closed load keeps in flight; None for others."""
         for one in self._loads:
             if one.slug == load and not isinstance(one, Open):
                 return one.concurrency if isinstance(one, Closed) else 1
@@ -187,7 +187,7 @@ class CellResult:
         return primary(list(self.energies))
 
     def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
-        """Why the joules of ``energy`` are not to be trusted."""
+        """Say why the joules of ``energy`` are not to be trusted."""
         failed = [check.code for check in energy_checks(energy) if check.failed]
         if energy.source == "nvml" and self.elsewhere is not None and self.elsewhere.failed:
             failed.append(self.elsewhere.code)
@@ -314,7 +314,7 @@ def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellReco
 
 
 def _cpus(record: CellRecord, context: Context) -> int | None:
-    """How many CPUs the machine has whose power the cell holds."""
+    """Say how many CPUs the machine has whose power the cell holds."""
     return context.cpus if record.node is None else record.node.cpus
 
 

@@ -92,7 +92,7 @@ def with_phase(cells: list[Tabulated]) -> list[Row]:
 
 
 def _spoiled(result: CellResult) -> tuple[str, ...]:
-    """Why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
+    """Say why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
     primary = result.primary
     energy = result.energy_codes(primary) if primary else result.energy_reasons
     return tuple(sorted({*reasons_for("energy", result.codes), *energy}))

@@ -18,7 +18,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 class Outcome(StrEnum):
-    """What the interval of one condition says of the bound."""
+    """Hold what the interval of one condition says of the bound."""
 
     WORSE = "worse"
     WITHIN = "within"
@@ -40,7 +40,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Gate:
-    """What was asked, and the verdict on each condition of the reference."""
+    """Hold what was asked, and the verdict on each condition of the reference."""
 
     metric: str
     bound: float

@@ -15,7 +15,7 @@ from starwatt_errors import UsageError
 
 
 def answers(context: Context, paper: Mapping[Configuration, object]) -> tuple[int, tuple[str, ...]]:
-    """Which of the paper's answer lengths is the nearest to the study's, and what is to be said of it."""
+    """Find which of the paper's answer lengths is the nearest to the study's, and what is to be said of it."""
     known = sorted({one.max_new_tokens for one in paper})
     if context.study is None:
         return known[-1], ("how long answers could be here is not known",)

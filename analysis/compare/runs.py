@@ -171,7 +171,7 @@ def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: 
 
 
 def without_interval(estimate: RatioEstimate) -> RatioEstimate:
-    """Without its interval: all blocks of one engine start are one sample of what an engine start is like."""
+    """Drop its interval: all blocks of one engine start are one sample of what an engine start is like."""
     reasons = tuple(sorted({*estimate.reasons, "one_engine_start"}))
     return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 

@@ -29,7 +29,7 @@ class PairedComparison:
 
 
 def family_rows(comparisons: Sequence[PairedComparison]) -> list[Row]:
-    """For each comparison: p, p by Holm, the smallest ratio that could have been seen, a simultaneous interval."""
+    """Make, of each comparison, p, p by Holm, the minimum detectable ratio, and a simultaneous interval."""
     families: dict[tuple[str, str, str], list[PairedComparison]] = {}
     for comparison in comparisons:
         family = comparison.key["model"], comparison.key["contrast"], comparison.metric

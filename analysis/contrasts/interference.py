@@ -29,7 +29,7 @@ METRICS = ("j_per_request", "power_mean_w", "output_token_rate", "ttft_p50_ms", 
 
 @dataclass(frozen=True)
 class CellWindow:
-    """When and where a cell was measured."""
+    """Say when and where a cell was measured."""
 
     node: str
     boot_id: str | None

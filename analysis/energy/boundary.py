@@ -63,7 +63,7 @@ class BoundaryEnergy:
 
     @property
     def disagreement_bound(self) -> float:
-        """How far counter and integral may be apart."""
+        """Say how far counter and integral may be apart."""
         return max(device.disagreement_bound for device in self.devices)
 
 

@@ -92,7 +92,7 @@ class _Witnesses:
 
     @property
     def disagreement_bound(self) -> float:
-        """How far counter and integral may be apart before one of them must be wrong, relative."""
+        """Say how far counter and integral may be apart before one of them must be wrong, relative."""
         if self.counter.curve is None or self.power is None or self.counter.curve.total_j <= 0:
             return DISAGREEMENT_BOUND
         errors = np.hypot(self.counter.error_j or 0.0, self.power.error_j or 0.0)

@@ -57,7 +57,7 @@ class PowerSeries:
 
     @property
     def reading_s(self) -> float:
-        """From one reading to the next, usually."""
+        """Give the usual time from one reading to the next."""
         return _usual_s(self.t_ns)
 
     @property

@@ -28,7 +28,7 @@ half a percent of its joules where the whole difference between idle and load li
 
 @dataclass(frozen=True)
 class Sensor:
-    """How a board's power readings come about; ``assumed`` names what calibration did not find."""
+    """Say how a board's power readings come about; ``assumed`` names what calibration did not find."""
 
     update_s: float = ASSUMED_UPDATE_S
     window_s: float = ASSUMED_WINDOW_S  # each reading is the mean over this long ...

@@ -81,7 +81,7 @@ def _example(dataset: Dataset) -> str:
 
 
 def _text(data: bytes, path: Path, *, bom: bool = False) -> str:
-    """With the line ends of any system; a byte order mark is no part of it, unless evalplus would run it."""
+    """Decode, with the line ends of any system; without a byte order mark, unless evalplus would run it."""
     try:
         text = data.decode("utf-8" if bom else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -61,7 +61,7 @@ def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, flo
 
 
 def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
-    """When a request was due and had a place: of N places, the k-th request sent had one once k - N had ended."""
+    """Find when a request was due and had a place: of N, the k-th request sent had one once k - N had ended."""
     could_ns = requests.scheduled_ns.copy()
     rows = np.flatnonzero(requests.timed)
     if most_in_flight is None or rows.size <= most_in_flight:

@@ -49,7 +49,7 @@ class WindowShare:
 
 
 def measured_window(requests: Requests) -> Window | None:
-    """From the first measured ``sent_ns`` to the last measured ``end_ns``; None where none completed."""
+    """Find the window: first measured ``sent_ns`` to last measured ``end_ns``; None where none completed."""
     if not requests.completed.any():
         return None
     rows = requests.measured & requests.timed

@@ -112,7 +112,7 @@ class Results:
 
     @property
     def models(self) -> list[str]:
-        """In order."""
+        """List the models, in order."""
         return sorted({point.model for point in self.points})
 
     def of_tasks(self, point: Point) -> str:

@@ -35,7 +35,7 @@ def inputs_of(run: RunDir) -> str:
 
 
 def _inputs(run: RunDir) -> Iterator[Path]:
-    """In a fixed order; a run's ``alone/`` is one too."""
+    """List them in a fixed order; a run's ``alone/`` is one too."""
     for part in (run, RunDir(run.alone)):
         yield from (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
         traces = part.cells.rglob("*")

@@ -238,5 +238,5 @@ def _report(run: RunDir) -> Iterator[Finding]:
 
 
 def _untitled(page: str) -> str:
-    """Without the run's name: a folder may have been renamed."""
+    """Leave out the run's name: a folder may have been renamed."""
     return re.sub(r"<(title|h1)>.*?</\1>", "", page)

@@ -51,7 +51,7 @@ def choose_sources(settings: Meters) -> list[Source]:
 
 
 def on_the_engines_boards(settings: Meters, engine_pid: int | None) -> Meters:
-    """Without the boards on which the engine is not, where NVML shows on which it is.
+    """Leave out the boards on which the engine is not, where NVML shows on which it is.
 
     Raises:
         NvmlError: a board that ``settings`` names does not answer.

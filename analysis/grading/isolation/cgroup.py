@@ -64,7 +64,7 @@ class ControlGroup:
                 (folder / "cgroup.procs").write_text(str(one))
 
     def killed(self) -> int:
-        """How many processes the kernel has killed because all together had too much memory."""
+        """Count the processes that the kernel has killed because all together had too much memory."""
         for line in self.events.read_text().splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":

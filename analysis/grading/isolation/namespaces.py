@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What forbids them, and what to do about it."""
+    """Hold what forbids namespaces, and what to do about it."""
 
     words: str
     remedy: str
@@ -57,7 +57,7 @@ def obstacles(proc: Path = Path("/proc")) -> list[Obstacle]:
 
 
 def explained(message: str, proc: Path = Path("/proc")) -> tuple[str, str]:
-    """What bubblewrap said with what is behind it here, and the remedy."""
+    """Explain what bubblewrap said by what is behind it here, and name the remedy."""
     found = obstacles(proc)
     if not found:
         return message, _EVERYTHING
@@ -66,7 +66,7 @@ def explained(message: str, proc: Path = Path("/proc")) -> tuple[str, str]:
 
 
 def may_become(user: int, proc: Path = Path("/proc")) -> bool:
-    """Whether root here may run a process as this user and group, without other groups.
+    """Say whether root here may run a process as this user and group, without other groups.
 
     Root of a user namespace may not where the namespace has a single user, as ``unshare --map-root-user`` makes it.
     """

@@ -34,7 +34,7 @@ FIRST_UID = 61184
 
 
 def unprivileged_uid(worker: int) -> int | None:
-    """Who runs a worker's candidates when root grades; None for everybody else, who runs them as themselves.
+    """Say who runs a worker's candidates when root grades; None: whoever grades runs them as themselves.
 
     That is also so for root of a user namespace that has no other user: such a root is an ordinary user outside.
     """
@@ -43,7 +43,7 @@ def unprivileged_uid(worker: int) -> int | None:
 
 
 def runtime_folder() -> Path:
-    """Where the copies are kept: readable for every user when root grades, the user's own cache otherwise."""
+    """Say where the copies are kept: readable for every user when root grades, else the user's own cache."""
     if unprivileged_uid(0) is not None:
         return Path("/var/cache/starwatt/grader-runtime")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -104,7 +104,7 @@ def _executable() -> Path:
 
 
 def _is_complete(runtime: Path) -> bool:
-    """Whether all files are still there; cleaners of old files take them one by one."""
+    """Say whether all files are still there; cleaners of old files take them one by one."""
     marker = runtime / "complete"
     return marker.is_file() and marker.read_text() == str(_count_files(runtime) - 1)
 

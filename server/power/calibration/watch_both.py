@@ -43,11 +43,11 @@ class Against:
         return {self.device: given}
 
     def record(self) -> dict[str, object]:
-        """For a script."""
+        """Give it as a script takes it."""
         return {"gain": self.setting, "at_load": self.fit.at_load, **asdict(self.fit)}
 
     def words(self) -> list[str]:
-        """For people."""
+        """Give it in words, for people."""
         fit = self.fit
         lowest, highest = (end(plateau.shown_w for plateau in fit.plateaus) for end in (min, max))
         given = ", ".join(f"{name}: {value:g}" for name, value in self.setting[self.device].items())
@@ -102,7 +102,7 @@ def _watch(meters: tuple[tuple[Meter, list[Reading]], ...], seconds: float) -> N
 
 
 def _of(readings: list[Reading]) -> Readings:
-    """In the order of their times, readings of one instant once."""
+    """Sort them by their times, readings of one instant once."""
     powers_w = {reading.t_ns: reading.shown_w for reading in readings}
     known = {t_ns: watts for t_ns, watts in sorted(powers_w.items()) if watts is not None}
     if len(known) < _LEAST_READINGS:
