@@ -35,7 +35,7 @@ class Oracle:
         return self._atol
 
     def accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
-        """Say whether evalplus would take this output; whatever cannot be compared is wrong."""
+        """Whether evalplus would take this output; whatever cannot be compared is wrong."""
         try:
             with np.errstate(all="ignore"):
                 return self._accepts(arguments, output, expected)
@@ -63,7 +63,7 @@ class Oracle:
 
 
 def own_encoding_is_right(entry_point: str, encoded: bytes) -> bool:
-    """Say whether an output that is encoded as the expected one is right without being decoded.
+    """Whether an output that is encoded as the expected one is right without being decoded.
 
     It is equal then, unless it is not equal to itself (nan); and ``find_zero`` is not a matter of being equal.
     """
@@ -73,7 +73,7 @@ def own_encoding_is_right(entry_point: str, encoded: bytes) -> bool:
 
 
 def is_floats(value: Any) -> bool:
-    """Say whether evalplus calls it floats: one, or a list, tuple or array of nothing else."""
+    """What evalplus calls floats: one, or a list, tuple or array of nothing else."""
     if isinstance(value, float):
         return True
     if isinstance(value, (list, tuple)) and value:

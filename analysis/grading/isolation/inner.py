@@ -95,7 +95,7 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
 
 
 def fits(numbers: list[Any]) -> bool:
-    """Say whether all whole numbers of a list can be written as they are."""
+    """Whether all whole numbers of a list can be written as they are."""
     whole = [number for number in numbers if type(number) is int]
     return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
 
@@ -148,7 +148,7 @@ def encode_other(value: Any, kind: type, depth: int) -> Any:
 
 
 def is_of_numpy(kind: type) -> bool:
-    """Say whether it is one of numpy's own types of scalars and arrays."""
+    """Whether it is one of numpy's own types of scalars and arrays."""
     # A class that was made in the candidate's bare namespace has no __module__.
     return str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(kind, "dtype")
 
@@ -189,7 +189,7 @@ WRAPPERS: dict[Any, Any] = {
 
 
 def read_exactly(fd: int, size: int) -> bytes:
-    """Read that many bytes, or fewer at the end of the stream."""
+    """That many bytes, or fewer at the end of the stream."""
     parts = []
     while size > 0 and (part := os.read(fd, min(size, 1 << 20))):
         parts.append(part)
@@ -245,7 +245,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class Silent(io.StringIO):
-    """Stand in the place of the standard streams, as evalplus has it: swallow all, and refuse to be read."""
+    """What evalplus puts in the place of the standard streams: it swallows, and cannot be read."""
 
     def read(self, *_: Any) -> NoReturn:
         """Nothing is ever there."""
