@@ -31,7 +31,7 @@ def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
     return Answers(key, accuracy, prints[~prints.index.duplicated()])
 
 
-def flips(one: Answers, other: Answers) -> tuple[int, int]:
+def flips(answers: Answers, other: Answers) -> tuple[int, int]:
     """Completions of the same task and sample that differ, and how many there are of both."""
-    both = pd.concat([one.prints, other.prints], axis=1, join="inner").to_numpy()
+    both = pd.concat([answers.prints, other.prints], axis=1, join="inner").to_numpy()
     return int(np.sum(both[:, 0] != both[:, 1])), int(both.shape[0])

@@ -70,24 +70,24 @@ def _answers(result: CellResult) -> Answers | None:
 
 def mark_drifted(cells: list[Tabulated]) -> None:
     """Rows that drift made invalid make their cell invalid, and its requests."""
-    for one in cells:
-        if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
-            one.invalid = InvalidCell(one.key, ("drift",), None)
-            one.requests = with_column(one.requests, "valid", [False] * one.requests.num_rows)
+    for cell in cells:
+        if cell.invalid is None and any("drift" in row["reasons"] for row in cell.rows):
+            cell.invalid = InvalidCell(cell.key, ("drift",), None)
+            cell.requests = with_column(cell.requests, "valid", [False] * cell.requests.num_rows)
 
 
 def with_phase(cells: list[Tabulated]) -> list[Row]:
     """All rows, and the column of the rule ``phase`` filled in: it takes all cells of a variant to know its costs."""
-    fits = fit_variants([one.phase for one in cells if one.phase is not None])
+    fits = fit_variants([cell.phase for cell in cells if cell.phase is not None])
     rows = []
-    for one in cells:
-        rows += one.rows
-        if one.phase is None:
+    for cell in cells:
+        rows += cell.rows
+        if cell.phase is None:
             continue
-        more, split = phase_of(one.phase, fits)
+        more, split = phase_of(cell.phase, fits)
         rows += more
-        joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
-        one.requests = with_column(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
+        joules = np.full(cell.order.size, np.nan) if split is None else split.energy_j[cell.order]
+        cell.requests = with_column(cell.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
     return rows
 
 

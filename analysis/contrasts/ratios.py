@@ -128,5 +128,5 @@ def _mean(values: list[float | None]) -> float | None:
     return None if None in values else mean(np.array(values))
 
 
-def _less(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other

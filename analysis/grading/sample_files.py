@@ -59,11 +59,11 @@ def _of_lines(path: Path, dataset: Dataset) -> Iterator[Program]:
 
 def _of_folder(path: Path, dataset: Dataset) -> Iterator[Program]:
     tasks = {task_id.replace("/", "_"): task_id for task_id in dataset.by_id}
-    found = {folder: _programs_in(folder) for folder in path.iterdir() if folder.is_dir()}
-    unknown = sorted(str(folder) for folder, files in found.items() if files and folder.name not in tasks)
+    programs = {folder: _programs_in(folder) for folder in path.iterdir() if folder.is_dir()}
+    unknown = sorted(str(folder) for folder, files in programs.items() if files and folder.name not in tasks)
     if unknown:
         raise UsageError(f"{unknown[0]}: {dataset.name} has no such task; a folder holds {_example(dataset)}")
-    by_name = {folder.name: files for folder, files in found.items()}
+    by_name = {folder.name: files for folder, files in programs.items()}
     for name, task_id in tasks.items():
         for file in sorted(by_name.get(name, ()), key=lambda file: (len(file.stem), file.stem)):
             yield Program(task_id, _text(file.read_bytes(), file, bom=True))

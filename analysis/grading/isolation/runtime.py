@@ -123,8 +123,8 @@ def _packages() -> list[Path]:
     """The folders of what candidates and the sanitiser may import."""
     numpy_folder = Path(np.__file__).parent
     parser = [importlib.util.find_spec(name) for name in ("tree_sitter", "tree_sitter_python")]
-    found = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]
-    return [numpy_folder, numpy_folder.parent / "numpy.libs", *found]
+    installed = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]
+    return [numpy_folder, numpy_folder.parent / "numpy.libs", *installed]
 
 
 def _copy_into(runtime: Path) -> None:
