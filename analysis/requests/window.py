@@ -31,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowShare:
-    """What of each of n requests fell into the window."""
+    """Hold what of each of n requests fell into the window."""
 
     share: Floats  # (n,) of its output tokens, 0 to 1; 0 for requests that failed
     tokens: Floats  # (n,) output tokens that arrived inside; NaN where the server said nothing of tokens
@@ -49,7 +49,7 @@ class WindowShare:
 
 
 def measured_window(requests: Requests) -> Window | None:
-    """From the first measured ``sent_ns`` to the last measured ``end_ns``; None where none completed."""
+    """Find the window: first measured ``sent_ns`` to last measured ``end_ns``; None where none completed."""
     if not requests.completed.any():
         return None
     rows = requests.measured & requests.timed

@@ -3,6 +3,7 @@
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
+    DatasetName,
     Task,
     check_name,
     human_eval_plus_file,
@@ -14,6 +15,7 @@ from configs.datasets.releases import asked_name
 __all__ = [
     "DATASETS",
     "Dataset",
+    "DatasetName",
     "Task",
     "asked_name",
     "check_name",

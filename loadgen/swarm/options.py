@@ -48,30 +48,14 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     Raises:
         UsageError: an option is missing or wrong, or two contradict each other.
     """
-    given = {name: value for name, value in vars(options).items() if value not in (None, "")}
+    given = {
+        name: value for name, value in vars(options).items() if value not in (None, "") and value is not False
+    }
     if "spec" in given:
         return LoadSpec.model_validate_json(Path(given["spec"]).read_bytes())
     if not host or "model" not in given or "out" not in given:
         raise UsageError("takes --host, --model and --out")
-    load: dict[str, Any] = {"kind": "single_stream"}
-    if "concurrency" in given:
-        load = {"kind": "closed", "concurrency": given["concurrency"]}
-    elif "qps" in given or "trace" in given:
-        load = {
-            "kind": "open",
-            **{name: given[name] for name in ("qps", "arrivals", "trace") if name in given},
-        }
-    if [bool(given.get("single_stream")), "concurrency" in given, "qps" in given or "trace" in given].count(
-        True
-    ) != 1:
-        raise UsageError("takes one of --single-stream, --concurrency N, --qps R, --trace FILE")
-    if ("duration" in given) == ("requests" in given):
-        raise UsageError("takes one of --duration S, --requests N")
-    amount = (
-        {"kind": "requests", "requests": given["requests"]}
-        if "requests" in given
-        else {"kind": "duration", "seconds": given["duration"]}
-    )
+    load, amount = _load_of(given), _amount_of(given)
     most = 1 if load["kind"] == "single_stream" else int(load.get("concurrency", workers))
     fields = {
         "url": host,
@@ -81,12 +65,12 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
         "prompts": {
             "dataset": given["dataset"],
             "max_tokens": given["max_tokens"],
-            "output": {"fixed": given["max_tokens"]} if given.get("ignore_eos") else "natural",
+            "output": {"fixed": given["max_tokens"]} if "ignore_eos" in given else "natural",
         },
         "warmup_s": given["warmup"],
         "request_timeout_s": given["timeout"],
         "drain_s": _DRAIN_S,
-        "continuous_usage": not given.get("no_continuous_usage"),
+        "continuous_usage": "no_continuous_usage" not in given,
         "seed": given["seed"],
         "block": 1,
         "workers": min(workers, most),
@@ -94,5 +78,25 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     try:
         return LoadSpec.model_validate(fields)
     except ValidationError as error:
-        first = problems(error, LoadSpec, fields)[0]
-        raise UsageError(f"{'.'.join(map(str, first.location))}: {first.message}") from error
+        raise UsageError(str(problems(error, LoadSpec, fields)[0])) from error
+
+
+def _load_of(given: dict[str, Any]) -> dict[str, Any]:
+    asked = {
+        "single_stream": "single_stream" in given,
+        "closed": "concurrency" in given,
+        "open": "qps" in given or "trace" in given,
+    }
+    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    if len(kinds) != 1:
+        raise UsageError("takes one of --single-stream, --concurrency N, --qps R, --trace FILE")
+    names = {"closed": ("concurrency",), "open": ("qps", "arrivals", "trace")}.get(kinds[0], ())
+    return {"kind": kinds[0], **{name: given[name] for name in names if name in given}}
+
+
+def _amount_of(given: dict[str, Any]) -> dict[str, Any]:
+    if ("duration" in given) == ("requests" in given):
+        raise UsageError("takes one of --duration S, --requests N")
+    if "requests" in given:
+        return {"kind": "requests", "requests": given["requests"]}
+    return {"kind": "duration", "seconds": given["duration"]}
