@@ -118,6 +118,16 @@ def check_name(name: str) -> None:
         raise UsageError(f"takes one of: {', '.join(DATASETS)}, or {FORM} (given: {name!r})")
 
 
+def check_flag(name: str) -> None:
+    """Raises UsageError where ``--dataset`` names neither a data set nor a file of own prompts that reads."""
+    try:
+        check_name(name)
+        if is_own(name):
+            load_dataset(name)
+    except UsageError as error:
+        raise UsageError(f"--dataset: {error}") from error
+
+
 def _own_task(own_prompt: OwnPrompt) -> Task:
     return Task(
         task_id=own_prompt.task_id,
