@@ -112,8 +112,10 @@ def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
 def _came_at_once(requests: Requests) -> Bools:
     chunks = np.diff(requests.chunk_start)
     rows = np.flatnonzero(requests.completed & (chunks > 0))
-    last, first = requests.chunk_start[1:][rows] - 1, requests.chunk_start[:-1][rows]
-    span_ns = requests.chunk_ns[last] - requests.chunk_ns[first]
+    last, first = (
+        requests.chunk_ns[at[rows]] for at in (requests.chunk_start[1:] - 1, requests.chunk_start[:-1])
+    )
+    span_ns = last - np.where(requests.has_first_token[rows], requests.first_token_ns[rows], first)
     gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
     found = np.zeros(chunks.size, dtype=np.bool_)
     found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)

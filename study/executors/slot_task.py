@@ -6,10 +6,8 @@ What the two say to each other is an order, and an exit code.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-
-from pydantic import TypeAdapter
 
 from starwatt_errors import RunError, StarwattError
 from study.executors.unit_task import measure
@@ -34,15 +32,19 @@ class SlotOrder:
 
     def write(self, path: Path) -> None:
         """Whole, or not at all."""
-        write_json(path, asdict(self))
+        write_json(path, {**vars(self), "keys": [astuple(key) for key in self.keys]})
 
     @classmethod
     def read(cls, path: Path) -> SlotOrder:
         """Raises TraceError where it does not read."""
-        return _ORDERS.validate_python(read_json(path))
-
-
-_ORDERS: TypeAdapter[SlotOrder] = TypeAdapter(SlotOrder)
+        told = read_json(path)
+        return cls(
+            told["root"],
+            told["unit"],
+            tuple(CellKey(*key) for key in told["keys"]),
+            tuple(told["known_reasons"]),
+            tuple(told["locks"]),
+        )
 
 
 def main(path: Path) -> int:
