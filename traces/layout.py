@@ -94,6 +94,10 @@ class RunDir:
         """The folder of one cell."""
         return self.cells / key.model / key.variant / key.load / f"b{key.block}"
 
+    def is_measured(self, key: CellKey) -> bool:
+        """Whether a cell's ``cell.json`` is there, which is written last."""
+        return (self.cell(key) / "cell.json").is_file()
+
     def finished_cells(self) -> Iterator[CellKey]:
         """Cells whose ``cell.json`` is there (it is written last), sorted."""
         keys = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))

@@ -132,6 +132,16 @@ DatasetName = Annotated[Line, AfterValidator(_known)]
 """In a file: a task set's name, or the path of own prompts."""
 
 
+def check_flag(name: str) -> None:
+    """Raises UsageError where ``--dataset`` names neither a data set nor a file of own prompts that reads."""
+    try:
+        check_name(name)
+        if is_own(name):
+            load_dataset(name)
+    except UsageError as error:
+        raise UsageError(f"--dataset: {error}") from error
+
+
 def _own_task(own_prompt: OwnPrompt) -> Task:
     return Task(
         task_id=own_prompt.task_id,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from configs.files.problems import problems
+from loadgen.flags import LoadFlags
 from loadgen.spec import LoadSpec
+from loadgen.swarm.distributed import shared_by
 from starwatt_errors import UsageError
 
-_DRAIN_S = 60.0
 _OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
     ("model", str, None, "The name that the endpoint serves"),
     ("concurrency", int, None, "Requests in flight"),
@@ -48,55 +47,16 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     Raises:
         UsageError: an option is missing or wrong, or two contradict each other.
     """
-    given = {
-        name: value for name, value in vars(options).items() if value not in (None, "") and value is not False
-    }
+    given = {name: value for name, value in vars(options).items() if value not in (None, "")}
     if "spec" in given:
         return LoadSpec.model_validate_json(Path(given["spec"]).read_bytes())
     if not host or "model" not in given or "out" not in given:
         raise UsageError("takes --host, --model and --out")
-    load, amount = _load_of(given), _amount_of(given)
-    most = 1 if load["kind"] == "single_stream" else int(load.get("concurrency", workers))
-    fields = {
-        "url": host,
-        "model": given["model"],
-        "load": load,
-        "amount": amount,
-        "prompts": {
-            "dataset": given["dataset"],
-            "max_tokens": given["max_tokens"],
-            "output": {"fixed": given["max_tokens"]} if "ignore_eos" in given else "natural",
-        },
-        "warmup_s": given["warmup"],
-        "request_timeout_s": given["timeout"],
-        "drain_s": _DRAIN_S,
-        "continuous_usage": "no_continuous_usage" not in given,
-        "seed": given["seed"],
-        "block": 1,
-        "workers": min(workers, most),
+    flags: dict[str, Any] = {
+        field.name: given.get(field.name) for field in fields(LoadFlags) if hasattr(options, field.name)
     }
-    try:
-        return LoadSpec.model_validate(fields)
-    except ValidationError as error:
-        raise UsageError(str(problems(error, LoadSpec, fields)[0])) from error
-
-
-def _load_of(given: dict[str, Any]) -> dict[str, Any]:
-    asked = {
-        "single_stream": "single_stream" in given,
-        "closed": "concurrency" in given,
-        "open": "qps" in given or "trace" in given,
-    }
-    kinds = [kind for kind, is_asked in asked.items() if is_asked]
-    if len(kinds) != 1:
-        raise UsageError("takes one of --single-stream, --concurrency N, --qps R, --trace FILE")
-    names = {"closed": ("concurrency",), "open": ("qps", "arrivals", "trace")}.get(kinds[0], ())
-    return {"kind": kinds[0], **{name: given[name] for name in names if name in given}}
-
-
-def _amount_of(given: dict[str, Any]) -> dict[str, Any]:
-    if ("duration" in given) == ("requests" in given):
-        raise UsageError("takes one of --duration S, --requests N")
-    if "requests" in given:
-        return {"kind": "requests", "requests": given["requests"]}
-    return {"kind": "duration", "seconds": given["duration"]}
+    flags["url"] = host
+    flags["trace"] = Path(given["trace"]) if "trace" in given else None
+    flags["continuous_usage"] = not given.get("no_continuous_usage")
+    spec = LoadFlags(**flags).spec()
+    return spec.model_copy(update={"workers": shared_by(spec, workers)})
