@@ -52,8 +52,10 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
         return LoadSpec.model_validate_json(Path(given["spec"]).read_bytes())
     if not host or "model" not in given or "out" not in given:
         raise UsageError("takes --host, --model and --out")
-    flags = {field.name: given.get(field.name) for field in fields(LoadFlags) if hasattr(options, field.name)}
-    trace = Path(given["trace"]) if "trace" in given else None
-    usage = not given.get("no_continuous_usage")
-    spec = LoadFlags(**{**flags, "url": host, "trace": trace, "continuous_usage": usage}).spec()
+    flags: dict[str, Any] = {
+        field.name: given.get(field.name) for field in fields(LoadFlags) if hasattr(options, field.name)
+    }
+    flags["url"], flags["continuous_usage"] = host, not given.get("no_continuous_usage")
+    flags["trace"] = Path(given["trace"]) if "trace" in given else None
+    spec = LoadFlags(**flags).spec()
     return spec.model_copy(update={"workers": shared_by(spec, workers)})
