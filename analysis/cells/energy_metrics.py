@@ -19,7 +19,7 @@ from configs.loads import is_probe
 
 
 def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:
-    """Why joules of this boundary in this cell are not to be trusted."""
+    """Say why joules of this boundary in this cell are not to be trusted."""
     return sorted({*reasons_for("energy", result.codes), *result.energy_codes(energy)})
 
 

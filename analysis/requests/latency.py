@@ -20,7 +20,7 @@ _NO_TIME_NS = 10_000
 
 @dataclass(frozen=True)
 class Latencies:
-    """Of n requests, NaN where a request has none (no token, one token, did not end well)."""
+    """Hold the latencies of n requests, NaN where a request has none (no token, one token, did not end well)."""
 
     ttft_ms: Floats  # (n,) first_token_ns - scheduled_ns
     e2e_ms: Floats  # (n,) end_ns - scheduled_ns
@@ -98,7 +98,7 @@ def slo_share(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, fl
 
 
 def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
-    """When a request was due and had a place: of N places, the k-th request sent had one once k - N had ended."""
+    """Find when a request was due and had a place: of N, the k-th request sent had one once k - N had ended."""
     could_ns = requests.scheduled_ns.copy()
     rows = np.flatnonzero(requests.timed)
     if most_in_flight is None or rows.size <= most_in_flight:
@@ -128,7 +128,7 @@ def _inter_token_ms(requests: Requests) -> Floats:
     A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
     Where tokens per chunk are not known, a chunk counts once.
     """
-    found, completed = [np.zeros(0)], requests.completed
+    all_gaps, completed = [np.zeros(0)], requests.completed
     for slab in requests.slabs():
         rows = np.repeat(np.arange(slab.first, slab.last), np.diff(slab.starts))
         carries = (requests.chunk_weight[slab.chunks] > 0) & completed[rows]
@@ -136,5 +136,5 @@ def _inter_token_ms(requests: Requests) -> Floats:
         same = rows[1:] == rows[:-1]
         gaps = np.diff(times)[same] / 1e6
         count = requests.chunk_weight[slab.chunks][carries][1:][same]
-        found.append(np.repeat(gaps / count, count.astype(np.int64)))
-    return np.concatenate(found)
+        all_gaps.append(np.repeat(gaps / count, count.astype(np.int64)))
+    return np.concatenate(all_gaps)

@@ -31,7 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowShare:
-    """What of each of n requests fell into the window, and what the load's rates are."""
+    """Hold what of each of n requests fell into the window, and what the load's rates are."""
 
     window: Window
     share: Floats  # (n,) of its output tokens, 0 to 1; 0 for requests that failed
@@ -65,7 +65,7 @@ class WindowShare:
 
 
 def measured_window(requests: Requests) -> Window | None:
-    """From the first measured ``sent_ns`` to the last measured ``end_ns``; None where none completed."""
+    """Find the window: first measured ``sent_ns`` to last measured ``end_ns``; None where none completed."""
     if not requests.completed.any():
         return None
     rows = requests.measured & requests.timed

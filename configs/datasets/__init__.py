@@ -3,6 +3,7 @@
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
+    DatasetName,
     Task,
     check_flag,
     check_name,
@@ -15,6 +16,7 @@ from configs.datasets.releases import asked_name
 __all__ = [
     "DATASETS",
     "Dataset",
+    "DatasetName",
     "Task",
     "asked_name",
     "check_flag",

@@ -55,7 +55,8 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     flags: dict[str, Any] = {
         field.name: given.get(field.name) for field in fields(LoadFlags) if hasattr(options, field.name)
     }
-    flags["url"], flags["continuous_usage"] = host, not given.get("no_continuous_usage")
+    flags["url"] = host
     flags["trace"] = Path(given["trace"]) if "trace" in given else None
+    flags["continuous_usage"] = not given.get("no_continuous_usage")
     spec = LoadFlags(**flags).spec()
     return spec.model_copy(update={"workers": shared_by(spec, workers)})
