@@ -189,6 +189,7 @@ def _event(place: Place, number: int, *, last: bool) -> bytes:
     text = place.texts[number - 1] if place.texts else " x"
     end = "stop" if number == len(place.texts) else "length"
     chunk = {
+        "object": "text_completion",
         "choices": [{"index": 0, "text": text, "finish_reason": end if last else None}],
         "usage": {
             "prompt_tokens": place.prompt_tokens,
