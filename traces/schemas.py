@@ -161,5 +161,6 @@ ACCURACY = _schema(
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
-STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
+STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted", "failed")
+"""``failed``: of a request that another tool made, and did not say of how it failed."""
 ROLES = ("warmup", "measured", "filler")
