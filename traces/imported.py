@@ -19,7 +19,7 @@ class ImportedFile(_Record):
 class ImportedLog(_Record):
     """A power log that the cell was made from, as one device."""
 
-    file: ImportedFile
+    file: ImportedFile = Field(description="The log")
     form: str = Field(description="csv, nvidia-smi, ptdaemon and so on")
     device: str = Field(description="What the tables call it")
     source: str = Field(description="nvml: a board's own sensor; external: another meter")
@@ -39,7 +39,7 @@ class Imported(_Record):
 
     tool: str = Field(description="What made the requests, as far as its file says")
     version: str | None = Field(default=None, description="Of that tool; null: its file does not say")
-    requests: ImportedFile
+    requests: ImportedFile = Field(description="The file of the load")
     logs: list[ImportedLog] = Field(default=[], description="Empty: no power beside the requests")
     clock: str = Field(description="How the requests were placed on the calendar")
     unknown: list[str] = Field(

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.imports --tokenizer DIR``: other tools' files beside our own trace of the same requests."""
+"""``python -m benchmarks.imports``: other tools' files beside our own trace of the same requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from benchmarks.imports.tools import tools
 def main() -> None:
     """Drive each tool that is here, import what it wrote and what we noted, and print both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="a folder with a tokenizer")
     parser.add_argument("--guidellm", help="its program, where it is not on the path")
     parser.add_argument("--aiperf", help="its program, where it is not on the path")
     parser.add_argument("--keep", type=Path, help="keep the captured files here, as fixtures of tests")
@@ -23,7 +22,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="starwatt-bench-") as scratch:
             folder = Path(scratch) if given.keep is None else given.keep / tool.name
             folder.mkdir(parents=True, exist_ok=True)
-            captured = capture(tool, given.tokenizer.resolve(), folder)
+            captured = capture(tool, folder)
             if given.keep is not None:
                 scrub(captured.requests)
             print(words(tool.name, beside(captured, Path(scratch) / "runs")))

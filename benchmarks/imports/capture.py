@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis.cells.cell import analyse_cell, read_context
 from benchmarks.imports.recording import RecordingEndpoint, shift_ns
-from benchmarks.imports.tools import REQUESTS, Tool
+from benchmarks.imports.tools import REQUESTS, Tool, a_tokenizer
 from study.imported.calendar import Stated
 from study.imported.run import Order, import_run
 from tests.golden.nvml.world import BoardModel, GoldenBoards
@@ -41,12 +41,12 @@ class Joules:
     hi: float
 
 
-def capture(tool: Tool, tokenizer: Path, folder: Path) -> Captured:
+def capture(tool: Tool, folder: Path) -> Captured:
     """Drive ``tool`` on an endpoint of ours, and write all three files into ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
         boards = GoldenBoards(Path(scratch) / "boards", [BoardModel("GPU-golden")])
         with RecordingEndpoint(boards) as endpoint:
-            left = tool.drive(endpoint.url, tokenizer, folder)
+            left = tool.drive(endpoint.url, a_tokenizer(Path(scratch)), folder)
             time.sleep(_BEFORE_S)
             shift = shift_ns()
             own = endpoint.noted[-REQUESTS:]

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from configs.datasets import load_dataset
+from server.build.tokenizer import fit_tokenizer
+
 REQUESTS, CONCURRENCY, TOKENS, PROMPT_TOKENS = 32, 4, 48, 24
 _VLLM = (
     "from vllm.benchmarks.serve import add_cli_args, main\n"
@@ -66,6 +69,14 @@ class Tool:
             "--use-legacy-max-tokens", "--tokenizer", str(tokenizer), "--isl", str(PROMPT_TOKENS), "--osl", str(TOKENS),
             "--output-artifact-dir", ".", "--ui", "none",
         ], "profile_export.jsonl"  # fmt: skip
+
+
+def a_tokenizer(folder: Path) -> Path:
+    """A folder with one: prompts are made and counted by it, and the endpoint has none of its own."""
+    texts = (task.prompt for task in load_dataset("starwatt-24").tasks)
+    path = folder / "tokenizer"
+    fit_tokenizer(texts, 600, 2048).save_pretrained(path)
+    return path
 
 
 def tools(guidellm: str | None = None, aiperf: str | None = None) -> list[Tool]:

@@ -17,7 +17,7 @@ _UNITS_S = {None: 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="REQUESTS...",
+        metavar="REQUESTS",
         help="JSON of vllm bench serve (--save-detailed) or GuideLLM, aiperf's profile_export.jsonl, or CSV.",
     ),
 ]

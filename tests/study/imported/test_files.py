@@ -120,8 +120,10 @@ def test_a_report_of_guidellm_0_3_reads_by_its_own_fields(tmp_path: Path) -> Non
     }
     request = {**told, "prompt_tokens": 5, "output_tokens": 9, "output": "x"}
     failed = {"start_time": 1e9, "end_time": 1e9 + 1, "error": "timed out", "prompt_tokens": 5}
-    report = {"benchmarks": [{"args": {"strategy": {"type_": "concurrent", "streams": 2}},
-                              "requests": {"successful": [request], "errored": [failed], "incomplete": []}}]}  # fmt: skip
+    requests = {"successful": [request], "errored": [failed], "incomplete": []}
+    report = {
+        "benchmarks": [{"args": {"strategy": {"type_": "concurrent", "streams": 2}}, "requests": requests}]
+    }
     load = only(written(tmp_path / "old.json", json.dumps(report)))
     good, bad = load.requests
     assert (good.first_token_ns, good.end_ns) == (1_000_000_000_250_000_000, 1_000_000_002_000_000_000)
