@@ -26,7 +26,7 @@ _REQUESTS = {
     "cached_tokens": "Of these, tokens from the prefix cache; null unless the server says so",
     "output_tokens": "Tokens of the answer, as the server counts them",
     "finish_reason": "Why the answer ended, in the server's word",
-    "status": "`ok`, `http_error`, `timeout`, `connection_error`, `malformed`, `aborted`; `failed` of another tool that says no more",
+    "status": "`ok`, `http_error`, `timeout`, `connection_error`, `malformed`, `aborted`; imported ones also `failed`",
     "http_status": "Status of the HTTP answer; null where none came",
     "error": "What went wrong, in the server's own words where it said any",
     "completion": "The text of the answer",

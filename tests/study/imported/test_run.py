@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analysis.tables import analyze
 from starwatt_errors import UsageError
 from study.cli.app import app
+from study.imported.calendar import Stated
 from study.imported.run import import_run
 from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, order
 from traces.layout import RunDir
@@ -115,6 +117,23 @@ def test_what_is_missing_or_does_not_meet_is_refused_and_nothing_is_written(
     with pytest.raises(UsageError, match=words):
         import_run(order(GUIDELLM, tmp_path / "run", **changed))
     assert not (tmp_path / "run").exists()
+
+
+def test_two_loads_of_one_file_are_two_cells_that_share_a_log(tmp_path: Path) -> None:
+    report = json.loads(GUIDELLM.requests.read_text(encoding="utf-8"))
+    [first] = report["benchmarks"]
+    del first["metrics"]
+    second = json.loads(json.dumps(first))
+    kept = sorted(first["requests"]["successful"], key=lambda one: one["request_start_time"])
+    first["requests"]["successful"], second["requests"]["successful"] = kept[:16], kept[16:]
+    report["benchmarks"].append(second)
+    both = tmp_path / "both.json"
+    both.write_text(json.dumps(report), encoding="utf-8")
+    run, cells = import_run(order(GUIDELLM, tmp_path / "run", files=(both,)))
+    assert [cell.key.block for cell in cells] == [1, 2]
+    assert analyze(run).invalid == ()
+    with pytest.raises(UsageError, match="--at is of one load, and 2 are imported"):
+        import_run(order(GUIDELLM, tmp_path / "new", files=(both,), stated=Stated(at_s=1.0)))
 
 
 def test_what_starwatt_measured_is_not_mixed_with_what_others_did(tmp_path: Path) -> None:
