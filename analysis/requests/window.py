@@ -96,7 +96,8 @@ def _time_inside(requests: Requests, window: Window) -> Floats:
     """The share of the time from its first token to its end that lies in the window, (n,)."""
     first_ns, end_ns = requests.first_token_ns, requests.end_ns
     inside_ns = np.minimum(end_ns, window.end_ns) - np.maximum(first_ns, window.start_ns)
-    return np.clip(inside_ns / np.maximum(end_ns - first_ns, 1), 0.0, 1.0)
+    share: Floats = np.clip(inside_ns / np.maximum(end_ns - first_ns, 1), 0.0, 1.0)
+    return share
 
 
 def _share_of_aborted(requests: Requests, counts: Bools, within: Floats, tokens: Floats) -> Floats:

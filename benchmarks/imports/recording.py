@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.golden.endpoint import GoldenEndpoint, _event
+from tests.golden.endpoint import GoldenEndpoint, event
 from traces.clock import ClockPair, now_ns
 
 EVERY_NS = 100_000_000
@@ -34,7 +34,7 @@ class RecordingEndpoint(GoldenEndpoint):
         self._news.set()
         for number in range(1, place.wanted + 1):
             await place.tokens.get()
-            await response.write(_event(place, number, last=number == place.wanted))
+            await response.write(event(place, number, last=number == place.wanted))
             row["token_ns"].append(now_ns())
         usage = {"prompt_tokens": place.prompt_tokens, "completion_tokens": place.wanted}
         last = {

@@ -35,7 +35,8 @@ class Tool:
         Raises:
             CalledProcessError: it failed.
         """
-        command, left = getattr(self, f"_{self.name}")(url, tokenizer)
+        ways = {"vllm_bench": self._vllm_bench, "guidellm": self._guidellm, "aiperf": self._aiperf}
+        command, left = ways[self.name](url, tokenizer)
         environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1"}
         subprocess.run(
             command, check=True, timeout=_SECONDS, cwd=folder, env=environment, capture_output=True
