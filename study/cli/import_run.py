@@ -13,6 +13,7 @@ from study.progress.display import tell
 def import_and_tell(order: Order, *, as_json: bool) -> int:
     """Import, analyse and report; returns the exit code."""
     from analysis.report import write_report
+    from analysis.results.headline import headline
     from analysis.tables import analyze
 
     run, cells = import_run(order)
@@ -33,7 +34,7 @@ def import_and_tell(order: Order, *, as_json: bool) -> int:
         about = cell.imported
         tell(f"{cell.key}: {cell.requests.num_rows} requests by {about.tool}, {about.clock}")
         tell(f"{cell.key}: not known: {', '.join(about.unknown)}")
-    for words in energy_words(run):
+    for words in energy_words(run) if found.cells == 1 else [line.text for line in headline(run)]:
         tell(words)
     tell(f"report: {report}")
     tell_invalid(found)

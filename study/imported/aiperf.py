@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import Shape, parsed, read_text, shaped
+from study.imported.shapes import MomentNs, Shape, Span, parsed, read_text, shaped
 
 TOOL = "aiperf"
 SUMMARY = "profile_export_aiperf.json"
@@ -23,19 +23,19 @@ _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "sec": 1e9, "s": 1e9}
 
 
 class _Value(Shape):
-    value: float | list[float]
+    value: Span | list[Span]
     unit: str | None = None
 
 
 class _Metadata(Shape):
-    request_start_ns: int
-    request_end_ns: int
+    request_start_ns: MomentNs
+    request_end_ns: MomentNs
     benchmark_phase: str = "profiling"
     was_cancelled: bool = False
 
 
 class _Error(Shape):
-    code: int | None = None
+    code: Annotated[int, Field(ge=0, le=999)] | None = None
     type: str | None = None
     message: str | None = None
 

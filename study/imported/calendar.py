@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from starwatt_errors import UsageError
-from study.imported.requests import ImportedLoad
+from study.imported.requests import LATEST_S, ImportedLoad
 from traces.clock import ClockPair
 
 WRITTEN_WITHIN_S = 1.0
@@ -53,6 +53,10 @@ def place(load: ImportedLoad, stated: Stated, where: str) -> Placed:
             )
         return Placed(0, 0.0, f"by the calendar, as {load.tool} wrote it")
     first_ns, last_ns = _ends(load, where)
+    if stated.at_s is not None and not 0 <= stated.at_s <= LATEST_S:
+        raise UsageError(
+            f"--at: takes seconds since 1970 (not milliseconds), or ISO 8601 (given: {stated.at_s:g})"
+        )
     if stated.at_s is not None:
         return Placed(
             round(stated.at_s * 1e9) - first_ns, 0.0, "the first request was stated to be sent at --at"

@@ -11,18 +11,18 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed, nanoseconds
-from study.imported.shapes import Shape, shaped
+from study.imported.shapes import Moment, Shape, Tokens, shaped
 
 TOOL = "GuideLLM"
 
 
 class _Timings(Shape):
-    targeted_start: float | None = None
-    request_start: float | None = None
-    first_token_iteration: float | None = None
-    last_token_iteration: float | None = None
-    token_iterations: int | None = None
-    request_end: float | None = None
+    targeted_start: Moment | None = None
+    request_start: Moment | None = None
+    first_token_iteration: Moment | None = None
+    last_token_iteration: Moment | None = None
+    token_iterations: Tokens | None = None
+    request_end: Moment | None = None
 
 
 class _Info(Shape):
@@ -32,16 +32,16 @@ class _Info(Shape):
 
 class _Request(Shape):
     info: _Info | None = None
-    prompt_tokens: int | None = None
-    cached_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: Tokens | None = None
+    cached_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     output: str | None = None
     # up to 0.3:
     error: str | None = None
-    start_time: float | None = None
-    end_time: float | None = None
-    first_token_time: float | None = None
-    last_token_time: float | None = None
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    first_token_time: Moment | None = None
+    last_token_time: Moment | None = None
 
     @property
     def timings(self) -> _Timings:
@@ -78,7 +78,7 @@ class _Config(Shape):
 
 
 class _Totals(Shape):
-    total: int | None = None
+    total: Tokens | None = None
 
 
 class _Metrics(Shape):

@@ -12,10 +12,11 @@ from pathlib import Path
 from server.power.logs.table import separator_of
 from server.power.logs.values import is_missing, seconds
 from starwatt_errors import UsageError
-from study.imported.requests import ImportedLoad, Request, nanoseconds
+from study.imported.requests import LATEST_S, ImportedLoad, Request, nanoseconds
 from traces.schemas import STATUSES
 
 TOOL = "a CSV file"
+_MOST_DIGITS = 9  # of a number of tokens
 COLUMNS = ("start", "first_token", "end", "prompt_tokens", "output_tokens")
 
 
@@ -57,16 +58,21 @@ class _Line:
         if is_missing(text):
             return None
         try:
-            return nanoseconds(seconds(text, self._zone))
+            at_s = seconds(text, self._zone)
         except ValueError as error:
             raise self.wrong(f"{name} {text!r} is no time: {error}") from None
+        if not 0 <= at_s <= LATEST_S:
+            raise self.wrong(
+                f"{name} {text!r} is no time: seconds since 1970 are asked for, not milliseconds"
+            )
+        return nanoseconds(at_s)
 
     def count(self, row: Mapping[str, str | None], name: str) -> int | None:
         """A number of tokens; None where there is none."""
         text = (row.get(name) or "").strip()
         if is_missing(text):
             return None
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > _MOST_DIGITS:
             raise self.wrong(f"{name} {text!r} is no number of tokens")
         return int(text)
 

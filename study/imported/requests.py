@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from configs.loads import Closed, Load, Open, SingleStream
+from pydantic import TypeAdapter, ValidationError
 
+from configs.loads import Load, SingleStream
+
+LATEST_S = 4.1e9
+"""Seconds since 1970 up to which a time is believed, in 2099: what lies beyond is in milliseconds, or damaged."""
 LAG_UNKNOWN, CHUNKS_UNKNOWN = "lag_unknown", "chunks_unknown"
+_LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 Clock = Literal["calendar", "monotonic"]
 
 
@@ -56,19 +61,22 @@ class ImportedLoad:
 
 
 def closed(concurrency: int | None) -> Load | None:
-    """So many requests in flight."""
-    if concurrency is None or concurrency < 1:
+    """So many requests in flight; None where that is none of our loads."""
+    if concurrency == 1:
+        return SingleStream(kind="single_stream")
+    return _known({"kind": "closed", "concurrency": concurrency})
+
+
+def at_a_rate(qps: float, arrivals: Literal["constant", "poisson"], most: int | None) -> Load | None:
+    """Requests at a rate, at most so many in flight; None where that is none of our loads."""
+    return _known({"kind": "open", "qps": qps, "arrivals": arrivals, "max_in_flight": most})
+
+
+def _known(fields: dict[str, Any]) -> Load | None:
+    try:
+        return _LOADS.validate_python(fields)
+    except ValidationError:  # without a number, or beyond what a load of ours may be: a person names it
         return None
-    return (
-        SingleStream(kind="single_stream")
-        if concurrency == 1
-        else Closed(kind="closed", concurrency=concurrency)
-    )
-
-
-def at_a_rate(qps: float, arrivals: Literal["constant", "poisson"], most: int | None) -> Load:
-    """Requests at a rate, at most so many in flight."""
-    return Open(kind="open", qps=qps, arrivals=arrivals, max_in_flight=most)
 
 
 def nanoseconds(seconds: float | None) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from configs.files.strict import checked_name
+from configs.files.strict import LONGEST_S, checked_name
 from configs.loads import is_probe
 from starwatt_errors import TraceError, UsageError
 from study.imported.calendar import Placed, Stated, place
@@ -102,7 +102,7 @@ def _check(order: Order, sources: Sequence[Source], run: RunDir) -> None:
     if len(sources) > 1 and (order.block is not None or order.stated.at_s is not None):
         flag = "--block" if order.block is not None else "--at"
         raise UsageError(f"{flag} is of one load, and {len(sources)} are imported: one call for each")
-    if order.idle_s is not None and not order.idle_s[0] > order.idle_s[1] >= 0:
+    if order.idle_s is not None and not LONGEST_S >= order.idle_s[0] > order.idle_s[1] >= 0:
         raise UsageError(
             f"--idle {order.idle_s[0]:g} {order.idle_s[1]:g}: takes from and to, in seconds before, 30 5"
         )

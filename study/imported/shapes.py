@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.files.problems import words_of
 from starwatt_errors import UsageError
+from study.imported.requests import LATEST_S
+
+Moment = Annotated[float, Field(ge=0, le=LATEST_S)]
+"""Seconds since 1970, or since a machine was started."""
+MomentNs = Annotated[int, Field(ge=0, le=round(LATEST_S * 1e9))]
+"""The same in nanoseconds."""
+Span = Annotated[float, Field(ge=0, le=1e9)]
+"""A duration, in whatever unit its tool has."""
+Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A number of tokens."""
 
 
 class Shape(BaseModel):

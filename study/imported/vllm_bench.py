@@ -12,7 +12,7 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import Shape, shaped
+from study.imported.shapes import Moment, Shape, Span, Tokens, shaped
 
 TOOL = "vllm bench serve"
 _DETAILS = ("start_times", "ttfts", "itls", "input_lens", "output_lens")
@@ -25,12 +25,12 @@ class _Result(Shape):
     burstiness: float | None = None
     max_concurrency: int | None = None
     ramp_up_strategy: str | None = None
-    start_times: list[float] | None = None
-    ttfts: list[float] | None = None
-    itls: list[list[float]] | None = None
-    latencies: list[float] | None = None
-    input_lens: list[int] | None = None
-    output_lens: list[int] | None = None
+    start_times: list[Moment] | None = None
+    ttfts: list[Span] | None = None
+    itls: list[list[Span]] | None = None
+    latencies: list[Span] | None = None
+    input_lens: list[Tokens] | None = None
+    output_lens: list[Tokens] | None = None
     generated_texts: list[str] | None = None
     errors: list[str | None] | None = None
 

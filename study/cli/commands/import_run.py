@@ -12,6 +12,7 @@ from starwatt_errors import UsageError
 from study.cli.options import JsonFlag, exit_with
 
 _SPAN = re.compile(r"(?P<number>-?[0-9]+(?:\.[0-9]+)?)(?P<unit>ms|s|min|h)?")
+_LONGEST_S = 3.2e9  # a clock that nobody has set begins in 1970 or in 2000
 _UNITS_S = {None: 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 _Files = Annotated[
@@ -103,7 +104,10 @@ def _seconds(flag: str, text: str) -> float:
     found = _SPAN.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{flag} {text}: takes a time such as 0.2s, 50ms or 1h")
-    return float(found["number"]) * _UNITS_S[found["unit"]]
+    seconds = float(found["number"]) * _UNITS_S[found["unit"]]
+    if abs(seconds) > _LONGEST_S:
+        raise UsageError(f"{flag} {text}: takes at most {_LONGEST_S:g} s, a century")
+    return seconds
 
 
 def _zone(zone: str | None) -> str | None:

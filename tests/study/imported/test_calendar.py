@@ -67,6 +67,11 @@ def test_a_clock_that_nothing_places_says_what_to_give() -> None:
         place(monotonic(1, 2, "soon"), Stated(), "f")
 
 
+def test_an_instant_in_milliseconds_is_refused() -> None:
+    with pytest.raises(UsageError, match="not milliseconds"):
+        place(monotonic(1, 2), Stated(at_s=1_795_685_400_250.0), "f")
+
+
 @pytest.mark.parametrize("stated", [Stated(at_s=1.0), Stated(same_boot=True)], ids=["--at", "--same-boot"])
 def test_times_of_the_calendar_take_no_second_one(stated: Stated) -> None:
     [load] = read_loads(Path(GUIDELLM.requests), None)

@@ -12,6 +12,7 @@ from analysis.tables import analyze, read_table
 from study.imported.calendar import Stated
 from study.imported.run import Order, import_run
 from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, CapturedFiles, order
+from traces.cell import read_cell
 from traces.streams import read_trace
 
 TOOLS = pytest.mark.parametrize("captured", ALL, ids=lambda one: one.name)
@@ -122,6 +123,36 @@ def test_idle_that_is_stated_gives_net(tmp_path: Path) -> None:
     energy = result.primary
     assert energy is not None
     assert energy.idle_before_w == pytest.approx(60.0, abs=12)  # the world's idle power is 50 or 70 W
+
+
+def test_a_wall_meters_log_gives_the_hosts_joules_and_no_gain(tmp_path: Path) -> None:
+    wall = tmp_path / "wall.csv"
+    wall.write_text(_as_a_wall_meters(GUIDELLM.power.read_text(encoding="ascii")), encoding="ascii")
+    result = analysed(order(GUIDELLM, tmp_path / "run", power=(f"{wall},averages_s=0.025",)))
+    found, half = joules(result)
+    energy = result.primary
+    assert energy is not None
+    assert (energy.boundary, energy.source, energy.gain_half_width) == ("host", "external", None)
+    assert abs(found - GUIDELLM.truth["true_j"] / 32) <= half
+
+
+def test_the_same_files_give_the_same_traces(tmp_path: Path) -> None:
+    records = []
+    for name in ("one", "two"):
+        run, [cell] = import_run(order(GUIDELLM, tmp_path / name))
+        records.append(read_cell(run.cell(cell.key)))
+    assert records[0].files == records[1].files
+    assert records[0].files.keys() == {"requests.parquet", "power.parquet"}
+
+
+def _as_a_wall_meters(log: str) -> str:
+    """The same readings as seconds since 1970 and watts."""
+    lines = ["time,power_w"]
+    for line in log.splitlines()[1:]:
+        at, _, watts = line.split(", ")
+        moment = datetime.strptime(at, "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC)
+        lines.append(f"{moment.timestamp():.3f},{watts.removesuffix(' W')}")
+    return "\n".join(lines) + "\n"
 
 
 def _later(log: str, seconds: float) -> str:

@@ -69,6 +69,8 @@ def test_a_failed_request_of_vllm_bench_has_its_words_and_no_times_that_it_does_
         ({"max_concurrency": None, "request_rate": 4, "burstiness": 0.5}, None),
         ({"max_concurrency": None}, None),
         ({"ramp_up_strategy": "linear"}, None),
+        ({"max_concurrency": None, "request_rate": 0}, None),
+        ({"max_concurrency": 10**9}, None),
     ],
 )
 def test_the_load_of_vllm_bench_is_named_as_ours_are_where_we_have_a_word_for_it(
@@ -199,6 +201,8 @@ def test_a_csv_file_takes_what_it_has_and_leaves_the_rest_null(tmp_path: Path) -
             "line 2: start .* names no zone",
         ),
         ("count.csv", "start,end,output_tokens\n1,2,3.5\n", "line 2: output_tokens '3.5'"),
+        ("ms.csv", "start,end\n1795685400250,1795685401000\n", "not milliseconds"),
+        ("many.csv", "start,end,output_tokens\n1,2,99999999999\n", "no number of tokens"),
         ("short.csv", "start,end,output_tokens\n1,2\n", "line 2: has another number of columns"),
         ("status.csv", "start,end,status\n1,2,fine\n", "status 'fine' is none of ok"),
         ("end.csv", "start,end,status\n1,,ok\n", "start and end are needed"),
@@ -226,6 +230,9 @@ def test_bytes_that_are_no_text_and_a_folder_are_refused(tmp_path: Path) -> None
         (VLLM, lambda data: data.pop("start_times"), "has no start_times"),
         (VLLM, lambda data: data["ttfts"].pop(), "different lengths"),
         (VLLM, lambda data: data.update(ttfts=["soon"] * 32), "ttfts.0: .*known here"),
+        (VLLM, lambda data: data["start_times"].__setitem__(0, 1e300), "start_times.0: "),
+        (VLLM, lambda data: data["output_lens"].__setitem__(0, -1), "output_lens.0: "),
+        (AIPERF, lambda data: data["metadata"].update(request_end_ns=10**30), "metadata.request_end_ns: "),
         (GUIDELLM, lambda data: data["benchmarks"][0]["requests"]["successful"].pop(), "keeps 31 of its 32"),
         (GUIDELLM, lambda data: data["benchmarks"][0].update(requests={"successful": [3]}), "successful.0: "),
         (AIPERF, lambda data: data["metadata"].pop("request_start_ns"), "metadata.request_start_ns"),

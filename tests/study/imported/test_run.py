@@ -167,6 +167,8 @@ def test_times_of_an_imported_cell_are_of_the_calendar_and_of_no_boot(tmp_path: 
     [
         (("--clock-offset", "soon"), "--clock-offset soon: takes a time such as"),
         (("--clock-uncertainty", "-1s"), "takes no time below 0"),
+        (("--clock-offset", "9" * 30 + "h"), "a century"),
+        (("--idle", "inf", "1"), "--idle inf 1: takes from and to"),
         (("--zone", "Moon/Base"), "is no time zone"),
         (("--at", "yesterday"), "--at yesterday: is no time"),
         (("--at", "1000", "--same-boot"), "give one"),
