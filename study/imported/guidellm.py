@@ -56,9 +56,9 @@ class _Request(Shape):
 
 
 class _Requests(Shape):
-    successful: list[_Request] | None = None
-    errored: list[_Request] | None = None
-    incomplete: list[_Request] | None = None
+    successful: tuple[_Request, ...] | None = None
+    errored: tuple[_Request, ...] | None = None
+    incomplete: tuple[_Request, ...] | None = None
 
 
 class _Strategy(Shape):
@@ -67,6 +67,11 @@ class _Strategy(Shape):
     rate: float | None = None
     max_concurrency: int | None = None
 
+    @property
+    def has_schedule(self) -> bool:
+        """Whether ``targeted_start`` is when a request was due; elsewhere it is "as soon as possible"."""
+        return self.type_ in ("constant", "poisson", "trace") and self.max_concurrency is None
+
 
 class _Backend(Shape):
     model: str | None = None
@@ -74,22 +79,22 @@ class _Backend(Shape):
 
 class _Config(Shape):
     strategy: _Strategy = _Strategy()
-    backend: _Backend | None = None
+    backend: _Backend = _Backend()
 
 
 class _Totals(Shape):
-    total: Tokens | None = None
+    total: Tokens = 0
 
 
 class _Metrics(Shape):
-    request_totals: _Totals | None = None
+    request_totals: _Totals = _Totals()
 
 
 class _Benchmark(Shape):
     config: _Config | None = None
-    args: _Config | None = None  # up to 0.3
-    requests: _Requests | None = None
-    metrics: _Metrics | None = None
+    args: _Config = _Config()  # up to 0.3
+    requests: _Requests = _Requests()
+    metrics: _Metrics = _Metrics()
 
 
 class _Metadata(Shape):
@@ -122,25 +127,18 @@ def guidellm_loads(data: Any, where: str) -> list[ImportedLoad]:
 
 
 def _one(benchmark: _Benchmark, version: str | None, where: str) -> ImportedLoad:
-    kept = benchmark.requests or _Requests()
-    config = benchmark.config or benchmark.args or _Config()
-    strategy = config.strategy
-    has_schedule = strategy.type_ in ("constant", "poisson", "trace") and strategy.max_concurrency is None
+    kept, config = benchmark.requests, benchmark.config or benchmark.args
+    has_schedule = config.strategy.has_schedule
     found = [_request(one, "ok", "measured", has_schedule) for one in kept.successful or ()]
     found += [_request(one, "failed", "measured", has_schedule) for one in kept.errored or ()]
     found += [_request(one, "aborted", "filler", False) for one in kept.incomplete or ()]
-    total = (
-        benchmark.metrics.request_totals.total
-        if benchmark.metrics and benchmark.metrics.request_totals
-        else None
-    )
-    if total is not None and total > len(found):
+    total = benchmark.metrics.request_totals.total
+    if total > len(found):
         raise UsageError(
             f"{where}: keeps {len(found)} of its {total} requests: joules are shared by all of them, so run GuideLLM "
             "without a sample size"
         )
-    model = config.backend.model if config.backend else None
-    return ImportedLoad(TOOL, version, tuple(found), model=model, load=_load(strategy))
+    return ImportedLoad(TOOL, version, tuple(found), model=config.backend.model, load=_load(config.strategy))
 
 
 def _request(told: _Request, status: str, role: str, has_schedule: bool) -> Request:
