@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
+from traces.imported import Imported
 from traces.layout import CellKey, key_at
 from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
 from traces.remote import PowerClock
@@ -161,6 +162,9 @@ class CellRecord(_Record):
     )
     power_clock: PowerClock | None = Field(
         default=None, description="Set where another host recorded power; null: the clock of the requests"
+    )
+    imported: Imported | None = Field(
+        default=None, description="Where others measured it; null: starwatt did"
     )
 
     @property

@@ -35,7 +35,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "cached_tokens": (_COUNT, "Of these, tokens from the prefix cache; null unless the server says so"),
     "output_tokens": (_COUNT, "Tokens of the answer, as the server counts them"),
     "finish_reason": (_TEXT, "Why the answer ended, in the server's word"),
-    "status": (_TEXT, "`ok`, `http_error`, `timeout`, `connection_error`, `malformed` or `aborted`"),
+    "status": (_TEXT, "`ok`, `http_error`, `timeout`, `connection_error`, `malformed`, `aborted`; imported ones also `failed`"),
     "http_status": (pa.int16(), "Status of the HTTP answer; null where none came"),
     "error": (_TEXT, "What went wrong, in the server's own words where it said any"),
     "completion": (pa.large_string(), "The text of the answer"),
@@ -173,4 +173,5 @@ REQUESTS_TABLE = _schema(
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
-STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
+STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted", "failed")
+"""``failed``: of a request that another tool made, and did not say of how it failed."""

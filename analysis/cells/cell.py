@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from analysis.cells.readings import each_once
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
 from analysis.energy.mirrors import without_mirrors
-from analysis.energy.sensor import Sensors
+from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
@@ -25,6 +25,7 @@ from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
+from analysis.validity.imported import imported_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
     Check,
@@ -186,6 +187,12 @@ class CellResult:
         """The boundary that per-request joules are given for."""
         return primary(list(self.energies))
 
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Reason codes of what a cell that others measured does not say."""
+        imported = self.record.imported if self.record else None
+        return frozenset(imported.unknown) if imported else frozenset()
+
     def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
         """Say why the joules of ``energy`` are not to be trusted."""
         failed = [check.code for check in energy_checks(energy) if check.failed]
@@ -253,7 +260,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    energies = _energies(own, window, record, requests, context.sensors)
+    checks += imported_checks(record.imported, requests, window)
+    energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, power, primary(list(energies)), window)
     checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)))
@@ -302,6 +310,14 @@ def _energies(
     before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
     events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
     return tuple(boundary_energies(series, window, before, after, sensors, events_ns))
+
+
+def _sensors(record: CellRecord, context: Context) -> Sensors:
+    """Those of the run; of an imported cell what was stated of its logs."""
+    if record.imported is None:
+        return context.sensors
+    said = {log.device: Said(log.averages_s, log.clock_uncertainty_s) for log in record.imported.logs}
+    return replace(context.sensors, imported=said)
 
 
 def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:

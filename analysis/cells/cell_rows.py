@@ -25,7 +25,7 @@ def cell_rows(result: CellResult) -> list[Row]:
             rows.add_check(check)
         return rows.rows
     _throughput(rows, measured, reasons)
-    _latency(rows, measured, reasons)
+    _latency(rows, measured, reasons, result.unknown)
     if not is_probe(result.key.load):
         _accuracy(rows, result, measured)
     if result.record is not None:
@@ -52,6 +52,7 @@ def cell_rows(result: CellResult) -> list[Row]:
 def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     share, completed = measured.share, measured.requests.completed
     finished = np.asarray(measured.requests.table.column("finish_reason").to_numpy())[completed]
+    told = np.array([reason is not None for reason in finished], dtype=np.bool_)
     tokens = share.output_tokens
     values = {
         "window_s": measured.window.seconds,
@@ -61,16 +62,21 @@ def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
         "tokens_per_request": ratio(tokens, share.requests),
         "request_rate": share.request_rate,
         "output_token_rate": share.output_token_rate,
-        "finish_length_share": mean((finished == "length").astype(np.float64)),
+        "finish_length_share": mean((finished[told] == "length").astype(np.float64)),
     }
     for name, value in values.items():
         rows.add(name, value, reasons)
 
 
-def _latency(rows: Rows, measured: Measured, reasons: list[str]) -> None:
+_TOLD_BY = {"dispatch_lag": "lag_unknown", "itl": "chunks_unknown"}
+"""Why an imported cell may lack a latency."""
+
+
+def _latency(rows: Rows, measured: Measured, reasons: list[str], unknown: frozenset[str]) -> None:
     for name, values in latency_samples(measured.requests, measured.latency).items():
+        why = unknown & {_TOLD_BY.get(name, "")}
         for statistic, value in spread(values).items():
-            rows.add(f"{name}_{statistic}_ms", value, reasons)
+            rows.add(f"{name}_{statistic}_ms", value, [*reasons, *why])
 
 
 def _accuracy(rows: Rows, result: CellResult, measured: Measured) -> None:

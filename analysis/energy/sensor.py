@@ -57,12 +57,21 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What is stated of a log's readings, where nothing was watched."""
+
+    averages_s: float | None  # each is the mean over so long; None: since the one before
+    clock_uncertainty_s: float  # half-width of what is not known of their place in time
+
+
+@dataclass(frozen=True)
 class Sensors:
     """All that a run says of its sensors."""
 
     calibration: Mapping[str, Any]  # manifest.json's sensor_calibration: by device
     meters: Meters
     limits_w: Mapping[str, float] = field(default_factory=dict)  # by device: the board's power limit
+    imported: Mapping[str, Said] = field(default_factory=dict)  # by device, of a cell that others measured
 
     def limit_w(self, device: str) -> float | None:
         """Return what a board may draw on average; None where it does not say."""
@@ -79,6 +88,8 @@ class Sensors:
         if source != "nvml":
             return Sensor(0.0, reading_s, 0.0, 0.001, assumed=())
         sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
+        if device in self.imported:
+            return _as_said(sensor, self.imported[device])
         calibrated = self.calibration.get(device)
         if not isinstance(calibrated, Mapping):
             return sensor
@@ -91,10 +102,8 @@ class Sensors:
     def _of_a_log(self, device: str, reading_s: float) -> Sensor:
         """A line is a reading; its counter has moved at some moment since the line before."""
         log = next((log for log in self.meters.external if log.device == device), None)
-        averages_s = log.averages_s if log else None
-        clock_s = 2 * log.clock_uncertainty_s if log else 0.0
-        assumed = ("window_s",) if averages_s is None else ()
-        return Sensor(0.0, averages_s or reading_s, 0.0, reading_s, clock_s, assumed)
+        said = Said(log.averages_s, log.clock_uncertainty_s) if log else Said(None, 0.0)
+        return _as_said(Sensor(0.0, reading_s, 0.0, reading_s), self.imported.get(device, said))
 
     def gain(self, device: str, source: str) -> Gain:
         """Return the gain of one device: the study's, or what boards differ by; of other meters nothing is known."""
@@ -102,6 +111,12 @@ class Sensors:
         if given is not None:
             return Gain(given.factor, given.offset_w, given.uncertainty, given.offset_uncertainty_w)
         return Gain() if source == "nvml" else Gain(half_width=None, offset_half_w=None)
+
+
+def _as_said(sensor: Sensor, said: Said) -> Sensor:
+    window_s = sensor.window_s if said.averages_s is None else said.averages_s
+    assumed = ("window_s",) if said.averages_s is None else ()
+    return replace(sensor, window_s=window_s, clock_s=2 * said.clock_uncertainty_s, assumed=assumed)
 
 
 def no_calibration() -> Sensors:

@@ -58,7 +58,8 @@ class Requests:
     measured: Bools  # (n,) role is measured
     ok: Bools  # (n,) status is ok
     aborted: Bools  # (n,) status is aborted: cut off by the load generator
-    scheduled_ns: Ints  # (n,)
+    scheduled_ns: Ints  # (n,) when it was sent, where nobody says when it was due
+    due_known: Bools  # (n,) somebody does
     sent_ns: Ints  # (n,)
     end_ns: Ints  # (n,)
     timed: Bools  # (n,) sent and end are there, and in order
@@ -112,6 +113,7 @@ def read_columns(table: pa.Table) -> Requests:
         ok=equals(table, "status", "ok"),
         aborted=equals(table, "status", "aborted"),
         scheduled_ns=np.where(has_scheduled, scheduled_ns, sent_ns),
+        due_known=has_scheduled,
         sent_ns=sent_ns,
         end_ns=end_ns,
         timed=both & ~misordered,

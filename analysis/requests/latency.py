@@ -25,7 +25,9 @@ class Latencies:
     ttft_ms: Floats  # (n,) first_token_ns - scheduled_ns
     e2e_ms: Floats  # (n,) end_ns - scheduled_ns
     tpot_ms: Floats  # (n,) (end_ns - first_token_ns) / (output tokens - 1), from two tokens on
-    dispatch_lag_ms: Floats  # (n,) sent_ns - scheduled_ns, less the wait for a place where the load is capped
+    dispatch_lag_ms: (
+        Floats  # (n,) sent_ns - scheduled_ns, less the wait for a place; NaN where nobody says when due
+    )
     itl_ms: Floats  # (tokens,) gap before each token after a measured request's first chunk
     at_once: Bools  # (n,) completed, and its several tokens came in no time: no model is as quick as that
 
@@ -46,7 +48,7 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
         ttft_ms=np.where(first, (requests.first_token_ns - requests.scheduled_ns) / 1e6, np.nan),
         e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
         tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
-        dispatch_lag_ms=np.where(requests.timed, lag_ms, np.nan),
+        dispatch_lag_ms=np.where(requests.timed & requests.due_known, lag_ms, np.nan),
         itl_ms=_inter_token_ms(requests),
         at_once=_came_at_once(requests),
     )

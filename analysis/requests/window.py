@@ -79,7 +79,8 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     Where the server does not say how many tokens came with a chunk, each chunk of a request counts the same.
     A completed request without any chunk counts where it ended. A request that the load generator cut off
     (``aborted``: filler at the end of the drain) would have had more tokens than it got, so its share is its
-    tokens inside over the mean output of the completed requests, at most 1. Other failures count 0.
+    tokens inside over the mean output of the completed requests, at most 1; where it has no chunks, they are taken to
+    have come evenly from its first token to its end. Other failures count 0.
     """
     total, within = np.zeros(requests.count), np.zeros(requests.count)
     for slab in requests.slabs():
@@ -87,6 +88,15 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
         inside = (times >= window.start_ns) & (times <= window.end_ns)
         total[slab.rows] = slab.per_request(weights)
         within[slab.rows] = slab.per_request(weights * inside)
+    even = (
+        requests.aborted
+        & (total == 0)
+        & (requests.output_tokens > 0)
+        & requests.has_first_token
+        & requests.timed
+    )
+    total[even] = requests.output_tokens[even]
+    within[even] = total[even] * _time_inside(requests, window)[even]
     ended_inside = (requests.end_ns >= window.start_ns) & (requests.end_ns <= window.end_ns)
     fraction = np.where(total > 0, within / np.where(total > 0, total, 1.0), ended_inside.astype(np.float64))
     tokens = np.where(fraction > 0, fraction * requests.output_tokens, 0.0)
@@ -96,6 +106,14 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     share = np.where(cut, _share_of_aborted(requests, counts, within, tokens), share)
     tokens = np.where(counts | cut, np.where(cut & np.isnan(tokens), within, tokens), 0.0)
     return WindowShare(window, share, tokens)
+
+
+def _time_inside(requests: Requests, window: Window) -> Floats:
+    """The share of the time from its first token to its end that lies in the window, (n,)."""
+    first_ns, end_ns = requests.first_token_ns, requests.end_ns
+    inside_ns = np.minimum(end_ns, window.end_ns) - np.maximum(first_ns, window.start_ns)
+    share: Floats = np.clip(inside_ns / np.maximum(end_ns - first_ns, 1), 0.0, 1.0)
+    return share
 
 
 def _share_of_aborted(requests: Requests, counts: Bools, within: Floats, tokens: Floats) -> Floats:

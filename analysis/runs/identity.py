@@ -104,7 +104,8 @@ def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
         raise TraceError(
             f"{folder}: was measured by a machine, or since a start of it, that {run.manifest} lacks"
         )
-    traces = {name: read_trace(folder, name) for name in _PRINTED if has_trace(folder, name)}
+    names = ("requests",) if record.imported is not None else _PRINTED  # others' loads may share a power log
+    traces = {name: read_trace(folder, name) for name in names if has_trace(folder, name)}
     if "requests" in traces:
         _asked_meanwhile(folder, traces["requests"], record)
         _each_once(folder, traces["requests"])

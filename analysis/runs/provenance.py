@@ -87,6 +87,11 @@ def read_manifest(run: RunDir) -> Mapping[str, Any]:
     return manifest
 
 
+def is_of_a_study(manifest: Mapping[str, Any]) -> bool:
+    """Whether a study was asked for: of a load test on its own, and of what others measured, there is none."""
+    return not {"endpoint", "imported"} & manifest.keys()
+
+
 def read_study(run: RunDir) -> Study:
     """The study of a run, as it was measured; presets that it names need not exist here any more.
 

@@ -70,6 +70,11 @@ EXPLANATIONS = {
     "several_crossovers": "The two costs cross more than once over the concurrencies that were measured.",
     "beyond_measured": "The interval reaches beyond the concurrencies that were measured.",
     "phase_not_identified": "The loads do not tell the cost of a step, a token and a prompt apart: it takes probes.",
+    "imported": "Another program measured this: what it says of its requests is taken for true.",
+    "lag_unknown": "Nothing says when requests were due, nor how late they were: latency counts from their sending.",
+    "chunks_unknown": "Nothing says when each piece of an answer came: there is no time between tokens.",
+    "engine_unseen": "Nobody watched the engine: its version, preemptions, cache hits and boards are not known.",
+    "cut_off": "Requests were cut off, and nothing says after how many tokens: they took joules and count for nothing.",
     "none_solved": "No task was solved: joules per solved task do not exist.",
     "trace_damaged": "A trace of the cell is missing or does not read.",
     "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
@@ -138,7 +143,7 @@ def request_checks(
 
 
 def _open_checks(requests: Requests, latency: Latencies) -> list[Check]:
-    rows = requests.measured & requests.timed
+    rows = requests.measured & requests.timed & requests.due_known
     if int(rows.sum()) < 2:
         return []
     lag_ms = float(np.percentile(latency.dispatch_lag_ms[rows], 99))

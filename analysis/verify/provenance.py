@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from analysis.runs.provenance import cells_of, read_manifest, read_plan, read_study
+from analysis.runs.provenance import cells_of, is_of_a_study, read_manifest, read_plan, read_study
 from analysis.verify.finding import Finding
 from configs.datasets import is_own, load_dataset
 from configs.loader import PROMPTS
@@ -21,7 +21,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Hold what of it can be read, and what was found; of a load test on its own there is no study."""
+    """Hold what of it can be read, and what was found; load tests and imported runs have no study."""
 
     manifest: Mapping[str, Any] | None
     study: Study | None
@@ -42,7 +42,7 @@ def check_provenance(run: RunDir) -> Provenance:
             return None
 
     manifest = read(read_manifest, "host, boards, sensors and data set are not known")
-    of_a_study = manifest is None or "endpoint" not in manifest
+    of_a_study = manifest is None or is_of_a_study(manifest)
     study = read(read_study, "what was asked is not known") if of_a_study else None
     plan = read(read_plan, "which cells are missing is not known")
     if is_there(run.attempts):
@@ -58,7 +58,7 @@ def check_provenance(run: RunDir) -> Provenance:
 
 def _manifest(run: RunDir, manifest: Mapping[str, Any], study: Study | None) -> Iterator[Finding]:
     where = str(run.manifest)
-    if not manifest.get("host"):
+    if not manifest.get("host") and "imported" not in manifest:
         yield Finding("not_checked", where, "names no host: it is not what a runner wrote")
     if study is None:
         return

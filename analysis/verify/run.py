@@ -24,6 +24,7 @@ from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, read_table
 from analysis.validity.reasons import EXPLANATIONS
 from analysis.verify.finding import Finding
+from analysis.verify.imported import imported_remarks
 from analysis.verify.provenance import Provenance, check_provenance
 from configs.loads import is_probe
 from starwatt_errors import TraceError, reason_of
@@ -44,6 +45,8 @@ class Verification:
     cells: int
     requests: int
     findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+    """What cannot be checked of a run, and speaks against nothing of it."""
 
     @property
     def ok(self) -> bool:
@@ -67,7 +70,8 @@ def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> V
         *_superfluous(run, found),
         *_report(run),
     ]
-    return Verification(found.summary.cells, found.summary.requests, tuple(findings))
+    remarks = tuple(imported_remarks(run))
+    return Verification(found.summary.cells, found.summary.requests, tuple(findings), remarks)
 
 
 def _invalid_cells(found: Tables) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
 from study.cli.commands.grade import grade
+from study.cli.commands.import_run import import_run
 from study.cli.commands.load import load
 from study.cli.commands.meter import meter
 from study.cli.commands.results import analyze, report, verify
@@ -38,8 +39,8 @@ app = typer.Typer(
     add_completion=False,
     help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
 )
-for _command in (doctor, build, serve, meter, load, run, grade, analyze, report, compare, verify):
-    app.command(epilog=examples(_command.__name__))(_command)
+for _command in (doctor, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify):
+    app.command(_command.__name__, epilog=examples(_command.__name__))(_command)
 _CHILDREN_GRACE_S = 10.0
 
 

@@ -23,6 +23,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "See what this machine can do": ("doctor",),
     "Measure a study": ("run",),
     "Measure an endpoint": ("load", "meter"),
+    "Take over what others measured": ("import",),
     "Make and serve variants": ("build", "serve"),
     "Read what was measured": ("report", "compare", "verify"),
     "Make it again from the traces": ("grade", "analyze"),
@@ -41,6 +42,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"starwatt load {_ENDPOINT} --qps 4 --requests 48 --out runs/fixed-rate --meter local",
         f"starwatt load {_ENDPOINT} --concurrency 8 --duration 60 --out runs/eight",
         f"starwatt load {_ENDPOINT} --single-stream --requests 20 --dataset prompts.jsonl --out runs/own",
+    ),
+    "import": (
+        "starwatt import result.json --power smi.csv --same-boot --out runs/theirs",
+        "starwatt import g.json --power wall.csv,zone=UTC --clock-offset 0.2s --clock-uncertainty 50ms --out runs/g",
+        "starwatt import requests.csv --model org/m --load closed-8 --power spl.txt --out runs/c",
     ),
     "meter": (
         "starwatt meter --out runs/power",

@@ -65,10 +65,20 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
     if as_json:
         findings = [vars(finding) for finding in found.findings]
-        print_json({"ok": found.ok, "cells": found.cells, "requests": found.requests, "findings": findings})
+        print_json(
+            {
+                "ok": found.ok,
+                "cells": found.cells,
+                "requests": found.requests,
+                "findings": findings,
+                "remarks": list(found.remarks),
+            }
+        )
         return found.ok
     for finding in found.findings:
         tell(f"{finding.kind}: {finding.where}: {finding.what}")
+    for remark in found.remarks:
+        tell(remark)
     if found.ok:
         counted = f"{found.cells} cells, {found.requests} measured requests"
         tell(f"{counted}: all figures follow from the traces, and none is invalid")

@@ -22,6 +22,7 @@ NOT_TYPED = {
     'export STARWATT_METER_TOKEN="$(openssl': "a token for docker compose",
     "docker compose": "a daemon, a registry and a GPU: tests/deploy/test_compose.py",
     "starwatt run elsewhere.yaml --metrics-port 9521": "the study is typed there, the flag in docs/how-to.md",
+    "nvidia-smi": "a board; the log that docs/import.md imports is a captured one's",
     "kubectl apply": "a cluster; the manifests: tests/deploy/test_k8s.py",
     "kubectl -n starwatt": "a cluster",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,7 @@ PROMISED = {
         "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html",
     ],
     "docs/comparing.md": ["paper.html", "summary.md"],
+    "docs/import.md": ["runs/theirs/report.html", "runs/vllm/report.html"],
 }  # fmt: skip
 """What is there afterwards, by page."""
 LONG = {"docs/tutorial.md"}
@@ -128,6 +130,16 @@ def test_a_page_does_what_it_says(page: Path, there: Place, ports: dict[str, int
         there.interrupt(kind)
 
 
+CAPTURED = ROOT / "tests" / "study" / "imported" / "captured"
+IMPORTED = {
+    "guidellm": {"guidellm.json": "guidellm.json", "smi.csv": "smi.csv"},
+    "aiperf": {
+        "profile_export.jsonl": "profile_export.jsonl", "smi.csv": "aiperf-smi.csv",
+        "profile_export_aiperf.json": "profile_export_aiperf.json",
+    },
+    "vllm_bench": {"vllm-bench.json": "vllm-bench.json", "smi.csv": "vllm-smi.csv"},
+}  # fmt: skip
+"""Files of other tools that docs/import.md takes for granted, and what it calls them."""
 COPIES = ("demo", "example")
 """Studies that are shown and not run: a part of configs/studies/demo.yaml, which is; and a list of all fields."""
 NEEDED = {"elsewhere.yaml": {"STARWATT_API_KEY": SECRET, "STARWATT_METER_TOKEN": SECRET}}
@@ -143,6 +155,10 @@ def _set_up(page: str, there: Place) -> None:
             World(there.folder / "runs" / run, variants=("bf16",), loads=LOADS[:1]).build()
     if page == "docs/comparing.md":
         in_the_papers_formats(there.folder / "runs" / "paper-formats")
+    if page == "docs/import.md":
+        for source, names in IMPORTED.items():
+            for name, kept in names.items():
+                shutil.copyfile(CAPTURED / source / name, there.folder / kept)
     if page == "docs/how-to.md":
         (there.folder / "prompts.jsonl").write_text(own_prompts())
         bring_humaneval(there.folder / "HumanEvalPlus.jsonl.gz")

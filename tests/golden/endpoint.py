@@ -171,7 +171,7 @@ class GoldenEndpoint:
         self._news.set()
         for number in range(1, place.wanted + 1):
             await place.tokens.get()
-            await response.write(_event(place, number, last=number == place.wanted))
+            await response.write(event(place, number, last=number == place.wanted))
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
@@ -185,10 +185,12 @@ class GoldenEndpoint:
         return Place(length, min(most, len(texts)), texts)
 
 
-def _event(place: Place, number: int, *, last: bool) -> bytes:
+def event(place: Place, number: int, *, last: bool) -> bytes:
+    """One chunk of an answer as a server sends it."""
     text = place.texts[number - 1] if place.texts else " x"
     end = "stop" if number == len(place.texts) else "length"
     chunk = {
+        "object": "text_completion",
         "choices": [{"index": 0, "text": text, "finish_reason": end if last else None}],
         "usage": {
             "prompt_tokens": place.prompt_tokens,

@@ -34,6 +34,7 @@ class DcgmiDmon(Reader):
     def __init__(self, log: ExternalLog) -> None:
         super().__init__(log, known=True)
         self._power: int | None = None
+        self.power_name: str | None = None
 
     def line(self, text: str, number: int) -> Line | None:
         """``GPU 0  120.5``: an entity of two words, then the header's columns."""
@@ -43,7 +44,7 @@ class DcgmiDmon(Reader):
             columns = [name for name in ("POWER", "POWIN", "PWRINST") if name in names]
             if not columns:
                 raise self.wrong(number, text, "has no column POWER (dcgmi dmon -e 155)")
-            self._power = names.index(columns[0])
+            self.power_name, self._power = columns[0], names.index(columns[0])
             return None
         entity = re.match(r"(.*?)\b(GPU(?:-I|-CI)?\s+\d+)\s+(.*)", text)
         if entity is None or self._power is None:

@@ -40,6 +40,11 @@ class Table(Reader):
         self._device: int | None = None
         self._unit_w = 1.0
 
+    @property
+    def power_name(self) -> str | None:
+        """The column that power is read from, once its header has been."""
+        return None if self._power is None else self._names[self._power]
+
     def line(self, text: str, number: int) -> Line | None:
         """The header gives None."""
         if not text.strip() or (self._known and text.startswith("#")):

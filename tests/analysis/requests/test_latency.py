@@ -56,3 +56,14 @@ def test_what_waited_for_a_place_was_not_late_by_the_generator_and_still_waited(
     assert latencies(columns(*queued), 2).dispatch_lag_ms.tolist() == [0.0, 0.0, 2.0, 1.0]
     assert latencies(columns(*queued)).dispatch_lag_ms.tolist() == [0.0, 0.0, 52.0, 1.0]
     assert latencies(columns(*queued), 2).e2e_ms.tolist() == [100.0, 55.0, 80.0, 30.0]
+
+
+def test_where_nobody_says_when_a_request_was_due_its_lag_is_unknown_and_latency_counts_from_its_sending() -> (
+    None
+):
+    found = latencies(
+        columns(request(1, 100, 400, scheduled_ns=None), request(2, 100, 400, scheduled_ns=50 * MS))
+    )
+    assert np.isnan(found.dispatch_lag_ms[0])
+    assert found.dispatch_lag_ms[1] == 50.0
+    assert found.e2e_ms.tolist() == [300.0, 350.0]

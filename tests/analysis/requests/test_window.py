@@ -77,3 +77,13 @@ def test_nanoseconds_survive_a_long_uptime() -> None:
     window = measured_window(columns(late))
     assert window == Window(start, start + 3)
     assert window.seconds == pytest.approx(3e-9)
+
+
+def test_filler_that_was_cut_off_without_chunks_has_its_tokens_evenly_from_the_first_to_its_end() -> None:
+    cut = request(
+        2, 0, 900, role="filler", status="aborted", first_token_ns=100 * MS, chunk_ns=[], chunk_tokens=[],
+        output_tokens=8,
+    )  # fmt: skip
+    shares = shares_in(columns(request(1, 0, 500), cut), Window(0, 500 * MS))
+    assert shares.tokens.tolist() == [10.0, 4.0]
+    assert shares.share.tolist() == [1.0, 0.4]

@@ -1,0 +1,41 @@
+"""``starwatt import``: imports, and prints what comes of it."""
+
+from __future__ import annotations
+
+from study.cli.answers import print_json
+from study.cli.results import tell_invalid
+from study.exit_codes import INVALID
+from study.imported.run import Order, import_run
+from study.load.summary import energy_words
+from study.progress.display import tell
+
+
+def import_and_tell(order: Order, *, as_json: bool) -> int:
+    """Import, analyse and report; returns the exit code."""
+    from analysis.report import write_report
+    from analysis.results.headline import headline
+    from analysis.tables import analyze
+
+    run, cells = import_run(order)
+    found = analyze(run)
+    report = write_report(run)
+    code = INVALID if found.invalid else 0
+    if as_json:
+        print_json(
+            {
+                "run": str(run.root),
+                "cells": [{"cell": str(cell.key), **cell.imported.model_dump(mode="json")} for cell in cells],
+                "invalid": [{"cell": str(one.key), "reasons": list(one.reasons)} for one in found.invalid],
+                "report": str(report),
+            }
+        )
+        return code
+    for cell in cells:
+        about = cell.imported
+        tell(f"{cell.key}: {cell.requests.num_rows} requests by {about.tool}, {about.clock}")
+        tell(f"{cell.key}: not known: {', '.join(about.unknown)}")
+    for words in energy_words(run) if found.cells == 1 else [line.text for line in headline(run)]:
+        tell(words)
+    tell(f"report: {report}")
+    tell_invalid(found)
+    return code

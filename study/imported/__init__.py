@@ -1,0 +1,1 @@
+"""`starwatt import`: a run that others measured becomes a run directory."""

@@ -1,0 +1,191 @@
+"""``starwatt import``: files that other tools wrote become cells of a new run, or of one that was imported before."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from configs.files.strict import LONGEST_S, checked_name
+from configs.loads import is_probe
+from starwatt_errors import TraceError, UsageError
+from study.imported.calendar import Placed, Stated, place
+from study.imported.cell import Beside, MadeCell, Source, made
+from study.imported.files import read_loads
+from study.imported.power import read_logs
+from study.records.run_id import new_run_id
+from traces.atomic import read_json, write_json, write_parquet
+from traces.cell import read_cell, sha256_of
+from traces.layout import CellKey, RunDir, model_slug
+from traces.schemas import PLAN, SCHEMA_VERSION
+from traces.streams import stamped
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is imported, into which run, and what is stated of it."""
+
+    files: tuple[Path, ...]
+    out: Path
+    power: tuple[str, ...] = ()
+    model: str | None = None
+    variant: str = "endpoint"
+    load: str | None = None
+    block: int | None = None
+    clock_offset_s: float = 0.0
+    clock_uncertainty_s: float = 0.1
+    stated: Stated = field(default_factory=Stated)
+    idle_s: tuple[float, float] | None = None
+
+
+def import_run(order: Order) -> tuple[RunDir, list[MadeCell]]:
+    """Import every load of every file; nothing is written unless all of them can be.
+
+    Raises:
+        UsageError: a file is none that is read, says too little, or was imported already; ``out`` is no imported run.
+        MeterError: a power log cannot be read.
+    """
+    run = RunDir(order.out)
+    manifest = _earlier(run)
+    sources = [source for path in order.files for source in _sources(path, order.stated.zone)]
+    _check(order, sources, run)
+    beside = Beside(
+        read_logs(order.power, order.stated.zone),
+        order.clock_offset_s,
+        order.clock_uncertainty_s,
+        order.idle_s,
+    )
+    cells: list[MadeCell] = []
+    for source in sources:
+        taken = [*run.finished_cells(), *(cell.key for cell in cells)]
+        key = _key(source, order, taken)
+        cells.append(made(source, key, _placed(source, order), beside))
+    _write(run, manifest, cells)
+    return run, cells
+
+
+def _placed(source: Source, order: Order) -> Placed:
+    return place(source.load, order.stated, source.where)
+
+
+def _earlier(run: RunDir) -> dict[str, Any]:
+    """The manifest of an imported run that goes on; a new one where there is nothing.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if not run.root.exists() or (run.root.is_dir() and not any(run.root.iterdir())):
+        return {"schema_version": SCHEMA_VERSION, "run_id": new_run_id(), "imported": {}}
+    try:
+        found = read_json(run.manifest)
+    except TraceError as error:
+        raise UsageError(f"--out {run.root}: takes a new folder, or an imported run ({error})") from error
+    if not isinstance(found, dict) or not isinstance(found.get("imported"), dict) or "run_id" not in found:
+        raise UsageError(
+            f"--out {run.root}: is no imported run: what others measured does not go into it; name another"
+        )
+    return found
+
+
+def _sources(path: Path, zone: str | None) -> Iterator[Source]:
+    loads = read_loads(path, zone)
+    for number, load in enumerate(loads, 1):
+        yield Source(path, load, str(path) if len(loads) == 1 else f"{path}, load {number}")
+
+
+def _check(order: Order, sources: Sequence[Source], run: RunDir) -> None:
+    """Refuse what would be counted twice, and flags of one load where there are several."""
+    if len(sources) > 1 and (order.block is not None or order.stated.at_s is not None):
+        flag = "--block" if order.block is not None else "--at"
+        raise UsageError(f"{flag} is of one load, and {len(sources)} are imported: one call for each")
+    if order.idle_s is not None and not LONGEST_S >= order.idle_s[0] > order.idle_s[1] >= 0:
+        raise UsageError(
+            f"--idle {order.idle_s[0]:g} {order.idle_s[1]:g}: takes from and to, in seconds before, 30 5"
+        )
+    known = {
+        record.imported.requests.sha256: key for key, record in _records(run) if record.imported is not None
+    }
+    for path in order.files:
+        digest = sha256_of(path)
+        if digest in known:
+            raise UsageError(f"{path}: was imported already ({known[digest]}): a load counts once")
+        known[digest] = f"as another file of this call, {path}"
+
+
+def _records(run: RunDir) -> Iterator[tuple[Any, Any]]:
+    for key in run.finished_cells():
+        yield key, read_cell(run.cell(key))
+
+
+def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
+    """Which cell a load is: what the flags say, otherwise its file; the next block of that.
+
+    Raises:
+        UsageError: nothing says it, or the block is there already.
+    """
+    model = order.model or source.load.model
+    load = order.load or (source.load.load.slug if source.load.load else None)
+    for flag, value, example in (("--model", model, "org/name"), ("--load", load, "closed-8")):
+        if value is None:
+            raise UsageError(
+                f"{source.where}: does not say {flag[2:]}: give {flag}, such as {flag} {example}"
+            )
+    assert model is not None  # noqa: S101 -- refused above
+    assert load is not None  # noqa: S101
+    names = {"--model": model_slug(model), "--variant": order.variant, "--load": load}
+    for flag, name in names.items():
+        try:
+            checked_name(name)
+        except ValueError as error:
+            raise UsageError(f"{flag} {name}: {error}") from error
+    if is_probe(load):
+        raise UsageError(f"--load {load}: that is what probes of a study are called; name it otherwise")
+    cell = CellKey(names["--model"], order.variant, load, 1)
+    blocks = [
+        one.block for one in taken if (one.model, one.variant, one.load) == (cell.model, cell.variant, load)
+    ]
+    if order.block in blocks:
+        raise UsageError(
+            f"--block {order.block}: the run has {cell.variant} · {load} · b{order.block} already"
+        )
+    block = order.block or max(blocks, default=0) + 1
+    return CellKey(cell.model, cell.variant, load, block)
+
+
+def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> None:
+    """The plan comes first: a cell that it lacks is taken for a stranger's."""
+    run.root.mkdir(parents=True, exist_ok=True)
+    told = {str(cell.key): _words(cell) for cell in cells}
+    write_json(run.manifest, {**manifest, "imported": {**manifest["imported"], **told}})
+    keys = [*run.finished_cells(), *(cell.key for cell in cells)]
+    rows = [
+        {
+            "model": key.model,
+            "variant": key.variant,
+            "load": key.load,
+            "block": key.block,
+            "position": position,
+        }
+        for position, key in enumerate(keys)
+    ]
+    write_parquet(run.plan, pa.Table.from_pylist(rows, schema=stamped(PLAN)))
+    for cell in cells:
+        folder = run.cell(cell.key)
+        if folder.exists():
+            shutil.rmtree(folder)  # an import that was killed left it
+        cell.write(folder, manifest["run_id"])
+
+
+def _words(cell: MadeCell) -> str:
+    """Where a cell comes from, for the report."""
+    about = cell.imported
+    logs = "; ".join(
+        f"power by {log.form} log {log.file.name} ({log.device}), clocks within {log.clock_uncertainty_s:g} s"
+        for log in about.logs
+    )
+    tool = " ".join(filter(None, (about.tool, about.version)))
+    return f"requests by {tool} ({about.requests.name}), {about.clock}; {logs or 'no power'}"
