@@ -1,11 +1,11 @@
 """The task sets that prompts are taken from and completions are graded against."""
 
+from configs.datasets.evalplus_files import EVALPLUS_FILES, EvalplusFile
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
     Task,
     check_name,
-    human_eval_plus_file,
     load_dataset,
 )
 from configs.datasets.own import is_own
@@ -13,11 +13,12 @@ from configs.datasets.releases import asked_name
 
 __all__ = [
     "DATASETS",
+    "EVALPLUS_FILES",
     "Dataset",
+    "EvalplusFile",
     "Task",
     "asked_name",
     "check_name",
-    "human_eval_plus_file",
     "is_own",
     "load_dataset",
 ]

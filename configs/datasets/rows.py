@@ -1,11 +1,11 @@
-"""The lines of a file in HumanEval+'s format, each looked at before anything is asked of it."""
+"""The lines of a file in evalplus' format, each looked at before anything is asked of it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from configs.files.plain import NotPlainError, finite
 from configs.files.plain_json import parse_json
@@ -26,7 +26,7 @@ Inputs = Many[Annotated[list[Any], AfterValidator(_finite)]]
 
 
 class Row(StrictModel):
-    """One task of HumanEval+; what else stands in it is of no use here."""
+    """One task of HumanEval+; what else stands in a line is of no use here."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -39,15 +39,27 @@ class Row(StrictModel):
     atol: float = Field(ge=0)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The tasks of a file as they stand in it, with the fields of ``Row`` alone.
+def _none_as_a_list(value: Any) -> Any:
+    """An empty mapping as an empty list: Mbpp/793 of v0.2.0 has one in place of its further inputs."""
+    return [] if value == {} else value
+
+
+class MbppRow(Row):
+    """One task of MBPP+. Infinity stands in some of its inputs."""
+
+    base_input: Annotated[Many[list[Any]], BeforeValidator(_none_as_a_list)]
+    plus_input: Annotated[Many[list[Any]], BeforeValidator(_none_as_a_list)]
+
+
+def read_rows(path: Path, form: type[Row] = Row) -> list[dict[str, Any]]:
+    """The tasks of a file as they stand in it, with the fields of ``form`` alone.
 
     Raises:
         UsageError: it cannot be read, holds no task, or a line is none.
     """
     text = decoded(path, read_packed(path, PROMPTS_BYTES))
     rows = [
-        _row(f"{path}:{number}", line)
+        _row(f"{path}:{number}", line, form)
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -56,7 +68,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(where: str, line: str) -> dict[str, Any]:
+def _row(where: str, line: str, form: type[Row]) -> dict[str, Any]:
     try:
         data = parse_json(line)
     except NotPlainError as error:
@@ -64,8 +76,8 @@ def _row(where: str, line: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"{where}: takes a JSON object with a task")
     try:
-        Row.model_validate(data)
+        form.model_validate(data)
     except ValidationError as error:
-        first = problems(error, Row, data)[0]
+        first = problems(error, form, data)[0]
         raise UsageError(f"{where}: {'.'.join(map(str, first.location))}: {first.message}") from error
-    return {field: data[field] for field in Row.model_fields}
+    return {field: data[field] for field in form.model_fields}
