@@ -30,6 +30,7 @@ from configs.files.strict import (
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
+from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
 from starwatt_errors import UsageError
 
@@ -242,6 +243,10 @@ class Study(StrictModel):
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
+    endpoint: EndpointKind = Field(
+        default="completions",
+        description="completions: the model continues a prompt; chat: it is asked in its own chat template",
+    )
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
     probes: Probes | None = Field(

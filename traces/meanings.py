@@ -30,6 +30,9 @@ _REQUESTS = {
     "http_status": "Status of the HTTP answer; null where none came",
     "error": "What went wrong, in the server's own words where it said any",
     "completion": "The text of the answer",
+    "chunk_chars": "Characters of `completion` that came with each chunk; null where halves of a character came apart",
+    "reasoning": "What the model wrote before its answer, where the server of a chat sends that apart",
+    "reasoning_tokens": "Of `output_tokens`, those of `reasoning`; null where neither the server nor its chunks say so",
     "position": "Place in the schedule, or in the order of measuring",
     "due_ns": "When it is due, counted from the load's start; null where a request waits for a free place",
 }
@@ -67,6 +70,7 @@ _GRADES = {
     "grades.reason": "The verdict: see [troubleshooting](../troubleshooting.md#verdicts-of-a-program)",
     "detail": "The first failing input",
     "retried": "Whether the program was run again, alone, before it counted",
+    "solution_chars": "Characters of `completion` that were run: start and end of each part; null where it is not known",
     "samples": "Graded answers of the task",
     "base_passed": "Of these, how many passed the base tests; null where nothing was graded",
     "plus_passed": "Of these, how many passed base and plus tests; null where nothing was graded",

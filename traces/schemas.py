@@ -35,6 +35,9 @@ REQUESTS = _schema(
     ("http_status", pa.int16()),
     ("error", pa.string()),
     ("completion", pa.large_string()),
+    ("chunk_chars", pa.list_(pa.int32())),
+    ("reasoning", pa.large_string()),
+    ("reasoning_tokens", pa.int32()),
 )
 
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
@@ -94,6 +97,7 @@ GRADES = _schema(
     ("reason", pa.string()),
     ("detail", pa.string()),
     ("retried", pa.bool_()),
+    ("solution_chars", pa.list_(pa.int32())),
 )
 
 PLAN = _schema(
@@ -159,7 +163,12 @@ ACCURACY = _schema(
 )
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
-LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
+LATER_COLUMNS = {
+    "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
+    "power": ("power_limit_w",),
+    "occupancy": ("engine", "power_w"),
+    "grades": ("solution_chars",),
+}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
 ROLES = ("warmup", "measured", "filler")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from analysis.accuracy.outside import Outside, outside_solutions
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
 from analysis.attribution.phase import PhaseInput, stretches_of
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
@@ -157,6 +158,7 @@ class Measured:
     share: WindowShare
     latency: Latencies
     accuracy: Accuracy
+    outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         table = read_trace(folder, "requests")
         requests = read_columns(table)
         accuracy = cell_accuracy(folder, requests, record.validity)
+        outside = outside_solutions(folder, requests)
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
         power = each_once(read_trace(folder, "power")) if has_trace(folder, "power") else None
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
@@ -251,7 +254,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
     if record.power_clock is not None:
         checks.append(clock_check(shift_of(record.power_clock), window))
-    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
+    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     energies = _energies(own, window, record, requests, context.sensors)
@@ -341,7 +344,8 @@ def _attributions(
     if measured.share.output_tokens is None:
         return found, None
     found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
-    work = work_of(requests, window, stretches_of(window.seconds))
+    part = None if measured.outside is None else measured.outside.share
+    work = work_of(requests, window, stretches_of(window.seconds), part)
     idle_j = lives.idle_j(energy.curves, work.edges_s)
     all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
     return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))

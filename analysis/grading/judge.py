@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from analysis.grading.arguments import are_tagged
@@ -90,7 +89,7 @@ def _failure(
         inputs=expected.inputs,
         cpu_limits_s=tuple(patience * limit_s for limit_s in expected.cpu_limits_s),
         output_bytes=_LEAST_OUTPUT_BYTES + _LONGEST_ENCODING * len(expected.frames),
-        result_bytes=tuple(end - start for start, end in pairwise((0, *expected.ends))),
+        result_bytes=expected.encoded_bytes,
         tagged=are_tagged(task),
         results=output_form(task.suite, task.entry_point),
     )

@@ -50,7 +50,9 @@ def is_match(
         return bool(abs(area - _surface_area(*arguments)) <= atol)
     if entry_point == "digit_distance_nums":  # Mbpp/558
         return bool(output == _digit_distance(*arguments))
-    return entry_point == "are_equivalent" or (entry_point == "sum_div" and bool(output == 0))  # Mbpp/164, 295
+    return entry_point == "are_equivalent" or (
+        entry_point == "sum_div" and bool(output == 0)
+    )  # Mbpp/164, 295
 
 
 def _surface_area(base_edge: float, height: float) -> int:

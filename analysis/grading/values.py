@@ -42,7 +42,7 @@ class Digest:
     """A list or tuple that is too long to be sent: equal to one of the same items, and to nothing else."""
 
     kind: str
-    length: int
+    encoded_bytes: int
     sha256: str
 
 
@@ -132,10 +132,14 @@ def _packed(content: str, places: list[int]) -> list[float | int]:
     return numbers
 
 
-def _digest(kind: Any, length: Any, sha256: Any) -> Digest:
-    if kind not in ("list", "tuple") or type(length) is not int or not re.fullmatch("[0-9a-f]{64}", sha256):
+def _digest(kind: Any, encoded_bytes: Any, sha256: Any) -> Digest:
+    if (
+        kind not in ("list", "tuple")
+        or type(encoded_bytes) is not int
+        or not re.fullmatch("[0-9a-f]{64}", sha256)
+    ):
         raise MalformedValueError("not a digest")
-    return Digest(kind, length, sha256)
+    return Digest(kind, encoded_bytes, sha256)
 
 
 def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one tag, one line)

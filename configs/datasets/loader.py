@@ -101,7 +101,11 @@ def load_dataset(name: str) -> Dataset:
         raise UsageError(f"the dataset {name} {error}") from error
     digest = _content_sha256(records)
     suite: Suite = "mbpp" if name == MBPP_PLUS.name else "humaneval"
-    return Dataset(name=name_of_content(name, digest), sha256=digest, tasks=tuple(_task(record, suite) for record in records))
+    return Dataset(
+        name=name_of_content(name, digest),
+        sha256=digest,
+        tasks=tuple(_task(record, suite) for record in records),
+    )
 
 
 def check_name(name: str) -> None:

@@ -61,7 +61,7 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
 
 
 def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
-    endpoint = Endpoint.parse(spec.url)
+    endpoint = Endpoint.parse(spec.url, spec.endpoint)
     demand = _demand(spec)
     if spec.client == "aiohttp":
         from loadgen.clients.aiohttp_client import AiohttpClient

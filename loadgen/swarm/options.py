@@ -21,7 +21,8 @@ _OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
     ("duration", float, None, "Seconds of measured requests"),
     ("requests", int, None, "Number of measured requests"),
     ("warmup", float, 0.0, "Seconds of the same load before"),
-    ("dataset", str, "starwatt-24", "The prompts: starwatt-24 or humaneval+"),
+    ("endpoint", str, "completions", "The API that is asked: completions or chat"),
+    ("dataset", str, "starwatt-24", "The prompts: starwatt-24, humaneval+ or mbpp+"),
     ("max-tokens", int, 512, "The longest answer"),
     ("timeout", float, 600.0, "Seconds that a request may take"),
     ("seed", int, 20, "Draws order and arrivals"),
@@ -75,6 +76,7 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
     most = 1 if load["kind"] == "single_stream" else int(load.get("concurrency", workers))
     fields = {
         "url": host,
+        "endpoint": given["endpoint"],
         "model": given["model"],
         "load": load,
         "amount": amount,

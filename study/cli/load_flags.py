@@ -48,6 +48,7 @@ class LoadFlags:
     client: str
     timeout: float = 600.0
     continuous_usage: bool = True
+    endpoint: str = "completions"
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -67,10 +68,11 @@ class LoadFlags:
             )
         if self.arrivals is not None and self.qps is None:
             raise UsageError("--arrivals belongs to --qps")
-        Endpoint.parse(self.url)
+        Endpoint.parse(self.url, "chat" if self.endpoint == "chat" else "completions")
         try:
             fields: dict[str, Any] = {
                 "url": self.url,
+                "endpoint": self.endpoint,
                 "model": self.model,
                 "load": self._load(),
                 "prompts": self._prompts(),

@@ -132,10 +132,12 @@ def encode_result(value: Any) -> Any:
     """What a call returned: encoded whole, or by its digest where that would be too long to send and to keep."""
     kind = type(value)
     if kind in (list, tuple) and len(value) >= MANY and len(value) * len(TO_JSON(encode(value[0], 1))) > HUGE:
-        digest = hashlib.sha256()
+        digest, size = hashlib.sha256(), 0
         for start in range(0, len(value), PART):
-            digest.update(TO_JSON([encode(item, 1) for item in value[start : start + PART]]).encode())
-        return ["#", kind.__name__, len(value), digest.hexdigest()]
+            part = TO_JSON([encode(item, 1) for item in value[start : start + PART]]).encode()
+            digest.update(part)
+            size += len(part)
+        return ["#", kind.__name__, size, digest.hexdigest()]
     return encode(value)
 
 
