@@ -70,7 +70,7 @@ _GRADES = {
     "grades.reason": "The verdict: see [troubleshooting](../troubleshooting.md#verdicts-of-a-program)",
     "detail": "The first failing input",
     "retried": "Whether the program was run again, alone, before it counted",
-    "solution_chars": "Characters of `completion` that were run: start and end of each part; null where it is not known",
+    "solution_chars": "Characters of `completion` that were run: start and end of each part; null where not known",
     "samples": "Graded answers of the task",
     "base_passed": "Of these, how many passed the base tests; null where nothing was graded",
     "plus_passed": "Of these, how many passed base and plus tests; null where nothing was graded",

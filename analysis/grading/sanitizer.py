@@ -53,7 +53,7 @@ def code_extract(text):
 
 
 def extracted(text):
-    """Where it begins, and the part with the most lines that are not blank; of equal ones the first, as evalplus tries them."""
+    """Where it begins, and the part with the most lines that are not blank; of equal ones evalplus' first."""
     lines = text.split("\\n")
     filled = [bool(line.strip()) for line in lines]
     before = [0]

@@ -41,18 +41,18 @@ def is_match(
         return set(output) == set(expected)
     if suite == "mbpp" and entry_point in NOT_NONE:
         return bool(expected == (output if isinstance(output, bool) else output is not None))
-    if bool(output == expected):
+    return bool(output == expected) or (suite == "mbpp" and _also_right(entry_point, arguments, output, atol))
+
+
+def _also_right(entry_point: str, arguments: list[Any], output: Any, atol: float) -> bool:
+    if entry_point == "are_equivalent":  # Mbpp/164
         return True
-    if suite != "mbpp":
-        return False
+    if entry_point == "sum_div":  # Mbpp/295
+        return bool(output == 0)
     if entry_point == "surface_Area":  # Mbpp/581
         area = output.plain if isinstance(output, Subclassed) else output
         return bool(abs(area - _surface_area(*arguments)) <= atol)
-    if entry_point == "digit_distance_nums":  # Mbpp/558
-        return bool(output == _digit_distance(*arguments))
-    return entry_point == "are_equivalent" or (
-        entry_point == "sum_div" and bool(output == 0)
-    )  # Mbpp/164, 295
+    return entry_point == "digit_distance_nums" and bool(output == _digit_distance(*arguments))  # Mbpp/558
 
 
 def _surface_area(base_edge: float, height: float) -> int:

@@ -27,8 +27,8 @@ class Verdict:
     ``plus`` means base and plus. ``reason`` is ``passed``, ``wrong_answer``, ``exception``, ``timeout``, ``memory``,
     ``syntax``, ``output`` (more than a result may hold) or ``forbidden`` (it wrote results by itself, or brought the
     sandbox down); ``detail`` names the first failing input. ``retried``: it was run again, alone, before it counted.
-    ``cpu_s``: the CPU seconds of its runs on base and plus together, as the kernel counts them. ``kept``: the characters
-    of the program that were run; None where it was not sanitised, or nobody knows.
+    ``cpu_s``: the CPU seconds of its runs on base and plus together, as the kernel counts them. ``kept``: the
+    characters of the program that were run; None where it was not sanitised, or nobody knows.
     """
 
     base: bool

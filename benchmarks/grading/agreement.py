@@ -1,8 +1,8 @@
 """Do we say what evalplus says? ``python -m benchmarks.grading.agreement`` records evalplus' verdicts and compares.
 
-There are three sets of programs: HumanEval+'s canonical solutions with their mutants, whole programs as chat models write
-them, and MBPP+'s canonical solutions with fewer mutants each. evalplus grades each three times, one process at a time, with three orders of its sets of texts. What it says
-alike three times is written to a file, which the tests read.
+There are three sets of programs: HumanEval+'s canonical solutions with their mutants, whole programs as chat models
+write them, and MBPP+'s canonical solutions with a mutant each. evalplus grades each several times, one process at a
+time, with other orders of its sets of texts. What it says alike every time is written to a file, which the tests read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from configs.datasets import EVALPLUS_FILES, Dataset, load_dataset
 #: evalplus 0.3.1 fails every solution of this task, the canonical one too: it leaves the loop before it notes that an
 #: input passed (docs/decisions/0016). Its check of each input is right, and that is what is recorded.
 FIND_ZERO = "HumanEval/32"
-_HASH_SEEDS = (1, 2, 3)
 _FIND_ZERO_SCRIPT = """
 import json, multiprocessing, sys
 from evalplus.data import get_human_eval_plus
@@ -75,6 +74,8 @@ class Compared:
     seed: int
     programs: Callable[[Dataset], list[tuple[str, Sample]]]
     dataset: str = "humaneval+"
+    hash_seeds: tuple[int, ...] = (1, 2, 3)
+    """A run of evalplus each."""
 
 
 def _solutions_and_mutants(dataset: Dataset) -> list[tuple[str, Sample]]:
@@ -92,15 +93,15 @@ def _as_written(dataset: Dataset) -> list[tuple[str, Sample]]:
     return [(one.what, Sample(one.task_id, one.solution)) for one in written.written(dataset)]
 
 
-def _solutions_and_two_mutants(dataset: Dataset) -> list[tuple[str, Sample]]:
-    """Two of each task's five mutants, other kinds for each: evalplus takes half a second for each program."""
+def _solutions_and_one_mutant(dataset: Dataset) -> list[tuple[str, Sample]]:
+    """One of each task's five mutants, drawn for each."""
     generator = random.Random(mutants.SEED)  # noqa: S311
     chosen: list[tuple[str, Sample]] = []
     found: dict[str, list[tuple[str, Sample]]] = {}
     for one in _solutions_and_mutants(dataset):
         found.setdefault(one[1].task_id, []).append(one)
     for canonical, *wrong in found.values():
-        chosen += [canonical, *generator.sample(wrong, 2)]
+        chosen += [canonical, generator.choice(wrong)]
     return chosen
 
 
@@ -108,7 +109,11 @@ MUTANTS = Compared(Path(__file__).with_name("evalplus_verdicts.json"), mutants.S
 WRITTEN = Compared(Path(__file__).with_name("evalplus_written.json"), written.SEED, _as_written)
 
 MBPP = Compared(
-    Path(__file__).with_name("evalplus_mbpp.json"), mutants.SEED, _solutions_and_two_mutants, "mbpp+"
+    Path(__file__).with_name("evalplus_mbpp.json"),
+    mutants.SEED,
+    _solutions_and_one_mutant,
+    "mbpp+",
+    (1, 2),
 )
 
 
@@ -145,11 +150,11 @@ def differences(
 
 
 def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared) -> None:
-    """Run evalplus three times and write what it says alike; finished runs in the folder are not run again."""
+    """Run evalplus several times and write what it says alike; finished runs in the folder are not run again."""
     samples = [sample for _, sample in compared.programs(dataset)]
     runs = [
         _run(samples, dataset_file, keep / f"{compared.file.stem}-{hash_seed}.json", hash_seed, compared)
-        for hash_seed in _HASH_SEEDS
+        for hash_seed in compared.hash_seeds
     ]
     verdicts, unstable = {}, []
     for sample, *said in zip(samples, *runs, strict=True):
@@ -163,13 +168,13 @@ def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared)
         for sample, verdict in zip(of_find_zero, _find_zero(of_find_zero, dataset_file), strict=True):
             verdicts[digest(sample)] = verdict
     content = {
-        "source": "evalplus.evaluate three times on each program; see benchmarks/grading/agreement.py",
+        "source": "evalplus.evaluate several times on each program; see benchmarks/grading/agreement.py",
         "evalplus": importlib.metadata.version("evalplus"),
         "python": platform.python_version(),
         "numpy": importlib.metadata.version("numpy"),
         "dataset_sha256": dataset.sha256,
         "seed": compared.seed,
-        "hash_seeds": _HASH_SEEDS,
+        "hash_seeds": compared.hash_seeds,
         "find_zero_as_reported": sorted(as_reported),
         "unstable": unstable,
         "verdicts": verdicts,
@@ -217,7 +222,7 @@ def main() -> int:
 
 def _record_and_compare(keep: Path, compared: Compared) -> int:
     dataset, file = load_dataset(compared.dataset), EVALPLUS_FILES[compared.dataset].find()
-    assert file is not None  # noqa: S101 -- main has looked
+    assert file is not None
     record(dataset, file, keep, compared)
     recorded = recorded_verdicts(dataset, compared)
     samples = [one for one in compared.programs(dataset) if digest(one[1]) in recorded]

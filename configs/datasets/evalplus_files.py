@@ -1,4 +1,4 @@
-"""Where evalplus' data sets lie: what an environment variable names, or what evalplus has fetched before, or fetches."""
+"""Where evalplus' data sets lie: what an environment variable names, what evalplus has fetched before, or fetches."""
 
 from __future__ import annotations
 

@@ -48,8 +48,9 @@ class Limits:
 class Job:
     """A program, the function to call, a JSON list of its arguments with the CPU seconds that each call may take, and
     how much all results together may be. ``result_bytes``: how large each is expected to be, if that is known.
-    ``timed``: the CPU seconds of the calls come in a last frame. ``tagged``: the arguments are written as ``inner.encode``
-    does. ``results``: ``value``; ``items``, where what is no plain value comes as the set of its items; or ``not none``.
+    ``timed``: the CPU seconds of the calls come in a last frame. ``tagged``: the arguments are written as
+    ``inner.encode`` does. ``results``: ``value``; ``items``, where what is no plain value comes as the set of its
+    items; or ``not none``.
     """
 
     code: str
