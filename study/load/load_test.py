@@ -29,6 +29,7 @@ from study.load.metering import PHASES, lenient, meter_of
 from study.load.remarks import first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
+from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
@@ -64,7 +65,7 @@ def load_test(
     a one-cell run. ``slo_ms`` are the bounds of goodput. Where nothing came of it, ``out`` is as it was.
 
     Raises:
-        UsageError: ``out`` is not empty, ``meter_at`` is no meter, or no header can carry the key.
+        UsageError: ``out`` is not empty, ``meter_at`` is no meter, no header can carry the key, or a chat is refused.
         LoadError: the endpoint cannot be reached.
         MeterError: no meter answers.
         KeyboardInterrupt: Ctrl-C came before the first request.
@@ -72,6 +73,8 @@ def load_test(
     key = api_key()
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    if spec.endpoint == "chat":
+        refuse_without_chat(spec.url, spec.model, key)
     with _emptied_unless_requests_came(out):
         return _load_test(spec, out, meter_at, slo_ms, key)
 
