@@ -31,7 +31,10 @@ class Template:
 
 @pytest.mark.parametrize("task", [FUNCTION, DOCSTRING], ids=["function", "docstring"])
 def test_the_user_of_a_chat_says_what_evalplus_says(task: Task) -> None:
-    instruction = "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
+    instruction = (
+        "Please provide a self-contained Python script that solves the following problem"
+        " in a markdown code block:"
+    )
     theirs = make_raw_chat_prompt(task.prompt, instruction, "", Template())
     asked = format_of(task, "chat")
     assert asked.render(task.prompt) == theirs

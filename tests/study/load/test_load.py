@@ -56,8 +56,8 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
         assert b"password" not in file.read_bytes()
 
 
-NO_TEMPLATE = b"""{"error": {"message": "As of transformers v4.44, default chat template is no longer allowed, so you must
- provide a chat template if the tokenizer does not define one.", "type": "BadRequestError", "code": 400}}"""
+NO_TEMPLATE = b"""{"error": {"message": "As of transformers v4.44, default chat template is no longer allowed, so you
+ must provide a chat template if the tokenizer does not define one.", "type": "BadRequestError", "code": 400}}"""
 
 
 def test_a_server_without_a_chat_template_is_asked_once_and_the_load_is_not_begun(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_server_without_a_chat_template_is_asked_once_and_the_load_is_not_begu
              "--endpoint", "chat", "--out", str(tmp_path / "out")],
         )  # fmt: skip
     assert isinstance(done.exception, UsageError)
-    for said in ("must\n provide a chat template", "--chat-template FILE", "--endpoint completions"):
+    for said in ("must provide a chat template", "--chat-template FILE", "--endpoint completions"):
         assert said in str(done.exception)
     assert [asked.path for asked in server.asked] == ["/v1/chat/completions"]
     assert not (tmp_path / "out").exists()
