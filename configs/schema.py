@@ -78,6 +78,11 @@ class Prompts(StrictModel):
     )
     max_tokens: int = Field(default=512, ge=1, le=MOST_TOKENS, description="The longest answer, in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
+    begin_answer: bool = Field(
+        default=False,
+        description="By chat: begin the answer and end it after its code, as evalplus does; the server must take"
+        " continue_final_message (vLLM, SGLang)",
+    )
     output: Output = Field(
         default="natural",
         description="natural: stop strings end an answer; {fixed: N}: N tokens each; {recorded: PATH}: as recorded",
@@ -310,6 +315,8 @@ class Study(StrictModel):
         output = self.prompts.output
         if isinstance(output, FixedOutput) and output.fixed > self.prompts.max_tokens:
             raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+        if self.prompts.begin_answer and self.endpoint != "chat":
+            raise inconsistent("prompts.begin_answer", "goes with endpoint: chat")
         if self.prompts.characters is not None:
             raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
         if isinstance(self.executor, SideBySide):

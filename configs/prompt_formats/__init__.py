@@ -30,6 +30,8 @@ class PromptFormat:
     """A task's prompt as the text that is sent: the prompt of a completion, or what the user of a chat says."""
     assemble: Callable[[str, str], str]
     """A task's prompt and the answer as a whole program, which evalplus' sanitiser then cuts to what is needed."""
+    beginning: str = ""
+    """Of a chat's answer: what the model is made to have said already."""
 
 
 def _as_it_is(prompt: str) -> str:
@@ -49,12 +51,25 @@ _DOCSTRING = PromptFormat(
     docstring.assemble_solution,
 )
 _CHAT = PromptFormat(f"chat-{chat.VERSION}", (), chat.render_message, chat.assemble_solution)
+_CHAT_BEGUN = PromptFormat(
+    f"chat-begun-{chat.VERSION}",
+    chat.STOP_STRINGS,
+    chat.render_message,
+    chat.assemble_solution,
+    chat.BEGINNING,
+)
 
 
-def format_of(task: Task, endpoint: EndpointKind = "completions") -> PromptFormat:
-    """The format of a task; prompts without tests are sent as they stand, with stop strings of their own."""
+def format_of(task: Task, endpoint: EndpointKind = "completions", *, begun: bool = False) -> PromptFormat:
+    """The format of a task; prompts without tests are sent as they stand, with stop strings of their own.
+
+    Args:
+        task: what is asked.
+        endpoint: which API.
+        begun: by chat, whether the answer is begun for the model, as evalplus does.
+    """
     if not task.has_tests:
         return PromptFormat("own", task.stop, _as_it_is, chat.assemble_solution)
     if endpoint == "chat":
-        return _CHAT
+        return _CHAT_BEGUN if begun else _CHAT
     return _DOCSTRING if task.suite == "mbpp" else _FUNCTION

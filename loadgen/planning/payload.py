@@ -67,10 +67,11 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     Raises:
         UsageError: lengths are recorded, but not of this task; or no header can carry the key.
     """
-    prompts, form = spec.prompts, format_of(task, spec.endpoint)
+    prompts = spec.prompts
+    form = format_of(task, spec.endpoint, begun=prompts.begin_answer)
     body: dict[str, object] = {
         "model": spec.model,
-        **_asked(spec, form.render(task.prompt)[: prompts.characters]),
+        **_asked(spec, form.render(task.prompt)[: prompts.characters], form.beginning),
         "temperature": prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
@@ -97,10 +98,14 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     return "\r\n".join(head).encode() + b"\r\n\r\n" + content
 
 
-def _asked(spec: LoadSpec, text: str) -> dict[str, object]:
-    if spec.endpoint == "chat":
-        return {"messages": [{"role": "user", "content": text}]}
-    return {"prompt": text}
+def _asked(spec: LoadSpec, text: str, beginning: str) -> dict[str, object]:
+    if spec.endpoint != "chat":
+        return {"prompt": text}
+    messages = [{"role": "user", "content": text}]
+    if not beginning:
+        return {"messages": messages}
+    messages.append({"role": "assistant", "content": beginning})
+    return {"messages": messages, "add_generation_prompt": False, "continue_final_message": True}
 
 
 def checked_key(key: str | None, where: str) -> str | None:

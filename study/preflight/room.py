@@ -85,7 +85,8 @@ def _field(prompts: Prompts) -> Field:
 def _asked(
     prompts: Prompts, task: Task, lengths: Mapping[str, int], field: Field, endpoint: EndpointKind
 ) -> Asked:
-    text = format_of(task, endpoint).render(task.prompt)[: prompts.characters]
+    form = format_of(task, endpoint, begun=prompts.begin_answer)
+    text = form.render(task.prompt)[: prompts.characters] + form.beginning
     if isinstance(prompts.output, FixedOutput):
         tokens = prompts.output.fixed
     elif isinstance(prompts.output, RecordedOutput):

@@ -42,6 +42,25 @@ def test_the_user_of_a_chat_says_what_evalplus_says(task: Task) -> None:
     assert asked.assemble(task.prompt, "Sure.\n```python\nx = 1\n```\n") == "Sure.\n```python\nx = 1\n```\n"
 
 
+def test_an_answer_is_begun_and_ended_as_evalplus_does() -> None:
+    begun = format_of(DOCSTRING, "chat", begun=True)
+    prefix = (
+        "Below is a Python script with a self-contained function that solves the problem and passes corresponding"
+        " tests:"
+    )
+    said: list[str] = []
+
+    class Listening(Template):
+        def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> str:
+            said.append(messages[1]["content"])
+            return messages[1]["content"]
+
+    assert make_raw_chat_prompt(DOCSTRING.prompt, "any", prefix, Listening()) == begun.beginning
+    assert set(begun.stop) == {*EOS, "\n```\n"}
+    assert begun.name == "chat-begun-1"
+    assert format_of(DOCSTRING, begun=True).beginning == ""
+
+
 def test_a_docstring_is_completed_as_evalplus_has_it() -> None:
     asked = format_of(DOCSTRING)
     assert asked.name == "docstring-1"

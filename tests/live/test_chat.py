@@ -14,6 +14,7 @@ from server.build.store import PROVENANCE
 from server.engines.engine import free_port
 from tests.live.agreement import built
 from tests.live.conftest import Command
+from tests.support.driving import SINGLE, drive, make_spec, requests
 from traces.streams import read_trace
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -32,11 +33,12 @@ def test_a_model_with_a_chat_template_is_asked_by_chat(
     port = free_port()
     server = starwatt("serve", "bf16", "--model", str(folder), "--port", str(port), *LIMITS)
     server.until(lambda: "curl " in server.said)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=10) as response:
+    url = f"http://127.0.0.1:{port}"
+    with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
         [served] = json.load(response)["data"]
     out = tmp_path / "out"
     load = starwatt(
-        "load", "--url", f"http://127.0.0.1:{port}", "--model", served["id"], "--concurrency", "2", "--requests", "4",
+        "load", "--url", url, "--model", served["id"], "--concurrency", "2", "--requests", "4",
         "--max-tokens", "16", "--endpoint", "chat", "--out", str(out), "--json",
     )  # fmt: skip
     assert load.end() == 0, load.said
@@ -49,5 +51,11 @@ def test_a_model_with_a_chat_template_is_asked_by_chat(
         assert sum(row["chunk_tokens"]) == row["output_tokens"] <= 16
         assert row["first_token_ns"] == row["chunk_ns"][0]
     assert json.loads((out / "summary.json").read_text())["metrics"]["not_streamed"] == 0
+    begun = make_spec(
+        url, SINGLE, endpoint="chat", model=served["id"], amount=requests(1),
+        prompts={"dataset": "starwatt-24", "tasks": 1, "max_tokens": 8, "begin_answer": True},
+    )  # fmt: skip
+    [row] = drive(begun, tmp_path / "begun").of("measured")
+    assert (row["status"], row["error"]) == ("ok", None)
     assert server.interrupt() == 130
     assert server.left_behind() == []

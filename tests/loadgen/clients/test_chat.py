@@ -55,3 +55,14 @@ def test_a_length_that_is_forced_is_forced_by_chat_too(tmp_path: Path) -> None:
         prompts = {"dataset": "starwatt-24", "tasks": 1, "max_tokens": 64, "output": {"fixed": 6}}
         drive(make_spec(server.url, SINGLE, endpoint="chat", prompts=prompts), tmp_path)
     assert (server.asked[0].body["max_tokens"], server.asked[0].body["ignore_eos"]) == (6, True)
+
+
+def test_an_answer_is_begun_where_the_study_says_so(tmp_path: Path) -> None:
+    with TruthServer(lambda _: Answer(events=EVENTS)) as server:
+        prompts = {"dataset": "starwatt-24", "tasks": 1, "max_tokens": 64, "begin_answer": True}
+        drive(make_spec(server.url, SINGLE, endpoint="chat", prompts=prompts), tmp_path)
+    body = server.asked[0].body
+    begun = format_of(load_dataset("starwatt-24").tasks[0], "chat", begun=True)
+    assert body["messages"][1] == {"role": "assistant", "content": begun.beginning}
+    assert (body["add_generation_prompt"], body["continue_final_message"]) == (False, True)
+    assert body["stop"] == list(begun.stop)
