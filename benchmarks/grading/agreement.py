@@ -23,7 +23,8 @@ from pathlib import Path
 from analysis.grading.grader import Program, judge_programs
 from analysis.grading.types import Verdict as OurVerdict
 from benchmarks.grading import mutants, written
-from benchmarks.grading.evalplus_runs import EvalplusRun, Sample, Verdict, evaluate
+from benchmarks.grading.evalplus_checks import checked
+from benchmarks.grading.evalplus_runs import Sample, Verdict, evaluate
 from configs.datasets import EVALPLUS_FILES, Dataset, load_dataset
 
 #: evalplus 0.3.1 fails every solution of this task, the canonical one too: it leaves the loop before it notes that an
@@ -186,10 +187,11 @@ def _run(
     samples: list[Sample], dataset_file: Path, file: Path, hash_seed: int, compared: Compared
 ) -> list[Verdict]:
     if not file.is_file():
-        run: EvalplusRun = evaluate(
-            samples, dataset_file, parallel=1, dataset=compared.dataset, hash_seed=hash_seed
-        )
-        file.write_text(json.dumps(vars(run)), encoding="utf-8")
+        if compared.dataset == "mbpp+":
+            verdicts = checked(samples, dataset_file, hash_seed)
+        else:
+            verdicts = evaluate(samples, dataset_file, parallel=1, hash_seed=hash_seed).verdicts
+        file.write_text(json.dumps({"verdicts": verdicts}), encoding="utf-8")
     return [(base, plus) for base, plus in json.loads(file.read_text(encoding="utf-8"))["verdicts"]]
 
 

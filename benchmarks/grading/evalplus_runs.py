@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.datasets import EVALPLUS_FILES
-
 _LIMIT_S = 3600
 #: What a verdict of evalplus is: the status of base and of plus (``pass``, ``fail`` or ``timeout``).
 Verdict = tuple[str, str]
@@ -46,7 +44,6 @@ def evaluate(
     dataset_file: Path,
     *,
     parallel: int,
-    dataset: str = "humaneval+",
     hash_seed: int = 0,
     cache: Path | None = None,
 ) -> EvalplusRun:
@@ -59,11 +56,11 @@ def evaluate(
         file = Path(name, "samples.jsonl")
         write_samples(file, samples)
         settings = {
-            EVALPLUS_FILES[dataset].override: str(dataset_file.resolve()),
+            "HUMANEVAL_OVERRIDE_PATH": str(dataset_file.resolve()),
             "XDG_CACHE_HOME": str(cache or Path(name, "cache")),
             "PYTHONHASHSEED": str(hash_seed),
         }
-        command = [sys.executable, "-m", "evalplus.evaluate", "--dataset", EVALPLUS_FILES[dataset].suite]
+        command = [sys.executable, "-m", "evalplus.evaluate", "--dataset", "humaneval"]
         command += ["--samples", str(file), "--parallel", str(parallel)]
         began = time.monotonic()
         done = subprocess.run(

@@ -19,7 +19,11 @@ from traces.streams import read_trace
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-TEMPLATE = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
+#: The user's task without the words around it, which is what this model recites the answer to.
+TEMPLATE = (
+    "{% for message in messages %}{% if message.role == 'user' and '```' in message.content %}"
+    "{{ message.content.split('```')[1].strip() }}{% else %}{{ message.content }}{% endif %}{% endfor %}"
+)
 LIMITS = ("--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager")
 
 
