@@ -59,7 +59,10 @@ def told(world: World, inside: float | None) -> pd.DataFrame:
         write_rows(folder, "grades", GRADES, grades)
     analyze(world.run)
     table = read_table(world.run, "cells").to_pandas()
-    return table.pivot_table(index="load", columns="metric", values="value", aggfunc="first", dropna=False)
+    found: pd.DataFrame = table.pivot_table(
+        index="load", columns="metric", values="value", aggfunc="first", dropna=False
+    )
+    return found
 
 
 def test_half_of_an_answer_costs_half_of_its_tokens(world: World) -> None:
