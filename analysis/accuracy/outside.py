@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 
-from analysis.accuracy.grades import read_grades
 from analysis.arrays import Bools, Floats
 from analysis.requests.columns import Requests
-from traces.streams import has_trace
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,10 @@ class Outside:
         return float((weight * self.share).sum()), float(weight.sum())
 
 
-def outside_solutions(folder: Path, requests: Requests) -> Outside | None:
-    """Join a cell's answers with what was run of them; None where it is not graded.
-
-    Raises:
-        TraceError: the grades are there but do not read.
-    """
-    if not has_trace(folder, "grades"):
+def outside_solutions(grades: pa.Table | None, requests: Requests) -> Outside | None:
+    """Join a cell's answers with what was run of them; None where it is not graded."""
+    if grades is None:
         return None
-    grades = read_grades(folder, requests.table)
     solutions = dict(zip(grades["request_id"].to_pylist(), grades["solution_chars"].to_pylist(), strict=True))
     wanted = requests.completed & requests.tokens_known
     share = np.zeros(requests.chunk_ns.size)
@@ -50,10 +44,17 @@ def outside_solutions(folder: Path, requests: Requests) -> Outside | None:
     for row in np.flatnonzero(wanted):
         edges, chars = solutions.get(int(numbers[row])), of_chunks[row].as_py()
         start, end = requests.chunk_start[row], requests.chunk_start[row + 1]
-        if edges is not None and chars is not None and len(chars) == end - start:
+        if edges is None or chars is None or len(chars) != end - start:
+            continue
+        if _are_edges(edges, sum(chars)) and min(chars, default=0) >= 0:
             share[start:end] = 1.0 - covered(chars, edges)
             known[row] = True
     return Outside(share, known)
+
+
+def _are_edges(edges: Sequence[int], length: int) -> bool:
+    """Say whether these are starts and ends of parts of a text, one part after the other."""
+    return len(edges) % 2 == 0 and all(start <= end for start, end in pairwise([0, *edges, length]))
 
 
 def covered(chars: Sequence[int], edges: Sequence[int]) -> Floats:

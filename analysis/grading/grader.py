@@ -117,11 +117,9 @@ def _in_completion(kept: Spans | None, source: str, completion: str) -> tuple[in
     """The edges of what was kept of a program that ends with a completion, or with the beginning of it."""
     if kept is None:
         return None
-    before = next(
-        (at for at in range(max(len(source) - len(completion), 0), len(source))
-         if completion.startswith(source[at:])),
-        len(source),
-    )  # fmt: skip
+    longest = min(len(source), len(completion))
+    of_completion = next(size for size in range(longest, -1, -1) if source.endswith(completion[:size]))
+    before = len(source) - of_completion
     spans = [(max(start - before, 0), end - before) for start, end in kept if end > before]
     return tuple(edge for span in spans for edge in span)
 

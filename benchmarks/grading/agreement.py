@@ -1,8 +1,8 @@
 """Do we say what evalplus says? ``python -m benchmarks.grading.agreement`` records evalplus' verdicts and compares.
 
-There are three sets of programs: HumanEval+'s canonical solutions with their mutants, whole programs as chat models
-write them, and MBPP+'s canonical solutions with a mutant each. evalplus grades each several times, one process at a
-time, with other orders of its sets of texts. What it says alike every time is written to a file, which the tests read.
+There are two sets of programs: the 164 canonical solutions with their mutants, and whole programs as chat models write
+them. evalplus grades each three times, one process at a time, with three orders of its sets of texts. What it says
+alike three times is written to a file, which the tests read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +22,13 @@ from pathlib import Path
 from analysis.grading.grader import Program, judge_programs
 from analysis.grading.types import Verdict as OurVerdict
 from benchmarks.grading import mutants, written
-from benchmarks.grading.evalplus_checks import checked
-from benchmarks.grading.evalplus_runs import Sample, Verdict, evaluate
-from configs.datasets import EVALPLUS_FILES, Dataset, load_dataset
+from benchmarks.grading.evalplus_runs import EvalplusRun, Sample, Verdict, evaluate
+from configs.datasets import Dataset, load_dataset
 
 #: evalplus 0.3.1 fails every solution of this task, the canonical one too: it leaves the loop before it notes that an
 #: input passed (docs/decisions/0016). Its check of each input is right, and that is what is recorded.
 FIND_ZERO = "HumanEval/32"
+_HASH_SEEDS = (1, 2, 3)
 _FIND_ZERO_SCRIPT = """
 import json, multiprocessing, sys
 from evalplus.data import get_human_eval_plus
@@ -74,9 +73,6 @@ class Compared:
     file: Path
     seed: int
     programs: Callable[[Dataset], list[tuple[str, Sample]]]
-    dataset: str = "humaneval+"
-    hash_seeds: tuple[int, ...] = (1, 2, 3)
-    """A run of evalplus each."""
 
 
 def _solutions_and_mutants(dataset: Dataset) -> list[tuple[str, Sample]]:
@@ -94,28 +90,8 @@ def _as_written(dataset: Dataset) -> list[tuple[str, Sample]]:
     return [(one.what, Sample(one.task_id, one.solution)) for one in written.written(dataset)]
 
 
-def _solutions_and_one_mutant(dataset: Dataset) -> list[tuple[str, Sample]]:
-    """One of each task's five mutants, drawn for each."""
-    generator = random.Random(mutants.SEED)  # noqa: S311
-    chosen: list[tuple[str, Sample]] = []
-    found: dict[str, list[tuple[str, Sample]]] = {}
-    for one in _solutions_and_mutants(dataset):
-        found.setdefault(one[1].task_id, []).append(one)
-    for canonical, *wrong in found.values():
-        chosen += [canonical, generator.choice(wrong)]
-    return chosen
-
-
 MUTANTS = Compared(Path(__file__).with_name("evalplus_verdicts.json"), mutants.SEED, _solutions_and_mutants)
 WRITTEN = Compared(Path(__file__).with_name("evalplus_written.json"), written.SEED, _as_written)
-
-MBPP = Compared(
-    Path(__file__).with_name("evalplus_mbpp.json"),
-    mutants.SEED,
-    _solutions_and_one_mutant,
-    "mbpp+",
-    (1, 2),
-)
 
 
 def digest(sample: Sample) -> str:
@@ -128,7 +104,7 @@ def recorded_verdicts(dataset: Dataset, compared: Compared = MUTANTS) -> dict[st
     """evalplus' verdicts by digest; raises ``ValueError`` if they were recorded on another data set."""
     record = json.loads(compared.file.read_text(encoding="utf-8"))
     if record["dataset_sha256"] != dataset.sha256:
-        raise ValueError(f"{compared.file.name} was recorded on another version of {compared.dataset}")
+        raise ValueError(f"{compared.file.name} was recorded on another version of HumanEval+")
     return {name: (base, plus) for name, (base, plus) in record["verdicts"].items()}
 
 
@@ -151,11 +127,11 @@ def differences(
 
 
 def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared) -> None:
-    """Run evalplus several times and write what it says alike; finished runs in the folder are not run again."""
+    """Run evalplus three times and write what it says alike; finished runs in the folder are not run again."""
     samples = [sample for _, sample in compared.programs(dataset)]
     runs = [
-        _run(samples, dataset_file, keep / f"{compared.file.stem}-{hash_seed}.json", hash_seed, compared)
-        for hash_seed in compared.hash_seeds
+        _run(samples, dataset_file, keep / f"{compared.file.stem}-{hash_seed}.json", hash_seed)
+        for hash_seed in _HASH_SEEDS
     ]
     verdicts, unstable = {}, []
     for sample, *said in zip(samples, *runs, strict=True):
@@ -165,17 +141,16 @@ def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared)
             unstable.append(digest(sample))
     of_find_zero = [sample for sample in samples if sample.task_id == FIND_ZERO]
     as_reported = {verdicts[digest(sample)] for sample in of_find_zero}
-    if of_find_zero:
-        for sample, verdict in zip(of_find_zero, _find_zero(of_find_zero, dataset_file), strict=True):
-            verdicts[digest(sample)] = verdict
+    for sample, verdict in zip(of_find_zero, _find_zero(of_find_zero, dataset_file), strict=True):
+        verdicts[digest(sample)] = verdict
     content = {
-        "source": "evalplus.evaluate several times on each program; see benchmarks/grading/agreement.py",
+        "source": "evalplus.evaluate three times on each program; see benchmarks/grading/agreement.py",
         "evalplus": importlib.metadata.version("evalplus"),
         "python": platform.python_version(),
         "numpy": importlib.metadata.version("numpy"),
         "dataset_sha256": dataset.sha256,
         "seed": compared.seed,
-        "hash_seeds": compared.hash_seeds,
+        "hash_seeds": _HASH_SEEDS,
         "find_zero_as_reported": sorted(as_reported),
         "unstable": unstable,
         "verdicts": verdicts,
@@ -183,15 +158,10 @@ def record(dataset: Dataset, dataset_file: Path, keep: Path, compared: Compared)
     compared.file.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
 
 
-def _run(
-    samples: list[Sample], dataset_file: Path, file: Path, hash_seed: int, compared: Compared
-) -> list[Verdict]:
+def _run(samples: list[Sample], dataset_file: Path, file: Path, hash_seed: int) -> list[Verdict]:
     if not file.is_file():
-        if compared.dataset == "mbpp+":
-            verdicts = checked(samples, dataset_file, hash_seed)
-        else:
-            verdicts = evaluate(samples, dataset_file, parallel=1, hash_seed=hash_seed).verdicts
-        file.write_text(json.dumps({"verdicts": verdicts}), encoding="utf-8")
+        run: EvalplusRun = evaluate(samples, dataset_file, parallel=1, hash_seed=hash_seed)
+        file.write_text(json.dumps(vars(run)), encoding="utf-8")
     return [(base, plus) for base, plus in json.loads(file.read_text(encoding="utf-8"))["verdicts"]]
 
 
@@ -204,27 +174,27 @@ def _find_zero(samples: list[Sample], dataset_file: Path) -> list[Verdict]:
     return [(base, plus) for base, plus in json.loads(done.stdout)]
 
 
-_SETS = {"mutants": MUTANTS, "written": WRITTEN, "mbpp": MBPP}
+_SETS = {"mutants": MUTANTS, "written": WRITTEN}
 
 
 def main() -> int:
     """Record, compare, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grading.agreement", description=__doc__)
-    parser.add_argument("--only", choices=_SETS, help="one of the three sets")
+    parser.add_argument("--dataset-file", type=Path, default=os.environ.get("HUMANEVAL_OVERRIDE_PATH"))
+    parser.add_argument("--only", choices=_SETS, help="one of the two sets")
     parser.add_argument("--keep", type=Path, required=True, help="a folder for evalplus' finished runs")
     arguments = parser.parse_args()
+    if arguments.dataset_file is None:
+        parser.error("--dataset-file HumanEvalPlus.jsonl.gz (or HUMANEVAL_OVERRIDE_PATH) is needed")
+    file = Path(arguments.dataset_file).resolve()
+    os.environ["HUMANEVAL_OVERRIDE_PATH"] = str(file)
     arguments.keep.mkdir(parents=True, exist_ok=True)
-    chosen = [_SETS[arguments.only]] if arguments.only else list(_SETS.values())
-    files = {compared.dataset: EVALPLUS_FILES[compared.dataset] for compared in chosen}
-    for name, source in files.items():
-        if source.find() is None:
-            parser.error(f"{source.override}={source.file_name} is needed for {name}")
-    return max(_record_and_compare(arguments.keep, compared) for compared in chosen)
+    dataset = load_dataset("humaneval+")
+    chosen = [arguments.only] if arguments.only else list(_SETS)
+    return max(_record_and_compare(dataset, file, arguments.keep, _SETS[name]) for name in chosen)
 
 
-def _record_and_compare(keep: Path, compared: Compared) -> int:
-    dataset, file = load_dataset(compared.dataset), EVALPLUS_FILES[compared.dataset].find()
-    assert file is not None
+def _record_and_compare(dataset: Dataset, file: Path, keep: Path, compared: Compared) -> int:
     record(dataset, file, keep, compared)
     recorded = recorded_verdicts(dataset, compared)
     samples = [one for one in compared.programs(dataset) if digest(one[1]) in recorded]

@@ -17,9 +17,12 @@ from analysis.grading.grader import Program, judge_programs
 from analysis.grading.isolation import inner
 from analysis.grading.oracle import Oracle
 from analysis.grading.values import Digest, decode
-from benchmarks.grading.agreement import MBPP, differences, digest, recorded_verdicts
+from benchmarks.grading.evalplus_checks import checked
+from benchmarks.grading.evalplus_runs import Sample, Verdict
+from benchmarks.grading.mutants import Mutant, mutants
 from configs.datasets import Dataset, Task
-from tests.analysis.grading.agreement.test_agreement import compared
+
+pytestmark = pytest.mark.filterwarnings("ignore:invalid escape sequence")  # in canonical solutions
 
 SEED = 20
 #: Those whose canonical solutions take most of the time of all 378 together.
@@ -168,42 +171,64 @@ def test_the_file_of_evalplus_is_read_with_all_its_tasks(mbpp: Dataset) -> None:
     assert {task.suite for task in mbpp.tasks} == {"mbpp"}
 
 
-def test_evalplus_agreed_with_itself_on_the_canonical_solutions_and_most_mutants(mbpp: Dataset) -> None:
-    known = recorded_verdicts(mbpp, MBPP)
-    samples = compared(mbpp, MBPP)
-    canonical = [known[digest(sample)] for what, sample in samples if what == "canonical"]
-    assert len(canonical) >= 370
-    assert len(samples) >= 740
-    assert {("pass", "pass"), ("fail", "fail"), ("pass", "fail")} <= set(known.values())
+def programs(dataset: Dataset) -> list[tuple[str, Sample]]:
+    """Every canonical solution, and one of each task's five mutants, each with its kind."""
+    generator = random.Random(SEED)  # noqa: S311
+    wrong: dict[str, list[Mutant]] = {}
+    for one in mutants(dataset):
+        wrong.setdefault(one.task_id, []).append(one)
+    found = []
+    for task in dataset.tasks:
+        found.append(("canonical", Sample(task.task_id, task.prompt + task.canonical_solution)))
+        mutant = generator.choice(wrong[task.task_id])
+        found.append((mutant.kind, Sample(task.task_id, mutant.solution)))
+    return found
+
+
+def differences(
+    dataset: Dataset, samples: list[Sample], theirs: list[Verdict], cache: Path
+) -> list[tuple[str, Verdict, str]]:
+    """Programs on which the two graders do not agree, base or base and plus."""
+    ours = judge_programs(dataset, [Program(one.task_id, one.solution) for one in samples], cache_dir=cache)
+    return [
+        (one.solution, their, our.detail)
+        for one, their, our in zip(samples, theirs, ours, strict=True)
+        if (our.base, our.plus) != (their[0] == "pass", their == ("pass", "pass"))
+    ]
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_fifty_programs_for_mbpp_get_the_verdict_that_evalplus_gave(
-    mbpp: Dataset, answers_cache: Path
+def test_programs_for_mbpp_get_the_verdict_that_evalplus_gives(
+    mbpp: Dataset, mbpp_file: Path, answers_cache: Path
 ) -> None:
-    light = [one for one in compared(mbpp, MBPP) if one[1].task_id not in HEAVY]
-    samples = random.Random(SEED).sample(light, 50)  # noqa: S311
-    special_ones = special.AS_SETS | special.NOT_NONE | {"are_equivalent", "sum_div", "surface_Area"}
-    samples += [one for one in light if mbpp.by_id[one[1].task_id].entry_point in special_ones]
-    assert differences(mbpp, samples, recorded_verdicts(mbpp, MBPP), answers_cache) == []
+    """Those of special tasks, and some others, of kinds that end by themselves."""
+    by_rule = special.AS_SETS | special.NOT_NONE
+    by_rule |= {"are_equivalent", "sum_div", "surface_Area", "digit_distance_nums"}
+    ends = [one for kind, one in programs(mbpp) if kind in ("canonical", "constant", "form")]
+    light = [one for one in ends if one.task_id not in HEAVY]
+    named = [one for one in light if mbpp.by_id[one.task_id].entry_point in by_rule]
+    samples = named + random.Random(SEED).sample(light, 24)  # noqa: S311
+    theirs = checked(samples, mbpp_file)
+    assert {("pass", "pass"), ("fail", "fail")} <= set(theirs)
+    assert differences(mbpp, samples, theirs, answers_cache) == []
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("sandbox")
-@pytest.mark.timeout(1800)
-def test_every_program_for_mbpp_gets_the_verdict_that_evalplus_gave(
-    mbpp: Dataset, answers_cache: Path
+@pytest.mark.timeout(7200)
+def test_every_canonical_solution_and_a_mutant_of_each_get_the_verdict_that_evalplus_gives(
+    mbpp: Dataset, mbpp_file: Path, answers_cache: Path
 ) -> None:
-    samples = compared(mbpp, MBPP)
-    assert differences(mbpp, samples, recorded_verdicts(mbpp, MBPP), answers_cache) == []
+    samples = [one for _, one in programs(mbpp)]
+    theirs = checked(samples, mbpp_file)
+    assert theirs[::2] == [("pass", "pass")] * 378
+    assert differences(mbpp, samples, theirs, answers_cache) == []
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("sandbox")
 @pytest.mark.timeout(1800)
 def test_all_378_canonical_solutions_of_mbpp_pass(mbpp: Dataset, answers_cache: Path) -> None:
-    programs = [Program(task.task_id, task.prompt + task.canonical_solution) for task in mbpp.tasks]
-    verdicts = judge_programs(mbpp, programs, cache_dir=answers_cache)
-    assert [
-        task.task_id for task, verdict in zip(mbpp.tasks, verdicts, strict=True) if not verdict.plus
-    ] == []
+    right = [Program(task.task_id, task.prompt + task.canonical_solution) for task in mbpp.tasks]
+    verdicts = judge_programs(mbpp, right, cache_dir=answers_cache)
+    assert [one.task_id for one, verdict in zip(right, verdicts, strict=True) if not verdict.plus] == []
