@@ -4,7 +4,9 @@ from configs.datasets.evalplus_files import EVALPLUS_FILES, EvalplusFile
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
+    DatasetName,
     Task,
+    check_flag,
     check_name,
     load_dataset,
 )
@@ -15,9 +17,11 @@ __all__ = [
     "DATASETS",
     "EVALPLUS_FILES",
     "Dataset",
+    "DatasetName",
     "EvalplusFile",
     "Task",
     "asked_name",
+    "check_flag",
     "check_name",
     "is_own",
     "load_dataset",

@@ -112,20 +112,16 @@ def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | N
     choices = [event.choices[0] for event in chunks if len(event.choices) == 1]
     totals = [event.usage.completion_tokens or 0 for event in chunks if event.usage]
     growth = list(map(sub, totals, [0, *totals]))
-    if not len(choices) == len(totals) == len(chunks) > 0 or min(growth) < 1:
+    each_counts = len(choices) == len(totals) == len(chunks) > 0 and min(growth) > 0
+    if not each_counts or last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
         return None
-    if last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
-        return None
-    decoded = Decoded(chunk_ns=times_ns[: len(chunks)], chunk_tokens=growth, output_tokens=totals[-1])
-    decoded.generated_ns = decoded.chunk_ns[-1]
-    texts = [choice.text for choice in choices]
-    decoded.completion = "".join(texts)
-    decoded.chunk_chars = list(map(len, texts))
-    said = [choice.finish_reason for choice in choices if choice.finish_reason]
-    decoded.finish_reason = said[-1] if said else None
-    for usage in (chunks[-1].usage, last.usage):
-        if usage is not None:
-            _take_usage(decoded, usage)
+    chunk_ns, texts = times_ns[: len(chunks)], [choice.text for choice in choices]
+    decoded = Decoded(
+        "".join(texts), chunk_ns=chunk_ns, chunk_tokens=growth, chunk_chars=list(map(len, texts)),
+        output_tokens=totals[-1], finish_reason=_last_reason(choices), generated_ns=chunk_ns[-1],
+    )  # fmt: skip
+    _take_usage(decoded, chunks[-1].usage)
+    _take_usage(decoded, last.usage)
     return decoded
 
 
@@ -153,46 +149,57 @@ class _Reader:
                 self.aside = self.aside or beginning(event.data)
 
 
+class _Tally:
+    """The chunks of one answer: events that bring text, thoughts, or tokens."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.apart: list[str] = []
+        self._brings: list[bool] = []
+        self._counts: list[int | None] = []
+        self._after: int | None = None
+        self._highest, self._counts_grow = 0, True
+
+    def take(self, choices: Sequence[AnyChoice], count: int | None) -> bool:
+        """Say whether an event with these choices of this answer and this count of tokens is a chunk."""
+        text = "".join([choice.text for choice in choices])
+        thought = "".join([choice.apart for choice in choices])
+        brings = bool(text or thought) or any(choice.calls for choice in choices)
+        is_chunk = brings or (bool(choices) and self._counts_grow and (count or 0) > self._highest)
+        if is_chunk:
+            self.texts.append(text)
+            self.apart.append(thought)
+            self._brings.append(brings)
+            self._counts.append(count)
+            self._counts_grow = self._counts_grow and count is not None
+            self._after = None
+        elif count is not None:
+            self._after = count
+        self._highest = max(self._highest, count or 0)
+        return is_chunk
+
+    def tokens(self) -> tuple[int | None, list[int] | None]:
+        """Tokens of the answer and of each of its chunks."""
+        return Counts(self._counts, self._brings, self._after).read()
+
+
 def _joined(events: Iterable[tuple[int, AnyChunk]]) -> Decoded:
-    """A chunk is an event that brings text or tokens."""
     timed = list(events)
     ours = _our_index([choice for _, event in timed for choice in event.choices])
-    decoded = Decoded()
-    texts: list[str] = []
-    apart: list[str] = []
-    with_tokens: list[bool] = []
-    counts: list[int | None] = []
-    highest, after, counts_grow = 0, None, True
+    decoded, tally = Decoded(), _Tally()
     for t_ns, event in timed:
+        _take_usage(decoded, event.usage)
+        choices = event.choices if ours is None else [one for one in event.choices if one.index == ours]
         count = None if event.usage is None else event.usage.completion_tokens
-        if event.usage is not None:
-            _take_usage(decoded, event.usage)
-        mine = _of_index(event.choices, ours)
-        text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
-        thought = "".join([choice.apart for choice in mine])
-        said = [choice.finish_reason for choice in mine if choice.finish_reason]
-        brings = bool(text or thought) or any(choice.calls for choice in mine)
-        is_chunk = brings or (bool(mine) and counts_grow and (count or 0) > highest)
+        is_chunk, reason = tally.take(choices, count), _last_reason(choices)
         if is_chunk:
             decoded.chunk_ns.append(t_ns)
-            counts.append(count)
-            texts.append(text)
-            apart.append(thought)
-            with_tokens.append(brings)
-            counts_grow = counts_grow and count is not None
-        if said:
-            decoded.finish_reason = said[-1]
-        if is_chunk or said:
+        if is_chunk or reason:
             decoded.generated_ns = t_ns
-        after = None if is_chunk else after if count is None else count
-        highest = max(highest, count or 0)
-    decoded.output_tokens, decoded.chunk_tokens = Counts(counts, with_tokens, after).read()
-    _take_texts(decoded, texts, apart)
+        decoded.finish_reason = reason or decoded.finish_reason
+    decoded.output_tokens, decoded.chunk_tokens = tally.tokens()
+    _take_texts(decoded, tally.texts, tally.apart)
     return decoded
-
-
-def _of_index(choices: Sequence[AnyChoice], index: int | None) -> Sequence[AnyChoice]:
-    return choices if index is None else [choice for choice in choices if choice.index == index]
 
 
 def _take_texts(decoded: Decoded, texts: list[str], apart: list[str]) -> None:
@@ -206,6 +213,10 @@ def _take_texts(decoded: Decoded, texts: list[str], apart: list[str]) -> None:
         decoded.reasoning_tokens = sum(count for count, is_thought in tokens if is_thought)
 
 
+def _last_reason(choices: Sequence[AnyChoice]) -> str | None:
+    return next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), None)
+
+
 def _our_index(choices: list[AnyChoice]) -> int | None:
     """The index of the answer that counts where there are several; None where all belong to it.
 
@@ -217,7 +228,9 @@ def _our_index(choices: list[AnyChoice]) -> int | None:
     return min(there) if len(there) > 1 and there == ended else None
 
 
-def _take_usage(decoded: Decoded, usage: Usage) -> None:
+def _take_usage(decoded: Decoded, usage: Usage | None) -> None:
+    if usage is None:
+        return
     if usage.prompt_tokens is not None:
         decoded.prompt_tokens = usage.prompt_tokens
     if usage.prompt_tokens_details is not None and usage.prompt_tokens_details.cached_tokens is not None:
