@@ -15,6 +15,7 @@ PLACES = {
     "statistic": ("mean", "p50", "p90", "p99"),
     "percentile": ("p10", "p50", "p90", "p99"),
     "rule": ("in_flight", "tokens", "phase"),
+    "of_tokens": ("tokens", "phase"),
     "k": ("1", "2", "…"),
     "trend": ("power", "tokens", "sm_clock", "temperature"),
     "drifting": ("j_per_request", "power_mean_w", "request_rate"),
@@ -83,6 +84,7 @@ _LATENCY = (
 _ACCURACY = (
     Metric("pass_at_<k>_base", "ratio", "pass@<k> base", "mean over tasks: share of samples that passed the base tests; unbiased for k above 1", better=_HIGHER),
     Metric("pass_at_<k>_plus", "ratio", "pass@<k> base and plus", "the same of base and plus tests", better=_HIGHER),
+    Metric("tokens_outside_solution_share", "ratio", "tokens outside the code", "output tokens outside of the code that was graded (words, fences, what comes after, reasoning) / output tokens, of completed requests where both are known", better=_LOWER),
 )
 _ENERGY = (
     Metric("energy_gross_j", "J", "J, gross", "joules of the window: the counter's, else integrated power", True, _LOWER),
@@ -112,6 +114,7 @@ _ENERGY = (
     Metric("energy_<rule>_other_j", "J", "J of other requests", "what the rule charges warm-up and filler", True),
     Metric("energy_<rule>_unattributed_j", "J", "J of none", "what the rule charges no request; the three sum to energy_gross_j", True),
     Metric("energy_<rule>_request_<percentile>_j", "J", "J of single requests, <percentile>", "percentile over measured requests", True, _LOWER),
+    Metric("j_per_request_outside_solution_<of_tokens>", "J", "J/request outside the code, <of_tokens>", "what the rule charges output tokens outside of the code that was graded / requests for which these are known", True, _LOWER),
     Metric("phase_step_j", "J", "J/step", "cost of a step, fitted across all loads of a variant (rule phase)", True, _LOWER),
     Metric("phase_decoded_token_j", "J", "J/decoded token", "cost of a token decoded, likewise", True, _LOWER),
     Metric("phase_prompt_token_j", "J", "J/prompt token", "cost of a token of a prompt read in, likewise", True, _LOWER),

@@ -30,6 +30,7 @@ from configs.files.strict import (
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
+from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
 
 
@@ -76,6 +77,11 @@ class Prompts(StrictModel):
     )
     max_tokens: int = Field(default=512, ge=1, le=MOST_TOKENS, description="The longest answer, in tokens")
     temperature: float = Field(default=0.0, ge=0.0, le=2.0, description="0 is greedy decoding")
+    begin_answer: bool = Field(
+        default=False,
+        description="By chat: begin the answer and end it after its code, as evalplus does; the server must take"
+        " continue_final_message (vLLM, SGLang)",
+    )
     output: Output = Field(
         default="natural",
         description="natural: stop strings end an answer; {fixed: N}: N tokens each; {recorded: PATH}: as recorded",
@@ -232,6 +238,10 @@ class Study(StrictModel):
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
+    endpoint: EndpointKind = Field(
+        default="completions",
+        description="completions: the model continues a prompt; chat: it is asked in its own chat template",
+    )
     prompts: Prompts = Field(default=Prompts(), description="What is asked")
     measure: Measure = Field(default=Measure(), description="How much is measured")
     probes: Probes | None = Field(
@@ -295,6 +305,8 @@ class Study(StrictModel):
         output = self.prompts.output
         if isinstance(output, FixedOutput) and output.fixed > self.prompts.max_tokens:
             raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
+        if self.prompts.begin_answer and self.endpoint != "chat":
+            raise inconsistent("prompts.begin_answer", "goes with endpoint: chat")
         if self.prompts.characters is not None:
             raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
         if isinstance(self.executor, SideBySide):

@@ -45,6 +45,7 @@ class LoadFlags:
     client: str = "auto"
     timeout: float = 600.0
     continuous_usage: bool = True
+    endpoint: str = "completions"
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -64,10 +65,11 @@ class LoadFlags:
             )
         if self.arrivals is not None and self.qps is None:
             raise UsageError("--arrivals belongs to --qps")
-        Endpoint.parse(self.url)
+        Endpoint.parse(self.url, "chat" if self.endpoint == "chat" else "completions")
         try:
             fields: dict[str, Any] = {
                 "url": self.url,
+                "endpoint": self.endpoint,
                 "model": self.model,
                 "load": self._load(),
                 "prompts": self._prompts(),

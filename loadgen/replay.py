@@ -61,7 +61,7 @@ class Replay:
     """One load, once."""
 
     def __init__(self, spec: LoadSpec, out: Path, api_key: str | None, crew: Crew | None = None) -> None:
-        endpoint = Endpoint.parse(spec.url)
+        endpoint = Endpoint.parse(spec.url, spec.endpoint)
         dataset = load_dataset(spec.prompts.dataset)
         tasks = choose_tasks(dataset, spec.prompts.tasks, spec.seed)
         self._spec = spec
@@ -308,7 +308,7 @@ class Replay:
 
     def _keep(self, request: _Request) -> None:
         item, exchange = request.item, request.exchange
-        request.row = row = row_of(request.number, item, request.scheduled_ns, exchange)
+        request.row = row = row_of(request.number, item, request.scheduled_ns, exchange, self._spec.endpoint)
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role == "measured":

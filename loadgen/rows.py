@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from configs.prompt_formats import EndpointKind
+from loadgen.answers.chunks import CHAT, COMPLETION, Api
 from loadgen.answers.sse import Decoded, decode_answer
 from loadgen.answers.words import UnreadableBodyError, decompressed
 from loadgen.clients.exchange import Exchange
 from loadgen.planning.agenda import Item
 
+_APIS: dict[EndpointKind, Api] = {"completions": COMPLETION, "chat": CHAT}
 GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "failed", "timeout"})
 """Finish reasons of an engine that did not finish."""
 
 
-def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
+def row_of(
+    request_id: int, item: Item, scheduled_ns: int, exchange: Exchange, endpoint: EndpointKind = "completions"
+) -> dict[str, Any]:
     """Return one request's columns of ``traces.schemas.REQUESTS``.
 
     ``end_ns`` of a good answer is when its last text, token or finish reason came, as in ``vllm bench serve``: what
     its connection takes to end after that is no generation. Of any other it is when it was known to have failed.
     """
-    decoded = _decoded(exchange)
+    decoded = _decoded(exchange, _APIS[endpoint])
     status, error, end_ns = exchange.status, exchange.error, exchange.end_ns
     if status == "ok":
         error = _what_is_wrong(decoded)
@@ -46,15 +51,18 @@ def row_of(request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -
         "http_status": exchange.http_status,
         "error": error,
         "completion": decoded.completion,
+        "chunk_chars": decoded.chunk_chars,
+        "reasoning": decoded.reasoning or None,
+        "reasoning_tokens": decoded.reasoning_tokens,
     }
 
 
-def _decoded(exchange: Exchange) -> Decoded:
+def _decoded(exchange: Exchange, api: Api) -> Decoded:
     try:
         pieces = decompressed(exchange.pieces, exchange.headers.get("content-encoding"))
     except UnreadableBodyError as error:
         return Decoded(problem=str(error))
-    return decode_answer(exchange.pieces_ns, pieces, exchange.headers.get("content-type"))
+    return decode_answer(exchange.pieces_ns, pieces, exchange.headers.get("content-type"), api)
 
 
 def _what_is_wrong(decoded: Decoded) -> str | None:

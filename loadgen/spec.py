@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from configs.files.strict import Line, Seed, StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
+from configs.prompt_formats import EndpointKind
 from configs.schema import Measure, Prompts
 
 LONGEST_S = 30 * 86_400.0
@@ -43,6 +44,9 @@ class LoadSpec(StrictModel):
     """One load on one endpoint. The API key is not here: it comes by the environment."""
 
     url: str = Field(description="The endpoint, with or without /v1")
+    endpoint: EndpointKind = Field(
+        default="completions", description="Which API is asked: /v1/completions or /v1/chat/completions"
+    )
     model: Line = Field(description="The name that requests use")
     load: Load
     prompts: Prompts

@@ -17,7 +17,7 @@ from analysis.runs.identity import misplaced_cells
 from configs.datasets import Dataset
 from configs.loads import is_probe
 from starwatt_errors import TraceError
-from study.plan.prompts import NO_TESTS
+from study.plan.prompts import NO_TESTS, endpoint_of
 from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.layout import CellKey, RunDir
@@ -82,6 +82,7 @@ def grade_cells(
     grades = grade(
         dataset,
         candidates,
+        endpoint=endpoint_of(run),
         cache_dir=verdict_cache(),
         on_progress=on_progress,
         unsafe_no_sandbox=unsafe_no_sandbox,

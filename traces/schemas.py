@@ -39,6 +39,9 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "http_status": (pa.int16(), "Status of the HTTP answer; null where none came"),
     "error": (_TEXT, "What went wrong, in the server's own words where it said any"),
     "completion": (pa.large_string(), "The text of the answer"),
+    "chunk_chars": (pa.list_(_COUNT), "Characters of `completion` that came with each chunk; null where halves came apart"),
+    "reasoning": (pa.large_string(), "What the model wrote before its answer, where the server of a chat sends it apart"),
+    "reasoning_tokens": (_COUNT, "Of `output_tokens`, those of `reasoning`; null where neither server nor chunks say so"),
     "schedule.position": (_INT, "Place in the schedule"),
     "due_ns": (_INT, "When it is due, counted from the load's start; null where a request waits for a free place"),
     "t_ns": (_INT, "When the reading was taken"),
@@ -70,6 +73,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "grades.reason": (_TEXT, "The verdict: see [troubleshooting](../troubleshooting.md#verdicts-of-a-program)"),
     "detail": (_TEXT, "The first failing input"),
     "retried": (_BOOL, "Whether the program was run again, alone, before it counted"),
+    "solution_chars": (pa.list_(_COUNT), "Characters of `completion` that were run: start and end of each part; null: not known"),
     "samples": (_COUNT, "Graded answers of the task"),
     "base_passed": (_COUNT, "Of these, how many passed the base tests; null where nothing was graded"),
     "plus_passed": (_COUNT, "Of these, how many passed base and plus tests; null where nothing was graded"),
@@ -134,7 +138,8 @@ _MEASURE = "metric value unit lo hi interval_kind valid reasons"
 REQUESTS = _schema(
     "requests",
     "request_id task_id sample role worker scheduled_ns sent_ns first_token_ns end_ns chunk_ns chunk_tokens "
-    "prompt_tokens cached_tokens output_tokens finish_reason status http_status error completion",
+    "prompt_tokens cached_tokens output_tokens finish_reason status http_status error completion "
+    "chunk_chars reasoning reasoning_tokens",
 )
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
 SCHEDULE = _schema("schedule", "position task_id sample role due_ns")
@@ -149,7 +154,7 @@ ENGINE = _schema(
     "t_ns running waiting kv_cache_usage prompt_tokens_total generation_tokens_total prefix_hits_total "
     "preemptions_total",
 )
-GRADES = _schema("grades", "request_id task_id base plus reason detail retried")
+GRADES = _schema("grades", "request_id task_id base plus reason detail retried solution_chars")
 PLAN = _schema("plan", f"{_CONDITION} block position engine_start estimated_s")
 # Long tables: their keys, then one row a metric. `boundary` and `source` are null where a metric has none.
 CELLS = _schema("cells", f"{_CONDITION} block {_METER} {_MEASURE}")
@@ -171,7 +176,12 @@ REQUESTS_TABLE = _schema(
 )
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
-LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
+LATER_COLUMNS = {
+    "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
+    "power": ("power_limit_w",),
+    "occupancy": ("engine", "power_w"),
+    "grades": ("solution_chars",),
+}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted", "failed")
 """``failed``: of a request that another tool made, and did not say of how it failed."""

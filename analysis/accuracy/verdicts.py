@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.accuracy.grades import read_grades
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.requests.columns import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY
-from traces.streams import has_trace
 
 
 @dataclass(frozen=True)
@@ -52,19 +49,15 @@ class Accuracy:
         return float((passed / self.samples).mean())
 
 
-def cell_accuracy(folder: Path, requests: Requests, recorded: Sequence[str]) -> Accuracy:
-    """Verdicts of a cell; ``recorded`` are the reason codes of its ``cell.json``.
-
-    Raises:
-        TraceError: the grades are there but do not read.
-    """
+def cell_accuracy(grades: pa.Table | None, requests: Requests, recorded: Sequence[str]) -> Accuracy:
+    """Verdicts of a cell, None where there are none; ``recorded`` are the reason codes of its ``cell.json``."""
     graded_rows = requests.measured & requests.ok
     names = pc.fill_null(requests.table.column("task_id").combine_chunks(), "unknown")
     tasks, inverse = np.unique(
         np.asarray(names.to_numpy(zero_copy_only=False), dtype=str)[graded_rows], return_inverse=True
     )
     samples = np.bincount(inverse, minlength=tasks.size)
-    base, plus, reason = _verdicts(folder, requests, graded_rows, recorded)
+    base, plus, reason = _verdicts(grades, requests, graded_rows, recorded)
     return Accuracy(
         task_id=tuple(str(task) for task in tasks),
         samples=samples,
@@ -95,16 +88,15 @@ def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
 
 
 def _verdicts(
-    folder: Path, requests: Requests, rows: Bools, recorded: Sequence[str]
+    grades: pa.Table | None, requests: Requests, rows: Bools, recorded: Sequence[str]
 ) -> tuple[Floats, Floats, str | None]:
     """Base and plus (r,) of the graded rows as 1, 0 or NaN, and why some are missing."""
     nothing = np.full(int(rows.sum()), np.nan)
     for reason in ("random_weights", "no_tests"):
         if reason in recorded:
             return nothing, nothing, reason
-    if not has_trace(folder, "grades"):
+    if grades is None:
         return nothing, nothing, "sandbox_missing" if "sandbox_missing" in recorded else "not_graded"
-    grades = read_grades(folder, requests.table)
     identity, _ = ints(grades, "request_id")
     order = np.argsort(identity, kind="stable")
     identity, grades = identity[order], grades.take(pa.array(order))

@@ -35,9 +35,10 @@ class Work:
     requests: Floats  # (n, 4)
     stretches: Floats  # (J, 4)
     edges_s: Floats  # (J + 1,) from the window's start
+    part: Floats | None = None  # (4,) of the part of the tokens that was asked for; no prompt is in it
 
 
-def work_of(requests: Requests, window: Window, stretches: int) -> Work:
+def work_of(requests: Requests, window: Window, stretches: int, part: Floats | None = None) -> Work:
     """Count the work of every request inside ``window``.
 
     O(m) in chunks, O(n log n) in requests. Prompts that came from the prefix cache are left out of ``prefilled`` where
@@ -47,11 +48,13 @@ def work_of(requests: Requests, window: Window, stretches: int) -> Work:
         requests: n of them; their chunks carry tokens.
         window: tokens outside it are not counted, and a prompt counts where its first token came inside.
         stretches: into how many the window is cut.
+        part: (m,) share of each chunk's tokens whose work is wanted by itself.
     """
     presence = _Presence(requests, window)
     length_ns = window.end_ns - window.start_ns
     per_request = np.zeros((requests.count, 4))
     per_stretch = np.zeros((stretches, 4))
+    of_part = None if part is None else np.zeros(4)
     stretch = presence.stretches(stretches)
     prompts = np.nan_to_num(requests.prompt_tokens)
     fresh = np.maximum(prompts - np.nan_to_num(requests.cached_tokens), 0.0)
@@ -74,7 +77,10 @@ def work_of(requests: Requests, window: Window, stretches: int) -> Work:
         for at, values in enumerate(columns):
             per_request[slab.rows, at] = slab.per_request(values)
             per_stretch[:, at] += np.bincount(place, weights=values, minlength=stretches)
-    return Work(per_request, per_stretch, np.linspace(0.0, window.seconds, stretches + 1))
+            if part is not None and of_part is not None and KINDS[at] != "prefilled":
+                of_part[at] += float((values * part[slab.chunks]).sum())
+    edges_s = np.linspace(0.0, window.seconds, stretches + 1)
+    return Work(per_request, per_stretch, edges_s, of_part)
 
 
 class _Presence:

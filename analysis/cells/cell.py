@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from analysis.accuracy.grades import read_grades
+from analysis.accuracy.outside import Outside, outside_solutions
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
 from analysis.attribution.phase import PhaseInput, stretches_of
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
@@ -158,6 +160,7 @@ class Measured:
     share: WindowShare
     latency: Latencies
     accuracy: Accuracy
+    outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
 
 
 @dataclass(frozen=True)
@@ -233,13 +236,14 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         record = read_cell(folder)
         table = read_trace(folder, "requests")
         requests = read_columns(table)
-        accuracy = cell_accuracy(folder, requests, record.validity)
+        grades = read_grades(folder, table) if has_trace(folder, "grades") else None
         engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
         power = each_once(read_trace(folder, "power")) if has_trace(folder, "power") else None
         occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
         power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
         return damaged_cell(key, str(error))
+    accuracy = cell_accuracy(grades, requests, record.validity)
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     most_in_flight = context.most_in_flight(key.load)
     latency = latencies(requests, most_in_flight)
@@ -257,7 +261,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
-    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
+    outside = outside_solutions(grades, requests)
+    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     checks += imported_checks(record.imported, requests, window)
@@ -356,7 +361,8 @@ def _attributions(
     if measured.share.output_tokens is None:
         return found, None
     found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
-    work = work_of(requests, window, stretches_of(window.seconds))
+    part = None if measured.outside is None else measured.outside.share
+    work = work_of(requests, window, stretches_of(window.seconds), part)
     idle_j = lives.idle_j(energy.curves, work.edges_s)
     all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
     return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))

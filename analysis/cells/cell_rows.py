@@ -86,6 +86,16 @@ def _accuracy(rows: Rows, result: CellResult, measured: Measured) -> None:
         share = accuracy.mean_share(passed)
         bounds = None if share is None else score_interval(passed / accuracy.samples, 0.0, 1.0)
         rows.add(f"pass_at_1_{kind}", share, reasons, bounds=bounds, kind="tasks")
+    _outside(rows, measured, reasons)
     for k in accuracy.ks[1:] if result.sampled else ():
         for kind, value in zip(("base", "plus"), accuracy.pass_at(k), strict=True):
             rows.add(f"pass_at_{k}_{kind}", value, reasons)
+
+
+def _outside(rows: Rows, measured: Measured, reasons: list[str]) -> None:
+    """The share of tokens that are not the code's; nothing where answers cannot be graded at all."""
+    if measured.outside is None:
+        return
+    outside, every = measured.outside.tokens(measured.requests)
+    why = reasons if every else [*reasons, "solution_unknown"]
+    rows.add("tokens_outside_solution_share", ratio(outside, every), why)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.accuracy.outside import Outside
 from analysis.arrays import Bools, percentile
 from analysis.attribution.rules import Attribution
 from analysis.cells.cell import CellResult, Measured
@@ -55,8 +56,12 @@ def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: Boun
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)
-    for rule, split in sorted(result.attributions.items()) if energy is result.primary else ():
+    if energy is not result.primary:
+        return
+    for rule, split in sorted(result.attributions.items()):
         attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
+    if measured.outside is not None and "tokens" in result.attributions:
+        _outside(rows, measured, energy, reasons)
 
 
 def _parts(energy: BoundaryEnergy, seconds: float) -> tuple[_Part, _Part, _Part]:
@@ -114,6 +119,28 @@ def _per(
     rows.add("slo_share", slo_share(measured.requests, measured.latency, result.slo.bounds_ms), reasons)
     good = float(share.share[kept].sum())
     add("j_per_request_in_slo", good, reasons if good else [*reasons, "none_in_slo"])
+
+
+def _outside(rows: Rows, measured: Measured, energy: BoundaryEnergy, reasons: list[str]) -> None:
+    """Joules of tokens outside of the code, by the rule ``tokens``: each token of the window costs the same."""
+    assert measured.outside is not None  # noqa: S101 -- the caller has looked
+    outside, _ = measured.outside.tokens(measured.requests)
+    each_j = ratio(energy.energy_j, measured.share.output_tokens)
+    outside_rows(rows, "tokens", scaled(each_j, outside), measured.outside, energy, reasons)
+
+
+def outside_rows(
+    rows: Rows,
+    rule: str,
+    joules: float | None,
+    outside: Outside,
+    energy: BoundaryEnergy,
+    reasons: Iterable[str],
+) -> None:
+    """Joules of tokens outside of the code, a request for which these are known."""
+    count = float(outside.known.sum())
+    why = [*reasons, *([] if count else ["solution_unknown"])]
+    rows.add(f"j_per_request_outside_solution_{rule}", ratio(joules, count), why, energy=energy)
 
 
 def _total_tokens(measured: Measured) -> float | None:

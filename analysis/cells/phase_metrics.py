@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from analysis.accuracy.outside import Outside
 from analysis.arrays import Bools
-from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase
+from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase, part_by_phase
 from analysis.attribution.rules import Attribution
 from analysis.attribution.steps import KINDS
 from analysis.cells.cell import CellResult
-from analysis.cells.energy_metrics import attributed_rows, energy_reasons
+from analysis.cells.energy_metrics import attributed_rows, energy_reasons, outside_rows
 from analysis.cells.rows import Row, Rows
 from traces.layout import CellKey
 
@@ -24,6 +25,7 @@ class PhaseCell:
     result: CellResult  # without its traces
     measured: Bools  # (n,) requests
     valid: bool
+    outside: Outside | None = None
 
 
 def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
@@ -31,7 +33,7 @@ def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
     if result.measured is None:
         return None
     slim = replace(result, record=None, measured=None, attributions={})
-    return PhaseCell(slim, result.measured.requests.measured, valid)
+    return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside)
 
 
 def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
@@ -56,6 +58,10 @@ def phase_of(cell: PhaseCell, fits: dict[tuple[str, str], PhaseFit]) -> tuple[li
     rows = Rows(cell.result.key)
     attributed_rows(rows, "phase", split, cell.measured, energy, [*reasons, *filter(None, [why])])
     missing = [why] if why else []
+    if cell.outside is not None:
+        costs = fit.costs
+        joules = None if kept is None or costs is None else part_by_phase(kept, costs)
+        outside_rows(rows, "phase", joules, cell.outside, energy, [*reasons, *missing])
     for at, kind in enumerate(KINDS):
         cost = None if fit.costs is None else float(fit.costs.cost_j[at])
         used = kind != "context" or (fit.costs is not None and fit.costs.uses_context)

@@ -40,13 +40,20 @@ class Comparer:
         self._killed = False
 
     def compare(
-        self, entry_point: str, atol: float, arguments: list[Any], output: bytes, expected: bytes
+        self,
+        entry_point: str,
+        atol: float,
+        arguments: list[Any],
+        output: bytes,
+        expected: bytes,
+        *,
+        suite: str = "humaneval",
     ) -> Compared:
         """Compare two encoded outputs.
 
         Raises ``ValueError`` for one that no honest run sends, ``ComparerDiedError`` if somebody ended the process.
         """
-        about = {"entry_point": entry_point, "atol": atol}
+        about = {"entry_point": entry_point, "atol": atol, "suite": suite}
         parts = (json.dumps(about).encode(), json.dumps(arguments).encode(), output, expected)
         answer = self._ask(b"".join(map(with_length, parts)))
         if answer is None or "over" in answer:

@@ -1,9 +1,9 @@
 """The process that decodes and compares outputs: trusted code on untrusted data, under limits of memory and CPU time.
 
-A request on stdin is four parts, each after its length: what is about (``{"entry_point", "atol"}``), the arguments, the
-output and the expected output, all JSON. The answer is one such part: ``{"right", "detail"}``, or ``{"forged"}``
-with the reason why no honest run sends such an output, or ``{"over"}`` with the limit. Where CPU time is over, the
-process ends by a signal that nobody handles.
+A request on stdin is four parts, each after its length: what is about (``{"entry_point", "atol", "suite"}``), the
+arguments, the output and the expected output, all JSON. The answer is one such part: ``{"right", "detail"}``, or
+``{"forged"}`` with the reason why no honest run sends such an output, or ``{"over"}`` with the limit. Where CPU time is
+over, the process ends by a signal that nobody handles.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ from functools import cached_property
 from typing import Any
 
 from analysis.grading.isolation.traffic import HEADER
-from analysis.grading.values import decode
+from analysis.grading.values import Digest, decode
 
 # evalplus 0.3.1, ``evalplus/config.py``; there in wall-clock time, here in CPU time.
 _MIN_LIMIT_S = 1.0
 _REFERENCE_FACTOR = 4.0
+_DIGEST = b'["#"'
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,18 @@ class Expected:
         if usable <= 0 or not self.frames.startswith(received[:usable], start):
             return 0
         return bisect_right(self.ends, start + usable) - done
+
+    @property
+    def encoded_bytes(self) -> tuple[int, ...]:
+        """How much a right candidate encodes for each output: its frame, or what is behind a digest."""
+        return tuple(map(self._encoded_bytes, range(len(self.ends))))
+
+    def _encoded_bytes(self, index: int) -> int:
+        start, end = self.start(index), self.ends[index]
+        if not self.frames.startswith(_DIGEST, start + HEADER.size):
+            return end - start
+        digest = self.output(index)
+        return digest.encoded_bytes if isinstance(digest, Digest) else end - start
 
     @property
     def cpu_limits_s(self) -> tuple[float, ...]:

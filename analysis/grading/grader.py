@@ -23,11 +23,11 @@ from analysis.grading.judge import Judgement, judge
 from analysis.grading.proof import sandbox_status
 from analysis.grading.references import expected_answers
 from analysis.grading.sanitizer import sanitize
-from analysis.grading.types import Candidate, Grade, Verdict
+from analysis.grading.types import Candidate, Grade, Spans, Verdict
 from analysis.grading.values import printable
 from analysis.grading.versions import versions
-from configs import prompt_format
 from configs.datasets import Dataset
+from configs.prompt_formats import EndpointKind, format_of
 from starwatt_errors import GradingError, StarwattError
 
 Progress = Callable[[int, int], None]
@@ -75,8 +75,14 @@ class How(TypedDict, total=False):
     unsafe_no_sandbox: bool
 
 
-def grade(dataset: Dataset, candidates: Sequence[Candidate], **how: Unpack[How]) -> list[Grade]:
-    """Grade completions, in their order; each is made a program by ``prompt_format`` and evalplus' sanitiser.
+def grade(
+    dataset: Dataset,
+    candidates: Sequence[Candidate],
+    *,
+    endpoint: EndpointKind = "completions",
+    **how: Unpack[How],
+) -> list[Grade]:
+    """Grade completions, in their order; each is made a program by its task's prompt format and evalplus' sanitiser.
 
     ``workers`` sandboxes run side by side. With ``cache_dir``, verdicts are kept there for ever; if all are known, no
     sandbox is needed. ``on_progress`` gets (candidates with a verdict, all candidates), in the calling thread.
@@ -86,18 +92,36 @@ def grade(dataset: Dataset, candidates: Sequence[Candidate], **how: Unpack[How])
     unknown = sorted({candidate.task_id for candidate in candidates} - set(dataset.by_id))
     if unknown:
         raise GradingError(f"{dataset.name} has no task {', '.join(unknown[:5])}")
-    prompts = {name: task.prompt for name, task in dataset.by_id.items()}
+    tasks = [dataset.by_id[one.task_id] for one in candidates]
     programs = [
         Program(
-            one.task_id, prompt_format.assemble_solution(prompts[one.task_id], one.completion), sanitize=True
+            task.task_id,
+            format_of(task, endpoint).assemble(task.prompt, candidate.completion),
+            sanitize=True,
         )
-        for one in candidates
+        for task, candidate in zip(tasks, candidates, strict=True)
     ]
     verdicts = judge_programs(dataset, programs, **how)
     return [
-        Grade(request_id=candidate.request_id, task_id=candidate.task_id, **asdict(verdict))
-        for candidate, verdict in zip(candidates, verdicts, strict=True)
+        Grade(
+            request_id=candidate.request_id,
+            task_id=candidate.task_id,
+            solution_chars=_in_completion(verdict.kept, program.source, candidate.completion),
+            **asdict(verdict),
+        )
+        for candidate, program, verdict in zip(candidates, programs, verdicts, strict=True)
     ]
+
+
+def _in_completion(kept: Spans | None, source: str, completion: str) -> tuple[int, ...] | None:
+    """The edges of what was kept of a program that ends with a completion, or with the beginning of it."""
+    if kept is None:
+        return None
+    longest = min(len(source), len(completion))
+    of_completion = next(size for size in range(longest, -1, -1) if source.endswith(completion[:size]))
+    before = len(source) - of_completion
+    spans = [(max(start - before, 0), end - before) for start, end in kept if end > before]
+    return tuple(edge for span in spans for edge in span)
 
 
 def judge_programs(
@@ -283,11 +307,13 @@ class _Worker(threading.Thread):
 
     def _judged_in(self, sandbox: Sandbox, program: Program) -> Judgement:
         task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
-        source, problem = program.source, None
+        source, problem, kept = program.source, None, None
         if program.sanitize:
-            source, problem = sanitize(sandbox, source, task.entry_point)
+            found = sanitize(sandbox, source, task.entry_point)
+            source, problem, kept = found.source, found.problem, found.kept
         judgement = judge(sandbox, self._comparer, task, source, answers, patience=self._way.patience)
-        verdict = judgement.verdict
+        verdict = replace(judgement.verdict, kept=kept)
+        judgement = replace(judgement, verdict=verdict)
         if problem is None or verdict.base:
             return judgement
         # What was kept of it fails, but the reason is that the rest was no Python.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
+from analysis.grading.arguments import are_tagged
 from analysis.grading.comparer import Comparer
 from analysis.grading.expected import Expected, TaskAnswers
 from analysis.grading.isolation.sandbox import Job, Outcome, Sandbox
 from analysis.grading.isolation.traffic import Frame
 from analysis.grading.oracle import Oracle
+from analysis.grading.special import output_form
 from analysis.grading.types import Verdict
 from analysis.grading.values import printable, short
 from configs.datasets import Task
@@ -88,7 +89,9 @@ def _failure(
         inputs=expected.inputs,
         cpu_limits_s=tuple(patience * limit_s for limit_s in expected.cpu_limits_s),
         output_bytes=_LEAST_OUTPUT_BYTES + _LONGEST_ENCODING * len(expected.frames),
-        result_bytes=tuple(end - start for start, end in pairwise((0, *expected.ends))),
+        result_bytes=expected.encoded_bytes,
+        tagged=are_tagged(task),
+        results=output_form(task.suite, task.entry_point),
     )
     try:
         outcome = sandbox.run(job, comparison.take, comparison.take_known)
@@ -106,8 +109,8 @@ class _Comparison:
         self.expected = expected
         self._inputs = inputs
         self._comparer = comparer
-        self._entry_point = task.entry_point
-        self._oracle = Oracle(task.entry_point, task.atol)
+        self._entry_point, self._suite = task.entry_point, task.suite
+        self._oracle = Oracle(task.entry_point, task.atol, task.suite)
         self._done = 0
         self.failure: _Failure | None = None
 
@@ -157,7 +160,9 @@ class _Comparison:
     def _accepts(self, index: int, output: bytes, expected: bytes) -> bool:
         """Say whether an output with another encoding is right. It may be anything: decoded elsewhere."""
         arguments, atol = self._inputs[index], self._oracle.atol
-        compared = self._comparer.compare(self._entry_point, atol, arguments, output, expected)
+        compared = self._comparer.compare(
+            self._entry_point, atol, arguments, output, expected, suite=self._suite
+        )
         if not compared.right:
             self.failure = _Failure("wrong_answer", self.place(compared.detail))
         self._oracle.note(floats=self.expected.floats[index])

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.grading.special import any_zero, is_match
 from analysis.grading.values import Subclassed
 
-_FIND_ZERO = "find_zero"
 _PACKED = re.compile(
     rb'\["p", "[^"]*"'
 )  # a list of numbers, none of them nan, whose letters may happen to say so
@@ -25,8 +25,10 @@ class Oracle:
     The order matters: once a float was expected, evalplus keeps the tolerance of 1e-6 for the rest of the run.
     """
 
-    def __init__(self, entry_point: str, atol: float) -> None:
+    def __init__(self, entry_point: str, atol: float, suite: str = "humaneval") -> None:
         self._entry_point = entry_point
+        self._suite = suite
+        self._any_zero = any_zero(suite, entry_point)
         self._atol = atol
 
     @property
@@ -44,17 +46,16 @@ class Oracle:
 
     def note(self, *, floats: bool) -> None:
         """An output was expected here that is made of floats, or not. ``find_zero`` keeps the tolerance that it has."""
-        if floats and self._atol == 0 and self._entry_point != _FIND_ZERO:
+        if floats and self._atol == 0 and not self._any_zero:
             self._atol = 1e-6
 
     def _accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
-        exact = output == expected
-        if self._entry_point == _FIND_ZERO:
-            # HumanEval/32 has many right answers: any zero of the polynomial.
+        if self._any_zero:
             return abs(_polynomial(arguments[0], _plain(output))) <= self._atol
+        exact = is_match(self._suite, self._entry_point, arguments, output, expected, self._atol)
         self.note(floats=is_floats(expected))
         if exact or self._atol == 0:
-            return bool(exact)
+            return exact
         if type(output) is not type(expected) or isinstance(output, Subclassed):
             return False
         if isinstance(expected, (list, tuple)) and len(output) != len(expected):
@@ -62,12 +63,12 @@ class Oracle:
         return bool(np.allclose(_plain(output), _plain(expected), rtol=1e-07, atol=self._atol))
 
 
-def own_encoding_is_right(entry_point: str, encoded: bytes) -> bool:
+def own_encoding_is_right(entry_point: str, encoded: bytes, suite: str = "humaneval") -> bool:
     """Whether an output that is encoded as the expected one is right without being decoded.
 
     It is equal then, unless it is not equal to itself (nan); and ``find_zero`` is not a matter of being equal.
     """
-    if entry_point == _FIND_ZERO or b'["n"' in encoded:
+    if any_zero(suite, entry_point) or b'["n"' in encoded:
         return False
     return b"NaN" not in _PACKED.sub(b"", encoded)
 

@@ -15,12 +15,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from analysis.grading.arguments import are_tagged, encoded_arguments
 from analysis.grading.cache import Cache, content_key
 from analysis.grading.expected import Expected, TaskAnswers
 from analysis.grading.isolation.launch import Launcher
 from analysis.grading.isolation.sandbox import Job, Sandbox, SandboxDiedError
 from analysis.grading.isolation.traffic import HEADER, Frame
 from analysis.grading.oracle import is_floats, own_encoding_is_right
+from analysis.grading.special import reference_form
 from analysis.grading.values import Opaque, decode
 from analysis.grading.versions import versions
 from configs.datasets import Dataset, Task
@@ -131,7 +133,7 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
             ends.append(frame.content)
         return True
 
-    read_inputs = partial(_as_json, inputs)
+    read_inputs = partial(encoded_arguments, task, inputs)
     job = Job(
         code=task.prompt + task.canonical_solution,
         entry_point=task.entry_point,
@@ -139,6 +141,8 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
         cpu_limits_s=tuple(_LIMIT_S for _ in inputs),
         output_bytes=_OUTPUT_BYTES,
         timed=True,
+        tagged=are_tagged(task),
+        results=reference_form(task.suite, task.entry_point),
     )
     try:
         outcome = sandbox.run(job, take)
@@ -157,7 +161,7 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
         read_frames=lambda: frames,
         ends=tuple(accumulate(HEADER.size + len(body) for body in encoded)),
         floats=tuple(map(_encodes_floats, encoded)),
-        same_is_right=tuple(own_encoding_is_right(task.entry_point, body) for body in encoded),
+        same_is_right=tuple(own_encoding_is_right(task.entry_point, body, task.suite) for body in encoded),
         cpu_s=tuple(map(float, ends[0]["cpu_s"])),
     )
 
@@ -180,10 +184,6 @@ def _encodes_floats(body: bytes) -> bool:
     if _NO_FLOATS.match(body) or not any(mark in body for mark in _MARKS_OF_FLOATS):
         return False
     return is_floats(decode(json.loads(body)))
-
-
-def _as_json(inputs: tuple[list[Any], ...]) -> bytes:
-    return json.dumps(inputs).encode()
 
 
 def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache, launcher: Launcher) -> None:
@@ -218,7 +218,8 @@ def _kept(dataset: Dataset, task: Task, cache: Cache, launcher: Launcher) -> Tas
             raise cache.damaged(f"not as many outputs as inputs of {task.task_id}")
         key, size = _key(dataset, task, launcher, f"outputs of {name}"), known.ends[-1] if known.ends else 0
         read_frames = partial(_outputs, cache, key, size)
-        phases.append(Expected(read_inputs=partial(_as_json, inputs), read_frames=read_frames, **vars(known)))
+        read_inputs = partial(encoded_arguments, task, inputs)
+        phases.append(Expected(read_inputs=read_inputs, read_frames=read_frames, **vars(known)))
     return TaskAnswers(*phases)
 
 

@@ -30,7 +30,8 @@ def grade_samples(
     seen: Counter[str] = Counter()
     grades = []
     for program, verdict in zip(programs, verdicts, strict=True):
-        grades.append({"task_id": program.task_id, "sample": seen[program.task_id], **asdict(verdict)})
+        said = {name: value for name, value in asdict(verdict).items() if name != "kept"}
+        grades.append({"task_id": program.task_id, "sample": seen[program.task_id], **said})
         seen[program.task_id] += 1
     at = pass_at_every_k([(grade["task_id"], grade["base"], grade["plus"]) for grade in grades])
     return {

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from analysis.grading.isolation.sandbox import Job, Sandbox
 from analysis.grading.isolation.traffic import Frame
+from analysis.grading.types import Spans
+from analysis.grading.values import decode
 from starwatt_errors import GradingError
 
 _CPU_LIMIT_S = 20.0
@@ -37,8 +42,18 @@ syntax_check = module("evalplus.syncheck", SYNCHECK).syntax_check
 evalplus = module("evalplus.sanitize", SANITIZE)
 
 
+PARTS = {}
+
+
 def code_extract(text):
-    """The part with the most lines that are not blank; of equal ones the first, as evalplus tries them."""
+    """As ``extracted``, once for each text."""
+    if text not in PARTS:
+        PARTS[text] = extracted(text)
+    return PARTS[text][1]
+
+
+def extracted(text):
+    """Where it begins, and the part with the most lines that are not blank; of equal ones evalplus' first."""
     lines = text.split("\\n")
     filled = [bool(line.strip()) for line in lines]
     before = [0]
@@ -54,26 +69,69 @@ def code_extract(text):
         for first, last in parts[size]:
             part = "\\n".join(lines[first : last + 1])
             if syntax_check(part):
-                return part
-    return lines[0]
+                return sum(len(line) + 1 for line in lines[:first]), part
+    return 0, lines[0]
 
 
 evalplus.code_extract = code_extract
 
 
+def kept(text, solution):
+    """The spans of characters of the text that are in the solution, or None. evalplus joins whole statements.
+
+    Where it has found no Python, what it gives is the first line: nothing of that is a solution.
+    """
+    start, code = PARTS[text]
+    if not syntax_check(solution):
+        return []
+    if solution == code:
+        return [[start, start + len(code)]]
+    data, left, spans = code.encode(), solution.encode(), []
+    parser = evalplus.Parser(evalplus.Language(evalplus.tree_sitter_python.language()))
+    statements = parser.parse(data).root_node.children
+    imports = [one for one in statements if one.type in evalplus.IMPORT_TYPE]
+    others = [
+        one.children[0] if one.type == evalplus.EXPRESSION_TYPE else one
+        for one in statements
+        if one.type in (evalplus.CLASS_TYPE, evalplus.FUNCTION_TYPE, evalplus.EXPRESSION_TYPE)
+    ]
+    for node in imports + others:
+        piece = data[node.start_byte : node.end_byte]
+        if piece and (left.startswith(piece + b"\\n") or left == piece.rstrip()):
+            left = left[len(piece) + 1 :]
+            spans.append([start + len(data[:end].decode()) for end in (node.start_byte, node.end_byte)])
+    return None if left else sorted(spans)
+
+
 def sanitized(text, entry_point):
-    """The sanitised text, and why the text as it was is no Python, or None."""
+    """The sanitised text, why the text as it was is no Python, or None, and the spans of it that were kept."""
     try:
         compile(text, "<solution>", "exec", dont_inherit=True)
         problem = None
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}"[:300]
-    return [evalplus.sanitize(text, entry_point), problem]
+    solution = evalplus.sanitize(text, entry_point)
+    try:
+        spans = kept(text, solution)
+    except Exception:  # what is not known of it must not change what is run
+        spans = None
+    return [solution, problem, spans]
 '''
 
 
-def sanitize(sandbox: Sandbox, program: str, entry_point: str) -> tuple[str, str | None]:
-    """The sanitised program, and the syntax error of what was given, or None.
+@dataclass(frozen=True)
+class Sanitized:
+    """A program as it is graded."""
+
+    source: str
+    problem: str | None = None
+    """The syntax error of what was given, or None."""
+    kept: Spans | None = None
+    """Which characters of what was given are in it; None: not known."""
+
+
+def sanitize(sandbox: Sandbox, program: str, entry_point: str) -> Sanitized:
+    """The sanitised program.
 
     A program on which the sanitiser fails, or is not done after 20 s of CPU time, stays as it is. Raises
     ``SandboxDiedError`` if the sandbox ended with it.
@@ -94,11 +152,21 @@ def sanitize(sandbox: Sandbox, program: str, entry_point: str) -> tuple[str, str
     try:
         sandbox.run(job, take)
         if len(answers) == 1 and answers[0].is_value:
-            _, (text, problem) = answers[0].content
-            return str(text), None if problem is None else str(problem)
+            text, problem, kept = decode(answers[0].content)
+            words = None if problem is None else str(problem)
+            return Sanitized(str(text), words, _spans(kept, len(program)))
     except (ValueError, TypeError, RecursionError):
         pass
-    return program, None
+    return Sanitized(program)
+
+
+def _spans(told: Any, length: int) -> Spans | None:
+    """Spans within a text of that length, one after the other; None for anything else."""
+    if told is None:
+        return None
+    spans = tuple((int(start), int(end)) for start, end in told)
+    edges = [0, *(edge for span in spans for edge in span), length]
+    return spans if all(before <= after for before, after in pairwise(edges)) else None
 
 
 @cache

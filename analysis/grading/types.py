@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 5
+GRADER_VERSION = 6
+
+Spans = tuple[tuple[int, int], ...]
+"""Of characters, each with its start and the place after its end."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Verdict:
     ``plus`` means base and plus. ``reason`` is ``passed``, ``wrong_answer``, ``exception``, ``timeout``, ``memory``,
     ``syntax``, ``output`` (more than a result may hold) or ``forbidden`` (it wrote results by itself, or brought the
     sandbox down); ``detail`` names the first failing input. ``retried``: it was run again, alone, before it counted.
-    ``cpu_s``: the CPU seconds of its runs on base and plus together, as the kernel counts them.
+    ``cpu_s``: the CPU seconds of its runs on base and plus together, as the kernel counts them. ``kept``: the
+    characters of the program that were run; None where it was not sanitised, or nobody knows.
     """
 
     base: bool
@@ -33,14 +37,16 @@ class Verdict:
     detail: str
     retried: bool
     cpu_s: float
+    kept: Spans | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Grade(Verdict):
-    """The verdict of one request."""
+    """The verdict of one request. ``solution_chars``: the characters of its completion that were run, as edges."""
 
     request_id: int
     task_id: str
+    solution_chars: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

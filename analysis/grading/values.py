@@ -6,6 +6,7 @@ import base64
 import math
 import re
 import reprlib
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -34,6 +35,15 @@ class Opaque:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A list or tuple that is too long to be sent: equal to one of the same items, and to nothing else."""
+
+    kind: str
+    encoded_bytes: int
+    sha256: str
 
 
 class Subclassed:
@@ -94,6 +104,8 @@ def _decode(encoded: Any, depth: int) -> Any:
         return _numpy(*rest, depth=depth + 1)
     if tag == "p":
         return _packed(*rest)
+    if tag == "#":
+        return _digest(*rest)
     return _scalar(tag, rest, depth)
 
 
@@ -118,6 +130,16 @@ def _packed(content: str, places: list[int]) -> list[float | int]:
             raise MalformedValueError("not the place of a whole number")
         numbers[place] = int(numbers[place])
     return numbers
+
+
+def _digest(kind: Any, encoded_bytes: Any, sha256: Any) -> Digest:
+    if (
+        kind not in ("list", "tuple")
+        or type(encoded_bytes) is not int
+        or not re.fullmatch("[0-9a-f]{64}", sha256)
+    ):
+        raise MalformedValueError("not a digest")
+    return Digest(kind, encoded_bytes, sha256)
 
 
 def _scalar(tag: str, rest: list[Any], depth: int) -> Any:  # noqa: PLR0911 (one tag, one line)

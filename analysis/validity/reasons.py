@@ -62,6 +62,7 @@ EXPLANATIONS = {
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
+    "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
     "several_samples": "McNemar's test takes one sample of each task.",

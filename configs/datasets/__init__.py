@@ -1,5 +1,6 @@
 """The task sets that prompts are taken from and completions are graded against."""
 
+from configs.datasets.evalplus_files import EVALPLUS_FILES, EvalplusFile
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
@@ -7,7 +8,6 @@ from configs.datasets.loader import (
     Task,
     check_flag,
     check_name,
-    human_eval_plus_file,
     load_dataset,
 )
 from configs.datasets.own import is_own
@@ -15,13 +15,14 @@ from configs.datasets.releases import asked_name
 
 __all__ = [
     "DATASETS",
+    "EVALPLUS_FILES",
     "Dataset",
     "DatasetName",
+    "EvalplusFile",
     "Task",
     "asked_name",
     "check_flag",
     "check_name",
-    "human_eval_plus_file",
     "is_own",
     "load_dataset",
 ]

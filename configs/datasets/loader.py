@@ -1,42 +1,32 @@
-"""Load a task set: the bundled ``starwatt-24``, HumanEval+ from where evalplus keeps it, or a file of own prompts.
+"""Load a task set: the bundled ``starwatt-24``, HumanEval+ and MBPP+ from where evalplus keeps them, or own prompts.
 
-The first two come in HumanEval+'s own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
+The first three come in evalplus' own format, one JSON object a line: ``task_id``, ``prompt``, ``entry_point``,
 ``canonical_solution``, ``base_input``, ``plus_input`` and ``atol``. Expected outputs are not in the file:
 they are what the canonical solution returns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import json
-import os
-import socket
-import sys
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import platformdirs
 from pydantic import AfterValidator
 
+from configs.datasets.evalplus_files import EVALPLUS_FILES, MBPP_PLUS
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
 from configs.datasets.releases import name_of_content, refuse_doubles
-from configs.datasets.rows import read_rows
 from configs.files.strict import Line
-from configs.files.text_files import own_path
 from starwatt_errors import UsageError
 
-DATASETS: tuple[str, ...] = ("starwatt-24", "humaneval+")
+DATASETS: tuple[str, ...] = ("starwatt-24", *EVALPLUS_FILES)
 
-_DOWNLOAD_TIMEOUT_S = 30.0
-_OVERRIDE = "HUMANEVAL_OVERRIDE_PATH"
-_KEPT = "HumanEvalPlus-v0.1.10.jsonl"  # evalplus 0.3.1's own name for it, in its cache folder
+Suite = Literal["humaneval", "mbpp"]
 _HASHED_FIELDS = (
     "task_id", "prompt", "entry_point", "canonical_solution", "base_input", "plus_input", "atol",
 )  # fmt: skip
@@ -46,9 +36,10 @@ _HASHED_FIELDS = (
 class Task:
     """One programming task.
 
-    ``prompt`` ends after the docstring and ``canonical_solution`` is the body that follows it. Each of
-    ``base_inputs`` and ``plus_inputs`` is one list of positional arguments. ``atol`` is the absolute
-    tolerance of comparing floats; 0 means exact, but evalplus' rules relax it where a float is expected.
+    ``prompt`` ends after the docstring and ``canonical_solution`` is the body that follows it; in the suite ``mbpp``
+    the prompt is a docstring alone, and the solution the whole function. Each of ``base_inputs`` and ``plus_inputs`` is
+    one list of positional arguments, as JSON has them. ``atol`` is the absolute tolerance of comparing floats; 0 means
+    exact, but evalplus' rules relax it where a float is expected. ``suite`` says which of evalplus' rules hold.
 
     Without tests ``entry_point`` and ``canonical_solution`` are empty, and the prompt is sent as it is, with ``stop``
     as the only stop strings. ``max_tokens`` shortens the longest answer.
@@ -63,6 +54,7 @@ class Task:
     atol: float
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    suite: Suite = "humaneval"
 
     @property
     def has_tests(self) -> bool:
@@ -93,7 +85,7 @@ class Dataset:
 def load_dataset(name: str) -> Dataset:
     """Load the task set of that name, or the file of own prompts that it is the path of.
 
-    Raises ``UsageError`` for an unknown name (listing the known ones), where HumanEval+ can neither be
+    Raises ``UsageError`` for an unknown name (listing the known ones), where evalplus' data set can neither be
     read nor downloaded (saying what to set), and where a file of own prompts is wrong (with its line).
     """
     check_name(name)
@@ -105,13 +97,18 @@ def load_dataset(name: str) -> Dataset:
         path = Path(__file__).with_name("starwatt-24.jsonl")
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     else:
-        records = _human_eval_plus_records()
+        records = EVALPLUS_FILES[name].records()
     try:
         refuse_doubles(record["task_id"] for record in records)
     except UsageError as error:
         raise UsageError(f"the dataset {name} {error}") from error
     digest = _content_sha256(records)
-    return Dataset(name=name_of_content(name, digest), sha256=digest, tasks=tuple(map(_task, records)))
+    suite: Suite = "mbpp" if name == MBPP_PLUS.name else "humaneval"
+    return Dataset(
+        name=name_of_content(name, digest),
+        sha256=digest,
+        tasks=tuple(_task(record, suite) for record in records),
+    )
 
 
 def check_name(name: str) -> None:
@@ -156,7 +153,7 @@ def _own_task(own_prompt: OwnPrompt) -> Task:
     )
 
 
-def _task(record: Mapping[str, Any]) -> Task:
+def _task(record: Mapping[str, Any], suite: Suite) -> Task:
     return Task(
         task_id=record["task_id"],
         prompt=record["prompt"],
@@ -165,6 +162,7 @@ def _task(record: Mapping[str, Any]) -> Task:
         base_inputs=tuple(record["base_input"]),
         plus_inputs=tuple(record["plus_input"]),
         atol=float(record["atol"]),
+        suite=suite,
     )
 
 
@@ -183,54 +181,3 @@ def _sha256(contents: list[dict[str, Any]]) -> str:
         digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
         digest.update(b"\n")
     return digest.hexdigest()
-
-
-def human_eval_plus_file() -> Path | None:
-    """Find HumanEval+ on this machine: what HUMANEVAL_OVERRIDE_PATH names, or what evalplus has fetched before.
-
-    Raises ``UsageError`` where the variable names no file.
-    """
-    override = os.environ.get(_OVERRIDE)
-    if override:
-        if not own_path(override).is_file():
-            raise UsageError(
-                f"{_OVERRIDE} is {override!r}, which is no file: it takes a HumanEvalPlus.jsonl.gz"
-            )
-        return own_path(override)
-    kept = Path(platformdirs.user_cache_dir("evalplus"), _KEPT)
-    return kept if kept.is_file() else None
-
-
-def _human_eval_plus_records() -> list[dict[str, Any]]:
-    try:
-        return read_rows(human_eval_plus_file() or _download())
-    except (
-        UsageError,
-        ImportError,  # a load host has no evalplus
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-        http.client.HTTPException,
-    ) as error:
-        raise UsageError(
-            f"cannot read the dataset humaneval+ ({error}): set {_OVERRIDE} to a "
-            "HumanEvalPlus.jsonl.gz of evalplus' release v0.1.10, or go online once so that evalplus can "
-            "download it into its cache"
-        ) from error
-
-
-def _download() -> Path:
-    """Let evalplus fetch it, in limited time and with its chatter off stdout; where it then is."""
-    with contextlib.redirect_stdout(sys.stderr):
-        from evalplus.data import humaneval  # slow to import
-
-        # wget has no time limit of its own.
-        before = humaneval.HUMANEVAL_OVERRIDE_PATH, socket.getdefaulttimeout()
-        humaneval.HUMANEVAL_OVERRIDE_PATH = None
-        socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_S)
-        try:
-            return Path(humaneval._ready_human_eval_plus_path())
-        finally:
-            humaneval.HUMANEVAL_OVERRIDE_PATH = before[0]
-            socket.setdefaulttimeout(before[1])

@@ -15,6 +15,8 @@ _RELEASES = {
         "0b92f01451cb2ae80589071e772eef0e411964995cbf0e249fd49c3d6f332eff": "humaneval+",
         "a117cda837a385a76e424b16784a2d6b6ca2ba262528f9615870eb9fded987cb": "humaneval+ (mini)",
     },
+    # evalplus/mbppplus_release v0.2.0: MbppPlus.jsonl.gz
+    "mbpp+": {"7373ec642856c286427fcd56c79f254c7ee4e98d49f1cbb18c046030e887d631": "mbpp+"},
 }
 """Digests of contents (``Dataset.sha256``, not of files) with their names, by the name that a study takes."""
 

@@ -1,4 +1,4 @@
-"""The lines of a file in HumanEval+'s format, each looked at before anything is asked of it."""
+"""The lines of a file in evalplus' format, each looked at before anything is asked of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from configs.files.plain import NotPlainError, finite
 from configs.files.plain_json import parse_json
@@ -29,7 +29,7 @@ Inputs = Many[Annotated[list[Any], AfterValidator(_finite)]]
 
 
 class Row(StrictModel):
-    """One task of HumanEval+; what else stands in it is of no use here."""
+    """One task of HumanEval+; what else stands in a line is of no use here."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -42,16 +42,28 @@ class Row(StrictModel):
     atol: float = Field(ge=0)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The tasks of a file as they stand in it, with the fields of ``Row`` alone.
+def _none_as_a_list(value: Any) -> Any:
+    """An empty mapping as an empty list: Mbpp/793 of v0.2.0 has one in place of its further inputs."""
+    return [] if value == {} else value
+
+
+class MbppRow(Row):
+    """One task of MBPP+. Infinity stands in some of its inputs."""
+
+    base_input: Annotated[Many[list[Any]], BeforeValidator(_none_as_a_list)]
+    plus_input: Annotated[Many[list[Any]], BeforeValidator(_none_as_a_list)]
+
+
+def read_rows(path: Path, form: type[Row] = Row) -> list[dict[str, Any]]:
+    """The tasks of a file as they stand in it, with the fields of ``form`` alone.
 
     Raises:
         UsageError: it cannot be read, holds no task, or a line is none.
     """
     rows = []
     for number, line in lines_of(path):
-        data, _ = checked_object(f"{path}:{number}", line, Row, "task")
-        rows.append({field: data[field] for field in Row.model_fields})
+        data, _ = checked_object(f"{path}:{number}", line, form, "task")
+        rows.append({field: data[field] for field in form.model_fields})
     if not rows:
         raise UsageError(f"{path}: there is no task in it")
     return rows

@@ -1,9 +1,11 @@
-"""One event of a completion: strict in text and finish reason, which are needed, and liberal in all that is not."""
+"""One event of an answer: strict in text and finish reason, which are needed, and liberal in all that is not."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -24,11 +26,63 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     index: int = 0
 
+    @property
+    def apart(self) -> str:
+        """What the model wrote before its answer: a completion has none."""
+        return ""
+
+    @property
+    def calls(self) -> bool:
+        """Say whether it brings a part of a call of a tool: a completion has none."""
+        return False
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What one event adds to one answer of a chat. Servers have three names for what a model thinks aloud."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    thinking: str | None = None
+    tool_calls: Any = None
+    function_call: Any = None
+
+
+class ChatChoice(msgspec.Struct, gc=False):
+    """The same as ``Choice``, of a chat."""
+
+    delta: Delta | None = None
+    finish_reason: str | None = None
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        """What belongs to the answer itself, a refusal too."""
+        return "" if self.delta is None else (self.delta.content or "") + (self.delta.refusal or "")
+
+    @property
+    def apart(self) -> str:
+        """What the model wrote before its answer; a server may send it under two names at once."""
+        delta = self.delta
+        return "" if delta is None else delta.reasoning_content or delta.reasoning or delta.thinking or ""
+
+    @property
+    def calls(self) -> bool:
+        """Say whether it brings a part of a call of a tool: tokens that are no text."""
+        return self.delta is not None and bool(self.delta.tool_calls or self.delta.function_call)
+
 
 class Details(msgspec.Struct, gc=False):
     """Hold what a server counts of the prompt's tokens."""
 
     cached_tokens: _Count | None = None
+
+
+class OutputDetails(msgspec.Struct, gc=False):
+    """Hold what a server counts of the answer's tokens."""
+
+    reasoning_tokens: _Count | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -37,6 +91,7 @@ class Usage(msgspec.Struct, gc=False):
     prompt_tokens: _Count | None = None
     completion_tokens: _Count | None = None
     prompt_tokens_details: Details | None = None
+    completion_tokens_details: OutputDetails | None = None
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -47,28 +102,50 @@ class Chunk(msgspec.Struct, gc=False):
     error: Any = None
 
 
-STRICT = msgspec.json.Decoder(Chunk)
+class ChatChunk(msgspec.Struct, gc=False):
+    """The same of a chat."""
+
+    choices: list[ChatChoice] = []
+    usage: Usage | None = None
+    error: Any = None
+
+
+AnyChoice = Choice | ChatChoice
+AnyChunk = Chunk | ChatChunk
+
+
+@dataclass(frozen=True)
+class Api:
+    """How the events of one API are read."""
+
+    strict: msgspec.json.Decoder[Any]
+    choice: Callable[[dict[str, Any]], AnyChoice]
+    """Reads a choice liberally; raises NotACompletionError."""
+    chunk: Callable[..., AnyChunk]
+    is_of_it: Callable[[AnyChunk, bytes], bool]
+    """Say of an event that decoded strictly whether it is one of this API."""
 
 
 class NotACompletionError(Exception):
     """An event holds an error of the server's, or something in place of a completion; the message says what."""
 
 
-def read_event(event: StreamEvent) -> Chunk | None:
+def read_event(event: StreamEvent, api: Api | None = None) -> AnyChunk | None:
     """Decode what an event adds; None where it is no completion and takes nothing from one, as a proxy's heartbeat.
 
     Raises:
         NotACompletionError: it is an error, or a completion that cannot be understood.
     """
-    if not event.name and is_of_a_completion(event.data):
+    api = api or COMPLETION
+    if not event.name:
         try:
-            chunk = STRICT.decode(event.data)
+            chunk: AnyChunk = api.strict.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            if is_plain(chunk):
+            if is_plain(chunk) and api.is_of_it(chunk, event.data):
                 return chunk
-    return _read_liberally(event)
+    return _read_liberally(event, api)
 
 
 def is_of_a_completion(data: bytes) -> bool:
@@ -76,12 +153,12 @@ def is_of_a_completion(data: bytes) -> bool:
     return b'"delta":' not in data and b'"message":' not in data
 
 
-def is_plain(chunk: Chunk) -> bool:
+def is_plain(chunk: AnyChunk) -> bool:
     """Say whether an event that decoded strictly holds nothing that this leaves out."""
     return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
 
 
-def _read_liberally(event: StreamEvent) -> Chunk | None:
+def _read_liberally(event: StreamEvent, api: Api) -> AnyChunk | None:
     try:
         value = _loaded(event.data)
     except (ValueError, RecursionError) as error:
@@ -98,7 +175,7 @@ def _read_liberally(event: StreamEvent) -> Chunk | None:
         raise _error_of(error_said)
     if event.name == STRAY:
         return None
-    return _chunk(value)
+    return _chunk(value, api)
 
 
 def error_in(value: dict[str, Any], *, named: bool = False) -> object:
@@ -134,18 +211,18 @@ def _loaded(data: bytes) -> Any:
         return json.loads(data.decode(errors="surrogateescape"))
 
 
-def _chunk(value: dict[str, Any]) -> Chunk | None:
+def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
     choices, usage = value.get("choices"), value.get("usage")
     if choices is None and usage is None:
         return None
     if not isinstance(choices or [], list):
         raise NotACompletionError("an event is not the JSON of a completion: its choices are no list")
-    return Chunk([_choice(choice) for choice in choices or []], _usage(usage))
-
-
-def _choice(value: Any) -> Choice:
-    if not isinstance(value, dict):
+    if not all(isinstance(choice, dict) for choice in choices or []):
         raise NotACompletionError("an event is not the JSON of a completion: a choice is no object")
+    return api.chunk([api.choice(choice) for choice in choices or []], _usage(usage))
+
+
+def _choice(value: dict[str, Any]) -> Choice:
     if "text" not in value and ("delta" in value or "message" in value):
         raise NotACompletionError(
             "the server sent the chunks of a chat (choices[].delta) where a completion (choices[].text) was asked for"
@@ -153,8 +230,47 @@ def _choice(value: Any) -> Choice:
     text = value.get("text")
     if not isinstance(text, str | None):
         raise NotACompletionError("an event is not the JSON of a completion: its text is no string")
+    return Choice(text or "", *_end_and_index(value))
+
+
+def _chat_choice(value: dict[str, Any]) -> ChatChoice:
+    delta = value.get("delta", value.get("message"))
+    if delta is None and isinstance(value.get("text"), str):
+        raise NotACompletionError(
+            "the server sent the chunks of a completion (choices[].text) where a chat (choices[].delta) was asked for"
+        )
+    if not isinstance(delta, dict | None):
+        raise NotACompletionError("an event is not the JSON of a chat: its delta is no object")
+    return ChatChoice(_delta(delta or {}), *_end_and_index(value))
+
+
+def _delta(value: dict[str, Any]) -> Delta:
+    content, thought = _parts(value.get("content"))
+    names = ("refusal", "reasoning_content", "reasoning", "thinking")
+    texts = {name: value[name] for name in names if isinstance(value.get(name), str)}
+    calls = {name: value.get(name) for name in ("tool_calls", "function_call")}
+    return Delta(**{"thinking": thought, **texts, "content": content}, **calls)
+
+
+def _parts(content: Any) -> tuple[str | None, str | None]:
+    """Text and thoughts; Mistral's servers send a list of parts, each with a type."""
+    if isinstance(content, str | None):
+        return content, None
+    if not isinstance(content, list):
+        raise NotACompletionError("an event is not the JSON of a chat: its content is no text")
+    texts: dict[bool, list[str]] = {False: [], True: []}
+    for part in content:
+        if isinstance(part, dict):
+            thought = part.get("thinking")
+            inner = "".join(filter(None, _parts(thought))) if isinstance(thought, str | list) else None
+            said = part.get("text") if inner is None else inner
+            texts[inner is not None].append(said if isinstance(said, str) else "")
+    return "".join(texts[False]), "".join(texts[True]) or None
+
+
+def _end_and_index(value: dict[str, Any]) -> tuple[str | None, int]:
     index = value.get("index")
-    return Choice(text or "", _finish_reason(value.get("finish_reason")), index if type(index) is int else 0)
+    return _finish_reason(value.get("finish_reason")), index if type(index) is int else 0
 
 
 def _finish_reason(value: Any) -> str | None:
@@ -166,11 +282,12 @@ def _finish_reason(value: Any) -> str | None:
 def _usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
-    details = value.get("prompt_tokens_details")
+    details, of_output = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     return Usage(
         _count(value.get("prompt_tokens")),
         _count(value.get("completion_tokens")),
         Details(_count(details.get("cached_tokens"))) if isinstance(details, dict) else None,
+        OutputDetails(_count(of_output.get("reasoning_tokens"))) if isinstance(of_output, dict) else None,
     )
 
 
@@ -179,3 +296,11 @@ def _count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
     return int(value) if 0 <= value <= MOST_TOKENS else None
+
+
+def _is_of_a_chat(chunk: AnyChunk, _: bytes) -> bool:
+    return all(isinstance(choice, ChatChoice) and choice.delta is not None for choice in chunk.choices)
+
+
+COMPLETION = Api(msgspec.json.Decoder(Chunk), _choice, Chunk, lambda _, data: is_of_a_completion(data))
+CHAT = Api(msgspec.json.Decoder(ChatChunk), _chat_choice, ChatChunk, _is_of_a_chat)

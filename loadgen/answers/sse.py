@@ -1,4 +1,4 @@
-"""Decode the stream of a completion once its request has ended."""
+"""Decode the stream of an answer once its request has ended."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from operator import attrgetter, sub
 import msgspec
 
 from loadgen.answers.chunks import (
-    STRICT,
-    Choice,
-    Chunk,
+    COMPLETION,
+    AnyChoice,
+    AnyChunk,
+    Api,
     NotACompletionError,
     Usage,
     error_in,
-    is_of_a_completion,
     is_plain,
     read_event,
     whole_text,
@@ -33,11 +33,17 @@ class Decoded:
     """Hold what one answer's events say; ``chunk_tokens`` is None where the server does not count as it streams."""
 
     completion: str = ""
+    reasoning: str = ""
+    """What the model wrote before its answer, where the server sends that apart."""
     chunk_ns: list[int] = field(default_factory=list)
     chunk_tokens: list[int] | None = None
+    chunk_chars: list[int] | None = None
+    """Characters of ``completion`` that came with each chunk; None where halves of characters came apart."""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    """Of ``output_tokens``, those of ``reasoning``; None where the server does not say, by its count or its chunks'."""
     finish_reason: str | None = None
     generated_ns: int | None = None
     """When the last event came that brought text, tokens or the finish reason: after it nothing is generated."""
@@ -46,30 +52,32 @@ class Decoded:
     """The first words that belong to no completion: they matter where it is not whole."""
 
 
-def decode_answer(pieces_ns: list[int], pieces: list[bytes], content_type: str | None = None) -> Decoded:
+def decode_answer(
+    pieces_ns: list[int], pieces: list[bytes], content_type: str | None = None, api: Api = COMPLETION
+) -> Decoded:
     """Decode an answer whose body came in these pieces at these times."""
-    at_once = _each_an_event(pieces)
+    at_once = _each_an_event(pieces, api)
     if at_once is not None:
-        decoded = _joined_as_usual(pieces_ns, at_once)
+        decoded = _joined_as_usual(pieces_ns, at_once) if api is COMPLETION else None
         if decoded is None and all(map(is_plain, at_once)):
             decoded = _joined(zip(pieces_ns, at_once, strict=False))
         if decoded is not None:
             return decoded
     events = cut_events(pieces_ns, pieces)
     if events and all(event.name == STRAY for event in events):
-        return Decoded(problem=_no_stream(events, b"".join(pieces), content_type))
-    return decode_events(events)
+        return Decoded(problem=_no_stream(events, b"".join(pieces), content_type, api))
+    return decode_events(events, api)
 
 
-def decode_events(events: Sequence[StreamEvent]) -> Decoded:
+def decode_events(events: Sequence[StreamEvent], api: Api = COMPLETION) -> Decoded:
     """The same of events."""
-    reader = _Reader(events)
+    reader = _Reader(events, api)
     decoded = _joined(reader)
     decoded.problem, decoded.aside = reader.problem, reader.aside
     return decoded
 
 
-def _each_an_event(pieces: list[bytes]) -> list[Chunk] | None:
+def _each_an_event(pieces: list[bytes], api: Api) -> list[AnyChunk] | None:
     """All events but [DONE] at once, where each piece is one of them and all is well: what a server sends as it should.
 
     Between two braces a newline stands between two documents, never within one; so lines and documents are the same.
@@ -87,16 +95,16 @@ def _each_an_event(pieces: list[bytes]) -> list[Chunk] | None:
     ):
         return None
     try:
-        events = STRICT.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
+        events: list[AnyChunk] = api.strict.decode_lines(joined[6:-2].replace(b"\n\n\rdata: ", b"\n"))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if len(events) != count:
         return None
     textless = [at for at, event in enumerate(events) if event.choices and not event.choices[0].text]
-    return events if all(is_of_a_completion(pieces[at]) for at in textless) else None
+    return events if all(api.is_of_it(events[at], pieces[at]) for at in textless) else None
 
 
-def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None:
+def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | None:
     """The same as ``_joined``, without a loop: each event brings tokens and says how many, the last one only counts."""
     *chunks, last = events
     if last.choices or last.usage is None or any(map(_ERROR, events)):
@@ -107,30 +115,31 @@ def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None
     each_counts = len(choices) == len(totals) == len(chunks) > 0 and min(growth) > 0
     if not each_counts or last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
         return None
-    chunk_ns = times_ns[: len(chunks)]
+    chunk_ns, texts = times_ns[: len(chunks)], [choice.text for choice in choices]
     decoded = Decoded(
-        "".join([choice.text for choice in choices]), chunk_ns, growth, output_tokens=totals[-1],
-        finish_reason=_last_reason(choices), generated_ns=chunk_ns[-1],
+        "".join(texts), chunk_ns=chunk_ns, chunk_tokens=growth, chunk_chars=list(map(len, texts)),
+        output_tokens=totals[-1], finish_reason=_last_reason(choices), generated_ns=chunk_ns[-1],
     )  # fmt: skip
-    _take_prompt(decoded, chunks[-1].usage)
-    _take_prompt(decoded, last.usage)
+    _take_usage(decoded, chunks[-1].usage)
+    _take_usage(decoded, last.usage)
     return decoded
 
 
 class _Reader:
     """Events one by one, up to the first that is none."""
 
-    def __init__(self, events: Sequence[StreamEvent]) -> None:
+    def __init__(self, events: Sequence[StreamEvent], api: Api) -> None:
         self._events = events
+        self._api = api
         self.problem: str | None = None
         self.aside: str | None = None
 
-    def __iter__(self) -> Iterator[tuple[int, Chunk]]:
+    def __iter__(self) -> Iterator[tuple[int, AnyChunk]]:
         for event in self._events:
             if event.data == DONE:
                 continue
             try:
-                chunk = read_event(event)
+                chunk = read_event(event, self._api)
             except NotACompletionError as error:
                 self.problem = str(error)
                 return
@@ -141,19 +150,26 @@ class _Reader:
 
 
 class _Tally:
-    """The chunks of one answer: events that bring text or tokens."""
+    """The chunks of one answer: events that bring text, thoughts, or tokens."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.apart: list[str] = []
+        self._brings: list[bool] = []
         self._counts: list[int | None] = []
         self._after: int | None = None
         self._highest, self._counts_grow = 0, True
 
-    def take(self, text: str, count: int | None, *, is_ours: bool) -> bool:
-        """Say whether an event of this text and count of tokens, which is this answer's or another's, is a chunk."""
-        is_chunk = bool(text) or (is_ours and self._counts_grow and (count or 0) > self._highest)
+    def take(self, choices: Sequence[AnyChoice], count: int | None) -> bool:
+        """Say whether an event with these choices of this answer and this count of tokens is a chunk."""
+        text = "".join([choice.text for choice in choices])
+        thought = "".join([choice.apart for choice in choices])
+        brings = bool(text or thought) or any(choice.calls for choice in choices)
+        is_chunk = brings or (bool(choices) and self._counts_grow and (count or 0) > self._highest)
         if is_chunk:
             self.texts.append(text)
+            self.apart.append(thought)
+            self._brings.append(brings)
             self._counts.append(count)
             self._counts_grow = self._counts_grow and count is not None
             self._after = None
@@ -164,34 +180,44 @@ class _Tally:
 
     def tokens(self) -> tuple[int | None, list[int] | None]:
         """Tokens of the answer and of each of its chunks."""
-        return Counts(self._counts, [bool(text) for text in self.texts], self._after).read()
+        return Counts(self._counts, self._brings, self._after).read()
 
 
-def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
+def _joined(events: Iterable[tuple[int, AnyChunk]]) -> Decoded:
     timed = list(events)
     ours = _our_index([choice for _, event in timed for choice in event.choices])
     decoded, tally = Decoded(), _Tally()
     for t_ns, event in timed:
-        _take_prompt(decoded, event.usage)
+        _take_usage(decoded, event.usage)
         choices = event.choices if ours is None else [one for one in event.choices if one.index == ours]
-        text = "".join([choice.text for choice in choices])
         count = None if event.usage is None else event.usage.completion_tokens
-        is_chunk, reason = tally.take(text, count, is_ours=bool(choices)), _last_reason(choices)
+        is_chunk, reason = tally.take(choices, count), _last_reason(choices)
         if is_chunk:
             decoded.chunk_ns.append(t_ns)
         if is_chunk or reason:
             decoded.generated_ns = t_ns
         decoded.finish_reason = reason or decoded.finish_reason
-    decoded.completion = whole_text(tally.texts)
     decoded.output_tokens, decoded.chunk_tokens = tally.tokens()
+    _take_texts(decoded, tally.texts, tally.apart)
     return decoded
 
 
-def _last_reason(choices: Sequence[Choice]) -> str | None:
+def _take_texts(decoded: Decoded, texts: list[str], apart: list[str]) -> None:
+    """The answer, what was written before it, and how much of either came with each chunk."""
+    decoded.completion, decoded.reasoning = whole_text(texts), whole_text(apart)
+    chars = list(map(len, texts))
+    decoded.chunk_chars = chars if sum(chars) == len(decoded.completion) else None
+    if decoded.reasoning_tokens is None and decoded.reasoning and decoded.chunk_tokens is not None:
+        alone = [thought and not text for text, thought in zip(texts, apart, strict=True)]
+        tokens = zip(decoded.chunk_tokens, alone, strict=True)
+        decoded.reasoning_tokens = sum(count for count, is_thought in tokens if is_thought)
+
+
+def _last_reason(choices: Sequence[AnyChoice]) -> str | None:
     return next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), None)
 
 
-def _our_index(choices: list[Choice]) -> int | None:
+def _our_index(choices: list[AnyChoice]) -> int | None:
     """The index of the answer that counts where there are several; None where all belong to it.
 
     Several answers end each with a finish reason of its own. A server that counts the index up with each token has
@@ -202,16 +228,19 @@ def _our_index(choices: list[Choice]) -> int | None:
     return min(there) if len(there) > 1 and there == ended else None
 
 
-def _take_prompt(decoded: Decoded, usage: Usage | None) -> None:
+def _take_usage(decoded: Decoded, usage: Usage | None) -> None:
     if usage is None:
         return
     if usage.prompt_tokens is not None:
         decoded.prompt_tokens = usage.prompt_tokens
     if usage.prompt_tokens_details is not None and usage.prompt_tokens_details.cached_tokens is not None:
         decoded.cached_tokens = usage.prompt_tokens_details.cached_tokens
+    details = usage.completion_tokens_details
+    if details is not None and details.reasoning_tokens is not None:
+        decoded.reasoning_tokens = details.reasoning_tokens
 
 
-def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None) -> str:
+def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None, api: Api) -> str:
     """Say why a body without any event of a stream is none, in the server's words where it says an error."""
     try:
         whole = msgspec.json.decode(body)
@@ -221,7 +250,7 @@ def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | N
         events = [StreamEvent(0, msgspec.json.encode(said), ERROR)]
     for event in events:
         try:
-            read_event(event)
+            read_event(event, api)
         except NotACompletionError as error:
             return str(error)
     return f"the answer is no stream of events, but {content_type or 'a body of no stated type'}: {beginning(body)}"

@@ -48,7 +48,7 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
     Raises:
         LoadError: ``wire`` is asked for, and can't be had here.
     """
-    endpoint = Endpoint.parse(spec.url)
+    endpoint = Endpoint.parse(spec.url, spec.endpoint)
     demand = _demand(spec)
     if spec.client == "aiohttp":
         from loadgen.clients.aiohttp_client import AiohttpClient

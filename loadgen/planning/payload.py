@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from configs.addresses import authority, read_address, shown_url
 from configs.datasets import Task
-from configs.prompt_format import STOP_STRINGS, render_prompt
+from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, RecordedOutput
 from loadgen.answers.continuous_usage import FIELD
 from loadgen.spec import LoadSpec
@@ -17,7 +17,7 @@ from starwatt_errors import UsageError
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Name the place of /v1/completions."""
+    """Name the place of /v1/completions, or of /v1/chat/completions."""
 
     host: str
     port: int
@@ -28,8 +28,8 @@ class Endpoint:
     """``user:password``, where the address has them; never shown."""
 
     @classmethod
-    def parse(cls, url: str) -> Endpoint:
-        """Read a base URL, with or without ``/v1``.
+    def parse(cls, url: str, kind: EndpointKind = "completions") -> Endpoint:
+        """Read a base URL, with or without ``/v1``, or the whole address of the API of this kind.
 
         Raises:
             UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
@@ -40,12 +40,14 @@ class Endpoint:
         except ValueError as error:
             raise UsageError(f"--url {shown}: {error}") from error
         base = address.path.rstrip("/")
-        if base.endswith("/chat/completions"):
+        if base.endswith("/chat/completions") and kind != "chat":
             raise UsageError(
-                f"--url {shown}: requests go to /v1/completions, not to the chat API: leave /chat/completions out"
+                f"--url {shown}: requests go to /v1/completions, not to the chat API: leave /chat/completions out, or "
+                "ask for the chat API (--endpoint chat; endpoint: chat in a study)"
             )
-        base = base.removesuffix("/completions").removesuffix("/v1")
-        path = f"{base}/v1/completions{'?' if address.query else ''}{address.query}"
+        api = "/chat/completions" if kind == "chat" else "/completions"
+        base = base.removesuffix(api).removesuffix("/completions").removesuffix("/v1")
+        path = f"{base}/v1{api}{'?' if address.query else ''}{address.query}"
         return cls(address.host, address.port, address.scheme == "https", path, address.credentials)
 
     @property
@@ -60,15 +62,16 @@ class Endpoint:
 
 
 def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str | None) -> bytes:
-    """Return head and body of a streaming completion request for ``task``.
+    """Return head and body of a streaming request for ``task``: of a completion, or of a chat.
 
     Raises:
         UsageError: lengths are recorded, but not of this task; or no header can carry the key.
     """
     prompts = spec.prompts
+    form = format_of(task, spec.endpoint, begun=prompts.begin_answer)
     body: dict[str, object] = {
         "model": spec.model,
-        "prompt": (render_prompt(task.prompt) if task.has_tests else task.prompt)[: prompts.characters],
+        **_asked(spec, form.render(task.prompt)[: prompts.characters], form.beginning),
         "temperature": prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
@@ -76,8 +79,7 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     length = forced_length(spec, task)
     if length is None:
         most = prompts.max_tokens if task.max_tokens is None else min(prompts.max_tokens, task.max_tokens)
-        stop = STOP_STRINGS if task.has_tests else task.stop
-        body |= {"max_tokens": most, **({"stop": list(stop)} if stop else {})}
+        body |= {"max_tokens": most, **({"stop": list(form.stop)} if form.stop else {})}
     elif spec.dialect == "transformers":
         forced = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": prompts.temperature > 0}
         body |= {"max_tokens": length, "generation_config": json.dumps(forced)}
@@ -94,6 +96,16 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     if (authorization := _authorization(endpoint, api_key)) is not None:
         head.append(f"Authorization: {authorization}")
     return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+
+
+def _asked(spec: LoadSpec, text: str, beginning: str) -> dict[str, object]:
+    if spec.endpoint != "chat":
+        return {"prompt": text}
+    messages = [{"role": "user", "content": text}]
+    if not beginning:
+        return {"messages": messages}
+    messages.append({"role": "assistant", "content": beginning})
+    return {"messages": messages, "add_generation_prompt": False, "continue_final_message": True}
 
 
 def checked_key(key: str | None, where: str) -> str | None:

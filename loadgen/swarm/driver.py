@@ -43,7 +43,7 @@ class Driver:
         start_ns: int | None = None,
     ) -> None:
         """``start_ns``: when to begin, in ns of CLOCK_MONOTONIC; None: when it is run."""
-        endpoint = Endpoint.parse(spec.url)
+        endpoint = Endpoint.parse(spec.url, spec.endpoint)
         tasks = choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
         self._spec = spec
         self._number = number
@@ -162,7 +162,7 @@ class Driver:
         return row, exchange.retry_after
 
     def _keep(self, request_id: int, item: Item, scheduled_ns: int, exchange: Exchange) -> dict[str, Any]:
-        row = row_of(request_id, item, scheduled_ns, exchange)
+        row = row_of(request_id, item, scheduled_ns, exchange, self._spec.endpoint)
         self._writer.append(row)
         if item.role == "measured":
             self._agenda.measured_ended()

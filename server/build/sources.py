@@ -16,7 +16,7 @@ from server.build.store import PROVENANCE, Checkpoint, file_digest
 from starwatt_errors import BuildError, UsageError, reason_of
 from traces.atomic import read_json
 
-HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
+HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 CODE_FILES = ("*.py",)
 
 Announce = Callable[[str], None]

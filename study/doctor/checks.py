@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.grading import sandbox_status
-from configs.datasets import human_eval_plus_file, load_dataset
+from configs.datasets import EVALPLUS_FILES, load_dataset
 from loadgen.wire.build import library
 from server.build.store import store_root
 from server.power.meters import available_sources, boards_left_out
@@ -26,7 +26,7 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 _NAMES = {
     "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
     "engine_on_boards": "engine on boards",
-    "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+",
+    "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
 }  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def examine() -> list[Finding]:
         _sandbox,
         _bundled,
         _humaneval,
+        _mbpp,
         _disk,
     ]
     findings: list[Finding] = []
@@ -159,14 +160,23 @@ def _bundled() -> Finding:
 
 
 def _humaneval() -> Finding:
-    if human_eval_plus_file() is None:
+    return _of_evalplus("humaneval+")
+
+
+def _mbpp() -> Finding:
+    return _of_evalplus("mbpp+")
+
+
+def _of_evalplus(name: str) -> Finding:
+    source = EVALPLUS_FILES[name]
+    if source.find() is None:
         return Finding(
-            "humaneval+",
+            name,
             "missing",
             "evalplus fetches it when it is first used",
-            "without a network: HUMANEVAL_OVERRIDE_PATH=HumanEvalPlus.jsonl.gz",
+            f"without a network: {source.override}={source.file_name}",
         )
-    dataset = load_dataset("humaneval+")
+    dataset = load_dataset(name)
     return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
 
 

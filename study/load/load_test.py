@@ -29,6 +29,7 @@ from study.load.metering import PHASES, meter_of, told_once
 from study.load.remarks import first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
+from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
@@ -66,7 +67,7 @@ def load_test(
     the bounds of goodput. Where nothing came of it, ``out`` is as it was.
 
     Raises:
-        UsageError: ``out`` is not empty, ``meter_at`` is no meter, or no header can carry the key.
+        UsageError: ``out`` is not empty, ``meter_at`` is no meter, no header can carry the key, or a chat is refused.
         LoadError: the endpoint cannot be reached.
         MeterError: no meter answers.
         KeyboardInterrupt: Ctrl-C came before the first request.
@@ -74,6 +75,8 @@ def load_test(
     key = api_key()
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    if spec.endpoint == "chat":
+        refuse_without_chat(spec.url, spec.model, key)
     run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     with _emptied_unless_requests_came(out):
         keep_prompts(run, spec.prompts.dataset)

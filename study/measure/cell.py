@@ -128,6 +128,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,
+        endpoint=study.endpoint,
         model=bench.model,
         load=as_kept(cell.load, bench.run),
         prompts=cell.prompts,

@@ -14,6 +14,7 @@ from server.power.service.client import MeterUnreachableError, ServiceClient
 from server.power.service.listen import TOKEN_VARIABLE
 from server.process.waiting import ask_until
 from starwatt_errors import MeterError, UsageError
+from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter, server_pid
 from study.measure.secrets import read_secret
 from study.records.this_node import this_node
@@ -34,6 +35,7 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
     """
     engine = _engine(study.remote[variant])
     engine.wait_ready(study.remote[variant].wait_s, announce)
+    _refuse_without_chat(study, engine)
     architecture = load_architecture(study.models[0])
     if architecture is not None:  # what was built here is known by its name
         kind = architecture.weights.kind
@@ -54,9 +56,15 @@ def ask_once(study: Study, variant: str) -> RemoteEngine:
     named = study.remote[variant]
     engine = _engine(named)
     engine.wait_ready(0)
+    _refuse_without_chat(study, engine)
     if named.meter not in (None, "local"):
         _host(named, variant, 0, lambda _: None)
     return engine
+
+
+def _refuse_without_chat(study: Study, engine: RemoteEngine) -> None:
+    if study.endpoint == "chat" and engine.model is not None:
+        refuse_without_chat(engine.url, engine.model, engine.api_key)
 
 
 def _engine(named: Named) -> RemoteEngine:

@@ -8,6 +8,7 @@ from analysis.runs.provenance import read_manifest, read_study
 from configs.datasets import Dataset, asked_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import PROMPTS
+from configs.prompt_formats import EndpointKind
 from configs.schema import Study
 from starwatt_errors import UsageError
 from traces.atomic import write_text
@@ -66,6 +67,18 @@ def dataset_of(run: RunDir) -> Dataset:
             f"with {found.sha256[:12]}: answers are graded by the tests of the very tasks that were asked"
         )
     return found
+
+
+def endpoint_of(run: RunDir) -> EndpointKind:
+    """Which API a run asked: what its manifest says of a load test, or else its study.
+
+    Raises:
+        TraceError: neither reads.
+    """
+    asked = (read_manifest(run).get("load") or {}).get("endpoint")
+    if asked is None and not (run.root / "study.yaml").is_file():  # a load test before there was a choice
+        return "completions"
+    return read_study(run).endpoint if asked is None else asked
 
 
 def why_not_graded(dataset: Dataset) -> str | None:

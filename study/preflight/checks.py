@@ -17,6 +17,7 @@ from configs.datasets import is_own
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
+from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
@@ -62,14 +63,13 @@ class Preflight:
         refuse(self.order.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
-        """The same of prompts alone, once the models are here whose tokenizers count them.
+        """The same of prompts alone, once the models are here whose tokenizers count them and make chats of them.
 
         Raises:
-            UsageError: a prompt and its answer have no room.
+            UsageError: a prompt and its answer have no room, or a model that is asked by chat has no template.
         """
-        refuse(
-            self.order.file, self._without_room({model: one.path for (model, _), one in checkpoints.items()})
-        )
+        folders = {model: one.path for (model, _), one in checkpoints.items()}
+        refuse(self.order.file, [*self._without_room(folders), *_without_template(self.order.study, folders)])
 
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
         study, here = self.order.study, self.executor.here
@@ -84,6 +84,10 @@ class Preflight:
             yield from _not_to_be_had(study, models)
         yield from _positions(study, models)
         yield from self._without_room({name: known.folder for name, known in models.items()})
+        here_already = {
+            name: known.folder for name, known in models.items() if known.folder or known.made_here
+        }
+        yield from _without_template(study, here_already)
         if here:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
@@ -190,6 +194,21 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
         if shape.heads is not None and shape.heads % settings.tensor_parallel:
             words = f"takes a number that divides the {shape.heads} heads of {model} (it is {settings.tensor_parallel})"
             yield Problem(("engine", "tensor_parallel"), words)
+
+
+def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+    """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
+    for number, model in enumerate(study.models if study.endpoint == "chat" else ()):
+        if model in folders and not _has_template(folders[model]):
+            words = (
+                f"{model} has no chat template, so that its server refuses every chat: take an instruct model, put a "
+                "chat_template.jinja beside its tokenizer, or ask for completions (endpoint: completions)"
+            )
+            yield Problem(("models", number), words)
+
+
+def _has_template(folder: Path | None) -> bool:
+    return folder is not None and has_chat_template(folder)
 
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.datasets import Task
-from configs.prompt_format import render_prompt
+from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, Prompts, RecordedOutput, Study
 from server.build.prompt_tokens import count_tokens
 from study.preflight.problems import Field, Problem
@@ -33,10 +33,10 @@ def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> li
         tasks: those that are asked.
         lengths: recorded tokens by task, where the study takes them.
     """
-    found = [_asked(study.prompts, task, lengths, _field(study.prompts)) for task in tasks]
+    found = [_asked(study.prompts, task, lengths, _field(study.prompts), study.endpoint) for task in tasks]
     for _, prompts in study.probe_loads:
         decides = ("probes", "answer_tokens") if prompts.characters else ("probes",)
-        found += [_asked(prompts, task, {}, decides) for task in tasks]
+        found += [_asked(prompts, task, {}, decides, study.endpoint) for task in tasks]
     return found
 
 
@@ -82,8 +82,11 @@ def _field(prompts: Prompts) -> Field:
     )
 
 
-def _asked(prompts: Prompts, task: Task, lengths: Mapping[str, int], field: Field) -> Asked:
-    text = (render_prompt(task.prompt) if task.has_tests else task.prompt)[: prompts.characters]
+def _asked(
+    prompts: Prompts, task: Task, lengths: Mapping[str, int], field: Field, endpoint: EndpointKind
+) -> Asked:
+    form = format_of(task, endpoint, begun=prompts.begin_answer)
+    text = form.render(task.prompt)[: prompts.characters] + form.beginning
     if isinstance(prompts.output, FixedOutput):
         tokens = prompts.output.fixed
     elif isinstance(prompts.output, RecordedOutput):

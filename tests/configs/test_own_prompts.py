@@ -130,7 +130,7 @@ def test_a_study_whose_prompts_are_wrong_names_both_files_and_lines(tmp_path: Pa
     ):
         load_study(path)
     path = write_study(tmp_path, ("dataset: starwatt-24", "dataset: prompts.json"))
-    with pytest.raises(UsageError, match=r"humaneval\+, or the path of a .jsonl file"):
+    with pytest.raises(UsageError, match=r"mbpp\+, or the path of a .jsonl file"):
         load_study(path)
 
 

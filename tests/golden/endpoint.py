@@ -11,7 +11,7 @@ import asyncio
 import json
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from tests.golden.nvml.world import GoldenBoards
 from traces.clock import now_ns
 
 SECOND = 1_000_000_000
+NO_TEMPLATE = "As of transformers v4.44, default chat template is no longer allowed"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class GoldenEndpoint:
     ripple: float = 0.0  # of a step's power, up and down from step to step
     answers: Mapping[str, str] = field(
         default_factory=dict
-    )  # by prompt; else " x" as often as it is asked to
+    )  # by prompt, or by what the user of a chat says; else " x" as often as it is asked to
+    has_template: bool = True  # of chats
 
     @property
     def url(self) -> str:
@@ -104,6 +106,7 @@ class GoldenEndpoint:
         """What it answers."""
         return [
             web.post("/v1/completions", self._complete),
+            web.post("/v1/chat/completions", self._chat),
             web.get("/v1/models", self._models),
             web.get("/health", self._health),
             web.get("/metrics", self._metrics),
@@ -165,6 +168,18 @@ class GoldenEndpoint:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
         place = self._place(body["prompt"], int(body["max_tokens"]))
+        return await self._answer(request, place, _event)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body: dict[str, Any] = await request.json()
+        if not self.has_template:
+            return web.json_response({"error": {"message": NO_TEMPLATE, "code": 400}}, status=400)
+        place = self._place(body["messages"][-1]["content"], int(body["max_tokens"]))
+        return await self._answer(request, place, _delta)
+
+    async def _answer(
+        self, request: web.Request, place: Place, event: Callable[..., bytes]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self._waiting.append(place)
@@ -198,4 +213,12 @@ def event(place: Place, number: int, *, last: bool) -> bytes:
             "total_tokens": place.prompt_tokens + number,
         },
     }
+    return f"data: {json.dumps(chunk)}\n\n".encode()
+
+
+def _delta(place: Place, number: int, *, last: bool) -> bytes:
+    """The same of a chat."""
+    chunk = json.loads(_event(place, number, last=last).removeprefix(b"data: "))
+    for choice in chunk["choices"]:
+        choice["delta"] = {"content": choice.pop("text")}
     return f"data: {json.dumps(chunk)}\n\n".encode()

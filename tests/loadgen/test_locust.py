@@ -139,6 +139,19 @@ def test_a_single_stream_by_locust_never_has_two_in_flight(tmp_path: Path) -> No
     assert server.most_in_flight == 1
 
 
+def test_a_chat_is_asked_by_locust_too(tmp_path: Path) -> None:
+    said = {"choices": [{"index": 0, "delta": {"content": "x = 1"}, "finish_reason": "stop"}]}
+    events = (b"data: " + json.dumps(said).encode() + b"\n\n", b"data: [DONE]\n\n")
+    with TruthServer(lambda _: Answer(events=events)) as server:
+        flags = ("--single-stream", "--requests", 1, "--endpoint", "chat")
+        code, said_by_locust = alone(server.url, tmp_path / "out", *flags)
+    assert code == 0, said_by_locust
+    [row] = rows_of(tmp_path / "out")
+    assert (row["status"], row["completion"]) == ("ok", "x = 1")
+    assert server.asked[0].path == "/v1/chat/completions"
+    assert server.asked[0].body["messages"][0]["role"] == "user"
+
+
 def behave_badly(asked: Asked) -> Answer:
     """Three kinds of failure."""
     answers = {

@@ -13,6 +13,7 @@ import collections
 import collections.abc
 import ctypes
 import gc
+import hashlib
 import io
 import json
 import os
@@ -77,6 +78,8 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
         packed = pack(value) if len(value) >= LONG and kinds <= NUMBERS else None
         if packed or int not in kinds or fits(value):
             return packed or ["l", value]
+    if kind is tuple and set(map(type, value)) <= SHORT_KINDS and fits(value):
+        return ["t", list(value)]
     if kind in SEQUENCES:
         return [SEQUENCES[kind], [encode(item, depth + 1) for item in value]]
     if kind is dict:
@@ -94,8 +97,56 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
     return encode_other(value, kind, depth)
 
 
-def fits(numbers: list[Any]) -> bool:
-    """Whether all whole numbers of a list can be written as they are."""
+def untagged(value: Any) -> Any:
+    """An argument out of what ``encode`` made of it: of the types that arguments have, and no others."""
+    if type(value) is not list:
+        return value
+    tag, content = value[0], value[1]
+    if tag == "d":
+        return {untagged(key): untagged(item) for key, item in content}
+    if tag == "i":
+        return int(content, 16)
+    if tag == "c":
+        return complex(content, value[2])
+    if tag == "p":
+        return unpacked(content, value[2])
+    return {"l": list, "t": tuple, "s": set}[tag](map(untagged, content))
+
+
+def unpacked(content: str, places: list[int]) -> list[float | int]:
+    """The list that ``pack`` was given."""
+    numbers: list[float | int] = array.array("d", base64.b64decode(content)).tolist()
+    for place in places:
+        numbers[place] = int(numbers[place])
+    return numbers
+
+
+def in_form(value: Any, form: str) -> Any:
+    """What is sent of a result: see ``Job.results``."""
+    if form == "not none":
+        return value is not None
+    return set(value) if form == "items" and type(value) not in PLAIN else value
+
+
+def encode_result(value: Any) -> Any:
+    """What a call returned: encoded whole, or by its digest where that would be too long to send and to keep."""
+    kind = type(value)
+    if kind in (list, tuple) and len(value) >= MANY and len(value) * len(TO_JSON(encode(value[0], 1))) > HUGE:
+        digest, size = hashlib.sha256(), 0
+        for start in range(0, len(value), PART):
+            part = TO_JSON([encode(item, 1) for item in value[start : start + PART]]).encode()
+            digest.update(part)
+            size += len(part)
+        return ["#", kind.__name__, size, digest.hexdigest()]
+    return encode(value)
+
+
+#: Items, and bytes of all of them, from which on a digest is sent. Mbpp/255 returns a gigabyte.
+MANY, HUGE, PART = 1 << 17, 100_000_000, 4096
+
+
+def fits(numbers: Any) -> bool:
+    """Whether all whole numbers of a list or tuple can be written as they are."""
     whole = [number for number in numbers if type(number) is int]
     return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
 
@@ -301,6 +352,8 @@ def be_candidate(requests: int, results: int) -> None:
     gc.disable()  # what is read here stays: the collector need not look at it, now or later
     request, inputs = read_message(requests), read_message(requests)
     os.close(requests)
+    if request["tagged"]:
+        inputs = untagged(["l", inputs])
     gc.freeze()
     gc.enable()
     null = os.open("/dev/null", os.O_RDWR)
@@ -311,6 +364,7 @@ def be_candidate(requests: int, results: int) -> None:
     timer, prof, real = signal.setitimer, signal.ITIMER_PROF, signal.ITIMER_REAL
     wall_factor, clock, timed = request["wall_factor"], time.process_time, request["timed"]
     cpu_s: list[float] = []
+    form = request["results"]
     try:
         # As evalplus' exec of a text: under the name <string>, and not under this file's own future imports.
         program = compile(request["code"], "<string>", "exec", dont_inherit=True)
@@ -334,9 +388,10 @@ def be_candidate(requests: int, results: int) -> None:
                 cpu_s.append(clock() - began)
             else:
                 value = function(*arguments)
+            value = value if form == "value" else in_form(value, form)
             timer(prof, 0)
             timer(real, 0)
-            send(results, b"v", encode(value))
+            send(results, b"v", encode_result(value))
         if timed:
             send(results, b"e", {"cpu_s": cpu_s})
     except BaseException as error:  # noqa: BLE001 (SystemExit and KeyboardInterrupt are failures too, as in evalplus)

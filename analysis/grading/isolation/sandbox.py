@@ -48,7 +48,10 @@ class Limits:
 class Job:
     """A program, the function to call, a JSON list of its arguments with the CPU seconds that each call may take, and
     how much all results together may be. ``result_bytes``: how large each is expected to be, if that is known.
-    ``timed``: the CPU seconds of the calls come in a last frame."""
+    ``timed``: the CPU seconds of the calls come in a last frame. ``tagged``: the arguments are written as
+    ``inner.encode`` does. ``results``: ``value``; ``items``, where what is no plain value comes as the set of its
+    items; or ``not none``.
+    """
 
     code: str
     entry_point: str
@@ -57,6 +60,8 @@ class Job:
     output_bytes: int = 32 << 20
     result_bytes: tuple[int, ...] = ()
     timed: bool = False
+    tagged: bool = False
+    results: str = "value"
 
     @property
     def cpu_s(self) -> int:
@@ -192,6 +197,8 @@ class Sandbox:
             "cpu_limits_s": job.cpu_limits_s,
             "wall_factor": self.limits.wall_factor,
             "timed": job.timed,
+            "tagged": job.tagged,
+            "results": job.results,
             "limits": limits,
         }
         messages = (json.dumps(head).encode(), job.inputs)

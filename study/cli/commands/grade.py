@@ -18,7 +18,7 @@ def grade(
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), or a .jsonl file."),
+        typer.Option(help="With --samples: starwatt-24, humaneval+ (unless said), mbpp+, or a .jsonl file."),
     ] = None,
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="With --samples: evalplus' sanitiser first, as for a run.")

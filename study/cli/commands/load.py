@@ -41,7 +41,7 @@ _Warmup = Annotated[
     float | None,
     typer.Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
 ]
-_Dataset = Annotated[str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")]
+_Dataset = Annotated[str, typer.Option(help="The prompts: starwatt-24, humaneval+, mbpp+, or a .jsonl file.")]
 _IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")]
 _Client = Annotated[
     str,
@@ -58,6 +58,9 @@ _ContinuousUsage = Annotated[
 ]
 _Slo = Annotated[
     str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
+]
+_Endpoint = Annotated[
+    str, typer.Option(help="The API that is asked: completions, or chat, in the model's own template.")
 ]
 _Meter = Annotated[
     str | None,
@@ -81,6 +84,7 @@ def load(
     duration: _Duration = None,
     requests: _Requests = None,
     warmup: _Warmup = None,
+    endpoint: _Endpoint = "completions",
     dataset: _Dataset = "starwatt-24",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
     ignore_eos: _IgnoreEos = False,
@@ -109,6 +113,6 @@ def load(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
-        client=client, timeout=timeout, continuous_usage=continuous_usage,
+        client=client, timeout=timeout, continuous_usage=continuous_usage, endpoint=endpoint,
     )  # fmt: skip
     exit_with(run_load_test(flags.spec(), out, meter, slo, as_json=as_json))

@@ -40,6 +40,24 @@ def humaneval() -> Iterator[Dataset]:
 
 
 @pytest.fixture(scope="session")
+def mbpp_file() -> Path:
+    """MBPP+ as evalplus has it, where it is at hand."""
+    given = os.environ.get("MBPP_OVERRIDE_PATH")
+    file = Path(given) if given else Path(__file__).parents[4] / "shared" / "data" / "MbppPlus.jsonl.gz"
+    if not file.is_file():
+        pytest.skip("MbppPlus.jsonl.gz is not here")
+    return file
+
+
+@pytest.fixture(scope="session")
+def mbpp(mbpp_file: Path) -> Iterator[Dataset]:
+    """The tasks of that file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MBPP_OVERRIDE_PATH", str(mbpp_file))
+        yield load_dataset("mbpp+")
+
+
+@pytest.fixture(scope="session")
 def answers_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for the expected outputs of all tests."""
     return tmp_path_factory.mktemp("grading-cache")

@@ -47,23 +47,24 @@ def box(sandbox: None) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_text_is_what_evalplus_makes_of_it(text: str, box: Sandbox) -> None:
-    assert sanitize(box, text, "bounded")[0] == evalplus_sanitize(text, "bounded")
+    assert sanitize(box, text, "bounded").source == evalplus_sanitize(text, "bounded")
 
 
 @pytest.mark.parametrize("task", DATASET.tasks, ids=lambda task: task.task_id)
 def test_half_an_answer_is_cut_as_evalplus_cuts_it(task: object, box: Sandbox) -> None:
     program = task.prompt + task.canonical_solution  # type: ignore[attr-defined]
     text, entry_point = program[: len(program) - 9] + "\n    (", task.entry_point  # type: ignore[attr-defined]
-    assert sanitize(box, text, entry_point)[0] == evalplus_sanitize(text, entry_point)
+    assert sanitize(box, text, entry_point).source == evalplus_sanitize(text, entry_point)
 
 
 @pytest.mark.parametrize(
     "text", ["(" * 10**5, "-" * 10**5 + "1", "\0", "def f():\n" * 200], ids=lambda t: t[:3]
 )
 def test_what_parsers_fall_over_is_left_as_it_is_and_the_next_one_is_served(text: str, box: Sandbox) -> None:
-    program, _ = sanitize(box, text, "bounded")
+    program = sanitize(box, text, "bounded").source
     assert program in (text, "def f():", "def f():\n" * 200)
-    assert sanitize(box, RIGHT, "bounded") == (evalplus_sanitize(RIGHT, "bounded"), None)
+    found = sanitize(box, RIGHT, "bounded")
+    assert (found.source, found.problem) == (evalplus_sanitize(RIGHT, "bounded"), None)
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -16,6 +16,7 @@ from analysis.tables import read_table
 from starwatt_errors import UsageError
 from study.cli.app import app
 from study.exit_codes import INVALID
+from study.measure.chat_trial import refuse_without_chat
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.support.command import start, starwatt
 from tests.support.server import Answer, Asked, TruthServer
@@ -58,6 +59,31 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
     for file in (path for path in out.rglob("*") if path.is_file()):
         assert KEY.encode() not in file.read_bytes()
         assert b"password" not in file.read_bytes()
+
+
+NO_TEMPLATE = b"""{"error": {"message": "As of transformers v4.44, default chat template is no longer allowed, so you
+ must provide a chat template if the tokenizer does not define one.", "type": "BadRequestError", "code": 400}}"""
+
+
+def test_a_server_without_a_chat_template_is_asked_once_and_the_load_is_not_begun(tmp_path: Path) -> None:
+    with TruthServer(lambda _: Answer(status=400, content=NO_TEMPLATE)) as server:
+        done = CliRunner().invoke(
+            app,
+            ["load", "--url", server.url, "--model", "m", "--single-stream", "--requests", "9",
+             "--endpoint", "chat", "--out", str(tmp_path / "out")],
+        )  # fmt: skip
+    assert isinstance(done.exception, UsageError)
+    for said in ("must provide a chat template", "--chat-template FILE", "--endpoint completions"):
+        assert said in str(done.exception)
+    assert [asked.path for asked in server.asked] == ["/v1/chat/completions"]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("status", [200, 401, 429, 503])
+def test_a_server_that_answers_or_fails_otherwise_is_left_to_the_load(status: int) -> None:
+    with TruthServer(lambda _: Answer(status=status)) as server:
+        refuse_without_chat(server.url, "m", None)
+    assert len(server.asked) == 1
 
 
 def test_a_refused_connection_is_exit_code_1_with_the_address(tmp_path: Path) -> None:

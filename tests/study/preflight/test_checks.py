@@ -95,6 +95,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such folder": ({"models": ["./nowhere"]}, "models.0: .*no folder .*nowhere"),
     "no model at all": ({"models": ["nonsense"]}, "models.0: 'nonsense' is neither an architecture"),
     "no StarCoder2": ({"models": ["./llama"]}, "models.0: .*'llama'; starwatt measures StarCoder2"),
+    "a chat with a model that has no template": (
+        {"endpoint": "chat"}, "models.0: starcoder2-memorised has no chat template.*endpoint: completions",
+    ),
     "two models of one name": ({"models": ["./a/m", "./b/m"]}, "models.1: .* both called m in a run"),
     "more layers than there are": (
         {"variants": ["bf16", "pruned-last-99"]}, "variants.1: .*cannot remove 99 of 4 layers",
