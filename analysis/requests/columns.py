@@ -70,6 +70,7 @@ class Requests:
     # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
     chunk_start: Ints
     chunk_weight: Floats  # (m,) its tokens where the server says, otherwise 1
+    tokens_known: Bools  # (n,) the server said how many tokens came with each chunk
     output_tokens: Floats  # (n,) NaN where nothing says
     prompt_tokens: Floats  # (n,) NaN where null
     cached_tokens: Floats  # (n,) NaN where null
@@ -123,6 +124,7 @@ def read_columns(table: pa.Table) -> Requests:
         chunk_ns=chunk_ns,
         chunk_start=chunk_start,
         chunk_weight=weight,
+        tokens_known=known,
         output_tokens=np.where(np.isnan(said) & known, counted, said),
         prompt_tokens=floats(table, "prompt_tokens"),
         cached_tokens=floats(table, "cached_tokens"),

@@ -168,7 +168,7 @@ class GoldenEndpoint:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
         place = self._place(body["prompt"], int(body["max_tokens"]))
-        return await self._answer(request, place, _event)
+        return await self._answer(request, place, event)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
@@ -218,7 +218,7 @@ def event(place: Place, number: int, *, last: bool) -> bytes:
 
 def _delta(place: Place, number: int, *, last: bool) -> bytes:
     """The same of a chat."""
-    chunk = json.loads(_event(place, number, last=last).removeprefix(b"data: "))
+    chunk = json.loads(event(place, number, last=last).removeprefix(b"data: "))
     for choice in chunk["choices"]:
         choice["delta"] = {"content": choice.pop("text")}
     return f"data: {json.dumps(chunk)}\n\n".encode()
