@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
-from analysis.report.drawing import Drawing, drawn, ratio_plot, said
-from analysis.report.gains import beside_words
-from analysis.report.table import TextTable
-from analysis.report.templates import template
+from analysis.report.figures.drawing import Drawing, drawn, ratio_plot, said
+from analysis.report.pages.templates import template
+from analysis.report.tables.table import TextTable
+from analysis.report.words.gains import beside_words
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS

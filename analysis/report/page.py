@@ -11,13 +11,15 @@ from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun, open_run
-from analysis.report import conclusions, excluded, figures, machines, sections, tradeoffs
-from analysis.report.drawing import Drawing
-from analysis.report.figures import PowerTrace
-from analysis.report.gains import sensor_words
-from analysis.report.lead import lead
-from analysis.report.lines import in_flight_over_time, sm_clock_over_time
-from analysis.report.templates import template
+from analysis.report.figures import joules, tradeoffs
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.joules import PowerTrace
+from analysis.report.figures.lines import in_flight_over_time, sm_clock_over_time
+from analysis.report.pages.templates import template
+from analysis.report.tables import conclusions, machines, sections
+from analysis.report.words import excluded
+from analysis.report.words.gains import sensor_words
+from analysis.report.words.lead import lead
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
 from analysis.results.points import Results, read_results
 from analysis.validity.clocks import on_our_clock
@@ -120,11 +122,11 @@ def _drawings(
     found: list[Drawing | None] = []
     concurrency = run.context.concurrency
     for model in results.models:
-        found.append(figures.joules_by_variant(results, model, note))
+        found.append(joules.joules_by_variant(results, model, note))
         found.append(tradeoffs.joules_over_concurrency(results, model, note, concurrency))
         found.append(tradeoffs.joules_against_accuracy(results, model, note))
-        found.append(figures.power_over_time(_power_traces(run, results, records, model), model, note))
-        found.append(figures.joules_against_latency(results, model, note))
+        found.append(joules.power_over_time(_power_traces(run, results, records, model), model, note))
+        found.append(joules.joules_against_latency(results, model, note))
         found.append(tradeoffs.joules_of_requests(results, model, note))
     return [one for one in found if one is not None]
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
 from analysis.contrasts.statistics import RatioEstimate
-from analysis.report.drawing import Drawing, drawn, ratio_plot
-from analysis.report.papers_figures import papers_figures
-from analysis.report.table import Columns, TextTable, table_of
-from analysis.report.templates import template
+from analysis.report.figures.drawing import Drawing, drawn, ratio_plot
+from analysis.report.pages.templates import template
+from analysis.report.tables.papers_figures import papers_figures
+from analysis.report.tables.table import Columns, TextTable, table_of
 from analysis.results.headline import ratio_words, significant
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS

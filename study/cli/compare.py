@@ -15,7 +15,7 @@ from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
 from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
-from analysis.report.table import TextTable
+from analysis.report.tables.table import TextTable
 from analysis.results.headline import ESTIMATED
 from analysis.results.left_out import left_out
 from starwatt_errors import UsageError

@@ -18,7 +18,7 @@ from analysis.contrasts.statistics import unpaired_ratio
 from analysis.energy.sensor import BOARD_FACTOR
 from analysis.keys import MeterKey
 from analysis.report.comparison import answer_lines, write_comparison
-from analysis.report.gains import beside_words
+from analysis.report.words.gains import beside_words
 from analysis.results.headline import ESTIMATED
 from analysis.results.points import Results
 from analysis.results.sentences import percent

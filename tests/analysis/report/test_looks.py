@@ -13,9 +13,14 @@ import pytest
 
 from analysis.energy.integral import PowerSeries
 from analysis.keys import MeterKey
-from analysis.report.drawing import Drawing, few, short_names
-from analysis.report.figures import PowerTrace, joules_against_latency, joules_by_variant, power_over_time
-from analysis.report.looks import (
+from analysis.report.figures.drawing import Drawing, few, short_names
+from analysis.report.figures.joules import (
+    PowerTrace,
+    joules_against_latency,
+    joules_by_variant,
+    power_over_time,
+)
+from analysis.report.figures.looks import (
     MARKERS,
     MOST_DEVICES,
     MOST_LOADS,
@@ -24,7 +29,7 @@ from analysis.report.looks import (
     look_of_load,
     marker_of,
 )
-from analysis.report.tradeoffs import joules_against_accuracy, joules_over_concurrency
+from analysis.report.figures.tradeoffs import joules_against_accuracy, joules_over_concurrency
 from analysis.results.points import Point, Results
 from configs.loader import load_study
 from traces.cell import Phase, Phases

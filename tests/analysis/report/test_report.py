@@ -19,10 +19,10 @@ import yaml
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from analysis.report import write_report
-from analysis.report.excluded import excluded, noted
-from analysis.report.lines import in_flight_over_time
-from analysis.report.looks import MOST_VARIANTS
-from analysis.report.tradeoffs import joules_against_accuracy, pareto
+from analysis.report.figures.lines import in_flight_over_time
+from analysis.report.figures.looks import MOST_VARIANTS
+from analysis.report.figures.tradeoffs import joules_against_accuracy, pareto
+from analysis.report.words.excluded import excluded, noted
 from analysis.results.headline import ESTIMATED, MEMORISED, headline, significant
 from analysis.results.points import Point, Results, read_results
 from analysis.tables import analyze, read_table

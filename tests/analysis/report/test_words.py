@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from analysis.compare.paper import paper_figures, read_runs
-from analysis.report.lead import lead
-from analysis.report.papers_figures import boundary_words
+from analysis.report.tables.papers_figures import boundary_words
+from analysis.report.words.lead import lead
 from analysis.results.headline import HeadlineLine
 
 

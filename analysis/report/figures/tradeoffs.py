@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.drawing import (
+from analysis.report.figures.drawing import (
     Drawing,
     beside,
     drawn,
@@ -22,7 +22,7 @@ from analysis.report.drawing import (
     width_for,
     with_interval,
 )
-from analysis.report.looks import look_of_load, marker_of
+from analysis.report.figures.looks import look_of_load, marker_of
 from analysis.results.headline import significant
 from analysis.results.points import Point, Results
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.arrays import Floats, Ints
 from analysis.energy.integral import PowerSeries
-from analysis.report.drawing import (
+from analysis.report.figures.drawing import (
     Drawing,
     beside,
     drawn,
@@ -27,7 +27,7 @@ from analysis.report.drawing import (
     width_for,
     with_interval,
 )
-from analysis.report.looks import COLOURS, Look, line_of, look_of_load
+from analysis.report.figures.looks import COLOURS, Look, line_of, look_of_load
 from analysis.results.headline import significant
 from analysis.results.points import Point, Results
 from traces.cell import Phases

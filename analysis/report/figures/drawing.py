@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.contrasts.statistics import RatioEstimate
-from analysis.report.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load, marker_of
+from analysis.report.figures.looks import MARKERS, MOST_LOADS, MOST_VARIANTS, look_of_load, marker_of
 from analysis.results.headline import with_bounds
 from analysis.results.points import Bounds, Point, Results
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from analysis.report.figures import MOST_POINTS, TimeLine
+from analysis.report.figures.joules import MOST_POINTS, TimeLine
 from starwatt_errors import TraceError
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
