@@ -10,7 +10,10 @@ from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
-from analysis.report.figures.drawing import Drawing, drawn, ratio_plot, said
+from analysis.report.figures.captions import said
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import palette_of
+from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
 from analysis.report.pages.templates import template
 from analysis.report.tables.table import TextTable
 from analysis.report.words.gains import beside_words
@@ -145,21 +148,29 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
     sides = list(dict.fromkeys(one.condition for one in shown))
     several = len({side.model for side in sides}) > 1
     first, *others = comparison.names
+    palette = palette_of(comparison.results)
 
     def paint(figure: Figure) -> None:
         shift = 0.7 / len(others)
-        places = [(sides.index(one.condition), others.index(one.run), one.estimate) for one in shown]
-        marks = [(row + (which - (len(others) - 1) / 2) * shift, which, one) for row, which, one in places]
+        marks = [
+            RatioMark(
+                sides.index(one.condition) + (others.index(one.run) - (len(others) - 1) / 2) * shift,
+                others.index(one.run),
+                one.estimate,
+                palette.variant(one.variant),
+            )
+            for one in shown
+        ]
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
 
     words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
-    return drawn(
+    return Drawing(
         name="comparison",
         title=f"J/request over {first}{note}",
-        size=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))),
-        paint=paint,
         description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
         caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
         "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
+        height=rows_height(len(sides), len(others)),
+        paint=paint,
     )

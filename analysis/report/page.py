@@ -7,29 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.energy.integral import read_series
-from analysis.energy.mirrors import without_mirrors
-from analysis.keys import MeterKey
 from analysis.opened import OpenedRun, open_run
-from analysis.report.figures import joules, tradeoffs
-from analysis.report.figures.drawing import Drawing
-from analysis.report.figures.joules import PowerTrace
-from analysis.report.figures.lines import in_flight_over_time, sm_clock_over_time
+from analysis.report.figures.catalogue import drawings_of
 from analysis.report.pages.templates import template
 from analysis.report.tables import conclusions, machines, sections
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
 from analysis.report.words.lead import lead
-from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
+from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
-from analysis.validity.clocks import on_our_clock
 from analysis.validity.reasons import EXPLANATIONS
 from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord
 from traces.layout import CellKey, RunDir
-from traces.streams import read_trace
 
 
 def write_page(run: RunDir, out: Path | None = None) -> Path:
@@ -43,20 +35,10 @@ def write_page(run: RunDir, out: Path | None = None) -> Path:
     return page
 
 
-def drawings_of(run: OpenedRun) -> list[Drawing]:
-    """The figures of an analysed run, in the page's order."""
-    results = read_results(run)
-    return _drawings(run, results, _records(run, results), _note(results))
-
-
-def _note(results: Results) -> str:
-    return f" ({ESTIMATED})" if results.estimated else ""
-
-
 def render(run: OpenedRun) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
-    note, records = _note(results), _records(run, results)
+    note, records = note_of(results), _records(run, results)
     nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
     return template("page.html.j2").render(
         title=run.dir.root.resolve().name,
@@ -67,7 +49,7 @@ def render(run: OpenedRun) -> str:
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
         models=[_model_section(results, model) for model in results.models],
-        drawings=_drawings(run, results, records, note),
+        drawings=drawings_of(run, results),
         pair=results.pair,
         pair_table=sections.pair_table(results),
         nodes=machines.nodes_table(nodes, results),
@@ -114,59 +96,6 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
         "attribution": conclusions.attribution_table(results, model),
         "steadiness": conclusions.steadiness_table(results, model),
     }
-
-
-def _drawings(
-    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], note: str
-) -> list[Drawing]:
-    found: list[Drawing | None] = []
-    concurrency = run.context.concurrency
-    for model in results.models:
-        found.append(joules.joules_by_variant(results, model, note))
-        found.append(tradeoffs.joules_over_concurrency(results, model, note, concurrency))
-        found.append(tradeoffs.joules_against_accuracy(results, model, note))
-        found.append(joules.power_over_time(_power_traces(run, results, records, model), model, note))
-        found.append(joules.joules_against_latency(results, model, note))
-        found.append(tradeoffs.joules_of_requests(results, model, note))
-    return [one for one in found if one is not None]
-
-
-def _power_traces(
-    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], model: str
-) -> list[PowerTrace]:
-    """One cell a load: of the baseline where contrasts name one, the first block that reads."""
-    baselines = [one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"]
-    candidates = sorted(
-        (key for key in records if key.model == model),
-        key=lambda key: (
-            key.variant != baselines[0] if baselines else False,
-            key.variant,
-            key.load,
-            key.block,
-        ),
-    )
-    chosen: dict[str, PowerTrace] = {}
-    for key in candidates:
-        if key.load in chosen:
-            continue
-        try:
-            power = on_our_clock(read_trace(run.dir.cell(key), "power"), records[key].power_clock)
-        except TraceError:  # the validity table names it
-            continue
-        own = tuple(
-            one
-            for one in without_mirrors(read_series(power))
-            if MeterKey(one.boundary, one.source) == results.pair
-        )
-        if own:
-            chosen[key.load] = PowerTrace(
-                f"{key.variant}, {key.load}, block {key.block}",
-                own,
-                records[key].phases,
-                in_flight_over_time(run.dir, key),
-                sm_clock_over_time(power),
-            )
-    return [chosen[load] for load in sorted(chosen)]
 
 
 def _records(run: OpenedRun, results: Results) -> dict[CellKey, CellRecord]:

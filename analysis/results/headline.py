@@ -65,6 +65,11 @@ def headline_of(results: Results) -> list[HeadlineLine]:
     ]
 
 
+def note_of(results: Results) -> str:
+    """What stands after every title with joules: that they are estimated; nothing where they were measured."""
+    return f" ({ESTIMATED})" if results.estimated else ""
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
     if value is None:

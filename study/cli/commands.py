@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from configs.loader import load_variant
 from configs.meters import ExternalLog, Meters
@@ -259,7 +259,14 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     return not summary.invalid
 
 
-def report(run_directory: Path, out: Path | None, figures: Path | None, tables: Path | None) -> None:
+def report(
+    run_directory: Path,
+    out: Path | None,
+    figures: Path | None,
+    tables: Path | None,
+    *,
+    width: Literal["single", "double"] = "double",
+) -> None:
     """Write the report, and what else is asked for, and print where it is."""
     from analysis.report import write_report
     from analysis.report.elsewhere import analysed
@@ -274,7 +281,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
             make_folder(flag, folder)
     with nullcontext(named) if out is None else analysed(named) as run:
         written = [write_report(run, out)]
-        written += export_figures(run, figures) if figures is not None else []
+        written += export_figures(run, figures, width) if figures is not None else []
         written += export_tables(run, tables) if tables is not None else []
         for words in left_out(run):
             tell(words)
