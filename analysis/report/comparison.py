@@ -14,7 +14,7 @@ from analysis.report.figures.captions import said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import palette_of
 from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
-from analysis.report.pages.templates import template
+from analysis.report.pages.templates import rendered
 from analysis.report.tables.table import TextTable
 from analysis.report.words.gains import beside_words
 from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
@@ -33,7 +33,8 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
     explained = EXPLANATIONS | REASONS
-    text = template("comparison.html.j2").render(
+    text = rendered(
+        "comparison.html.j2",
         title=" beside ".join(comparison.names),
         names=comparison.names,
         pair=comparison.pair,

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from analysis.opened import OpenedRun, open_run
 from analysis.report.figures.catalogue import drawings_of
-from analysis.report.pages.templates import template
+from analysis.report.load_page import is_load_test, render_load_test
+from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
+from analysis.report.tables.heat import heat_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
-from analysis.report.words.lead import lead
+from analysis.report.words.head import engines, head_of, length_words
+from analysis.results.answers import answers_of
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
 from analysis.validity.reasons import EXPLANATIONS
-from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord
 from traces.layout import CellKey, RunDir
 
+_SECTIONS = (
+    ("answer", "The answer"),
+    ("glance", "At one glance"),
+    ("figures", "Figures"),
+    ("latency", "Latency"),
+    ("validity", "Left out"),
+    ("tables", "Every figure"),
+    ("words", "In words"),
+    ("sure", "How sure"),
+    ("attribution", "Single requests"),
+    ("method", "Method"),
+    ("manifest", "Where"),
+)
+
 
 def write_page(run: RunDir, out: Path | None = None) -> Path:
-    """Write ``report.html``, or ``out``: one file, no script, no network. The run is analysed first where it was not.
+    """Write ``report.html``, or ``out``: one file that asks no network. The run is analysed first where it was not.
 
     Raises:
         TraceError: the run has no cells.
@@ -38,53 +56,60 @@ def write_page(run: RunDir, out: Path | None = None) -> Path:
 def render(run: OpenedRun) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
-    note, records = note_of(results), _records(run, results)
+    if is_load_test(run):
+        return render_load_test(run, results, _of_any_run(run, results))
     nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
-    return template("page.html.j2").render(
-        title=run.dir.root.resolve().name,
-        note=note,
-        estimated=results.estimated,
-        estimated_words=ESTIMATED,
+    return rendered(
+        "page.html.j2",
+        **_of_any_run(run, results),
+        links=_SECTIONS,
         memorised=sorted(results.memorised),
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
-        models=[_model_section(results, model) for model in results.models],
+        models=[_model_section(run, results, model) for model in results.models],
         drawings=drawings_of(run, results),
-        pair=results.pair,
         pair_table=sections.pair_table(results),
         nodes=machines.nodes_table(nodes, results),
         neighbours=machines.neighbours_table(neighbours, results),
         neighbours_words=machines.neighbours_words(neighbours, results),
-        excluded=excluded.excluded(results),
-        noted=excluded.noted(results),
-        cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
-        sensors=sensor_words(results),
-        engines=_engines(records),
-        manifest=sections.manifest_rows(_manifest(run)),
-        length=_length(run),
+        length=length_words(run),
     )
 
 
-def _length(run: OpenedRun) -> str:
-    """How answers ended: what a comparison of J/request is at."""
-    study = run.context.study
-    if study is None:
-        return "answers as they came"
-    if isinstance(study.prompts.output, FixedOutput):
-        return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
-    if isinstance(study.prompts.output, RecordedOutput):
-        return "at equal length: an answer has as many tokens as were recorded for its task, whatever the variant"
-    return "at natural length: a variant that rambles pays for it in tokens/request"
+def _of_any_run(run: OpenedRun, results: Results) -> dict[str, Any]:
+    """What the page of a study and that of a load test both say."""
+    remarks = {"excluded": excluded.excluded, "not_known": excluded.not_known, "noted": excluded.noted}
+    cells = {(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}
+    return {
+        "title": run.dir.root.resolve().name,
+        "lines": head_of(run, results),
+        "note": note_of(results),
+        "estimated": results.estimated,
+        "estimated_words": ESTIMATED,
+        "pair": results.pair,
+        "cells": len(cells),
+        **{name: [astuple(one) for one in remark(results)] for name, remark in remarks.items()},
+        "sensors": sensor_words(results),
+        "engines": engines(_records(run, results)),
+        "manifest": sections.manifest_rows(_manifest(run)),
+    }
 
 
-def _model_section(results: Results, model: str) -> dict[str, Any]:
+def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, Any]:
     lines = [line for line in headline_of(results) if line.model == model]
-    codes = sorted({code for line in lines for code in line.reasons})
+    study = run.context.study
+    slo_ms = study.slo.bounds_ms if study and study.slo else None
+    answers = answers_of(results, model, run.context.concurrency, slo_ms)
+    told = " ".join(sentence for answer in answers for sentence in answer.sentences)
     return {
         "name": model,
         "memorised": model in results.memorised,
-        "lead": lead(lines, estimated=results.estimated),
-        "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
+        "answers": answers,
+        "heat": heat_table(results, model),
+        "latency": sections.latency_table(results, model),
+        "glossary": [
+            (code, words) for code, words in EXPLANATIONS.items() if re.search(rf"\b{code}\b", told)
+        ],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": sections.main_table(results, model),
@@ -98,17 +123,10 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
     }
 
 
-def _records(run: OpenedRun, results: Results) -> dict[CellKey, CellRecord]:
+def _records(run: OpenedRun, results: Results) -> Mapping[CellKey, CellRecord]:
     """Every ``cell.json`` that is not damaged; the others are in the validity table."""
     damaged = results.damaged
     return {key: record for key, record in run.records.items() if key not in damaged}
-
-
-def _engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
-    """Engine, version and model implementation, each combination once."""
-    served = (record.served for record in records.values())
-    named = (" ".join(filter(None, (one.engine, one.version, one.model_implementation))) for one in served)
-    return sorted({name for name in named if name})
 
 
 def _manifest(run: OpenedRun) -> Any:

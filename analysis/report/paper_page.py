@@ -11,7 +11,7 @@ from analysis.contrasts.statistics import RatioEstimate
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import Palette
 from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
-from analysis.report.pages.templates import template
+from analysis.report.pages.templates import rendered
 from analysis.report.tables.papers_figures import papers_figures
 from analysis.report.tables.table import Columns, TextTable, table_of
 from analysis.results.headline import ratio_words, significant
@@ -25,7 +25,8 @@ def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
     estimates = [one for row in comparison.rows for one in _estimates(row)]
     explained = EXPLANATIONS | REASONS
     codes = sorted({code for one in estimates for code in one.reasons})
-    text = template("beside_paper.html.j2").render(
+    text = rendered(
+        "beside_paper.html.j2",
         title=f"{comparison.name} beside {NAME}",
         lines=paper_lines(comparison),
         differs=comparison.differs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,7 +77,12 @@ def _column(axes: Axes, point: Point, x: float, width: float, look: Look) -> Non
     gross, idle = point.mean("j_per_request") or 0.0, point.mean("j_per_request_idle") or 0.0
     axes.bar([x], [gross], width=width * 0.9, **look.bar)
     if 0 < idle <= gross:
-        hatched = {"facecolor": "#ffffff70", "edgecolor": INK, "hatch": "////", "linewidth": 0}
+        hatched: dict[str, Any] = {
+            "facecolor": "#ffffff70",
+            "edgecolor": INK,
+            "hatch": "////",
+            "linewidth": 0,
+        }
         axes.bar([x], [idle], bottom=[gross - idle], width=width * 0.9, **hatched)
     blocks = point.values["j_per_request"]
     beside = np.linspace(0.16, 0.36, len(blocks)) * width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from analysis.results.points import Results
 
@@ -13,7 +13,8 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8
 _SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
 SHAPES = (*_SHAPES, *(rf"$\mathrm{{{letter}}}$" for letter in "ABCDEFGH"))
 """Of loads, and of runs: eight shapes, then letters."""
-_LINES = ("-", "--", "-.", ":")
+LineStyle = Literal["-", "--", "-.", ":"]
+_LINES: tuple[LineStyle, ...] = ("-", "--", "-.", ":")
 INK, GREY, GROUND = "#1b1f24", "#6e7781", "#ffffff"
 _TIERS = 3  # each colour filled, then hollow, then filled with a dark edge
 
@@ -29,7 +30,7 @@ class Look:
     colour: str
     inside: str
     edge: str
-    line: str
+    line: LineStyle
 
     @property
     def bar(self) -> dict[str, Any]:
@@ -78,6 +79,6 @@ def palette_of(results: Iterable[Results]) -> Palette:
     )
 
 
-def line_of(k: int) -> tuple[str, str]:
+def line_of(k: int) -> tuple[str, LineStyle]:
     """Colour and line style of the k-th device."""
     return COLOURS[k % len(COLOURS)], _LINES[k // len(COLOURS) % len(_LINES)]

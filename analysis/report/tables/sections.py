@@ -16,9 +16,12 @@ _COSTS = (
     "j_per_request",
     "j_per_request_net",
     "j_per_output_token",
+    "wh_per_1000_requests",
     "request_rate",
-    "ttft_p50_ms",
-    "e2e_p50_ms",
+    "output_token_rate",
+)
+LATENCIES = tuple(
+    f"{kind}_{part}_ms" for kind in ("ttft", "tpot", "itl", "e2e") for part in ("p50", "p90", "p99")
 )
 _PASSED = ("pass_at_1_base", "pass_at_1_plus")
 _SOLVED = "j_per_solved_task"
@@ -46,6 +49,17 @@ def main_table(results: Results, model: str) -> TextTable:
         ("reasons", lambda one: ", ".join(one.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
     )
     return table_of(columns, [one for one in results.points if one.model == model], 2)
+
+
+def latency_table(results: Results, model: str) -> TextTable:
+    """Variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
+    columns: Columns[Point] = (
+        ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        *((metric(name).label, _mean_of(name)) for name in LATENCIES),
+    )
+    known = [one for one in results.points if one.model == model and one.mean("e2e_p50_ms") is not None]
+    return table_of(columns, known, 2)
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:
