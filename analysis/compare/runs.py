@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
+from analysis.compare.asked import asked_otherwise
 from analysis.compare.gains import GainsBeside, gains_beside
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
 from analysis.keys import Condition, MeterKey
@@ -76,6 +77,7 @@ class Beside:
     machine: tuple[Change, ...]  # manifest.json
     tasks: str  # of which tasks pass@1 is compared; empty: it is not
     gains: GainsBeside | None  # of what was measured; None: no joules are compared, or they are modelled
+    asked: tuple[Change, ...] = ()  # what differs in prompts, lengths, tasks and boards: no headline then
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def _beside(
     sides = [[point.condition for point in one.results.points] for one in (reference, run)]
     machine = changes(dict(reference.context.manifest), dict(run.context.manifest))
     tasks = [one.estimate.blocks for one in found if one.metric == PASSED and one.estimate.blocks]
+    gains = gains_beside((reference.context, run.context), (reference.results, run.results), meter)
     return Beside(
         run.name,
         paired=paired,
@@ -222,7 +225,8 @@ def _beside(
         study=tuple(changes(reference.study, run.study)),
         machine=tuple(one for one in machine if not _says_nothing(one)),
         tasks=run.results.task_set.words(min(tasks)) if tasks else "",
-        gains=gains_beside((reference.context, run.context), (reference.results, run.results), meter),
+        gains=gains,
+        asked=asked_otherwise(reference.opened, run.opened, gains, meter),
     )
 
 

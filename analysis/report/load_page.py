@@ -108,8 +108,8 @@ def _sentences(run: OpenedRun, figures: _Figures, *, estimated: bool) -> list[st
     if "j_per_request" in figures:
         kind = "estimated " * estimated
         said.append(
-            f"{_measured(figures, 'j_per_request')} {kind}J/request, {value('j_per_output_token')} {kind}J/output token, "
-            f"{value('wh_per_1000_requests')} {kind}Wh/1000 requests"
+            f"{_measured(figures, 'j_per_request')} {kind}J/request, {value('j_per_output_token')} {kind}J/output "
+            f"token, {value('wh_per_1000_requests')} {kind}Wh/1000 requests"
         )
     if "e2e_p50_ms" in figures:
         said.append(

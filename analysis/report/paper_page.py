@@ -21,7 +21,7 @@ from traces.atomic import write_text
 
 
 def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
-    """Write the page and return its path; one file, no script, no network."""
+    """Write the page and return its path; one file that asks no network."""
     estimates = [one for row in comparison.rows for one in _estimates(row)]
     explained = EXPLANATIONS | REASONS
     codes = sorted({code for one in estimates for code in one.reasons})
@@ -33,7 +33,7 @@ def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
         drawing=_drawing(comparison),
         views=[(view.name, view.words) for view in VIEWS],
         content=paper_table(comparison),
-        glossary=[(code, explained[code]) for code in codes if code in explained],
+        codes=[(code, explained[code]) for code in codes if code in explained],
         unmatched=comparison.unmatched,
         paper=papers_figures(),
     )

@@ -13,7 +13,13 @@ from rich.table import Table
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
-from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
+from analysis.report.comparison import (
+    answer_lines,
+    asked_lines,
+    difference_table,
+    gain_lines,
+    write_comparison,
+)
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
 from analysis.report.tables.table import TextTable
 from analysis.results.headline import ESTIMATED
@@ -37,6 +43,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
         return
+    for line in asked_lines(comparison):
+        tell(line)
     for name in comparison.names[1:]:
         show(_table(comparison, name))
     for line in (*answer_lines(comparison), *gain_lines(comparison)):

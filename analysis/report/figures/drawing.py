@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from analysis.report.figures.looks import GREY, GROUND, INK
 
 Width = Literal["page", "single", "double"]
-_INCHES: Mapping[str, float] = MappingProxyType({"page": 4.9, "single": 3.5, "double": 7.16})
-_FONT: Mapping[str, float] = MappingProxyType({"page": 8.5, "single": 7.5, "double": 8.0})
+_INCHES: Mapping[str, float] = MappingProxyType({"page": 4.3, "single": 3.5, "double": 7.16})
+_FONT: Mapping[str, float] = MappingProxyType({"page": 8.2, "single": 7.5, "double": 8.0})
 PHASE_COLOURS: Mapping[str, str] = MappingProxyType(
     {"idle": "#dcdcdc", "warm-up": "#fde0b5", "window": "#cfe6f6", "drain": "#f3d1dc"}
 )

@@ -95,7 +95,7 @@ def _column(axes: Axes, point: Point, x: float, width: float, look: Look) -> Non
 
 def _figures(axes: Axes, points: Sequence[Point], places: Sequence[float], column_pt: float) -> None:
     """What each column is in figures, above it, where that fits: level, or upright."""
-    size = font_size() - 1
+    size = font_size() - 0.4
     texts = [significant(one.mean("j_per_request")) for one in points]
     level = max(width_pt(text, size) for text in texts) + 2 <= column_pt
     if not level and size + 1 > column_pt:

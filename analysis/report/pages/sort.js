@@ -10,8 +10,9 @@ for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, place) => {
     const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
+    const name = head.firstElementChild;
+    button.append(...name.childNodes);
+    name.append(button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((one) => one.removeAttribute("aria-sort"));

@@ -38,17 +38,22 @@ _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "powe
 def main_table(results: Results, model: str) -> TextTable:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
+    points = [one for one in results.points if one.model == model]
     columns: Columns[Point] = (
         ("variant", lambda one: one.variant),
         ("load", lambda one: one.load),
         *((metric(name).titled, _mean_of(name)) for name in _COSTS),
         *((metric(name).titled + mark, _mean_of(name)) for name in _PASSED),
-        ("pass@1 of tasks", results.of_tasks),
+        *(
+            (("pass@1 of tasks", results.of_tasks),)
+            if len({*map(results.of_tasks, points)} - {"–"}) > 1
+            else ()
+        ),
         (metric(_SOLVED).titled, _mean_of(_SOLVED)),
         ("valid blocks", lambda one: f"{len(one.values.get('j_per_request', ()))} of {one.blocks}"),
         ("reasons", lambda one: ", ".join(one.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
     )
-    return table_of(columns, [one for one in results.points if one.model == model], 2)
+    return table_of(columns, points, 2)
 
 
 def latency_table(results: Results, model: str) -> TextTable:
