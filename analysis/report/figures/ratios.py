@@ -12,7 +12,7 @@ from analysis.contrasts.statistics import RatioEstimate
 from analysis.report.figures.axes import interval, legend_above, mark
 from analysis.report.figures.looks import GREY, SHAPES, Look
 
-_ROW_IN = 0.3
+_ROW_IN = 0.24
 
 
 @dataclass(frozen=True)
