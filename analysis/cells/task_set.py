@@ -23,8 +23,8 @@ class TaskSet:
         return cls(name, told.get("tasks"))
 
     def count(self, tasks: int) -> str:
-        """``24 of 164``."""
-        return f"{tasks} of {'an unknown number' if self.total is None else self.total}"
+        """``24 of 164``; where it is not known of how many, ``24``."""
+        return f"{tasks}" if self.total is None else f"{tasks} of {self.total}"
 
     def words(self, tasks: int) -> str:
         """``24 of 164 tasks of humaneval+``."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
+from analysis.compare.asked import asked_otherwise
 from analysis.compare.gains import GainsBeside, gains_beside
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
 from analysis.keys import Condition, MeterKey
@@ -77,6 +78,7 @@ class Beside:
     machine: tuple[Change, ...]  # manifest.json
     tasks: str  # of which tasks pass@1 is compared; empty: it is not
     gains: GainsBeside | None  # of what was measured; None: no joules are compared, or they are modelled
+    asked: tuple[Change, ...] = ()  # what differs in prompts, lengths, tasks and boards: no headline then
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,7 @@ def _beside(
     machine = changes(dict(reference.context.manifest), dict(run.context.manifest))
     of_passed = (difference.estimate for difference in differences if difference.metric == PASSED)
     tasks = [estimate.blocks for estimate in of_passed if estimate.blocks]
+    gains = gains_beside((reference.context, run.context), (reference.results, run.results), meter)
     return Beside(
         run.name,
         paired=paired,
@@ -224,7 +227,8 @@ def _beside(
         study=tuple(changes(reference.study, run.study)),
         machine=tuple(change for change in machine if not _says_nothing(change)),
         tasks=run.results.task_set.words(min(tasks)) if tasks else "",
-        gains=gains_beside((reference.context, run.context), (reference.results, run.results), meter),
+        gains=gains,
+        asked=asked_otherwise(reference.opened, run.opened, gains, meter),
     )
 
 

@@ -10,15 +10,25 @@ from matplotlib.figure import Figure
 
 from analysis.compare.runs import PASSED, RATIOS, REASONS, Beside, Comparison, Difference
 from analysis.metrics import metric
-from analysis.report.drawing import Drawing, drawn, ratio_plot, said
-from analysis.report.gains import beside_words
-from analysis.report.table import TextTable
-from analysis.report.templates import template
-from analysis.results.headline import ESTIMATED, ratio_words, significant, with_bounds
+from analysis.report.figures.captions import said
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import palette_of
+from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
+from analysis.report.pages.templates import rendered
+from analysis.report.tables.table import TextTable
+from analysis.report.words.gains import beside_words
+from analysis.results.headline import ESTIMATED, significant, with_bounds
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 
+_SECTIONS = (
+    ("answer", "The answer"),
+    ("figures", "Figure"),
+    ("tables", "Every figure"),
+    ("factors", "Each by itself"),
+    ("differs", "What differs"),
+)
 _WITHIN = {
     "batched_vs_single": ("single-stream over batched", "energy_factor"),
     "variant_vs_baseline": ("variant over baseline", "j_per_request_ratio"),
@@ -26,11 +36,12 @@ _WITHIN = {
 
 
 def write_comparison(comparison: Comparison, path: Path) -> Path:
-    """Write the page and return its path; one file, no script, no network."""
+    """Write the page and return its path; one file that asks no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
-    explained = EXPLANATIONS | REASONS
-    text = template("comparison.html.j2").render(
+    explained, drawing = EXPLANATIONS | REASONS, _drawing(comparison, note)
+    text = rendered(
+        "comparison.html.j2",
         title=" beside ".join(comparison.names),
         names=comparison.names,
         pair=comparison.pair,
@@ -38,14 +49,16 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         reasons=REASONS,
+        links=[one for one in _SECTIONS if drawing or one[0] != "figures"],
+        asked=asked_lines(comparison),
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
-        drawing=_drawing(comparison, note),
+        drawing=drawing,
         tables=[
             (one.name, difference_table(comparison, one.name), _how(one), one.tasks)
             for one in comparison.others
         ],
-        glossary=[(code, explained[code]) for code in codes if code in explained],
+        codes=[(code, explained[code]) for code in codes if code in explained],
         factors=_factors(comparison),
         others=[_other(one) for one in comparison.others],
     )
@@ -71,39 +84,65 @@ def gain_lines(comparison: Comparison) -> list[str]:
     ]
 
 
+def asked_lines(comparison: Comparison) -> list[str]:
+    """What differs in what a run was asked, a sentence each that it is so of, and what follows from it."""
+    first = comparison.names[0]
+    said = []
+    for one in (other for other in comparison.others if other.asked):
+        changes = ((change.field, *change.words) for change in one.asked)
+        what = "; ".join(f"{field} is {here}, in {first} {there}" for field, there, here in changes)
+        said.append(f"{one.name} is no measure of {first}, as they were not asked the same: {what}")
+    return said
+
+
 def answer_lines(comparison: Comparison) -> list[str]:
-    """What J/request became, a line a run, variant and load; estimated joules are called so in each."""
+    """What J/request became, a line a run, variant and load; estimated joules are called so in each.
+
+    A run that was asked something else, or on other boards, has none: a percentage would be of that.
+    """
+    asked_the_same = {one.name for one in comparison.others if not one.asked}
     joules = "estimated J/request" if comparison.estimated else "J/request"
     return [
         f"{one.run}: {one.variant} under {one.load} "
         + effect_words(one.estimate.as_row(), of=joules, than=comparison.names[0])
         for one in comparison.of("j_per_request")
-        if one.estimate.ratio is not None
+        if one.estimate.ratio is not None and one.run in asked_the_same
     ]
 
 
 def estimate_words(one: Difference) -> str:
-    """A ratio, or for pass@1 a difference, with its interval; its reasons where there is none."""
-    return ratio_words(one.estimate, "{:+.3f}".format if one.metric == PASSED else significant)
+    """A ratio, or for pass@1 a difference, with its interval where it has one; a dash where it is not known."""
+    shown, estimate = "{:+.3f}".format if one.metric == PASSED else significant, one.estimate
+    if estimate.ratio is None:
+        return "–"
+    between = "" if estimate.bounds is None else f" ({' to '.join(map(shown, estimate.bounds))})"
+    return shown(estimate.ratio) + between
 
 
 def difference_table(
     comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)
 ) -> TextTable:
-    """A row a variant and load, a column a metric that any of them has; for the page and for the terminal."""
-    sides: dict[tuple[str, ...], dict[str, str]] = {}
+    """A row a variant and load, a column a metric that any of them has; for the page and for the terminal.
+
+    Where anything has no interval the last column says why.
+    """
+    sides: dict[tuple[str, ...], dict[str, Difference]] = {}
     for one in comparison.differences:
-        if one.run == name:
-            sides.setdefault(one.condition, {})[one.metric] = estimate_words(one)
+        if one.run == name and one.metric in metrics:
+            sides.setdefault(one.condition, {})[one.metric] = one
     known = [name for name in metrics if any(name in found for found in sides.values())]
-    header = (
-        "model",
-        "variant",
-        "load",
-        *("pass@1" if name == PASSED else metric(name).label for name in known),
-    )
-    rows = ((*side, *(found.get(name, "–") for name in known)) for side, found in sides.items())
-    return TextTable(header, tuple(rows), 3)
+    why = {
+        side: ", ".join(sorted({code for one in found.values() for code in one.estimate.reasons}))
+        for side, found in sides.items()
+    }
+    names = ("pass@1" if name == PASSED else metric(name).label for name in known)
+    rows = [
+        (*side, *(estimate_words(found[name]) if name in found else "–" for name in known), why[side])
+        for side, found in sides.items()
+    ]
+    if not any(why.values()):
+        return TextTable(("model", "variant", "load", *names), tuple(row[:-1] for row in rows), 3)
+    return TextTable(("model", "variant", "load", *names, "reasons"), tuple(rows), 3)
 
 
 def _factors(comparison: Comparison) -> TextTable:
@@ -145,21 +184,29 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
     sides = list(dict.fromkeys(one.condition for one in shown))
     several = len({side.model for side in sides}) > 1
     first, *others = comparison.names
+    palette = palette_of(comparison.results)
 
     def paint(figure: Figure) -> None:
         shift = 0.7 / len(others)
-        places = [(sides.index(one.condition), others.index(one.run), one.estimate) for one in shown]
-        marks = [(row + (which - (len(others) - 1) / 2) * shift, which, one) for row, which, one in places]
+        marks = [
+            RatioMark(
+                sides.index(one.condition) + (others.index(one.run) - (len(others) - 1) / 2) * shift,
+                others.index(one.run),
+                one.estimate,
+                palette.variant(one.variant),
+            )
+            for one in shown
+        ]
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
 
     words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
-    return drawn(
+    return Drawing(
         name="comparison",
         title=f"J/request over {first}{note}",
-        size=(7.0, 1.0 + 0.34 * len(sides) * max(1.0, 0.6 * len(others))),
-        paint=paint,
         description=f"Dot plot of the ratio of joules per request to {first}{note}: {words}.",
         caption="Left of the line costs less than in the first run. Bars are 95 % intervals, one by one. There is none "
         "below three blocks, nor where all blocks of a variant had one engine start or an engine that others started.",
+        height=rows_height(len(sides), len(others)),
+        paint=paint,
     )

@@ -9,16 +9,22 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from analysis.opened import OpenedRun
-from analysis.report.page import drawings_of
+from analysis.report.figures.catalogue import drawings_of
+from analysis.report.figures.drawing import Width
 from analysis.tables import read_table
-from traces.atomic import write_text
+from traces.atomic import atomic_path, write_text
 from traces.layout import RunDir
 
 _PROLOG = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
-def export_figures(run: RunDir, folder: Path) -> list[Path]:
-    """Every figure of the report as ``<name>.svg``; its words are in the file, for readers who cannot see it.
+def export_figures(run: RunDir, folder: Path, width: Width = "double") -> list[Path]:
+    """Every figure of the report as ``<name>.svg``, with its words inside for who cannot see it, and ``<name>.pdf``.
+
+    Args:
+        run: analysed.
+        folder: where to.
+        width: of one column of a paper (3.5 inches), or of both (7.16).
 
     Raises:
         TraceError: the tables are not there.
@@ -26,11 +32,14 @@ def export_figures(run: RunDir, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for drawing in drawings_of(OpenedRun(run)):
-        path = folder / f"{drawing.name}.svg"
-        inside = drawing.svg.index(">") + 1
+        svg = drawing.svg_at(width)
+        inside = svg.index(">") + 1
         words = f"<title>{_escaped(drawing.title)}</title><desc>{_escaped(drawing.description)}</desc>"
-        write_text(path, _PROLOG + drawing.svg[:inside] + words + drawing.svg[inside:])
-        written.append(path)
+        paths = [folder / f"{drawing.name}.{kind}" for kind in ("svg", "pdf")]
+        write_text(paths[0], _PROLOG + svg[:inside] + words + svg[inside:])
+        with atomic_path(paths[1]) as partial:
+            partial.write_bytes(drawing.pdf_at(width))
+        written += paths
     return written
 
 

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from analysis.energy.integral import read_series
-from analysis.energy.mirrors import without_mirrors
-from analysis.keys import MeterKey
 from analysis.opened import OpenedRun, open_run
-from analysis.report import conclusions, excluded, figures, machines, sections, tradeoffs
-from analysis.report.drawing import Drawing
-from analysis.report.figures import PowerTrace
-from analysis.report.gains import sensor_words
-from analysis.report.lead import lead
-from analysis.report.lines import in_flight_over_time, sm_clock_over_time
-from analysis.report.templates import template
-from analysis.results.headline import ESTIMATED, MEMORISED, headline_of
+from analysis.report.figures.catalogue import drawings_of
+from analysis.report.load_page import is_load_test, render_load_test
+from analysis.report.pages.templates import rendered
+from analysis.report.tables import conclusions, machines, sections
+from analysis.report.tables.heat import heat_table
+from analysis.report.words import excluded
+from analysis.report.words.gains import sensor_words
+from analysis.report.words.head import engines, head_of, length_words
+from analysis.results.answers import answers_of
+from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
-from analysis.validity.clocks import on_our_clock
 from analysis.validity.reasons import EXPLANATIONS
-from configs.schema import FixedOutput, RecordedOutput
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_text
 from traces.cell import CellRecord
 from traces.layout import CellKey, RunDir
-from traces.streams import read_trace
+
+_SECTIONS = (
+    ("answer", "The answer"),
+    ("glance", "At one glance"),
+    ("figures", "Figures"),
+    ("latency", "Latency"),
+    ("validity", "Left out"),
+    ("tables", "Every figure"),
+    ("words", "In words"),
+    ("sure", "How sure"),
+    ("attribution", "Single requests"),
+    ("method", "Method"),
+    ("manifest", "Where"),
+)
 
 
 def write_page(run: RunDir, out: Path | None = None) -> Path:
-    """Write ``report.html``, or ``out``: one file, no script, no network. The run is analysed first where it was not.
+    """Write ``report.html``, or ``out``: one file that asks no network. The run is analysed first where it was not.
 
     Raises:
         TraceError: the run has no cells.
@@ -41,66 +53,63 @@ def write_page(run: RunDir, out: Path | None = None) -> Path:
     return page
 
 
-def drawings_of(run: OpenedRun) -> list[Drawing]:
-    """The figures of an analysed run, in the page's order."""
-    results = read_results(run)
-    return _drawings(run, results, _records(run, results), _note(results))
-
-
-def _note(results: Results) -> str:
-    return f" ({ESTIMATED})" if results.estimated else ""
-
-
 def render(run: OpenedRun) -> str:
     """The page of an analysed run: the same text for the same tables and traces."""
     results = read_results(run)
-    note, records = _note(results), _records(run, results)
+    if is_load_test(run):
+        return render_load_test(run, results, _of_any_run(run, results))
     nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
-    return template("page.html.j2").render(
-        title=run.dir.root.resolve().name,
-        note=note,
-        estimated=results.estimated,
-        estimated_words=ESTIMATED,
+    return rendered(
+        "page.html.j2",
+        **_of_any_run(run, results),
+        links=_SECTIONS,
         memorised=sorted(results.memorised),
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
-        models=[_model_section(results, model) for model in results.models],
-        drawings=_drawings(run, results, records, note),
-        pair=results.pair,
+        models=[_model_section(run, results, model) for model in results.models],
+        drawings=drawings_of(run, results),
         pair_table=sections.pair_table(results),
         nodes=machines.nodes_table(nodes, results),
         neighbours=machines.neighbours_table(neighbours, results),
         neighbours_words=machines.neighbours_words(neighbours, results),
-        excluded=excluded.excluded(results),
-        noted=excluded.noted(results),
-        cells=len({(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}),
-        sensors=sensor_words(results),
-        engines=_engines(records),
-        manifest=sections.manifest_rows(_manifest(run)),
-        length=_length(run),
+        length=length_words(run),
     )
 
 
-def _length(run: OpenedRun) -> str:
-    """How answers ended: what a comparison of J/request is at."""
-    study = run.context.study
-    if study is None:
-        return "answers as they came"
-    if isinstance(study.prompts.output, FixedOutput):
-        return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
-    if isinstance(study.prompts.output, RecordedOutput):
-        return "at equal length: an answer has as many tokens as were recorded for its task, whatever the variant"
-    return "at natural length: a variant that rambles pays for it in tokens/request"
+def _of_any_run(run: OpenedRun, results: Results) -> dict[str, Any]:
+    """What the page of a study and that of a load test both say."""
+    remarks = {"excluded": excluded.excluded, "not_known": excluded.not_known, "noted": excluded.noted}
+    cells = {(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}
+    return {
+        "title": run.dir.root.resolve().name,
+        "lines": head_of(run, results),
+        "note": note_of(results),
+        "estimated": results.estimated,
+        "estimated_words": ESTIMATED,
+        "pair": results.pair,
+        "cells": len(cells),
+        **{name: [astuple(one) for one in remark(results)] for name, remark in remarks.items()},
+        "sensors": sensor_words(results),
+        "engines": engines(_records(run, results)),
+        "manifest": sections.manifest_rows(_manifest(run)),
+    }
 
 
-def _model_section(results: Results, model: str) -> dict[str, Any]:
+def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, Any]:
     lines = [line for line in headline_of(results) if line.model == model]
-    codes = sorted({code for line in lines for code in line.reasons})
+    study = run.context.study
+    slo_ms = study.slo.bounds_ms if study and study.slo else None
+    answers = answers_of(results, model, run.context.concurrency, slo_ms)
+    told = " ".join(sentence for answer in answers for sentence in answer.sentences)
     return {
         "name": model,
         "memorised": model in results.memorised,
-        "lead": lead(lines, estimated=results.estimated),
-        "glossary": [(code, EXPLANATIONS.get(code, "")) for code in codes],
+        "answers": answers,
+        "heat": heat_table(results, model),
+        "latency": sections.latency_table(results, model),
+        "glossary": [
+            (code, words) for code, words in EXPLANATIONS.items() if re.search(rf"\b{code}\b", told)
+        ],
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": sections.main_table(results, model),
@@ -114,70 +123,10 @@ def _model_section(results: Results, model: str) -> dict[str, Any]:
     }
 
 
-def _drawings(
-    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], note: str
-) -> list[Drawing]:
-    found: list[Drawing | None] = []
-    concurrency = run.context.concurrency
-    for model in results.models:
-        found.append(figures.joules_by_variant(results, model, note))
-        found.append(tradeoffs.joules_over_concurrency(results, model, note, concurrency))
-        found.append(tradeoffs.joules_against_accuracy(results, model, note))
-        found.append(figures.power_over_time(_power_traces(run, results, records, model), model, note))
-        found.append(figures.joules_against_latency(results, model, note))
-        found.append(tradeoffs.joules_of_requests(results, model, note))
-    return [one for one in found if one is not None]
-
-
-def _power_traces(
-    run: OpenedRun, results: Results, records: Mapping[CellKey, CellRecord], model: str
-) -> list[PowerTrace]:
-    """One cell a load: of the baseline where contrasts name one, the first block that reads."""
-    baselines = [one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"]
-    candidates = sorted(
-        (key for key in records if key.model == model),
-        key=lambda key: (
-            key.variant != baselines[0] if baselines else False,
-            key.variant,
-            key.load,
-            key.block,
-        ),
-    )
-    chosen: dict[str, PowerTrace] = {}
-    for key in candidates:
-        if key.load in chosen:
-            continue
-        try:
-            power = on_our_clock(read_trace(run.dir.cell(key), "power"), records[key].power_clock)
-        except TraceError:  # the validity table names it
-            continue
-        own = tuple(
-            one
-            for one in without_mirrors(read_series(power))
-            if MeterKey(one.boundary, one.source) == results.pair
-        )
-        if own:
-            chosen[key.load] = PowerTrace(
-                f"{key.variant}, {key.load}, block {key.block}",
-                own,
-                records[key].phases,
-                in_flight_over_time(run.dir, key),
-                sm_clock_over_time(power),
-            )
-    return [chosen[load] for load in sorted(chosen)]
-
-
-def _records(run: OpenedRun, results: Results) -> dict[CellKey, CellRecord]:
+def _records(run: OpenedRun, results: Results) -> Mapping[CellKey, CellRecord]:
     """Every ``cell.json`` that is not damaged; the others are in the validity table."""
     damaged = results.damaged
     return {key: record for key, record in run.records.items() if key not in damaged}
-
-
-def _engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
-    """Engine, version and model implementation, each combination once."""
-    served = (record.served for record in records.values())
-    named = (" ".join(filter(None, (one.engine, one.version, one.model_implementation))) for one in served)
-    return sorted({name for name in named if name})
 
 
 def _manifest(run: OpenedRun) -> Any:

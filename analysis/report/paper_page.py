@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 
 from analysis.compare.with_paper import NAME, REASONS, VIEWS, PaperComparison, PaperRow
 from analysis.contrasts.statistics import RatioEstimate
-from analysis.report.drawing import Drawing, drawn, ratio_plot
-from analysis.report.papers_figures import papers_figures
-from analysis.report.table import Columns, TextTable, table_of
-from analysis.report.templates import template
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import Palette
+from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
+from analysis.report.pages.templates import rendered
+from analysis.report.tables.papers_figures import papers_figures
+from analysis.report.tables.table import Columns, TextTable, table_of
 from analysis.results.headline import ratio_words, significant
 from analysis.results.sentences import effect_words
 from analysis.validity.reasons import EXPLANATIONS
@@ -19,18 +21,19 @@ from traces.atomic import write_text
 
 
 def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
-    """Write the page and return its path; one file, no script, no network."""
+    """Write the page and return its path; one file that asks no network."""
     estimates = [one for row in comparison.rows for one in _estimates(row)]
     explained = EXPLANATIONS | REASONS
     codes = sorted({code for one in estimates for code in one.reasons})
-    text = template("beside_paper.html.j2").render(
+    text = rendered(
+        "beside_paper.html.j2",
         title=f"{comparison.name} beside {NAME}",
         lines=paper_lines(comparison),
         differs=comparison.differs,
         drawing=_drawing(comparison),
         views=[(view.name, view.words) for view in VIEWS],
         content=paper_table(comparison),
-        glossary=[(code, explained[code]) for code in codes if code in explained],
+        codes=[(code, explained[code]) for code in codes if code in explained],
         unmatched=comparison.unmatched,
         paper=papers_figures(),
     )
@@ -104,11 +107,14 @@ def _drawing(comparison: PaperComparison) -> Drawing | None:
     if not rows:
         return None
     several = len({row.model for row in rows}) > 1
+    palette = Palette(tuple(dict.fromkeys(row.variant for row in rows)), ())
 
     def paint(figure: Figure) -> None:
-        ours = [(y - 0.14, 0, row.our_effect) for y, row in enumerate(rows)]
-        theirs = [(y + 0.14, 1, row.paper_effect) for y, row in enumerate(rows)]
-        marks = [mark for pair in zip(ours, theirs, strict=True) for mark in pair]
+        marks = [
+            RatioMark(y + shift, which, estimate, palette.variant(row.variant))
+            for y, row in enumerate(rows)
+            for which, (shift, estimate) in enumerate(((-0.14, row.our_effect), (0.14, row.paper_effect)))
+        ]
         names = [" · ".join([row.model] * several + [row.variant, row.view]) for row in rows]
         axes = ratio_plot(figure, names, marks, (comparison.name, NAME))
         axes.set_xlabel("J / request, over the original's")
@@ -117,12 +123,12 @@ def _drawing(comparison: PaperComparison) -> Drawing | None:
         f"{row.variant} by {row.view} {ratio_words(row.our_effect)} here and {ratio_words(row.paper_effect)} there"
         for row in rows
     )
-    return drawn(
+    return Drawing(
         name="paper",
         title="What compression costs, one request at a time",
-        size=(7.0, 1.4 + 0.5 * len(rows)),
-        paint=paint,
         description=f"Dot plot of joules per request of a variant over the original's, here and in {NAME}: {words}.",
         caption="Right of the line costs more than the original. Bars are 95 % intervals, one by one: over blocks "
         "here, over runs there. GPU and total are two boundaries, whose joules are never compared with each other.",
+        height=rows_height(len(rows), 2),
+        paint=paint,
     )

@@ -9,8 +9,13 @@ from typing import Any
 from analysis.contrasts.statistics import RatioEstimate
 from analysis.opened import OpenedRun
 from analysis.results.points import Contrast, Results, read_results
-from analysis.results.sentences import effect_words
+from analysis.results.sentences import effect_words, significant
 from traces.layout import RunDir
+
+__all__ = [
+    "ESTIMATED", "MEMORISED", "HeadlineLine", "headline", "headline_of", "interval_words", "note_of", "ratio_words",
+    "significant", "with_bounds",
+]  # fmt: skip
 
 ESTIMATED = "estimated, not measured: CPU time x watts"
 MEMORISED = "memorised the tasks: its pass@1 says what compression damages, nothing about programming ability"
@@ -65,14 +70,9 @@ def headline_of(results: Results) -> list[HeadlineLine]:
     ]
 
 
-def significant(value: float | None, digits: int = 3) -> str:
-    """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
-    if value is None:
-        return "–"
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.{digits - 1}e}"
-    text = f"{value:#.{digits}g}".rstrip(".")
-    return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
+def note_of(results: Results) -> str:
+    """What stands after every title with joules: that they are estimated; nothing where they were measured."""
+    return f" ({ESTIMATED})" if results.estimated else ""
 
 
 def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.contrasts.statistics import ROUNDING
@@ -35,6 +35,70 @@ def effect_words(
     return f"costs {cost} (95 %: {bounds}; {blocks}{_chance(holm)})"
 
 
+def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:
+    """What batching saves in one sentence, as far as intervals bear it out, without a full stop.
+
+    Its range is from the lowest to the highest end of the intervals that leave out 1; comparisons that see no
+    difference, or that have no interval, are counted beside it. Where none has one, it is of estimates, and says so.
+
+    Args:
+        rows: factors of one request at a time over the load, each with a value.
+        of: the load, such as ``64 in flight``.
+        estimated: the joules are modelled.
+    """
+    more, less, unseen, bare = ([row for row in rows if _verdict(row) == kind] for kind in range(4))
+    joules = f"{'estimated ' * estimated}joules per request"
+    if shown := more or less:
+        low, high = min(row["lo"] for row in shown), max(row["hi"] for row in shown)
+        notes = "; ".join((_counted(shown), *_notes(less if more else [], unseen, bare)))
+        return f"{_saving(low, high, joules, of)} (ends of the 95 % intervals of {notes})"
+    if unseen:
+        notes = "; ".join((_counted(unseen), *_notes([], [], bare)))
+        return f"Between one request at a time and {of} no difference in {joules} can be seen ({notes})"
+    why = ", ".join(sorted({reason for row in bare for reason in row["reasons"]}))
+    values = [row["value"] for row in bare]
+    notes = f"{_counted(bare)}, without an interval: {why}"
+    return f"{_saving(min(values), max(values), joules, of)} ({notes})"
+
+
+def _saving(low: float, high: float, joules: str, of: str) -> str:
+    factor = _span(significant(low), significant(high), "between ")
+    times = f"one request at a time costs {factor} times those of {of}"
+    if low > 1:
+        return (
+            f"Batching saves {_span(percent(1 - 1 / low), percent(1 - 1 / high))} % of the {joules}: {times}"
+        )
+    if high < 1:
+        return f"Batching does not save {joules}: {times}"
+    return f"Of {joules}, {times}"
+
+
+def _span(first: str, last: str, before: str = "") -> str:
+    return first if first == last else f"{before}{first} {'and' if before else 'to'} {last}"
+
+
+def _verdict(row: Figures) -> int:
+    if row["lo"] is None or row["hi"] is None:
+        return 3
+    return 0 if row["lo"] > 1 else 1 if row["hi"] < 1 else 2
+
+
+def _notes(less: Sequence[Figures], unseen: Sequence[Figures], bare: Sequence[Figures]) -> list[str]:
+    """What is counted beside the comparisons that a sentence is of."""
+    notes = []
+    if less:
+        notes.append(f"in {len(less)} it costs less")
+    if unseen:
+        notes.append(f"in {len(unseen)} no difference can be seen")
+    if bare:
+        notes.append(f"{len(bare)} {'has' if len(bare) == 1 else 'have'} no interval")
+    return notes
+
+
+def _counted(rows: Sequence[Figures]) -> str:
+    return f"{len(rows)} variant{'s' if len(rows) != 1 else ''}"
+
+
 def _cost(ratio: float, of: str, than: str) -> str:
     if abs(ratio - 1) < ROUNDING:
         return "as much" + (f" {of}" if of else "") + (f" as {than}" if than else "")
@@ -47,6 +111,16 @@ def _ends(row: Figures) -> list[str]:
     ends = sorted(abs(row[end] - 1) for end in ("lo", "hi"))
     shown = [percent(end) for end in ends]
     return [f"{end * 100:.2f}" for end in ends] if shown[0] == shown[1] else shown
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
+    if value is None:
+        return "–"
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    text = f"{value:#.{digits}g}".rstrip(".")
+    return f"{float(text):,.0f}".replace(",", "\N{NO-BREAK SPACE}") if "e" in text else text
 
 
 def percent(share: float) -> str:

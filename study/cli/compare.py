@@ -12,9 +12,15 @@ from rich.table import Table
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
 from analysis.metrics import metric
-from analysis.report.comparison import answer_lines, difference_table, gain_lines, write_comparison
+from analysis.report.comparison import (
+    answer_lines,
+    asked_lines,
+    difference_table,
+    gain_lines,
+    write_comparison,
+)
 from analysis.report.paper_page import paper_lines, paper_table, write_paper_page
-from analysis.report.table import TextTable
+from analysis.report.tables.table import TextTable
 from analysis.results.headline import ESTIMATED
 from analysis.results.left_out import left_out
 from starwatt_errors import UsageError
@@ -47,6 +53,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: Ga
 
 
 def _tell(comparison: Comparison) -> None:
+    for line in asked_lines(comparison):
+        tell(line)
     for name in comparison.names[1:]:
         show(_table(comparison, name))
     for line in (*answer_lines(comparison), *gain_lines(comparison)):

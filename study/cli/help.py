@@ -55,7 +55,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "build": ("starwatt build nf4-bnb int4-awq --model ./my-model", "starwatt build --list"),
     "serve": ("starwatt serve nf4-bnb --model starcoder2-memorised --port 8000",),
-    "report": ("starwatt report runs/demo --figures figures --tables tables",),
+    "report": (
+        "starwatt report runs/demo --figures figures --tables tables",
+        "starwatt report runs/demo --figures figures --width single",
+    ),
     "compare": (
         "starwatt compare runs/before runs/after --fail-above 5% --summary summary.md",
         "starwatt compare runs/before runs/after --out comparison.html",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from starwatt_errors import UsageError
 from study.cli.answers import print_json
@@ -32,7 +32,14 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     return not summary.invalid
 
 
-def report(run_directory: Path, out: Path | None, figures: Path | None, tables: Path | None) -> None:
+def report(
+    run_directory: Path,
+    out: Path | None,
+    figures: Path | None,
+    tables: Path | None,
+    *,
+    width: Literal["single", "double"] = "double",
+) -> None:
     """Write the report, and what else is asked for, and print where it is."""
     from analysis.report import write_report
     from analysis.report.elsewhere import analysed
@@ -47,7 +54,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None, tables: 
             make_folder(flag, folder)
     with nullcontext(named) if out is None else analysed(named) as run:
         written = [write_report(run, out)]
-        written += export_figures(run, figures) if figures is not None else []
+        written += export_figures(run, figures, width) if figures is not None else []
         written += export_tables(run, tables) if tables is not None else []
         for words in left_out(run):
             tell(words)

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from analysis.report import write_report
 from tests.golden.world import World
+from traces.layout import RunDir
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a simulated run with three variants, three loads and three blocks."""
-    return write_report(World(tmp_path_factory.mktemp("browser") / "run").build().run)
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A simulated run with three variants, three loads and three blocks."""
+    return World(tmp_path_factory.mktemp("browser") / "run").build().run
+
+
+@pytest.fixture(scope="session")
+def report(simulated: RunDir) -> Path:
+    """Its report."""
+    return write_report(simulated)

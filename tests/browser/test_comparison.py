@@ -51,11 +51,11 @@ def test_every_table_can_be_reached_by_keyboard(browser: Browser, comparison: Pa
         "all => all.map(one => one.getAttribute('aria-label'))"
     )
     reached = set()
-    for _ in names:
+    for _ in range(page.locator("a, button, [tabindex]").count()):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.getAttribute('aria-label')"))
     assert len(names) >= 2
-    assert reached == set(names)
+    assert reached >= set(names)
 
 
 def test_a_narrow_screen_scrolls_tables_not_the_page(browser: Browser, comparison: Path) -> None:
@@ -78,8 +78,7 @@ def test_the_page_beside_the_paper_is_read_like_the_others(
     assert is_dark(page) == (theme == "dark")
     for selector in ("h1", "main li", ".soft", "td", "dd", "figcaption"):
         assert contrast(page, selector) >= READABLE, selector
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.getAttribute('role')") == "region"
+    assert page.locator("[role=region]:not([tabindex])").count() == 0
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert troubles == []

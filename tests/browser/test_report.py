@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 
 from analysis.report import write_report
 from analysis.tables import analyze, read_table
+from tests.browser.layout import unfold
 from tests.browser.pages import READABLE, THEMES, Theme, contrast, is_dark, opened
 from tests.golden.world import World
 
@@ -44,13 +45,47 @@ def test_words_can_be_read_in_both_themes(browser: Browser, report: Path, theme:
 
 def test_every_table_can_be_reached_and_scrolled_by_keyboard(browser: Browser, report: Path) -> None:
     page, _ = opened(browser, report)
-    regions = page.locator("[role=region]").count()
-    assert regions > 5
-    reached = set()
-    for _ in range(regions + page.locator("summary").count()):
+    unfold(page)
+    names = page.locator("[role=region]").evaluate_all(
+        "all => all.map(one => one.getAttribute('aria-label'))"
+    )
+    assert len(names) > 5
+    reached, last = [], None
+    for _ in range(page.locator("a, button, summary, [tabindex]").count()):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.getAttribute('aria-label')"))
-    assert len(reached - {None}) == regions - page.locator("details:not([open]) [role=region]").count()
+        last = page.evaluate("document.activeElement.getAttribute('aria-label')")
+        reached.append(last)
+    assert set(names) <= set(reached)
+
+
+def test_a_column_is_sorted_by_its_head_and_without_script_the_page_is_whole(
+    browser: Browser, report: Path
+) -> None:
+    page, troubles = opened(browser, report)
+    column = page.locator("#latency ~ .scroll table.sorts tbody td:nth-child(3)")
+    before = [float(text.replace("\N{NO-BREAK SPACE}", "")) for text in column.all_inner_texts()]
+    head = page.locator("#latency ~ .scroll table.sorts thead th").nth(2)
+    for order, backwards in (("ascending", False), ("descending", True)):
+        head.locator("button").press("Enter")
+        after = [float(text.replace("\N{NO-BREAK SPACE}", "")) for text in column.all_inner_texts()]
+        assert after == sorted(before, reverse=backwards)
+        assert head.get_attribute("aria-sort") == order
+    assert before != sorted(before)
+    assert troubles == []
+    plain = browser.new_context(java_script_enabled=False).new_page()
+    plain.goto(report.resolve().as_uri())
+    assert plain.locator("thead button").count() == 0
+    plain.locator("summary").first.press("Enter")
+    assert plain.locator("details[open]").count() == 1
+
+
+def test_a_link_to_what_is_folded_opens_it(browser: Browser, report: Path) -> None:
+    page, _ = opened(browser, report)
+    for link in page.locator("nav a").all():
+        link.click()
+        target = (link.get_attribute("href") or "").removeprefix("#")
+        assert page.locator(f"[id='{target}']").is_visible()
+    assert page.locator("details:not([open]) > summary > h2").count() == 0
 
 
 def test_a_screen_reader_finds_headings_in_order_and_names_for_figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,8 +24,12 @@ def report(
         Path | None, typer.Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also every figure, as SVG for a paper.")
+        Path | None, typer.Option(metavar="DIR", help="Also every figure for a paper, as SVG and PDF.")
     ] = None,
+    width: Annotated[
+        Literal["single", "double"],
+        typer.Option(help="Of those figures: one column of a paper (3.5 inches) or both (7.16)."),
+    ] = "double",
     tables: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
     ] = None,
@@ -33,7 +37,7 @@ def report(
     """Make RUN/report.html from the tables and traces."""
     from study.cli import results
 
-    results.report(run_directory, out, figures, tables)
+    results.report(run_directory, out, figures, tables, width=width)
 
 
 def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:

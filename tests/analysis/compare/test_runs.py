@@ -18,7 +18,7 @@ from analysis.contrasts.statistics import unpaired_ratio
 from analysis.energy.sensor import BOARD_FACTOR
 from analysis.keys import MeterKey
 from analysis.report.comparison import answer_lines, write_comparison
-from analysis.report.gains import beside_words
+from analysis.report.words.gains import beside_words
 from analysis.results.headline import ESTIMATED
 from analysis.results.points import Results
 from analysis.results.sentences import percent
@@ -265,6 +265,61 @@ def test_runs_with_other_seeds_are_no_pairs(worlds: tuple[World, World], tmp_pat
     assert wide.hi / wide.lo > 1.2  # whose arrivals differ from block to block
 
 
+@pytest.mark.parametrize(
+    ("prompts", "field"),
+    [
+        ({"max_tokens": 64}, "prompts.max_tokens"),
+        ({"output": {"fixed": 32}}, "prompts.output"),
+        ({"tasks": 12}, "prompts.tasks"),
+        ({"dataset": "humaneval+"}, "prompts.dataset"),
+        ({"temperature": 0.5}, "prompts.temperature"),
+    ],
+)
+def test_where_something_else_was_asked_no_percentage_leads_and_what_differs_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], prompts: dict[str, object], field: str
+) -> None:
+    one, other = (
+        World(tmp_path / name, variants=("bf16",), loads=(LOADS[0],), blocks=1).build().run
+        for name in ("one", "other")
+    )
+    study = yaml.safe_load(other.study.read_text(encoding="utf-8"))
+    study["prompts"] |= prompts
+    other.study.write_text(yaml.safe_dump(study), encoding="utf-8")
+    compare_runs([one.root, other.root], tmp_path / "page.html", as_json=False)
+    said = capsys.readouterr().err
+    assert field in said.split("│")[0], "before the table"
+    found = compare([one, other])
+    assert [change.field.partition(".fixed")[0] for change in found.others[0].asked] == [field]
+    assert answer_lines(found) == []
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.index(field) < page.index('id="answer"')
+    assert "less J/request" not in page
+    assert "more J/request" not in page
+    assert found.of("j_per_request")[0].estimate.ratio is not None, "the tables have it still"
+
+
+def test_another_board_makes_no_headline_and_the_same_one_does(
+    tmp_path: Path, comparison: Comparison
+) -> None:
+    runs = [
+        World(
+            tmp_path / name,
+            variants=("bf16",),
+            loads=LOADS[:1],
+            blocks=1,
+            sensor=Sensor(device=f"GPU-{name}"),
+        )
+        .build()
+        .run
+        for name in ("one", "two")
+    ]
+    found = compare(runs)
+    assert [(one.field, *one.words) for one in found.others[0].asked] == [("boards", "GPU-one", "GPU-two")]
+    assert answer_lines(found) == []
+    assert comparison.others[0].asked == ()
+    assert answer_lines(comparison)
+
+
 def test_one_engine_start_has_no_interval(tmp_path: Path) -> None:
     runs = [
         World(tmp_path / name, variants=("bf16",), engine_restarts="once", jitter=0.002).build().run
@@ -305,7 +360,7 @@ def test_the_page_is_well_formed_and_needs_nothing_from_outside(
     path = write_comparison(comparison, tmp_path / "page.html")
     html = path.read_text(encoding="utf-8")
     page = Page(html)
-    assert not [tag for tag, _ in page.tags if tag == "script"]
+    assert all("src" not in attributes for tag, attributes in page.tags if tag == "script")
     (image,) = (attributes for _, attributes in page.tags if attributes.get("role") == "img")
     assert "bf16 under closed-8" in (image["aria-label"] or "")
     assert "no difference in J/request" in html
@@ -363,7 +418,7 @@ def test_in_a_pipe_no_figure_of_the_table_is_cut_off_or_folded(
     rows = [line.split("│")[1:-1] for line in done.stderr.splitlines() if line.startswith("│")]
     assert {row[0].strip() for row in rows} == set(worlds[0].variants), "a row a line"
     for row in rows:
-        assert all(re.match(r"[+-]?[\d.]+ \(.*\)$", cell.strip()) for cell in row[2:-1]), row
+        assert all(re.match(r"[+-]?[\d.]+( \(.* to .*\))?$", cell.strip()) for cell in row[2:-1]), row
     assert "the gain cancels in these ratios" in done.stderr
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, TextTable, table_of
+from analysis.report.tables.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Results
 

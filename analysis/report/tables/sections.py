@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, TextTable, table_of
+from analysis.report.tables.table import Columns, TextTable, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
 
@@ -16,9 +16,12 @@ _COSTS = (
     "j_per_request",
     "j_per_request_net",
     "j_per_output_token",
+    "wh_per_1000_requests",
     "request_rate",
-    "ttft_p50_ms",
-    "e2e_p50_ms",
+    "output_token_rate",
+)
+LATENCIES = tuple(
+    f"{kind}_{part}_ms" for kind in ("ttft", "tpot", "itl", "e2e") for part in ("p50", "p90", "p99")
 )
 _PASSED = ("pass_at_1_base", "pass_at_1_plus")
 _SOLVED = "j_per_solved_task"
@@ -35,17 +38,33 @@ _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "powe
 def main_table(results: Results, model: str) -> TextTable:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
+    points = [one for one in results.points if one.model == model]
     columns: Columns[Point] = (
         ("variant", lambda one: one.variant),
         ("load", lambda one: one.load),
         *((metric(name).titled, _mean_of(name)) for name in _COSTS),
         *((metric(name).titled + mark, _mean_of(name)) for name in _PASSED),
-        ("pass@1 of tasks", results.of_tasks),
+        *(
+            (("pass@1 of tasks", results.of_tasks),)
+            if len({*map(results.of_tasks, points)} - {"–"}) > 1
+            else ()
+        ),
         (metric(_SOLVED).titled, _mean_of(_SOLVED)),
         ("valid blocks", lambda one: f"{len(one.values.get('j_per_request', ()))} of {one.blocks}"),
         ("reasons", lambda one: ", ".join(one.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
     )
-    return table_of(columns, [one for one in results.points if one.model == model], 2)
+    return table_of(columns, points, 2)
+
+
+def latency_table(results: Results, model: str) -> TextTable:
+    """Variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
+    columns: Columns[Point] = (
+        ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        *((metric(name).label, _mean_of(name)) for name in LATENCIES),
+    )
+    known = [one for one in results.points if one.model == model and one.mean("e2e_p50_ms") is not None]
+    return table_of(columns, known, 2)
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:

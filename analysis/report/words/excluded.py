@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +17,18 @@ _NOTED = {
 """Codes whose usual words are of a figure that was left out."""
 
 
+_NEVER_THERE = frozenset(
+    {
+        "sandbox_missing", "random_weights", "no_tests", "not_graded", "phase_not_identified", "none_in_slo",
+        "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
+    }
+)  # fmt: skip
+"""Codes of figures that could not be had at all: nothing that was measured is left out for their sake."""
+
+
 @dataclass(frozen=True)
-class Excluded:
-    """A reason against figures of one cell, in words, with the figure behind it."""
-
-    cell: str
-    code: str
-    explanation: str
-    figure: str
-
-
-@dataclass(frozen=True)
-class Noted:
-    """Something to know of figures that count, in words: of which cells, and the largest figure behind it."""
+class Remark:
+    """A code that stands at figures, in words: of which cells, and the largest figure behind it."""
 
     code: str
     explanation: str
@@ -37,49 +36,61 @@ class Noted:
     figure: str
 
 
-def excluded(results: Results) -> tuple[Excluded, ...]:
-    """Each reason of a cell's invalid rows once, with the check's figure where there is one."""
-    checks = {key: row for key, row in _checks(results) if row["value"] is not None}
-    return tuple(
-        Excluded(
-            cell,
-            code,
-            EXPLANATIONS.get(code, "Found when the cell was measured."),
-            _figure(checks.get((cell, code))),
-        )
-        for cell, code in dict.fromkeys(_against(results))
-    )
+def excluded(results: Results) -> tuple[Remark, ...]:
+    """Each reason for which something that was measured, or was to be, is in no mean and no contrast."""
+    return _remarks(results, {one for one in _against(results) if one[1] not in _NEVER_THERE}, {})
 
 
-def noted(results: Results) -> tuple[Noted, ...]:
+def not_known(results: Results) -> tuple[Remark, ...]:
+    """Each reason for which a figure could not be had at all; a dash in a table says as much as ``not_available``."""
+    own = {(cell, code) for cell, code in _against(results) if code in _NEVER_THERE - {"gain_unknown"}}
+    return _remarks(results, {one for one in own if one[1] != "not_available"}, {})
+
+
+def noted(results: Results) -> tuple[Remark, ...]:
     """Each code that stands on figures and spoils none of its cell's."""
     against = set(_against(results))
+    found = {
+        (_cell(row), code)
+        for row in results.cell_rows
+        for code in row["reasons"]
+        if _is_note(row) and (_cell(row), code) not in against
+    }
+    return _remarks(results, found, _NOTED)
+
+
+def _remarks(results: Results, found: Set[tuple[str, str]], words: Mapping[str, str]) -> tuple[Remark, ...]:
+    """A line a code, with its cells in the tables' order."""
     cells: dict[str, dict[str, None]] = {}
-    for row in results.cell_rows:
-        for code in row["reasons"]:
-            if _is_note(row) and (_cell(row), code) not in against:
-                cells.setdefault(code, {})[_cell(row)] = None
+    every = list(dict.fromkeys(map(_cell, results.cell_rows)))
+    for code in sorted({code for _, code in found}):
+        cells[code] = {cell: None for cell in every if (cell, code) in found}
     worst: dict[str, Mapping[str, Any]] = {}
     for (cell, code), row in _checks(results):
         if cell in cells.get(code, ()) and row["value"] is not None:
-            worst[code] = max(worst.get(code, row), row, key=lambda one: float(one["value"]))
-    count = len({_cell(row) for row in results.cell_rows})
+            worst[code] = max(worst.get(code, row), row, key=_beyond)
     return tuple(
-        Noted(
+        Remark(
             code,
-            _NOTED.get(code, EXPLANATIONS.get(code, "")),
-            _cells(list(own), count),
+            words.get(code) or EXPLANATIONS.get(code, "Found when the cell was measured."),
+            _cells(list(own), len(every)),
             _figure(worst.get(code)),
         )
-        for code, own in sorted(cells.items())
+        for code, own in cells.items()
     )
 
 
+def _beyond(row: Mapping[str, Any]) -> float:
+    """How bad a check's figure is: the lower the worse where it has a lower bound alone."""
+    value = float(row["value"])
+    return -value if row["lo"] is not None and row["hi"] is None else value
+
+
 def _against(results: Results) -> Iterable[tuple[str, str]]:
-    """(cell, code) of all that is invalid; a dash in a table says as much as ``not_available``."""
+    """(cell, code) of all that is invalid."""
     for row in results.cell_rows:
         if not _is_note(row):
-            yield from ((_cell(row), code) for code in row["reasons"] if code != "not_available")
+            yield from ((_cell(row), code) for code in row["reasons"])
 
 
 def _is_note(row: Mapping[str, Any]) -> bool:

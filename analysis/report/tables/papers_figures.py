@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.compare.paper import PaperFigure, paper_figures, read_runs, spread
-from analysis.report.table import Columns, percent, table_of
+from analysis.report.tables.table import Columns, percent, table_of
 from analysis.results.headline import significant
 
 _COLUMNS: Columns[PaperFigure] = (

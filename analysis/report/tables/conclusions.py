@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis.metrics import metric
-from analysis.report.table import Columns, TextTable, percent, table_of
+from analysis.report.tables.table import Columns, TextTable, percent, table_of
 from analysis.results.headline import significant
 from analysis.results.points import Contrast, Results
 

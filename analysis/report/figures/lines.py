@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
-from analysis.report.figures import MOST_POINTS, TimeLine
+from analysis.arrays import Floats, Ints
 from starwatt_errors import TraceError
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
+
+MOST_POINTS = 1200
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """Values over time."""
+
+    t_ns: Ints  # (k,)
+    values: Floats  # (k,)
 
 
 def in_flight_over_time(run: RunDir, key: CellKey) -> TimeLine | None:

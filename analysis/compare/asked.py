@@ -1,0 +1,76 @@
+"""What differs in what two runs were asked: where something does, their joules are no measure of each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.compare.gains import GainsBeside
+from analysis.keys import MeterKey
+from analysis.opened import OpenedRun
+from configs.differences import Change, changes
+from configs.loader import LENGTHS
+
+_OF_THE_PROCESSOR = ("cpu", "package", "dram")
+"""Boundaries whose joules are the processor's own, so that another processor is another board."""
+
+
+def asked_otherwise(
+    first: OpenedRun, second: OpenedRun, gains: GainsBeside | None, pair: MeterKey | None
+) -> tuple[Change, ...]:
+    """List what differs in prompts, lengths and tasks, and the boards that were measured where they are others.
+
+    What one of the two does not say is not taken to differ.
+
+    Args:
+        first: the reference.
+        second: what is set against it.
+        gains: what is known of the boards of both.
+        pair: the boundary and source of the joules.
+    """
+    mine, theirs = _asked(first), _asked(second)
+    found = list(changes(mine, theirs, "prompts")) if mine and theirs else []
+    if gains is not None and gains.same_boards is False:
+        boards = [_boards(run, own) for run, own in zip((first, second), gains.boards, strict=True)]
+        found.append(Change("boards", *boards))
+    if pair is not None and pair.boundary in _OF_THE_PROCESSOR:
+        cpus = [_processor(run) for run in (first, second)]
+        found += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
+    return tuple(found)
+
+
+def _asked(run: OpenedRun) -> dict[str, Any]:
+    """The prompts as the study or the load test names them, by content and not by where their files lay."""
+    study, spec = run.context.study, run.context.manifest.get("load")
+    prompts: dict[str, Any] = {}
+    if study is not None:
+        prompts, seed = study.prompts.model_dump(mode="json"), str(study.seed)
+    elif isinstance(spec, Mapping) and isinstance(spec.get("prompts"), Mapping):
+        prompts, seed = dict(spec["prompts"]), str(spec.get("seed"))
+    if not prompts:
+        return prompts
+    if run.dataset.get("sha256"):
+        prompts["dataset"] = (
+            f"{run.dataset.get('name') or prompts.get('dataset')} (sha256 {run.dataset['sha256']})"
+        )
+    if isinstance(prompts.get("tasks"), int):
+        prompts["tasks"] = f"{prompts['tasks']}, drawn by seed {seed}"
+    lengths = run.dir.root / LENGTHS
+    if isinstance(prompts.get("output"), dict) and "recorded" in prompts["output"] and lengths.is_file():
+        prompts["output"] = {"recorded": f"sha256 {hashlib.sha256(lengths.read_bytes()).hexdigest()}"}
+    return prompts
+
+
+def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:
+    """Names of boards where the manifest has them, and what tells them apart."""
+    there = run.context.manifest.get("gpus")
+    known = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
+    names = {str(one.get("uuid")): one.get("name") for one in known}
+    return ", ".join(f"{names[uuid]} ({uuid})" if names.get(uuid) else uuid for uuid in uuids)
+
+
+def _processor(run: OpenedRun) -> str | None:
+    host = run.context.manifest.get("meter_host") or run.context.manifest.get("host")
+    cpu = host.get("cpu") if isinstance(host, dict) else None
+    return cpu if isinstance(cpu, str) else None

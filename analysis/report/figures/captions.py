@@ -1,0 +1,101 @@
+"""What figures have in common in words, and of what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from analysis.report.figures.looks import MOST_LOADS, MOST_VARIANTS, Palette, palette_of
+from analysis.results.headline import with_bounds
+from analysis.results.points import Point, Results
+
+_SHORT = 12  # GPU-1a2b3c4d: nvidia-smi's own short form
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a run's figures are drawn from."""
+
+    results: Results
+    note: str  # after titles: that the joules are estimated, or nothing
+    concurrency: Callable[[str], int | None]  # requests in flight, by load; None: it keeps no number of them
+    palette: Palette
+
+    def points_with(self, model: str, *metrics: str) -> list[Point]:
+        """List the points of a model that have all of these metrics."""
+        return [
+            one
+            for one in self.results.points
+            if one.model == model and None not in [one.mean(name) for name in metrics]
+        ]
+
+
+def scene_of(results: Results, note: str, concurrency: Callable[[str], int | None]) -> Scene:
+    """Make it of a run's results, with looks of its own."""
+    return Scene(results, note, concurrency, palette_of([results]))
+
+
+def said(label: str, note: str) -> str:
+    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
+    return f"estimated {label}" if note else label
+
+
+def each_in_words(points: Sequence[Point], words: Callable[[Point], str]) -> str:
+    """Say in a description what ``words`` say of every point."""
+    return "; ".join(f"{one.variant} under {one.load} {words(one)}" for one in points)
+
+
+def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], str]:
+    """The points of as many variants and loads as one figure can tell apart, and what its caption says of the others.
+
+    ``by_load``: the figure tells loads apart by how they look, not by where they stand.
+    """
+    kept, words = list(points), ""
+    names = zip(
+        ("variant", "load"), names_in(points), (MOST_VARIANTS, MOST_LOADS if by_load else None), strict=True
+    )
+    for kind, every, most in names:
+        if most is not None and len(every) > most:
+            kept = [one for one in kept if getattr(one, kind) in every[:most]]
+            words += f" The first {most} of {len(every)} {kind}s; the tables have all."
+    return kept, words
+
+
+def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
+    """Variants and loads, each once, in the points' order."""
+    return (
+        list(dict.fromkeys(one.variant for one in points)),
+        list(dict.fromkeys(one.load for one in points)),
+    )
+
+
+def short_names(devices: Sequence[str]) -> list[str]:
+    """Devices by as much of their names' beginnings as tells them apart; whole where they are short (UUIDs are not)."""
+    for length in range(_SHORT, max(map(len, devices), default=0)):
+        names = [one if len(one) <= length else f"{one[:length]}…" for one in devices]
+        if len(set(names)) == len(names):
+            return names
+    return list(devices)
+
+
+def with_interval(point: Point, metric: str) -> str:
+    """The mean in words, with what it is between by 95 %."""
+    return with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
+
+
+def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:
+    """What a caption says of the bars; why there are none where there are none."""
+    if any(one.interval(metric) is not None for one in points):
+        return " Bars are 95 % intervals of the mean over blocks, one by one."
+    if any(one.one_engine_start for one in points):
+        return " There are no intervals over blocks: each variant had one engine start."
+    return " There are no intervals over blocks: that takes three valid ones."
+
+
+def reach(points: Sequence[Point], metric: str) -> list[float]:
+    """All that an axis has to hold: means, blocks, and ends of intervals."""
+    found = [one.mean(metric) or 0.0 for one in points]
+    for one in points:
+        found += [*one.values.get(metric, ()), *(one.interval(metric) or ())]
+        found += [end for bounds in one.bounds.get(metric, ()) if bounds for end in bounds]
+    return found

@@ -1,0 +1,131 @@
+"""J/request over requests in flight, a line a variant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from analysis.report.figures.axes import (
+    font_size,
+    interval,
+    legend_above,
+    scaled,
+    spread_apart,
+    width_pt,
+)  # fmt: skip
+from analysis.report.figures.captions import Scene, few, interval_words, names_in, reach, said, with_interval
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import Look
+from analysis.results.headline import significant
+from analysis.results.points import Point
+
+_HEIGHT = 3.1
+_MOST_BESIDE = 0.3  # of the figure's width, what names beside lines may take
+_AXES_PT = 0.8 * _HEIGHT * 72  # about how high the axes themselves are
+_CROSSING = (
+    " A dashed line is where a variant begins or ceases to cost less than the baseline, linear between loads."
+)
+_APART = 0.03  # of the axis, between marks of two variants at one load
+
+
+def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
+    """A line a variant over requests in flight, named at its end; dashed upright where it crosses the baseline."""
+    points, left_out = few(
+        [one for one in scene.points_with(model, "j_per_request") if scene.concurrency(one.load) is not None],
+        by_load=False,
+    )
+    number = {one.load: scene.concurrency(one.load) or 0 for one in points}
+    ticks = sorted(set(number.values()))
+    if len(ticks) < 2:
+        return None
+    variants, _ = names_in(points)
+    found = {one.variant: one.value("crossover_concurrency") for one in scene.results.of(model, "crossover")}
+    crossings = {name: at for name, at in found.items() if name in variants and at is not None}
+    shifts = _shifts(variants, ticks)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.set_xscale("log", base=2)
+        scaled(axes, "y", reach(points, "j_per_request"))
+        ends = {}
+        for name in variants:
+            own = [(number[one.load] * shifts[name], one) for one in points if one.variant == name]
+            ends[name] = _line(axes, own, scene.palette.variant(name), crossings.get(name))
+        axes.set_xlim(ticks[0] / 1.15, ticks[-1] * 1.15)
+        axes.set_xticks(ticks, list(map(str, ticks)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("requests in flight")
+        axes.set_ylabel(said("J / request (gross)", scene.note))
+        if not _named_at_their_ends(axes, figure, ends, scene):
+            entries = [(_sample(scene.palette.variant(name)), name) for name in variants]
+            legend_above(figure, entries)
+
+    words = [
+        f"{one.variant} at {number[one.load]} {with_interval(one, 'j_per_request')} joules" for one in points
+    ]
+    words += [f"{name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()]
+    return Drawing(
+        name=f"concurrency-{model}",
+        title=f"J/request over concurrency{scene.note}",
+        description=f"Line chart of joules per request{scene.note} over requests in flight: {'; '.join(words)}.",
+        caption=f"Each small dot is one block.{_CROSSING if crossings else ''}{interval_words(points)}{left_out}",
+        height=_HEIGHT,
+        paint=paint,
+    )
+
+
+def _shifts(variants: Sequence[str], ticks: Sequence[int]) -> dict[str, float]:
+    """By what factor each variant stands aside, so that intervals at one load do not hide each other."""
+    step = _APART * math.log(ticks[-1] / ticks[0]) / max(1, len(variants) - 1)
+    return {name: math.exp((k - (len(variants) - 1) / 2) * step) for k, name in enumerate(variants)}
+
+
+def _sample(look: Look) -> Line2D:
+    return Line2D([], [], marker="o", linestyle=look.line, **look.mark)
+
+
+def _line(
+    axes: Axes, own: Sequence[tuple[float, Point]], look: Look, crossing: float | None
+) -> tuple[float, float]:
+    """A variant's means, its blocks, and where it crosses the baseline; returns where the line ends."""
+    own = sorted(own, key=lambda pair: pair[0])
+    means = [one.mean("j_per_request") or 0.0 for _, one in own]
+    axes.plot([at for at, _ in own], means, marker="o", linestyle=look.line, **look.mark)
+    for at, one in own:
+        blocks = one.values["j_per_request"]
+        axes.plot([at] * len(blocks), blocks, color=look.colour, marker=".", linestyle="none", markersize=2.5)
+        interval(axes, at, one.interval("j_per_request"), look.colour)
+    if crossing is not None:
+        axes.axvline(crossing, color=look.colour, linestyle="--", linewidth=0.8, zorder=0.5)
+    return own[-1][0], means[-1]
+
+
+def _named_at_their_ends(
+    axes: Axes, figure: Figure, ends: Mapping[str, tuple[float, float]], scene: Scene
+) -> bool:
+    """Write each variant's name beside the end of its line; returns whether there is room for that."""
+    size, wanted = font_size(), [_height_pt(axes, y) for _, y in ends.values()]
+    widest = max(width_pt(name, size) for name in ends)
+    found = spread_apart(wanted, 1.25 * size, 0.0, _AXES_PT)
+    if found is None or widest > _MOST_BESIDE * figure.get_figwidth() * 72:
+        return False
+    for (name, at), before, after in zip(ends.items(), wanted, found, strict=True):
+        line = {"arrowstyle": "-", "color": scene.palette.variant(name).colour, "linewidth": 0.8}
+        axes.annotate(
+            name, at, xytext=(14, after - before), textcoords="offset points", va="center", fontsize=size,
+            arrowprops=line | {"shrinkA": 1, "shrinkB": 4}, annotation_clip=False,
+        )  # fmt: skip
+    return True
+
+
+def _height_pt(axes: Axes, y: float) -> float:
+    """About how high above the axis a value stands."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        low, high, y = math.log(low), math.log(high), math.log(y)
+    return (y - low) / (high - low) * _AXES_PT

@@ -1,0 +1,145 @@
+"""What is paid for what: joules against latency, and joules per solved task against pass@1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatch
+from analysis.report.figures.captions import (
+    Scene,
+    each_in_words,
+    few,
+    interval_words,
+    names_in,
+    reach,
+    said,
+    with_interval,
+)
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import GREY
+from analysis.results.headline import significant
+from analysis.results.points import Bounds, Point
+
+_SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
+_MOST_LISTED = 12
+
+
+def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
+    """J/request over the median end-to-end latency: a colour a variant, a shape a load."""
+    points, left_out = few(scene.points_with(model, "j_per_request", "e2e_p50_ms"))
+    if not points:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        scaled(axes, "x", reach(points, "e2e_p50_ms"))
+        scaled(axes, "y", reach(points, "j_per_request"))
+        _scatter(figure, axes, scene, points, ("e2e_p50_ms", "j_per_request"))
+        axes.set_xlabel("median end-to-end latency, ms")
+        axes.set_ylabel(said("J / request (gross)", scene.note))
+
+    words = each_in_words(
+        points,
+        lambda one: (
+            f"{with_interval(one, 'j_per_request')} joules at {significant(one.mean('e2e_p50_ms'))} milliseconds"
+        ),
+    )
+    return Drawing(
+        name=f"latency-{model}",
+        title=f"J/request against latency{scene.note}",
+        description=f"Scatter plot of joules per request{scene.note} over median latency: {words}.",
+        caption="Lower left is better on both. Latency counts from the time a request was "
+        f"scheduled.{interval_words(points)}{left_out}",
+        height=3.0,
+        paint=paint,
+    )
+
+
+def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
+    """J per solved task over pass@1, which ends at 1; the line joins what nothing else beats on both."""
+    solved = scene.points_with(model, _PASSED, _SOLVED)
+    if len(solved) < 2:
+        return None
+    graded = scene.points_with(model, _PASSED)
+    points, left_out = few(solved)
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        scaled(axes, "y", reach(points, _SOLVED))
+        _ends_at_one(axes, reach(points, _PASSED))
+        front = [[one.mean(name) or 0.0 for one in pareto(points)] for name in (_PASSED, _SOLVED)]
+        axes.plot(*front, color=GREY, linewidth=0.9, zorder=0.5)
+        _scatter(figure, axes, scene, points, (_PASSED, _SOLVED), most_across=1.0)
+        axes.set_xlabel("pass@1, base and plus")
+        axes.set_ylabel(said("J / solved task", scene.note))
+
+    words = each_in_words(
+        points, lambda one: f"{with_interval(one, _SOLVED)} joules at pass@1 {significant(one.mean(_PASSED))}"
+    )
+    unsolved = _listed([f"{one.variant} under {one.load}" for one in graded if one not in solved])
+    return Drawing(
+        name=f"solved-{model}",
+        title=f"J per solved task against pass@1{scene.note}",
+        description=f"Scatter plot of joules per solved task{scene.note} over pass@1: {words}.",
+        caption="Lower right is better on both; the line joins what nothing else beats on both."
+        + interval_words(points, _SOLVED)
+        + (f" Nothing was solved by {unsolved}." if unsolved else "")
+        + (" The model memorised its tasks." if model in scene.results.memorised else "")
+        + left_out,
+        height=3.0,
+        paint=paint,
+    )
+
+
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """Those that no other has both fewer joules a solved task than and a higher pass@1, by pass@1."""
+
+    def beaten(one: Point) -> bool:
+        mine = one.mean(_SOLVED) or 0.0, -(one.mean(_PASSED) or 0.0)
+        others = ((other.mean(_SOLVED) or 0.0, -(other.mean(_PASSED) or 0.0)) for other in points)
+        return any(other[0] <= mine[0] and other[1] <= mine[1] and other != mine for other in others)
+
+    return sorted((one for one in points if not beaten(one)), key=lambda one: one.mean(_PASSED) or 0.0)
+
+
+def _scatter(
+    figure: Figure,
+    axes: Axes,
+    scene: Scene,
+    points: Sequence[Point],
+    metrics: tuple[str, str],
+    most_across: float | None = None,
+) -> None:
+    """One metric over another, both known of every point: a colour a variant, a shape a load."""
+    across, up = metrics
+    for point in points:
+        look, at = scene.palette.variant(point.variant), (point.mean(across) or 0.0, point.mean(up) or 0.0)
+        interval(axes, at[0], point.interval(up), look.colour)
+        interval(axes, at[1], _within(point.interval(across), most_across), look.colour, across=True)
+        axes.plot(
+            [at[0]], [at[1]], linestyle="none", marker=scene.palette.shape(point.load), clip_on=False, zorder=3,
+            **look.mark,
+        )  # fmt: skip
+    variants, loads = names_in(points)
+    legend_above(
+        figure,
+        [(swatch(scene.palette.variant(name)), name) for name in variants],
+        [(mark(None, scene.palette.shape(name)), name) for name in loads],
+    )
+
+
+def _within(ends: Bounds | None, most: float | None) -> Bounds | None:
+    return ends if ends is None or most is None else (min(ends[0], most), min(ends[1], most))
+
+
+def _ends_at_one(axes: Axes, shares: Sequence[float]) -> None:
+    least = min(1.0, *shares)
+    axes.set_xlim(max(0.0, least - max(0.08, 0.1 * (1 - least))), 1.0)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")

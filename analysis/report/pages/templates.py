@@ -1,0 +1,31 @@
+"""The pages' templates, which lie beside this file with their style and their script."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+_HERE = Path(__file__).resolve().parent
+_WITH_INTERVAL = re.compile(r"(\S+) (\(\S+ to \S+\))")
+
+
+def rendered(name: str, **told: Any) -> str:
+    """Fill in one of them; what it is given is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["figure"] = _figure
+    style, script = ((_HERE / file).read_text(encoding="utf-8") for file in ("style.css", "sort.js"))
+    return environment.get_template(name).render(style=style, script=script, **told)
+
+
+def _figure(text: str) -> str | Markup:
+    """A figure's interval below it, so that columns are narrow."""
+    found = _WITH_INTERVAL.fullmatch(text)
+    if found is None:
+        return text
+    return Markup('<span>{} <span class="between">{}</span></span>').format(*found.groups())

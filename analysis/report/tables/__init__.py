@@ -1,0 +1,1 @@
+"""Tables of text: the same for the page and for the terminal."""

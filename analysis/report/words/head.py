@@ -1,0 +1,166 @@
+"""What stands at the head of a page: what was measured, on what, when, for how long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from analysis.opened import OpenedRun
+from analysis.results.headline import note_of
+from analysis.results.points import Results
+from configs.schema import FixedOutput, RecordedOutput
+from traces.cell import CellRecord, Phase, Served
+from traces.layout import CellKey
+
+_DAY = "%Y-%m-%d"
+
+
+def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
+    """Name and value of each line; a line of which the run says nothing is not there."""
+    lines = (
+        ("Model", _models(run, results)),
+        ("Data set", _dataset(run, results)),
+        ("Machine", _machine(run.context.manifest)),
+        ("Board", boards_words(run.context.manifest)),
+        ("Power", _power(results)),
+        ("Engine", "; ".join(engines(run.records))),
+        ("Date", date_of(run.context.manifest)),
+        ("Duration", duration_words(run.records.values())),
+        ("Blocks", _blocks(run, results)),
+    )
+    return [(name, words) for name, words in lines if words]
+
+
+def length_words(run: OpenedRun) -> str:
+    """How answers ended: what a comparison of J/request is at."""
+    study = run.context.study
+    if study is None:
+        return "answers as they came"
+    if isinstance(study.prompts.output, FixedOutput):
+        return f"at equal length: every answer has {study.prompts.output.fixed} tokens"
+    if isinstance(study.prompts.output, RecordedOutput):
+        return "at equal length: an answer has as many tokens as were recorded for its task, whatever the variant"
+    return "at natural length: a variant that rambles pays for it in tokens/request"
+
+
+def engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
+    """Engine, version and model implementation, each combination once."""
+    named = {_engine(record.served) for record in records.values()} - {""}
+    # cells of one engine say more and less of it: the most that any says
+    return sorted(name for name in named if not any(other.startswith(f"{name} ") for other in named))
+
+
+def _engine(served: Served) -> str:
+    known = (served.engine, served.version, served.model_implementation)
+    repeated = bool(served.engine and served.version and served.version.startswith(f"{served.engine} "))
+    return " ".join(filter(None, known[repeated:]))
+
+
+def boards_words(manifest: Mapping[str, Any]) -> str:
+    """The GPUs, each kind once with how many there are and their power limit."""
+    there = manifest.get("gpus")
+    gpus = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
+    kinds = Counter((str(one.get("name") or "GPU"), one.get("power_limit_w")) for one in gpus)
+    return "; ".join(
+        (f"{count} x " if count > 1 else "") + name + (f" ({limit:g} W limit)" if limit else "")
+        for (name, limit), count in kinds.items()
+    )
+
+
+def date_of(manifest: Mapping[str, Any]) -> str:
+    """The day on which it began, by UTC; until which one, where it was continued on another."""
+    sessions = manifest.get("sessions")
+    known = [one for one in sessions if isinstance(one, dict)] if isinstance(sessions, list) else []
+    begun = [str(one.get("begun", ""))[:10] for one in known]
+    days = sorted({day for day in begun if day})
+    if not days:
+        host = manifest.get("host")
+        at_ns = host.get("realtime_ns") if isinstance(host, dict) else None
+        days = [datetime.fromtimestamp(at_ns / 1e9, UTC).strftime(_DAY)] if isinstance(at_ns, int) else []
+    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+
+
+def duration_words(records: Iterable[CellRecord]) -> str:
+    """From the first cell's beginning to the last one's end; of several boots or hosts, the sum over them."""
+    spans: dict[str, tuple[int, int]] = {}
+    for one in records:
+        phases = [phase for _, phase in one.phases if isinstance(phase, Phase)]
+        if phases:
+            first, last = spans.get(one.boot_id, (phases[0].start_ns, phases[0].end_ns))
+            spans[one.boot_id] = (
+                min(first, *(phase.start_ns for phase in phases)),
+                max(last, *(phase.end_ns for phase in phases)),
+            )
+    seconds = sum(last - first for first, last in spans.values()) / 1e9
+    if not spans:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return (
+        f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
+    )
+
+
+def _models(run: OpenedRun, results: Results) -> str:
+    drawn = {key.model for key, record in run.records.items() if record.served.random_weights}
+
+    def words(model: str) -> str:
+        known = (("memorised the tasks", model in results.memorised), ("random weights", model in drawn))
+        marks = ", ".join(mark for mark, holds in known if holds)
+        return f"{model} ({marks})" if marks else model
+
+    return ", ".join(map(words, results.models))
+
+
+def _dataset(run: OpenedRun, results: Results) -> str:
+    if results.tasks_words:
+        return results.tasks_words
+    tasks = run.context.study.prompts.tasks if run.context.study else None
+    if isinstance(tasks, int):
+        return results.task_set.words(tasks)
+    total = results.task_set.total
+    return " ".join(filter(None, (results.task_set.name, f"({total} tasks)" if total else "")))
+
+
+def _machine(manifest: Mapping[str, Any]) -> str:
+    nodes = manifest.get("nodes")
+    if isinstance(nodes, dict) and len(nodes) > 1:
+        return f"{len(nodes)}: {', '.join(sorted(map(str, nodes)))}"
+    host = manifest.get("meter_host") or manifest.get("host")
+    if not isinstance(host, dict):
+        return ""
+    parts = [str(host["name"])] if host.get("name") else []
+    parts += (
+        [f"{host['cpus']} CPUs" + (f" of {host['cpu']}" if host.get("cpu") else "")]
+        if host.get("cpus")
+        else []
+    )
+    parts += [f"{host['memory_gib']:g} GiB"] if isinstance(host.get("memory_gib"), int | float) else []
+    return ", ".join(parts)
+
+
+def _power(results: Results) -> str:
+    return (
+        "not metered"
+        if results.pair is None
+        else f"{results.pair[0]}, by {results.pair[1]}{note_of(results)}"
+    )
+
+
+def _blocks(run: OpenedRun, results: Results) -> str:
+    cells = {(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}
+    blocks = {block for *_, block in cells}
+    if not blocks:
+        return ""
+    study = run.context.study
+    starts = ""
+    if study is not None:
+        starts = (
+            "one engine start for all" if study.engine_restarts == "once" else "engines started anew in each"
+        )
+        starts = "engines that ran already" if set(study.variants) <= set(study.remote) else starts
+    return f"{len(blocks)}{', ' * bool(starts)}{starts}; {len(cells)} cells"

@@ -1,0 +1,172 @@
+"""The three questions that a run answers: what batching saves, what a variant costs and keeps, what is best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.keys import Condition
+from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Contrast, Point, Results
+from analysis.results.sentences import effect_words, percent, saved_words
+
+BATCHING, VARIANTS, BEST = (
+    "What does batching save?",
+    "What does each variant cost, and what does it keep?",
+    "What is best?",
+)
+_PASSED = "pass_at_1_plus"
+_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end-to-end latency"}
+Concurrency = Callable[[str], int | None]
+"""Requests in flight, by load; None: it keeps no number of them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question and what the run says to it, a sentence or, of several variants, one each; without a full stop."""
+
+    question: str
+    sentences: tuple[str, ...]
+
+
+def answers_of(
+    results: Results, model: str, concurrency: Concurrency, slo_ms: Mapping[str, float] | None = None
+) -> tuple[Answer, ...]:
+    """Answer for one model; a question that the run did not ask is not there.
+
+    Args:
+        results: of an analysed run.
+        model: one of its models.
+        concurrency: requests in flight by load; batching is what closed loads show, and they alone.
+        slo_ms: the study's bounds, by ``ttft``, ``tpot`` and ``e2e``; None or empty: it names none.
+    """
+    batching = _batching(results, model, concurrency)
+    variants = _variants(results, model, concurrency)
+    best = _best(results, model, slo_ms or {})
+    found = [
+        Answer(BATCHING, (batching,)) if batching else None,
+        Answer(VARIANTS, tuple(variants)) if variants else None,
+        Answer(BEST, (best,)) if best else None,
+    ]
+    return tuple(one for one in found if one is not None)
+
+
+def _batching(results: Results, model: str, concurrency: Concurrency) -> str | None:
+    """Of each variant the closed load with most in flight against one request at a time."""
+    most: dict[str, tuple[int, Contrast]] = {}
+    for one in results.of(model, "batched_vs_single"):
+        number = concurrency(one.load)
+        if (
+            number is not None
+            and one.value("energy_factor") is not None
+            and number > most.get(one.variant, (1,))[0]
+        ):
+            most[one.variant] = number, one
+    if not most:
+        return None
+    numbers = sorted({number for number, _ in most.values()})
+    of = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    rows = [one.metrics["energy_factor"] for _, one in most.values()]
+    return saved_words(rows, of=f"{of} in flight", estimated=results.estimated)
+
+
+def _variants(results: Results, model: str, concurrency: Concurrency) -> list[str]:
+    """A sentence a variant: J/request and pass@1 against the baseline, at one in flight and at the most."""
+    by_variant: dict[str, list[Contrast]] = {}
+    for one in results.of(model, "variant_vs_baseline"):
+        by_variant.setdefault(one.variant, []).append(one)
+    return [_variant(results, name, _ends(own, concurrency)) for name, own in by_variant.items()]
+
+
+def _ends(own: Sequence[Contrast], concurrency: Concurrency) -> list[tuple[str, Contrast]]:
+    """The contrasts at the least and at the most in flight, named; the last load's where none keeps a number."""
+    valid = [one for one in own if one.value("j_per_request_ratio") is not None] or list(own)
+    numbered = sorted(
+        ((number, one) for one in valid if (number := concurrency(one.load)) is not None),
+        key=lambda pair: pair[0],
+    )
+    chosen = [numbered[0], numbered[-1]] if len(numbered) > 1 else numbered
+    named = [("one at a time" if number == 1 else f"at {number} in flight", one) for number, one in chosen]
+    return named or [(f"under {valid[-1].load}", valid[-1])]
+
+
+def _variant(results: Results, name: str, ends: Sequence[tuple[str, Contrast]]) -> str:
+    said = []
+    for k, (when, one) in enumerate(ends):
+        row = one.metrics.get("j_per_request_ratio")
+        if row is None or row["value"] is None:
+            words = f"no valid comparison with {one.reference_variant} ({one.why('j_per_request_ratio')})"
+        else:
+            more = (one.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm"))
+            joules = "estimated J/request" if results.estimated else "J/request"
+            words = effect_words(row, *more, of=joules, than=one.reference_variant if k == 0 else "")
+        said.append(f"{when} {words}" if words.startswith("costs") else f"{when}: {words}")
+    return f"{name}: {'; '.join(said)}; {_kept(results, [one for _, one in ends])}"
+
+
+def _kept(results: Results, ends: Sequence[Contrast]) -> str:
+    """pass@1 at the most in flight, and its difference to the baseline's."""
+    for one in reversed(ends):
+        sides = [results.point(side) for side in (one.side, one.reference)]
+        own, reference = (point.mean(_PASSED) if point else None for point in sides)
+        if own is not None and reference is not None:
+            kind = " of memorised tasks" if one.model in results.memorised else ""
+            return f"pass@1{kind} {own:.2f} against {reference:.2f}{_difference(results, one)}"
+    return "pass@1 not known"
+
+
+def _difference(results: Results, one: Contrast) -> str:
+    found = (other for other in results.of(one.model, "accuracy_vs_baseline") if other.side == one.side)
+    row = next((other.metrics.get("pass_at_1_plus_difference") for other in found), None)
+    if row is None or row["value"] is None or row["lo"] is None or row["hi"] is None:
+        return ""
+    seen = "" if not row["lo"] <= 0 <= row["hi"] else "no difference can be seen, "
+    return f" ({seen}95 %: {row['lo']:+.2f} to {row['hi']:+.2f})"
+
+
+def _best(results: Results, model: str, slo_ms: Mapping[str, float]) -> str | None:
+    """The least joules for a solved task, or for a request where none was graded; within the study's bounds."""
+    points = [one for one in results.points if one.model == model]
+    metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
+    if len(points) < 2:
+        return None
+    best = _least(points, metric)
+    bounds = ", ".join(f"{_NAMES[name]} up to {_seconds(ms)}" for name, ms in slo_ms.items())
+    if best is None:
+        return f"No variant and load is known to have kept {bounds} for any request" if slo_ms else None
+    passed, share = best.mean(_PASSED), best.mean("slo_share")
+    least = "least joules per solved task" if passed else "least joules per request"
+    within = f"within {bounds}" if slo_ms else "of all, as the study names no latency bounds (slo)"
+    joules = f"{'estimated ' * results.estimated}J/request"
+    parts = [f"{_with_interval(best, metric)} {joules}{' that kept them' if slo_ms else ''}"]
+    parts += [f"{percent(share)} % of its requests did"] if slo_ms and share is not None else []
+    parts += [f"pass@1 {passed:.2f}"] if passed else []
+    parts += [f"median latency {_seconds(best.mean('e2e_p50_ms'))}"]
+    return f"{_place(best.condition)} takes the {least} {within}: {', '.join(parts)}"
+
+
+def _least(points: Sequence[Point], metric: str) -> Point | None:
+    """By joules for a request over the share of tasks that were solved, where any was graded."""
+    graded = any(one.mean(_PASSED) is not None for one in points)
+    known = []
+    for k, one in enumerate(points):
+        joules, solved = one.mean(metric), one.mean(_PASSED) if graded else 1.0
+        if joules is not None and solved:
+            known.append((joules / solved, k))
+    return points[min(known)[1]] if known else None
+
+
+def _place(one: Condition) -> str:
+    return f"{one.variant} under {one.load}"
+
+
+def _with_interval(point: Point, metric: str) -> str:
+    """``2.19 (95 %: 2.1 to 2.3)``."""
+    text = with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
+    return text.replace("(", "(95 %: ")
+
+
+def _seconds(ms: float | None) -> str:
+    if ms is None:
+        return "–"
+    return f"{significant(ms)} ms" if ms < 1000 else f"{significant(ms / 1000)} s"
