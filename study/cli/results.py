@@ -72,13 +72,14 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
     if as_json:
         findings = [vars(finding) for finding in found.findings]
+        remarks = {"remarks": list(found.remarks)} if found.remarks else {}
         print_json(
             {
                 "ok": found.ok,
                 "cells": found.cells,
                 "requests": found.requests,
                 "findings": findings,
-                "remarks": list(found.remarks),
+                **remarks,
             }
         )
         return found.ok
