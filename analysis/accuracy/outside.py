@@ -36,15 +36,14 @@ def outside_solutions(grades: pa.Table | None, requests: Requests) -> Outside | 
     if grades is None:
         return None
     solutions = dict(zip(grades["request_id"].to_pylist(), grades["solution_chars"].to_pylist(), strict=True))
-    wanted = requests.completed & requests.tokens_known
     share = np.zeros(requests.chunk_ns.size)
     known = np.zeros(requests.count, dtype=bool)
     numbers = requests.table["request_id"].to_numpy()
-    of_chunks = requests.table["chunk_chars"].combine_chunks()
-    for row in np.flatnonzero(wanted):
+    of_chunks, tokens = (requests.table[name].combine_chunks() for name in ("chunk_chars", "chunk_tokens"))
+    for row in np.flatnonzero(requests.completed):
         edges, chars = solutions.get(int(numbers[row])), of_chunks[row].as_py()
         start, end = requests.chunk_start[row], requests.chunk_start[row + 1]
-        if edges is None or chars is None or len(chars) != end - start:
+        if edges is None or chars is None or len(chars) != end - start or not tokens[row].is_valid:
             continue
         if _are_edges(edges, sum(chars)) and min(chars, default=0) >= 0:
             share[start:end] = 1.0 - covered(chars, edges)
