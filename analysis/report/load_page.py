@@ -38,7 +38,7 @@ _Figures = Mapping[str, Mapping[str, Any]]
 
 
 def is_load_test(run: OpenedRun) -> bool:
-    """Say whether a run is one of ``starwatt load --meter``: it has an endpoint and no study."""
+    """Say whether a run is one of ``starwatt load``: it has an endpoint and no study."""
     return run.context.study is None and isinstance(run.context.manifest.get("endpoint"), dict)
 
 
@@ -50,7 +50,7 @@ def render_load_test(run: OpenedRun, results: Results, common: Mapping[str, Any]
         **{**common, "lines": _head(run, common["lines"])},
         links=_SECTIONS,
         of=_load_words(run.context.manifest),
-        against=[(code, explanation) for code, explanation, *_ in common["excluded"]],
+        against=[(code, explanation) for code, explanation, *_ in common["excluded"] if code != "no_power"],
         sentences=_sentences(run, figures, estimated=results.estimated),
         latency=_latency(figures),
         energy=_energy(figures),
