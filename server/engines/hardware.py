@@ -6,6 +6,7 @@ too: its joules would be another format's. The capabilities are those found by p
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -45,7 +46,14 @@ _NOT_ON_A_CPU = {
 
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """The visible GPUs, asked once a process."""
+    """The visible GPUs, asked once a process; none where ``STARWATT_TARGET`` says that the CPU is to serve.
+
+    Raises:
+        NvmlError: a driver is there, and does not answer.
+        UsageError: ``STARWATT_TARGET`` says neither.
+    """
+    if told_target() == "cpu":
+        return Machine(())
     try:
         with opened():
             boards = []
@@ -56,6 +64,14 @@ def this_machine() -> Machine:
             return Machine(tuple(boards))
     except NoDriverError:
         return Machine(())
+
+
+def told_target() -> str | None:
+    """Say what engines are to compute on, ``gpu`` or ``cpu``, as ``STARWATT_TARGET`` has it; None unless it is set."""
+    told = os.environ.get("STARWATT_TARGET") or None
+    if told not in (None, "gpu", "cpu"):
+        raise UsageError(f"STARWATT_TARGET is gpu or cpu, not {told}")
+    return told
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
@@ -93,12 +109,3 @@ def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
     if kind == "int8-w8a8" and capability >= _NO_INT8:
         return "less than 10.0: vLLM has no int8 kernel for newer boards; serve fp8"
     return None
-
-
-def refuse_what_cannot_be_served(variants: tuple[Variant, ...], settings: EngineSettings) -> None:
-    """Raise UsageError with every variant that this machine cannot serve, each with its reason."""
-    machine = this_machine()
-    reasons = {variant.name: why_not(variant, settings, machine) for variant in variants}
-    refused = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-    if refused:
-        raise UsageError("this machine cannot serve " + "\n  ".join(refused))

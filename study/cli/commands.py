@@ -20,7 +20,7 @@ from configs.schema import EngineSettings
 from loadgen.spec import LoadSpec
 from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import refuse_what_cannot_be_served
+from server.engines.refusal import refuse_what_cannot_be_served
 from server.power.calibration.calibrate import calibrate
 from server.power.calibration.calibrate import words as calibration_words
 from server.power.calibration.heater import heated

@@ -23,7 +23,7 @@ from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import this_machine, why_not
-from server.engines.toolchain import driver_too_old
+from server.engines.toolchain import check_environment
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
@@ -147,9 +147,9 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     """Servers that are not installed, and what they or this hardware can't do."""
-    old = driver_too_old() if study.own_variants else None
-    if old is not None:
-        yield Problem(("variants",), old, EngineError)
+    unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
+    if unfit:
+        yield from unfit
         return
     nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
     boards = max(len(machine.gpus), 1)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import server.engines.hardware
 import server.engines.vllm
 from configs.loader import load_variant, variant_names
 from configs.schema import EngineSettings
 from server.build.store import Checkpoint
+from server.engines import refusal
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import Board, Machine, refuse_what_cannot_be_served, why_not
+from server.engines.hardware import Board, Machine, why_not
 from server.engines.vllm import vllm_command
 from starwatt_errors import UsageError
 
@@ -48,12 +48,13 @@ def test_each_machine_refuses_what_it_cannot_serve(machine: Machine, names: set[
 
 
 def test_fp8_on_an_a100_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.engines.hardware, "this_machine", lambda: Machine((A100,)))
+    monkeypatch.setattr(refusal, "this_machine", lambda: Machine((A100,)))
+    monkeypatch.setattr(refusal, "check_environment", lambda: None)
     with pytest.raises(
         UsageError,
         match=r"fp8: A100-SXM4-40GB has compute capability 8\.0; fp8 takes 8\.9 \(fp8 matrix units",
     ):
-        refuse_what_cannot_be_served((load_variant("bf16"), load_variant("fp8")), EngineSettings())
+        refusal.refuse_what_cannot_be_served((load_variant("bf16"), load_variant("fp8")), EngineSettings())
 
 
 def test_more_gpus_than_there_are_and_bitsandbytes_over_several_are_refused() -> None:
