@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.starwatt-set-up
+TARGET := $(shell scripts/target.sh $(VENV) 2>/dev/null)
+STAMP  := $(VENV)/.starwatt-set-up-$(TARGET)
 UV     ?= uv
 
 .PHONY: demo setup browser check docs screenshots test test-long bench lock sandbox slurm clean
@@ -13,7 +14,7 @@ help:            ## what there is
 
 setup: $(STAMP)  ## the virtual environment with everything in it
 
-$(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirements/dev.txt requirements/torch-cpu.txt pyproject.toml scripts/setup.sh
+$(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirements/dev.txt requirements/torch-cpu.txt pyproject.toml scripts/setup.sh scripts/target.sh
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
