@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, Variant
+from server.build.shape import Shape
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NoDriverError, opened
@@ -88,6 +89,19 @@ def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str
         if reason is not None:
             major, minor = board.capability or (0, 0)
             return f"{board.name} has compute capability {major}.{minor}; {variant.name} takes {reason}"
+    return None
+
+
+def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
+    """Say why vLLM cannot share a model's layers among so many boards, or None where nothing is known against it."""
+    if shape.heads is not None and shape.heads % boards:
+        return f"its {shape.heads} attention heads cannot be shared by {boards} boards"
+    if shape.kv_heads is not None and shape.kv_heads % boards and boards % shape.kv_heads:
+        return f"its {shape.kv_heads} KV heads can neither be shared by {boards} boards nor copied to them evenly"
+    group = getattr(variant.quantization, "group_size", shape.group)
+    for width in shape.inputs if group is not None else ():
+        if width % (boards * group):
+            return f"{width} weights a row are no whole groups of {group} on each of {boards} boards ({variant.name})"
     return None
 
 

@@ -18,6 +18,7 @@ from configs.loader import load_variant
 from configs.meters import ExternalLog, Meters
 from configs.schema import EngineSettings
 from loadgen.spec import LoadSpec
+from server.build.foresight import known_model, source_of
 from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
 from server.engines.refusal import refuse_what_cannot_be_served
@@ -95,8 +96,9 @@ def serve(
         enforce_eager=enforce_eager,
         tensor_parallel=tensor_parallel,
     )
-    refuse_what_cannot_be_served((chosen,), settings)
     with _said_of("--model", "models"):
+        known = known_model(source_of(model, chosen), trust_remote_code=chosen.trust_remote_code)
+        refuse_what_cannot_be_served((chosen,), settings, known.shape)
         checkpoint = build_all((model,), (variant,))[model, variant]
     spec = EngineSpec(
         model=model_slug(model),

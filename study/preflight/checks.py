@@ -22,7 +22,7 @@ from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import this_machine, why_not
+from server.engines.hardware import cannot_be_split, this_machine, why_not
 from server.engines.toolchain import check_environment
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
@@ -187,9 +187,10 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
                 f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
             )
             yield Problem(("engine", "max_model_len"), words)
-        if shape.heads is not None and shape.heads % settings.tensor_parallel:
-            words = f"takes a number that divides the {shape.heads} heads of {model} (it is {settings.tensor_parallel})"
-            yield Problem(("engine", "tensor_parallel"), words)
+        for name in study.own_variants:
+            reason = cannot_be_split(shape, load_variant(name), settings.tensor_parallel)
+            if reason is not None:
+                yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
 
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
