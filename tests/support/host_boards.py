@@ -1,7 +1,7 @@
 """The boards of the machine that runs the tests: hidden, so that a test sees those that it asks for, or none.
 
-Where a driver is installed, processes find ``golden_nvml.c`` in its place, which without a world has no driver either;
-CUDA is shown no board. Where none is installed, nothing is done.
+Where a driver is installed, processes find ``golden_nvml.c`` in its place, which without a world has no driver either.
+Which boards this process was given (``CUDA_VISIBLE_DEVICES``) says nothing of simulated ones.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class HostBoards:
             self._folder = tempfile.TemporaryDirectory(prefix="no-boards-")
             compile_library(Path(self._folder.name))
         paths = [self._folder.name, os.environ.get("LD_LIBRARY_PATH", "")]
-        changed = {"CUDA_VISIBLE_DEVICES": "-1", "LD_LIBRARY_PATH": ":".join(filter(None, paths))}
-        self._seen = {name: os.environ.get(name) for name in changed}
-        os.environ.update(changed)
+        self._seen = {
+            name: os.environ.pop(name, None) for name in ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+        }
+        os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, paths))
         self._load(ctypes.CDLL(str(Path(self._folder.name) / _LIBRARY)))
 
     def show(self) -> None:
