@@ -99,7 +99,9 @@ def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
     if shape.kv_heads is not None and shape.kv_heads % boards and boards % shape.kv_heads:
         return f"its {shape.kv_heads} KV heads can neither be shared by {boards} boards nor copied to them evenly"
     group = getattr(variant.quantization, "group_size", shape.group)
-    for width in shape.inputs if group is not None else ():
+    if group is None:
+        return None
+    for width in shape.inputs:
         if width % (boards * group):
             return f"{width} weights a row are no whole groups of {group} on each of {boards} boards ({variant.name})"
     return None
