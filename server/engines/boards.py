@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from configs.meters import Meters
 from configs.schema import EngineSettings
-from server.engines.toolchain import serves_beside_the_boards
+from server.engines.toolchain import computes_on_the_cpu
 from server.power.nvidia.board import NoPowerReadingError
 from server.power.nvidia.exclusivity import boards_of
 from server.power.nvidia.library import NoDriverError, opened
@@ -31,7 +31,7 @@ class Allotment:
 
     def as_seen(self, engine_pid: int) -> Allotment:
         """The same once the engine runs: one whose vLLM is built for the CPU, and that no board lists, is on none."""
-        if not (self.meters.gpus and serves_beside_the_boards()) or _is_on_a_board(engine_pid):
+        if not (self.meters.gpus and computes_on_the_cpu()) or _is_on_a_board(engine_pid):
             return self
         if self.meters.sources == "auto":
             return replace(self, meters=self.meters.model_copy(update={"gpus": ()}))

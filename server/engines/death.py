@@ -12,6 +12,7 @@ from pathlib import Path
 
 _PROCESS = re.compile(r"^(?:\([^()]*\bpid=\d+\) ?|\[rank\d+\]: ?)+")
 _LEVEL = re.compile(r"^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):? [\d-]+ [\d:.,]+ \[[^\]]+\] ?")
+_TORCH_TELLS = re.compile(r"^[IW]\d{4} [\d:.]+ +\d+ \S+\] ")
 _WORKER = re.compile(r"^WorkerProc (?:hit an exception|failed to start)\.?$")
 _ERROR = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|SystemExit|Abort)(?:: .*)?$")
 _LED_TO = re.compile(
@@ -34,6 +35,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (
         r"Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device|libcuda\.so\.1: cannot open",
         "the engine sees no board: look at nvidia-smi, CUDA_VISIBLE_DEVICES, and what the container was given",
+    ),
+    (
+        r"'function' object has no attribute 'num_stages'",
+        "Triton sees no board (vLLM 0.32 says it so): look at nvidia-smi, and what the container was given",
     ),
     (
         r"Free memory on device",
@@ -138,7 +143,7 @@ def _said(text: str) -> list[str]:
     for whole in text.splitlines():
         line = _PROCESS.sub("", whole)
         level = _LEVEL.match(line)
-        if level and level["level"] in ("DEBUG", "INFO", "WARNING"):
+        if _TORCH_TELLS.match(line) or (level and level["level"] in ("DEBUG", "INFO", "WARNING")):
             continue
         line = line[level.end() :] if level else line
         if not _WORKER.match(line):

@@ -6,11 +6,13 @@ too: its joules would be another format's. The capabilities are those found by p
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, Variant
+from server.build.shape import Shape
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NoDriverError, opened
@@ -45,7 +47,14 @@ _NOT_ON_A_CPU = {
 
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """The visible GPUs, asked once a process."""
+    """The visible GPUs, asked once a process; none where ``STARWATT_TARGET`` says that the CPU is to serve.
+
+    Raises:
+        NvmlError: a driver is there, and does not answer.
+        UsageError: ``STARWATT_TARGET`` says neither.
+    """
+    if told_target() == "cpu":
+        return Machine(())
     try:
         with opened():
             boards = []
@@ -56,6 +65,14 @@ def this_machine() -> Machine:
             return Machine(tuple(boards))
     except NoDriverError:
         return Machine(())
+
+
+def told_target() -> str | None:
+    """Say what engines are to compute on, ``gpu`` or ``cpu``, as ``STARWATT_TARGET`` has it; None unless it is set."""
+    told = os.environ.get("STARWATT_TARGET") or None
+    if told not in (None, "gpu", "cpu"):
+        raise UsageError(f"STARWATT_TARGET is gpu or cpu, not {told}")
+    return told
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
@@ -72,6 +89,21 @@ def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str
         if reason is not None:
             major, minor = board.capability or (0, 0)
             return f"{board.name} has compute capability {major}.{minor}; {variant.name} takes {reason}"
+    return None
+
+
+def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
+    """Say why vLLM cannot share a model's layers among so many boards, or None where nothing is known against it."""
+    if shape.heads is not None and shape.heads % boards:
+        return f"its {shape.heads} attention heads cannot be shared by {boards} boards"
+    if shape.kv_heads is not None and shape.kv_heads % boards and boards % shape.kv_heads:
+        return f"its {shape.kv_heads} KV heads can neither be shared by {boards} boards nor copied to them evenly"
+    group = getattr(variant.quantization, "group_size", shape.group)
+    if group is None:
+        return None
+    for width in shape.inputs:
+        if width % (boards * group):
+            return f"{width} weights a row are no whole groups of {group} on each of {boards} boards ({variant.name})"
     return None
 
 
@@ -93,12 +125,3 @@ def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
     if kind == "int8-w8a8" and capability >= _NO_INT8:
         return "less than 10.0: vLLM has no int8 kernel for newer boards; serve fp8"
     return None
-
-
-def refuse_what_cannot_be_served(variants: tuple[Variant, ...], settings: EngineSettings) -> None:
-    """Raise UsageError with every variant that this machine cannot serve, each with its reason."""
-    machine = this_machine()
-    reasons = {variant.name: why_not(variant, settings, machine) for variant in variants}
-    refused = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-    if refused:
-        raise UsageError("this machine cannot serve " + "\n  ".join(refused))

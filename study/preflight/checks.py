@@ -23,8 +23,8 @@ from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import this_machine, why_not
-from server.engines.toolchain import driver_too_old
+from server.engines.hardware import cannot_be_split, this_machine, why_not
+from server.engines.toolchain import check_environment
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
@@ -151,9 +151,9 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     """Servers that are not installed, and what they or this hardware can't do."""
-    old = driver_too_old() if study.own_variants else None
-    if old is not None:
-        yield Problem(("variants",), old, EngineError)
+    unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
+    if unfit:
+        yield from unfit
         return
     nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
     boards = max(len(machine.gpus), 1)
@@ -191,9 +191,10 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
                 f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
             )
             yield Problem(("engine", "max_model_len"), words)
-        if shape.heads is not None and shape.heads % settings.tensor_parallel:
-            words = f"takes a number that divides the {shape.heads} heads of {model} (it is {settings.tensor_parallel})"
-            yield Problem(("engine", "tensor_parallel"), words)
+        for name in study.own_variants:
+            reason = cannot_be_split(shape, load_variant(name), settings.tensor_parallel)
+            if reason is not None:
+                yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
 
 
 def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:

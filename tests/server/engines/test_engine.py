@@ -72,7 +72,7 @@ def test_the_command_has_the_settings_and_never_the_key() -> None:
     spec = make_spec(8000, max_model_len=512, max_num_seqs=64)
     command = vllm_command(spec)
     joined = " ".join(command)
-    assert "--model /store/abc --served-model-name m --host 127.0.0.1 --port 8000 --dtype float16" in joined
+    assert "serve /store/abc --served-model-name m --host 127.0.0.1 --port 8000 --dtype float16" in joined
     assert "--max-model-len 512 --max-num-seqs 64" in joined
     assert "--no-enable-prefix-caching" in command
     assert "--enforce-eager" not in command

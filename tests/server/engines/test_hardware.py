@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import server.engines.hardware
 import server.engines.vllm
-from configs.loader import load_variant, variant_names
+from configs.loader import load_architecture, load_variant, variant_names
 from configs.schema import EngineSettings
+from server.build.shape import Shape, shape_of
 from server.build.store import Checkpoint
+from server.engines import refusal
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import Board, Machine, refuse_what_cannot_be_served, why_not
+from server.engines.hardware import Board, Machine, cannot_be_split, why_not
 from server.engines.vllm import vllm_command
 from starwatt_errors import UsageError
 
@@ -48,12 +50,13 @@ def test_each_machine_refuses_what_it_cannot_serve(machine: Machine, names: set[
 
 
 def test_fp8_on_an_a100_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.engines.hardware, "this_machine", lambda: Machine((A100,)))
+    monkeypatch.setattr(refusal, "this_machine", lambda: Machine((A100,)))
+    monkeypatch.setattr(refusal, "check_environment", lambda: None)
     with pytest.raises(
         UsageError,
         match=r"fp8: A100-SXM4-40GB has compute capability 8\.0; fp8 takes 8\.9 \(fp8 matrix units",
     ):
-        refuse_what_cannot_be_served((load_variant("bf16"), load_variant("fp8")), EngineSettings())
+        refusal.refuse_what_cannot_be_served((load_variant("bf16"), load_variant("fp8")), EngineSettings())
 
 
 def test_more_gpus_than_there_are_and_bitsandbytes_over_several_are_refused() -> None:
@@ -63,6 +66,52 @@ def test_more_gpus_than_there_are_and_bitsandbytes_over_several_are_refused() ->
     assert why_not(load_variant("bf16"), two, both) is None
     assert "cannot split" in (why_not(load_variant("nf4-bnb"), two, both) or "")
     assert "A100" in (why_not(load_variant("fp8"), two, Machine((H100, A100))) or "")
+
+
+def shape(model: str, **changes: Any) -> Shape:
+    """That of an architecture, as its config.json says it."""
+    architecture = load_architecture(model)
+    assert architecture is not None
+    read = shape_of({"model_type": "starcoder2", "vocab_size": 49152, **architecture.config, **changes})
+    assert read is not None
+    return read
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "boards", "words"),
+    [
+        ("starcoder2-3b", "bf16", 2, None), ("starcoder2-3b", "int4-gptq", 8, None),
+        ("starcoder2-3b", "bf16", 5, "24 attention heads cannot be shared by 5 boards"),
+        ("starcoder2-3b", "bf16", 3, "2 KV heads can neither be shared by 3 boards nor copied"),
+        ("starcoder2-7b", "bf16", 6, "4 KV heads can neither be shared by 6 boards nor copied"),
+        ("starcoder2-7b", "int4-awq", 4, None),
+        ("starcoder2-memorised", "bf16", 4, None), ("starcoder2-memorised", "int4-w4a16", 2, None),
+        ("starcoder2-memorised", "int4-w4a16", 4, "256 weights a row are no whole groups of 128 on each of 4 boards"),
+        ("starcoder2-memorised", "int8-w8a16", 4, None),
+    ],
+)  # fmt: skip
+def test_a_model_that_boards_cannot_share_is_refused_by_its_configuration(
+    model: str, name: str, boards: int, words: str | None
+) -> None:
+    said = cannot_be_split(shape(model), load_variant(name), boards)
+    assert (said is None) == (words is None), said
+    assert (words or "") in (said or "")
+
+
+@pytest.mark.parametrize(
+    "quantised",
+    [
+        {"quant_method": "awq", "group_size": 128},
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {"group_0": {"weights": {"group_size": 128}}},
+        },
+    ],
+)
+def test_a_ready_made_checkpoint_says_its_groups_itself(quantised: dict[str, Any]) -> None:
+    of_theirs = shape("starcoder2-memorised", quantization_config=quantised)
+    assert cannot_be_split(of_theirs, load_variant("ready-made"), 2) is None
+    assert "groups of 128" in (cannot_be_split(of_theirs, load_variant("ready-made"), 4) or "")
 
 
 def test_a_format_in_float16_is_served_where_its_bfloat16_is_not() -> None:

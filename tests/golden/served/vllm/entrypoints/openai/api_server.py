@@ -1,6 +1,0 @@
-"""``python -m vllm.entrypoints.openai.api_server`` as the runner starts it: the golden engine answers."""
-
-from tests.golden.engine_process import main
-
-if __name__ == "__main__":
-    raise SystemExit(main())
