@@ -41,6 +41,7 @@ from analysis.validity.whose_boards import (
     idle_boards_w,
     metered_check,
     of_the_engine,
+    readings_of_the_engine,
 )
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
@@ -247,15 +248,15 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if engine is not None:
         checks.append(engine_check(engine, window))
     series, boards = _series(power), boards_seen(occupancy, window)
-    own = of_the_engine(series, boards)
-    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
+    own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
+    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(shift_of(record.power_clock), window))
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     energies = _energies(own, window, record, requests, context.sensors)
-    trends = trends_in(requests, power, primary(list(energies)), window)
+    trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)))
     return CellResult(

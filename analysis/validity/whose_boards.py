@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.arrays import ints
 from analysis.energy.integral import PowerSeries
@@ -75,6 +76,17 @@ def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSe
     """Without the boards on which the engine was not, where it was seen on another that was metered."""
     off = boards.off if boards.on & boards_of(series) else frozenset()
     return [one for one in series if one.source != "nvml" or one.device not in off]
+
+
+def readings_of_the_engine(
+    power: pa.Table | None, series: Sequence[PowerSeries], boards: Boards
+) -> pa.Table | None:
+    """A ``power`` trace without the rows of boards on which the engine was not; None stays None."""
+    left_out = boards_of(series) - boards_of(of_the_engine(series, boards))
+    if power is None or not left_out:
+        return power
+    beside = pc.is_in(power.column("device"), pa.array(sorted(left_out), pa.string()))
+    return power.filter(pc.invert(beside))
 
 
 def metered_check(series: Sequence[PowerSeries], boards: Boards) -> Check | None:
