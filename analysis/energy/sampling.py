@@ -59,9 +59,11 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
 
     Polled faster, a reading stands there several times; the moments at which it changed give the sensor's rhythm, and
     each update then counts the same, however many polls happened to see it. Polled slower, every poll is a reading
-    of some age up to a period.
+    of some age up to a period. Of readings at one time the first counts; a single one has no distance but the sensor's.
     """
-    poll_s = float(np.median(np.diff(t_s)))
+    t_s, first = np.unique(t_s, return_index=True)
+    power_w = power_w[first]
+    poll_s = float(np.median(np.diff(t_s))) if t_s.size > 1 else 0.0
     behind_s = sensor.lag_s + sensor.window_s / 2
     changed = np.flatnonzero(np.diff(power_w) != 0) + 1
     if sensor.update_s > 1.5 * poll_s and changed.size >= _MIN_CHANGES:
@@ -161,9 +163,9 @@ def holes_error_j(polled_s: Floats, readings: Updates, sensor: Sensor) -> float:
         readings: those that came of it.
         sensor: how they come about.
     """
-    if polled_s.size < MIN_READINGS:
+    apart_s = np.diff(np.unique(polled_s))
+    if apart_s.size < MIN_READINGS - 1:
         return 0.0
-    apart_s = np.diff(polled_s)
     usual_s = max(float(np.median(apart_s)), sensor.update_s)
     holes_s = apart_s[apart_s > _HOLE * usual_s]
     variance = 0.0
