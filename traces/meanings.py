@@ -31,6 +31,8 @@ _REQUESTS = {
     "error": "What went wrong, in the server's own words where it said any",
     "completion": "The text of the answer",
     "position": "Place in the schedule, or in the order of measuring",
+    "pass_phase_ns": "By how much later a place goes on that comes to this pass, so that passes begin at all phases of"
+    " a power sensor; null in open loads, and where nothing is dithered",
     "due_ns": "When it is due, counted from the load's start; null where a request waits for a free place",
 }
 _POWER = {

@@ -44,6 +44,7 @@ SCHEDULE = _schema(
     ("sample", pa.int32()),
     ("role", pa.string()),
     ("due_ns", pa.int64()),
+    ("pass_phase_ns", pa.int64()),
 )
 
 POWER = _schema(
