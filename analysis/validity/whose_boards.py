@@ -38,8 +38,12 @@ class Boards:
 
     @property
     def off(self) -> frozenset[str]:
-        """Those on which it was not whenever that could be seen."""
-        return frozenset(look.device for look in self.looks if look.engine is False) - self.on
+        """Those on which it was not whenever that could be seen.
+
+        Where it was seen on none, whenever they were looked at: the process of an address may turn out to be a front.
+        """
+        off = frozenset(look.device for look in self.looks if look.engine is False) - self.on
+        return off if self.on else off - {look.device for look in self.looks if look.engine is None}
 
 
 def boards_seen(occupancy: pa.Table | None, window: Window) -> Boards:

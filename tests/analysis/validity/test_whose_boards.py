@@ -83,6 +83,14 @@ def test_an_engine_on_boards_that_were_not_metered_is_a_reason(looks: tuple[Look
     assert [one.device for one in of_the_engine(series, boards)] == [A], "the row stays, with its reason"
 
 
+def test_an_engine_that_turned_out_to_be_behind_a_front_is_not_called_elsewhere() -> None:
+    hidden = boards_seen(seen(look(A, False), look(A, None)), WINDOW)
+    assert metered_check([board(A, 300.0)], hidden) is None, "its board is open, and lists show no process"
+    listed = metered_check([board(A, 300.0)], boards_seen(seen(look(A, False), look(A, True)), WINDOW))
+    assert listed is not None
+    assert not listed.failed
+
+
 @pytest.mark.parametrize("looks", [(), (look(A, None),)])
 def test_where_no_process_can_be_seen_nothing_is_said(looks: tuple[Look, ...]) -> None:
     series = [board(A, 300.0)]
