@@ -16,6 +16,9 @@ from analysis.energy.sensor import Sensors, no_calibration
 from analysis.requests.window import Window
 
 MIN_SAMPLES = 20
+_NO_DEVICE = frozenset(
+    {"power_impossible", "power_zero"}
+)  # shows this; a CPU that does nothing is modelled at 0 W
 _MOST_EDGE = 0.2  # of a phase: more is not left out at either end
 
 
@@ -135,7 +138,7 @@ def _gain(devices: tuple[DeviceEnergy, ...], seconds: float) -> float | None:
 
 
 def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sensors | None) -> float | None:
-    """Watts over a phase, all devices together; None where there is no phase or a device has no readings.
+    """Watts over a phase, all devices together; None where there is none, or a device has no possible readings.
 
     A phase of steady power needs no edges: what a sensor still shows, or shows already, of its neighbours is left out.
     """
@@ -144,8 +147,9 @@ def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sens
     powers = []
     for one in series:
         inner = _without_edges(one, stretch, sensors or no_calibration())
-        energy_j = device_energy(one, inner, sensors).energy_j
-        powers.append(None if energy_j is None else energy_j / inner.seconds)
+        found = device_energy(one, inner, sensors)
+        no_power = found.energy_j is None or (not one.modelled and not _NO_DEVICE.isdisjoint(found.reasons))
+        powers.append(None if no_power else scaled(found.energy_j, 1 / inner.seconds))
     return _total(powers)
 
 

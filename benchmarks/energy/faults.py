@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.contrasts.gain import gain_of_ratio
 from analysis.contrasts.paired_blocks import CellFigures
+from analysis.energy.boundary import boundary_energies
 from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
 from analysis.energy.log_clock import clock_step_s
@@ -102,18 +103,52 @@ def _reasons(series: PowerSeries) -> str:
 
 
 def _readings() -> Iterator[Row]:
-    spiked = _board()
-    spiked.power_w[800] = 3_700_000.0
-    yield Row("an impossible reading", "3.7 MW on a board of 700 W", _reasons(spiked))
+    for at_s, where in ((30.0, "on a board of 700 W"), (-0.05, "on the last poll before the window")):
+        yield Row("an impossible reading", f"3.7 MW {where}", _reasons(_with(_board(), at_s, at_s, 3.7e6)))
+    yield Row("an impossible reading", "3.7 MW in the idle phase", _idle(_with(_board(), -5.0, -5.0, 3.7e6)))
     yield Row("power that is always zero", "0 W throughout", _reasons(_board(load_w=0.0, idle_w=0.0)))
+    yield Row(
+        "power that is zero for a while", "0 W for 3 s under load", _reasons(_with(_board(), 20, 23, 0.0))
+    )
     yield Row(
         "power that never moves",
         f"{_IDLE_W:.0f} W throughout, under load too",
         _reasons(_board(load_w=_IDLE_W)),
     )
+    for from_s, to_s, when in (
+        (30.0, _SECONDS + 10, "from the middle of the load on"),
+        (0.0, _SECONDS, "under load"),
+    ):
+        still = _with(_noisy(), from_s, to_s, _LOAD_W)
+        yield Row("power that never moves", f"at one value {when}, noise elsewhere", _reasons(still))
     limited = replace(_board(), limits_w=(400.0, 700.0))
     yield Row("a power limit that changes", "700 W, later 400 W", _reasons(limited))
     yield Row("nothing", "idle, load, idle", _reasons(_board()))
+
+
+def _noisy() -> PowerSeries:
+    board, rng = _board(), np.random.default_rng(64)
+    return replace(board, power_w=np.round(board.power_w + rng.normal(0.0, 2.0, board.power_w.size), 3))
+
+
+def _with(series: PowerSeries, from_s: float, to_s: float, watts: float) -> PowerSeries:
+    """The same board, which shows these watts from one poll to another."""
+    t_s = (series.power_t_ns - _START_NS) * 1e-9
+    return replace(
+        series, power_w=np.where((t_s > from_s - 0.01) & (t_s < to_s + 0.01), watts, series.power_w)
+    )
+
+
+def _idle(series: PowerSeries) -> str:
+    """What is said of a record whose window is sound."""
+    before = Window(_START_NS - 9_000_000_000, _START_NS - 1_000_000_000)
+    sensors = Sensors({}, Meters(), {series.device: 700.0})
+    [found] = boundary_energies([series], _WINDOW, before, None, sensors)
+    return (
+        "idle power is missing (`no_idle`)"
+        if found.idle_before_w is None
+        else f"idle: {found.idle_before_w:.0f} W"
+    )
 
 
 def _package(name: str, *, anew_s: float | None = None) -> PowerSeries:
