@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
-from server.power.logs.values import WATTS, watts_of
+from server.power.logs.values import WATTS, is_missing, watts_of
 from starwatt_errors import MeterError
 
 _JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}
+_UNIT_COLUMNS = frozenset(("unit", "units", "unit_of_measurement", "uom"))
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d.*)?")
 _PREFIX = {"W": "", "kW": "k", "mW": "m", "MW": "mega"}
 
 
@@ -38,6 +40,8 @@ class Table(Reader):
         self._power: int | None = None
         self._energy: int | None = None
         self._device: int | None = None
+        self._unit: int | None = None
+        self._date: int | None = None
         self._unit_w = 1.0
 
     def line(self, text: str, number: int) -> Line | None:
@@ -47,7 +51,8 @@ class Table(Reader):
                 self._names = []  # InfluxDB's annotations come before a header of their own
             return None
         if not self._names:
-            self._header(text, number)
+            if not is_before_a_header(text):
+                self._header(text, number)
             return None
         try:
             fields = split(text, self._separator)
@@ -62,15 +67,23 @@ class Table(Reader):
             return None
         power_w, joules = None, None
         if self._power is not None:
-            power_w = self.figure(fields[self._power], text, number, unit_w=self._unit_w)
+            unit = "" if self._unit is None or self._energy is not None else f" {fields[self._unit]}"
+            shown = fields[self._power]
+            power_w = (
+                None if is_missing(shown) else self.figure(shown + unit, text, number, unit_w=self._unit_w)
+            )
         if self._energy is not None:
             joules = self.figure(fields[self._energy], text, number, unit_w=None)
-        at_s = self.seconds(fields[self._time], text, number)
+        at = fields[self._time]
+        if self._date is not None and _TIME_OF_DAY.fullmatch(at):
+            at = f"{fields[self._date]} {at}"
+        at_s = self.seconds(at, text, number)
         return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
 
     def _header(self, text: str, number: int) -> None:
         log, plain = self.log, type(self.log).model_fields
         self._separator = separator_of(text)
+        self._comma_separated = self._separator == ","
         try:
             self._names = split(text, self._separator)
         except csv.Error as error:
@@ -90,15 +103,26 @@ class Table(Reader):
                 f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
                 "meters.external (time_column, power_column, energy_column)"
             )
+        twice = [name for name in (time, power, log.energy_column) if name and self._names.count(name) > 1]
+        if twice:
+            raise MeterError(
+                f"{log.file}: has several columns {', '.join(twice)}: give each a name of its own"
+            )
         self._time = self._names.index(time)
         self._power = None if power is None else self._names.index(power)
         self._energy = None if log.energy_column is None else self._names.index(log.energy_column)
         device = self._first(self._columns.device)
         self._device = None if device is None else self._names.index(device)
+        self._unit = self._place(_UNIT_COLUMNS)
+        self._date = self._place(("date",))
         if power is not None:
-            self._unit_w = self._unit(power, text, number)
+            self._unit_w = self._unit_of(power, text, number)
 
-    def _unit(self, name: str, text: str, number: int) -> float:
+    def _place(self, wanted: Collection[str]) -> int | None:
+        """The first column of one of these names."""
+        return next((place for place, name in enumerate(self._names) if name.lower() in wanted), None)
+
+    def _unit_of(self, name: str, text: str, number: int) -> float:
         if self.log.power_unit != "auto":
             return WATTS[_PREFIX[self.log.power_unit]]
         try:
@@ -115,6 +139,12 @@ class Table(Reader):
         """The one column that is called power or watts."""
         columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
         return columns[0] if len(columns) == 1 else None
+
+
+def is_before_a_header(line: str) -> bool:
+    """Say whether a line is empty, a remark, or Excel's word on the separator."""
+    remark = line.startswith("#") and split(line, separator_of(line)) == [line.strip()]
+    return not line.strip() or remark or re.fullmatch(r"\W?sep=.\W?", line.strip()) is not None
 
 
 def separator_of(header: str) -> str:
