@@ -28,6 +28,7 @@ MIN_READINGS = 8
 _MIN_CHANGES = 20  # of value: below, the sensor's own rhythm is not looked for
 _RHYTHM_OFF = 0.1  # by how much its period may differ from the calibrated one
 _ONE_SIDED = 1.5  # bound over standard error, of an error that mostly has one sign
+_BETWEEN = 0.22  # with the ramp's eighth 95 % of (1 - u)^2 / 2, which is what a step at phase u between polls is off by
 _HOLE = 1.8  # times the usual distance of two polls
 _AT_AN_END = 3  # readings whose mean is the power at an edge
 RESOLUTION_W = 0.001  # NVML's milliwatts
@@ -146,6 +147,8 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
     ramp_s = sensor.window_s + readings.spacing_s
     reach_s = ramp_s + readings.placed_s
     each_j = ramp_s / 8 + readings.placed_s / 12**0.5
+    if not readings.rhythm:  # a step may lie anywhere between two polls, and up to half of that is on the wrong side
+        each_j += _BETWEEN * max(readings.spacing_s - sensor.window_s, 0.0)
     steps_w = 0.0
     for edge_s in (0.0, seconds):
         near = readings.power_w[np.abs(readings.t_s - edge_s) <= reach_s]

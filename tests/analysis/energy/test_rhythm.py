@@ -62,18 +62,24 @@ SHAPES: tuple[Callable[[np.random.Generator, float], Wave], ...] = (square, burs
 
 
 def attempts(
-    model: SensorModel, shape: Callable[[np.random.Generator, float], Wave], each: int, seed: int
+    model: SensorModel,
+    shape: Callable[[np.random.Generator, float], Wave],
+    each: int,
+    seed: int,
+    most: int = 0,
 ) -> dict[str, list[Trial]]:
-    """By what the rate is, ``each`` windows of a random phase and length."""
-    rng = np.random.default_rng(seed)
+    """By what the rate is, ``each`` windows of a random phase and length, or up to ``most`` until half as many are valid."""
+    rng = np.random.default_rng([seed, TRIED.index(model), SHAPES.index(shape)])
     found: dict[str, list[Trial]] = defaultdict(list)
-    for _ in range(each):
+    for number in range(max(each, most)):
         length_s = LENGTHS_S[rng.integers(len(LENGTHS_S))]
         rates = {f"{rate_hz:g}/s": rate_hz for rate_hz in RATES_HZ}
         for cycles in CYCLES:
             multiple = int(rng.integers(1, 4 if model.update_s > 0.02 else 2))
             rates[f"{cycles:g} cycles"] = multiple / model.update_s + cycles / length_s
         for name, rate_hz in rates.items():
+            if number >= each and 2 * len(believed(found[name])) >= each:
+                continue
             world = repeated(rng, length_s, rate_hz, *shape(rng, rate_hz))
             found[name].append(attempt(world, replace(model, counter=None), rng, length_s))
     return found
@@ -101,7 +107,7 @@ def test_a_rhythm_is_found_or_its_error_is_in_the_interval(
 def test_windows_that_are_not_found_are_covered_in_every_group_of_rate_shape_and_sensor(
     model: SensorModel, shape: Callable[[np.random.Generator, float], Wave]
 ) -> None:
-    groups = {name: believed(trials) for name, trials in attempts(model, shape, 40, 22).items()}
+    groups = {name: believed(trials) for name, trials in attempts(model, shape, 40, 22, most=80).items()}
     assert np.mean([covered for group in groups.values() for covered in group]) >= 0.93
     shares = {name: float(np.mean(group)) for name, group in groups.items() if len(group) >= 20}
     assert min(shares.values(), default=1.0) >= 0.85, shares
