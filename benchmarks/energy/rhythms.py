@@ -1,7 +1,7 @@
 """Loads with a rhythm, found or covered, by sensor and shape: the table of docs/measurements/energy.md.
 
-``python -m benchmarks.energy.rhythms [WINDOWS]``: so many windows (40) of each rate, shape and sensor, and up to twice as
-many where most are invalid.
+``python -m benchmarks.energy.rhythms [WINDOWS]``: so many windows (40) of each rate, shape and sensor, twice as many
+where most are invalid.
 """
 
 from __future__ import annotations
