@@ -32,9 +32,9 @@ _NO_CHANCE = (
     3.9  # over the root of the number of events: coherence that chance gives at none of the frequencies
 )
 _MOST_CERTAIN = 0.95
-_BIN_S = 0.0005
+_BIN_S = 0.002  # an event is shared between two bins by where it lies, and what that weakens is undone
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn
-_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than ten minutes
+_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than half an hour
 _HIGHEST_HZ = 100.0  # shorter than 10 ms nothing is looked for: a look is as long, and longer, on every board
 RESOLVED = 0.8  # cycles of drift from which an alias can be told from steady power
 _FOLLOWED = 150.0  # cycles: beyond, neighbouring readings differ, and the variogram sees it
@@ -109,12 +109,14 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     if inside.size < MIN_EVENTS:
         return np.zeros(0)
     bin_s = max(_BIN_S, _PADDED * seconds / _LARGEST)
-    counts = np.bincount((inside / bin_s).astype(np.int64), minlength=int(seconds / bin_s) + 1)
+    place, within = np.divmod(inside / bin_s, 1.0)
+    place, length = place.astype(np.int64), int(seconds / bin_s) + 2
+    counts = np.bincount(place, 1 - within, length) + np.bincount(place + 1, within, length)
     size = int(2 ** np.ceil(np.log2(_PADDED * counts.size)))
-    spectrum = np.abs(np.fft.rfft(counts, size)) / inside.size
     hz = np.fft.rfftfreq(size, bin_s)
+    spectrum = np.abs(np.fft.rfft(counts, size)) / (inside.size * np.square(np.sinc(hz * bin_s)))
     first = int(np.searchsorted(hz, 1.5 / seconds))
-    last = int(np.searchsorted(hz, min(_HIGHEST_HZ, 0.4 / bin_s)))
+    last = int(np.searchsorted(hz, min(_HIGHEST_HZ, 0.25 / bin_s)))
     least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(inside.size))), _MOST_CERTAIN)
     middle = spectrum[first:last]
     peaks = first + np.flatnonzero(

@@ -68,7 +68,7 @@ def attempts(
     seed: int,
     most: int = 0,
 ) -> dict[str, list[Trial]]:
-    """By what the rate is, ``each`` windows of a random phase and length; up to ``most``, until half of ``each`` are valid."""
+    """By rate, ``each`` windows of a random phase and length; up to ``most``, until half of ``each`` are valid."""
     rng = np.random.default_rng([seed, TRIED.index(model), SHAPES.index(shape)])
     found: dict[str, list[Trial]] = defaultdict(list)
     for number in range(max(each, most)):
