@@ -37,15 +37,18 @@ _PADDED = 4  # times the window: how finely the spectrum of events is drawn
 _LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than half an hour
 _HIGHEST_HZ = 100.0  # shorter than 10 ms nothing is looked for: a look is as long, and longer, on every board
 RESOLVED = 0.8  # cycles of drift from which an alias can be told from steady power
-_FOLLOWED = 150.0  # cycles: beyond, neighbouring readings differ, and the variogram sees it
+_FOLLOWED = 2000.0  # cycles: more than any window of two minutes has of an alias
 _EDGES = 0.45  # of a look at mean power: two cuts, each through a wave of any phase between none and twice the mean
 _DOUBTED = 0.7  # of what is found of a beat: power that wanders may have looked like it
 _Z95 = 1.96
 _MOST_LINES = 60
+_MOST_OVERTONES, _SHOWN_LOOKS = 20, 16.0  # of a line: up to this multiple, and up to so many cycles a look
+_SAME_CYCLES = 0.5  # of a window: two lines this close are one
+_ENVELOPE = 2.0  # times what edges of power ask of a line by a lower one: its share falls with frequency
 _WEAKEST = 0.02  # of a swing: what is weakened more is left out
 _POLLED = 3  # orders of the sawtooth that an update's age makes, where polls are slower than updates
 _PERIOD_OFF = 0.002  # how well a sensor's period is known that was calibrated, relative ...
-_PERIOD_OFF_SEEN = 0.00005  # ... and where the window's own readings show it
+_PERIOD_OFF_SEEN = 0.00002  # ... and at least where the window's own readings show it
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class _Alias:
     cycles: float  # of drift over the window, at least
     left: float  # of the line's swing
     line_hz: float
+    multiple: int  # of the lowest line of its moments
 
 
 def rhythm_of(
@@ -85,12 +89,18 @@ def rhythm_of(
         events_s: sets of moments at which the load acted, in seconds from the window's start.
         total_j: the integral.
     """
-    lines_hz = np.concatenate([coherent_lines(events, seconds) for events in events_s] or [np.zeros(0)])
+    sets = [with_overtones(coherent_lines(events, seconds), sensor, seconds) for events in events_s]
+    lines_hz = np.concatenate(sets or [np.zeros(0)])
     if not lines_hz.size:
         return None
     slowest_hz, mean_w = float(lines_hz.min()), abs(total_j) / seconds
     cut_s = min(max(sensor.update_s, readings.spacing_s), 1 / slowest_hz)
-    aliases = [alias for hz in lines_hz for alias in _aliases(float(hz), readings, sensor, seconds)]
+    aliases = [
+        alias
+        for own in sets
+        for hz in own.tolist()
+        for alias in _aliases(hz, max(round(hz / float(own[0])), 1), readings, sensor, seconds)
+    ]
     drifting = _told_apart([alias for alias in aliases if alias.cycles >= RESOLVED], seconds)
     drifting_j, amplitudes_w = _fitted(drifting, readings, seconds)
     hidden_w: float | None = 0.0
@@ -98,7 +108,7 @@ def rhythm_of(
     if standing and min(alias.line_hz for alias in standing) * sensor.window_s < 1:
         hidden_w = mean_w * min(slowest_hz * (readings.spacing_s - sensor.window_s), 1.0)
     elif standing:
-        hidden_w = _like_the_others_w(standing, drifting, amplitudes_w)
+        hidden_w = _standing_w(_of_each_line(standing, seconds), drifting, amplitudes_w, mean_w)
     hidden_j = None if hidden_w is None else hidden_w * seconds
     return Rhythm(drifting_j, hidden_j, _EDGES * mean_w * cut_s)
 
@@ -129,13 +139,35 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     return np.asarray(hz[peaks] + beside * hz[1], dtype=np.float64)
 
 
-def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) -> list[_Alias]:
+def with_overtones(lines_hz: Floats, sensor: Sensor, seconds: float) -> Floats:
+    """Lines with the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
+
+    Moments are seen with a delay of some milliseconds, which hides their lines from some frequency on. Power has these
+    lines all the same, and a short look weakens them little: 110 Hz in step with a sensor of 10 Hz is a percent.
+    """
+    if not lines_hz.size or sensor.window_s <= 0:
+        return lines_hz
+    first_hz, squares, products = float(lines_hz[0]), 0.0, 0.0
+    for hz in lines_hz.tolist():
+        multiple = round(hz / first_hz)
+        if abs(hz - multiple * first_hz) * seconds < _SAME_CYCLES:
+            squares, products = squares + multiple**2, products + multiple * hz
+            first_hz = products / squares
+    most = min(_MOST_OVERTONES, int(_SHOWN_LOOKS / (sensor.window_s * first_hz)))
+    beyond = np.arange(round(float(lines_hz[-1]) / first_hz) + 1, most + 1)
+    return np.concatenate((lines_hz, first_hz * beyond))
+
+
+def _aliases(
+    line_hz: float, multiple: int, readings: Updates, sensor: Sensor, seconds: float
+) -> list[_Alias]:
     """Say where a line shows: at several places where polls are slower than updates, whose age is a sawtooth."""
     spacing_s = readings.spacing_s
     seen = float(abs(np.sinc(line_hz * sensor.window_s)))
     slow_polls = not readings.rhythm and 0 < sensor.update_s < 0.99 * spacing_s
-    orders = range(-_POLLED, _POLLED + 1) if slow_polls else (0,)
-    off = _PERIOD_OFF_SEEN if readings.rhythm else _PERIOD_OFF
+    nearest = -round(line_hz * sensor.update_s)
+    orders = range(nearest - _POLLED, nearest + _POLLED + 1) if slow_polls else (0,)
+    off = max(_PERIOD_OFF_SEEN, readings.spacing_off) if readings.rhythm else _PERIOD_OFF
     found = []
     for order in orders:
         shifted_hz = line_hz + (order / sensor.update_s if slow_polls else 0.0)
@@ -147,7 +179,7 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
         unsure_hz = off * (abs(order) / sensor.update_s if slow_polls else abs(turns) / spacing_s)
         cycles = max(hz - unsure_hz, 0.0) * seconds
         if left >= _WEAKEST and cycles <= _FOLLOWED:
-            found.append(_Alias(hz, cycles, left, line_hz))
+            found.append(_Alias(hz, cycles, left, line_hz, multiple))
     return found
 
 
@@ -180,9 +212,25 @@ def _fitted(aliases: list[_Alias], readings: Updates, seconds: float) -> tuple[f
     return error_j, np.hypot(fit[2 : 2 + count], fit[2 + count :])
 
 
-def _like_the_others_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats) -> float | None:
-    """Bound in watts what standing aliases hide by the largest line that drifts; None where none does."""
-    if not amplitudes_w.size:
-        return None
-    lines_w = amplitudes_w / np.array([alias.left for alias in drifting])
-    return float(lines_w.max()) * max(alias.left for alias in standing)
+def _standing_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats, mean_w: float) -> float:
+    """Bound in watts what standing aliases hide together.
+
+    Looks that come back to a few phases may show nothing of a wave. It is taken to step by mean power at each moment of
+    the load, so that its k-th line is 2 / (pi k) of that, or by more where lines that drift are higher.
+    """
+    lines_w = amplitudes_w / np.array([alias.left for alias in drifting[: amplitudes_w.size]])
+    known_hz = np.array([alias.line_hz for alias in drifting[: amplitudes_w.size]])
+    hidden_w = 0.0
+    for alias in standing:
+        shown_w = lines_w * np.minimum(_ENVELOPE * known_hz / alias.line_hz, 1.0)
+        hidden_w += alias.left * max(2 / np.pi * mean_w / alias.multiple, float(shown_w.max(initial=0.0)))
+    return hidden_w
+
+
+def _of_each_line(aliases: list[_Alias], seconds: float) -> list[_Alias]:
+    """Of each line the alias that shows most; requests and tokens name the same lines."""
+    kept: list[_Alias] = []
+    for one in sorted(aliases, key=lambda alias: (-alias.left, alias.multiple)):
+        if all(abs(one.line_hz - other.line_hz) * seconds > _SAME_CYCLES for other in kept):
+            kept.append(one)
+    return kept

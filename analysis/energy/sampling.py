@@ -43,6 +43,7 @@ class Updates:
     spacing_s: float
     placed_s: float  # how uncertain their common place in time is: they lie within this
     rhythm: bool = False  # spacing_s is what they themselves showed, not what the sensor is said to have
+    spacing_off: float = 0.0  # by how much it may be wrong then, relative
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,11 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
             shown_s = np.asarray(
                 start_s + period_s * every - poll_s / 2, dtype=np.float64
             )  # seen half a poll late
-            return Updates(shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True)
+            # two standard errors of a slope through changes that are each seen up to a poll late
+            off = 2 * poll_s / (float(np.ptp(t_s[changed])) * changed.size**0.5)
+            return Updates(
+                shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True, spacing_off=off
+            )
     age_s = sensor.update_s / 2
     placed_s = sensor.update_s + sensor.clock_s
     return Updates(t_s - age_s - behind_s, power_w, max(poll_s, sensor.update_s), placed_s)
@@ -147,7 +152,9 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
     ramp_s = sensor.window_s + readings.spacing_s
     reach_s = ramp_s + readings.placed_s
     each_j = ramp_s / 8 + readings.placed_s / 12**0.5
-    if not readings.rhythm:  # a step may lie anywhere between two polls, and up to half of that is on the wrong side
+    if (
+        not readings.rhythm
+    ):  # a step may lie anywhere between two polls, and up to half of that is on the wrong side
         each_j += _BETWEEN * max(readings.spacing_s - sensor.window_s, 0.0)
     steps_w = 0.0
     for edge_s in (0.0, seconds):
