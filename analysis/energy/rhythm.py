@@ -43,6 +43,7 @@ _DOUBTED = 0.7  # of what is found of a beat: power that wanders may have looked
 _Z95 = 1.96
 _MOST_LINES = 60
 _MOST_OVERTONES, _SHOWN_LOOKS = 20, 16.0  # of a line: up to this multiple, and up to so many cycles a look
+_STRICT = 0.9  # the coherence of moments whose overtones are those of a wave
 _SAME_CYCLES = 0.5  # of a window: two lines this close are one
 _ENVELOPE = 2.0  # times what edges of power ask of a line by a lower one: its share falls with frequency
 _WEAKEST = 0.02  # of a swing: what is weakened more is left out
@@ -89,7 +90,7 @@ def rhythm_of(
         events_s: sets of moments at which the load acted, in seconds from the window's start.
         total_j: the integral.
     """
-    sets = [with_overtones(coherent_lines(events, seconds), sensor, seconds) for events in events_s]
+    sets = [with_overtones(coherent_lines(events, seconds), events, sensor, seconds) for events in events_s]
     lines_hz = np.concatenate(sets or [np.zeros(0)])
     if not lines_hz.size:
         return None
@@ -139,13 +140,18 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     return np.asarray(hz[peaks] + beside * hz[1], dtype=np.float64)
 
 
-def with_overtones(lines_hz: Floats, sensor: Sensor, seconds: float) -> Floats:
+def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: float) -> Floats:
     """Lines with the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
 
     Moments are seen with a delay of some milliseconds, which hides their lines from some frequency on. Power has these
     lines all the same, and a short look weakens them little: 110 Hz in step with a sensor of 10 Hz is a percent.
+    Moments that keep no strict rhythm, as dithered ones, have no more lines than they show.
     """
-    if not lines_hz.size or sensor.window_s <= 0:
+    if (
+        not lines_hz.size
+        or sensor.window_s <= 0
+        or _coherence(events_s, float(lines_hz[0]), seconds) < _STRICT
+    ):
         return lines_hz
     first_hz, squares, products = float(lines_hz[0]), 0.0, 0.0
     for hz in lines_hz.tolist():
@@ -156,6 +162,12 @@ def with_overtones(lines_hz: Floats, sensor: Sensor, seconds: float) -> Floats:
     most = min(_MOST_OVERTONES, int(_SHOWN_LOOKS / (sensor.window_s * first_hz)))
     beyond = np.arange(round(float(lines_hz[-1]) / first_hz) + 1, most + 1)
     return np.concatenate((lines_hz, first_hz * beyond))
+
+
+def _coherence(events_s: Floats, hz: float, seconds: float) -> float:
+    """How far moments of a window keep the phase of a frequency: 1, all of them."""
+    inside = events_s[(events_s >= 0) & (events_s < seconds)]
+    return float(np.abs(np.mean(np.exp(2j * np.pi * hz * inside))))
 
 
 def _aliases(
