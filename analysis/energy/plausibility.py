@@ -14,6 +14,7 @@ LIMIT_FACTOR = 3.0
 """Over a board's power limit; instantaneous peaks of real boards reach 1.43 times theirs."""
 _MOST_W = 5_000.0  # of a device that names no limit ...
 _MOST_HOST_W = 100_000.0  # ... and of what a wall meter or a BMC may stand before
+_A_STEP = 0.05  # of power, from idle to a load
 _REACH_S = 1.0  # around a window: readings there say what its edges are
 _SAME_LIMIT_W = 0.5  # boards round theirs
 _LEAST_OUTSIDE_NS = 2_000_000_000  # of readings before and after a window, for idle to be among them
@@ -92,11 +93,15 @@ def _acted(series: PowerSeries, window: Window, stretch: Window, events_ns: tupl
 
 
 def average_is_plausible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:
-    """Whether a board's slow average moved, and shows what the board can draw, so that it can stand for its power."""
+    """Whether a board's slow average shows what the board can draw, and went with its readings from idle to load."""
     slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w)
     if is_impossible(slow, window, limit_w) or is_zero(slow, window):
         return False
-    return slow.power_w.size < _LEAST_READINGS or np.ptp(slow.power_w) > 0 or np.ptp(series.power_w) == 0
+    inside = _inside(series, window)
+    if not slow.power_w.size or np.ptp(slow.power_w) > 0 or inside.all() or not inside.any():
+        return True
+    load_w, idle_w = (float(series.power_w[part].mean()) for part in (inside, ~inside))
+    return abs(load_w - idle_w) <= _A_STEP * max(load_w, idle_w)
 
 
 def _inside(series: PowerSeries, window: Window) -> Bools:
