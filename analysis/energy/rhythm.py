@@ -124,10 +124,11 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     place, length = place.astype(np.int64), int(seconds / bin_s) + 2
     counts = np.bincount(place, 1 - within, length) + np.bincount(place + 1, within, length)
     size = int(2 ** np.ceil(np.log2(_PADDED * counts.size)))
-    hz = np.fft.rfftfreq(size, bin_s)
-    spectrum = np.abs(np.fft.rfft(counts, size)) / (inside.size * np.square(np.sinc(hz * bin_s)))
-    first = int(np.searchsorted(hz, 1.5 / seconds))
-    last = int(np.searchsorted(hz, min(_HIGHEST_HZ, 0.25 / bin_s)))
+    step_hz = 1 / (size * bin_s)
+    first = int(np.ceil(1.5 / seconds / step_hz))
+    last = int(np.ceil(min(_HIGHEST_HZ, 0.25 / bin_s) / step_hz))
+    hz = step_hz * np.arange(last + 1)
+    spectrum = np.abs(np.fft.rfft(counts, size)[: last + 1]) / (inside.size * np.square(np.sinc(hz * bin_s)))
     least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(inside.size))), _MOST_CERTAIN)
     middle = spectrum[first:last]
     peaks = first + np.flatnonzero(
@@ -137,7 +138,7 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     )
     before, at, after = spectrum[peaks - 1], spectrum[peaks], spectrum[peaks + 1]
     beside = (before - after) / (2 * (before - 2 * at + after))
-    return np.asarray(hz[peaks] + beside * hz[1], dtype=np.float64)
+    return np.asarray(hz[peaks] + beside * step_hz, dtype=np.float64)
 
 
 def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: float) -> Floats:
