@@ -67,20 +67,25 @@ def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -
         return False
     first = np.concatenate(([0], np.flatnonzero(np.diff(series.power_w)) + 1))  # of each stretch of one value
     last = np.append(first[1:] - 1, t_ns.size - 1)
+    idle_ns = np.zeros(
+        first.size, dtype=np.int64
+    )  # that a stretch reaches into: a record begins and ends with some
+    idle_ns[0] += max(window.start_ns - int(t_ns[0]), 0)
+    idle_ns[-1] += max(int(t_ns[-1]) - window.end_ns, 0)
+    suspects = np.flatnonzero(idle_ns >= _LEAST_OUTSIDE_NS).tolist()
     lasted_ns = t_ns[last] - t_ns[first]
-    longest = int(np.argmax(lasted_ns))
-    others = np.delete(lasted_ns, longest)
-    alone = others.size >= _LEAST_READINGS and lasted_ns[longest] > max(
-        _LONG_NS, _FAR_LONGER * float(np.median(others))
+    if series.source == "nvml" and _stands_out(lasted_ns):
+        suspects.append(int(np.argmax(lasted_ns)))
+    return any(
+        _acted(series, window, Window(int(t_ns[first[one]]), int(t_ns[last[one]])), events_ns)
+        for one in suspects
     )
-    for number in {0, longest, first.size - 1}:
-        stretch = Window(int(t_ns[first[number]]), int(t_ns[last[number]]))
-        idle_ns = (window.start_ns - stretch.start_ns) * (number == 0)
-        idle_ns = max(idle_ns, 0) + max((stretch.end_ns - window.end_ns) * (number == first.size - 1), 0)
-        stands = idle_ns >= _LEAST_OUTSIDE_NS or (alone and number == longest and series.source == "nvml")
-        if stands and _acted(series, window, stretch, events_ns):
-            return True
-    return False
+
+
+def _stands_out(lasted_ns: Ints) -> bool:
+    """Whether one stretch of a value lasted far longer than others do; not where there are few others."""
+    *others, longest = np.sort(lasted_ns).tolist()
+    return len(others) >= _LEAST_READINGS and longest > max(_LONG_NS, _FAR_LONGER * float(np.median(others)))
 
 
 def _acted(series: PowerSeries, window: Window, stretch: Window, events_ns: tuple[Ints, ...]) -> bool:
