@@ -62,8 +62,8 @@ def test_joules_of_any_readings_are_finite_or_missing_with_a_reason(
 @pytest.mark.parametrize("t_s", [[1.0], [1.0, 1.0], [1.0, 1.0, 2.0], [1.0] * 30, list(np.linspace(0, 3, 30))])
 @pytest.mark.parametrize("sensor", [Sensor(), Sensor(update_s=0.0, window_s=0.0)])
 def test_a_sensors_updates_of_one_reading_or_of_one_time_are_one(t_s: list[float], sensor: Sensor) -> None:
-    at_s = np.array(t_s)
-    found = updates(at_s, np.arange(at_s.size) * 10.0, sensor)
+    at_s = np.array(t_s, dtype=np.float64)
+    found = updates(at_s, np.linspace(0.0, 10.0, at_s.size), sensor)
     assert found.t_s.size <= np.unique(at_s).size + 1
     error = sampling_error(found, sensor)
     assert error is None or np.isfinite(error.unseen_j2_per_s + error.edges_j2)
