@@ -35,7 +35,7 @@ def open_run(run: RunDir) -> OpenedRun:
 
 
 class OpenedRun:
-    """What a run's own files say; raises ``TraceError`` where a table is missing or does not read."""
+    """Hold what a run's own files say; raises ``TraceError`` where a table is missing or does not read."""
 
     def __init__(self, run: RunDir) -> None:
         """Read nothing yet."""

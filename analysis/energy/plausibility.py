@@ -18,17 +18,15 @@ _A_STEP = 0.05  # of power, from idle to a load
 _REACH_S = 1.0  # around a window: readings there say what its edges are
 _SAME_LIMIT_W = 0.5  # boards round theirs
 _LEAST_OUTSIDE_NS = 2_000_000_000  # of readings before and after a window, for idle to be among them
-_LONG_NS, _FAR_LONGER = (
-    20_000_000_000,
-    100.0,
-)  # a sensor stood at one value; and how many times its other stretches
+# A sensor stood at one value; and how many times its other stretches.
+_LONG_NS, _FAR_LONGER = 20_000_000_000, 100.0
 _LEAST_READINGS = 20
 _LEAST_EVENTS = 12
 _SENSORS = ("nvml", "external")
 
 
 def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:
-    """Whether a reading of the window, or one that its edges rest on, is negative or more than the device can draw."""
+    """Tell whether a reading of the window, or one its edges rest on, is negative or more than the device can draw."""
     reach_ns = round(_REACH_S * 1e9)
     near = (series.power_t_ns >= window.start_ns - reach_ns) & (series.power_t_ns < window.end_ns + reach_ns)
     power_w = series.power_w[near]
@@ -38,12 +36,12 @@ def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) ->
 
 
 def is_limit_changed(series: PowerSeries) -> bool:
-    """Whether the device had more than one power limit while it was recorded."""
+    """Tell whether the device had more than one power limit while it was recorded."""
     return bool(series.limits_w) and series.limits_w[-1] - series.limits_w[0] > _SAME_LIMIT_W
 
 
 def is_zero(series: PowerSeries, window: Window) -> bool:
-    """Whether 0 W was shown throughout, or by a sensor for as long as a gap lasts: a device that is on draws power."""
+    """Tell whether 0 W was shown throughout, or by a sensor as long as a gap lasts: a device that is on draws power."""
     inside = _inside(series, window)
     if int(inside.sum()) < _LEAST_READINGS:
         return False
@@ -55,7 +53,7 @@ def is_zero(series: PowerSeries, window: Window) -> bool:
 
 
 def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -> bool:
-    """Whether power stood at one value while the load acted: into idle time too, or for far longer than ever elsewhere.
+    """Tell whether power stood at one value while the load acted: into idle time too, or far longer than elsewhere.
 
     RAPL's and modelled power are differences of a counter, whose standing still is a power of zero. A board whose own
     average moved kept in step with its power: its readings stand for nothing, but are no fault.
@@ -67,9 +65,8 @@ def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -
         return False
     first = np.concatenate(([0], np.flatnonzero(np.diff(series.power_w)) + 1))  # of each stretch of one value
     last = np.append(first[1:] - 1, t_ns.size - 1)
-    idle_ns = np.zeros(
-        first.size, dtype=np.int64
-    )  # that a stretch reaches into: a record begins and ends with some
+    # Idle time that a stretch reaches into: a record begins and ends with some.
+    idle_ns = np.zeros(first.size, dtype=np.int64)
     idle_ns[0] += max(window.start_ns - int(t_ns[0]), 0)
     idle_ns[-1] += max(int(t_ns[-1]) - window.end_ns, 0)
     suspects = np.flatnonzero(idle_ns >= _LEAST_OUTSIDE_NS).tolist()
@@ -77,19 +74,19 @@ def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -
     if series.source == "nvml" and _stands_out(lasted_ns):
         suspects.append(int(np.argmax(lasted_ns)))
     return any(
-        _acted(series, window, Window(int(t_ns[first[one]]), int(t_ns[last[one]])), events_ns)
-        for one in suspects
+        _acted(series, window, Window(int(t_ns[first[suspect]]), int(t_ns[last[suspect]])), events_ns)
+        for suspect in suspects
     )
 
 
 def _stands_out(lasted_ns: Ints) -> bool:
-    """Whether one stretch of a value lasted far longer than others do; not where there are few others."""
+    """Tell whether one stretch of a value lasted far longer than others do; not where there are few others."""
     *others, longest = np.sort(lasted_ns).tolist()
     return len(others) >= _LEAST_READINGS and longest > max(_LONG_NS, _FAR_LONGER * float(np.median(others)))
 
 
 def _acted(series: PowerSeries, window: Window, stretch: Window, events_ns: tuple[Ints, ...]) -> bool:
-    """Whether the readings of a stretch of the window, and the load's doings in it, are enough to tell."""
+    """Tell whether the readings of a stretch of the window, and the load's doings in it, are enough to tell."""
     from_ns, to_ns = max(stretch.start_ns, window.start_ns), min(stretch.end_ns, window.end_ns)
     readings, *events = (
         int(((t_ns >= from_ns) & (t_ns <= to_ns)).sum()) for t_ns in (series.power_t_ns, *events_ns)
@@ -98,7 +95,7 @@ def _acted(series: PowerSeries, window: Window, stretch: Window, events_ns: tupl
 
 
 def average_is_plausible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:
-    """Whether a board's slow average shows what the board can draw, and went with its readings from idle to load."""
+    """Tell whether a board's slow average shows what it can draw, and went with its readings from idle to load."""
     slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w)
     if is_impossible(slow, window, limit_w) or is_zero(slow, window):
         return False

@@ -28,9 +28,8 @@ from analysis.energy.sensor import Sensor
 
 MIN_EVENTS = 12
 _LEAST_COHERENT = 0.35
-_NO_CHANCE = (
-    3.9  # over the root of the number of events: coherence that chance gives at none of the frequencies
-)
+# Over the root of the number of events: coherence that chance gives at none of the frequencies.
+_NO_CHANCE = 3.9
 _MOST_CERTAIN = 0.95
 _BIN_S = 0.002  # an event is shared between two bins by where it lies, and what that weakens is undone
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn
@@ -54,7 +53,7 @@ _PERIOD_OFF_SEEN = 0.00002  # ... and at least where the window's own readings s
 
 @dataclass(frozen=True)
 class Rhythm:
-    """What power in step with the load's rhythm leaves open in an integral of readings."""
+    """Hold what power in step with the load's rhythm leaves open in an integral of readings."""
 
     drifting_j: float  # standard error from aliases that drift through the window
     hidden_j: float | None  # at most this do aliases hide that stand still; None: nothing bounds it
@@ -62,14 +61,14 @@ class Rhythm:
 
     @property
     def variance_j2(self) -> float:
-        """Of the integral; what is hidden counts as if its bound were the end of a 95 % interval."""
+        """Compute the integral's variance; what is hidden counts as if its bound were the end of a 95 % interval."""
         hidden_j = (self.hidden_j or 0.0) / _Z95
         return self.drifting_j**2 + hidden_j**2 + self.edges_j**2
 
 
 @dataclass(frozen=True)
 class _Alias:
-    """Where one line of the power shows in the readings."""
+    """Say where one line of the power shows in the readings."""
 
     hz: float
     cycles: float  # of drift over the window, at least
@@ -98,9 +97,9 @@ def rhythm_of(
     cut_s = min(max(sensor.update_s, readings.spacing_s), 1 / slowest_hz)
     aliases = [
         alias
-        for own in sets
-        for hz in own.tolist()
-        for alias in _aliases(hz, max(round(hz / float(own[0])), 1), readings, sensor, seconds)
+        for set_hz in sets
+        for hz in set_hz.tolist()
+        for alias in _aliases(hz, max(round(hz / float(set_hz[0])), 1), readings, sensor, seconds)
     ]
     drifting = _told_apart([alias for alias in aliases if alias.cycles >= RESOLVED], seconds)
     drifting_j, amplitudes_w = _fitted(drifting, readings, seconds)
@@ -142,7 +141,7 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
 
 
 def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: float) -> Floats:
-    """Lines with the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
+    """Add to lines the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
 
     Moments are seen with a delay of some milliseconds, which hides their lines from some frequency on. Power has these
     lines all the same, and a short look weakens them little: 110 Hz in step with a sensor of 10 Hz is a percent.
@@ -166,7 +165,7 @@ def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: 
 
 
 def _coherence(events_s: Floats, hz: float, seconds: float) -> float:
-    """How far moments of a window keep the phase of a frequency: 1, all of them."""
+    """Say how far moments of a window keep the phase of a frequency: 1, all of them."""
     inside = events_s[(events_s >= 0) & (events_s < seconds)]
     return float(np.abs(np.mean(np.exp(2j * np.pi * hz * inside))))
 
@@ -181,7 +180,7 @@ def _aliases(
     nearest = -round(line_hz * sensor.update_s)
     orders = range(nearest - _POLLED, nearest + _POLLED + 1) if slow_polls else (0,)
     off = max(_PERIOD_OFF_SEEN, readings.spacing_off) if readings.rhythm else _PERIOD_OFF
-    found = []
+    aliases = []
     for order in orders:
         shifted_hz = line_hz + (order / sensor.update_s if slow_polls else 0.0)
         turns = round(shifted_hz * spacing_s)
@@ -192,16 +191,16 @@ def _aliases(
         unsure_hz = off * (abs(order) / sensor.update_s if slow_polls else abs(turns) / spacing_s)
         cycles = max(hz - unsure_hz, 0.0) * seconds
         if left >= _WEAKEST and cycles <= _FOLLOWED:
-            found.append(_Alias(hz, cycles, left, line_hz, multiple))
-    return found
+            aliases.append(_Alias(hz, cycles, left, line_hz, multiple))
+    return aliases
 
 
 def _told_apart(aliases: list[_Alias], seconds: float) -> list[_Alias]:
     """Keep one alias for each place that a window can tell apart, the strongest; the slowest first: they leave most."""
     kept: list[_Alias] = []
-    for one in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
-        if all(abs(one.hz - other.hz) * seconds > RESOLVED for other in kept):
-            kept.append(one)
+    for candidate in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
+        if all(abs(candidate.hz - other.hz) * seconds > RESOLVED for other in kept):
+            kept.append(candidate)
     return sorted(kept, key=lambda alias: alias.cycles)[:_MOST_LINES]
 
 
@@ -241,9 +240,9 @@ def _standing_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Fl
 
 
 def _of_each_line(aliases: list[_Alias], seconds: float) -> list[_Alias]:
-    """Of each line the alias that shows most; requests and tokens name the same lines."""
+    """Keep of each line the alias that shows most; requests and tokens name the same lines."""
     kept: list[_Alias] = []
-    for one in sorted(aliases, key=lambda alias: (-alias.left, alias.multiple)):
-        if all(abs(one.line_hz - other.line_hz) * seconds > _SAME_CYCLES for other in kept):
-            kept.append(one)
+    for candidate in sorted(aliases, key=lambda alias: (-alias.left, alias.multiple)):
+        if all(abs(candidate.line_hz - other.line_hz) * seconds > _SAME_CYCLES for other in kept):
+            kept.append(candidate)
     return kept

@@ -76,10 +76,9 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
             every = np.arange(int(np.floor((t_s[0] - start_s) / period_s)), last + 1)
             values = np.concatenate(([power_w[0]], power_w[changed]))
             seen = values[np.searchsorted(number, every, side="right")]
-            shown_s = np.asarray(
-                start_s + period_s * every - poll_s / 2, dtype=np.float64
-            )  # seen half a poll late
-            # two standard errors of a slope through changes that are each seen up to a poll late
+            # Seen half a poll late.
+            shown_s = np.asarray(start_s + period_s * every - poll_s / 2, dtype=np.float64)
+            # Two standard errors of a slope through changes that are each seen up to a poll late.
             off = 2 * poll_s / (float(np.ptp(t_s[changed])) * changed.size**0.5)
             return Updates(
                 shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True, spacing_off=off
@@ -113,12 +112,11 @@ def variogram(power_w: Floats, distance: int) -> float:
 
 
 def sampling_error(readings: Updates, sensor: Sensor) -> SamplingError | None:
-    """Of an integral over these readings; None where they are too few to tell."""
+    """Estimate the error of an integral over these readings; None where they are too few to tell."""
     power_w, spacing_s = readings.power_w, readings.spacing_s
     every = 1
-    if (
-        readings.t_s.size > 1
-    ):  # polled slower than it updates, or not resolved: take looks that do not overlap
+    # Polled slower than it updates, or not resolved: take looks that do not overlap.
+    if readings.t_s.size > 1:
         every = max(1, round(spacing_s / float(np.median(np.diff(readings.t_s)))))
     power_w = power_w[::every]
     if power_w.size < MIN_READINGS:
@@ -152,9 +150,8 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
     ramp_s = sensor.window_s + readings.spacing_s
     reach_s = ramp_s + readings.placed_s
     each_j = ramp_s / 8 + readings.placed_s / 12**0.5
-    if (
-        not readings.rhythm
-    ):  # a step may lie anywhere between two polls, and up to half of that is on the wrong side
+    # Without a rhythm a step may lie anywhere between two polls, and up to half of that is on the wrong side.
+    if not readings.rhythm:
         each_j += _BETWEEN * max(readings.spacing_s - sensor.window_s, 0.0)
     steps_w = 0.0
     for edge_s in (0.0, seconds):

@@ -27,7 +27,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Boards:
-    """What was seen through a window; all empty where nothing could be."""
+    """Hold what was seen through a window; all empty where nothing could be."""
 
     looks: tuple[Look, ...] = ()
 
@@ -77,7 +77,7 @@ def boards_of(series: Sequence[PowerSeries]) -> frozenset[str]:
 
 
 def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSeries]:
-    """Without the boards on which the engine was not, where it was seen on another that was metered."""
+    """Leave out the boards on which the engine was not, where it was seen on another that was metered."""
     off = boards.off if boards.on & boards_of(series) else frozenset()
     return [one for one in series if one.source != "nvml" or one.device not in off]
 
@@ -85,7 +85,7 @@ def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSe
 def readings_of_the_engine(
     power: pa.Table | None, series: Sequence[PowerSeries], boards: Boards
 ) -> pa.Table | None:
-    """A ``power`` trace without the rows of boards on which the engine was not; None stays None."""
+    """Leave out of a ``power`` trace the rows of boards on which the engine was not; None stays None."""
     left_out = boards_of(series) - boards_of(of_the_engine(series, boards))
     if power is None or not left_out:
         return power

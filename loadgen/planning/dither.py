@@ -42,7 +42,7 @@ def dithered(offsets_ns: Iterator[int], phases: Phases) -> Iterator[int]:
 
 
 class PassStarts:
-    """When a place of a closed load begins its next pass over the prompts: later by the phase of that pass.
+    """Say when a place of a closed load begins its next pass over the prompts: later by that pass's phase.
 
     Not where that would cost the load more than half a percent of its time.
     """
@@ -54,15 +54,15 @@ class PassStarts:
 
     @classmethod
     def of(cls, spec: LoadSpec) -> PassStarts:
-        """Those of one load: drawn anew for each block, the same in all of its processes."""
+        """Make those of one load: drawn anew for each block, the same in all of its processes."""
         return cls(spec.dither_s, seeded(spec.seed, spec.block, spec.load.slug, "passes"))
 
     def phase_ns(self, sample: int) -> int | None:
-        """By how much a place goes on later that comes to this pass; None where nothing is dithered."""
+        """Say by how much later a place goes on that comes to this pass; None where nothing is dithered."""
         return round(self._phases.seconds(sample) * 1e9) if self._dither_s else None
 
     def wait_s(self, place: int, sample: int, at_ns: int) -> float:
-        """Before the next request of a place, which is of pass ``sample``, at a time of the load."""
+        """Return the wait before a place's next request, which is of pass ``sample``, at a time of the load."""
         known = self._pass.get(place)
         self._pass[place] = sample
         due = at_ns - self._waited_ns.get(place, 0) >= _LEAST_PASSES_S * self._dither_s * 1e9

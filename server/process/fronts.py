@@ -31,7 +31,7 @@ class _Socket:
 
 
 def forwarded_to(pid: int, proc: Path = PROC) -> frozenset[int]:
-    """The processes here to which a process or its descendants have TCP connections open now, over more fronts too.
+    """Find the processes here to which a process or its descendants have TCP connections open, over more fronts too.
 
     Empty where it has none, where they lead to other machines, or where the other end may not be looked at.
     """

@@ -29,7 +29,7 @@ def run_load_test(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | No
     for remark in remarks(test.summary):
         tell(remark)
     invalid = bool(test.summary["invalid"])
-    if test.run is not None:
+    if meter_at is not None:
         from analysis.report import write_report
         from analysis.tables import analyze
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from configs.meters import ExternalLog
@@ -13,7 +13,7 @@ from server.power.logs.values import WATTS, is_missing, watts_of
 from starwatt_errors import MeterError
 
 _JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}
-_UNIT_COLUMNS = frozenset(("unit", "units", "unit_of_measurement", "uom"))
+_UNIT_COLUMNS = ("unit", "units", "unit_of_measurement", "uom")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d.*)?")
 _PREFIX = {"W": "", "kW": "k", "mW": "m", "MW": "mega"}
 
@@ -81,23 +81,17 @@ class Table(Reader):
         return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
 
     def _header(self, text: str, number: int) -> None:
-        log, plain = self.log, type(self.log).model_fields
+        log = self.log
         self._separator = separator_of(text)
         self._comma_separated = self._separator == ","
         try:
             self._names = split(text, self._separator)
         except csv.Error as error:
             raise MeterError(f"{log.file}: its header is no CSV: {error}") from error
-        time, power = log.time_column, log.power_column
-        if time not in self._names and time == plain["time_column"].default:
-            time = self._first(self._columns.time) or time
-        if power is not None and power not in self._names and power == plain["power_column"].default:
-            power = self._first(self._columns.power) or self._only_power() or power
-        missing = [
-            column
-            for column in (time, power, log.energy_column)
-            if column is not None and column not in self._names
-        ]
+        time = self._chosen("time_column", self._columns.time) or log.time_column
+        power = self._chosen("power_column", self._columns.power)
+        wanted = [column for column in (time, power, log.energy_column) if column is not None]
+        missing = [column for column in wanted if column not in self._names]
         if missing:
             raise MeterError(
                 f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
@@ -109,18 +103,23 @@ class Table(Reader):
                 f"{log.file}: has several columns {', '.join(twice)}: give each a name of its own"
             )
         self._time = self._names.index(time)
-        self._power = None if power is None else self._names.index(power)
-        self._energy = None if log.energy_column is None else self._names.index(log.energy_column)
-        device = self._first(self._columns.device)
-        self._device = None if device is None else self._names.index(device)
-        self._unit = self._place(_UNIT_COLUMNS)
-        self._date = self._place(("date",))
+        self._power, self._energy = self._place(power), self._place(log.energy_column)
+        self._device = self._place(self._first(self._columns.device))
+        self._unit = self._place(self._first(_UNIT_COLUMNS))
+        self._date = self._place(self._first(("date",)))
         if power is not None:
             self._unit_w = self._unit_of(power, text, number)
 
-    def _place(self, wanted: Collection[str]) -> int | None:
-        """The first column of one of these names."""
-        return next((place for place, name in enumerate(self._names) if name.lower() in wanted), None)
+    def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
+        """The column that a field of the study names; where it is left at its default, what the header has for it."""
+        name: str | None = getattr(self.log, field)
+        if name is None or name in self._names or name != type(self.log).model_fields[field].default:
+            return name
+        only = self._only_power() if field == "power_column" else None
+        return self._first(usual) or only or name
+
+    def _place(self, column: str | None) -> int | None:
+        return None if column is None else self._names.index(column)
 
     def _unit_of(self, name: str, text: str, number: int) -> float:
         if self.log.power_unit != "auto":

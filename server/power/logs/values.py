@@ -44,7 +44,7 @@ def is_missing(text: str) -> bool:
 
 
 def figure(text: str, *, comma_separated: bool = False) -> tuple[float, str]:
-    """A finite number and the unit behind it, if any.
+    """Read a finite number and the unit behind it, if any.
 
     The last of comma and point is decimal, unless it comes again: then it groups, as blanks do.
 

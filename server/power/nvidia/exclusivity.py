@@ -114,7 +114,7 @@ class Watch:
         return metered, beside
 
     def _finds_who_is_behind(self, lists: Sequence[_List]) -> bool:
-        """Whether the engine's process is a front, and some were found to which it forwards."""
+        """Tell whether the engine's process is a front, and some were found to which it forwards."""
         wanted = self._computes_elsewhere or any(found.foreign for found in lists)
         before_ns = now_ns()
         if not wanted or before_ns < self._searches_from_ns:
@@ -194,8 +194,7 @@ def _meter(place: Place) -> BoardMeter | None:
 
 def _watts(meter: BoardMeter) -> float | None:
     with contextlib.suppress(NvmlError):
-        reading = meter.read()
-        return reading.power_w if reading.power_w is not None else reading.power_avg_w
+        return meter.read().shown_w
     return None
 
 

@@ -65,6 +65,8 @@ _Meter = Annotated[
         help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
     ),
 ]
+_WARM_S = 5.0
+"""With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 
 
 def load(
@@ -98,11 +100,11 @@ def load(
     do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
     stopped after many failures in a row.
     """
+    from loadgen.flags import LoadFlags
     from study.cli.load import run_load_test
-    from study.load.flags import WARM_S, LoadFlags
 
     if warmup is None:
-        warmup = 0.0 if meter is None else WARM_S
+        warmup = 0.0 if meter is None else _WARM_S
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
