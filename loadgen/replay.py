@@ -24,7 +24,7 @@ from loadgen.planning.arrivals import Arrivals
 from loadgen.planning.dither import PassStarts
 from loadgen.planning.failures import NOT_SENT, Failures
 from loadgen.planning.payload import Endpoint, request_bytes
-from loadgen.planning.prompts import choose_tasks, seeded
+from loadgen.planning.prompts import choose_tasks
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
@@ -78,8 +78,7 @@ class Replay:
         self._measured: list[Measured] = []
         self._failures = Failures(self._slots)
         capped = spec.load.max_in_flight if isinstance(spec.load, Open) else None
-        rng = seeded(spec.seed, spec.block, spec.load.slug, "passes")
-        self._passes = PassStarts(spec.dither_s, rng)
+        self._passes = PassStarts.of(spec)
         self._places = None if capped is None else asyncio.Semaphore(capped)
         self._ahead_ns = self._client.ahead_ns if capped is None else 0  # a place is taken when it is due
         self._over = asyncio.Event()

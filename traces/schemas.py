@@ -44,6 +44,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "reasoning_tokens": (_COUNT, "Of `output_tokens`, those of `reasoning`; null where neither server nor chunks say so"),
     "schedule.position": (_INT, "Place in the schedule"),
     "due_ns": (_INT, "When it is due, counted from the load's start; null where a request waits for a free place"),
+    "pass_phase_ns": (_INT, "By how much later a place goes on that comes to this pass, so that passes begin at all phases of a power sensor; null in open loads, and where nothing is dithered"),
     "t_ns": (_INT, "When the reading was taken"),
     "device": (_TEXT, "UUID of a board, name of a zone (`package-0`), `engine`, or a name from the study"),
     "power_w": (_FLOAT, "W. NVML: instantaneous; RAPL and modelled: mean since the last reading; external: what the log says"),
@@ -142,7 +143,7 @@ REQUESTS = _schema(
     "chunk_chars reasoning reasoning_tokens",
 )
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
-SCHEDULE = _schema("schedule", "position task_id sample role due_ns")
+SCHEDULE = _schema("schedule", "position task_id sample role due_ns pass_phase_ns")
 POWER = _schema(
     "power",
     f"t_ns device {_METER} power_w power_avg_w energy_j temperature_c sm_clock_mhz mem_clock_mhz utilization "

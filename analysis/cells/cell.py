@@ -44,6 +44,7 @@ from analysis.validity.whose_boards import (
     idle_boards_w,
     metered_check,
     of_the_engine,
+    readings_of_the_engine,
 )
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
@@ -257,8 +258,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if engine is not None:
         checks.append(engine_check(engine, window))
     series, boards = _series(power), boards_seen(occupancy, window)
-    own = of_the_engine(series, boards)
-    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
+    own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
+    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
     outside = outside_solutions(grades, requests)
@@ -267,7 +268,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         taken_over.append("tokens_unknown")
     checks += imported_checks(record.imported, requests, window)
     energies = _energies(own, window, record, requests, _sensors(record, context))
-    trends = trends_in(requests, power, primary(list(energies)), window)
+    trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)))
     return CellResult(

@@ -16,6 +16,8 @@ from analysis.energy.sensor import Sensors, no_calibration
 from analysis.requests.window import Window
 
 MIN_SAMPLES = 20
+# No device shows this; a CPU that does nothing is modelled at 0 W.
+_NO_DEVICE = frozenset({"power_impossible", "power_zero"})
 _MOST_EDGE = 0.2  # of a phase: more is not left out at either end
 
 
@@ -134,7 +136,7 @@ def _gain(devices: tuple[DeviceEnergy, ...], seconds: float) -> float | None:
 
 
 def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sensors | None) -> float | None:
-    """Watts over a phase, all devices together; None where there is no phase or a device has no readings.
+    """Watts over a phase, all devices together; None where there is none, or a device has no possible readings.
 
     A phase of steady power needs no edges: what a sensor still shows, or shows already, of its neighbours is left out.
     """
@@ -143,8 +145,9 @@ def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sens
     powers = []
     for device in series:
         inner = _without_edges(device, stretch, sensors or no_calibration())
-        energy_j = device_energy(device, inner, sensors).energy_j
-        powers.append(None if energy_j is None else energy_j / inner.seconds)
+        energy = device_energy(device, inner, sensors)
+        impossible = not device.modelled and not _NO_DEVICE.isdisjoint(energy.reasons)
+        powers.append(None if impossible else scaled(energy.energy_j, 1 / inner.seconds))
     return _total(powers)
 
 

@@ -78,7 +78,7 @@ def _joined(
     """The counter between its first and last knot inside the window, power beyond them; and the standard error."""
     inside = (knots_s >= 0) & (knots_s <= seconds)
     own_s, own_j = knots_s[inside], knots_j[inside]
-    if by_power is None or own_s.size < 2 or by_power.curve.total_j <= 0:
+    if by_power is None or own_s.size < 2 or own_s[-1] <= own_s[0] or by_power.curve.total_j <= 0:
         t_s = np.concatenate(([0.0], own_s[(own_s > 0) & (own_s < seconds)], [seconds]))
         cumulative = _extended(knots_s, knots_j, t_s)
         mean_w = max(float(cumulative[-1] - cumulative[0]) / seconds, 0.0)

@@ -12,7 +12,13 @@ from analysis.arrays import Ints
 from analysis.energy.aliasing import Aliasing, look_for_aliasing
 from analysis.energy.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.energy.integral import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
-from analysis.energy.plausibility import is_impossible, is_limit_changed, is_stuck, is_zero
+from analysis.energy.plausibility import (
+    average_is_plausible,
+    is_impossible,
+    is_limit_changed,
+    is_stuck,
+    is_zero,
+)
 from analysis.energy.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
 from analysis.energy.slow_average import slow_average
 from analysis.requests.window import Window
@@ -169,15 +175,17 @@ def _witnesses(
     can_alias = series.source == "nvml"
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
     fast = integral(series, window, sensor, events_s)
-    read = counter(series, window, sensor, fast, sensors.limit_w(series.device))
-    slow = slow_average(series, window, sensors)
+    limit_w = sensors.limit_w(series.device)
+    read = counter(series, window, sensor, fast, limit_w)
+    plausible = average_is_plausible(series, window, limit_w)
+    slow = slow_average(series, window, sensors) if plausible else None
     aliasing = None
     if can_alias and fast is not None:
         aliasing = look_for_aliasing(fast, slow.beside(fast) if slow else None)
     aliased = aliasing is not None and aliasing.found
     average = slow.instead_of(fast, aliased=aliased) if slow and fast else None
     implausible = {
-        "power_impossible": is_impossible(series, window, sensors.limit_w(series.device)),
+        "power_impossible": is_impossible(series, window, limit_w),
         "power_zero": is_zero(series, window),
         "power_stuck": average is None and is_stuck(series, window, events_ns),
         "power_limit_changed": is_limit_changed(series),

@@ -205,9 +205,9 @@ def integral(
         return None
     reach_ns = int((2 * (sensor.window_s + sensor.update_s + sensor.lag_s) + _REACH_S) * 1e9)
     near = (series.power_t_ns > window.start_ns - reach_ns) & (series.power_t_ns < window.end_ns + reach_ns)
-    if int(near.sum()) < 2:
-        return None
     polled_s = (series.power_t_ns[near] - window.start_ns) / 1e9
+    if np.unique(polled_s).size < 2:
+        return None
     readings = updates(polled_s, series.power_w[near], sensor)
     inside = (readings.t_s > 0) & (readings.t_s < window.seconds)
     t_s = np.concatenate(([0.0], readings.t_s[inside], [window.seconds]))

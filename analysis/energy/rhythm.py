@@ -31,20 +31,24 @@ _LEAST_COHERENT = 0.35
 # Over the root of the number of events: coherence that chance gives at none of the frequencies.
 _NO_CHANCE = 3.9
 _MOST_CERTAIN = 0.95
-_BIN_S = 0.0005
+_BIN_S = 0.002  # an event is shared between two bins by where it lies, and what that weakens is undone
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn
-_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than ten minutes
+_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than half an hour
 _HIGHEST_HZ = 100.0  # shorter than 10 ms nothing is looked for: a look is as long, and longer, on every board
 RESOLVED = 0.8  # cycles of drift from which an alias can be told from steady power
-_FOLLOWED = 150.0  # cycles: beyond, neighbouring readings differ, and the variogram sees it
+_FOLLOWED = 2000.0  # cycles: more than any window of two minutes has of an alias
 _EDGES = 0.45  # of a look at mean power: two cuts, each through a wave of any phase between none and twice the mean
 _DOUBTED = 0.7  # of what is found of a beat: power that wanders may have looked like it
 _Z95 = 1.96
 _MOST_LINES = 60
+_MOST_OVERTONES, _SHOWN_LOOKS = 20, 16.0  # of a line: up to this multiple, and up to so many cycles a look
+_STRICT = 0.9  # the coherence of moments whose overtones are those of a wave
+_SAME_CYCLES = 0.5  # of a window: two lines this close are one
+_ENVELOPE = 2.0  # times what edges of power ask of a line by a lower one: its share falls with frequency
 _WEAKEST = 0.02  # of a swing: what is weakened more is left out
 _POLLED = 3  # orders of the sawtooth that an update's age makes, where polls are slower than updates
 _PERIOD_OFF = 0.002  # how well a sensor's period is known that was calibrated, relative ...
-_PERIOD_OFF_SEEN = 0.00005  # ... and where the window's own readings show it
+_PERIOD_OFF_SEEN = 0.00002  # ... and at least where the window's own readings show it
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class _Alias:
     cycles: float  # of drift over the window, at least
     left: float  # of the line's swing
     line_hz: float
+    multiple: int  # of the lowest line of its moments
 
 
 def rhythm_of(
@@ -84,12 +89,18 @@ def rhythm_of(
         events_s: sets of moments at which the load acted, in seconds from the window's start.
         total_j: the integral.
     """
-    lines_hz = np.concatenate([coherent_lines(events, seconds) for events in events_s] or [np.zeros(0)])
+    sets = [with_overtones(coherent_lines(events, seconds), events, sensor, seconds) for events in events_s]
+    lines_hz = np.concatenate(sets or [np.zeros(0)])
     if not lines_hz.size:
         return None
     slowest_hz, mean_w = float(lines_hz.min()), abs(total_j) / seconds
     cut_s = min(max(sensor.update_s, readings.spacing_s), 1 / slowest_hz)
-    aliases = [alias for hz in lines_hz for alias in _aliases(float(hz), readings, sensor, seconds)]
+    aliases = [
+        alias
+        for set_hz in sets
+        for hz in set_hz.tolist()
+        for alias in _aliases(hz, max(round(hz / float(set_hz[0])), 1), readings, sensor, seconds)
+    ]
     drifting = _told_apart([alias for alias in aliases if alias.cycles >= RESOLVED], seconds)
     drifting_j, amplitudes_w = _fitted(drifting, readings, seconds)
     hidden_w: float | None = 0.0
@@ -97,7 +108,7 @@ def rhythm_of(
     if standing and min(alias.line_hz for alias in standing) * sensor.window_s < 1:
         hidden_w = mean_w * min(slowest_hz * (readings.spacing_s - sensor.window_s), 1.0)
     elif standing:
-        hidden_w = _like_the_others_w(standing, drifting, amplitudes_w)
+        hidden_w = _standing_w(_of_each_line(standing, seconds), drifting, amplitudes_w, mean_w)
     hidden_j = None if hidden_w is None else hidden_w * seconds
     return Rhythm(drifting_j, hidden_j, _EDGES * mean_w * cut_s)
 
@@ -108,12 +119,15 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     if inside.size < MIN_EVENTS:
         return np.zeros(0)
     bin_s = max(_BIN_S, _PADDED * seconds / _LARGEST)
-    counts = np.bincount((inside / bin_s).astype(np.int64), minlength=int(seconds / bin_s) + 1)
+    place, within = np.divmod(inside / bin_s, 1.0)
+    place, length = place.astype(np.int64), int(seconds / bin_s) + 2
+    counts = np.bincount(place, 1 - within, length) + np.bincount(place + 1, within, length)
     size = int(2 ** np.ceil(np.log2(_PADDED * counts.size)))
-    spectrum = np.abs(np.fft.rfft(counts, size)) / inside.size
-    hz = np.fft.rfftfreq(size, bin_s)
-    first = int(np.searchsorted(hz, 1.5 / seconds))
-    last = int(np.searchsorted(hz, min(_HIGHEST_HZ, 0.4 / bin_s)))
+    step_hz = 1 / (size * bin_s)
+    first = int(np.ceil(1.5 / seconds / step_hz))
+    last = int(np.ceil(min(_HIGHEST_HZ, 0.25 / bin_s) / step_hz))
+    hz = step_hz * np.arange(last + 1)
+    spectrum = np.abs(np.fft.rfft(counts, size)[: last + 1]) / (inside.size * np.square(np.sinc(hz * bin_s)))
     least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(inside.size))), _MOST_CERTAIN)
     middle = spectrum[first:last]
     peaks = first + np.flatnonzero(
@@ -123,16 +137,49 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     )
     before, at, after = spectrum[peaks - 1], spectrum[peaks], spectrum[peaks + 1]
     beside = (before - after) / (2 * (before - 2 * at + after))
-    return np.asarray(hz[peaks] + beside * hz[1], dtype=np.float64)
+    return np.asarray(hz[peaks] + beside * step_hz, dtype=np.float64)
 
 
-def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) -> list[_Alias]:
+def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: float) -> Floats:
+    """Add to lines the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
+
+    Moments are seen with a delay of some milliseconds, which hides their lines from some frequency on. Power has these
+    lines all the same, and a short look weakens them little: 110 Hz in step with a sensor of 10 Hz is a percent.
+    Moments that keep no strict rhythm, as dithered ones, have no more lines than they show.
+    """
+    if (
+        not lines_hz.size
+        or sensor.window_s <= 0
+        or _coherence(events_s, float(lines_hz[0]), seconds) < _STRICT
+    ):
+        return lines_hz
+    first_hz, squares, products = float(lines_hz[0]), 0.0, 0.0
+    for hz in lines_hz.tolist():
+        multiple = round(hz / first_hz)
+        if abs(hz - multiple * first_hz) * seconds < _SAME_CYCLES:
+            squares, products = squares + multiple**2, products + multiple * hz
+            first_hz = products / squares
+    most = min(_MOST_OVERTONES, int(_SHOWN_LOOKS / (sensor.window_s * first_hz)))
+    beyond = np.arange(round(float(lines_hz[-1]) / first_hz) + 1, most + 1)
+    return np.concatenate((lines_hz, first_hz * beyond))
+
+
+def _coherence(events_s: Floats, hz: float, seconds: float) -> float:
+    """Say how far moments of a window keep the phase of a frequency: 1, all of them."""
+    inside = events_s[(events_s >= 0) & (events_s < seconds)]
+    return float(np.abs(np.mean(np.exp(2j * np.pi * hz * inside))))
+
+
+def _aliases(
+    line_hz: float, multiple: int, readings: Updates, sensor: Sensor, seconds: float
+) -> list[_Alias]:
     """Say where a line shows: at several places where polls are slower than updates, whose age is a sawtooth."""
     spacing_s = readings.spacing_s
     seen = float(abs(np.sinc(line_hz * sensor.window_s)))
     slow_polls = not readings.rhythm and 0 < sensor.update_s < 0.99 * spacing_s
-    orders = range(-_POLLED, _POLLED + 1) if slow_polls else (0,)
-    off = _PERIOD_OFF_SEEN if readings.rhythm else _PERIOD_OFF
+    nearest = -round(line_hz * sensor.update_s)
+    orders = range(nearest - _POLLED, nearest + _POLLED + 1) if slow_polls else (0,)
+    off = max(_PERIOD_OFF_SEEN, readings.spacing_off) if readings.rhythm else _PERIOD_OFF
     aliases = []
     for order in orders:
         shifted_hz = line_hz + (order / sensor.update_s if slow_polls else 0.0)
@@ -144,7 +191,7 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
         unsure_hz = off * (abs(order) / sensor.update_s if slow_polls else abs(turns) / spacing_s)
         cycles = max(hz - unsure_hz, 0.0) * seconds
         if left >= _WEAKEST and cycles <= _FOLLOWED:
-            aliases.append(_Alias(hz, cycles, left, line_hz))
+            aliases.append(_Alias(hz, cycles, left, line_hz, multiple))
     return aliases
 
 
@@ -177,9 +224,25 @@ def _fitted(aliases: list[_Alias], readings: Updates, seconds: float) -> tuple[f
     return error_j, np.hypot(fit[2 : 2 + count], fit[2 + count :])
 
 
-def _like_the_others_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats) -> float | None:
-    """Bound in watts what standing aliases hide by the largest line that drifts; None where none does."""
-    if not amplitudes_w.size:
-        return None
-    lines_w = amplitudes_w / np.array([alias.left for alias in drifting])
-    return float(lines_w.max()) * max(alias.left for alias in standing)
+def _standing_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats, mean_w: float) -> float:
+    """Bound in watts what standing aliases hide together.
+
+    Looks that come back to a few phases may show nothing of a wave. It is taken to step by mean power at each moment of
+    the load, so that its k-th line is 2 / (pi k) of that, or by more where lines that drift are higher.
+    """
+    lines_w = amplitudes_w / np.array([alias.left for alias in drifting[: amplitudes_w.size]])
+    known_hz = np.array([alias.line_hz for alias in drifting[: amplitudes_w.size]])
+    hidden_w = 0.0
+    for alias in standing:
+        shown_w = lines_w * np.minimum(_ENVELOPE * known_hz / alias.line_hz, 1.0)
+        hidden_w += alias.left * max(2 / np.pi * mean_w / alias.multiple, float(shown_w.max(initial=0.0)))
+    return hidden_w
+
+
+def _of_each_line(aliases: list[_Alias], seconds: float) -> list[_Alias]:
+    """Keep of each line the alias that shows most; requests and tokens name the same lines."""
+    kept: list[_Alias] = []
+    for candidate in sorted(aliases, key=lambda alias: (-alias.left, alias.multiple)):
+        if all(abs(candidate.line_hz - other.line_hz) * seconds > _SAME_CYCLES for other in kept):
+            kept.append(candidate)
+    return kept

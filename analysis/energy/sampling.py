@@ -28,6 +28,7 @@ MIN_READINGS = 8
 _MIN_CHANGES = 20  # of value: below, the sensor's own rhythm is not looked for
 _RHYTHM_OFF = 0.1  # by how much its period may differ from the calibrated one
 _ONE_SIDED = 1.5  # bound over standard error, of an error that mostly has one sign
+_BETWEEN = 0.22  # with the ramp's eighth 95 % of (1 - u)^2 / 2, which is what a step at phase u between polls is off by
 _HOLE = 1.8  # times the usual distance of two polls
 _AT_AN_END = 3  # readings whose mean is the power at an edge
 RESOLUTION_W = 0.001  # NVML's milliwatts
@@ -42,6 +43,7 @@ class Updates:
     spacing_s: float
     placed_s: float  # how uncertain their common place in time is: they lie within this
     rhythm: bool = False  # spacing_s is what they themselves showed, not what the sensor is said to have
+    spacing_off: float = 0.0  # by how much it may be wrong then, relative
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
 
     Polled faster, a reading stands there several times; the moments at which it changed give the sensor's rhythm, and
     each update then counts the same, however many polls happened to see it. Polled slower, every poll is a reading
-    of some age up to a period.
+    of some age up to a period. Of readings at one time the first counts; a single one has no distance but the sensor's.
     """
-    poll_s = float(np.median(np.diff(t_s)))
+    t_s, first = np.unique(t_s, return_index=True)
+    power_w = power_w[first]
+    poll_s = float(np.median(np.diff(t_s))) if t_s.size > 1 else 0.0
     behind_s = sensor.lag_s + sensor.window_s / 2
     changed = np.flatnonzero(np.diff(power_w) != 0) + 1
     if sensor.update_s > 1.5 * poll_s and changed.size >= _MIN_CHANGES:
@@ -74,7 +78,11 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
             seen = values[np.searchsorted(number, every, side="right")]
             # Seen half a poll late.
             shown_s = np.asarray(start_s + period_s * every - poll_s / 2, dtype=np.float64)
-            return Updates(shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True)
+            # Two standard errors of a slope through changes that are each seen up to a poll late.
+            off = 2 * poll_s / (float(np.ptp(t_s[changed])) * changed.size**0.5)
+            return Updates(
+                shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True, spacing_off=off
+            )
     age_s = sensor.update_s / 2
     placed_s = sensor.update_s + sensor.clock_s
     return Updates(t_s - age_s - behind_s, power_w, max(poll_s, sensor.update_s), placed_s)
@@ -142,6 +150,9 @@ def edges_error_j(readings: Updates, sensor: Sensor, seconds: float) -> float:
     ramp_s = sensor.window_s + readings.spacing_s
     reach_s = ramp_s + readings.placed_s
     each_j = ramp_s / 8 + readings.placed_s / 12**0.5
+    # Without a rhythm a step may lie anywhere between two polls, and up to half of that is on the wrong side.
+    if not readings.rhythm:
+        each_j += _BETWEEN * max(readings.spacing_s - sensor.window_s, 0.0)
     steps_w = 0.0
     for edge_s in (0.0, seconds):
         near = readings.power_w[np.abs(readings.t_s - edge_s) <= reach_s]
@@ -159,9 +170,9 @@ def holes_error_j(polled_s: Floats, readings: Updates, sensor: Sensor) -> float:
         readings: those that came of it.
         sensor: how they come about.
     """
-    if polled_s.size < MIN_READINGS:
+    apart_s = np.diff(np.unique(polled_s))
+    if apart_s.size < MIN_READINGS - 1:
         return 0.0
-    apart_s = np.diff(polled_s)
     usual_s = max(float(np.median(apart_s)), sensor.update_s)
     holes_s = apart_s[apart_s > _HOLE * usual_s]
     variance = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.arrays import ints
 from analysis.energy.integral import PowerSeries
@@ -37,8 +38,12 @@ class Boards:
 
     @property
     def off(self) -> frozenset[str]:
-        """Those on which it was not whenever that could be seen."""
-        return frozenset(look.device for look in self.looks if look.engine is False) - self.on
+        """Those on which it was not whenever that could be seen.
+
+        Where it was seen on none, whenever they were looked at: the process of an address may turn out to be a front.
+        """
+        off = frozenset(look.device for look in self.looks if look.engine is False) - self.on
+        return off if self.on else off - {look.device for look in self.looks if look.engine is None}
 
 
 def boards_seen(occupancy: pa.Table | None, window: Window) -> Boards:
@@ -75,6 +80,17 @@ def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSe
     """Leave out the boards on which the engine was not, where it was seen on another that was metered."""
     off = boards.off if boards.on & boards_of(series) else frozenset()
     return [one for one in series if one.source != "nvml" or one.device not in off]
+
+
+def readings_of_the_engine(
+    power: pa.Table | None, series: Sequence[PowerSeries], boards: Boards
+) -> pa.Table | None:
+    """Leave out of a ``power`` trace the rows of boards on which the engine was not; None stays None."""
+    left_out = boards_of(series) - boards_of(of_the_engine(series, boards))
+    if power is None or not left_out:
+        return power
+    beside = pc.is_in(power.column("device"), pa.array(sorted(left_out), pa.string()))
+    return power.filter(pc.invert(beside))
 
 
 def metered_check(series: Sequence[PowerSeries], boards: Boards) -> Check | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.contrasts.gain import gain_of_ratio
 from analysis.contrasts.paired_blocks import CellFigures
+from analysis.energy.boundary import boundary_energies
 from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
 from analysis.energy.log_clock import clock_step_s
@@ -23,6 +24,7 @@ from analysis.requests.window import Window
 from analysis.validity.whose_boards import Boards, Look, idle_boards_w, metered_check, of_the_engine
 from configs.meters import ExternalLog, Meters
 from server.power.logs.formats import format_of
+from starwatt_errors import MeterError
 from tests.golden.power_trials import Trial, attempt
 from tests.golden.power_worlds import BURST_W, DECODE_W, PowerWorld, repeated
 from tests.golden.sensors import A100
@@ -31,6 +33,18 @@ _SECONDS, _IDLE_W, _LOAD_W = 60.0, 70.0, 400.0
 _START_NS = 100_000_000_000
 _WINDOW = Window(_START_NS, _START_NS + round(_SECONDS * 1e9))
 _TRIALS = 100
+_LOGS = (
+    ("a log in kilowatts", "a header with [kW], 1.25", ("time,power [kW]", "1795000000,1.25")),
+    ("a log in microwatts", "power_uw, 1250000000", ("time,power_uw", "1795000000,1250000000")),
+    ("a column of units", "1.25 and kW", ("entity_id,state,last_changed,unit", "sensor.p,1.25,1795000000,kW")),
+    ("a log that is not of power", "power_kWh", ("time,power_kWh", "1795000000,1.25")),
+    ("a log that is not of power", "Power (kVA)", ("time,Power (kVA)", "1795000000,1.25")),
+    ("a number that can be read in two ways", '"1,250" between commas', ("time,power", '1795000000,"1,250"')),
+    ("groups of digits and a decimal comma", "1 250,0 between semicolons", ("time;power", "1795000000;1 250,0")),
+    ("a value that is missing", "-2.0 of PTDaemon", ("Time,07-02-2021 17:39:14.000,Watts,-2.0,Volts,230",)),
+    ("a value that is missing", "[Unknown Error] of nvidia-smi",
+     ("timestamp, power.draw [W]", "2026/11/26 08:00:00.000, [Unknown Error]")),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,18 +116,56 @@ def _reasons(series: PowerSeries) -> str:
 
 
 def _readings() -> Iterator[Row]:
-    spiked = _board()
-    spiked.power_w[800] = 3_700_000.0
-    yield Row("an impossible reading", "3.7 MW on a board of 700 W", _reasons(spiked))
+    for at_s, where in ((30.0, "on a board of 700 W"), (-0.05, "on the last poll before the window")):
+        yield Row("an impossible reading", f"3.7 MW {where}", _reasons(_with(_board(), at_s, at_s, 3.7e6)))
+    yield Row(
+        "an impossible reading in idle time",
+        "3.7 MW before the load",
+        _idle(_with(_board(), -5.0, -5.0, 3.7e6)),
+    )
     yield Row("power that is always zero", "0 W throughout", _reasons(_board(load_w=0.0, idle_w=0.0)))
+    yield Row(
+        "power that is zero for a while", "0 W for 3 s under load", _reasons(_with(_board(), 20, 23, 0.0))
+    )
     yield Row(
         "power that never moves",
         f"{_IDLE_W:.0f} W throughout, under load too",
         _reasons(_board(load_w=_IDLE_W)),
     )
+    for from_s, to_s, when in (
+        (30.0, _SECONDS + 10, "from the middle of the load on"),
+        (0.0, _SECONDS, "under load"),
+    ):
+        still = _with(_noisy(), from_s, to_s, _LOAD_W)
+        yield Row("power that never moves", f"at one value {when}, noise elsewhere", _reasons(still))
     limited = replace(_board(), limits_w=(400.0, 700.0))
     yield Row("a power limit that changes", "700 W, later 400 W", _reasons(limited))
     yield Row("nothing", "idle, load, idle", _reasons(_board()))
+
+
+def _noisy() -> PowerSeries:
+    board, rng = _board(), np.random.default_rng(64)
+    return replace(board, power_w=np.round(board.power_w + rng.normal(0.0, 2.0, board.power_w.size), 3))
+
+
+def _with(series: PowerSeries, from_s: float, to_s: float, watts: float) -> PowerSeries:
+    """The same board, which shows these watts from one poll to another."""
+    t_s = (series.power_t_ns - _START_NS) * 1e-9
+    return replace(
+        series, power_w=np.where((t_s > from_s - 0.01) & (t_s < to_s + 0.01), watts, series.power_w)
+    )
+
+
+def _idle(series: PowerSeries) -> str:
+    """What is said of a record whose window is sound."""
+    before = Window(_START_NS - 9_000_000_000, _START_NS - 1_000_000_000)
+    sensors = Sensors({}, Meters(), {series.device: 700.0})
+    [found] = boundary_energies([series], _WINDOW, before, None, sensors)
+    return (
+        "idle power is missing (`no_idle`)"
+        if found.idle_before_w is None
+        else f"idle: {found.idle_before_w:.0f} W"
+    )
 
 
 def _package(name: str, *, anew_s: float | None = None) -> PowerSeries:
@@ -150,6 +202,13 @@ def _boards() -> Iterator[Row]:
         check = metered_check([_board()], Boards(looks))
         said = f"`{check.code}`" if check is not None and check.failed else "valid"
         yield Row("an engine on no metered board", injected, said)
+    found = Boards((Look("GPU-a", False, False, None), Look("GPU-a", True, False, None)))
+    check = metered_check([_board()], found)
+    yield Row(
+        "an engine behind nginx or docker-proxy",
+        "the process of the address has no board open; by its connections the engine is found",
+        f"`{check.code}`" if check is not None and check.failed else "valid",
+    )
 
 
 def _gain() -> Iterator[Row]:
@@ -181,10 +240,8 @@ def _gain() -> Iterator[Row]:
 
 
 def _logs() -> Iterator[Row]:
-    said = _logged("time,power [kW]", "1795000000,1.25")
-    yield Row("a log in kilowatts", "a header with [kW], 1.25", said)
-    said = _logged("Time,07-02-2021 17:39:14.000,Watts,-2.0,Volts,230")
-    yield Row("a value that is missing", "-2.0 of PTDaemon", said)
+    for fault, injected, lines in _LOGS:
+        yield Row(fault, injected, _logged(*lines))
     t_s = np.arange(120.0)
     shown_s = t_s + np.where(t_s > 60, 5.0, 0.0)
     late_s = np.asarray(t_s - shown_s + 0.05, dtype=np.float64)
@@ -196,8 +253,11 @@ def _logs() -> Iterator[Row]:
 
 def _logged(*lines: str) -> str:
     """What the last of a log's lines is read as."""
-    form = format_of(ExternalLog(file=Path("log")), lines)
-    found = [form.line(line, number) for number, line in enumerate(lines, 1)][-1]
+    try:
+        form = format_of(ExternalLog(file=Path("log")), lines)
+        found = [form.line(line, number) for number, line in enumerate(lines, 1)][-1]
+    except MeterError as error:
+        return f"refused: {str(error).partition(': ')[2]}"
     return "a gap" if found is None or found.power_w is None else f"{found.power_w:.0f} W"
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from loadgen.planning.prompts import seeded
+from loadgen.spec import LoadSpec
+
 _GOLDEN = (5**0.5 - 1) / 2
 _LEAST_PASSES_S = 100.0  # of the dither, between two waits of one place: on average it waits half of it
 
@@ -48,6 +51,15 @@ class PassStarts:
         self._phases, self._dither_s = Phases(dither_s, rng), dither_s
         self._pass: dict[int, int] = {}
         self._waited_ns: dict[int, int] = {}
+
+    @classmethod
+    def of(cls, spec: LoadSpec) -> PassStarts:
+        """Make those of one load: drawn anew for each block, the same in all of its processes."""
+        return cls(spec.dither_s, seeded(spec.seed, spec.block, spec.load.slug, "passes"))
+
+    def phase_ns(self, sample: int) -> int | None:
+        """Say by how much later a place goes on that comes to this pass; None where nothing is dithered."""
+        return round(self._phases.seconds(sample) * 1e9) if self._dither_s else None
 
     def wait_s(self, place: int, sample: int, at_ns: int) -> float:
         """Return the wait before a place's next request, which is of pass ``sample``, at a time of the load."""

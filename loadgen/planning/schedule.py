@@ -12,6 +12,7 @@ from configs.datasets import Task, load_dataset
 from configs.loads import Open
 from loadgen.planning.agenda import Agenda, Item
 from loadgen.planning.arrivals import Arrivals
+from loadgen.planning.dither import PassStarts
 from loadgen.planning.prompts import choose_tasks, passes
 from loadgen.spec import LoadSpec, Passes
 from traces.atomic import write_parquet
@@ -45,12 +46,14 @@ def write_schedule(spec: LoadSpec, out: Path) -> None:
         UsageError: the trace file of the arrivals cannot be read.
     """
     rows = list(islice(planned(spec), _LONGEST))
+    starts = None if isinstance(spec.load, Open) else PassStarts.of(spec)
     columns = {
         "position": list(range(len(rows))),
         "task_id": [item.task.task_id for _, item in rows],
         "sample": [item.sample for _, item in rows],
         "role": [item.role for _, item in rows],
         "due_ns": [due_ns for due_ns, _ in rows],
+        "pass_phase_ns": [starts.phase_ns(item.sample) if starts else None for _, item in rows],
     }
     write_parquet(out / "schedule.parquet", pa.table(columns, schema=stamped(SCHEDULE)))
 

@@ -191,6 +191,24 @@ def test_clocks_held_down_by_heat_make_the_cell_invalid_and_a_power_cap_does_not
     assert row(small.run, key.load, "check:throttled").value == float(invalid)
 
 
+@pytest.mark.parametrize(("seen", "reasons"), [(False, ()), (None, ("throttled",))])
+def test_a_board_that_is_not_the_engines_may_throttle(
+    small: World, seen: bool | None, reasons: tuple[str, ...]
+) -> None:
+    key = small.cell_keys()[-1]
+    folder, truth = small.run.cell(key), small.truth[key]
+    own = read_trace(folder, "power").to_pylist()
+    beside = [{**one, "device": "GPU-second", "throttle": 0x40} for one in own]
+    write_rows(folder, "power", POWER, own + beside)
+    look = {"t_ns": truth.start_ns + 1, "state": "unknown", "pids": [], "foreign": []}
+    looks = [
+        {**look, "device": "GPU-golden", "engine": True},
+        {**look, "device": "GPU-second", "engine": seen},
+    ]
+    write_rows(folder, "occupancy", OCCUPANCY, looks)
+    assert tuple(code for one in analyze(small.run).invalid for code in one.reasons) == reasons
+
+
 def test_a_busy_client_marks_the_rows_of_the_cpus_meter(tmp_path: Path) -> None:
     sensor = Sensor(source="rapl", boundary="cpu", device="package-0")
     world = World(tmp_path / "run", variants=("bf16",), blocks=1, sensor=sensor).build()

@@ -12,7 +12,9 @@ from benchmarks.energy.faults import rows
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "measurements" / "faults.md"
 SAID = {
     "an impossible reading": "power_impossible",
+    "an impossible reading in idle time": "no_idle",
     "power that is always zero": "power_zero",
+    "power that is zero for a while": "power_zero",
     "power that never moves": "power_stuck",
     "a power limit that changes": "power_limit_changed",
     "nothing": "valid",
@@ -20,7 +22,13 @@ SAID = {
     "one counter behind several zones": "counted once: package-0-die-0",
     "idle boards beside the engine's": "joules of GPU-0 alone; `node_idle_boards_w` 490 W",
     "an engine on no metered board": "engine_not_metered",
+    "an engine behind nginx or docker-proxy": "valid",
     "a log in kilowatts": "1250 W",
+    "a log in microwatts": "1250 W",
+    "a column of units": "1250 W",
+    "a log that is not of power": "power_unit",
+    "a number that can be read in two ways": "refused",
+    "groups of digits and a decimal comma": "1250 W",
     "a value that is missing": "a gap",
     "a log's clock that is set meanwhile": "clock_uncertain",
 }

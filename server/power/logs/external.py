@@ -82,9 +82,8 @@ class ExternalMeter:
             return None
         if abs(behind_s) > _FAR_S:
             raise MeterError(
-                f"{self._log.file}, line {self._number}: lies {behind_s / 3600:.3g} hours before now: seconds since "
-                "1970 are asked for (not milliseconds), zone is that of times without one, and clock_offset_s says by "
-                "how much its clock is ahead"
+                f"{self._log.file}, line {self._number}: lies {behind_s / 3600:.3g} hours before now: "
+                "zone is that of times without one, and clock_offset_s says by how much its clock is ahead"
             )
         joules = line.energy_j
         if joules is not None:

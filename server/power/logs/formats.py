@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from configs.meters import ExternalLog
 from server.power.logs.programs import DcgmiDmon, Ipmitool, PtDaemon
 from server.power.logs.reader import LogFormat
-from server.power.logs.table import Columns, Table, separator_of, split
+from server.power.logs.table import Columns, Table, is_before_a_header, separator_of, split
 
 _TABLES: dict[str, Columns] = {
     "nvidia-smi": Columns(
@@ -39,8 +39,12 @@ def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
     """The name of the log's form: what the study says, otherwise what its first lines look like."""
     if log.format != "auto":
         return log.format
-    first = next((line.strip() for line in lines if line.strip()), "")
-    by_line = (name for name, pattern in _FIRST_LINES.items() if re.match(pattern, first))
+    first = next((line.strip() for line in lines if not is_before_a_header(line)), "")
+    by_line = (
+        name
+        for name, pattern in _FIRST_LINES.items()
+        if any(re.match(pattern, line.strip()) for line in lines)
+    )
     names = split(first[:10_000], separator_of(first))
     by_header = (
         name
@@ -67,6 +71,6 @@ def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:
     columns, known = _TABLES.get(name, _PLAIN), name in _TABLES
     # InfluxDB's header may still be to come; of others one that does not fit is told at once.
     if name != "influxdb":
-        header = next((line for line in lines if line.strip()), "")
+        header = next((line for line in lines if not is_before_a_header(line)), "")
         Table(log, columns, known=known).line(header, 1)
     return Table(log, columns, known=known)

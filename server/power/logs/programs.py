@@ -23,7 +23,7 @@ class PtDaemon(Reader):
             raise self.wrong(number, text, "is no line of PTDaemon's (Time,...,Watts,...)")
         watts = fields[3 + fields[2::2].index("Watts") * 2]
         at_s = self.seconds(fields[1], text, number)
-        if re.fullmatch(r"-[12](\.0*)?", watts):
+        if re.fullmatch(r"-[\d.]+", watts):
             return Line(at_s, None)
         return Line(at_s, self.figure(watts, text, number, unit_w=1.0))
 

@@ -9,7 +9,8 @@ from configs.meters import ExternalLog
 from server.power.logs.values import figure, is_missing, seconds
 from starwatt_errors import MeterError
 
-_UNITS = {"": None, "W": 1.0, "Watts": 1.0, "Watt": 1.0, "kW": 1e3, "mW": 1e-3, "MW": 1e6}
+_UNITS = {"w": 1.0, "watts": 1.0, "watt": 1.0, "kw": 1e3, "uw": 1e-6, "\u00b5w": 1e-6, "\u03bcw": 1e-6}
+_CASED_UNITS = {"mW": 1e-3, "MW": 1e6}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Reader:
         self.log = log
         self._zone = log.zone or ("local" if known else None)
         self._devices: set[str] = set()
+        self._comma_separated = False
 
     def seconds(self, text: str, line: str, number: int) -> float:
         """A time by the log's clock; MeterError where it is none."""
@@ -59,13 +61,14 @@ class Reader:
         if is_missing(field):
             return None
         try:
-            value, unit = figure(field)
+            value, unit = figure(field, comma_separated=self._comma_separated)
         except ValueError as error:
             raise self.wrong(number, line, str(error)) from None
-        if unit_w is None and not unit:
-            own_w = 1.0
-        elif unit in _UNITS and unit_w is not None:
-            own_w = _UNITS[unit] or unit_w
+        known = _CASED_UNITS.get(unit, _UNITS.get(unit.lower()))
+        if not unit:
+            own_w = 1.0 if unit_w is None else unit_w
+        elif known is not None and unit_w is not None:
+            own_w = known
         else:
             raise self.wrong(number, line, f"{field.strip()!r} has a unit that is not understood")
         if value < 0:

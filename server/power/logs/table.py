@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
-from server.power.logs.values import WATTS, watts_of
+from server.power.logs.values import WATTS, is_missing, watts_of
 from starwatt_errors import MeterError
 
 _JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}
+_UNIT_COLUMNS = ("unit", "units", "unit_of_measurement", "uom")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d.*)?")
 _PREFIX = {"W": "", "kW": "k", "mW": "m", "MW": "mega"}
 
 
@@ -38,6 +40,8 @@ class Table(Reader):
         self._power: int | None = None
         self._energy: int | None = None
         self._device: int | None = None
+        self._unit: int | None = None
+        self._date: int | None = None
         self._unit_w = 1.0
 
     @property
@@ -52,7 +56,8 @@ class Table(Reader):
                 self._names = []  # InfluxDB's annotations come before a header of their own
             return None
         if not self._names:
-            self._header(text, number)
+            if not is_before_a_header(text):
+                self._header(text, number)
             return None
         try:
             fields = split(text, self._separator)
@@ -67,15 +72,23 @@ class Table(Reader):
             return None
         power_w, joules = None, None
         if self._power is not None:
-            power_w = self.figure(fields[self._power], text, number, unit_w=self._unit_w)
+            unit = "" if self._unit is None or self._energy is not None else f" {fields[self._unit]}"
+            shown = fields[self._power]
+            power_w = (
+                None if is_missing(shown) else self.figure(shown + unit, text, number, unit_w=self._unit_w)
+            )
         if self._energy is not None:
             joules = self.figure(fields[self._energy], text, number, unit_w=None)
-        at_s = self.seconds(fields[self._time], text, number)
+        at = fields[self._time]
+        if self._date is not None and _TIME_OF_DAY.fullmatch(at):
+            at = f"{fields[self._date]} {at}"
+        at_s = self.seconds(at, text, number)
         return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
 
     def _header(self, text: str, number: int) -> None:
         log = self.log
         self._separator = separator_of(text)
+        self._comma_separated = self._separator == ","
         try:
             self._names = split(text, self._separator)
         except csv.Error as error:
@@ -89,11 +102,18 @@ class Table(Reader):
                 f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
                 "meters.external (time_column, power_column, energy_column)"
             )
+        twice = [name for name in (time, power, log.energy_column) if name and self._names.count(name) > 1]
+        if twice:
+            raise MeterError(
+                f"{log.file}: has several columns {', '.join(twice)}: give each a name of its own"
+            )
         self._time = self._names.index(time)
         self._power, self._energy = self._place(power), self._place(log.energy_column)
         self._device = self._place(self._first(self._columns.device))
+        self._unit = self._place(self._first(_UNIT_COLUMNS))
+        self._date = self._place(self._first(("date",)))
         if power is not None:
-            self._unit_w = self._unit(power, text, number)
+            self._unit_w = self._unit_of(power, text, number)
 
     def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
         """The column that a field of the study names; where it is left at its default, what the header has for it."""
@@ -106,7 +126,7 @@ class Table(Reader):
     def _place(self, column: str | None) -> int | None:
         return None if column is None else self._names.index(column)
 
-    def _unit(self, name: str, text: str, number: int) -> float:
+    def _unit_of(self, name: str, text: str, number: int) -> float:
         if self.log.power_unit != "auto":
             return WATTS[_PREFIX[self.log.power_unit]]
         try:
@@ -123,6 +143,12 @@ class Table(Reader):
         """The one column that is called power or watts."""
         columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
         return columns[0] if len(columns) == 1 else None
+
+
+def is_before_a_header(line: str) -> bool:
+    """Say whether a line is empty, a remark, or Excel's word on the separator."""
+    remark = line.startswith("#") and split(line, separator_of(line)) == [line.strip()]
+    return not line.strip() or remark or re.fullmatch(r"\W?sep=.\W?", line.strip()) is not None
 
 
 def separator_of(header: str) -> str:

@@ -14,7 +14,11 @@ from server.power.nvidia.board import BoardMeter
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NvmlError, Place, places
 from server.power.nvidia.open_files import has_no_board_open
+from server.process.fronts import forwarded_to
 from traces.clock import now_ns
+
+_SEARCHES_APART = 100  # times what one takes: a hundredth of a CPU
+_LONGEST_APART_NS = 10_000_000_000
 
 State = Literal["exclusive", "shared", "unknown"]
 
@@ -62,7 +66,11 @@ class Watch:
     A list without a single process of the engine proves nothing: a container sees no process ids, or those of another
     namespace. Then it is ``unknown``, unless a process of this machine that is not the engine's stands there. Where the
     engine is seen on one board, it is not on those whose lists do not have it; and an engine that has no board open
-    at all (``nvidia_files.py``) is on none.
+    at all (``open_files.py``) is on none.
+
+    The process of an address may be a front: while it has no board open and is on no list, those to which it forwards
+    are looked for, and are the engine's from then on. Until one is found, others on a board are no strangers: one of
+    them may be the engine.
 
     ``residents`` are engines of the same study that stay loaded and are not asked meanwhile: they are no strangers. A
     board that holds only them is not the engine's.
@@ -71,21 +79,21 @@ class Watch:
     def __init__(
         self, engine_pid: int | None, gpus: Sequence[str] | None = None, residents: Sequence[int] = ()
     ) -> None:
-        self._engine = engine_pid
+        self._engines = frozenset() if engine_pid is None else frozenset({engine_pid})
         self._residents = residents
         self._boards = choose(gpus).boards
         self._beside = _others(self._boards)
         self._ours: dict[int, bool | None] = {}
-        self._computes_elsewhere = engine_pid is not None and has_no_board_open(engine_pid) is True
+        self._searches_from_ns = 0
+        self._computes_elsewhere = self._has_no_board()
 
     def look(self) -> list[Occupancy]:
         """Every board, now; of those that are not metered, the ones that answer."""
-        metered = [(board, self._list(board)) for board in self._boards]
-        beside = []
-        for board, meter in self._beside:
-            with contextlib.suppress(NvmlError):
-                beside.append((board, meter, self._list(board)))
+        metered, beside = self._lists()
         lists = [found for _, found in metered] + [found for _, _, found in beside]
+        if not any(found.ours for found in lists) and self._finds_who_is_behind(lists):
+            metered, beside = self._lists()
+            lists = [found for _, found in metered] + [found for _, _, found in beside]
         present = {pid for found in lists for pid in found.pids}
         self._ours = {pid: ours for pid, ours in self._ours.items() if pid in present}
         seen = any(found.ours for found in lists)
@@ -95,6 +103,32 @@ class Watch:
             look = self._occupancy(board, found, seen=seen)
             looks.append(replace(look, power_w=power_w, metered=False))
         return looks
+
+    def _lists(self) -> tuple[list[tuple[Place, _List]], list[tuple[Place, BoardMeter | None, _List]]]:
+        """Those of the metered boards, which must answer, and those of the others."""
+        metered = [(board, self._list(board)) for board in self._boards]
+        beside = []
+        for board, meter in self._beside:
+            with contextlib.suppress(NvmlError):
+                beside.append((board, meter, self._list(board)))
+        return metered, beside
+
+    def _finds_who_is_behind(self, lists: Sequence[_List]) -> bool:
+        """Tell whether the engine's process is a front, and some were found to which it forwards."""
+        wanted = self._computes_elsewhere or any(found.foreign for found in lists)
+        before_ns = now_ns()
+        if not wanted or before_ns < self._searches_from_ns:
+            return False
+        behind = frozenset(pid for engine in self._engines for pid in forwarded_to(engine)) - self._engines
+        self._searches_from_ns = now_ns() + min(_SEARCHES_APART * (now_ns() - before_ns), _LONGEST_APART_NS)
+        if behind:
+            self._engines |= behind
+            self._ours.clear()
+            self._computes_elsewhere = self._has_no_board()
+        return bool(behind)
+
+    def _has_no_board(self) -> bool:
+        return bool(self._engines) and all(has_no_board_open(pid) is True for pid in self._engines)
 
     def _list(self, board: Place) -> _List:
         compute = board.ask(pynvml.nvmlDeviceGetComputeRunningProcesses)
@@ -110,20 +144,20 @@ class Watch:
         )
 
     def _occupancy(self, board: Place, found: _List, *, seen: bool) -> Occupancy:
-        state: State = (
-            "shared" if found.foreign else "exclusive" if found.ours and not found.hidden else "unknown"
-        )
+        nowhere = not seen and self._computes_elsewhere
+        foreign = () if nowhere else found.foreign
+        state: State = "shared" if foreign else "exclusive" if found.ours and not found.hidden else "unknown"
         engine: bool | None = found.ours or None
-        if not found.ours and ((seen and not found.hidden) or (not seen and self._computes_elsewhere)):
+        if not found.ours and ((seen and not found.hidden) or nowhere):
             engine = False
-        return Occupancy(now_ns(), board.uuid, state, found.pids, found.foreign, engine)
+        return Occupancy(now_ns(), board.uuid, state, found.pids, foreign, engine)
 
     def _is_ours(self, pid: int) -> bool | None:
         """None: no such process here, none that may be looked at, or no engine to compare with."""
-        if self._engine is None:
+        if not self._engines:
             return None
         with contextlib.suppress(psutil.Error):
-            return self._engine in _line_of(pid)
+            return not _line_of(pid).isdisjoint(self._engines)
         return None
 
     def _is_resident(self, pid: int) -> bool:

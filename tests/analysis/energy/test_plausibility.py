@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.energy.boundary import boundary_energies
 from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
 from analysis.energy.sensor import Sensors
@@ -83,3 +84,77 @@ def test_readings_in_step_with_the_power_are_not_called_stuck_where_the_board_s_
     still = loaded(70.0, 70.0)
     moved = np.where(np.arange(still.t_ns.size) < 100, 70.0, 71.0)
     assert reasons(replace(still, average_t_ns=still.t_ns, average_w=moved)) == set()
+
+
+def noisy() -> PowerSeries:
+    """As ``loaded``, for a minute, on a board whose readings never stand still."""
+    rng = np.random.default_rng(5)
+    watts = np.concatenate((np.full(100, 70.0), np.full(1200, 400.0), np.full(100, 70.0)))
+    return series(np.round(watts + rng.normal(0.0, 2.0, watts.size), 3))
+
+
+MINUTE = Window(5 * SECOND, 65 * SECOND)
+IN_A_MINUTE = (np.arange(MINUTE.start_ns, MINUTE.end_ns, 100 * MS),)
+
+
+def reasons_of_a_minute(one: PowerSeries) -> tuple[str, ...]:
+    return tuple(
+        code for code in device_energy(one, MINUTE, LIMITED, IN_A_MINUTE).reasons if code != "aliased"
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "watts"),
+    [
+        (0, 1250, 70.0),  # from the beginning into the load
+        (700, 1400, 401.0),  # from the load on
+        (90, 1310, 70.0),  # from just before the load until just after it
+        (300, 800, 399.0),  # within it, for 25 s
+    ],
+)
+def test_a_sensor_that_stands_still_for_a_part_of_the_time_is_stuck(
+    first: int, last: int, watts: float
+) -> None:
+    still = noisy()
+    still.power_w[first:last] = watts
+    assert reasons_of_a_minute(noisy()) == ()
+    assert reasons_of_a_minute(still) == ("power_stuck",)
+
+
+def test_a_stretch_of_zeros_as_long_as_a_gap_is_said_and_a_single_zero_is_in_the_interval() -> None:
+    for count, expected in ((1, ()), (30, ("power_zero",))):
+        zeros = noisy()
+        zeros.power_w[600 : 600 + count] = 0.0
+        assert reasons_of_a_minute(zeros) == expected
+
+
+@pytest.mark.parametrize("place", [98, 1301])
+def test_an_impossible_reading_beside_the_window_spoils_its_edge(place: int) -> None:
+    high = noisy()
+    high.power_w[place] = 3_700_000.0
+    assert reasons_of_a_minute(high) == ("power_impossible",)
+
+
+@pytest.mark.parametrize("watts", [3_700_000.0, -2.0])
+def test_idle_power_of_impossible_readings_is_missing(watts: float) -> None:
+    one = noisy()
+    one.power_w[40] = watts
+    [found] = boundary_energies(
+        [one], MINUTE, Window(0, 4 * SECOND), Window(66 * SECOND, 69 * SECOND), LIMITED
+    )
+    assert found.reasons == ()
+    assert found.idle_before_w is None
+    assert found.idle_after_w == pytest.approx(70.0, abs=1.0)
+
+
+@pytest.mark.parametrize("average_w", [0.0, 70.0, 3_700_000.0])
+def test_a_slow_average_that_no_board_gives_takes_the_place_of_no_reading(average_w: float) -> None:
+    one = noisy()
+    channel = {"update_s": 0.1, "window_s": 1.0, "lag_s": 0.0}
+    sensors = Sensors(
+        {"d": {**IDEAL.calibration["d"], "power_avg_w": channel}}, IDEAL.meters, LIMITED.limits_w
+    )
+    seen = replace(one, average_t_ns=one.t_ns, average_w=np.full(one.t_ns.size, average_w))
+    found = device_energy(seen, MINUTE, sensors, IN_A_MINUTE)
+    assert found.method == "integral"
+    assert found.energy_j == pytest.approx(400.0 * 60, rel=0.005)

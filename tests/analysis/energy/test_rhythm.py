@@ -19,10 +19,12 @@ from tests.golden.real_waves import folded_a100_wave
 from tests.golden.sensors import A100, H100_AVERAGE, H100_INSTANT, RTX_4090, V100, SensorModel
 
 LENGTHS_S = (30.0, 60.0, 120.0)
-RATES_HZ = (0.5, 1.0, 2.0, 3.3, 5.0, 7.5, 9.2, 10.06, 12.0, 15.0, 18.0, 23.0, 27.0, 33.0, 41.0, 50.0)
+RATES_HZ = (0.5, 1.0, 2.0, 3.3, 5.0, 7.5, 9.2, 10.06, 12.0, 15.0, 18.0, 22.0, 23.0, 26.0, 27.0, 33.0, 110 / 3, 41.0,
+            130 / 3, 46.0, 50.0)  # fmt: skip
 CYCLES = (0.0, 0.3, 0.7, 1.0, 1.5, 2.5, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0)
 TRIED = (V100, A100, H100_INSTANT, RTX_4090, H100_AVERAGE)
 Wave = tuple[Floats, Floats]
+Shape = Callable[[np.random.Generator, float], Wave]
 
 
 def square(_: np.random.Generator, rate_hz: float) -> Wave:
@@ -58,22 +60,28 @@ def real(_: np.random.Generator, rate_hz: float) -> Wave:
     return np.arange(wave.size) / wave.size / rate_hz, wave
 
 
-SHAPES: tuple[Callable[[np.random.Generator, float], Wave], ...] = (square, burst, two_levels, ramps, real)
+SHAPES: tuple[Shape, ...] = (square, burst, two_levels, ramps, real)
 
 
 def attempts(
-    model: SensorModel, shape: Callable[[np.random.Generator, float], Wave], each: int, seed: int
+    model: SensorModel,
+    shape: Shape,
+    each: int,
+    seed: int,
+    most: int = 0,
 ) -> dict[str, list[Trial]]:
-    """By what the rate is, ``each`` windows of a random phase and length."""
-    rng = np.random.default_rng(seed)
+    """By rate, ``each`` windows of a random phase and length; up to ``most``, until half of ``each`` are valid."""
+    rng = np.random.default_rng([seed, TRIED.index(model), SHAPES.index(shape)])
     found: dict[str, list[Trial]] = defaultdict(list)
-    for _ in range(each):
+    for number in range(max(each, most)):
         length_s = LENGTHS_S[rng.integers(len(LENGTHS_S))]
         rates = {f"{rate_hz:g}/s": rate_hz for rate_hz in RATES_HZ}
         for cycles in CYCLES:
             multiple = int(rng.integers(1, 4 if model.update_s > 0.02 else 2))
             rates[f"{cycles:g} cycles"] = multiple / model.update_s + cycles / length_s
         for name, rate_hz in rates.items():
+            if number >= each and 2 * len(believed(found[name])) >= each:
+                continue
             world = repeated(rng, length_s, rate_hz, *shape(rng, rate_hz))
             found[name].append(attempt(world, replace(model, counter=None), rng, length_s))
     return found
@@ -86,9 +94,7 @@ def believed(trials: list[Trial]) -> list[bool]:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 @pytest.mark.parametrize("model", [V100, A100, RTX_4090], ids=lambda model: model.name)
-def test_a_rhythm_is_found_or_its_error_is_in_the_interval(
-    model: SensorModel, shape: Callable[[np.random.Generator, float], Wave]
-) -> None:
+def test_a_rhythm_is_found_or_its_error_is_in_the_interval(model: SensorModel, shape: Shape) -> None:
     found = [covered for trials in attempts(model, shape, 1, 21).values() for covered in believed(trials)]
     assert found
     assert np.mean(found) >= 0.85, "15 windows or more; the full count holds 0.93"
@@ -99,9 +105,9 @@ def test_a_rhythm_is_found_or_its_error_is_in_the_interval(
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 @pytest.mark.parametrize("model", TRIED, ids=lambda model: model.name)
 def test_windows_that_are_not_found_are_covered_in_every_group_of_rate_shape_and_sensor(
-    model: SensorModel, shape: Callable[[np.random.Generator, float], Wave]
+    model: SensorModel, shape: Shape
 ) -> None:
-    groups = {name: believed(trials) for name, trials in attempts(model, shape, 40, 22).items()}
+    groups = {name: believed(trials) for name, trials in attempts(model, shape, 40, 22, most=80).items()}
     assert np.mean([covered for group in groups.values() for covered in group]) >= 0.93
     shares = {name: float(np.mean(group)) for name, group in groups.items() if len(group) >= 20}
     assert min(shares.values(), default=1.0) >= 0.85, shares

@@ -10,8 +10,17 @@ import pytest
 
 from analysis.energy.integral import PowerSeries
 from analysis.requests.window import Window
-from analysis.validity.whose_boards import boards_seen, idle_boards_w, metered_check, of_the_engine
-from traces.schemas import OCCUPANCY
+from analysis.validity.gpu_conditions import throttle_checks
+from analysis.validity.steadiness import trends_in
+from analysis.validity.whose_boards import (
+    boards_seen,
+    idle_boards_w,
+    metered_check,
+    of_the_engine,
+    readings_of_the_engine,
+)
+from tests.support.builders import SECOND, columns, request
+from traces.schemas import OCCUPANCY, POWER
 
 WINDOW = Window(0, 10)
 A, B, C = "GPU-a", "GPU-b", "GPU-c"
@@ -74,6 +83,14 @@ def test_an_engine_on_boards_that_were_not_metered_is_a_reason(looks: tuple[Look
     assert [one.device for one in of_the_engine(series, boards)] == [A], "the row stays, with its reason"
 
 
+def test_an_engine_that_turned_out_to_be_behind_a_front_is_not_called_elsewhere() -> None:
+    hidden = boards_seen(seen(look(A, False), look(A, None)), WINDOW)
+    assert metered_check([board(A, 300.0)], hidden) is None, "its board is open, and lists show no process"
+    listed = metered_check([board(A, 300.0)], boards_seen(seen(look(A, False), look(A, True)), WINDOW))
+    assert listed is not None
+    assert not listed.failed
+
+
 @pytest.mark.parametrize("looks", [(), (look(A, None),)])
 def test_where_no_process_can_be_seen_nothing_is_said(looks: tuple[Look, ...]) -> None:
     series = [board(A, 300.0)]
@@ -87,3 +104,20 @@ def test_a_board_beside_that_another_uses_is_not_idle() -> None:
     beside = look(B, False, power_w=200.0, foreign=[9], state="shared")
     boards = boards_seen(seen(look(A, True), beside), WINDOW)
     assert idle_boards_w([board(A, 300.0)], boards, WINDOW) == (200.0, ("gpu_shared",))
+
+
+def test_heat_and_clocks_of_a_board_beside_are_not_the_engines() -> None:
+    """It warms by 40 K and is held down; the engine's is at 60 °C throughout."""
+    window, series = Window(0, 120 * SECOND), [board(A, 300.0), board(B, 300.0)]
+    rows = [
+        {"t_ns": at * SECOND, "device": name, "source": "nvml", "temperature_c": warm, "throttle": mask}
+        for at in range(120)
+        for name, warm, mask in ((A, 60.0, 0), (B, 40 + at / 3, 0x40))
+    ]
+    power = pa.Table.from_pylist(rows, schema=POWER)
+    requests = columns(*(request(n, n * 1000, n * 1000 + 900) for n in range(119)))
+    for engine, spoilt in ((False, False), (None, True)):
+        boards = boards_seen(seen(look(A, True), look(B, engine)), window)
+        own = readings_of_the_engine(power, series, boards)
+        checks = [*throttle_checks(own, window), *trends_in(requests, own, None, window).checks]
+        assert [(one.code, one.failed) for one in checks] == [("throttled", spoilt), ("not_steady", spoilt)]

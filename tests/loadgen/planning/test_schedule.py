@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadgen.planning.arrivals import Arrivals, trace_offsets_ns
+from loadgen.planning.dither import PassStarts
 from loadgen.planning.schedule import write_schedule
 from loadgen.process import run_load
 from tests.support.driving import SINGLE, TASK_OF_PROMPT, closed, constant, make_spec, passes, requests
@@ -47,6 +48,27 @@ def test_the_saved_schedule_is_what_the_server_was_asked_and_when_it_was_due(
         assert [row["scheduled_ns"] - start_ns for row in rows] == [row["due_ns"] for row in schedule]
     else:
         assert {row["due_ns"] for row in schedule} == {None}
+
+
+def test_the_phase_at_which_a_closed_load_begins_each_pass_is_saved(tmp_path: Path) -> None:
+    spec = make_spec("http://x", closed(2), amount=passes(3), dither_s=0.1)
+    write_schedule(spec, tmp_path)
+    starts, minute_ns = PassStarts.of(spec), 60_000_000_000
+    waited_s = {sample: starts.wait_s(0, sample, sample * minute_ns) for sample in range(3)}
+    rows = pq.read_table(tmp_path / "schedule.parquet").to_pylist()
+    phases_ns = {row["sample"]: row["pass_phase_ns"] for row in rows}
+    assert len(phases_ns) == 3
+    assert [phases_ns[sample] * 1e-9 for sample in (1, 2)] == pytest.approx(
+        [waited_s[1], waited_s[2]], abs=1e-9
+    )
+
+
+@pytest.mark.parametrize(("load", "dither_s"), [(closed(2), 0.0), (constant(10), 0.1)])
+def test_where_no_place_waits_there_is_no_phase(
+    tmp_path: Path, load: dict[str, Any], dither_s: float
+) -> None:
+    write_schedule(make_spec("http://x", load, amount=requests(20), dither_s=dither_s), tmp_path)
+    assert set(pq.read_table(tmp_path / "schedule.parquet").column("pass_phase_ns").to_pylist()) == {None}
 
 
 def test_of_a_load_without_foreseeable_end_the_first_hundred_thousand_requests_are_saved(

@@ -121,6 +121,17 @@ def test_a_known_form_is_recognised_and_its_missing_value_is_a_gap(name: str) ->
         ("time,power_w", "N/A", None),
         ("time,power_w", "unavailable", None),
         ("time,power_w", "", None),
+        ("time;power_w", "1 412,5", 1412.5),
+        ("time;power_w", "1\u202f412,5", 1412.5),
+        ("time,power_w", "1'412.5", 1412.5),
+        ("time,power_w", '"1,234,567"', 1_234_567.0),
+        ("time;power_w", "1.234.567", 1_234_567.0),
+        ("time,power_w", "0.4125 KW", 412.5),
+        ("time,power_w", "412.5w", 412.5),
+        ("time,power_uw", "412500000", 412.5),
+        ("time,Power [\u00b5W]", "412500000", 412.5),
+        ("time,power_w", "ERR!", None),
+        ("time,power_w", "nan W", None),
     ],
 )
 def test_separators_decimal_commas_units_and_missing_values_of_plain_csv(
@@ -132,11 +143,71 @@ def test_separators_decimal_commas_units_and_missing_values_of_plain_csv(
     assert line.power_w == (None if watts is None else pytest.approx(watts))
 
 
-@pytest.mark.parametrize("header", ["time,Power (VA)", "time,Power [BTU/h]", "time,POWER_MW"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "time,Power (VA)",
+        "time,Power [BTU/h]",
+        "time,POWER_MW",
+        "time,power_va",
+        "time,Power kWh",
+        "time,power_kvar",
+    ],
+)
 def test_a_unit_that_is_not_clearly_one_of_power_is_asked_for(header: str) -> None:
     with pytest.raises(MeterError, match="power_unit"):
         lines(f"{header}\n{AT},5\n")
     assert lines(f"{header}\n{AT},5\n", power_unit="kW") == [Line(AT, 5000.0)]
+
+
+def test_a_comma_that_may_be_decimal_or_group_is_not_guessed_and_two_columns_of_one_name_neither() -> None:
+    with pytest.raises(MeterError, match="decimal comma, or one between thousands"):
+        lines(f'time,power_w\n{AT},"1,412"\n')
+    assert lines(f"time;power_w\n{AT};1,412\n") == [Line(AT, 1.412)]
+    with pytest.raises(MeterError, match="several columns power_w"):
+        lines(f"time,power_w,power_w\n{AT},1,2\n")
+
+
+def test_a_column_of_units_is_that_of_each_line() -> None:
+    text = "entity_id,state,last_changed,unit_of_measurement\nsensor.p,0.4,2026-06-15T18:28:00Z,{}\n"
+    assert lines(text.format("kW")) == [Line(AT, 400.0)]
+    assert lines(text.format("W")) == [Line(AT, 0.4)]
+    with pytest.raises(MeterError, match="has a unit that is not understood"):
+        lines(text.format("kWh"))
+    assert lines(text.format("kW").replace("0.4", "unavailable")) == [Line(AT, None)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1781548080", "1781548080,0", "1781548080000", "1781548080000000", "1781548080000000000",
+        "2026-06-15 18:28:00 UTC", "2026-06-15 20:28:00 +02:00", "2026-06-15 18:28:00,000", "15.06.2026 18:28:00",
+        "15.06.2026 18:28:00,000", "06/15/2026 06:28:00 PM", "15-Jun-2026 18:28:00", "2026-06-15T18:28:00.000000000Z",
+    ],
+)  # fmt: skip
+def test_times_are_read_as_programs_write_them(written: str) -> None:
+    [line] = lines(f"time;power_w\n{written};5\n")
+    assert line.at_s == pytest.approx(AT, abs=1e-3)
+
+
+def test_a_date_and_a_time_of_day_may_have_a_column_each() -> None:
+    assert lines("Date,Time,Power (W)\n2026-06-15,18:28:00,5\n") == [Line(AT, 5.0)]
+
+
+def test_what_stands_before_a_log_s_own_words_hides_its_form_from_nobody() -> None:
+    assert lines("# logger 1.2\ntime,power_w\n1781548080,5\n") == [Line(AT, 5.0)]
+    assert lines('sep=;\n"Time";"Power (kW)"\n2026-06-15 18:28:00;0,4\n') == [Line(AT, 400.0)]
+    assert lines("Mon Jun 15 18:28:00 UTC 2026\n" + IPMITOOL)[0] == Line(AT, 8.03)
+
+
+def test_times_without_a_year_are_of_the_nearest_one() -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    text = f"#Entity POWER\n{now:%b %d %H:%M:%S} GPU 0 70.5\n"
+    assert lines(text) == [Line(now.timestamp(), 70.5)]
+
+
+def test_what_an_analyser_shows_below_zero_is_no_reading() -> None:
+    assert lines("Time,06-15-2026 18:28:00.000,Watts,-0.012000,Volts,230.2\n") == [Line(AT, None)]
 
 
 def test_local_times_are_put_on_the_calendar_by_the_log_s_zone() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from configs.meters import Meters
 from server.power.meters import choose_sources, on_the_engines_boards
+from server.power.nvidia import exclusivity
 from server.power.nvidia.exclusivity import Watch
 from server.power.nvidia.library import opened
 from server.power.nvidia.open_files import has_no_board_open
@@ -16,6 +18,7 @@ from server.power.sidecar import Sidecar
 from tests.golden.nvml.world import HIDES_PROCESSES, INSTANT, LOST, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards
 from tests.server.power.test_sidecar import wait_for
+from tests.support.fronts import fronted
 from traces.streams import read_trace
 
 NVML = Meters(sources=("nvml",))
@@ -102,3 +105,39 @@ def test_a_process_with_no_board_open_is_told_by_its_files(
     (dev / "nvidia0").touch()
     assert has_no_board_open(busy_pid, proc, dev) is none_open
     assert has_no_board_open(4_194_001, proc, dev) is None, "there is no such process"
+
+
+@pytest.fixture
+def boards_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with a driver: a process that has none of them open is told by its files."""
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    monkeypatch.setattr(exclusivity, "has_no_board_open", partial(has_no_board_open, dev=tmp_path / "dev"))
+
+
+@pytest.mark.usefixtures("boards_are_files")
+def test_the_engine_behind_a_front_is_on_its_board_as_soon_as_it_is_asked(nvml_here: GoldenBoards) -> None:
+    with fronted() as served, opened():
+        nvml_here.run_on(served.engine, board=1)
+        watch = Watch(served.fronts[0], [A])
+        before = watch.look()
+        with served.ask():
+            wait_for(lambda: any(one.engine for one in watch.look()))
+            after = watch.look()
+    assert [(one.state, one.foreign, one.engine) for one in before] == [("unknown", (), False)] * 2
+    assert [(one.device, one.state, one.engine) for one in after] == [
+        (A, "unknown", False),
+        (B, "exclusive", True),
+    ]
+
+
+@pytest.mark.usefixtures("boards_are_files")
+def test_an_engine_on_the_cpu_that_asks_others_is_on_no_board_however_long_one_looks(
+    nvml_here: GoldenBoards,
+) -> None:
+    """As one that reports to a collector on this machine; a stranger is on a board."""
+    with fronted() as collector, fronted() as stranger, opened(), collector.ask():
+        nvml_here.run_on(stranger.engine, board=0)
+        watch = Watch(collector.fronts[0], [A, B])
+        looks = [one for _ in range(3) for one in watch.look()]
+    assert {one.engine for one in looks} == {False}

@@ -1,0 +1,126 @@
+"""Find the processes that a front forwards to: nginx or docker-proxy answers at an address, and another one computes.
+
+A request that a front forwards is a connection with two ends on this machine, each in the table of its own network (a
+container has one of its own). Who holds the other end, or listens where it was accepted, is who is asked.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PROC = Path("/proc")
+_ESTABLISHED, _LISTEN = "01", "0A"
+_MOST_FRONTS = 3  # one behind the other
+_FIRST = 1  # init holds sockets for others (systemd), and is everybody's parent
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class _Socket:
+    local: Address
+    remote: Address
+    state: str
+    inode: str
+
+
+def forwarded_to(pid: int, proc: Path = PROC) -> frozenset[int]:
+    """Find the processes here to which a process or its descendants have TCP connections open, over more fronts too.
+
+    Empty where it has none, where they lead to other machines, or where the other end may not be looked at.
+    """
+    asked: set[int] = set()
+    fronts = {pid}
+    for _ in range(_MOST_FRONTS):
+        trees = {one for front in fronts for one in _tree(front)}
+        fronts = _at_the_other_end(trees, proc) - trees - asked
+        if not fronts:
+            break
+        asked |= fronts
+    return frozenset(asked)
+
+
+def _at_the_other_end(pids: set[int], proc: Path) -> set[int]:
+    held = {inode for pid in pids for inode in _inodes(pid, proc)}
+    wanted: set[tuple[Address, Address]] = set()
+    for table in {_network(pid, proc): _sockets(pid, proc) for pid in pids}.values():
+        own = [socket for socket in table if socket.inode in held]
+        served = {socket.local[1] for socket in own if socket.state == _LISTEN}
+        wanted |= {
+            (socket.remote, socket.local)
+            for socket in own
+            if socket.state == _ESTABLISHED and socket.local[1] not in served
+        }
+    if not wanted:
+        return set()
+    found: set[int] = set()
+    for inhabitants in _by_network(proc).values():
+        table = _sockets(inhabitants[0], proc)
+        accepted = [one for one in table if one.state == _ESTABLISHED and (one.local, one.remote) in wanted]
+        ports = {socket.local[1] for socket in accepted}
+        ends = {socket.inode for socket in accepted}
+        listening = {one.inode for one in table if one.state == _LISTEN and one.local[1] in ports}
+        for pid in inhabitants if ends else ():
+            holds = set(_inodes(pid, proc))
+            if holds & ends or (holds & listening and pid != _FIRST):
+                found.add(pid)
+    return found
+
+
+def _tree(pid: int) -> Iterable[int]:
+    with suppress(psutil.Error):
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return ()
+
+
+def _by_network(proc: Path) -> dict[str, list[int]]:
+    """Processes that may be looked at, by the network that they are in."""
+    found: dict[str, list[int]] = {}
+    for entry in proc.iterdir():
+        if entry.name.isdigit() and (network := _network(int(entry.name), proc)):
+            found.setdefault(network, []).append(int(entry.name))
+    return found
+
+
+def _network(pid: int, proc: Path) -> str:
+    with suppress(OSError):
+        return str((proc / str(pid) / "ns" / "net").readlink())
+    return ""
+
+
+def _inodes(pid: int, proc: Path) -> Iterator[str]:
+    """The sockets that a process holds; none where it may not be looked at."""
+    with suppress(OSError):
+        for link in (proc / str(pid) / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                kind, _, inode = str(link.readlink()).partition(":")
+                if kind == "socket":
+                    yield inode.strip("[]")
+
+
+def _sockets(pid: int, proc: Path) -> list[_Socket]:
+    """The TCP sockets of a process's network."""
+    found = []
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError):
+            lines = (proc / str(pid) / "net" / name).read_text(encoding="ascii").splitlines()[1:]
+            words = [line.split() for line in lines]
+            found += [
+                _Socket(_address(one[1]), _address(one[2]), one[3], one[9]) for one in words if len(one) > 9
+            ]
+    return found
+
+
+def _address(text: str) -> Address:
+    """Read ``0100007F:1F90``: an address in words whose bytes are turned; IPv4 within IPv6 is the same address."""
+    host, _, port = text.partition(":")
+    raw = b"".join(bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8))
+    address = ipaddress.ip_address(raw)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address), int(port, 16)
