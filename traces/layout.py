@@ -111,6 +111,11 @@ class RunDir:
         """The report, derived."""
         return self.root / "report.html"
 
+    @property
+    def summary(self) -> Path:
+        """A row a variant and load, for a spreadsheet: derived, beside the tables that it sums up."""
+        return self.root / "tables" / "summary.csv"
+
     def table(self, name: str) -> Path:
         """A derived table: cells, requests, contrasts or accuracy."""
         return self.root / "tables" / f"{name}.parquet"
