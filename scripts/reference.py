@@ -28,7 +28,7 @@ from traces.meanings import meaning
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
-ROOMS = ("configs", "traces", "server", "loadgen", "analysis", "study", "starwatt")
+ROOMS = ("configs", "traces", "server", "loadgen", "analysis", "study")
 NOTE = "<!-- Made by scripts/reference.py (make docs): change the code, not this page. -->\n"
 
 
