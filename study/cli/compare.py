@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from analysis.report.table import TextTable
 from analysis.results.headline import ESTIMATED
 from analysis.results.left_out import left_out
 from starwatt_errors import UsageError
+from study.cli.answers import print_json
 from study.progress.display import show, tell
 from study.records.existing import existing
 from traces.layout import RunDir
@@ -35,7 +35,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
     for name, run in zip(comparison.names, runs, strict=True):
         _tell_left_out(name, run)
     if as_json:
-        print(json.dumps(_as_json(comparison, page), indent=2))  # noqa: T201
+        print_json(_as_json(comparison, page))
         return
     for name in comparison.names[1:]:
         show(_table(comparison, name))
@@ -69,7 +69,7 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
             "views": [asdict(view) for view in VIEWS],
             **asdict(comparison),
         }
-        print(json.dumps(told, indent=2))  # noqa: T201
+        print_json(told)
         return
     title = f"{comparison.name} beside {NAME}: J/request"
     show(_in_the_terminal(title, paper_table(comparison), _OF_THE_PAPER))

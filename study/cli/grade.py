@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
 from configs.datasets import Dataset, load_dataset
 from starwatt_errors import UsageError
+from study.cli.answers import print_json
 from study.grading import damaged_cells, grade_cells, graded_rows, ungraded_cells, verdict_cache
 from study.plan.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
 from study.progress.display import Display, tell
@@ -40,7 +40,7 @@ def grade(order: GradeOrder, *, as_json: bool) -> bool:
     with Display("grading", 1) as display:
         result = _samples(order, display) if order.run_directory is None else _run(order, display)
     if as_json:
-        print(json.dumps(result, indent=2))  # noqa: T201
+        print_json(result)
     elif order.run_directory is None:
         print(_words(result["pass_at_k"], result["tasks"], result["dataset"]))  # noqa: T201
     else:

@@ -11,7 +11,7 @@ from typer import BadParameter
 from typer.core import TyperGroup
 
 from configs.files.problems import words_of
-from study.cli.failure import print_if_json
+from study.cli.answers import print_if_json
 
 NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
 DESCRIPTION = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
 from server.build.recipes import out_of_date
 from server.build.store import Store, Stored, store_root
+from study.cli.answers import print_json
 from study.progress.display import console, tell
 
 
@@ -27,7 +27,7 @@ def list_store(*, as_json: bool) -> None:
     store = Store(store_root())
     entries = [_entry(one) for one in store.stored()]
     if as_json:
-        print(json.dumps([asdict(entry) for entry in entries], indent=2))  # noqa: T201
+        print_json([asdict(entry) for entry in entries])
         return
     table = Table("checkpoint", "MiB", "state", "folder")
     for entry in entries:
@@ -53,7 +53,7 @@ def prune_store(*, as_json: bool) -> None:
             "removed": [asdict(entry) for entry in removed],
             "left_overs": [str(path) for path in left_overs],
         }
-        print(json.dumps(told, indent=2))  # noqa: T201
+        print_json(told)
         return
     for entry in removed:
         tell(f"removed {entry.about} ({entry.size_mib:.1f} MiB): {entry.state}")

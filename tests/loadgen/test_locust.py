@@ -178,7 +178,7 @@ def test_options_that_are_wrong_are_exit_code_2_and_nothing_is_asked(tmp_path: P
 
 def test_nothing_but_the_locustfile_brings_gevent_along() -> None:
     modules = (
-        "study.cli.app, study.cli.commands, loadgen.__main__, loadgen.process, "
+        "study.cli.app, study.cli.load, study.cli.run, loadgen.__main__, loadgen.process, "
         "loadgen.clients.aiohttp_client, loadgen.merge"
     )
     code = f"import sys, {modules}; print([name for name in ('gevent', 'locust') if name in sys.modules])"

@@ -10,7 +10,7 @@ import pytest
 
 from loadgen.answers.continuous_usage import FIELD, Asking
 from loadgen.clients.exchange import Exchange
-from study.cli.load_flags import LoadFlags
+from study.load.flags import LoadFlags
 from tests.loadgen.bytes_of import good, refused, stream, token, total
 from tests.loadgen.raw_server import CLIENTS, RawServer, Step, request_of, rows_of
 

@@ -16,8 +16,9 @@ from server.power.nvidia.binding import BindingError
 from server.power.nvidia.exclusivity import Occupancy
 from server.power.nvidia.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
-from study.cli import doctor, doctor_command
+from study.cli import doctor
 from study.cli import environment as surroundings
+from study.cli.commands.doctor import tell_findings
 from study.cli.findings import Finding
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
@@ -247,7 +248,7 @@ def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
         monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
     for name in ("_gpus", "gpus_in_use", "rapl", "_humaneval"):
         monkeypatch.setattr(doctor, name, failing(error, name))
-    assert doctor_command.doctor(as_json=as_json) == 1
+    assert tell_findings(as_json=as_json) == 1
     shown = capsys.readouterr()
     if not as_json:
         assert "GPUs" in shown.err
@@ -263,7 +264,7 @@ def test_an_installation_that_cannot_be_imported_is_a_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "study.cli.doctor", None)
-    assert doctor_command.doctor(as_json=True) == 1
+    assert tell_findings(as_json=True) == 1
     [found] = json.loads(capsys.readouterr().out)
     assert (found["what"], found["state"]) == ("starwatt", "failed")
     assert "cannot be imported" in found["detail"]

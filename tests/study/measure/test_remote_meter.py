@@ -15,7 +15,7 @@ import pytest
 from analysis.cells.cell import analyse_cell, read_context
 from server.power.service.listen import TOKEN_VARIABLE
 from starwatt_errors import UsageError
-from study.cli import commands
+from study.cli.meter import record
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.support.command import COMMAND, starwatt
 from tests.support.metering import TOKEN, served
@@ -138,7 +138,7 @@ def test_a_sidecar_here_that_dies_under_the_load_is_told_at_once_and_costs_no_re
 def test_a_folder_that_holds_a_recording_takes_no_other(tmp_path: Path, left: str) -> None:
     (tmp_path / left).write_bytes(b"a recording")
     with pytest.raises(UsageError, match=rf"holds a recording \({left}\) .*: take a new folder"):
-        commands.meter(tmp_path, os.getpid(), 20.0)
+        record(tmp_path, os.getpid(), 20.0)
     assert (tmp_path / left).read_bytes() == b"a recording"
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from analysis.grading import Candidate, grade
 from configs.datasets import load_dataset
 from loadgen.planning.payload import Endpoint, request_bytes
-from study.cli.load_flags import LoadFlags
+from study.load.flags import LoadFlags
 from study.plan.prompts import kept_prompts
 from tests.configs.test_own_prompts import TESTS, written
 from tests.golden.elsewhere import EngineElsewhere

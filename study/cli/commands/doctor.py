@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
 
@@ -10,16 +9,24 @@ from rich.table import Table
 from rich.text import Text
 
 from starwatt_errors import StarwattError
+from study import interrupts
+from study.cli.answers import print_json
 from study.cli.findings import Finding
+from study.cli.options import JsonFlag, exit_with
 from study.progress.display import console, tell
 
 
-def doctor(*, as_json: bool) -> int:
+def doctor(as_json: JsonFlag = False) -> None:
+    """What this machine can do: GPUs, meters, engine, sandbox, datasets, disk."""
+    exit_with(tell_findings(as_json=as_json))
+
+
+def tell_findings(*, as_json: bool) -> int:
     """Print the findings; returns the exit code, 1 where one is failed."""
     with redirect_stdout(sys.stderr):  # a library that prints when it is imported
         findings = _findings()
     if as_json:
-        print(json.dumps([vars(finding) for finding in findings], indent=2))  # noqa: T201
+        print_json([vars(finding) for finding in findings])
     else:
         table = Table(show_header=False)
         for finding in findings:
@@ -38,6 +45,8 @@ def _findings() -> list[Finding]:
     try:
         from study.cli.doctor import examine
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
+        if interrupts.struck():
+            raise
         words = f"cannot be imported: {type(error).__name__}: {error}"
         return [Finding("starwatt", "failed", words, "make a new environment: make clean setup")]
     return examine()

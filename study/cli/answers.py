@@ -1,10 +1,16 @@
-"""How a command says that it failed to a script that asked for JSON."""
+"""Answers for scripts, on standard output: ``--json``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
+from typing import Any
+
+
+def print_json(answer: Any) -> None:
+    """Print a command's answer as JSON."""
+    print(json.dumps(answer, indent=2))  # noqa: T201
 
 
 def print_if_json(error: str, exit_code: int) -> None:

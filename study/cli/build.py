@@ -1,0 +1,37 @@
+"""``starwatt build VARIANT...``: makes checkpoints, and prints where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starwatt_errors import UsageError
+from study.cli.answers import print_json
+from study.measure.checkpoints import build_all
+
+
+def build_variants(variants: tuple[str, ...], model: str, *, as_json: bool) -> None:
+    """Build and print where each checkpoint lies."""
+    with said_of("--model", "models"):
+        checkpoints = build_all((model,), variants)
+    if as_json:
+        print_json(
+            [
+                {"model": name, "variant": variant, "path": str(checkpoint.path), "digest": checkpoint.digest}
+                for (name, variant), checkpoint in checkpoints.items()
+            ]
+        )
+        return
+    for (_, variant), checkpoint in checkpoints.items():
+        print(f"{variant}\t{checkpoint.path}")  # noqa: T201
+
+
+@contextmanager
+def said_of(flag: str, field: str) -> Iterator[None]:
+    """What is wrong with a field of studies is wrong with the flag that stands for it."""
+    try:
+        yield
+    except UsageError as error:
+        if not str(error).startswith(f"{field}: "):
+            raise
+        raise UsageError(f"{flag}: {str(error).removeprefix(f'{field}: ')}") from error

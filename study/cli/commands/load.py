@@ -1,0 +1,112 @@
+"""``starwatt load``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.cli.options import JsonFlag, exit_with
+
+_Url = Annotated[
+    str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
+]
+_Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        "--max-concurrency",
+        min=1,
+        help="Requests in flight; with --qps or --trace: at most.",
+    ),
+]
+_Qps = Annotated[
+    float | None,
+    typer.Option("--qps", "--request-rate", help="Requests a second, whatever the server does."),
+]
+_Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
+_Trace = Annotated[
+    Path | None,
+    typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+]
+_Duration = Annotated[
+    float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
+]
+_Requests = Annotated[
+    int | None,
+    typer.Option("--requests", "--num-prompts", "--max-requests", min=1, help="Number of measured requests."),
+]
+_Warmup = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds of the same load before; unless said 0, with --meter 5."),
+]
+_Dataset = Annotated[str, typer.Option(help="The prompts: starwatt-24, humaneval+, or a .jsonl file.")]
+_IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Every answer has max-tokens tokens.")]
+_Client = Annotated[
+    str,
+    typer.Option(
+        help="wire (sent and timed outside Python; http only), httptools, or aiohttp for proxies and odd servers."
+    ),
+]
+_ContinuousUsage = Annotated[
+    bool,
+    typer.Option(
+        "--continuous-usage/--no-continuous-usage",
+        help="Ask for the tokens of each chunk (stream_options.continuous_usage_stats).",
+    ),
+]
+_Slo = Annotated[
+    str | None, typer.Option(help="Bounds that good requests keep, such as ttft=200ms,tpot=50ms.")
+]
+_Meter = Annotated[
+    str | None,
+    typer.Option(
+        help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
+    ),
+]
+
+
+def load(
+    url: _Url,
+    model: Annotated[str, typer.Option(help="The name that the endpoint serves.")],
+    out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
+    single_stream: Annotated[bool, typer.Option("--single-stream", help="One request at a time.")] = False,
+    concurrency: _Concurrency = None,
+    qps: _Qps = None,
+    arrivals: _Arrivals = None,
+    trace: _Trace = None,
+    duration: _Duration = None,
+    requests: _Requests = None,
+    warmup: _Warmup = None,
+    dataset: _Dataset = "starwatt-24",
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest answer.")] = 512,
+    ignore_eos: _IgnoreEos = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws order and arrivals.")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the schedule.")] = 1,
+    client: _Client = "auto",
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
+    continuous_usage: _ContinuousUsage = True,
+    slo: _Slo = None,
+    meter: _Meter = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
+
+    With --meter, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent to the endpoint as bearer
+    token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE names the certificates to trust where the system's
+    do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
+    stopped after many failures in a row.
+    """
+    from study.cli.load import run_load_test
+    from study.load.flags import WARM_S, LoadFlags
+
+    if warmup is None:
+        warmup = 0.0 if meter is None else WARM_S
+    flags = LoadFlags(
+        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
+        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
+        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
+        client=client, timeout=timeout, continuous_usage=continuous_usage,
+    )  # fmt: skip
+    exit_with(run_load_test(flags.spec(), out, meter, slo, as_json=as_json))

@@ -1,0 +1,43 @@
+"""``starwatt analyze``, ``report`` and ``verify``: what a run's own files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from study.cli.options import JsonFlag, RunDirectory, exit_with
+from study.exit_codes import INVALID
+
+
+def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+    """Make RUN/tables from the traces; needs no engine and no GPU."""
+    from study.cli import results
+
+    exit_with(0 if results.analyze_run(run_directory, as_json=as_json) else INVALID)
+
+
+def report(
+    run_directory: RunDirectory,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write, in place of RUN/report.html; RUN is only read.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also every figure, as SVG for a paper.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
+    ] = None,
+) -> None:
+    """Make RUN/report.html from the tables and traces."""
+    from study.cli import results
+
+    results.report(run_directory, out, figures, tables)
+
+
+def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+    """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
+    from study.cli import results
+
+    exit_with(0 if results.verify_run(run_directory, as_json=as_json) else INVALID)

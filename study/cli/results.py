@@ -1,0 +1,106 @@
+"""``starwatt analyze``, ``report`` and ``verify``: what a run's own files say, and how it is told.
+
+The analysis is imported where it begins: pandas and scipy take longer than everything else that a command starts with.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starwatt_errors import UsageError
+from study.cli.answers import print_json
+from study.cli.options import make_folder
+from study.progress.display import Display, tell
+from study.records.existing import existing
+from traces.layout import RunDir
+
+if TYPE_CHECKING:
+    from analysis.tables import AnalysisSummary
+
+
+def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
+    """Make the tables and print what they say; returns whether every cell is valid."""
+    from analysis.tables import analyze
+
+    run_dir = existing(run_directory)
+    with Display("analyzing", 1) as display:
+        display.title(str(run_directory))
+        summary = analyze(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+    tell_answer(run_dir, summary, as_json=as_json)
+    return not summary.invalid
+
+
+def report(run_directory: Path, out: Path | None, figures: Path | None, tables: Path | None) -> None:
+    """Write the report, and what else is asked for, and print where it is."""
+    from analysis.report import write_report
+    from analysis.report.elsewhere import analysed
+    from analysis.report.export import export_figures, export_tables
+    from analysis.results.left_out import left_out
+
+    named = existing(run_directory)
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out}: takes a file, such as {out / named.report.name}")
+    for flag, folder in (("--figures", figures), ("--tables", tables)):
+        if folder is not None:
+            make_folder(flag, folder)
+    with nullcontext(named) if out is None else analysed(named) as run:
+        written = [write_report(run, out)]
+        written += export_figures(run, figures) if figures is not None else []
+        written += export_tables(run, tables) if tables is not None else []
+        for words in left_out(run):
+            tell(words)
+    for path in written:
+        print(path)  # noqa: T201
+
+
+def verify_run(run_directory: Path, *, as_json: bool) -> bool:
+    """Recompute the run from its raw files and print what does not hold; returns whether all does."""
+    from analysis.verify.run import verify
+
+    run_dir = existing(run_directory)
+    with Display("verifying", 1) as display:
+        display.title(str(run_directory))
+        found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+    if as_json:
+        findings = [vars(finding) for finding in found.findings]
+        print_json({"ok": found.ok, "cells": found.cells, "requests": found.requests, "findings": findings})
+        return found.ok
+    for finding in found.findings:
+        tell(f"{finding.kind}: {finding.where}: {finding.what}")
+    if found.ok:
+        counted = f"{found.cells} cells, {found.requests} measured requests"
+        tell(f"{counted}: all figures follow from the traces, and none is invalid")
+    return found.ok
+
+
+def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
+    """The answer in words, and what is invalid."""
+    from analysis.results.headline import headline
+
+    lines = headline(run_dir)
+    if as_json:
+        print_json(
+            {
+                "cells": summary.cells,
+                "measured": summary.measured,
+                "invalid": [
+                    {"cell": str(cell.key), "reasons": list(cell.reasons), "problem": cell.problem}
+                    for cell in summary.invalid
+                ],
+                "headline": [vars(line) for line in lines],
+                "report": str(run_dir.report),
+            }
+        )
+        return
+    for line in lines:
+        tell(line.text)
+    tell_invalid(summary)
+
+
+def tell_invalid(summary: AnalysisSummary) -> None:
+    for cell in summary.invalid:
+        tell(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}")
+    for warning in summary.warnings:
+        tell(warning)

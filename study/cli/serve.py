@@ -1,0 +1,57 @@
+"""``starwatt serve``: one variant, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+from configs.loader import load_variant
+from configs.schema import EngineSettings
+from server.engines.engine import check_place
+from server.engines.engine_spec import EngineSpec
+from server.engines.hardware import refuse_what_cannot_be_served
+from server.power.service.listen import check_host
+from study.cli.build import said_of
+from study.measure.checkpoints import build_all
+from study.measure.engine_session import started
+from study.measure.secrets import api_key
+from study.progress.display import Display
+from traces.layout import model_slug
+
+_POLL_S = 0.2
+
+
+def serve_variant(variant: str, model: str, host: str, port: int, settings: EngineSettings) -> None:
+    """Serve until interrupted, or until the engine dies."""
+    check_host(host)
+    check_place(host, port)
+    chosen = load_variant(variant)
+    refuse_what_cannot_be_served((chosen,), settings)
+    with said_of("--model", "models"):
+        checkpoint = build_all((model,), (variant,))[model, variant]
+    spec = EngineSpec(
+        model=model_slug(model),
+        variant=chosen,
+        checkpoint=checkpoint,
+        settings=settings,
+        port=port,
+        host=host,
+        api_key=api_key(),
+    )
+    log = Path("runs") / "serve" / f"{spec.model}-{variant}-{port}.log"
+    with Display("serving", 1) as display:
+        display.title(f"{model} · {variant}")
+        engine = started(spec, log.resolve(), display.note)
+    with engine:
+        key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""
+        body = json.dumps({"model": spec.model, "prompt": "def fibonacci(n):", "max_tokens": 32})
+        print(f"{engine.url}/v1  (model {spec.model}, log {log}; Ctrl-C stops it)")  # noqa: T201
+        print(  # noqa: T201
+            f"curl {engine.url}/v1/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+            flush=True,
+        )
+        while True:
+            engine.check_alive("while it was serving")
+            time.sleep(_POLL_S)
