@@ -24,7 +24,9 @@ from study.cli.commands.load import load
 from study.cli.commands.meter import meter
 from study.cli.commands.results import analyze, report, verify
 from study.cli.commands.run import run
+from study.cli.commands.runs import runs
 from study.cli.commands.serve import serve
+from study.cli.everywhere import everywhere
 from study.cli.help import Manual, examples
 from study.exit_codes import FAILED, INTERRUPTED, interrupted_words
 from study.progress.display import tell
@@ -35,10 +37,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # it would draw boxes, and fold examples
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
 )
-for _command in (doctor, build, serve, meter, load, run, grade, analyze, report, compare, verify):
+app.callback()(everywhere)
+for _command in (doctor, build, serve, meter, load, run, grade, analyze, report, compare, verify, runs):
     app.command(epilog=examples(_command.__name__))(_command)
 _CHILDREN_GRACE_S = 10.0
 

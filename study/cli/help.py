@@ -24,7 +24,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "Measure a study": ("run",),
     "Measure an endpoint": ("load", "meter"),
     "Make and serve variants": ("build", "serve"),
-    "Read what was measured": ("report", "compare", "verify"),
+    "Read what was measured": ("runs", "report", "compare", "verify"),
     "Make it again from the traces": ("grade", "analyze"),
 }
 _NESTED = 2
@@ -34,7 +34,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("starwatt doctor", "starwatt doctor --json"),
     "run": (
         "starwatt run configs/studies/demo.yaml --dry-run",
-        "starwatt run configs/studies/demo.yaml",
+        "starwatt run demo",
+        "starwatt run demo --blocks 5",
         "starwatt run my-study.yaml --out runs/my-study-again",
     ),
     "load": (
@@ -43,6 +44,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"starwatt load {_ENDPOINT} --single-stream --requests 20 --dataset prompts.jsonl --out runs/own",
     ),
     "meter": (
+        "starwatt meter -- python train.py",
         "starwatt meter --out runs/power",
         "starwatt meter --calibrate",
         "starwatt meter --serve --port 9520",
@@ -55,11 +57,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "starwatt compare runs/paper-formats --paper --out paper.html",
     ),
     "verify": ("starwatt verify runs/demo",),
+    "runs": ("starwatt runs", "starwatt runs /data/runs --json"),
     "grade": (
         "starwatt grade runs/demo",
         "starwatt grade --samples samples.jsonl --dataset humaneval+ --json",
     ),
     "analyze": ("starwatt analyze runs/demo",),
+}
+OPTIONS = {
+    "-h, --help": "this page; after a command, its options and examples",
+    "--version": "the version",
+    "-q, --quiet": "after a command: no progress, the answer alone and what goes wrong",
+    "--install-completion": "have the shell complete commands and options (--show-completion: only print how)",
 }
 SESSION = (
     "starwatt doctor",
@@ -129,6 +138,7 @@ class Manual(TyperGroup):
                         [(name, self.commands[name].get_short_help_str(300)) for name in names]
                     )
             formatter.width += _NESTED
+        _listed(formatter, "OPTIONS", OPTIONS)
         for title, rows in (("FILES", FILES), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", EXIT_CODES)):
             _listed(formatter, title, rows)
         with formatter.section("EXAMPLES"):

@@ -143,7 +143,8 @@ class Measurement:
         if not found:
             raise MeterError(
                 "no power meter answers here, neither a GPU's nor the CPU's (starwatt doctor says why); "
-                "measure(estimate=True) takes CPU time x watts instead, which is an estimate"
+                "CPU time x watts, which is an estimate, is taken where it is asked for: measure(estimate=True), "
+                "starwatt meter --estimate -- COMMAND"
             )
         return tuple(found)
 
@@ -151,6 +152,11 @@ class Measurement:
     def seconds(self) -> float:
         """How long the block took."""
         return (self._ended_ns() - self._start_ns) * 1e-9
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """In words, what is there and was not read."""
+        return () if self._sidecar is None else tuple(self._sidecar.left_out)
 
     @property
     def boundaries(self) -> tuple[Joules, ...]:

@@ -9,7 +9,7 @@ import typer
 from configs.derived import FORMS
 from configs.loader import variant_names
 from starwatt_errors import UsageError
-from study.cli.options import DEFAULT_MODEL, JsonFlag, Model, refuse
+from study.cli.options import DEFAULT_MODEL, JsonFlag, Model, Quiet, refuse
 
 
 def build(
@@ -27,6 +27,7 @@ def build(
         ),
     ] = False,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Make the checkpoints of variants (nothing to do where the store has them), or look after the store."""
     from study.cli.build import build_variants

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag
+from study.cli.options import JsonFlag, Quiet
 
 
 def compare(
@@ -19,6 +19,7 @@ def compare(
         bool, typer.Option("--paper", help="Set one RUN beside the runs of arXiv 2411.12758 instead.")
     ] = False,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Set runs against the first one: the same study on two machines, two versions, before and after a change.
 

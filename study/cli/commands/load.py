@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, exit_with
+from study.cli.options import JsonFlag, Quiet, exit_with
 
 _Url = Annotated[
     str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
@@ -90,6 +90,7 @@ def load(
     slo: _Slo = None,
     meter: _Meter = None,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
 
