@@ -23,7 +23,7 @@ from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window
 from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, read_table
-from analysis.validity.reasons import EXPLANATIONS
+from analysis.validity.reasons import in_words
 from analysis.verify.finding import Finding
 from analysis.verify.provenance import Provenance, check_provenance
 from configs.loads import is_probe
@@ -77,8 +77,8 @@ def _invalid_cells(found: Tables) -> Iterator[Finding]:
     for cell in found.summary.invalid:
         for code in cell.reasons:
             kind = code if code in ("not_measured", "trace_damaged") else "invalid_cell"
-            what = cell.problem if code == "trace_damaged" and cell.problem else EXPLANATIONS.get(code, "")
-            yield Finding(kind, str(cell.key), f"{code}: {what}")
+            problem = cell.problem if code == "trace_damaged" else None
+            yield Finding(kind, str(cell.key), in_words(code, problem))
 
 
 def _alone(alone: RunDir, provenance: Provenance) -> Iterator[Finding]:

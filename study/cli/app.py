@@ -20,6 +20,7 @@ from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
 from study.cli.commands.grade import grade
+from study.cli.commands.init import init
 from study.cli.commands.load import load
 from study.cli.commands.meter import meter
 from study.cli.commands.results import analyze, report, verify
@@ -41,7 +42,7 @@ app = typer.Typer(
     help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
 )
 app.callback()(everywhere)
-for _command in (doctor, build, serve, meter, load, run, grade, analyze, report, compare, verify, runs):
+for _command in (doctor, build, serve, meter, load, run, grade, analyze, report, compare, verify, runs, init):
     app.command(epilog=examples(_command.__name__))(_command)
 _CHILDREN_GRACE_S = 10.0
 

@@ -21,7 +21,7 @@ DESCRIPTION = (
 )
 JOBS: dict[str, tuple[str, ...]] = {
     "See what this machine can do": ("doctor",),
-    "Measure a study": ("run",),
+    "Measure a study": ("init", "run"),
     "Measure an endpoint": ("load", "meter"),
     "Make and serve variants": ("build", "serve"),
     "Read what was measured": ("runs", "report", "compare", "verify"),
@@ -38,8 +38,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "starwatt run demo --blocks 5",
         "starwatt run my-study.yaml --out runs/my-study-again",
     ),
+    "init": (
+        "starwatt init",
+        "starwatt init my-study.yaml --model ./my-model --variants bf16,nf4-bnb --concurrency 8,32",
+    ),
     "load": (
         f"starwatt load {_ENDPOINT} --qps 4 --requests 48 --out runs/fixed-rate --meter local",
+        f"starwatt load {_ENDPOINT} --qps 1,2,4,8 --requests 48 --out runs/sweep",
         f"starwatt load {_ENDPOINT} --concurrency 8 --duration 60 --out runs/eight",
         f"starwatt load {_ENDPOINT} --single-stream --requests 20 --dataset prompts.jsonl --out runs/own",
     ),

@@ -68,7 +68,8 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         print_json({"ok": found.ok, "cells": found.cells, "requests": found.requests, "findings": findings})
         return found.ok
     for finding in found.findings:
-        tell(f"{finding.kind}: {finding.where}: {finding.what}")
+        kind = "" if finding.what.endswith(f"({finding.kind})") else f" ({finding.kind})"
+        tell(f"{finding.where}: {finding.what}{kind}")
     if found.ok:
         counted = f"{found.cells} cells, {found.requests} measured requests"
         tell(f"{counted}: all figures follow from the traces, and none is invalid")
@@ -100,7 +101,13 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
 
 
 def tell_invalid(summary: AnalysisSummary) -> None:
+    from analysis.validity.reasons import in_words
+
     for cell in summary.invalid:
-        tell(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}")
+        told = (
+            in_words(code, cell.problem if code in ("trace_damaged", "not_measured") else None)
+            for code in cell.reasons
+        )
+        tell(f"not to be believed: {cell.key}: {'; '.join(told)}")
     for warning in summary.warnings:
         tell(warning)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
-from study.progress.display import show, tell
+from study.progress.display import tell
 from study.records.listing import Listed, runs_in
 from traces.layout import RunDir
 
+_WIDTH = 200
+"""Of a line, where it is no terminal's."""
 _UNITS = ("B", "kB", "MB", "GB")
 
 
@@ -36,7 +40,7 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
         table.add_column(title)
     for one, answer in found:
         table.add_row(*map(Text, (str(one.path), one.state, size_words(one.size_bytes), answer or "–")))
-    show(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def answer_of(one: Listed) -> str | None:

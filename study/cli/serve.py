@@ -7,7 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
-from configs.loader import load_variant
+from configs.loader import named_variant
 from configs.schema import EngineSettings
 from server.engines.engine import check_place
 from server.engines.engine_spec import EngineSpec
@@ -27,7 +27,7 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
     """Serve until interrupted, or until the engine dies."""
     check_host(host)
     check_place(host, port)
-    chosen = load_variant(variant)
+    chosen = named_variant(variant)
     refuse_what_cannot_be_served((chosen,), settings)
     with said_of("--model", "models"):
         checkpoint = build_all((model,), (variant,))[model, variant]
@@ -40,9 +40,9 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
         host=host,
         api_key=api_key(),
     )
-    log = Path("runs") / "serve" / f"{spec.model}-{variant}-{port}.log"
+    log = Path("runs") / "serve" / f"{spec.model}-{chosen.name}-{port}.log"
     with Display("serving", 1) as display:
-        display.title(f"{model} · {variant}")
+        display.title(f"{model} · {chosen.name}")
         engine = started(spec, log.resolve(), display.note)
     with engine:
         key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""

@@ -193,10 +193,9 @@ class Measurement:
     @property
     def why(self) -> str:
         """The same in words; empty where nothing stands against them."""
-        from analysis.validity.reasons import EXPLANATIONS
+        from analysis.validity.reasons import in_words
 
-        words = [f"{EXPLANATIONS.get(code, code)} ({code})" for code in self.reasons]
-        return " ".join([*filter(None, [self.problem]), *words])
+        return "; ".join([*filter(None, [self.problem]), *map(in_words, self.reasons)])
 
     def frame(self) -> pd.DataFrame:
         """A row a device: name, boundary, source, joules, lo, hi, gain, valid, reasons."""

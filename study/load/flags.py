@@ -26,6 +26,14 @@ _FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "tim
 """Flags whose fields have other names."""
 
 
+def rates_of(text: str | None) -> list[float]:
+    """``--qps``: no rate, one, or several with commas between; raises UsageError where one is no number."""
+    try:
+        return [] if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--qps: takes a number, or several with commas between (given: {text!r})") from None
+
+
 @dataclass(frozen=True)
 class LoadFlags:
     """One field a flag, as the command line has them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,13 @@ _Concurrency = Annotated[
     ),
 ]
 _Qps = Annotated[
-    float | None,
-    typer.Option("--qps", "--request-rate", help="Requests a second, whatever the server does."),
+    str | None,
+    typer.Option(
+        "--qps",
+        "--request-rate",
+        metavar="R[,R...]",
+        help="Requests a second, whatever the server does; several: one test after the other, in OUT/<load>.",
+    ),
 ]
 _Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
@@ -100,14 +106,19 @@ def load(
     stopped after many failures in a row.
     """
     from study.cli.load import run_load_test
-    from study.load.flags import WARM_S, LoadFlags
+    from study.cli.sweep import run_sweep
+    from study.load.flags import WARM_S, LoadFlags, rates_of
 
     if warmup is None:
         warmup = 0.0 if meter is None else WARM_S
     flags = LoadFlags(
-        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
+        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
         client=client, timeout=timeout, continuous_usage=continuous_usage,
     )  # fmt: skip
-    exit_with(run_load_test(flags.spec(), out, meter, slo, as_json=as_json))
+    specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
+    if len(specs) == 1:
+        exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
+        return
+    exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
