@@ -66,7 +66,7 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         _refuse_what_is_not_utf8(sys.argv[1:])
-        app()
+        app(prog_name="starwatt")
     except StarwattError as error:
         return _refused(error)
     except (

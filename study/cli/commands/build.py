@@ -15,7 +15,8 @@ from study.cli.options import DEFAULT_MODEL, JsonFlag, Model, Quiet, refuse
 def build(
     context: typer.Context,
     variants: Annotated[
-        list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml.")
+        list[str] | None,
+        typer.Argument(help=f"Of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml."),
     ] = None,
     model: Model = DEFAULT_MODEL,
     listing: Annotated[bool, typer.Option("--list", help="Say what the store holds, and check it.")] = False,

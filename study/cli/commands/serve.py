@@ -12,7 +12,9 @@ from study.cli.options import DEFAULT_MODEL, Model, Quiet
 
 
 def serve(
-    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml.")],
+    variant: Annotated[
+        str, typer.Argument(help=f"One of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml.")
+    ],
     model: Model = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
