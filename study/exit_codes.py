@@ -4,6 +4,8 @@ from __future__ import annotations
 
 INVALID = 3
 """Measured, but a figure is invalid."""
+WORSE = 4
+"""``compare --fail-above``: worse than the bound."""
 INTERRUPTED = 130
 """Ctrl-C and SIGTERM."""
 FAILED = 1

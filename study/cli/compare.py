@@ -19,6 +19,7 @@ from analysis.results.headline import ESTIMATED
 from analysis.results.left_out import left_out
 from starwatt_errors import UsageError
 from study.cli.answers import print_json
+from study.cli.gate import EXIT_CODES, GateFlags, gate_as_json, tell_gate
 from study.progress.display import show, tell
 from study.records.existing import existing
 from traces.layout import RunDir
@@ -27,16 +28,25 @@ _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a termina
 _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
 
 
-def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
-    """Set every run against the first; print what differs, and write the page."""
+def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: GateFlags | None = None) -> int:
+    """Set every run against the first: print what differs, write the page, and return the gate's exit code, else 0."""
     runs = [existing(folder) for folder in folders]
     comparison = compare(runs)
+    gate = None if asked is None else asked.of(comparison)
     page = write_comparison(comparison, out)
     for name, run in zip(comparison.names, runs, strict=True):
         _tell_left_out(name, run)
     if as_json:
-        print_json(_as_json(comparison, page))
-        return
+        print_json(_as_json(comparison, page) | ({} if gate is None else {"gate": gate_as_json(gate)}))
+    else:
+        _tell(comparison)
+        if gate is not None:
+            tell_gate(gate)
+        print(page)  # noqa: T201
+    return 0 if gate is None else EXIT_CODES[gate.outcome]
+
+
+def _tell(comparison: Comparison) -> None:
     for name in comparison.names[1:]:
         show(_table(comparison, name))
     for line in (*answer_lines(comparison), *gain_lines(comparison)):
@@ -47,7 +57,6 @@ def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:
         for change in (*other.study, *other.machine):
             first, second = change.words
             tell(f"{other.name}: {change.field} is {second}, in {comparison.names[0]} {first}", style="dim")
-    print(page)  # noqa: T201
 
 
 def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> None:

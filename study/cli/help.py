@@ -58,6 +58,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "serve": ("starwatt serve nf4-bnb --model starcoder2-memorised --port 8000",),
     "report": ("starwatt report runs/demo --figures figures --tables tables",),
     "compare": (
+        "starwatt compare runs/before runs/after --fail-above 5% --summary summary.md",
         "starwatt compare runs/before runs/after --out comparison.html",
         "starwatt compare runs/paper-formats --paper --out paper.html",
     ),
@@ -100,6 +101,7 @@ EXIT_CODES = {
     "1": "failed; of run: cells failed too often and are missing; of doctor: something must be mended",
     "2": "the command line or a configuration file is wrong: the message names what, and what it takes instead",
     "3": "measured, but invalid: a cell, a figure, or the load generator itself was late",
+    "4": "of compare --fail-above: worse by more than the bound",
     "130": "interrupted; what was measured is kept, and `run` goes on with the same command",
 }
 SEE_ALSO = {

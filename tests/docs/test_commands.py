@@ -28,8 +28,16 @@ from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 
 LASTING = {"starwatt serve": "curl http://", "starwatt meter --serve": "http://"}
 """Commands that a reader ends with Ctrl-C, and what they say when they are ready."""
-ALLOWED = {"run": (0, 3), "load": (0, 3), "analyze": (0, 3), "verify": (0, 3), "doctor": (0, 1)}
-"""Exit codes: 3, because a shortened study has cells that are too short to be valid; 1, because of this machine."""
+ALLOWED = {
+    "run": (0, 3),
+    "load": (0, 3),
+    "analyze": (0, 3),
+    "verify": (0, 3),
+    "compare": (0, 3),
+    "doctor": (0, 1),
+}
+"""Exit codes: 3, because a shortened study has cells that are too short to be valid, or too few; 1, because of
+this machine."""
 CHECKPOINTS = {
     "README.md": {"starcoder2-memorised": ["bf16", "nf4-bnb"]},
     "docs/cluster.md": {"bigcode/starcoder2-3b": ["bf16"]},
@@ -50,7 +58,7 @@ PROMISED = {
         "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html", "new-study.yaml",
         "runs/sweep/open-*-poisson/summary.json", "runs/sweep/sweep.json", "runs/batching/cells/*/*/*/b2/cell.json",
     ],
-    "docs/comparing.md": ["paper.html"],
+    "docs/comparing.md": ["paper.html", "summary.md"],
 }  # fmt: skip
 """What is there afterwards, by page."""
 LONG = {"docs/tutorial.md"}
@@ -131,7 +139,7 @@ def _set_up(page: str, there: Place) -> None:
     """What the page takes for granted."""
     if page in CHECKPOINTS:
         keep_checkpoints(there, CHECKPOINTS[page])
-    if page == "README.md":
+    if page in {"README.md", "docs/comparing.md"}:
         for run in ("before", "after"):
             World(there.folder / "runs" / run, variants=("bf16",), loads=LOADS[:1]).build()
     if page == "docs/comparing.md":

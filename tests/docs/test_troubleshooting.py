@@ -56,7 +56,7 @@ def test_every_reason_code_says_what_it_means_and_what_to_do() -> None:
 
 def test_every_exit_code_says_what_it_means_and_what_to_do() -> None:
     told = rows("Exit codes")
-    named = {exit_codes.FAILED, exit_codes.INVALID, exit_codes.INTERRUPTED}
+    named = {exit_codes.FAILED, exit_codes.INVALID, exit_codes.WORSE, exit_codes.INTERRUPTED}
     assert told.keys() == EXIT_CODES.keys() == {"0", "2"} | {str(code) for code in named}
     assert all(len(cells) == 2 and all(cells) for cells in told.values())
 

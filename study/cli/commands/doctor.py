@@ -44,7 +44,7 @@ def _findings() -> list[Finding]:
     """All of them; or what keeps starwatt itself from being imported."""
     try:
         from study.cli.doctor import examine
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
+    except (Exception, SystemExit) as error:
         if interrupts.struck():
             raise
         words = f"cannot be imported: {type(error).__name__}: {error}"

@@ -322,6 +322,37 @@ def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World]
     assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
 
 
+@pytest.mark.parametrize(
+    ("order", "bound", "outcome", "code"),
+    [
+        ((0, 1), "5%", "worse", 4),  # bf16 takes half as much again
+        ((0, 1), "60%", "within", 0),
+        ((1, 0), "5%", "unknown", 3),  # the pruned variant is in the first run alone
+    ],
+)
+def test_a_gate_ends_with_the_exit_code_of_what_intervals_show(
+    worlds: tuple[World, World], tmp_path: Path, order: tuple[int, int], bound: str, outcome: str, code: int
+) -> None:
+    done = starwatt(
+        "compare", *(worlds[place].root for place in order), "--out", tmp_path / "c.html", "--json",
+        "--fail-above", bound, "--summary", tmp_path / "summary.md",
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    told = json.loads(done.stdout)["gate"]
+    assert (told["outcome"], told["exit_code"], told["bound"]) == (outcome, code, float(bound[:-1]) / 100)
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert summary.count("| bf16 |") == len(LOADS)
+    assert ("not_in_both" in summary) == (outcome == "unknown")
+
+
+def test_a_gates_flags_are_refused_where_they_say_nothing(worlds: tuple[World, World]) -> None:
+    roots = [world.root for world in worlds]
+    for flags in (["--strict"], ["--metric", "request_rate"], ["--paper", "--fail-above", "5%"]):
+        done = starwatt("compare", *roots, *flags)
+        assert done.returncode == 2
+        assert "--fail-above" in done.stderr
+
+
 def test_in_a_pipe_no_figure_of_the_table_is_cut_off_or_folded(
     worlds: tuple[World, World], tmp_path: Path
 ) -> None:

@@ -1,0 +1,91 @@
+"""A gate says that a run is worse only as far as intervals bear it out."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.compare.gate import Gate, Outcome, bound_of, gate
+from analysis.compare.runs import PASSED, Beside, Comparison, Difference
+from analysis.contrasts.statistics import RatioEstimate, no_ratio
+from analysis.keys import Condition
+from starwatt_errors import UsageError
+
+
+def of(*estimates: RatioEstimate, metric: str = "j_per_request", missing: int = 0) -> Comparison:
+    differences = tuple(
+        Difference("after", "m", "bf16", f"closed-{place + 1}", metric, 1.0, estimate.ratio, estimate)
+        for place, estimate in enumerate(estimates)
+    )
+    gone = tuple(Condition("m", "gone", f"closed-{place + 1}") for place in range(missing))
+    beside = Beside("after", True, gone, (), (), (), "", None)
+    return Comparison(("before", "after"), None, False, differences, (beside,), ())
+
+
+def ratio(value: float, lo: float, hi: float) -> RatioEstimate:
+    return RatioEstimate(value, lo, hi, 5, ())
+
+
+def outcomes(found: Gate) -> list[Outcome]:
+    return [one.outcome for one in found.verdicts]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "strict", "outcome"),
+    [
+        (ratio(1.08, 1.06, 1.10), False, Outcome.WORSE),
+        (ratio(1.08, 1.04, 1.12), False, Outcome.WITHIN),  # not shown to be above 5 %
+        (ratio(1.08, 1.04, 1.12), True, Outcome.WORSE),  # not shown to be below it
+        (ratio(1.02, 1.00, 1.04), True, Outcome.WITHIN),
+        (ratio(0.80, 0.79, 0.81), False, Outcome.WITHIN),
+        (RatioEstimate(1.2, None, None, 2, ("too_few_blocks",)), False, Outcome.UNKNOWN),
+        (no_ratio("no_common_boundary"), True, Outcome.UNKNOWN),
+    ],
+)
+def test_joules_that_rose_by_more_than_the_bound_are_worse(
+    estimate: RatioEstimate, strict: bool, outcome: Outcome
+) -> None:
+    assert outcomes(gate(of(estimate), "j_per_request", 0.05, strict=strict)) == [outcome]
+
+
+@pytest.mark.parametrize(("strict", "outcome"), [(False, Outcome.WORSE), (True, Outcome.WORSE)])
+def test_a_rate_that_fell_is_worse(strict: bool, outcome: Outcome) -> None:
+    found = gate(of(ratio(0.9, 0.88, 0.93), metric="request_rate"), "request_rate", 0.05, strict=strict)
+    (verdict,) = found.verdicts
+    assert verdict.outcome is outcome
+    assert (verdict.worse_by, verdict.lo, verdict.hi) == pytest.approx((0.1, 0.07, 0.12))
+
+
+def test_a_rate_that_rose_is_not_worse() -> None:
+    found = gate(of(ratio(1.3, 1.2, 1.4), metric="request_rate"), "request_rate", 0.05, strict=True)
+    assert found.outcome is Outcome.WITHIN
+
+
+def test_tasks_that_are_no_longer_solved_are_worse_by_the_difference() -> None:
+    lost = RatioEstimate(-0.10, -0.15, -0.06, 164, ())
+    assert gate(of(lost, metric=PASSED), PASSED, 0.05, strict=False).outcome is Outcome.WORSE
+    assert gate(of(lost, metric=PASSED), PASSED, 0.07, strict=False).outcome is Outcome.WITHIN
+
+
+def test_one_condition_that_is_worse_is_enough_and_one_that_is_not_known_keeps_the_gate_from_passing() -> (
+    None
+):
+    good, bad, unknown = ratio(1, 0.99, 1.01), ratio(2, 1.9, 2.1), no_ratio("one_engine_start")
+    assert gate(of(good, unknown, bad), "j_per_request", 0.05, strict=False).outcome is Outcome.WORSE
+    assert gate(of(good, unknown), "j_per_request", 0.05, strict=False).outcome is Outcome.UNKNOWN
+    assert gate(of(good, good), "j_per_request", 0.05, strict=False).outcome is Outcome.WITHIN
+
+
+def test_a_condition_that_the_later_run_lacks_is_not_known_and_no_condition_at_all_neither() -> None:
+    found = gate(of(ratio(1, 0.99, 1.01), missing=1), "j_per_request", 0.05, strict=False)
+    assert outcomes(found) == [Outcome.WITHIN, Outcome.UNKNOWN]
+    assert found.verdicts[1].reasons == ("not_in_both",)
+    assert gate(of(), "j_per_request", 0.05, strict=False).outcome is Outcome.UNKNOWN
+
+
+def test_a_bound_is_a_percentage_and_a_metric_has_a_worse_side() -> None:
+    assert bound_of(" 2.5 %") == 0.025
+    for text in ("5", "-5%", "five%", "0.05", "inf%"):
+        with pytest.raises(UsageError, match="--fail-above"):
+            bound_of(text)
+    with pytest.raises(UsageError, match="j_per_request"):
+        gate(of(), "window_s", 0.05, strict=False)
