@@ -27,11 +27,14 @@ _FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "tim
 
 
 def rates_of(text: str | None) -> list[float]:
-    """``--qps``: no rate, one, or several with commas between; raises UsageError where one is no number."""
-    try:
-        return [] if text is None else [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--qps: takes a number, or several with commas between (given: {text!r})") from None
+    """``--qps``: no rate, one, or several with commas between; raises ValueError where one is no number."""
+    rates = []
+    for part in () if text is None else text.split(","):
+        try:
+            rates.append(float(part))
+        except ValueError:
+            raise ValueError(f"takes a number (given: {part!r})") from None
+    return rates
 
 
 @dataclass(frozen=True)

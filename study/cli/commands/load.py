@@ -22,12 +22,25 @@ _Concurrency = Annotated[
         help="Requests in flight; with --qps or --trace: at most.",
     ),
 ]
+
+
+def _checked_rates(text: str | None) -> str | None:
+    from study.load.flags import rates_of
+
+    try:
+        rates_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 _Qps = Annotated[
     str | None,
     typer.Option(
         "--qps",
         "--request-rate",
         metavar="R[,R...]",
+        callback=_checked_rates,
         help="Requests a second, whatever the server does; several: one test after the other, in OUT/<load>.",
     ),
 ]
