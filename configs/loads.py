@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from configs.files.strict import FilePath, Name, StrictModel, inconsistent
 
@@ -47,13 +47,7 @@ class _Named(StrictModel):
 class SingleStream(_Named):
     """One request in flight: the next is sent when the last has ended."""
 
-    kind: Literal["single_stream", "single-stream"]
-
-    @field_validator("kind")
-    @classmethod
-    def _one_spelling(cls, _kind: str) -> str:
-        """The name in paths and flags has a hyphen: a file may write it so too, and means the same load."""
-        return "single_stream"
+    kind: Literal["single_stream"]
 
     @property
     def usual_slug(self) -> str:

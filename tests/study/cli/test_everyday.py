@@ -172,13 +172,6 @@ def test_a_variant_is_a_name_or_a_file(tmp_path: Path) -> None:
         named_variant(str(tmp_path / "none.yaml"))
 
 
-def test_a_kind_of_load_is_spelt_as_its_flag_and_its_folder(tmp_path: Path) -> None:
-    said("init", tmp_path / "s.yaml", "--model", "starcoder2-memorised", "--dataset", "starwatt-24")
-    text = (tmp_path / "s.yaml").read_text(encoding="utf-8")
-    (tmp_path / "t.yaml").write_text(text.replace("single_stream", "single-stream"), encoding="utf-8")
-    assert load_study(tmp_path / "t.yaml") == load_study(tmp_path / "s.yaml")
-
-
 def test_a_large_download_is_told_before_it_begins(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
