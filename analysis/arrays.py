@@ -30,7 +30,7 @@ def floats(table: pa.Table, name: str) -> Floats:
 
 
 def equals(table: pa.Table, name: str, value: str) -> Bools:
-    """Where the string column ``name`` is ``value``; false where it is null."""
+    """Say in which rows the string column ``name`` is ``value``; false where it is null."""
     matches = pc.fill_null(pc.equal(table.column(name).combine_chunks(), value), False)
     return np.asarray(matches.to_numpy(zero_copy_only=False), dtype=np.bool_)
 

@@ -1,4 +1,4 @@
-"""What a figure is of: a condition that was measured, and the meter that its joules are by."""
+"""Name what a figure is of: a condition that was measured, and the meter that its joules are by."""
 
 from __future__ import annotations
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from analysis.cells.tabulate import REQUESTS_TABLE
 from starwatt_errors import TraceError
 from traces.layout import RunDir, is_there
 from traces.parquet import checked, load_parquet
-from traces.schemas import ACCURACY, CELLS, CONTRASTS, NEIGHBOURS, NODES
+from traces.schemas import ACCURACY, CELLS, CONTRASTS, NEIGHBOURS, NODES, REQUESTS_TABLE
 
 SCHEMAS = {
     "cells": CELLS,

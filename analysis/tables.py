@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 from analysis.accuracy.verdicts import accuracy_table
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.cells.rows import Row
-from analysis.cells.tabulate import REQUESTS_TABLE, InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
+from analysis.cells.tabulate import InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
 from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.contrasts.drift import drift_rows
 from analysis.contrasts.interference import neighbour_rows, windows_of
@@ -27,24 +27,16 @@ from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
 from traces.layout import CellKey, RunDir
-from traces.schemas import SCHEMA_VERSION
+from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
-__all__ = [
-    "REQUESTS_TABLE",
-    "AnalysisSummary",
-    "InvalidCell",
-    "Tables",
-    "analyze",
-    "compute",
-    "read_table",
-]
+__all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "read_table"]
 
 
 @dataclass(frozen=True)
 class AnalysisSummary:
-    """What ``analyze`` did."""
+    """Say what ``analyze`` did."""
 
     cells: int
     measured: int  # cells with a window
@@ -94,7 +86,7 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
 
 
 def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
-    """What ``analyze`` writes, without writing it; raises as it does."""
+    """Compute what ``analyze`` writes, without writing it; raises as it does."""
     context, warnings = read_context(run)
     keys = _all_cells(run)
     if not keys:
@@ -150,7 +142,7 @@ def _measured(
 
 
 def _rows_alone(alone: RunDir) -> list[Row]:
-    """Of the check whether neighbours disturb; none where there was no such check."""
+    """Make the rows of the check whether neighbours disturb; none where there was no such check."""
     return with_phase(_measured(alone, list(alone.finished_cells()), read_context(alone)[0]))
 
 

@@ -96,16 +96,16 @@ def shown_url(url: str) -> str:
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
-    found = pattern.fullmatch(text)
-    assert found is not None  # noqa: S101 -- these take any text
-    return found
+    match = pattern.fullmatch(text)
+    assert match is not None  # noqa: S101 -- these take any text
+    return match
 
 
 def _host_and_port(place: str) -> tuple[str, int | None]:
-    found = _PLACE.fullmatch(place)
-    if found is None or (place.count(":") > 1 and not place.startswith("[")):
+    match = _PLACE.fullmatch(place)
+    if match is None or (place.count(":") > 1 and not place.startswith("[")):
         raise ValueError("an IPv6 address stands in brackets: http://[::1]:8000")
-    host, port = found["host"], found["port"]
+    host, port = match["host"], match["port"]
     return (_ipv6(host[1:-1]) if host.startswith("[") else _name(host)), _port(port) if port else None
 
 

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from configs.datasets import check_name
+from configs.datasets import DatasetName
 from configs.files.problems import problems
-from configs.files.strict import Line, Name, Seed, StrictModel, inconsistent
-from starwatt_errors import UsageError
+from configs.files.strict import Name, Seed, StrictModel, inconsistent
 
 _Size = Annotated[int, Field(ge=1, le=2**20)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
@@ -20,21 +19,12 @@ class Memorised(StrictModel):
     """Weights fitted to the solutions of a dataset until the model recites them (it knows nothing else)."""
 
     kind: Literal["memorised"]
-    dataset: Line
+    dataset: DatasetName
     vocabulary: Vocabulary = Field(description="Tokens of the byte-pair vocabulary fitted to the dataset")
     steps: int = Field(ge=1, le=1_000_000)
     batch: int = Field(ge=1, le=65536)
     learning_rate: float = Field(gt=0, le=10)
     seed: Seed
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        try:
-            check_name(value)
-        except UsageError as error:
-            raise ValueError(str(error).partition(" (given")[0]) from error
-        return value
 
 
 class RandomWeights(StrictModel):

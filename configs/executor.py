@@ -85,20 +85,19 @@ class SideBySide(StrictModel):
     def _apart(self) -> SideBySide:
         slots = self.slots or ()
         boards = [gpu for slot in slots for gpu in slot.gpus]
-        if len(set(boards)) < len(boards):
-            raise inconsistent("slots", "gives a board to two slots")
-        if len({bool(slot.gpus) for slot in slots}) > 1:
-            raise inconsistent(
-                "slots",
-                "has slots with boards and slots without: their figures could not be compared",
-            )
-        if len({slot.cpus is None for slot in slots}) > 1:
-            raise inconsistent("slots", "names the CPUs of some slots: name them for all, or for none")
         cpus = [cpu for slot in slots for cpu in slot.cpus or ()]
-        if len(set(cpus)) < len(cpus):
-            raise inconsistent("slots", "gives a CPU to two slots: each would be in the other's figures")
-        if any(slot.cpus == () for slot in slots):
-            raise inconsistent("slots", "gives a slot no CPU")
+        some_have_boards = len({bool(slot.gpus) for slot in slots}) > 1
+        some_name_cpus = len({slot.cpus is None for slot in slots}) > 1
+        wrong = {
+            "gives a board to two slots": len(set(boards)) < len(boards),
+            "has slots with boards and slots without: their figures could not be compared": some_have_boards,
+            "names the CPUs of some slots: name them for all, or for none": some_name_cpus,
+            "gives a CPU to two slots: each would be in the other's figures": len(set(cpus)) < len(cpus),
+            "gives a slot no CPU": any(slot.cpus == () for slot in slots),
+        }
+        for words, is_so in wrong.items():
+            if is_so:
+                raise inconsistent("slots", words)
         return self
 
 

@@ -68,11 +68,9 @@ def _check_variants(document: Document, study: Study) -> None:
     for index, name in enumerate(study.variants):
         if name in study.remote:  # whatever runs there
             continue
-        try:
+        with document.at("variants", index):
             variant = load_variant(name)
             _check_loads(variant, study.loads)
-        except UsageError as error:
-            raise document.refusal(("variants", index), str(error)) from error
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
             raise document.refusal(
@@ -124,10 +122,8 @@ def _with_prompts_found(document: Document, study: Study) -> Study:
     if not is_own(study.prompts.dataset):
         return study
     place = str(_place(document.path, Path(study.prompts.dataset), PROMPTS))
-    try:
+    with document.at("prompts", "dataset"):
         load_dataset(place)
-    except UsageError as error:
-        raise document.refusal(("prompts", "dataset"), str(error)) from error
     return study.model_copy(update={"prompts": study.prompts.model_copy(update={"dataset": place})})
 
 
@@ -175,10 +171,8 @@ def _with_traces_found(document: Document, study: Study) -> Study:
     for index, load in enumerate(study.loads):
         if isinstance(load, Open) and load.trace is not None:
             trace = _place(document.path, load.trace, kept_trace(load))
-            try:
+            with document.at("loads", index, "trace"):
                 read_offsets_ns(trace)
-            except UsageError as error:
-                raise document.refusal(("loads", index, "trace"), str(error)) from error
             loads.append(load.model_copy(update={"trace": trace}))
         else:
             loads.append(load)

@@ -71,5 +71,5 @@ class RemoteEngine(StrictModel):
 
     @property
     def host(self) -> str:
-        """Where it runs."""
+        """Name the host on which it runs."""
         return read_address(self.url).host

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from configs.datasets import DATASETS, check_name
+from configs.datasets import DATASETS, DatasetName
 from configs.executor import Executor, SideBySide
 from configs.files.strict import (
     LONGEST_S,
@@ -31,7 +31,6 @@ from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.remote import RemoteEngine
-from starwatt_errors import UsageError
 
 
 class FixedOutput(StrictModel):
@@ -68,7 +67,7 @@ Output = Annotated[
 class Prompts(StrictModel):
     """Say what is asked of the model, and how an answer ends."""
 
-    dataset: Line = Field(
+    dataset: DatasetName = Field(
         default="humaneval+",
         description=f"One of {', '.join(DATASETS)}; or a .jsonl file of own prompts, relative to the study file",
     )
@@ -88,15 +87,6 @@ class Prompts(StrictModel):
         le=MOST_TOKENS,
         description="Probes alone: so many characters of each prompt are sent",
     )
-
-    @field_validator("dataset")
-    @classmethod
-    def _known_dataset(cls, value: str) -> str:
-        try:
-            check_name(value)
-        except UsageError as error:
-            raise ValueError(str(error).partition(" (given")[0]) from error
-        return value
 
 
 class Measure(StrictModel):

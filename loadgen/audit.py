@@ -64,7 +64,8 @@ def phases_of(start_ns: int, measured: Sequence[Measured], end_ns: int) -> Phase
     """Divide a load: warm-up from its start, the window of its measured requests, drain until its end."""
     if not measured:
         return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
-    first_ns, last_ns = min(one.sent_ns for one in measured), max(one.end_ns for one in measured)
+    first_ns = min(request.sent_ns for request in measured)
+    last_ns = max(request.end_ns for request in measured)
     return Phases(
         warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),

@@ -67,7 +67,7 @@ class OneOfSeveral:
         return now_ns() if self._start_ns is None else self._start_ns
 
     async def all_measured_ended(self) -> None:
-        """Until the process that started the workers says so."""
+        """Wait until the process that started the workers says so."""
         self._say({"measured_ended": True})
         await self._unless_stopped(self._over)
 

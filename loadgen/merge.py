@@ -20,6 +20,7 @@ from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
 from traces.atomic import write_parquet
 from traces.cell import Audit
+from traces.parquet import with_column
 from traces.remote import PowerClock
 from traces.schemas import REQUESTS
 from traces.streams import read_trace, stamped
@@ -43,7 +44,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     tables: list[pa.Table] = []
     for number, folder in enumerate(folders):
         table = read_trace(folder, "requests")
-        table = _with(table, "worker", [number] * len(table))
+        table = with_column(table, "worker", [number] * len(table))
         if clocks is not None:
             tables.append(_shifted(table, -clocks[number].shift_ns))
         else:
@@ -55,7 +56,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
         sort_keys=[("scheduled_ns", "ascending"), ("worker", "ascending"), ("request_id", "ascending")],
     )
     merged = merged.take(order)
-    merged = _with(merged, "request_id", list(range(len(merged))))
+    merged = with_column(merged, "request_id", list(range(len(merged))))
     write_parquet(out / "requests.parquet", merged)
     for folder in folders:
         shutil.rmtree(folder)
@@ -75,7 +76,7 @@ def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load)
     audit = audit_of(measured, phases, _watch_of(audits), load).model_copy(
         update={
             "client": audits[0].client,
-            **{name: _sum([getattr(one, name) for one in audits]) for name in _COUNTS},
+            **{name: _sum([getattr(worker_audit, name) for worker_audit in audits]) for name in _COUNTS},
         }
     )
     errors: Counter[str] = Counter()
@@ -111,22 +112,12 @@ def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
     if shift_ns == 0:
         return table
     for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):
-        index = table.schema.get_field_index(name)
-        table = table.set_column(index, table.schema.field(index), pc.add(table.column(name), shift_ns))
-    index = table.schema.get_field_index("chunk_ns")
+        table = with_column(table, name, pc.add(table.column(name), shift_ns))
     shifted = [
         None if chunk_ns is None else [t_ns + shift_ns for t_ns in chunk_ns]
         for chunk_ns in table.column("chunk_ns").to_pylist()
     ]
-    return table.set_column(
-        index, table.schema.field(index), pa.array(shifted, type=table.schema.field(index).type)
-    )
-
-
-def _with(table: pa.Table, name: str, values: list[int]) -> pa.Table:
-    index = table.schema.get_field_index(name)
-    column = pa.array(values, type=table.schema.field(index).type)
-    return table.set_column(index, table.schema.field(index), column)
+    return with_column(table, "chunk_ns", shifted)
 
 
 def main() -> int:

@@ -14,7 +14,6 @@ import typer.main
 from pydantic import BaseModel
 
 from analysis.metrics import METRICS, PLACES
-from analysis.tables import REQUESTS_TABLE
 from analysis.validity.reasons import EXPLANATIONS
 from configs.architecture import Architecture
 from configs.datasets.own import OwnPrompt
@@ -24,7 +23,7 @@ from study.cli import help as manual
 from study.cli.app import app
 from traces import schemas
 from traces.cell import CellRecord
-from traces.meanings import meaning
+from traces.schemas import REQUESTS_TABLE, meaning
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -169,7 +168,7 @@ def files() -> Iterator[str]:
     found = {
         name.lower(): schema
         for name, schema in vars(schemas).items()
-        if isinstance(schema, pa.Schema) and not name.startswith("_")
+        if isinstance(schema, pa.Schema) and schema is not REQUESTS_TABLE
     }
     found["tables/requests"] = REQUESTS_TABLE
     for name, schema in found.items():

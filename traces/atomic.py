@@ -17,18 +17,26 @@ from starwatt_errors import TraceError
 
 
 @contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Raise TraceError, which names ``path``, where the system refuses what the block writes to it."""
+    try:
+        yield
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place when the block ends well, and vanishes if not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written: {error.strerror}") from error
+        with written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -78,11 +86,7 @@ def _what_is_wrong(error: ValueError | RecursionError) -> str:
         return f"it was cut off or changed at line {error.lineno}" if error.doc.strip() else "it is empty"
     if isinstance(error, UnicodeDecodeError):
         return "it holds bytes that are no text"
-    return (
-        "it is nested too deeply"
-        if isinstance(error, RecursionError)
-        else "it holds a number that is too long"
-    )
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "it holds too long a number"
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:

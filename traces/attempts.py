@@ -13,6 +13,7 @@ from typing import IO, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from starwatt_errors import TraceError
+from traces.atomic import written
 from traces.layout import CellKey, RunDir
 from traces.problems import wrong_field
 
@@ -48,17 +49,7 @@ class Attempt(BaseModel):
     ) -> Self:
         """Make the record of a failure at this moment."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(
-            model=key.model,
-            variant=key.variant,
-            load=key.load,
-            block=key.block,
-            at=at,
-            error=error,
-            cause=cause,
-            starting=starting,
-            final=final,
-        )
+        return cls(**vars(key), at=at, error=error, cause=cause, starting=starting, final=final)
 
     @property
     def key(self) -> CellKey:
@@ -73,15 +64,12 @@ def note_attempt(run: RunDir, attempt: Attempt) -> None:
         TraceError: it cannot be written.
     """
     line = attempt.model_dump_json() + "\n"
-    try:
-        with run.attempts.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # several nodes may add to it at once
-            _cut_torn_line(file)
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise TraceError(f"{run.attempts}: cannot be written: {error.strerror}") from error
+    with written(run.attempts), run.attempts.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # several nodes may add to it at once
+        _cut_torn_line(file)
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _cut_torn_line(file: IO[bytes]) -> None:
@@ -99,7 +87,7 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
     except OSError as error:
         words = f"cannot be read: {error.strerror}; delete it, or restore it from a copy"
         raise TraceError(f"{run.attempts}: {words}") from error
-    found: dict[CellKey, list[Attempt]] = {}
+    attempts: dict[CellKey, list[Attempt]] = {}
     for number, line in enumerate(lines, start=1):
         try:
             attempt = Attempt.model_validate_json(line)
@@ -110,5 +98,5 @@ def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
             raise TraceError(
                 f"{run.attempts}: {what}; delete that line, or restore it from a copy"
             ) from error
-        found.setdefault(attempt.key, []).append(attempt)
-    return found
+        attempts.setdefault(attempt.key, []).append(attempt)
+    return attempts

@@ -45,71 +45,46 @@ def key_at(folder: Path) -> CellKey | None:
     return CellKey(model, variant, load, int(number[1]))
 
 
+class _Inside:
+    """A file or a folder of a run directory, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunDir, _: object) -> Path:
+        return run.root / self._name
+
+
 @dataclass(frozen=True)
 class RunDir:
     """A run directory; nothing is created by naming it."""
 
     root: Path
 
-    @property
-    def study(self) -> Path:
-        """The resolved configuration, as run."""
-        return self.root / "study.yaml"
-
-    @property
-    def manifest(self) -> Path:
-        """Provenance: host, devices, versions, digests."""
-        return self.root / "manifest.json"
-
-    @property
-    def plan(self) -> Path:
-        """Every cell, in the order it is measured."""
-        return self.root / "plan.parquet"
-
-    @property
-    def attempts(self) -> Path:
-        """Tries at cells that failed."""
-        return self.root / "attempts.jsonl"
-
-    @property
-    def cooldown(self) -> Path:
-        """The coolest that the boards of each node were before an engine start."""
-        return self.root / "cooldown"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the runner that measures."""
-        return self.root / ".lock"
-
-    @property
-    def nodes(self) -> Path:
-        """Return the folder in which each node of a cluster describes itself."""
-        return self.root / "nodes"
-
-    @property
-    def slurm(self) -> Path:
-        """Jobs, their scripts and what they printed."""
-        return self.root / "slurm"
-
-    @property
-    def slots(self) -> Path:
-        """Return the folder of engines side by side: what each was to measure, and what it printed."""
-        return self.root / "slots"
-
-    @property
-    def alone(self) -> Path:
-        """A run directory in this one: cells measured again with nobody beside them."""
-        return self.root / "alone"
-
-    @property
-    def cells(self) -> Path:
-        """All measured cells."""
-        return self.root / _CELLS
-
-    @property
-    def report(self) -> Path:
-        """The report, derived."""
-        return self.root / "report.html"
+    study = _Inside("study.yaml")
+    """The resolved configuration, as run."""
+    manifest = _Inside("manifest.json")
+    """Provenance: host, devices, versions, digests."""
+    plan = _Inside("plan.parquet")
+    """Every cell, in the order it is measured."""
+    attempts = _Inside("attempts.jsonl")
+    """Tries at cells that failed."""
+    cooldown = _Inside("cooldown")
+    """The coolest that the boards of each node were before an engine start."""
+    lock = _Inside(".lock")
+    """Held by the runner that measures."""
+    nodes = _Inside("nodes")
+    """In which each node of a cluster describes itself."""
+    slurm = _Inside("slurm")
+    """Jobs, their scripts and what they printed."""
+    slots = _Inside("slots")
+    """Of engines side by side: what each was to measure, and what it printed."""
+    alone = _Inside("alone")
+    """A run directory in this one: cells measured again with nobody beside them."""
+    cells = _Inside(_CELLS)
+    """All measured cells."""
+    report = _Inside("report.html")
+    """The report, derived."""
 
     @property
     def summary(self) -> Path:
@@ -124,7 +99,11 @@ class RunDir:
         """The folder of one cell."""
         return self.cells / key.model / key.variant / key.load / f"b{key.block}"
 
+    def is_measured(self, key: CellKey) -> bool:
+        """Whether a cell's ``cell.json`` is there, which is written last."""
+        return (self.cell(key) / "cell.json").is_file()
+
     def finished_cells(self) -> Iterator[CellKey]:
         """Cells whose ``cell.json`` is there (it is written last), sorted."""
-        found = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
-        return iter(sorted(key for key in found if key is not None))
+        keys = (key_at(path.parent) for path in self.cells.glob("*/*/*/b*/cell.json"))
+        return iter(sorted(key for key in keys if key is not None))

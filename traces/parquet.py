@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,6 +69,14 @@ def checked(
             table = table.set_column(place, field, _cast(path, table.column(place), field))
         _check_bounds(path, table.column(place), field, largest)
     return table
+
+
+def with_column(table: pa.Table, name: str, values: pa.ChunkedArray | pa.Array | list[Any]) -> pa.Table:
+    """Replace what a column holds, not its type or its place."""
+    place = table.schema.get_field_index(name)
+    field = table.schema.field(place)
+    column = pa.array(values, type=field.type) if isinstance(values, list) else values
+    return table.set_column(place, field, column)
 
 
 def _cast(path: Path, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:

@@ -16,6 +16,7 @@ from traces.streams import read_trace
 class Told(NamedTuple):
     """Hold what another host told of its clock: when it had our question and sent its answer, and when we had that."""
 
+    boot_id: str
     received_ns: int
     sent_ns: int
     had_ns: int
@@ -38,13 +39,8 @@ class ClockOffset(BaseModel):
     exchanges: int = Field(ge=1, description="How many were made")
 
     @classmethod
-    def measured(cls, ask: Callable[[], Told], exchanges: int) -> ClockOffset:
-        """Ask so many times, and keep the exchange with the shortest round trip."""
-        found = (cls._of(now_ns(), ask(), exchanges) for _ in range(exchanges))
-        return min(found, key=lambda one: one.uncertainty_ns)
-
-    @classmethod
-    def _of(cls, asked_ns: int, told: Told, exchanges: int) -> ClockOffset:
+    def of(cls, asked_ns: int, told: Told, exchanges: int) -> ClockOffset:
+        """Compute it from one of so many exchanges."""
         round_trip_ns = max((told.had_ns - asked_ns) - (told.sent_ns - told.received_ns), 0)
         return cls(
             at_ns=(asked_ns + told.had_ns) // 2,
@@ -65,7 +61,7 @@ class ClockOffset(BaseModel):
 
 
 class PowerClock(BaseModel):
-    """The clock of ``power`` and ``occupancy`` where another host recorded them."""
+    """Another host's clock, by which ``power`` and ``occupancy``, or a worker's requests, were recorded."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -75,18 +71,42 @@ class PowerClock(BaseModel):
         default=None, description="Measured again at the end; null: it did not answer"
     )
 
+    @classmethod
+    def measured(cls, ask: Callable[[], Told], exchanges: int) -> PowerClock:
+        """Ask so many times, and keep the exchange with the shortest round trip; ``end`` is not known yet."""
+        asked = [(now_ns(), ask()) for _ in range(exchanges)]
+        offsets = [ClockOffset.of(asked_ns, told, exchanges) for asked_ns, told in asked]
+        start = min(offsets, key=lambda offset: offset.uncertainty_ns)
+        return cls(boot_id=asked[-1][1].boot_id, start=start)
+
     @property
     def bounds_ns(self) -> tuple[int, int]:
         """Compute the smallest and the largest offset that start or end allow."""
         both = [self.start] if self.end is None else [self.start, self.end]
-        return min(one.lowest_ns for one in both), max(one.highest_ns for one in both)
+        return min(offset.lowest_ns for offset in both), max(offset.highest_ns for offset in both)
+
+    @property
+    def middle_ns(self) -> int:
+        """Return that clock minus ours: one constant, so that no stretch of time changes its length."""
+        return sum(self.bounds_ns) // 2
+
+    @property
+    def half_width_ns(self) -> int:
+        """Say how far the truth may be from ``middle_ns``: drift between start and end widens it."""
+        lowest, highest = self.bounds_ns
+        return -((lowest - highest) // 2)
+
+    @property
+    def drifted(self) -> bool:
+        """Say whether start and end exclude each other: the clocks ran apart."""
+        end = self.end or self.start
+        return end.lowest_ns > self.start.highest_ns or self.start.lowest_ns > end.highest_ns
 
     @property
     def shift_ns(self) -> int:
-        """That clock minus ours: the middle of all that both measurements allow; 0 where it may be this very clock."""
+        """``middle_ns``; 0 where it may be the very clock of the machine that asks."""
         lowest, highest = self.bounds_ns
-        ours = self.boot_id == boot_id() and lowest <= 0 <= highest
-        return 0 if ours else (lowest + highest) // 2
+        return 0 if self.boot_id == boot_id() and lowest <= 0 <= highest else self.middle_ns
 
 
 def complete_stream(folder: Path, name: str) -> bool:

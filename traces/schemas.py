@@ -1,4 +1,4 @@
-"""Define what every file of a run holds, column by column; ``traces/meanings.py`` says what each column means.
+"""Define what every file of a run holds: each column once, with its type and its meaning, and each file as a list.
 
 Times are int64 nanoseconds of ``CLOCK_MONOTONIC`` in columns ending in ``_ns``. What a device or a server
 does not offer is null, never 0.
@@ -10,156 +10,167 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
+_TEXT, _BOOL, _FLOAT, _INT, _COUNT = pa.string(), pa.bool_(), pa.float64(), pa.int64(), pa.int32()
 
-def _schema(*columns: tuple[str, pa.DataType]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind) for name, kind in columns])
+# fmt: off
+_COLUMNS: dict[str, tuple[pa.DataType, str]] = {
+    "model": (_TEXT, "The model's name in paths"),
+    "variant": (_TEXT, "The variant; null in `nodes` for the machine itself"),
+    "load": (_TEXT, "The load's name in paths; null in `nodes` for the machine itself"),
+    "block": (_COUNT, "Number of the block, from 1"),
+    "boundary": (_TEXT, "What the joules are of: `gpu`, `cpu`, `dram` or `host`; null where a metric has none"),
+    "source": (_TEXT, "Which meter: `nvml`, `rapl`, `modelled` or `external`; null where a metric has none"),
+    "request_id": (_INT, "Unique within the cell"),
+    "task_id": (_TEXT, "Name of the task in its data set"),
+    "sample": (_COUNT, "Number of the pass over the prompts, from 0"),
+    "role": (_TEXT, "`warmup`, `measured` or `filler`; only `measured` is graded and tabulated"),
+    "worker": (_COUNT, "Which process of the load generator sent it"),
+    "scheduled_ns": (_INT, "When it was due: of an open load by its schedule, otherwise when its place fell free"),
+    "sent_ns": (_INT, "When it was sent; where a connection had to be opened for it, when that began"),
+    "first_token_ns": (_INT, "When the first text arrived; null where none did"),
+    "end_ns": (_INT, "When the last text, token or finish reason arrived"),
+    "chunk_ns": (pa.list_(_INT), "Arrival of every chunk with text"),
+    "chunk_tokens": (pa.list_(_COUNT), "Tokens that came with each chunk; null where the server does not say"),
+    "prompt_tokens": (_COUNT, "Tokens of the prompt, as the server counts them"),
+    "cached_tokens": (_COUNT, "Of these, tokens from the prefix cache; null unless the server says so"),
+    "output_tokens": (_COUNT, "Tokens of the answer, as the server counts them"),
+    "finish_reason": (_TEXT, "Why the answer ended, in the server's word"),
+    "status": (_TEXT, "`ok`, `http_error`, `timeout`, `connection_error`, `malformed` or `aborted`"),
+    "http_status": (pa.int16(), "Status of the HTTP answer; null where none came"),
+    "error": (_TEXT, "What went wrong, in the server's own words where it said any"),
+    "completion": (pa.large_string(), "The text of the answer"),
+    "schedule.position": (_INT, "Place in the schedule"),
+    "due_ns": (_INT, "When it is due, counted from the load's start; null where a request waits for a free place"),
+    "t_ns": (_INT, "When the reading was taken"),
+    "device": (_TEXT, "UUID of a board, name of a zone (`package-0`), `engine`, or a name from the study"),
+    "power_w": (_FLOAT, "W. NVML: instantaneous; RAPL and modelled: mean since the last reading; external: what the log says"),
+    "power_avg_w": (_FLOAT, "W, the board's own slow average"),
+    "energy_j": (_FLOAT, "J since the first reading, by the device's counter; of NVML in rows of its own"),
+    "temperature_c": (_FLOAT, "°C of the chip"),
+    "sm_clock_mhz": (_FLOAT, "MHz of the multiprocessors"),
+    "mem_clock_mhz": (_FLOAT, "MHz of the memory"),
+    "utilization": (_FLOAT, "Share of time in which a kernel ran, 0 to 1"),
+    "throttle": (_INT, "Bit mask of NVML's reasons for lower clocks"),
+    "power_limit_w": (_FLOAT, "W that the device is limited to; null in traces that are older than the column"),
+    "read_ns": (_INT, "How long the reading itself took"),
+    "state": (_TEXT, "`exclusive`, `shared` or `unknown`: who was on the board"),
+    "pids": (pa.list_(_INT), "Processes on the board, as the driver names them"),
+    "foreign": (pa.list_(_INT), "Of these, processes that do not descend from the engine"),
+    "engine": (_BOOL, "Whether the engine is on the board; null where that cannot be seen"),
+    "occupancy.power_w": (_FLOAT, "W that a visible board draws which is not metered"),
+    "running": (_FLOAT, "Requests in the batch"),
+    "waiting": (_FLOAT, "Requests in the engine's queue"),
+    "kv_cache_usage": (_FLOAT, "Share of the KV cache that is in use, 0 to 1"),
+    "prompt_tokens_total": (_FLOAT, "Prompt tokens since the engine's start"),
+    "generation_tokens_total": (_FLOAT, "Output tokens since the engine's start"),
+    "prefix_hits_total": (_FLOAT, "Prompt tokens that came from the prefix cache since the engine's start"),
+    "preemptions_total": (_FLOAT, "Requests that were preempted since the engine's start"),
+    "base": (_BOOL, "Whether the base tests passed"),
+    "plus": (_BOOL, "Whether base and plus tests passed"),
+    "grades.reason": (_TEXT, "The verdict: see [troubleshooting](../troubleshooting.md#verdicts-of-a-program)"),
+    "detail": (_TEXT, "The first failing input"),
+    "retried": (_BOOL, "Whether the program was run again, alone, before it counted"),
+    "samples": (_COUNT, "Graded answers of the task"),
+    "base_passed": (_COUNT, "Of these, how many passed the base tests; null where nothing was graded"),
+    "plus_passed": (_COUNT, "Of these, how many passed base and plus tests; null where nothing was graded"),
+    "graded": (_BOOL, "Whether there are verdicts"),
+    "accuracy.reason": (_TEXT, "Why there are none: a reason code"),
+    "plan.position": (_COUNT, "Place in the order of measuring"),
+    "engine_start": (_COUNT, "Which start of an engine serves it, from 0"),
+    "estimated_s": (_FLOAT, "Seconds that it was expected to take"),
+    "contrast": (_TEXT, "Which comparison: see [statistics](../statistics.md#contrasts-tablescontrasts)"),
+    "reference_variant": (_TEXT, "The variant of the other side"),
+    "reference_load": (_TEXT, "The load of the other side"),
+    "blocks": (_COUNT, "How many blocks the figure rests on"),
+    "node": (_TEXT, "The machine, or the slot of one"),
+    "beside": (_FLOAT, "The metric with others measured beside it"),
+    "alone": (_FLOAT, "The metric of the same cell measured alone"),
+    "overlap": (_FLOAT, "Share of the window in which others were measured"),
+    "metric": (_TEXT, "What `value` is"),
+    "value": (_FLOAT, "The figure; null with reasons where there is none"),
+    "unit": (_TEXT, "Unit of the figure"),
+    "lo": (_FLOAT, "Lower end of its 95 % interval"),
+    "hi": (_FLOAT, "Upper end of its 95 % interval"),
+    "interval_kind": (_TEXT, "What the interval covers, such as `measurement`, `blocks`, `tasks` or `gain`"),
+    "valid": (_BOOL, "Whether the figure is to be believed"),
+    "reasons": (pa.list_(_TEXT), "Reason codes: see [troubleshooting](../troubleshooting.md#reason-codes)"),
+    "tokens_in_window": (_FLOAT, "Output tokens that arrived inside the window"),
+    "share_in_window": (_FLOAT, "These over all tokens of the answer, 0 to 1"),
+    "ttft_ms": (_FLOAT, "Time to the first token from `scheduled_ns`"),
+    "e2e_ms": (_FLOAT, "Time to the end from `scheduled_ns`"),
+    "tpot_ms": (_FLOAT, "Time per output token after the first"),
+    "energy_in_flight_j": (_FLOAT, "J by the rule [in_flight](../attribution.md#in_flight)"),
+    "energy_tokens_j": (_FLOAT, "J by the rule [tokens](../attribution.md#tokens)"),
+    "energy_phase_j": (_FLOAT, "J by the rule [phase](../attribution.md#phase); null where it is not identified"),
+}
+# fmt: on
+"""Type and meaning by the name of the column, or by ``file.column`` where it is another one in that file."""
 
+
+def meaning(file: str, column: str) -> str:
+    """Say what a column means, in one line of Markdown: the third column of docs/reference/files.md.
+
+    Args:
+        file: the file's name without its suffix, such as ``requests`` or ``tables/requests``.
+        column: the column's name in its schema.
+
+    Raises:
+        KeyError: nobody has written it down yet.
+    """
+    return _column(file, column)[1]
+
+
+def _column(file: str, column: str) -> tuple[pa.DataType, str]:
+    return _COLUMNS.get(f"{file}.{column}") or _COLUMNS[column]
+
+
+def _schema(file: str, columns: str) -> pa.Schema:
+    return pa.schema([(name, _column(file, name)[0]) for name in columns.split()])
+
+
+_CONDITION, _METER = "model variant load", "boundary source"
+_MEASURE = "metric value unit lo hi interval_kind valid reasons"
 
 REQUESTS = _schema(
-    ("request_id", pa.int64()),
-    ("task_id", pa.string()),
-    ("sample", pa.int32()),
-    ("role", pa.string()),
-    ("worker", pa.int32()),
-    ("scheduled_ns", pa.int64()),
-    ("sent_ns", pa.int64()),
-    ("first_token_ns", pa.int64()),
-    ("end_ns", pa.int64()),
-    ("chunk_ns", pa.list_(pa.int64())),
-    ("chunk_tokens", pa.list_(pa.int32())),
-    ("prompt_tokens", pa.int32()),
-    ("cached_tokens", pa.int32()),
-    ("output_tokens", pa.int32()),
-    ("finish_reason", pa.string()),
-    ("status", pa.string()),
-    ("http_status", pa.int16()),
-    ("error", pa.string()),
-    ("completion", pa.large_string()),
+    "requests",
+    "request_id task_id sample role worker scheduled_ns sent_ns first_token_ns end_ns chunk_ns chunk_tokens "
+    "prompt_tokens cached_tokens output_tokens finish_reason status http_status error completion",
 )
-
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
-SCHEDULE = _schema(
-    ("position", pa.int64()),
-    ("task_id", pa.string()),
-    ("sample", pa.int32()),
-    ("role", pa.string()),
-    ("due_ns", pa.int64()),
-)
-
+SCHEDULE = _schema("schedule", "position task_id sample role due_ns")
 POWER = _schema(
-    ("t_ns", pa.int64()),
-    ("device", pa.string()),
-    ("boundary", pa.string()),
-    ("source", pa.string()),
-    ("power_w", pa.float64()),
-    ("power_avg_w", pa.float64()),
-    ("energy_j", pa.float64()),
-    ("temperature_c", pa.float64()),
-    ("sm_clock_mhz", pa.float64()),
-    ("mem_clock_mhz", pa.float64()),
-    ("utilization", pa.float64()),
-    ("throttle", pa.int64()),
-    ("power_limit_w", pa.float64()),
-    ("read_ns", pa.int64()),
+    "power",
+    f"t_ns device {_METER} power_w power_avg_w energy_j temperature_c sm_clock_mhz mem_clock_mhz utilization "
+    "throttle power_limit_w read_ns",
 )
-
-# Who is on a GPU: `state` is exclusive, shared or unknown; `foreign` are processes that are not the engine's; `engine`:
-# whether the engine is on it, null where that cannot be seen; `power_w`: of a visible board that is not metered.
-OCCUPANCY = _schema(
-    ("t_ns", pa.int64()),
-    ("device", pa.string()),
-    ("state", pa.string()),
-    ("pids", pa.list_(pa.int64())),
-    ("foreign", pa.list_(pa.int64())),
-    ("engine", pa.bool_()),
-    ("power_w", pa.float64()),
-)
-
+OCCUPANCY = _schema("occupancy", "t_ns device state pids foreign engine power_w")
 ENGINE = _schema(
-    ("t_ns", pa.int64()),
-    ("running", pa.float64()),
-    ("waiting", pa.float64()),
-    ("kv_cache_usage", pa.float64()),
-    ("prompt_tokens_total", pa.float64()),
-    ("generation_tokens_total", pa.float64()),
-    ("prefix_hits_total", pa.float64()),
-    ("preemptions_total", pa.float64()),
+    "engine",
+    "t_ns running waiting kv_cache_usage prompt_tokens_total generation_tokens_total prefix_hits_total "
+    "preemptions_total",
 )
-
-GRADES = _schema(
-    ("request_id", pa.int64()),
-    ("task_id", pa.string()),
-    ("base", pa.bool_()),
-    ("plus", pa.bool_()),
-    ("reason", pa.string()),
-    ("detail", pa.string()),
-    ("retried", pa.bool_()),
-)
-
-PLAN = _schema(
-    ("model", pa.string()),
-    ("variant", pa.string()),
-    ("load", pa.string()),
-    ("block", pa.int32()),
-    ("position", pa.int32()),
-    ("engine_start", pa.int32()),
-    ("estimated_s", pa.float64()),
-)
-
-_CONDITION = (("model", pa.string()), ("variant", pa.string()), ("load", pa.string()))
-_METER = (("boundary", pa.string()), ("source", pa.string()))
-_MEASURE = (
-    ("metric", pa.string()),
-    ("value", pa.float64()),
-    ("unit", pa.string()),
-    ("lo", pa.float64()),
-    ("hi", pa.float64()),
-    ("interval_kind", pa.string()),
-    ("valid", pa.bool_()),
-    ("reasons", pa.list_(pa.string())),
-)
-
+GRADES = _schema("grades", "request_id task_id base plus reason detail retried")
+PLAN = _schema("plan", f"{_CONDITION} block position engine_start estimated_s")
 # Long tables: their keys, then one row a metric. `boundary` and `source` are null where a metric has none.
-CELLS = _schema(*_CONDITION, ("block", pa.int32()), *_METER, *_MEASURE)
-
+CELLS = _schema("cells", f"{_CONDITION} block {_METER} {_MEASURE}")
 CONTRASTS = _schema(
-    ("model", pa.string()),
-    ("contrast", pa.string()),
-    ("variant", pa.string()),
-    ("reference_variant", pa.string()),
-    ("load", pa.string()),
-    ("reference_load", pa.string()),
-    *_METER,
-    ("blocks", pa.int32()),
-    *_MEASURE,
+    "contrasts",
+    f"model contrast variant reference_variant load reference_load {_METER} blocks {_MEASURE}",
 )
-
 # Where a run has several machines: of each side on each of them; variant and load are null for the machine itself.
-NODES = _schema(*_CONDITION, ("node", pa.string()), *_METER, ("blocks", pa.int32()), *_MEASURE)
-
+NODES = _schema("nodes", f"{_CONDITION} node {_METER} blocks {_MEASURE}")
 # Where engines were measured side by side: a cell beside others over the same cell alone; `value` is beside / alone.
-NEIGHBOURS = _schema(
-    *_CONDITION,
-    *_METER,
-    ("blocks", pa.int32()),
-    ("beside", pa.float64()),
-    ("alone", pa.float64()),
-    ("overlap", pa.float64()),
-    *_MEASURE,
-)
-
-ACCURACY = _schema(
-    *_CONDITION,
-    ("task_id", pa.string()),
-    ("samples", pa.int32()),
-    ("base_passed", pa.int32()),
-    ("plus_passed", pa.int32()),
-    ("graded", pa.bool_()),
-    ("reason", pa.string()),
+NEIGHBOURS = _schema("neighbours", f"{_CONDITION} {_METER} blocks beside alone overlap {_MEASURE}")
+ACCURACY = _schema("accuracy", f"{_CONDITION} task_id samples base_passed plus_passed graded reason")
+# One row a measured request.
+REQUESTS_TABLE = _schema(
+    "tables/requests",
+    f"{_CONDITION} block request_id task_id sample role status finish_reason scheduled_ns sent_ns first_token_ns "
+    f"end_ns prompt_tokens output_tokens tokens_in_window share_in_window ttft_ms e2e_ms tpot_ms {_METER} "
+    "energy_in_flight_j energy_tokens_j energy_phase_j valid",
 )
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {"power": ("power_limit_w",), "occupancy": ("engine", "power_w")}
 """Columns that came after version 1's first runs, by trace: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted")
-ROLES = ("warmup", "measured", "filler")

@@ -14,7 +14,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from starwatt_errors import TraceError
-from traces.atomic import write_parquet
+from traces.atomic import write_parquet, written
 from traces.clock import ClockPair, boot_id, now_ns
 from traces.layout import is_there
 from traces.parquet import checked, load_parquet
@@ -49,18 +49,14 @@ class TraceWriter:
         self._final_path = folder / f"{name}.parquet"
         self._schema = stamped(TRACES[name])
         self._rows: list[Mapping[str, Any]] = []
-        try:
+        with written(self._stream_path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._final_path.unlink(
-                missing_ok=True
-            )  # what an earlier try left must not stand beside this one
+            # What an earlier try left must not stand beside this one.
+            self._final_path.unlink(missing_ok=True)
             self._file = self._stream_path.open("wb")
-        except OSError as error:
-            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
         self._stream = pa.ipc.new_stream(self._file, self._schema)
-        self._batch(
-            [{}]
-        )  # pyarrow's first conversion imports pandas, a quarter of a second: not while requests are timed
+        # pyarrow's first conversion imports pandas, a quarter of a second: not while requests are timed.
+        self._batch([{}])
         self._flushed_ns = now_ns()
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -87,11 +83,9 @@ class TraceWriter:
         if not self._rows:
             return
         batch, self._rows = self._batch(self._rows), []
-        try:
+        with written(self._stream_path):
             self._stream.write_batch(batch)
             self._file.flush()
-        except OSError as error:
-            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
 
     def _batch(self, rows: list[Mapping[str, Any]]) -> pa.RecordBatch:
         columns = [pa.array([row.get(field.name) for row in rows], type=field.type) for field in self._schema]
@@ -102,12 +96,10 @@ class TraceWriter:
         if self._file.closed:
             return
         self.flush()
-        try:
+        with written(self._stream_path):
             self._stream.close()
             os.fsync(self._file.fileno())
             self._file.close()
-        except OSError as error:
-            raise TraceError(f"{self._stream_path}: cannot be written: {error.strerror}") from error
         write_parquet(self._final_path, _read_stream(self._stream_path))
         self._stream_path.unlink()
 
@@ -125,7 +117,7 @@ def read_trace(folder: Path, name: str) -> pa.Table:
         TraceError: neither exists, it cannot be read, or it is of another schema; the message has the remedy.
     """
     final, stream = folder / f"{name}.parquet", folder / f"{name}.arrows"
-    path = next((one for one in (final, stream) if is_there(one)), None)
+    path = next((candidate for candidate in (final, stream) if is_there(candidate)), None)
     if path is None:
         raise TraceError(f"{folder}: has neither {final.name} nor {stream.name}")
     try:

@@ -1,4 +1,4 @@
-"""What was answered and what of it was right, kept of each cell to set cells against each other."""
+"""Keep what was answered in each cell and what of it was right, to compare cells with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from traces.layout import CellKey
 
 @dataclass(frozen=True)
 class Answers:
-    """Of one cell: verdicts per task, and a fingerprint of each completion of a measured request that ended well."""
+    """Hold one cell's verdicts per task, and a fingerprint of each completion of a measured request that ended well."""
 
     key: CellKey
     accuracy: Accuracy
@@ -31,7 +31,7 @@ def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
     return Answers(key, accuracy, prints[~prints.index.duplicated()])
 
 
-def flips(one: Answers, other: Answers) -> tuple[int, int]:
+def flips(answers: Answers, other: Answers) -> tuple[int, int]:
     """Completions of the same task and sample that differ, and how many there are of both."""
-    both = pd.concat([one.prints, other.prints], axis=1, join="inner").to_numpy()
+    both = pd.concat([answers.prints, other.prints], axis=1, join="inner").to_numpy()
     return int(np.sum(both[:, 0] != both[:, 1])), int(both.shape[0])

@@ -16,12 +16,11 @@ from scipy.special import ndtri
 from analysis.arrays import Floats
 
 _TIGHT = 1e-12
+_Z95 = float(ndtri(0.975))
 
 
-def score_interval(
-    values: Floats, low: float, high: float, *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """The score interval for the mean of values that lie between ``low`` and ``high``.
+def score_interval(values: Floats, low: float, high: float) -> tuple[float, float]:
+    """The score interval (95 %) for the mean of values that lie between ``low`` and ``high``.
 
     Holds every mean m with n (mean - m)² <= z² V(m), V(m) the variance about m of the likeliest distribution on the
     observed values and the two bounds that has the mean m. Of values that are 0 or 1 this is Wilson's interval (1927);
@@ -32,23 +31,21 @@ def score_interval(
         values: (n,) one a task, n at least 1.
         low: the least value there can be.
         high: the largest.
-        confidence: coverage of the interval.
     """
-    above = _upper_end(values, high, confidence)
-    below = -_upper_end(-values, -low, confidence)
+    above = _upper_end(values, high)
+    below = -_upper_end(-values, -low)
     return max(below, low), min(above, high)
 
 
-def _upper_end(values: Floats, high: float, confidence: float) -> float:
+def _upper_end(values: Floats, high: float) -> float:
     """The largest mean that is not rejected."""
-    z = float(ndtri((1 + confidence) / 2))
     mean = float(values.mean())
     seen, counts = np.unique(values, return_counts=True)
     shares = counts / values.size
 
     def beyond(tested: float) -> float:
         off = values.size * (tested - mean) ** 2
-        return off - z**2 * _variance(seen, shares, high, tested)
+        return off - _Z95**2 * _variance(seen, shares, high, tested)
 
     last = high - _TIGHT * max(abs(high), 1.0)
     if mean >= last or beyond(last) <= 0:
@@ -58,7 +55,7 @@ def _upper_end(values: Floats, high: float, confidence: float) -> float:
 
 
 def _variance(seen: Floats, shares: Floats, high: float, tested: float) -> float:
-    """Of the likeliest distribution with the mean ``tested``, which is above that of what was seen.
+    """Compute the variance of the likeliest distribution with the mean ``tested``, which is above the observed one.
 
     By Lagrange its weights are shares / (1 - tilt x), x the distance from ``tested`` as a part of the way to ``high``.
     Where even the whole tilt does not reach the mean, what is left lies at ``high``, though nobody saw it there.
@@ -79,5 +76,5 @@ def _variance(seen: Floats, shares: Floats, high: float, tested: float) -> float
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that rises from below 0 crosses it; ``high`` where rounding keeps it below."""
+    """Find where a function that rises from below 0 crosses it; ``high`` where rounding keeps it below."""
     return high if function(high) <= 0 else float(brentq(function, low, high, xtol=_TIGHT))

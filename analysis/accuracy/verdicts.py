@@ -30,13 +30,8 @@ class Accuracy:
     reason: str | None  # why there is no pass@1: random_weights, no_tests, sandbox_missing or not_graded
 
     @property
-    def pass_at_1_base(self) -> float | None:
-        """The mean over tasks of the share of samples that passed the base tests."""
-        return self.mean_share(self.base_passed)
-
-    @property
     def pass_at_1_plus(self) -> float | None:
-        """The same for base and plus tests."""
+        """The mean over tasks of the share of samples that passed base and plus tests."""
         return self.mean_share(self.plus_passed)
 
     def pass_at(self, k: int) -> tuple[float, float]:
@@ -85,9 +80,9 @@ def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
     reasons: dict[tuple[str, str, str, str], str] = {}
     for key, accuracy in cells:
         counts = np.column_stack((accuracy.samples, accuracy.base_passed, accuracy.plus_passed))
-        for task, own in zip(accuracy.task_id, counts, strict=True):
+        for task, passed_of in zip(accuracy.task_id, counts, strict=True):
             name = (key.model, key.variant, key.load, task)
-            totals[name] = totals.get(name, 0) + own
+            totals[name] = totals.get(name, 0) + passed_of
             if accuracy.reason:
                 reasons[name] = accuracy.reason
     rows = []
@@ -118,9 +113,9 @@ def _verdicts(
     if not identity.size:
         return nothing, nothing, "not_graded"
     place = np.minimum(np.searchsorted(identity, wanted), identity.size - 1)
-    found = identity[place] == wanted
-    base = np.where(found, floats(grades, "base")[place], np.nan)
-    plus = np.where(found, floats(grades, "plus")[place], np.nan)
+    graded = identity[place] == wanted
+    base = np.where(graded, floats(grades, "base")[place], np.nan)
+    plus = np.where(graded, floats(grades, "plus")[place], np.nan)
     if np.isfinite(base).all() and np.isfinite(plus).all():
         return base, plus, None
     said = pc.unique(grades.column("reason")).to_pylist()

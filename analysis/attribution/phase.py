@@ -29,7 +29,7 @@ LONG_ENOUGH = 4  # rows for each cost: fewer fit anything
 
 @dataclass(frozen=True)
 class PhaseRows:
-    """What one cell tells of a variant's costs: J stretches of its window."""
+    """Hold what one cell tells of a variant's costs: J stretches of its window."""
 
     load: str
     work: Floats  # (J, 4) columns are ``KINDS``
@@ -46,7 +46,7 @@ class PhaseInput:
     idle_j: float  # of them, drawn while none was in flight
 
     def rows(self, load: str) -> PhaseRows:
-        """For the fit."""
+        """Give what the fit takes of it."""
         return PhaseRows(load, self.work.stretches, self.busy_j)
 
 

@@ -47,7 +47,7 @@ class Flights:
 
 
 def flights(start_ns: Ints, end_ns: Ints, window: Window) -> Flights:
-    """Who is in flight when. One sort of 2n moments.
+    """Find who is in flight when. One sort of 2n moments.
 
     Args:
         start_ns: (n,) when each was sent.

@@ -1,4 +1,4 @@
-"""What an engine did for each request of a window, step by step, as far as the arrival of tokens shows it.
+"""Count what an engine did for each request of a window, step by step, as far as the arrival of tokens shows it.
 
 An engine with continuous batching gives every request that it holds one token a step, so the requests present at a
 moment are those between their first and their last token, and a token that came while N of them were present is the
@@ -26,7 +26,7 @@ FINEST_SHIFT = 18  # bins of 0.26 ms: tokens of one step arrive within less
 
 @dataclass(frozen=True)
 class Work:
-    """What was done for n requests inside a window, and in its J stretches of equal length.
+    """Hold what was done for n requests inside a window, and in its J stretches of equal length.
 
     Columns are ``KINDS``: steps (each shared by those present), tokens decoded, tokens of prompts
     read in, and tokens of context that attention read (prompt and answer so far, a token).
@@ -78,7 +78,7 @@ def work_of(requests: Requests, window: Window, stretches: int) -> Work:
 
 
 class _Presence:
-    """How many requests are present at each moment of a window, on a grid of bins of 2^shift ns."""
+    """Count the requests that are present at each moment of a window, on a grid of bins of 2^shift ns."""
 
     def __init__(self, requests: Requests, window: Window) -> None:
         length_ns = window.end_ns - window.start_ns
@@ -95,18 +95,18 @@ class _Presence:
         self.share: Floats = 1.0 / np.maximum(np.cumsum(changes), 1)  # (bins,) one over the number present
 
     def stretches(self, count: int) -> Ints:
-        """In which of so many equal stretches of the window each bin lies, (bins,)."""
+        """Say in which of so many equal stretches of the window each bin lies, (bins,)."""
         starts = np.arange(self.share.size, dtype=np.int64) << self._shift
         return np.asarray(np.minimum(starts * count // self._length_ns, count - 1))
 
     def at(self, of_bin: npt.NDArray[_Number], since_ns: Ints) -> npt.NDArray[_Number]:
-        """What a bin has, at moments from the window's start (not before it, not after its end)."""
-        found: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
-        return found
+        """Look up what a bin has, at moments from the window's start (not before it, not after its end)."""
+        values: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
+        return values
 
 
 def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:
-    """When the first and the last chunk of each request came (n,), and which have any."""
+    """Find when the first and the last chunk of each request came (n,), and which have any."""
     starts, ends = requests.chunk_start[:-1], requests.chunk_start[1:]
     has = ends > starts
     if not has.any():
@@ -118,6 +118,6 @@ def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:
 
 
 def _running(weights: Floats, starts: Ints) -> Floats:
-    """Of each chunk, the tokens of its request that came before it."""
+    """Count, for each chunk, the tokens of its request that came before it."""
     total = np.concatenate(([0.0], np.cumsum(weights)))
     return np.asarray(total[:-1] - np.repeat(total[starts[:-1]], np.diff(starts)))

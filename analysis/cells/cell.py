@@ -23,7 +23,7 @@ from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
-from analysis.validity.clocks import clock_check, on_our_clock, shift_of
+from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
@@ -54,7 +54,7 @@ from traces.streams import has_trace, read_trace
 
 @dataclass(frozen=True)
 class Context:
-    """What the study's configuration says that analysis needs; unknown where a run has none."""
+    """Hold what the study's configuration says that analysis needs; unknown where a run has none."""
 
     study: Study | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -63,13 +63,13 @@ class Context:
 
     @property
     def cpus(self) -> int | None:
-        """How many CPUs the metered machine has; None where the manifest does not say."""
+        """Say how many CPUs the metered machine has; None where the manifest does not."""
         cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
         return cpus if isinstance(cpus, int) else None
 
     @property
     def sensors(self) -> Sensors:
-        """What the manifest says of the boards, and the study of their gains."""
+        """Collect what the manifest says of the boards, and the study of their gains."""
         calibration = self.manifest.get("sensor_calibration")
         limits = {
             gpu["uuid"]: float(gpu["power_limit_w"])
@@ -81,7 +81,7 @@ class Context:
 
     @property
     def sampled(self) -> bool:
-        """Whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        """Tell whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
         if self.study is not None:
             return self.study.prompts.temperature > 0
         asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
@@ -103,16 +103,16 @@ class Context:
 
     @property
     def controls(self) -> Mapping[str, str]:
-        """By variant: the baseline's weights served as that variant is."""
+        """Map each variant to its control: the baseline's weights served as that variant is."""
         return self.study.controls if self.study else {}
 
     @property
     def one_engine_start(self) -> bool:
-        """Whether all blocks of a variant ran on one engine start."""
+        """Tell whether all blocks of a variant ran on one engine start."""
         return self.study is not None and self.study.engine_restarts == "once"
 
     def started_once(self, *variants: str) -> bool:
-        """Whether one of these variants had one engine start, or an engine that others started."""
+        """Tell whether one of these variants had one engine start, or an engine that others started."""
         return self.one_engine_start or (
             self.study is not None and not self.study.remote.keys().isdisjoint(variants)
         )
@@ -131,7 +131,7 @@ class Context:
         return cap if isinstance(cap, int) else None
 
     def concurrency(self, load: str) -> int | None:
-        """How many requests a single-stream or closed load keeps in flight; None for others."""
+        """Say how many requests a single-stream or closed load keeps in flight; None for others."""
         for one in self._loads:
             if one.slug == load and not isinstance(one, Open):
                 return one.concurrency if isinstance(one, Closed) else 1
@@ -150,7 +150,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the requests of a cell tell: only there where its window exists."""
+    """Hold what the requests of a cell tell: only there where its window exists."""
 
     requests: Requests
     window: Window
@@ -168,9 +168,8 @@ class CellResult:
     measured: Measured | None = None
     energies: tuple[BoundaryEnergy, ...] = ()
     energy_reasons: tuple[str, ...] = ()  # of all boundaries: no power at all, clocks that do not compare
-    elsewhere: Check | None = (
-        None  # whether the engine was on boards that were not metered; None: nothing tells
-    )
+    # Whether the engine was on boards that were not metered; None: nothing tells.
+    elsewhere: Check | None = None
     idle_boards: tuple[float | None, tuple[str, ...]] = (None, ())  # watts of the node's others, and reasons
     checks: tuple[Check, ...] = ()  # of the whole cell; those of a boundary stand in boundary_checks
     codes: tuple[str, ...] = ()  # reason codes of the whole cell, of any scope
@@ -188,7 +187,7 @@ class CellResult:
         return primary(list(self.energies))
 
     def energy_codes(self, energy: BoundaryEnergy) -> list[str]:
-        """Why the joules of ``energy`` are not to be trusted."""
+        """Say why the joules of ``energy`` are not to be trusted."""
         failed = [check.code for check in energy_checks(energy) if check.failed]
         if energy.source == "nvml" and self.elsewhere is not None and self.elsewhere.failed:
             failed.append(self.elsewhere.code)
@@ -250,7 +249,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     own = of_the_engine(series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(power, window)]
     if record.power_clock is not None:
-        checks.append(clock_check(shift_of(record.power_clock), window))
+        checks.append(clock_check(record.power_clock, window))
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
@@ -290,7 +289,7 @@ def _series(power: pa.Table | None) -> list[PowerSeries]:
 
 
 def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) -> Check | None:
-    """What was seen; and where nothing was, what the runner knew of its engine."""
+    """Report what was seen; and where nothing was, what the runner knew of its engine."""
     seen = metered_check(series, boards)
     if seen is None and "engine_not_metered" in record.validity:
         return Check("engine_not_metered", True, None, "boards", hi=0.0)
@@ -315,7 +314,7 @@ def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellReco
 
 
 def _cpus(record: CellRecord, context: Context) -> int | None:
-    """How many CPUs the machine has whose power the cell holds."""
+    """Say how many CPUs the machine has whose power the cell holds."""
     return context.cpus if record.node is None else record.node.cpus
 
 
@@ -328,7 +327,7 @@ def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
 def _attributions(
     measured: Measured, energy: BoundaryEnergy | None
 ) -> tuple[dict[str, Attribution], PhaseInput | None]:
-    """What can be said of each request from this cell alone, and what the rule ``phase`` needs of it."""
+    """Attribute joules to each request from this cell alone, and collect what the rule ``phase`` needs of it."""
     if energy is None or energy.energy_j is None or not energy.curves:
         return {}, None
     requests, window = measured.requests, measured.window

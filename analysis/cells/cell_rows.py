@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
-from analysis.arrays import Floats, mean, spread
+from analysis.arrays import mean, spread
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
+from analysis.requests.latency import latency_samples
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 
@@ -49,17 +50,17 @@ def cell_rows(result: CellResult) -> list[Row]:
 
 
 def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
-    seconds, share, completed = measured.window.seconds, measured.share, measured.requests.completed
+    share, completed = measured.share, measured.requests.completed
     finished = np.asarray(measured.requests.table.column("finish_reason").to_numpy())[completed]
     tokens = share.output_tokens
     values = {
-        "window_s": seconds,
+        "window_s": measured.window.seconds,
         "requests_completed": float(completed.sum()),
         "requests_in_window": share.requests,
         "output_tokens_in_window": tokens,
         "tokens_per_request": ratio(tokens, share.requests),
-        "request_rate": share.requests / seconds,
-        "output_token_rate": ratio(tokens, seconds),
+        "request_rate": share.request_rate,
+        "output_token_rate": share.output_token_rate,
         "finish_length_share": mean((finished == "length").astype(np.float64)),
     }
     for name, value in values.items():
@@ -67,16 +68,7 @@ def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
 
 
 def _latency(rows: Rows, measured: Measured, reasons: list[str]) -> None:
-    latency, completed = measured.latency, measured.requests.completed
-    sent = measured.requests.measured & measured.requests.timed
-    samples: dict[str, Floats] = {
-        "ttft": latency.ttft_ms[completed],
-        "tpot": latency.tpot_ms[completed],
-        "itl": latency.itl_ms,
-        "e2e": latency.e2e_ms[completed],
-        "dispatch_lag": latency.dispatch_lag_ms[sent],
-    }
-    for name, values in samples.items():
+    for name, values in latency_samples(measured.requests, measured.latency).items():
         for statistic, value in spread(values).items():
             rows.add(f"{name}_{statistic}_ms", value, reasons)
 

@@ -13,13 +13,13 @@ from analysis.cells.cell import CellResult, Measured
 from analysis.cells.rows import Z95, Rows, ratio
 from analysis.energy.boundary import BoundaryEnergy
 from analysis.energy.device import scaled
-from analysis.requests.latency import kept_slo
+from analysis.requests.latency import kept_slo, slo_share
 from analysis.validity.reasons import energy_checks, reasons_for
 from configs.loads import is_probe
 
 
 def energy_reasons(result: CellResult, energy: BoundaryEnergy) -> list[str]:
-    """Why joules of this boundary in this cell are not to be trusted."""
+    """Say why joules of this boundary in this cell are not to be trusted."""
     return sorted({*reasons_for("energy", result.codes), *result.energy_codes(energy)})
 
 
@@ -111,7 +111,7 @@ def _per(
     if result.slo is None:
         return
     kept = kept_slo(measured.requests, measured.latency, result.slo.bounds_ms)
-    rows.add("slo_share", ratio(float(kept.sum()), completed), reasons)
+    rows.add("slo_share", slo_share(measured.requests, measured.latency, result.slo.bounds_ms), reasons)
     good = float(share.share[kept].sum())
     add("j_per_request_in_slo", good, reasons if good else [*reasons, "none_in_slo"])
 

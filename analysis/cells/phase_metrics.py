@@ -19,7 +19,7 @@ _NAMES = dict(zip(KINDS, ("step", "decoded_token", "prompt_token", "context_toke
 
 @dataclass(frozen=True)
 class PhaseCell:
-    """What is kept of a cell until all cells of its variant have been read."""
+    """Keep what is needed of a cell until all cells of its variant have been read."""
 
     result: CellResult  # without its traces
     measured: Bools  # (n,) requests

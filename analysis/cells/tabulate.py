@@ -18,37 +18,8 @@ from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.layout import CellKey
-from traces.schemas import REQUESTS
-
-REQUESTS_TABLE = pa.schema(
-    [
-        ("model", pa.string()),
-        ("variant", pa.string()),
-        ("load", pa.string()),
-        ("block", pa.int32()),
-        ("request_id", pa.int64()),
-        ("task_id", pa.string()),
-        ("sample", pa.int32()),
-        ("role", pa.string()),
-        ("status", pa.string()),
-        ("finish_reason", pa.string()),
-        ("scheduled_ns", pa.int64()),
-        ("sent_ns", pa.int64()),
-        ("first_token_ns", pa.int64()),
-        ("end_ns", pa.int64()),
-        ("prompt_tokens", pa.int32()),
-        ("output_tokens", pa.int32()),
-        ("tokens_in_window", pa.float64()),
-        ("share_in_window", pa.float64()),
-        ("ttft_ms", pa.float64()),
-        ("e2e_ms", pa.float64()),
-        ("tpot_ms", pa.float64()),
-        ("boundary", pa.string()),
-        ("source", pa.string()),
-        *((f"energy_{rule}_j", pa.float64()) for rule in RULES),
-        ("valid", pa.bool_()),
-    ]
-)
+from traces.parquet import with_column
+from traces.schemas import REQUESTS, REQUESTS_TABLE
 
 
 @dataclass(frozen=True)
@@ -99,33 +70,29 @@ def _answers(result: CellResult) -> Answers | None:
 
 def mark_drifted(cells: list[Tabulated]) -> None:
     """Rows that drift made invalid make their cell invalid, and its requests."""
-    for one in cells:
-        if one.invalid is None and any("drift" in row["reasons"] for row in one.rows):
-            one.invalid = InvalidCell(one.key, ("drift",), None)
-            one.requests = _with(one.requests, "valid", pa.array([False] * one.requests.num_rows, pa.bool_()))
+    for cell in cells:
+        if cell.invalid is None and any("drift" in row["reasons"] for row in cell.rows):
+            cell.invalid = InvalidCell(cell.key, ("drift",), None)
+            cell.requests = with_column(cell.requests, "valid", [False] * cell.requests.num_rows)
 
 
 def with_phase(cells: list[Tabulated]) -> list[Row]:
     """All rows, and the column of the rule ``phase`` filled in: it takes all cells of a variant to know its costs."""
-    fits = fit_variants([one.phase for one in cells if one.phase is not None])
+    fits = fit_variants([cell.phase for cell in cells if cell.phase is not None])
     rows = []
-    for one in cells:
-        rows += one.rows
-        if one.phase is None:
+    for cell in cells:
+        rows += cell.rows
+        if cell.phase is None:
             continue
-        more, split = phase_of(one.phase, fits)
+        more, split = phase_of(cell.phase, fits)
         rows += more
-        joules = np.full(one.order.size, np.nan) if split is None else split.energy_j[one.order]
-        one.requests = _with(one.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
+        joules = np.full(cell.order.size, np.nan) if split is None else split.energy_j[cell.order]
+        cell.requests = with_column(cell.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
     return rows
 
 
-def _with(requests: pa.Table, name: str, column: pa.Array) -> pa.Table:
-    return requests.set_column(REQUESTS_TABLE.get_field_index(name), REQUESTS_TABLE.field(name), column)
-
-
 def _spoiled(result: CellResult) -> tuple[str, ...]:
-    """Why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
+    """Say why a cell's joules do not count: reasons of the cell, or of its primary boundary."""
     primary = result.primary
     energy = result.energy_codes(primary) if primary else result.energy_reasons
     return tuple(sorted({*reasons_for("energy", result.codes), *energy}))

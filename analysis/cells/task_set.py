@@ -1,4 +1,4 @@
-"""Of which tasks a pass@1 is: how many, of how many, of which data set."""
+"""Say which tasks a pass@1 is of: how many, of how many, of which data set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from analysis.cells.cell import Context
 
 @dataclass(frozen=True)
 class TaskSet:
-    """What a run was asked from; None is what it does not say."""
+    """Hold what a run was asked from; None is what it does not say."""
 
     name: str | None
     total: int | None
 
     @classmethod
     def of(cls, context: Context) -> TaskSet:
-        """By the manifest, whose name is that of the content; the study names what was asked for."""
+        """Read it from the manifest, whose name is that of the content; the study names what was asked for."""
         told = context.manifest.get("dataset") or {}
         name = told.get("name") or (Path(context.study.prompts.dataset).name if context.study else None)
         return cls(name, told.get("tasks"))

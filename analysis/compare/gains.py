@@ -1,4 +1,4 @@
-"""What meters' own gains leave open: they are in no interval, and cancel in ratios of one board alone."""
+"""Say what meters' own gains leave open: they are in no interval, and cancel in ratios of one board alone."""
 
 from __future__ import annotations
 
@@ -43,24 +43,26 @@ def offset_half_w(results: Results, pair: MeterKey) -> float | None:
 def gains_beside(
     contexts: tuple[Context, Context], results: tuple[Results, Results], pair: MeterKey | None
 ) -> GainsBeside | None:
-    """Of two runs whose joules are compared by ``pair``; None where none are, or none were measured."""
+    """Compare two runs' gains, joules being compared by ``pair``; None where none are, or none were measured."""
     if pair is None or pair.modelled:
         return None
-    boards = tuple(_boards(one) if pair.source == "nvml" else () for one in contexts)
-    found = [half_widths(one, pair) for one in results]
-    first, second = (None if one is None else one[1] for one in found)
+    boards = tuple(_boards(context) if pair.source == "nvml" else () for context in contexts)
+    widths = [half_widths(run_results, pair) for run_results in results]
+    first, second = (None if bounds is None else bounds[1] for bounds in widths)
     return GainsBeside(
         boards=(boards[0], boards[1]),
         same_boards=_same((boards[0], boards[1]), contexts),
         same_kind=_same_kind((boards[0], boards[1]), contexts),
         half_widths=(first, second),
-        offset_half_w=max(filter(None, (offset_half_w(one, pair) for one in results)), default=None),
+        offset_half_w=max(
+            filter(None, (offset_half_w(run_results, pair) for run_results in results)), default=None
+        ),
         together=None if first is None or second is None else math.hypot(first, second),
     )
 
 
 def _same(boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]) -> bool | None:
-    """Of several boards that cells were spread over, which one a cell had may differ though the boards are the same."""
+    """Tell whether the boards are the same; None where cells were spread over several: each may have had another."""
     if () in boards:
         return None
     if boards[0] != boards[1]:
@@ -72,9 +74,11 @@ def _same_kind(
     boards: tuple[tuple[str, ...], tuple[str, ...]], contexts: tuple[Context, Context]
 ) -> bool | None:
     kinds = []
-    for own, context in zip(boards, contexts, strict=True):
+    for read_here, context in zip(boards, contexts, strict=True):
         there: Sequence[object] = context.manifest.get("gpus") or []
-        kinds.append({gpu.get("name") for gpu in there if isinstance(gpu, dict) and gpu.get("uuid") in own})
+        kinds.append(
+            {gpu.get("name") for gpu in there if isinstance(gpu, dict) and gpu.get("uuid") in read_here}
+        )
     return kinds[0] == kinds[1] if kinds[0] and kinds[1] else None
 
 

@@ -18,7 +18,7 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 class Outcome(StrEnum):
-    """What the interval of one condition says of the bound."""
+    """Hold what the interval of one condition says of the bound."""
 
     WORSE = "worse"
     WITHIN = "within"
@@ -40,7 +40,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Gate:
-    """What was asked, and the verdict on each condition of the reference."""
+    """Hold what was asked, and the verdict on each condition of the reference."""
 
     metric: str
     bound: float
@@ -50,8 +50,10 @@ class Gate:
     @property
     def outcome(self) -> Outcome:
         """Sum up: worse where any condition is, else unknown where any is or there is none, else within."""
-        outcomes = {one.outcome for one in self.verdicts} or {Outcome.UNKNOWN}
-        return next(one for one in (Outcome.WORSE, Outcome.UNKNOWN, Outcome.WITHIN) if one in outcomes)
+        outcomes = {verdict.outcome for verdict in self.verdicts} or {Outcome.UNKNOWN}
+        return next(
+            outcome for outcome in (Outcome.WORSE, Outcome.UNKNOWN, Outcome.WITHIN) if outcome in outcomes
+        )
 
 
 def bound_of(text: str) -> float:
@@ -60,10 +62,10 @@ def bound_of(text: str) -> float:
     Raises:
         UsageError: it is no percentage.
     """
-    found = _PERCENT.fullmatch(text.strip())
-    if found is None:
+    percent = _PERCENT.fullmatch(text.strip())
+    if percent is None:
         raise UsageError(f"--fail-above is {text!r}: it takes a percentage of 0 or more, such as 5%")
-    return float(found[1]) / 100
+    return float(percent[1]) / 100
 
 
 def gate(comparison: Comparison, metric: str, bound: float, *, strict: bool) -> Gate:
@@ -103,8 +105,8 @@ def _verdict(difference: Difference, bound: float, *, strict: bool) -> Verdict:
 def _worsening(difference: Difference) -> tuple[float | None, float | None, float | None]:
     """Turn an estimate so that more is worse: its value, and its ends from the better to the worse."""
     estimate, same = difference.estimate, 0.0 if difference.metric == PASSED else 1.0
-    values = [None if one is None else one - same for one in (estimate.ratio, estimate.lo, estimate.hi)]
+    values = [None if value is None else value - same for value in (estimate.ratio, estimate.lo, estimate.hi)]
     if metric_of(difference.metric).better == "lower":
         return values[0], values[1], values[2]
-    turned = [None if one is None else -one for one in values]
+    turned = [None if value is None else -value for value in values]
     return turned[0], turned[2], turned[1]

@@ -21,7 +21,7 @@ _COLUMNS = ("gpu_wh", "cpu_wh", "dram_wh", "total_wh")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What was run."""
+    """Name what was run."""
 
     model: str
     max_new_tokens: int
@@ -50,7 +50,7 @@ def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
     Raises:
         TraceError: the file is missing, or a row does not read.
     """
-    found: dict[Configuration, list[list[float]]] = {}
+    runs: dict[Configuration, list[list[float]]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
@@ -60,17 +60,17 @@ def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
                     row["quantisation"],
                     int(row["pruned_last_layers"]),
                 )
-                found.setdefault(name, []).append([float(row[column]) for column in _COLUMNS])
+                runs.setdefault(name, []).append([float(row[column]) for column in _COLUMNS])
     except (OSError, KeyError, ValueError) as error:
         raise TraceError(f"{path}: does not read as the paper's runs: {error}") from error
-    return {name: np.array(rows) for name, rows in found.items()}
+    return {name: np.array(rows) for name, rows in runs.items()}
 
 
 def paper_figures(runs: Mapping[Configuration, np.ndarray]) -> list[PaperFigure]:
     """Each configuration against the model that was neither quantised nor pruned, at the same answer length."""
     means = {name: rows.mean(axis=0) for name, rows in runs.items()}
     figures = []
-    for name, mean in sorted(means.items(), key=lambda one: _order(one[0])):
+    for name, mean in sorted(means.items(), key=lambda entry: _order(entry[0])):
         original = means.get(Configuration(name.model, name.max_new_tokens, "none", 0))
         gpu, cpu, ram, total = (float(value) for value in mean)
         changes: tuple[float | None, ...] = (None, None, None, None)

@@ -92,7 +92,7 @@ class Comparison:
 
     def of(self, metric: str) -> tuple[Difference, ...]:
         """The differences in one metric."""
-        return tuple(one for one in self.differences if one.metric == metric)
+        return tuple(difference for difference in self.differences if difference.metric == metric)
 
 
 class _Run:
@@ -108,10 +108,10 @@ class _Run:
     @property
     def asked(self) -> dict[str, Any]:
         """Say what decides which requests a block meets, and when; empty where it is not known."""
-        found = {field: self.study[field] for field in _SCHEDULE if self.study}
-        if found:  # the digest is the same, wherever a file of own prompts lay
-            found["prompts"] = {**found["prompts"], "dataset": self.opened.dataset.get("sha256")}
-        return found
+        asked = {field: self.study[field] for field in _SCHEDULE if self.study}
+        if asked:  # the digest is the same, wherever a file of own prompts lay
+            asked["prompts"] = {**asked["prompts"], "dataset": self.opened.dataset.get("sha256")}
+        return asked
 
 
 def compare(runs: Sequence[RunDir]) -> Comparison:
@@ -125,24 +125,24 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
         raise UsageError("compare takes two or more different run directories, the reference first")
     opened = [open_run(run) for run in runs]
     shared = set.intersection(*(set(run.meters) for run in opened))
-    meter = next((one for one in opened[0].meters if one in shared), None)
+    meter = next((candidate for candidate in opened[0].meters if candidate in shared), None)
     names = names_of([run.root for run in runs])
-    reference, *others = [_Run(*one, meter) for one in zip(names, opened, strict=True)]
+    reference, *others = [_Run(*named, meter) for named in zip(names, opened, strict=True)]
     differences, beside = [], []
     for run in others:
         paired = bool(run.asked) and run.asked == reference.asked
-        found = list(_differences(reference, run, meter, paired=paired))
-        differences += found
-        beside.append(_beside(reference, run, found, meter, paired=paired))
+        run_differences = list(_differences(reference, run, meter, paired=paired))
+        differences += run_differences
+        beside.append(_beside(reference, run, run_differences, meter, paired=paired))
     results = (reference.results, *(run.results for run in others))
     return Comparison(names, meter, reference.results.estimated, tuple(differences), tuple(beside), results)
 
 
 def names_of(folders: Sequence[Path]) -> tuple[str, ...]:
-    """As few trailing parts of their paths as tell them apart."""
+    """Name runs by as few trailing parts of their paths as tell them apart."""
     resolved = [folder.resolve() for folder in folders]
-    for parts in range(1, max(len(one.parts) for one in resolved) + 1):
-        names = ["/".join(one.parts[-parts:]) for one in resolved]
+    for parts in range(1, max(len(folder.parts) for folder in resolved) + 1):
+        names = ["/".join(folder.parts[-parts:]) for folder in resolved]
         if len(set(names)) == len(names):
             return tuple(names)
     return tuple(map(str, resolved))
@@ -155,7 +155,7 @@ def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: 
         mine = run.results.point(theirs.condition)
         if mine is None:
             continue
-        once = any(one.context.started_once(theirs.variant) for one in (reference, run))
+        once = any(side.context.started_once(theirs.variant) for side in (reference, run))
         for name in RATIOS:
             estimate = _estimate(reference, run, theirs, mine, name, meter, paired=paired)
             if estimate is not None:
@@ -163,15 +163,15 @@ def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: 
                 yield Difference(
                     run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), estimate
                 )
-        ours, originals = (one.opened.passed.get(theirs.condition) for one in (run, reference))
+        ours, originals = (side.opened.passed.get(theirs.condition) for side in (run, reference))
         if ours is not None and originals is not None:
-            before, after = (float(np.mean(list(one.values()))) for one in (originals, ours))
+            before, after = (float(np.mean(list(shares.values()))) for shares in (originals, ours))
             estimate = _passed(ours, originals, same_tasks=same_tasks)
             yield Difference(run.name, *theirs.condition, PASSED, before, after, estimate)
 
 
 def without_interval(estimate: RatioEstimate) -> RatioEstimate:
-    """Without its interval: all blocks of one engine start are one sample of what an engine start is like."""
+    """Drop its interval: all blocks of one engine start are one sample of what an engine start is like."""
     reasons = tuple(sorted({*estimate.reasons, "one_engine_start"}))
     return RatioEstimate(estimate.ratio, None, None, estimate.blocks, reasons)
 
@@ -183,7 +183,7 @@ def _estimate(
     if metric(name).each_boundary and meter is None:
         return no_ratio("no_common_boundary")
     of = meter if metric(name).each_boundary else None
-    values, references = (one.results.by_block(theirs.condition, name, of) for one in (run, reference))
+    values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     why = sorted({*theirs.why([name]), *mine.why([name])})
     if values and references:
         return _ratio(values, references, paired=paired)
@@ -191,7 +191,7 @@ def _estimate(
 
 
 def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
-    """Of values by block: paired where the blocks of both runs met the same requests."""
+    """Compare values by block: paired where the blocks of both runs met the same requests."""
     if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
     both = sorted(set(values) & set(references))
@@ -210,18 +210,19 @@ def _passed(ours: Mapping[str, float], theirs: Mapping[str, float], *, same_task
 
 
 def _beside(
-    reference: _Run, run: _Run, found: Sequence[Difference], meter: MeterKey | None, *, paired: bool
+    reference: _Run, run: _Run, differences: Sequence[Difference], meter: MeterKey | None, *, paired: bool
 ) -> Beside:
-    sides = [[point.condition for point in one.results.points] for one in (reference, run)]
+    sides = [[point.condition for point in side.results.points] for side in (reference, run)]
     machine = changes(dict(reference.context.manifest), dict(run.context.manifest))
-    tasks = [one.estimate.blocks for one in found if one.metric == PASSED and one.estimate.blocks]
+    of_passed = (difference.estimate for difference in differences if difference.metric == PASSED)
+    tasks = [estimate.blocks for estimate in of_passed if estimate.blocks]
     return Beside(
         run.name,
         paired=paired,
         missing=tuple(side for side in sides[0] if side not in sides[1]),
         added=tuple(side for side in sides[1] if side not in sides[0]),
         study=tuple(changes(reference.study, run.study)),
-        machine=tuple(one for one in machine if not _says_nothing(one)),
+        machine=tuple(change for change in machine if not _says_nothing(change)),
         tasks=run.results.task_set.words(min(tasks)) if tasks else "",
         gains=gains_beside((reference.context, run.context), (reference.results, run.results), meter),
     )

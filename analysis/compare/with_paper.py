@@ -102,8 +102,10 @@ class _Both:
     def baseline(self, model: str) -> str | None:
         """The study's, where that is the model as it was."""
         name = self.context.baseline
-        found = None if name is None else configuration_of(model, name, self._tokens, self.paper)
-        return None if found is None or isinstance(found, str) or found[0] != original_of(found[0]) else name
+        matched = None if name is None else configuration_of(model, name, self._tokens, self.paper)
+        if matched is None or isinstance(matched, str) or matched[0] != original_of(matched[0]):
+            return None
+        return name
 
     @property
     def _tokens(self) -> int:
@@ -111,8 +113,8 @@ class _Both:
 
     def joules(self, configuration: Configuration, view: View) -> list[float]:
         """J/request of the paper's runs."""
-        found: list[float] = (self.paper[configuration][:, view.column] * _J_PER_WH / REQUESTS).tolist()
-        return found
+        joules: list[float] = (self.paper[configuration][:, view.column] * _J_PER_WH / REQUESTS).tolist()
+        return joules
 
 
 def beside_paper(run: RunDir) -> PaperComparison:
@@ -129,21 +131,23 @@ def beside_paper(run: RunDir) -> PaperComparison:
     unmatched: dict[str, str] = {}
     for point in results.points:
         side = f"{point.model} · {point.variant} · {point.load}"
-        found = configuration_of(point.model, point.variant, tokens, paper)
-        if isinstance(found, str):
-            unmatched[side] = found
+        matched = configuration_of(point.model, point.variant, tokens, paper)
+        if isinstance(matched, str):
+            unmatched[side] = matched
         elif context.concurrency(point.load) != 1:
             unmatched[side] = "the paper measured one request at a time"
         else:
-            configuration, differs = found
-            own = point.condition
+            configuration, differs = matched
+            condition = point.condition
             rows += [
-                _row(_Both(results, context, paper), own, view, configuration, differs) for view in VIEWS
+                _row(_Both(results, context, paper), condition, view, configuration, differs)
+                for view in VIEWS
             ]
     (name,) = names_of([run.root])
     if not rows:
+        models = ", ".join(sorted({configuration.model for configuration in paper}))
         raise UsageError(
-            f"nothing of {name} is in the paper, which measured {', '.join(sorted({one.model for one in paper}))} "
+            f"nothing of {name} is in the paper, which measured {models} "
             "one request at a time, in float32, as LLM.int8, as FP4, and without their last layers:\n"
             + "\n".join(f"  {side}: {why}" for side, why in unmatched.items())
         )

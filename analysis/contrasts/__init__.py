@@ -1,1 +1,1 @@
-"""What differs between variants, loads, nodes and neighbours, paired by block, with intervals."""
+"""Find what differs between variants, loads, nodes and neighbours, paired by block, with intervals."""

@@ -36,7 +36,7 @@ def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[R
     for cell in cells:
         sides.setdefault(Condition(cell.key.model, cell.key.variant, cell.key.load), []).append(cell)
     families: dict[str, list[Row]] = {"accuracy_vs_baseline": [], "accuracy_vs_single": []}
-    for side, own in sorted(sides.items()):
+    for side, answers in sorted(sides.items()):
         references = {
             "accuracy_vs_baseline": side._replace(variant=context.baseline or side.variant),
             "accuracy_vs_single": single_stream_of(side, sides, context),
@@ -45,9 +45,9 @@ def accuracy_contrast_rows(cells: Sequence[Answers], context: Context) -> list[R
             if reference is None or reference == side or reference not in sides:
                 continue
             key = key_of(contrast, side, reference, None)
-            families[contrast] += _compared(key, own, sides[reference])
+            families[contrast] += _compared(key, answers, sides[reference])
             if contrast == "accuracy_vs_single":
-                families[contrast] += _flip_rows(key, own, sides[reference])
+                families[contrast] += _flip_rows(key, answers, sides[reference])
     return [row for rows in families.values() for row in _with_holm(rows)]
 
 
@@ -73,8 +73,8 @@ def mcnemar_p(differences: Floats) -> float:
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
-def smallest_difference(differences: Floats) -> float:
-    """What would have been seen in 80 of 100 studies with this spread, and never less than six tasks of all."""
+def minimum_detectable_difference(differences: Floats) -> float:
+    """Compute the difference that 80 of 100 studies with this spread would have seen: at least six tasks of all."""
     spread = float(differences.std(ddof=1)) if differences.size > 1 else 0.0
     by_spread = float(Z_95_80 * spread / np.sqrt(differences.size))
     return min(1.0, max(by_spread, FEWEST / differences.size))
@@ -82,22 +82,22 @@ def smallest_difference(differences: Floats) -> float:
 
 def _by_task(cells: Sequence[Answers]) -> tuple[dict[str, tuple[float, float]], str | None]:
     """Passed and samples by task, all blocks together; and why there are none."""
-    found: dict[str, tuple[float, float]] = {}
+    counts: dict[str, tuple[float, float]] = {}
     for cell in cells:
         if cell.accuracy.reason is not None:
             return {}, cell.accuracy.reason
         columns = (cell.accuracy.plus_passed.tolist(), cell.accuracy.samples.tolist())
         for task, passed, samples in zip(cell.accuracy.task_id, *columns, strict=True):
-            before = found.get(task, (0.0, 0.0))
-            found[task] = (before[0] + passed, before[1] + samples)
-    return found, None
+            before = counts.get(task, (0.0, 0.0))
+            counts[task] = (before[0] + passed, before[1] + samples)
+    return counts, None
 
 
-def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) -> list[Row]:
-    ours, why = _by_task(own)
+def _compared(key: Row, answers: Sequence[Answers], reference: Sequence[Answers]) -> list[Row]:
+    ours, why = _by_task(answers)
     theirs, other_why = _by_task(reference)
     tasks = sorted(set(ours) & set(theirs))
-    blocks = len({cell.key.block for cell in own} & {cell.key.block for cell in reference})
+    blocks = len({cell.key.block for cell in answers} & {cell.key.block for cell in reference})
     missing = tuple(filter(None, {why, other_why})) or (() if tasks else ("no_valid_block",))
     difference: tuple[float, float] | None = None
     values: dict[str, float | None] = dict.fromkeys(("", "_p", "_p_mcnemar", "_smallest_visible"))
@@ -110,7 +110,7 @@ def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) ->
             "": float(differences.mean()),
             "_p": sign_flip_p(differences),
             "_p_mcnemar": mcnemar_p(differences) if once else None,
-            "_smallest_visible": smallest_difference(differences),
+            "_smallest_visible": minimum_detectable_difference(differences),
         }
     rows = [
         value_row(
@@ -124,12 +124,12 @@ def _compared(key: Row, own: Sequence[Answers], reference: Sequence[Answers]) ->
     return rows
 
 
-def _flip_rows(key: Row, own: Sequence[Answers], single: Sequence[Answers]) -> list[Row]:
+def _flip_rows(key: Row, answers: Sequence[Answers], single: Sequence[Answers]) -> list[Row]:
     """Answers that differ between loads within a block, beside those that differ between blocks of one load."""
     by_block = {cell.key.block: cell for cell in single}
-    between = [flips(cell, by_block[cell.key.block]) for cell in own if cell.key.block in by_block]
+    between = [flips(cell, by_block[cell.key.block]) for cell in answers if cell.key.block in by_block]
     rows = [_share_row(key, "flips_between_loads", between, "no_valid_block")]
-    for name, cells in (("flips_between_repeats", own), ("flips_between_repeats_single", single)):
+    for name, cells in (("flips_between_repeats", answers), ("flips_between_repeats_single", single)):
         ordered = sorted(cells, key=lambda cell: cell.key.block)
         repeats = [flips(first, second) for first, second in pairwise(ordered)]
         rows.append(_share_row(key, name, repeats, "too_few_blocks"))
@@ -137,7 +137,7 @@ def _flip_rows(key: Row, own: Sequence[Answers], single: Sequence[Answers]) -> l
 
 
 def _share_row(key: Row, metric: str, counts: Sequence[tuple[int, int]], reason: str) -> Row:
-    changed, compared = (sum(one[at] for one in counts) for at in (0, 1))
+    changed, compared = (sum(count[at] for count in counts) for at in (0, 1))
     share = changed / compared if compared else None
     return value_row(key, metric, share, len(counts), () if compared else (reason,))
 

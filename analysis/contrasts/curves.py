@@ -44,9 +44,9 @@ class Saturation:
 
 
 _PARTS: dict[str, Callable[[Saturation], float]] = {
-    "own": lambda one: one.own_j,
-    "shared": lambda one: one.shared_j,
-    "half_at": lambda one: one.half_at,
+    "own": lambda curve: curve.own_j,
+    "shared": lambda curve: curve.shared_j,
+    "half_at": lambda curve: curve.half_at,
 }
 
 
@@ -71,12 +71,12 @@ def saturation(concurrency: Floats, joules: Floats) -> Saturation:
     the concurrency towards ``own_j``.
     """
     rows = np.column_stack((np.ones_like(concurrency), 1 / concurrency)) / joules[:, None]
-    (own, shared), _ = nnls(rows, np.ones(joules.size))
-    return Saturation(float(own), float(shared), float(np.abs(rows @ (own, shared) - 1).max()))
+    (own_j, shared_j), _ = nnls(rows, np.ones(joules.size))
+    return Saturation(float(own_j), float(shared_j), float(np.abs(rows @ (own_j, shared_j) - 1).max()))
 
 
 def crossing(concurrency: Floats, logs: Floats) -> Crossing:
-    """Where the mean of log-ratios crosses 0, linear between loads over the logarithm of concurrency.
+    """Find where the mean of log-ratios crosses 0, linear between loads over the logarithm of concurrency.
 
     Its interval is every concurrency at which Student's t interval of the interpolated log-ratio holds 0: the values
     that a test at 5 % does not reject (Fieller's way). An end that lies outside of what was measured is None.
@@ -111,14 +111,13 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
 
 def _by_concurrency(figures: CellFigures, model: str, variant: str, context: Context) -> dict[int, Condition]:
     """Single-stream and closed loads, by how many requests they keep in flight, ascending."""
-    found = [
+    points = [
         (concurrency, side)
         for side in figures.sides
         if side[:2] == (model, variant) and (concurrency := context.concurrency(side.load)) is not None
     ]
-    return dict(
-        sorted(dict(sorted(found, reverse=True)).items())
-    )  # closed-1 and single-stream are the same point
+    # closed-1 and single-stream are the same point.
+    return dict(sorted(dict(sorted(points, reverse=True)).items()))
 
 
 def _valid_blocks(figures: CellFigures, sides: Sequence[Condition], meter: MeterKey) -> Floats:
@@ -138,9 +137,9 @@ def _saturation_rows(figures: CellFigures, loads: Mapping[int, Condition], meter
         return [value_row(key, f"saturation_{name}", None, len(joules), (why,)) for name in _PARTS]
     concurrency = np.array(list(loads), dtype=np.float64)
     whole = saturation(concurrency, np.exp(np.log(joules).mean(axis=0)))
-    each = [saturation(concurrency, one) for one in joules]
+    each = [saturation(concurrency, block_j) for block_j in joules]
     rows = [
-        _part_row(key, f"saturation_{name}", part(whole), [part(one) for one in each])
+        _part_row(key, f"saturation_{name}", part(whole), [part(curve) for curve in each])
         for name, part in _PARTS.items()
     ]
     return [*rows, value_row(key, "saturation_misfit", whole.misfit, len(joules))]
@@ -152,7 +151,7 @@ def _part_row(key: Row, name: str, value: float, by_block: Sequence[float]) -> R
     reasons = () if known is not None else ("not_positive",)
     if len(by_block) < MIN_BLOCKS:
         return value_row(key, name, known, len(by_block), (*reasons, "too_few_blocks"))
-    if known is None or not all(one > 0 for one in by_block):
+    if known is None or not all(block_value > 0 for block_value in by_block):
         return value_row(key, name, known, len(by_block), reasons)
     estimate = geometric_mean(by_block)
     return value_row(key, name, known, len(by_block), estimate.reasons, bounds=estimate.bounds)
@@ -174,14 +173,14 @@ def _crossover_rows(
     if not len(joules):
         return [value_row(key, "crossover_concurrency", None, 0, ("no_valid_block",))]
     logs = np.log(joules[:, : len(sides)]) - np.log(joules[:, len(sides) :])
-    found = crossing(np.array(list(both), dtype=np.float64), logs)
-    if context.started_once(sides[0].variant, baseline) and found.concurrency is not None:
-        found = Crossing(found.concurrency, None, None, "one_engine_start")
-    why = [found.reason] if found.reason else []
-    bounds = None if found.lo is None and found.hi is None else (found.lo, found.hi)
+    crossed = crossing(np.array(list(both), dtype=np.float64), logs)
+    if context.started_once(sides[0].variant, baseline) and crossed.concurrency is not None:
+        crossed = Crossing(crossed.concurrency, None, None, "one_engine_start")
+    why = [crossed.reason] if crossed.reason else []
+    bounds = None if crossed.lo is None and crossed.hi is None else (crossed.lo, crossed.hi)
     # 1: it costs less above the crossover and more below; 0: the other way round
-    above = None if found.concurrency is None else float(logs[:, -1].mean() < 0)
+    above = None if crossed.concurrency is None else float(logs[:, -1].mean() < 0)
     return [
-        value_row(key, "crossover_concurrency", found.concurrency, len(joules), why, bounds=bounds),
+        value_row(key, "crossover_concurrency", crossed.concurrency, len(joules), why, bounds=bounds),
         value_row(key, "costs_less_above", above, len(joules), why),
     ]

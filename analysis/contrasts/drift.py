@@ -1,4 +1,4 @@
-"""Whether a load cost the same in the first block as in the last: trends across blocks, able to invalidate (``drift``).
+"""Find whether a load cost the same in the last block as in the first: trends that can invalidate (``drift``).
 
 Contrasts are paired within blocks, so what moves all cells of a block alike cancels in them; a figure of one load
 does not have that protection.
@@ -30,7 +30,7 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
     joules become invalid. A side that ran on several nodes has none: its blocks are no sequence in time.
     """
     figures = CellFigures(rows, nodes)
-    found: list[Row] = []
+    drifts: list[Row] = []
     drifted: set[tuple[Condition, MeterKey]] = set()
     for meter, side, name in product(figures.meters, figures.sides, _METRICS):
         good = figures.good(side, meter if metric(name).each_boundary else None, name)
@@ -41,10 +41,10 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
         failed = line.significant(DRIFT_BOUND)
         key = key_of("drift", side, side, meter)
         row = value_row(key, f"{name}_drift", float(np.exp(line.change)), len(good), ["drift"] * failed)
-        found += [{**row, "valid": not failed}, value_row(key, f"{name}_drift_p", line.p, len(good))]
+        drifts += [{**row, "valid": not failed}, value_row(key, f"{name}_drift_p", line.p, len(good))]
         if failed:
             drifted.add((side, meter))
     for row in rows:
         if (Condition.of(row), MeterKey.of(row)) in drifted and not row["metric"].startswith("check:"):
             row.update(valid=False, reasons=sorted({*row["reasons"], "drift"}))
-    return found
+    return drifts

@@ -29,27 +29,28 @@ class PairedComparison:
 
 
 def family_rows(comparisons: Sequence[PairedComparison]) -> list[Row]:
-    """For each comparison: p, p by Holm, the smallest ratio that could have been seen, a simultaneous interval."""
+    """Make, of each comparison, p, p by Holm, the minimum detectable ratio, and a simultaneous interval."""
     families: dict[tuple[str, str, str], list[PairedComparison]] = {}
-    for one in comparisons:
-        families.setdefault((one.key["model"], one.key["contrast"], one.metric), []).append(one)
+    for comparison in comparisons:
+        family = comparison.key["model"], comparison.key["contrast"], comparison.metric
+        families.setdefault(family, []).append(comparison)
     rows = []
-    for _, family in sorted(families.items()):
-        known = [one.estimate.p for one in family if one.estimate.p is not None]
+    for _, members in sorted(families.items()):
+        known = [member.estimate.p for member in members if member.estimate.p is not None]
         adjusted = iter(holm(known))
-        for one in family:
-            rows += _rows(one, next(adjusted) if one.estimate.p is not None else None, len(known))
+        for member in members:
+            rows += _rows(member, None if member.estimate.p is None else next(adjusted), len(known))
     return rows
 
 
-def _rows(one: PairedComparison, adjusted: float | None, tested: int) -> list[Row]:
-    estimate = one.estimate
-    values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.smallest_visible}
+def _rows(comparison: PairedComparison, adjusted: float | None, tested: int) -> list[Row]:
+    estimate = comparison.estimate
+    values = {"p": estimate.p, "p_holm": adjusted, "smallest_visible": estimate.minimum_detectable}
     values["simultaneous"] = estimate.ratio
     bounds = {"simultaneous": _together(estimate, tested)}
     return [
         value_row(
-            one.key, f"{one.metric}_{name}", value, estimate.blocks, estimate.reasons,
+            comparison.key, f"{comparison.metric}_{name}", value, estimate.blocks, estimate.reasons,
             bounds=bounds.get(name), kind=SIMULTANEOUS,
         )
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""What a meter's own gain leaves open in a ratio of joules: apart from the blocks' interval, as a row of its own.
+"""Bound what a meter's own gain leaves open in a ratio of joules: apart from the blocks' interval, as a row of its own.
 
 True watts are factor x shown + offset. On one meter the factor cancels in a ratio. The offset does not: it is a larger
 share of the side that draws less. Where the two sides were never on one node, nothing cancels.
@@ -18,7 +18,7 @@ Factors = tuple[float, float]
 
 
 def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter: MeterKey) -> Factors | None:
-    """By which factors true joules per request of ``top`` over ``bottom`` may differ from shown ones: least, most.
+    """Bound (least, most) by which factor true J/request of ``top`` over ``bottom`` may differ from the shown ratio.
 
     None where nothing is known of the meter's gain.
     """
@@ -26,8 +26,8 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
 
     def known(side: Condition, metric: str) -> list[float]:
         """Mean watts, or half-widths, in these blocks."""
-        found = [figures.get(side, block, meter, metric) for block in used]
-        values = [one.value if metric == "power_mean_w" else one.hi for one in found]
+        shown = [figures.get(side, block, meter, metric) for block in used]
+        values = [cell.value if metric == "power_mean_w" else cell.hi for cell in shown]
         return [value for value in values if value is not None]
 
     if not used or meter.modelled:
@@ -43,9 +43,8 @@ def gain_of_ratio(figures: CellFigures, top: Condition, bottom: Condition, meter
     if not all(powers_w) or not offsets_w:
         return None
     top_w, bottom_w = (sum(watts) / len(watts) for watts in powers_w)
-    off_w = min(
-        max(offsets_w), 0.9 * min(top_w, bottom_w)
-    )  # nothing draws less than a tenth of what it shows
+    # Nothing draws less than a tenth of what it shows.
+    off_w = min(max(offsets_w), 0.9 * min(top_w, bottom_w))
     ends = sorted((1 + sign * off_w / top_w) / (1 + sign * off_w / bottom_w) for sign in (-1, 1))
     return ends[0], ends[1]
 

@@ -1,4 +1,4 @@
-"""Whether engines side by side disturb each other: the same cell beside others, over alone (``tables/neighbours``).
+"""Measure how engines side by side disturb each other: a cell beside others, over alone (``tables/neighbours``).
 
 Both were measured on the same boards and asked the same, block by block, so that the ratio is paired. How much of a
 cell's window others really were measured beside it is ``overlap``: a study's last block may have nobody.
@@ -29,7 +29,7 @@ METRICS = ("j_per_request", "power_mean_w", "output_token_rate", "ttft_p50_ms", 
 
 @dataclass(frozen=True)
 class CellWindow:
-    """When and where a cell was measured."""
+    """Say when and where a cell was measured."""
 
     node: str
     boot_id: str | None
@@ -43,19 +43,19 @@ def neighbour_rows(
     """Rows of ``tables/neighbours`` from the cell rows of a run and of its ``alone/``; ``windows`` of the run."""
     near, far = CellFigures(beside), CellFigures(alone)
     meters = [meter for meter in far.meters if meter in near.meters]
-    found = []
+    rows = []
     for side in far.sides:
         overlaps = {block: overlap(side.cell(block), windows) for block in far.blocks(side, side)}
         shared = {block: share for block, share in overlaps.items() if share and share >= LEAST_OVERLAP}
         for name in METRICS:
             of: list[MeterKey] | list[None] = meters if metric(name).each_boundary else [None]
-            found += [_row(near, far, side, meter, name, shared) for meter in of]
-    return found
+            rows += [_row(near, far, side, meter, name, shared) for meter in of]
+    return rows
 
 
 def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
-    """Of all finished cells that say where they ran and had a window."""
-    found = {}
+    """Collect the windows of all finished cells that say where they ran."""
+    windows = {}
     for key in run.finished_cells():
         try:
             record = read_cell(run.cell(key))
@@ -63,28 +63,28 @@ def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
             continue  # named elsewhere: trace_damaged
         window: Phase | None = record.phases.window
         if window is not None and record.node is not None:
-            found[key] = CellWindow(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
-    return found
+            windows[key] = CellWindow(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
+    return windows
 
 
 def overlap(key: CellKey, windows: Mapping[CellKey, CellWindow]) -> float | None:
     """The share of a cell's window in which another node's was open too; None where it has none."""
-    own = windows.get(key)
-    if own is None or own.end_ns <= own.start_ns:
+    window = windows.get(key)
+    if window is None or window.end_ns <= window.start_ns:
         return None
     others = sorted(
-        (max(other.start_ns, own.start_ns), min(other.end_ns, own.end_ns))
+        (max(other.start_ns, window.start_ns), min(other.end_ns, window.end_ns))
         for other in windows.values()
-        if other.node != own.node
-        and other.boot_id == own.boot_id
-        and max(other.start_ns, own.start_ns) < min(other.end_ns, own.end_ns)
+        if other.node != window.node
+        and other.boot_id == window.boot_id
+        and max(other.start_ns, window.start_ns) < min(other.end_ns, window.end_ns)
     )
-    covered_ns, reached_ns = 0, own.start_ns
+    covered_ns, reached_ns = 0, window.start_ns
     for start_ns, end_ns in others:
         if end_ns > reached_ns:
             covered_ns += end_ns - max(start_ns, reached_ns)
             reached_ns = end_ns
-    return covered_ns / (own.end_ns - own.start_ns)
+    return covered_ns / (window.end_ns - window.start_ns)
 
 
 def _row(

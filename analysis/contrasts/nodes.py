@@ -30,16 +30,16 @@ def node_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str]) -> list[Row]:
     if len(names) < 2:
         return []
     figures = CellFigures(rows, nodes)
-    found: list[Row] = []
+    shown: list[Row] = []
     for meter in figures.meters:
         for side, node, metric in product(figures.sides, names, _SHOWN):
             values = [value for (_, where), value in _values(figures, side, meter, metric) if where == node]
             if values:
-                found.append(_row(side, node, meter, metric, geometric_mean(values)))
+                shown.append(_row(side, node, meter, metric, geometric_mean(values)))
         for model in sorted({side.model for side in figures.sides}):
             ratios = _ratios(figures, model, meter, names)
-            found += [_row((model, None, None), node, meter, "node_ratio", ratios[node]) for node in names]
-    return found
+            shown += [_row((model, None, None), node, meter, "node_ratio", ratios[node]) for node in names]
+    return shown
 
 
 def _values(figures: CellFigures, side: Condition, meter: MeterKey, metric: str) -> list[tuple[_Unit, float]]:
@@ -53,7 +53,7 @@ def _values(figures: CellFigures, side: Condition, meter: MeterKey, metric: str)
 def _ratios(
     figures: CellFigures, model: str, meter: MeterKey, names: Sequence[str]
 ) -> dict[str, RatioEstimate]:
-    """By node: J/request on it over the geometric mean of all nodes, the same things measured."""
+    """Compute, by node, J/request on it over the geometric mean of all nodes, the same things measured."""
     sides = [side for side in figures.sides if side.model == model]
     data = [
         (index, unit, value)
@@ -64,28 +64,28 @@ def _ratios(
     if effects is None:
         return dict.fromkeys(names, no_ratio("node_confounded"))
     by_node = {name: [effect for (_, node), effect in effects.items() if node == name] for name in names}
-    logs = {name: np.array(own) for name, own in by_node.items() if own}
+    logs = {name: np.array(effects_there) for name, effects_there in by_node.items() if effects_there}
     return {name: _ratio(logs, name) if name in logs else no_ratio("no_valid_block") for name in names}
 
 
 def _ratio(by_node: Mapping[str, Floats], node: str) -> RatioEstimate:
     """Against the mean of the nodes' means; the spread of blocks within nodes is pooled over them."""
-    means = {name: float(own.mean()) for name, own in by_node.items()}
+    means = {name: float(effects.mean()) for name, effects in by_node.items()}
     centre, blocks = means[node] - float(np.mean(list(means.values()))), by_node[node].size
-    freedom = sum(own.size - 1 for own in by_node.values())
+    freedom = sum(effects.size - 1 for effects in by_node.values())
     if freedom < 2:
         return estimate_of(centre, blocks, reason="too_few_blocks")
     if all(map(agree, by_node.values())):
         return estimate_of(centre, blocks, reason="blocks_agree")
-    variance = sum(float(((own - own.mean()) ** 2).sum()) for own in by_node.values()) / freedom
+    variance = sum(float(((effects - effects.mean()) ** 2).sum()) for effects in by_node.values()) / freedom
     count = len(by_node)
-    weights = {name: ((name == node) - 1 / count) ** 2 / own.size for name, own in by_node.items()}
+    weights = {name: ((name == node) - 1 / count) ** 2 / effects.size for name, effects in by_node.items()}
     half = float(stdtrit(freedom, 0.975)) * float(np.sqrt(variance * sum(weights.values())))
     return estimate_of(centre, blocks, half=half)
 
 
 def _unit_effects(data: Sequence[tuple[int, _Unit, float]]) -> dict[_Unit, float] | None:
-    """By least squares, what each block on its node adds to what is measured there; None where the two can't be told
+    """Find by least squares what each block on its node adds to what is measured there; None where they can't be told
     apart (a variant that ran on one node alone, and nothing else beside it)."""
     units = sorted({unit for _, unit, _ in data})
     seen = sorted({side for side, _, _ in data})
@@ -99,7 +99,7 @@ def _unit_effects(data: Sequence[tuple[int, _Unit, float]]) -> dict[_Unit, float
     solution, _, rank, _ = np.linalg.lstsq(design, logs, rcond=None)
     if int(rank) < len(seen) + len(units) - 1:
         return None
-    return dict(zip(units, (float(one) for one in solution[len(seen) :]), strict=True))
+    return dict(zip(units, (float(effect) for effect in solution[len(seen) :]), strict=True))
 
 
 def _row(side: Sequence[str | None], node: str, meter: MeterKey, metric: str, estimate: RatioEstimate) -> Row:

@@ -35,39 +35,39 @@ class CellFigures:
         for row in rows:
             side, meter = Condition.of(row), MeterKey.of(row)
             self._blocks.setdefault(side, set()).add(row["block"])
-            found = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
-            self._figures[side, row["block"], meter, row["metric"]] = found
+            read = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
+            self._figures[side, row["block"], meter, row["metric"]] = read
         self.sides = sorted(self._blocks)
         self.meters = sorted({meter for _, _, meter, _ in self._figures if meter is not None})
 
-    def blocks(self, one: Condition, other: Condition) -> list[int]:
+    def blocks(self, side: Condition, other: Condition) -> list[int]:
         """Blocks that both sides have."""
-        return sorted(self._blocks.get(one, set()) & self._blocks.get(other, set()))
+        return sorted(self._blocks.get(side, set()) & self._blocks.get(other, set()))
 
     def node(self, side: Condition, block: int) -> str | None:
-        """Where a cell ran; None where that is not known."""
+        """Name the node on which a cell ran; None where that is not known."""
         return self._nodes.get(side.cell(block))
 
     def nodes(self, side: Condition) -> set[str]:
-        """Where its blocks ran."""
+        """Name the nodes on which its blocks ran."""
         return {node for block in self.blocks(side, side) if (node := self.node(side, block)) is not None}
 
     def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:
         """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
-        found = self._figures.get((side, block, meter, metric))
-        if found is not None:
-            return found
+        figure_found = self._figures.get((side, block, meter, metric))
+        if figure_found is not None:
+            return figure_found
         window = self._figures.get((side, block, None, "window_s"))
         return _Figure(None, False, (window.reasons if window and window.reasons else ("no_power",)))
 
     def good(self, side: Condition, meter: MeterKey | None, metric: str) -> dict[int, float]:
         """Return its valid and positive values by block, in order."""
-        found = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
-        return {block: value for block, value in found.items() if value is not None}
+        values = {block: self.get(side, block, meter, metric).good for block in self.blocks(side, side)}
+        return {block: value for block, value in values.items() if value is not None}
 
 
 def paired_blocks(
-    figures: CellFigures, one: Condition, other: Condition, meter: MeterKey | None, metric: str
+    figures: CellFigures, side: Condition, other: Condition, meter: MeterKey | None, metric: str
 ) -> tuple[list[int], tuple[str, ...]]:
     """Blocks in which both sides are valid and positive; where there is none, the reasons.
 
@@ -75,8 +75,8 @@ def paired_blocks(
     Where no block is so, all are taken, and the ratio holds the nodes' difference too: ``node_confounded``.
     """
     used, reasons = [], {"no_valid_block"}
-    for block in figures.blocks(one, other):
-        both = [figures.get(side, block, meter, metric) for side in (one, other)]
+    for block in figures.blocks(side, other):
+        both = [figures.get(condition, block, meter, metric) for condition in (side, other)]
         if None not in [figure.good for figure in both]:
             used.append(block)
         elif all(figure.valid for figure in both):
@@ -84,14 +84,14 @@ def paired_blocks(
         reasons.update(reason for figure in both for reason in figure.reasons)
     if not used:
         return [], tuple(sorted(reasons))
-    together = [block for block in used if _on_one_node(figures, one, other, block)]
+    together = [block for block in used if _on_one_node(figures, side, other, block)]
     if not together:
         return used, ("node_confounded",)
     return together, () if len(together) == len(used) else ("nodes_differ",)
 
 
-def _on_one_node(figures: CellFigures, one: Condition, other: Condition, block: int) -> bool:
-    nodes = {figures.node(one, block), figures.node(other, block)}
+def _on_one_node(figures: CellFigures, side: Condition, other: Condition, block: int) -> bool:
+    nodes = {figures.node(side, block), figures.node(other, block)}
     return None in nodes or len(nodes) == 1
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.arrays import mean
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row, ratio
 from analysis.contrasts.curves import curve_rows
@@ -26,19 +27,19 @@ _BY_METER = ("j_per_request", "j_per_output_token")
 def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     """All contrasts that the cells allow, in a fixed order."""
     figures = CellFigures(rows, context.nodes)
-    found: list[Row] = []
+    contrasts: list[Row] = []
     for meter in figures.meters:
         comparisons: list[PairedComparison] = []
         for side in figures.sides:
-            for one, more in (
+            for comparison, more in (
                 _batched(figures, side, meter, context),
                 *_variants(figures, side, meter, context),
             ):
-                found += more
-                comparisons += [] if one is None else [one]
-        found += family_rows(comparisons)
-        found += curve_rows(figures, meter, context)
-    return found
+                contrasts += more
+                comparisons += [] if comparison is None else [comparison]
+        contrasts += family_rows(comparisons)
+        contrasts += curve_rows(figures, meter, context)
+    return contrasts
 
 
 _Compared = tuple[PairedComparison | None, list[Row]]
@@ -48,12 +49,12 @@ def single_stream_of(side: Condition, sides: Iterable[Condition], context: Conte
     """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
     if context.kind(side.load) == "single_stream":
         return None
-    same = (one for one in sides if one[:2] == side[:2] and context.kind(one.load) == "single_stream")
+    same = (other for other in sides if other[:2] == side[:2] and context.kind(other.load) == "single_stream")
     return next(same, None)
 
 
 def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Context) -> _Compared:
-    """What single-stream costs over this load, same variant: paired within blocks, each at its own rate."""
+    """Compute what single-stream costs over this load, same variant: paired within blocks, each at its own rate."""
     single = single_stream_of(side, figures.sides, context)
     if single is None:
         return None, []
@@ -87,7 +88,7 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
 def _variants(
     figures: CellFigures, side: Condition, meter: MeterKey, context: Context
 ) -> Iterator[_Compared]:
-    """What this variant costs over the baseline under the same load; and over its control, where it has one."""
+    """Compute what this variant costs over the baseline under the same load; and over its control, where it has one."""
     references = {
         "variant_vs_baseline": context.baseline,
         "variant_vs_control": context.controls.get(side.variant),
@@ -98,15 +99,15 @@ def _variants(
             continue
         key = key_of(contrast, side, other, meter)
         why = ("one_engine_start",) if context.started_once(side.variant, other.variant) else ()
-        found = {
+        estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name)
             for name in _AGAINST
         }
-        rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in found.items()]
+        rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in estimates.items()]
         gain = gain_of_ratio(figures, side, other, meter)
         for name in _BY_METER:
-            rows += gain_rows(key, f"{name}_ratio", found[name], gain)
-        yield None if why else PairedComparison(key, "j_per_request_ratio", found["j_per_request"]), rows
+            rows += gain_rows(key, f"{name}_ratio", estimates[name], gain)
+        yield None if why else PairedComparison(key, "j_per_request_ratio", estimates["j_per_request"]), rows
 
 
 def _ratio(
@@ -123,9 +124,9 @@ def _ratio(
 
 
 def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    """The mean, where all are known."""
+    return None if None in values else mean(np.array(values))
 
 
-def _less(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _less(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other

@@ -13,6 +13,9 @@ from analysis.arrays import Floats
 
 MIN_BLOCKS = 3
 POWER = 0.8
+CONFIDENCE = 0.95
+"""The coverage of every interval."""
+_BOTH_SIDES = (1 + CONFIDENCE) / 2
 ROUNDING = 1e-9  # values that differ by less, relatively, are the same value computed twice
 
 
@@ -26,7 +29,7 @@ class RatioEstimate:
     blocks: int
     reasons: tuple[str, ...]
     p: float | None = None  # two-sided, that the ratio is 1
-    smallest_visible: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
+    minimum_detectable: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
     half_log: float | None = None  # half of the interval's width, of the logarithm
 
     @property
@@ -35,27 +38,25 @@ class RatioEstimate:
         return None if self.lo is None or self.hi is None else (self.lo, self.hi)
 
     def as_row(self) -> dict[str, Any]:
-        """As tables have it, and as words are made of it."""
+        """Return it as tables have it, and as words are made of it."""
         return {
             "value": self.ratio, "lo": self.lo, "hi": self.hi, "blocks": self.blocks, "reasons": self.reasons,
         }  # fmt: skip
 
 
 def agree(values: Floats) -> bool:
-    """Whether values (k,) differ by no more than rounding: their spread, and so an interval, is not known from them."""
+    """Tell whether values (k,) differ by rounding alone: their spread, and so an interval, is not known from them."""
     return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
 
 
-def student_t(logs: Floats, confidence: float = 0.95) -> tuple[Floats, Floats]:
+def student_t(logs: Floats) -> tuple[Floats, Floats]:
     """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
-    quantile = float(stdtrit(blocks - 1, (1 + confidence) / 2))
+    quantile = float(stdtrit(blocks - 1, _BOTH_SIDES))
     return logs.mean(axis=-1), quantile * logs.std(axis=-1, ddof=1) / np.sqrt(blocks)
 
 
-def paired_ratio(
-    numerators: Sequence[float], denominators: Sequence[float], *, confidence: float = 0.95
-) -> RatioEstimate:
+def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> RatioEstimate:
     """The geometric mean of block ratios with a Student t interval on their logarithms.
 
     With k blocks and d the mean of the log-ratios: exp(d ± t(k - 1) x sd / sqrt(k)). Student t holds its
@@ -66,7 +67,6 @@ def paired_ratio(
     Args:
         numerators: (k,) positive, one a block.
         denominators: (k,) positive, of the same blocks.
-        confidence: coverage of the interval.
     """
     if not numerators:
         return no_ratio("no_valid_block")
@@ -76,8 +76,8 @@ def paired_ratio(
         return estimate_of(centre, blocks, reason="too_few_blocks")
     if agree(logs):
         return estimate_of(centre, blocks, reason="blocks_agree")
-    estimate = estimate_of(centre, blocks, half=float(student_t(logs, confidence)[1]), p=p_value(logs))
-    return replace(estimate, smallest_visible=float(np.exp(smallest_visible(logs, confidence))))
+    estimate = estimate_of(centre, blocks, half=float(student_t(logs)[1]), p=p_value(logs))
+    return replace(estimate, minimum_detectable=float(np.exp(minimum_detectable(logs))))
 
 
 def geometric_mean(values: Sequence[float]) -> RatioEstimate:
@@ -108,9 +108,7 @@ def _logs(values: Sequence[float]) -> Floats:
     return np.log(np.asarray(values, dtype=np.float64))
 
 
-def unpaired_ratio(
-    values: Sequence[float], references: Sequence[float], *, confidence: float = 0.95
-) -> RatioEstimate:
+def unpaired_ratio(values: Sequence[float], references: Sequence[float]) -> RatioEstimate:
     """The ratio of geometric means of two independent runs, with Welch's interval on the logarithms.
 
     With k and m blocks, log-variances s² and r²: exp(d ± t(f) x sqrt(s²/k + r²/m)), f by Welch (1947) and Satterthwaite
@@ -120,11 +118,10 @@ def unpaired_ratio(
     Args:
         values: (k,) positive, one a block.
         references: (m,) positive, of the run that is the reference.
-        confidence: coverage of the interval.
     """
     if not values or not references:
         return no_ratio("no_valid_block")
-    return _welch((_logs(values),), (_logs(references),), confidence)
+    return _welch((_logs(values),), (_logs(references),))
 
 
 def effect_ratio(
@@ -132,8 +129,6 @@ def effect_ratio(
     denominators: Sequence[float],
     values: Sequence[float],
     references: Sequence[float],
-    *,
-    confidence: float = 0.95,
 ) -> RatioEstimate:
     """A ratio that is paired within blocks over a ratio of two independent sets of runs, as ``unpaired_ratio`` does it.
 
@@ -145,27 +140,28 @@ def effect_ratio(
         denominators: (k,) positive, of the same blocks.
         values: (m,) positive, of runs that are pairs of nothing.
         references: (n,) positive, likewise.
-        confidence: coverage of the interval.
     """
     if not numerators or not len(values) or not len(references):
         return no_ratio("no_valid_block")
     within = _logs(numerators) - _logs(denominators)
-    return _welch((within, _logs(references)), (_logs(values),), confidence)
+    return _welch((within, _logs(references)), (_logs(values),))
 
 
-def _welch(plus: Sequence[Floats], minus: Sequence[Floats], confidence: float) -> RatioEstimate:
+def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
     """Sums of independent means (plus less minus), exponentiated, with Welch's and Satterthwaite's interval."""
     sides = [*plus, *minus]
-    centre = float(sum(one.mean() for one in plus) - sum(one.mean() for one in minus))
-    blocks = min(one.size for one in sides)
+    centre = float(sum(logs.mean() for logs in plus) - sum(logs.mean() for logs in minus))
+    blocks = min(logs.size for logs in sides)
     if blocks < MIN_BLOCKS:
         return estimate_of(centre, blocks, reason="too_few_blocks")
     if all(map(agree, sides)):
         return estimate_of(centre, blocks, reason="blocks_agree")
-    errors = [float(one.var(ddof=1)) / one.size for one in sides]
+    errors = [float(logs.var(ddof=1)) / logs.size for logs in sides]
     error = sum(errors)
-    freedom = error**2 / sum(own**2 / (one.size - 1) for own, one in zip(errors, sides, strict=True))
-    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error**0.5
+    freedom = error**2 / sum(
+        variance**2 / (logs.size - 1) for variance, logs in zip(errors, sides, strict=True)
+    )
+    half = float(stdtrit(freedom, _BOTH_SIDES)) * error**0.5
     return estimate_of(centre, blocks, half=half, p=float(2 * stdtr(freedom, -abs(centre) / error**0.5)))
 
 
@@ -175,14 +171,14 @@ def p_value(logs: Floats) -> float:
     return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
 
 
-def smallest_visible(values: Floats, confidence: float = 0.95) -> float:
+def minimum_detectable(values: Floats) -> float:
     """The mean that a t test over (k,) values with this spread would have called different from 0 in 80 of 100 studies.
 
     The noncentrality at which T exceeds its critical value with that probability (noncentral t), times the standard
     error. The spread is the one observed, so this is as uncertain as it is.
     """
     freedom = values.size - 1
-    critical = float(stdtrit(freedom, (1 + confidence) / 2))
+    critical = float(stdtrit(freedom, _BOTH_SIDES))
     noncentral = float(nctdtrinc(freedom, 1 - POWER, critical))
     return noncentral * float(values.std(ddof=1)) / float(np.sqrt(values.size))
 

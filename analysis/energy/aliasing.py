@@ -1,4 +1,4 @@
-"""Whether the integral of a sensor's readings must not be believed, as power may have kept in step with the sensor.
+"""Decide whether the integral of a sensor's readings is doubtful, as power may have kept in step with the sensor.
 
 A sensor that averages W of every U seconds sees one phase of power whose period is near U / k (k = 1, 2, ...): its
 readings are steady, and wrong by up to the whole swing. Nothing in them tells. What tells stands beside them:
@@ -24,18 +24,17 @@ AVERAGE_BOUND = 0.01
 
 @dataclass(frozen=True)
 class Aliasing:
-    """What was looked at; None where there was nothing to look at."""
+    """Hold what was looked at; None where there was nothing to look at."""
 
-    hidden: (
-        float | None
-    )  # of the window's joules, at most; 1: nothing bounds it; None: the load keeps no rhythm
+    # Of the window's joules, at most; 1: nothing bounds it; None: the load keeps no rhythm.
+    hidden: float | None
     average_off: float | None  # slow average over instantaneous readings, minus 1
     average_bound: float | None
     average_clears: bool  # the average is known to see everything: where it agrees there is no aliasing
 
     @property
     def found(self) -> bool:
-        """Whether the integral of the readings must not be believed."""
+        """Tell whether the integral of the readings must not be believed."""
         if self._average_convicts:
             return True
         return not self.average_clears and (self.hidden or 0.0) > HIDDEN_BOUND

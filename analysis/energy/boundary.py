@@ -33,9 +33,8 @@ class BoundaryEnergy:
     error_j: float | None  # sampling
     counter_error_j: float | None
     integral_error_j: float | None
-    gain_half_width: (
-        float | None
-    )  # of the joules, relative, by factors and offsets; None: nothing is known of it
+    # Of the joules, relative, by factors and offsets; None: nothing is known of it.
+    gain_half_width: float | None
     gain_offset_half_w: float | None  # the offsets' part alone: what does not cancel in ratios
     idle_before_w: float | None
     idle_after_w: float | None
@@ -43,9 +42,9 @@ class BoundaryEnergy:
 
     @property
     def curves(self) -> tuple[Curve, ...]:
-        """Of each device; empty where one has none."""
-        found = tuple(device.curve for device in self.devices if device.curve is not None)
-        return found if len(found) == len(self.devices) else ()
+        """Return the curve of each device; empty where one has none."""
+        curves = tuple(device.curve for device in self.devices if device.curve is not None)
+        return curves if len(curves) == len(self.devices) else ()
 
     @property
     def samples(self) -> int:
@@ -59,12 +58,12 @@ class BoundaryEnergy:
 
     @property
     def counter_faults(self) -> tuple[str, ...]:
-        """What was wrong with counters, if anything."""
+        """Name what was wrong with counters, if anything."""
         return tuple(sorted({device.counter_fault for device in self.devices if device.counter_fault}))
 
     @property
     def disagreement_bound(self) -> float:
-        """How far counter and integral may be apart."""
+        """Say how far counter and integral may be apart."""
         return max(device.disagreement_bound for device in self.devices)
 
 
@@ -77,14 +76,14 @@ def boundary_energies(
     events_ns: tuple[Ints, ...] = (),
 ) -> list[BoundaryEnergy]:
     """One result for each (boundary, source), sorted; devices of the same pair are summed."""
-    pairs = sorted({(one.boundary, one.source) for one in series})
-    found = []
+    pairs = sorted({(device.boundary, device.source) for device in series})
+    energies = []
     for pair in pairs:
-        own = [one for one in series if (one.boundary, one.source) == pair]
-        idle = [_mean_power(own, phase, sensors) for phase in (idle_before, idle_after)]
-        devices = tuple(device_energy(one, window, sensors, events_ns) for one in own)
-        found.append(_summed(devices, window.seconds, idle[0], idle[1]))
-    return found
+        devices_read = [device for device in series if (device.boundary, device.source) == pair]
+        idle = [_mean_power(devices_read, phase, sensors) for phase in (idle_before, idle_after)]
+        devices = tuple(device_energy(device, window, sensors, events_ns) for device in devices_read)
+        energies.append(_summed(devices, window.seconds, idle[0], idle[1]))
+    return energies
 
 
 def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
@@ -96,7 +95,7 @@ def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
 
 def primary(energies: list[BoundaryEnergy]) -> BoundaryEnergy | None:
     """The one that ``rank`` puts first."""
-    return min(energies, key=lambda one: rank(one.boundary, one.source), default=None)
+    return min(energies, key=lambda energy: rank(energy.boundary, energy.source), default=None)
 
 
 def _summed(
@@ -142,9 +141,9 @@ def _mean_power(series: list[PowerSeries], stretch: Window | None, sensors: Sens
     if stretch is None or stretch.end_ns <= stretch.start_ns:
         return None
     powers = []
-    for one in series:
-        inner = _without_edges(one, stretch, sensors or no_calibration())
-        energy_j = device_energy(one, inner, sensors).energy_j
+    for device in series:
+        inner = _without_edges(device, stretch, sensors or no_calibration())
+        energy_j = device_energy(device, inner, sensors).energy_j
         powers.append(None if energy_j is None else energy_j / inner.seconds)
     return _total(powers)
 

@@ -16,9 +16,8 @@ MIN_STEPS = 20  # below, an edge can be off by more than a twentieth of the wind
 JUMP_FACTOR = 3.0  # a counter that runs faster than this times the highest power seen has jumped
 JUMP_W = 5_000.0  # where no power is known: no device of ours draws this much
 JUMP_S = 0.25  # a late sampler may see a step right after it: steps are set against at least this long
-LIMIT_FACTOR = (
-    1.5  # ... or than this times the board's power limit: it holds on average, not at every instant
-)
+# ... or than this times the board's power limit: it holds on average, not at every instant.
+LIMIT_FACTOR = 1.5
 SILENT_STEPS = 20.0  # no step for this many usual steps (at most SILENT_S) while power was drawn ...
 SILENT_S = 5.0
 SILENT_READS = 4.0  # ... and for so many readings of the counter, and a second
@@ -31,7 +30,7 @@ _LEAST_MISSED, _MOST_MISSED = 0.15, 1.6  # of what the sensor is thought to miss
 
 @dataclass(frozen=True)
 class CounterReading:
-    """What the energy counter says of a window; ``curve`` is None where it says nothing or is caught."""
+    """Hold what the energy counter says of a window; ``curve`` is None where it says nothing or is caught."""
 
     curve: Curve | None
     steps: int  # readings inside the window in which it had moved
@@ -103,7 +102,7 @@ def _joined(
 
 
 def _sees_everything(t_s: Floats, apart_j: Floats, step_j: float, error: SamplingError) -> bool:
-    """Whether the counter adds up the power that the power sensor does not look at.
+    """Tell whether the counter adds up the power that the power sensor does not look at.
 
     No source says what a board's counter sums. One that sums the sensor's readings follows their integral up to its
     steps, at any distance; one that sees everything walks away from it by what the sensor missed. One that walks
@@ -131,7 +130,7 @@ def _extended(knots_s: Floats, knots_j: Floats, t_s: Floats) -> Floats:
 def _fault(
     series: PowerSeries, window: Window, t_ns: Ints, changes: Floats, moved: Bools, limit_w: float | None
 ) -> str | None:
-    """What is wrong with the counter's changes in and around the window, if anything.
+    """Name what is wrong with the counter's changes in and around the window, if anything.
 
     A wrap of a GPU's counter is a step backwards; those of RAPL are undone by its meter, which knows the range.
     """

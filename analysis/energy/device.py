@@ -47,7 +47,7 @@ class DeviceEnergy:
 
 @dataclass(frozen=True)
 class _Witnesses:
-    """What each way to one device's joules gives, as the device shows them, before one of them is believed."""
+    """Hold what each way to one device's joules gives, as the device shows them, before one of them is believed."""
 
     series: PowerSeries
     window: Window
@@ -60,7 +60,7 @@ class _Witnesses:
 
     @property
     def aliased(self) -> bool:
-        """Whether its readings may have kept in step with the power."""
+        """Tell whether its readings may have kept in step with the power."""
         return self.aliasing is not None and self.aliasing.found
 
     @property
@@ -92,7 +92,7 @@ class _Witnesses:
 
     @property
     def disagreement_bound(self) -> float:
-        """How far counter and integral may be apart before one of them must be wrong, relative."""
+        """Say how far counter and integral may be apart before one of them must be wrong, relative."""
         if self.counter.curve is None or self.power is None or self.counter.curve.total_j <= 0:
             return DISAGREEMENT_BOUND
         errors = np.hypot(self.counter.error_j or 0.0, self.power.error_j or 0.0)
@@ -105,7 +105,7 @@ class _Witnesses:
 
     @property
     def has_gap(self) -> bool:
-        """Whether that stretch, or one at the window's edges, is too long."""
+        """Tell whether that stretch, or one at the window's edges, is too long."""
         bound_s = self.series.gap_bound_s
         return bool(self._seen_ns.size) and (
             self.gap_s > bound_s or not covers(self._seen_ns, self.window, bound_s)
@@ -128,33 +128,33 @@ def device_energy(
     """
     sensors = sensors or no_calibration()
     gain = sensors.gain(series.device, series.source)
-    found = _witnesses(series, window, sensors, events_ns)
+    witnesses = _witnesses(series, window, sensors, events_ns)
 
     def true_j(shown_j: float | None) -> float | None:
         return None if shown_j is None else float(gain.applied(shown_j, window.seconds))
 
-    counter_error_j = scaled(found.counter.error_j, gain.factor)
-    integral_error_j = scaled(found.power_error_j, gain.factor)
-    curve = found.curve
+    counter_error_j = scaled(witnesses.counter.error_j, gain.factor)
+    integral_error_j = scaled(witnesses.power_error_j, gain.factor)
+    curve = witnesses.curve
     return DeviceEnergy(
         series=series,
-        sensor=found.sensor,
+        sensor=witnesses.sensor,
         gain=gain,
         energy_j=true_j(curve.total_j if curve else None),
-        method=found.method,
-        counter_j=true_j(found.counter_j),
-        integral_j=true_j(found.power_j),
-        disagreement=disagreement(found.counter_j, found.power_j),
-        disagreement_bound=found.disagreement_bound,
-        error_j=counter_error_j if found.method == "counter" else integral_error_j,
+        method=witnesses.method,
+        counter_j=true_j(witnesses.counter_j),
+        integral_j=true_j(witnesses.power_j),
+        disagreement=disagreement(witnesses.counter_j, witnesses.power_j),
+        disagreement_bound=witnesses.disagreement_bound,
+        error_j=counter_error_j if witnesses.method == "counter" else integral_error_j,
         counter_error_j=counter_error_j,
         integral_error_j=integral_error_j,
         samples=int(((series.t_ns >= window.start_ns) & (series.t_ns <= window.end_ns)).sum()),
-        gap_s=found.gap_s,
+        gap_s=witnesses.gap_s,
         curve=None if curve is None else Curve(curve.t_s, gain.applied(curve.energy_j, curve.t_s)),
-        counter_fault=found.counter.fault,
-        aliasing=found.aliasing,
-        reasons=(*(code for code, holds in _REASONS if holds(found)), *found.implausible),
+        counter_fault=witnesses.counter.fault,
+        aliasing=witnesses.aliasing,
+        reasons=(*(code for code, holds in _REASONS if holds(witnesses)), *witnesses.implausible),
     )
 
 
@@ -165,9 +165,8 @@ def _witnesses(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
     )
     sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
-    can_alias = (
-        series.source == "nvml"
-    )  # readings of others are means since the last one: they see everything
+    # Readings of others are means since the last one: they see everything.
+    can_alias = series.source == "nvml"
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
     fast = integral(series, window, sensor, events_s)
     read = counter(series, window, sensor, fast, sensors.limit_w(series.device))
@@ -195,14 +194,14 @@ def _witnesses(
     )
 
 
-def _counter_is_believed(found: _Witnesses) -> bool:
+def _counter_is_believed(witnesses: _Witnesses) -> bool:
     """It ran through the window, and is exact, or has moved often enough, or has the smaller error.
 
     Readings that kept in step with the power spoil the counter's edges too: then the average is the better witness.
     """
-    if found.counter.curve is None or (found.aliased and found.averaged):
+    if witnesses.counter.curve is None or (witnesses.aliased and witnesses.averaged):
         return False
-    return found.series.source in EXACT_COUNTERS or _is_better(found.counter, found.power_error_j)
+    return witnesses.series.source in EXACT_COUNTERS or _is_better(witnesses.counter, witnesses.power_error_j)
 
 
 def _is_better(read: CounterReading, power_error_j: float | None) -> bool:
@@ -213,42 +212,42 @@ def _is_better(read: CounterReading, power_error_j: float | None) -> bool:
     return read.error_j < power_error_j
 
 
-def _disagrees(found: _Witnesses) -> bool:
-    apart = disagreement(found.counter_j, found.power_j)
-    enough = not found.series.modelled and found.counter.steps >= MIN_STEPS
-    return enough and apart is not None and abs(apart) > found.disagreement_bound
+def _disagrees(witnesses: _Witnesses) -> bool:
+    apart = disagreement(witnesses.counter_j, witnesses.power_j)
+    enough = not witnesses.series.modelled and witnesses.counter.steps >= MIN_STEPS
+    return enough and apart is not None and abs(apart) > witnesses.disagreement_bound
 
 
 _METHODS: tuple[tuple[str, Callable[[_Witnesses], bool]], ...] = (
     ("counter", _counter_is_believed),
-    ("average", lambda found: found.averaged),
-    ("integral", lambda found: found.power is not None),
+    ("average", lambda seen: seen.averaged),
+    ("integral", lambda seen: seen.power is not None),
 )
 _REASONS: tuple[tuple[str, Callable[[_Witnesses], bool]], ...] = (
-    ("power_gap", lambda found: found.has_gap),
+    ("power_gap", lambda seen: seen.has_gap),
     ("counter_disagrees", _disagrees),
-    ("counter_backwards", lambda found: _has_fault(found, "counter_backwards")),
-    ("counter_jumped", lambda found: _has_fault(found, "counter_jumped")),
-    ("counter_silent", lambda found: _has_fault(found, "counter_silent")),
-    ("no_power", lambda found: _is_unexplained(found) and found.counter.curve is None),
-    ("window_too_short", lambda found: _is_unexplained(found) and found.counter.curve is not None),
-    ("aliased", lambda found: found.aliased and not found.averaged),
-    ("clock_uncertain", lambda found: found.sensor.clock_s / 2 > CLOCK_BOUND * found.window.seconds),
+    ("counter_backwards", lambda seen: _has_fault(seen, "counter_backwards")),
+    ("counter_jumped", lambda seen: _has_fault(seen, "counter_jumped")),
+    ("counter_silent", lambda seen: _has_fault(seen, "counter_silent")),
+    ("no_power", lambda seen: _is_unexplained(seen) and seen.counter.curve is None),
+    ("window_too_short", lambda seen: _is_unexplained(seen) and seen.counter.curve is not None),
+    ("aliased", lambda seen: seen.aliased and not seen.averaged),
+    ("clock_uncertain", lambda seen: seen.sensor.clock_s / 2 > CLOCK_BOUND * seen.window.seconds),
 )
 
 
-def _has_fault(found: _Witnesses, code: str) -> bool:
+def _has_fault(witnesses: _Witnesses, code: str) -> bool:
     """The counter is caught at this, and no power takes its place; RAPL's power is its counter's, and takes none."""
-    return (found.curve is None or found.series.source == "rapl") and found.counter.fault == code
+    return (witnesses.curve is None or witnesses.series.source == "rapl") and witnesses.counter.fault == code
 
 
-def _is_unexplained(found: _Witnesses) -> bool:
+def _is_unexplained(witnesses: _Witnesses) -> bool:
     """There are no joules, and neither the counter's fault nor a hole in the readings says why."""
-    return found.curve is None and found.counter.fault is None and not found.has_gap
+    return witnesses.curve is None and witnesses.counter.fault is None and not witnesses.has_gap
 
 
 def disagreement(counter_j: float | None, integral_j: float | None) -> float | None:
-    """By how much the integral is above the counter, relative to it; None where one is unknown, or 0 J alone."""
+    """Compute how far the integral is above the counter, relative to it; None where one is unknown, or 0 J alone."""
     if counter_j is None or integral_j is None:
         return None
     if counter_j == 0:

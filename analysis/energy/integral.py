@@ -52,27 +52,31 @@ class PowerSeries:
 
     @property
     def modelled(self) -> bool:
-        """Whether this is CPU time x watts, an estimate."""
+        """Tell whether this is CPU time x watts, an estimate."""
         return self.source == "modelled"
 
     @property
     def reading_s(self) -> float:
-        """From one reading to the next, usually."""
-        return float(np.median(np.diff(self.t_ns))) / 1e9 if self.t_ns.size > 1 else MIN_GAP_S
+        """Give the usual time from one reading to the next."""
+        return _usual_s(self.t_ns)
 
     @property
     def counter_gap_bound_s(self) -> float:
         """The same of the counter, which is read at a rate of its own."""
-        if self.energy_t_ns.size < 2:
-            return MIN_GAP_S
-        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.energy_t_ns))) / 1e9)
+        return _gap_bound_s(self.energy_t_ns)
 
     @property
     def gap_bound_s(self) -> float:
         """The longest stretch without a reading that is not a gap."""
-        if self.t_ns.size < 2:
-            return MIN_GAP_S
-        return max(MIN_GAP_S, GAP_PERIODS * float(np.median(np.diff(self.t_ns))) / 1e9)
+        return _gap_bound_s(self.t_ns)
+
+
+def _usual_s(t_ns: Ints) -> float:
+    return float(np.median(np.diff(t_ns))) / 1e9 if t_ns.size > 1 else MIN_GAP_S
+
+
+def _gap_bound_s(t_ns: Ints) -> float:
+    return max(MIN_GAP_S, GAP_PERIODS * _usual_s(t_ns)) if t_ns.size > 1 else MIN_GAP_S
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def longest_gap_s(t_ns: Ints, window: Window) -> float:
 
 
 def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
-    """Whether readings reach from the window's start to its end, within ``tolerance_s``."""
+    """Tell whether readings reach from the window's start to its end, within ``tolerance_s``."""
     slack = int(tolerance_s * 1e9)
     return (
         t_ns.size >= 2 and int(t_ns[0]) <= window.start_ns + slack and int(t_ns[-1]) >= window.end_ns - slack
@@ -209,13 +213,13 @@ def integral(
     t_s = np.concatenate(([0.0], readings.t_s[inside], [window.seconds]))
     power_w = np.interp(t_s, readings.t_s, readings.power_w)
     steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
-    own = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
+    within = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
     curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
-    rhythm = rhythm_of(own, sensor, window.seconds, events_s, curve.total_j) if own.t_s.size else None
-    error = sampling_error(own, sensor)
+    rhythm = rhythm_of(within, sensor, window.seconds, events_s, curve.total_j) if within.t_s.size else None
+    error = sampling_error(within, sensor)
     if error is not None:
         polled_s = polled_s[(polled_s > 0) & (polled_s < window.seconds)]
         edges_j2 = error.edges_j2 + edges_error_j(readings, sensor, window.seconds) ** 2
-        edges_j2 += holes_error_j(polled_s, own, sensor) ** 2
+        edges_j2 += holes_error_j(polled_s, within, sensor) ** 2
         error = replace(error, edges_j2=edges_j2)
-    return Integral(curve, own, error, rhythm)
+    return Integral(curve, within, error, rhythm)

@@ -1,4 +1,4 @@
-"""Whether the clock of a wall meter's log was moved while it was recorded: its lines then come late by another time."""
+"""Find whether the clock of a wall meter's log was moved meanwhile: its lines then come late by another time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SEEN_LATE_S = 0.2  # a line is read at most this long after it was written
 
 
 def clock_step_s(t_ns: Ints, late_s: Floats) -> float:
-    """By how many seconds the clock was seen to move; 0 where it kept still, or too few lines came to tell.
+    """Find by how many seconds the clock was seen to move; 0 where it kept still, or too few lines came to tell.
 
     A program may write its lines late, many at once, but the last of them is new. So in each part of a record the line
     that came least late tells the difference of the clocks, within the distance of two lines.

@@ -17,25 +17,25 @@ def without_mirrors(series: list[PowerSeries]) -> list[PowerSeries]:
     The meter finds such zones when it opens them; here are those that did not tell then.
     """
     kept: list[PowerSeries] = []
-    for one in series:
-        if not any(_mirrors(one, other) for other in kept):
-            kept.append(one)
+    for device in series:
+        if not any(_mirrors(device, other) for other in kept):
+            kept.append(device)
     return kept
 
 
-def _mirrors(one: PowerSeries, other: PowerSeries) -> bool:
-    """Whether both are dies of one package, by the kernel's names, and show one counter.
+def _mirrors(device: PowerSeries, other: PowerSeries) -> bool:
+    """Tell whether both are dies of one package, by the kernel's names, and show one counter.
 
     Dies with counters of their own differ by far more than two looks at one counter do.
     """
-    of, is_die, _ = one.device.partition("-die-")
+    of, is_die, _ = device.device.partition("-die-")
     other_of, other_is_die, _ = other.device.partition("-die-")
-    if not (one.source == other.source == "rapl" and is_die and other_is_die and of == other_of):
+    if not (device.source == other.source == "rapl" and is_die and other_is_die and of == other_of):
         return False
-    if one.boundary != other.boundary or min(one.energy_j.size, other.energy_j.size) < _LEAST_READINGS:
+    if device.boundary != other.boundary or min(device.energy_j.size, other.energy_j.size) < _LEAST_READINGS:
         return False
-    shown_j = np.interp(one.energy_t_ns, other.energy_t_ns, other.energy_j)
-    apart_j = (one.energy_j - one.energy_j[0]) - (shown_j - shown_j[0])
-    highest_w = float(one.power_w.max()) if one.power_w.size else 0.0
-    moved_j = float(np.ptp(one.energy_j))
+    shown_j = np.interp(device.energy_t_ns, other.energy_t_ns, other.energy_j)
+    apart_j = (device.energy_j - device.energy_j[0]) - (shown_j - shown_j[0])
+    highest_w = float(device.power_w.max()) if device.power_w.size else 0.0
+    moved_j = float(np.ptp(device.energy_j))
     return moved_j > _LEAST_J and bool((np.abs(apart_j) <= highest_w * _APART_S).all())

@@ -20,7 +20,7 @@ _SENSORS = ("nvml", "external")
 
 
 def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:
-    """Whether a reading of the window is negative, or higher than the device can draw."""
+    """Tell whether a reading of the window is negative, or higher than the device can draw."""
     power_w = series.power_w[_inside(series, window)]
     limit_w = limit_w or max(series.limits_w, default=None)
     most_w = LIMIT_FACTOR * limit_w if limit_w else _MOST_HOST_W if series.boundary == "host" else _MOST_W
@@ -28,18 +28,18 @@ def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) ->
 
 
 def is_limit_changed(series: PowerSeries) -> bool:
-    """Whether the device had more than one power limit while it was recorded."""
+    """Tell whether the device had more than one power limit while it was recorded."""
     return bool(series.limits_w) and series.limits_w[-1] - series.limits_w[0] > _SAME_LIMIT_W
 
 
 def is_zero(series: PowerSeries, window: Window) -> bool:
-    """Whether every reading of the window is 0 W: a device that is on draws power."""
+    """Tell whether every reading of the window is 0 W: a device that is on draws power."""
     power_w = series.power_w[_inside(series, window)]
     return power_w.size >= _LEAST_READINGS and not power_w.any()
 
 
 def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -> bool:
-    """Whether power stood at one value from idle into the load and out of it, while the load acted.
+    """Tell whether power stood at one value from idle into the load and out of it, while the load acted.
 
     RAPL's and modelled power are differences of a counter, whose standing still is a power of zero.
     """

@@ -28,9 +28,8 @@ from analysis.energy.sensor import Sensor
 
 MIN_EVENTS = 12
 _LEAST_COHERENT = 0.35
-_NO_CHANCE = (
-    3.9  # over the root of the number of events: coherence that chance gives at none of the frequencies
-)
+# Over the root of the number of events: coherence that chance gives at none of the frequencies.
+_NO_CHANCE = 3.9
 _MOST_CERTAIN = 0.95
 _BIN_S = 0.0005
 _PADDED = 4  # times the window: how finely the spectrum of events is drawn
@@ -50,7 +49,7 @@ _PERIOD_OFF_SEEN = 0.00005  # ... and where the window's own readings show it
 
 @dataclass(frozen=True)
 class Rhythm:
-    """What power in step with the load's rhythm leaves open in an integral of readings."""
+    """Hold what power in step with the load's rhythm leaves open in an integral of readings."""
 
     drifting_j: float  # standard error from aliases that drift through the window
     hidden_j: float | None  # at most this do aliases hide that stand still; None: nothing bounds it
@@ -58,14 +57,14 @@ class Rhythm:
 
     @property
     def variance_j2(self) -> float:
-        """Of the integral; what is hidden counts as if its bound were the end of a 95 % interval."""
+        """Compute the integral's variance; what is hidden counts as if its bound were the end of a 95 % interval."""
         hidden_j = (self.hidden_j or 0.0) / _Z95
         return self.drifting_j**2 + hidden_j**2 + self.edges_j**2
 
 
 @dataclass(frozen=True)
 class _Alias:
-    """Where one line of the power shows in the readings."""
+    """Say where one line of the power shows in the readings."""
 
     hz: float
     cycles: float  # of drift over the window, at least
@@ -134,7 +133,7 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
     slow_polls = not readings.rhythm and 0 < sensor.update_s < 0.99 * spacing_s
     orders = range(-_POLLED, _POLLED + 1) if slow_polls else (0,)
     off = _PERIOD_OFF_SEEN if readings.rhythm else _PERIOD_OFF
-    found = []
+    aliases = []
     for order in orders:
         shifted_hz = line_hz + (order / sensor.update_s if slow_polls else 0.0)
         turns = round(shifted_hz * spacing_s)
@@ -145,16 +144,16 @@ def _aliases(line_hz: float, readings: Updates, sensor: Sensor, seconds: float) 
         unsure_hz = off * (abs(order) / sensor.update_s if slow_polls else abs(turns) / spacing_s)
         cycles = max(hz - unsure_hz, 0.0) * seconds
         if left >= _WEAKEST and cycles <= _FOLLOWED:
-            found.append(_Alias(hz, cycles, left, line_hz))
-    return found
+            aliases.append(_Alias(hz, cycles, left, line_hz))
+    return aliases
 
 
 def _told_apart(aliases: list[_Alias], seconds: float) -> list[_Alias]:
     """Keep one alias for each place that a window can tell apart, the strongest; the slowest first: they leave most."""
     kept: list[_Alias] = []
-    for one in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
-        if all(abs(one.hz - other.hz) * seconds > RESOLVED for other in kept):
-            kept.append(one)
+    for candidate in sorted(aliases, key=lambda alias: (-alias.left, alias.cycles)):
+        if all(abs(candidate.hz - other.hz) * seconds > RESOLVED for other in kept):
+            kept.append(candidate)
     return sorted(kept, key=lambda alias: alias.cycles)[:_MOST_LINES]
 
 

@@ -72,9 +72,8 @@ def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
             every = np.arange(int(np.floor((t_s[0] - start_s) / period_s)), last + 1)
             values = np.concatenate(([power_w[0]], power_w[changed]))
             seen = values[np.searchsorted(number, every, side="right")]
-            shown_s = np.asarray(
-                start_s + period_s * every - poll_s / 2, dtype=np.float64
-            )  # seen half a poll late
+            # Seen half a poll late.
+            shown_s = np.asarray(start_s + period_s * every - poll_s / 2, dtype=np.float64)
             return Updates(shown_s - behind_s, seen, period_s, poll_s + sensor.clock_s, rhythm=True)
     age_s = sensor.update_s / 2
     placed_s = sensor.update_s + sensor.clock_s
@@ -105,12 +104,11 @@ def variogram(power_w: Floats, distance: int) -> float:
 
 
 def sampling_error(readings: Updates, sensor: Sensor) -> SamplingError | None:
-    """Of an integral over these readings; None where they are too few to tell."""
+    """Estimate the error of an integral over these readings; None where they are too few to tell."""
     power_w, spacing_s = readings.power_w, readings.spacing_s
     every = 1
-    if (
-        readings.t_s.size > 1
-    ):  # polled slower than it updates, or not resolved: take looks that do not overlap
+    # Polled slower than it updates, or not resolved: take looks that do not overlap.
+    if readings.t_s.size > 1:
         every = max(1, round(spacing_s / float(np.median(np.diff(readings.t_s)))))
     power_w = power_w[::every]
     if power_w.size < MIN_READINGS:

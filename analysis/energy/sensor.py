@@ -1,4 +1,4 @@
-"""What is known of a power sensor: how often it updates, what it averages over, how late, and the board's gain.
+"""Describe a power sensor as it is known: how often it updates, what it averages over, how late, and its board's gain.
 
 Calibration (``sensor_calibration`` in manifest.json) says what was found on the machine. What it could not find is
 assumed here, on the side that makes intervals wide, and the result says so.
@@ -28,15 +28,14 @@ half a percent of its joules where the whole difference between idle and load li
 
 @dataclass(frozen=True)
 class Sensor:
-    """How a board's power readings come about; ``assumed`` names what calibration did not find."""
+    """Say how a board's power readings come about; ``assumed`` names what calibration did not find."""
 
     update_s: float = ASSUMED_UPDATE_S
     window_s: float = ASSUMED_WINDOW_S  # each reading is the mean over this long ...
     lag_s: float = 0.0  # ... which ended this long before the update that shows it
     step_s: float = ASSUMED_STEP_S  # between two steps of the energy counter
-    clock_s: float = (
-        0.0  # within how many seconds the common place of its readings in time lies, by its own clock
-    )
+    # Within how many seconds the common place of its readings in time lies, by its own clock.
+    clock_s: float = 0.0
     assumed: tuple[str, ...] = ("update_s", "window_s", "lag_s", "step_s")
 
 
@@ -66,11 +65,11 @@ class Sensors:
     limits_w: Mapping[str, float] = field(default_factory=dict)  # by device: the board's power limit
 
     def limit_w(self, device: str) -> float | None:
-        """What a board may draw on average; None where it does not say."""
+        """Return what a board may draw on average; None where it does not say."""
         return self.limits_w.get(device)
 
     def sensor(self, device: str, source: str, *, averaged: bool, reading_s: float) -> Sensor:
-        """Of one device; ``averaged``: its power is the board's own average, not the instantaneous reading.
+        """Describe one device's sensor; ``averaged``: its power is the board's own average, no instantaneous reading.
 
         RAPL's and modelled power are means since the last reading, ``reading_s`` before, by construction; a log's
         readings are what the study's file says.
@@ -80,12 +79,12 @@ class Sensors:
         if source != "nvml":
             return Sensor(0.0, reading_s, 0.0, 0.001, assumed=())
         sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
-        found = self.calibration.get(device)
-        if not isinstance(found, Mapping):
+        calibrated = self.calibration.get(device)
+        if not isinstance(calibrated, Mapping):
             return sensor
-        channel = found.get("power_avg_w" if averaged else "power_w") or {}
+        channel = calibrated.get("power_avg_w" if averaged else "power_w") or {}
         values = {name: channel.get(name) for name in ("update_s", "window_s", "lag_s")}
-        values["step_s"] = (found.get("energy_j") or {}).get("step_s")
+        values["step_s"] = (calibrated.get("energy_j") or {}).get("step_s")
         known = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
         return replace(sensor, **known, assumed=tuple(name for name in sensor.assumed if name not in known))
 
@@ -98,7 +97,7 @@ class Sensors:
         return Sensor(0.0, averages_s or reading_s, 0.0, reading_s, clock_s, assumed)
 
     def gain(self, device: str, source: str) -> Gain:
-        """Of one device: from the study's file, or what boards differ by; nothing is known of other meters'."""
+        """Return the gain of one device: the study's, or what boards differ by; of other meters nothing is known."""
         given = self.meters.gain.get(device)
         if given is not None:
             return Gain(given.factor, given.offset_w, given.uncertainty, given.offset_uncertainty_w)
@@ -106,5 +105,5 @@ class Sensors:
 
 
 def no_calibration() -> Sensors:
-    """Where a run says nothing."""
+    """Return what holds where a run says nothing."""
     return Sensors({}, Meters())

@@ -34,7 +34,7 @@ class Slow:
         )
 
     def instead_of(self, fast: Integral, *, aliased: bool) -> Integral | None:
-        """What is to be used in place of the instantaneous readings' integral; None where that is the surer one.
+        """Return what is to be used in place of the instantaneous readings' integral; None where that is the surer one.
 
         The average knows the total, the readings how it is spread over the window, unless they were in step with it.
         """
@@ -53,7 +53,7 @@ def slow_average(series: PowerSeries, window: Window, sensors: Sensors) -> Slow 
         return None
     slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)
     sensor = sensors.sensor(series.device, series.source, averaged=True, reading_s=series.reading_s)
-    found = integral(slow, window, sensor)
-    if found is None:
+    averaged = integral(slow, window, sensor)
+    if averaged is None:
         return None
-    return Slow(found, "window_s" not in sensor.assumed and sensor.window_s >= sensor.update_s)
+    return Slow(averaged, "window_s" not in sensor.assumed and sensor.window_s >= sensor.update_s)

@@ -51,11 +51,11 @@ class Cache:
         return f"remove {self._where}; what it kept is made again"
 
     def damaged(self, why: str) -> GradingError:
-        """What to raise for a value that this version of the grader never stored."""
+        """Make the error for a value that this version of the grader never stored."""
         return GradingError(f"the cache of verdicts is damaged ({why}): {self._remedy}")
 
     def get(self, key: str, form: TypeAdapter[T]) -> T | None:
-        """What was stored, in this form, or None. Raises ``GradingError`` for a value of another form."""
+        """Return what was stored, in this form, or None. Raises ``GradingError`` for a value of another form."""
         kept = self.get_bytes(key)
         try:
             return None if kept is None else form.validate_json(kept, strict=True)
@@ -67,7 +67,7 @@ class Cache:
         self.put_bytes(key, json.dumps(value).encode())
 
     def get_bytes(self, key: str) -> bytes | None:
-        """What was stored, or None."""
+        """Return what was stored, or None."""
         rows = self._execute("SELECT value FROM kept WHERE key = ?", (key,))
         if not rows:
             return None

@@ -24,7 +24,7 @@ class ComparerDiedError(Exception):
 
 @dataclass(frozen=True)
 class Compared:
-    """Whether an output is right; if not, how it differs."""
+    """Say whether an output is right; if not, how it differs."""
 
     right: bool
     detail: str = ""

@@ -53,7 +53,7 @@ def _hashed(encoded: bytes) -> set[bytes]:
 
 
 def read_parts(stream: IO[bytes], count: int) -> list[bytes]:
-    """That many parts, or fewer at the end of the stream."""
+    """Read that many parts, or fewer at the end of the stream."""
     parts = []
     for _ in range(count):
         head = stream.read(4)

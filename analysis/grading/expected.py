@@ -51,11 +51,11 @@ class Expected:
         return self.frames[self.start(index) + HEADER.size : self.ends[index]]
 
     def start(self, index: int) -> int:
-        """Where its frame begins."""
+        """Say where the frame of one output begins."""
         return self.ends[index - 1] if index else 0
 
     def known(self, done: int, received: bytes) -> int:
-        """How many of the outputs after the first ``done`` are whole in ``received``, and right by their bytes alone.
+        """Count the outputs after the first ``done`` that are whole in ``received``, and right by their bytes alone.
 
         The last output is never among them. All are compared at once: a task has a thousand.
         """
@@ -82,5 +82,5 @@ class TaskAnswers:
 
     @property
     def cpu_s(self) -> float:
-        """What the canonical solution took for all inputs together."""
+        """Say what the canonical solution took for all inputs together."""
         return sum(self.base.cpu_s) + sum(self.plus.cpu_s)

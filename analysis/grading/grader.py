@@ -40,7 +40,7 @@ _VERDICT = TypeAdapter(Verdict)
 
 @dataclass(frozen=True)
 class _Way:
-    """How programs are judged: with which part of their time, and whether each has a new sandbox."""
+    """Say how programs are judged: with which part of their time, and whether each has a new sandbox."""
 
     patience: float
     fresh_sandboxes: bool
@@ -66,7 +66,7 @@ class Program:
 
 
 class How(TypedDict, total=False):
-    """How programs are judged; all of it has a default (``judge_programs``)."""
+    """Say how programs are judged; all of it has a default (``judge_programs``)."""
 
     workers: int
     cache_dir: Path | None

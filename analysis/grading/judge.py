@@ -80,7 +80,7 @@ def judge(
 def _failure(
     sandbox: Sandbox, task: Task, program: str, comparison: _Comparison, patience: float
 ) -> tuple[_Failure | None, float]:
-    """Why the program fails on these inputs, or None, and its CPU seconds. Each list of inputs has its own process."""
+    """Say why the program fails on these inputs, or None; and its CPU seconds. Each list has a process of its own."""
     expected = comparison.expected
     job = Job(
         code=program,
@@ -155,7 +155,7 @@ class _Comparison:
         return self._done < len(self._inputs)
 
     def _accepts(self, index: int, output: bytes, expected: bytes) -> bool:
-        """Whether an output with another encoding is right. It may be anything: decoded elsewhere."""
+        """Say whether an output with another encoding is right. It may be anything: decoded elsewhere."""
         arguments, atol = self._inputs[index], self._oracle.atol
         compared = self._comparer.compare(self._entry_point, atol, arguments, output, expected)
         if not compared.right:
@@ -164,7 +164,7 @@ class _Comparison:
         return compared.right
 
     def failure_of(self, outcome: Outcome) -> _Failure | None:
-        """Why a run failed whose outputs, as far as they came, were right."""
+        """Say why a run failed whose outputs, as far as they came, were right."""
         if self._done == len(self._inputs):
             return None
         if outcome.why in _OVER_A_LIMIT:

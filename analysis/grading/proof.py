@@ -117,7 +117,7 @@ def _broken_promises() -> list[str]:
 
 
 def _explained(message: str) -> tuple[str, str]:
-    """What went wrong, with what is behind it, and what helps."""
+    """Say what went wrong, with what is behind it, and what helps."""
     if "nknown option" in message:
         return message, "install bubblewrap 0.8 or newer"
     if "the sandbox's Python" in message:

@@ -163,7 +163,7 @@ def _record(sandbox: Sandbox, task: Task, inputs: tuple[list[Any], ...]) -> Expe
 
 
 def _why(end: Any) -> str:
-    """How a run ended that was to return something, in words."""
+    """Say in words how a run ended that was to return something."""
     if "raised" in end:
         return (
             f"it raises {end['raised']}: {end['text']}" if end.get("text") else f"it raises {end['raised']}"
@@ -172,7 +172,7 @@ def _why(end: Any) -> str:
 
 
 def _holds_opaque(body: bytes) -> bool:
-    """Whether an output is of a type that has no plain counterpart. The outputs of all tasks are 290 MB: look first."""
+    """Say whether an output's type has no plain counterpart. The outputs of all tasks are 290 MB: look first."""
     return b'["o"' in body and isinstance(decode(json.loads(body)), Opaque)
 
 
@@ -197,7 +197,7 @@ def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache, laun
 
 @dataclass(frozen=True)
 class _About:
-    """What is kept of ``Expected`` beside the outputs."""
+    """Hold what is kept of ``Expected`` beside the outputs."""
 
     ends: tuple[int, ...]
     floats: tuple[bool, ...]

@@ -59,11 +59,11 @@ def _of_lines(path: Path, dataset: Dataset) -> Iterator[Program]:
 
 def _of_folder(path: Path, dataset: Dataset) -> Iterator[Program]:
     tasks = {task_id.replace("/", "_"): task_id for task_id in dataset.by_id}
-    found = {folder: _programs_in(folder) for folder in path.iterdir() if folder.is_dir()}
-    unknown = sorted(str(folder) for folder, files in found.items() if files and folder.name not in tasks)
+    programs = {folder: _programs_in(folder) for folder in path.iterdir() if folder.is_dir()}
+    unknown = sorted(str(folder) for folder, files in programs.items() if files and folder.name not in tasks)
     if unknown:
         raise UsageError(f"{unknown[0]}: {dataset.name} has no such task; a folder holds {_example(dataset)}")
-    by_name = {folder.name: files for folder, files in found.items()}
+    by_name = {folder.name: files for folder, files in programs.items()}
     for name, task_id in tasks.items():
         for file in sorted(by_name.get(name, ()), key=lambda file: (len(file.stem), file.stem)):
             yield Program(task_id, _text(file.read_bytes(), file, bom=True))
@@ -81,7 +81,7 @@ def _example(dataset: Dataset) -> str:
 
 
 def _text(data: bytes, path: Path, *, bom: bool = False) -> str:
-    """With the line ends of any system; a byte order mark is no part of it, unless evalplus would run it."""
+    """Decode, with the line ends of any system; without a byte order mark, unless evalplus would run it."""
     try:
         text = data.decode("utf-8" if bom else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -103,7 +103,7 @@ def sanitize(sandbox: Sandbox, program: str, entry_point: str) -> tuple[str, str
 
 @cache
 def _code() -> str:
-    """What runs inside: evalplus' two files and what they need."""
+    """Write what runs inside: evalplus' two files and what they need."""
     spec = importlib.util.find_spec("evalplus")
     if spec is None or spec.origin is None:
         raise GradingError("evalplus is not installed: `make setup` installs it")

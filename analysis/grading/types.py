@@ -45,7 +45,10 @@ class Grade(Verdict):
 
 @dataclass(frozen=True)
 class SandboxStatus:
-    """Whether candidates can be run here; if not, why, and the command or setting that helps. ``note``: what holds."""
+    """Say whether candidates can be run here; if not, why, and the command or setting that helps.
+
+    ``note``: what holds.
+    """
 
     ok: bool
     reason: str

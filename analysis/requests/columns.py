@@ -24,12 +24,12 @@ class Slab:
 
     @property
     def rows(self) -> slice:
-        """Of arrays with a value a request."""
+        """Select its requests from arrays with a value a request."""
         return slice(self.first, self.last)
 
     @property
     def chunks(self) -> slice:
-        """Of arrays with a value a chunk."""
+        """Select its chunks from arrays with a value a chunk."""
         return slice(int(self.starts[0]), int(self.starts[-1]))
 
     def per_request(self, values: Floats | Ints | Bools) -> Floats:
@@ -43,11 +43,11 @@ class Slab:
 
 def sums(values: Floats | Ints | Bools, starts: Ints) -> Floats:
     """Sums over consecutive pieces of ``values``, piece i from ``starts[i]`` to ``starts[i + 1]``; 0 for empty ones."""
-    found = np.zeros(starts.size - 1)
+    totals = np.zeros(starts.size - 1)
     filled = starts[1:] > starts[:-1]
     if filled.any():
-        found[filled] = np.add.reduceat(values, starts[:-1][filled], dtype=np.float64)
-    return found
+        totals[filled] = np.add.reduceat(values, starts[:-1][filled], dtype=np.float64)
+    return totals
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,9 @@ class Requests:
     first_token_ns: Ints  # (n,)
     has_first_token: Bools  # (n,)
     chunk_ns: Ints  # (m,) arrival of each chunk
-    chunk_start: (
-        Ints  # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
-    )
+    # (n + 1,) chunks of request i are chunk_start[i] to chunk_start[i + 1], in the order they came
+    chunk_start: Ints
     chunk_weight: Floats  # (m,) its tokens where the server says, otherwise 1
-    tokens_known: Bools  # (n,) the server said how many tokens came with each chunk
     output_tokens: Floats  # (n,) NaN where nothing says
     prompt_tokens: Floats  # (n,) NaN where null
     cached_tokens: Floats  # (n,) NaN where null
@@ -123,7 +121,6 @@ def read_columns(table: pa.Table) -> Requests:
         chunk_ns=chunk_ns,
         chunk_start=chunk_start,
         chunk_weight=weight,
-        tokens_known=known,
         output_tokens=np.where(np.isnan(said) & known, counted, said),
         prompt_tokens=floats(table, "prompt_tokens"),
         cached_tokens=floats(table, "cached_tokens"),

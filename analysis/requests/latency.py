@@ -7,27 +7,33 @@ Counting from the scheduled time keeps a late generator from hiding a slow serve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.arrays import Bools, Floats, Ints
 from analysis.requests.columns import Requests
 
+_NO_TIME_NS = 10_000
+"""Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
+
 
 @dataclass(frozen=True)
 class Latencies:
-    """Of n requests, NaN where a request has none (no token, one token, did not end well)."""
+    """Hold the latencies of n requests, NaN where a request has none (no token, one token, did not end well)."""
 
     ttft_ms: Floats  # (n,) first_token_ns - scheduled_ns
     e2e_ms: Floats  # (n,) end_ns - scheduled_ns
     tpot_ms: Floats  # (n,) (end_ns - first_token_ns) / (output tokens - 1), from two tokens on
     dispatch_lag_ms: Floats  # (n,) sent_ns - scheduled_ns, less the wait for a place where the load is capped
     itl_ms: Floats  # (tokens,) gap before each token after a measured request's first chunk
+    at_once: Bools  # (n,) completed, and its several tokens came in no time: no model is as quick as that
 
 
 def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencies:
     """Per-request latencies of all completed requests; inter-token gaps of the measured ones alone.
+
+    Where most completed ones came at once, nothing was streamed, and there is no time between tokens.
 
     ``most_in_flight``: the cap of an open load, if it has one. What waited for a place was not late by the generator.
     """
@@ -36,13 +42,32 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
     several = first & (requests.output_tokens > 1)
     lag_ms = (requests.sent_ns - _could_be_sent_ns(requests, most_in_flight)) / 1e6
     after_first = (requests.end_ns - requests.first_token_ns) / 1e6
-    return Latencies(
+    found = Latencies(
         ttft_ms=np.where(first, (requests.first_token_ns - requests.scheduled_ns) / 1e6, np.nan),
         e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
         tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
         dispatch_lag_ms=np.where(requests.timed, lag_ms, np.nan),
         itl_ms=_inter_token_ms(requests),
+        at_once=_came_at_once(requests),
     )
+    if 2 * found.at_once.sum() <= requests.completed.sum():
+        return found
+    return replace(found, itl_ms=np.zeros(0), tpot_ms=np.full_like(found.tpot_ms, np.nan))
+
+
+def latency_samples(requests: Requests, latency: Latencies) -> dict[str, Floats]:
+    """List by name what a latency of the measured requests is given as the spread of; milliseconds.
+
+    Each is of completed requests, ``itl`` of their tokens, and ``dispatch_lag`` of all that were sent.
+    """
+    completed = requests.completed
+    return {
+        "ttft": latency.ttft_ms[completed],
+        "tpot": latency.tpot_ms[completed],
+        "itl": latency.itl_ms,
+        "e2e": latency.e2e_ms[completed],
+        "dispatch_lag": latency.dispatch_lag_ms[requests.measured & requests.timed],
+    }
 
 
 def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, float]) -> Bools:
@@ -60,8 +85,20 @@ def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, flo
     return kept
 
 
+def slo_share(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, float]) -> float | None:
+    """Compute the share of completed measured requests that kept every bound.
+
+    None where none completed, or where TPOT has a bound and an answer's is not known.
+    """
+    completed = requests.completed
+    untold = completed & ~(requests.output_tokens <= 1) & np.isnan(latency.tpot_ms)
+    if not completed.any() or ("tpot" in bounds_ms and untold.any()):
+        return None
+    return float(kept_slo(requests, latency, bounds_ms).sum() / completed.sum())
+
+
 def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
-    """When a request was due and had a place: of N places, the k-th request sent had one once k - N had ended."""
+    """Find when a request was due and had a place: of N, the k-th request sent had one once k - N had ended."""
     could_ns = requests.scheduled_ns.copy()
     rows = np.flatnonzero(requests.timed)
     if most_in_flight is None or rows.size <= most_in_flight:
@@ -72,13 +109,26 @@ def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
     return could_ns
 
 
+def _came_at_once(requests: Requests) -> Bools:
+    chunks = np.diff(requests.chunk_start)
+    rows = np.flatnonzero(requests.completed & (chunks > 0))
+    last, first = (
+        requests.chunk_ns[at[rows]] for at in (requests.chunk_start[1:] - 1, requests.chunk_start[:-1])
+    )
+    span_ns = last - np.where(requests.has_first_token[rows], requests.first_token_ns[rows], first)
+    gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
+    found = np.zeros(chunks.size, dtype=np.bool_)
+    found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
+    return found
+
+
 def _inter_token_ms(requests: Requests) -> Floats:
     """Gaps between successive chunks of a request; a chunk of k tokens gives k gaps of a k-th each.
 
     A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
     Where tokens per chunk are not known, a chunk counts once.
     """
-    found, completed = [np.zeros(0)], requests.completed
+    all_gaps, completed = [np.zeros(0)], requests.completed
     for slab in requests.slabs():
         rows = np.repeat(np.arange(slab.first, slab.last), np.diff(slab.starts))
         carries = (requests.chunk_weight[slab.chunks] > 0) & completed[rows]
@@ -86,5 +136,5 @@ def _inter_token_ms(requests: Requests) -> Floats:
         same = rows[1:] == rows[:-1]
         gaps = np.diff(times)[same] / 1e6
         count = requests.chunk_weight[slab.chunks][carries][1:][same]
-        found.append(np.repeat(gaps / count, count.astype(np.int64)))
-    return np.concatenate(found)
+        all_gaps.append(np.repeat(gaps / count, count.astype(np.int64)))
+    return np.concatenate(all_gaps)

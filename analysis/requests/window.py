@@ -31,8 +31,9 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowShare:
-    """What of each of n requests fell into the window."""
+    """Hold what of each of n requests fell into the window, and what the load's rates are."""
 
+    window: Window
     share: Floats  # (n,) of its output tokens, 0 to 1; 0 for requests that failed
     tokens: Floats  # (n,) output tokens that arrived inside; NaN where the server said nothing of tokens
 
@@ -47,9 +48,24 @@ class WindowShare:
         total = float(self.tokens.sum())
         return total if np.isfinite(total) else None
 
+    @property
+    def request_rate(self) -> float:
+        """Requests' worth of output a second."""
+        return self.requests / self.window.seconds
+
+    @property
+    def output_token_rate(self) -> float | None:
+        """Output tokens a second, or None where some request's are not known."""
+        tokens = self.output_tokens
+        return None if tokens is None else tokens / self.window.seconds
+
+    def goodput(self, slo_share: float | None) -> float | None:
+        """Requests a second that kept every bound, by their share of those that completed."""
+        return None if slo_share is None else slo_share * self.request_rate
+
 
 def measured_window(requests: Requests) -> Window | None:
-    """From the first measured ``sent_ns`` to the last measured ``end_ns``; None where none completed."""
+    """Find the window: first measured ``sent_ns`` to last measured ``end_ns``; None where none completed."""
     if not requests.completed.any():
         return None
     rows = requests.measured & requests.timed
@@ -79,7 +95,7 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     cut = requests.aborted & (total > 0)
     share = np.where(cut, _share_of_aborted(requests, counts, within, tokens), share)
     tokens = np.where(counts | cut, np.where(cut & np.isnan(tokens), within, tokens), 0.0)
-    return WindowShare(share, tokens)
+    return WindowShare(window, share, tokens)
 
 
 def _share_of_aborted(requests: Requests, counts: Bools, within: Floats, tokens: Floats) -> Floats:

@@ -33,7 +33,7 @@ class HeadlineLine:
 
 
 def headline(run: RunDir) -> list[HeadlineLine]:
-    """What the run says, a line each: all factors of batching first, then the variants.
+    """Say what the run shows, a line each: all factors of batching first, then the variants.
 
     Raises:
         TraceError: the run has not been analysed.

@@ -1,4 +1,4 @@
-"""What of an analysed run is in none of its figures, for those who only read it: damaged and unmeasured cells."""
+"""Say what of an analysed run is in none of its figures, for those who only read it: damaged and unmeasured cells."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Results:
-    """What a run says, with joules of one boundary and source."""
+    """Hold what a run says, with joules of one boundary and source."""
 
     pair: MeterKey | None  # None: no power at all
     pairs: tuple[MeterKey, ...]  # all that were recorded
@@ -68,22 +68,22 @@ class Results:
 
     @property
     def estimated(self) -> bool:
-        """Whether the joules are modelled: CPU time x watts."""
+        """Tell whether the joules are modelled: CPU time x watts."""
         return self.pair is not None and self.pair.modelled
 
     @property
     def models(self) -> list[str]:
-        """In order."""
+        """List the models, in order."""
         return sorted({point.model for point in self.points})
 
     def of_tasks(self, point: Point) -> str:
-        """Of how many tasks of how many the pass@1 of a point is; a dash where it has none."""
+        """Say of how many tasks of how many the pass@1 of a point is; a dash where it has none."""
         tasks = self.graded.get(point.condition)
         return "–" if tasks is None else self.task_set.count(tasks)
 
     @property
     def tasks_words(self) -> str:
-        """Of which tasks any pass@1 of the run is, the smallest number of them."""
+        """Say of which tasks any pass@1 of the run is, the smallest number of them."""
         return self.task_set.words(min(self.graded.values())) if self.graded else ""
 
     @property

@@ -13,7 +13,7 @@ Figures = Mapping[str, Any]
 def effect_words(
     row: Figures, visible: Figures | None = None, holm: Figures | None = None, *, of: str = "", than: str = ""
 ) -> str:
-    """What a ratio to a reference says: more, less, or that no difference can be seen, and which one could have been.
+    """Put a ratio to a reference into words: more, less, or no difference to be seen, and which one could have been.
 
     Where none can be seen, the interval's own ends are given, from the reference: it need not lie around 1.
 

@@ -1,4 +1,4 @@
-"""Whether cells are what their folder says: of this run, of its plan, whole, and no copy of another.
+"""Check that cells are what their folder says: of this run, of its plan, whole, and no copy of another.
 
 Figures of a cell that lies in another's place would be valid ones of the wrong cell. Runs that were measured before
 cells kept digests are judged by what there is: names, boots, the plan, and times.
@@ -31,7 +31,7 @@ _SAID = {"requests": "request times", "power": "power readings"}
 
 @dataclass(frozen=True)
 class _Run:
-    """What the cells of a run have in common."""
+    """Hold what the cells of a run have in common."""
 
     run_id: str | None
     boots: frozenset[str]  # of the hosts that measured it; empty: not all are known
@@ -41,21 +41,22 @@ class _Run:
 def misplaced_cells(run: RunDir) -> dict[CellKey, str]:
     """Finished cells that are not what their folder says, or whose files were changed, and why."""
     about = _about(run)
-    found: dict[CellKey, str] = {}
+    problems: dict[CellKey, str] = {}
     prints: dict[tuple[str, str], list[CellKey]] = {}
     for key in run.finished_cells():
         try:
-            own = _checked(run, key, about)
+            fingerprints = _checked(run, key, about)
         except TraceError as error:
-            found[key] = str(error)
+            problems[key] = str(error)
             continue
-        for one in own:
-            prints.setdefault(one, []).append(key)
+        for fingerprint in fingerprints:
+            prints.setdefault(fingerprint, []).append(key)
     for (name, _), keys in prints.items():
         for key in keys if len(keys) > 1 else ():
             others = ", ".join(str(other) for other in keys if other != key)
-            found[key] = f"has the {_SAID[name]} of {others}: one of them is a copy, and which can't be told"
-    return found
+            said = f"has the {_SAID[name]} of {others}"
+            problems[key] = f"{said}: one of them is a copy, and which can't be told"
+    return problems
 
 
 def _about(run: RunDir) -> _Run:
@@ -67,7 +68,7 @@ def _about(run: RunDir) -> _Run:
 
 
 def _planned(run: RunDir) -> frozenset[CellKey] | None:
-    """By the plan; by the study where the plan was lost."""
+    """List the cells by the plan; by the study where the plan was lost."""
     with contextlib.suppress(TraceError):
         return frozenset(read_plan(run))
     with contextlib.suppress(TraceError):
@@ -76,16 +77,19 @@ def _planned(run: RunDir) -> frozenset[CellKey] | None:
 
 
 def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """Of a run that one host measured: what each of its runners said. A cluster's nodes may have been started anew."""
+    """Collect the boots that runners of a single host named; a cluster has none: its nodes may start anew."""
     sessions = manifest.get("sessions")
     if manifest.get("nodes") or not (sessions or manifest.get("load")):
         return frozenset()
-    said = [(manifest.get("host") or {}).get("boot_id"), *(one.get("boot_id") for one in sessions or ())]
+    said = [
+        (manifest.get("host") or {}).get("boot_id"),
+        *(session.get("boot_id") for session in sessions or ()),
+    ]
     return frozenset(boot for boot in said if boot)
 
 
 def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
-    """What can be told of one cell alone; returns (trace, fingerprint) of its traces."""
+    """Check one cell alone; returns (trace, fingerprint) of its traces."""
     folder = run.cell(key)
     record = read_cell(folder)
     check_files(folder, record)
@@ -118,10 +122,11 @@ def _asked_meanwhile(folder: Path, requests: pa.Table, record: CellRecord) -> No
         raise TraceError(f"{what} after another start of the machine than cell.json says")
     times = pa.chunked_array([*requests["sent_ns"].chunks, *requests["end_ns"].chunks], pa.int64())
     phases = [phase for _, phase in record.phases if isinstance(phase, Phase)]
-    found = pc.min_max(times).as_py()
-    if not phases or found["min"] is None:
+    span = pc.min_max(times).as_py()
+    if not phases or span["min"] is None:
         return
-    if found["max"] < min(one.start_ns for one in phases) or found["min"] > max(one.end_ns for one in phases):
+    first_ns, last_ns = min(stretch.start_ns for stretch in phases), max(stretch.end_ns for stretch in phases)
+    if span["max"] < first_ns or span["min"] > last_ns:
         raise TraceError(f"{what} while this cell was not measured: they are another cell's")
 
 

@@ -1,4 +1,4 @@
-"""What tables were made from: a digest over a run's files, by which tables that are out of date are told."""
+"""Compute what tables were made from: a digest over a run's files, by which tables that are out of date are told."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from traces.layout import RunDir
 
 KEY = "inputs"
 """In the metadata of ``tables/cells``."""
-_LOOKED_AT = (
-    1 << 16
-)  # bytes at a file's end: Parquet has there where everything lies, and the range of every column
+# Bytes at a file's end: Parquet has there where everything lies, and the range of every column.
+_LOOKED_AT = 1 << 16
 _READ = (".json", ".jsonl", ".parquet", ".arrows")
 
 
@@ -36,8 +35,8 @@ def inputs_of(run: RunDir) -> str:
 
 
 def _inputs(run: RunDir) -> Iterator[Path]:
-    """In a fixed order; a run's ``alone/`` is one too."""
-    for one in (run, RunDir(run.alone)):
-        yield from (path for path in (one.study, one.manifest, one.plan, one.attempts) if path.is_file())
-        found = one.cells.rglob("*")
-        yield from sorted(path for path in found if path.suffix in _READ and path.is_file())
+    """List them in a fixed order; a run's ``alone/`` is one too."""
+    for part in (run, RunDir(run.alone)):
+        yield from (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
+        traces = part.cells.rglob("*")
+        yield from sorted(path for path in traces if path.suffix in _READ and path.is_file())

@@ -73,18 +73,18 @@ def read_manifest(run: RunDir) -> Mapping[str, Any]:
         TraceError: it is missing, or is none.
     """
     try:
-        found = read_json(run.manifest)
+        manifest = read_json(run.manifest)
     except TraceError as error:
         raise TraceError(f"{error}; {_REMEDY}") from error
     try:
-        _Shape.model_validate(found)
+        _Shape.model_validate(manifest)
     except ValidationError as error:
         raise TraceError(f"{run.manifest}: is no manifest: {wrong_field(error)}; {_REMEDY}") from error
-    assert isinstance(found, dict)  # noqa: S101 -- what the model takes
-    version = found.get("schema_version", SCHEMA_VERSION)
+    assert isinstance(manifest, dict)  # noqa: S101 -- what the model takes
+    version = manifest.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         raise TraceError(f"{run.manifest}: {another_version(version)}")
-    return found
+    return manifest
 
 
 def read_study(run: RunDir) -> Study:
@@ -121,7 +121,7 @@ def read_plan(run: RunDir) -> list[CellKey]:
 
 
 def _wrong_in(row: Mapping[str, Any], count: int) -> str | None:
-    """What a planner never wrote; of a load test's only cell it does not say start and time."""
+    """Name what a planner never wrote; of a load test's only cell it does not say start and time."""
     start, estimated_s = row["engine_start"], row["estimated_s"]
     right = {
         **{name: bool(row[name]) for name in ("model", "variant", "load")},

@@ -1,4 +1,4 @@
-"""What was going on at the boards while a cell was measured: who else ran there, and whether clocks were held down."""
+"""Check what went on at the boards while a cell was measured: who else ran there, and whether clocks were held down."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
 
 
 def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
-    """How much of the machine's CPUs load generator and sidecar took: it is in what a CPU's meter reads."""
+    """Check how much of the CPUs load generator and sidecar took: it is in what a CPU's meter reads."""
     known = [share for share in shares if share is not None]
     if not known:
         return None

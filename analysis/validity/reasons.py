@@ -117,7 +117,7 @@ class Check:
 
 
 def scope_of(code: str) -> Scope:
-    """What a reason code spoils; a code unknown here (a newer runner's) spoils the whole cell."""
+    """Say what a reason code spoils; a code unknown here (a newer runner's) spoils the whole cell."""
     return _SCOPES.get(code, "cell")
 
 
@@ -160,7 +160,7 @@ def _open_checks(requests: Requests, latency: Latencies) -> list[Check]:
 
 
 def window_check(window: Window, min_s: float | None) -> Check:
-    """Whether the window is as long as the study asked for."""
+    """Check that the window is as long as the study asked for."""
     bound = None if min_s is None else min_s * (1 - MIN_S_SLACK)
     return Check(
         "window_too_short", bound is not None and window.seconds < bound, window.seconds, "s", lo=bound
@@ -168,7 +168,7 @@ def window_check(window: Window, min_s: float | None) -> Check:
 
 
 def engine_check(engine: pa.Table, window: Window) -> Check:
-    """Whether the engine's count of preemptions rose between the last reading before and first after."""
+    """Check whether the engine's count of preemptions rose between the last reading before and first after."""
     t_ns, _ = ints(engine, "t_ns")
     total = floats(engine, "preemptions_total")
     known = np.isfinite(total)

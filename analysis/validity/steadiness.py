@@ -1,4 +1,4 @@
-"""Whether a window was steady: trends within it, of power, tokens, temperature and clocks.
+"""Check that a window was steady: trends within it, of power, tokens, temperature and clocks.
 
 A window is fixed by its requests. What is found here can make a cell invalid (``not_steady``), and never moves it.
 """
@@ -34,7 +34,7 @@ class Trend:
     p: float
 
     def significant(self, bound: float) -> bool:
-        """Whether it is both large and unlikely to be chance."""
+        """Tell whether it is both large and unlikely to be chance."""
         return abs(self.change) > bound and self.p < LEVEL
 
 
@@ -49,8 +49,8 @@ class Trends:
         """``not_steady``: the worst change over what is allowed for it; of those that chance may give, none."""
         if not self.found:
             return []
-        sure = {name: one for name, one in self.found.items() if one.p < LEVEL}
-        worst = max((abs(one.change) / BOUNDS[name] for name, one in sure.items()), default=0.0)
+        sure = {name: trend for name, trend in self.found.items() if trend.p < LEVEL}
+        worst = max((abs(trend.change) / BOUNDS[name] for name, trend in sure.items()), default=0.0)
         return [Check("not_steady", worst > 1, worst, "of what is allowed", hi=1.0)]
 
 
@@ -83,25 +83,25 @@ def trends_in(
     if power is not None:
         values["sm_clock"] = _means(power, "sm_clock_mhz", window)
         values["temperature"] = _means(power, "temperature_c", window)
-    found = {}
+    trends = {}
     for name, pieces in sorted(values.items()):
         mean = float(pieces.mean())
         line = trend(pieces if name == "temperature" else pieces / mean) if mean > 0 else None
         if line is not None:
-            found[name] = line
-    return Trends(found)
+            trends[name] = line
+    return Trends(trends)
 
 
 def _tokens(requests: Requests, window: Window) -> Floats:
     """Output tokens that arrived in each piece of the window."""
-    found, length_ns = np.zeros(PIECES), window.end_ns - window.start_ns
+    totals, length_ns = np.zeros(PIECES), window.end_ns - window.start_ns
     for slab in requests.slabs():
         since = requests.chunk_ns[slab.chunks] - window.start_ns
         inside = (since >= 0) & (since < length_ns)
         place = since[inside] * PIECES // length_ns
         weights = requests.chunk_weight[slab.chunks][inside]
-        found += np.bincount(place, weights=weights, minlength=PIECES)
-    return found
+        totals += np.bincount(place, weights=weights, minlength=PIECES)
+    return totals
 
 
 def _means(power: pa.Table, name: str, window: Window) -> Floats:

@@ -26,7 +26,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Boards:
-    """What was seen through a window; all empty where nothing could be."""
+    """Hold what was seen through a window; all empty where nothing could be."""
 
     looks: tuple[Look, ...] = ()
 
@@ -72,7 +72,7 @@ def boards_of(series: Sequence[PowerSeries]) -> frozenset[str]:
 
 
 def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSeries]:
-    """Without the boards on which the engine was not, where it was seen on another that was metered."""
+    """Leave out the boards on which the engine was not, where it was seen on another that was metered."""
     off = boards.off if boards.on & boards_of(series) else frozenset()
     return [one for one in series if one.source != "nvml" or one.device not in off]
 

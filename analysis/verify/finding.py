@@ -1,4 +1,4 @@
-"""What ``starwatt verify`` finds."""
+"""Define what ``starwatt verify`` finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of ``starwatt verify``: manifest, study, plan and prompts are there, read, and say the same of the run."""
+"""Check for ``starwatt verify`` that manifest, study, plan and prompts can be read, and say the same of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class Provenance:
-    """What of it reads, and what was found; of a load test on its own there is no study."""
+    """Hold what of it can be read, and what was found; of a load test on its own there is no study."""
 
     manifest: Mapping[str, Any] | None
     study: Study | None

@@ -40,7 +40,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at, and what was found."""
+    """Hold what was looked at, and what was found."""
 
     cells: int
     requests: int
@@ -48,7 +48,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Tell whether nothing was found."""
         return not self.findings
 
 
@@ -82,7 +82,7 @@ def _invalid_cells(found: Tables) -> Iterator[Finding]:
 
 
 def _alone(alone: RunDir, provenance: Provenance) -> Iterator[Finding]:
-    """Of the cells that were measured again with nobody beside them."""
+    """Check the cells that were measured again with nobody beside them."""
     for key, problem in misplaced_cells(alone).items():
         yield Finding("trace_damaged", f"alone: {key}", problem)
     for key in alone.finished_cells():
@@ -90,7 +90,7 @@ def _alone(alone: RunDir, provenance: Provenance) -> Iterator[Finding]:
 
 
 def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding]:
-    """What ``cell.json`` and ``grades`` say, beside the requests themselves."""
+    """Compare what ``cell.json`` and ``grades`` say with the requests themselves."""
     folder = run.cell(key)
     try:
         record, table = read_record(folder), read_trace(folder, "requests")
@@ -119,7 +119,7 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
 
 
 def _ungradable(record: CellRecord) -> bool:
-    """Whether the runner said why there are no verdicts, or nothing could be judged."""
+    """Tell whether the runner said why there are no verdicts, or nothing could be judged."""
     return record.served.random_weights or not {"sandbox_missing", "random_weights", "no_tests"}.isdisjoint(
         record.validity
     )
@@ -270,5 +270,5 @@ def _report(run: RunDir) -> Iterator[Finding]:
 
 
 def _untitled(page: str) -> str:
-    """Without the run's name: a folder may have been renamed."""
+    """Leave out the run's name: a folder may have been renamed."""
     return re.sub(r"<(title|h1)>.*?</\1>", "", page)

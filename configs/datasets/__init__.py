@@ -3,7 +3,9 @@
 from configs.datasets.loader import (
     DATASETS,
     Dataset,
+    DatasetName,
     Task,
+    check_flag,
     check_name,
     human_eval_plus_file,
     load_dataset,
@@ -14,8 +16,10 @@ from configs.datasets.releases import asked_name
 __all__ = [
     "DATASETS",
     "Dataset",
+    "DatasetName",
     "Task",
     "asked_name",
+    "check_flag",
     "check_name",
     "human_eval_plus_file",
     "is_own",

@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import platformdirs
+from pydantic import AfterValidator
 
 from configs.datasets.own import FORM, OwnPrompt, is_own, read_own
 from configs.datasets.releases import name_of_content, refuse_doubles
 from configs.datasets.rows import read_rows
+from configs.files.strict import Line
 from configs.files.text_files import own_path
 from starwatt_errors import UsageError
 
@@ -116,6 +118,28 @@ def check_name(name: str) -> None:
     """Raises ``UsageError`` where no task set has that name, and it is no path of own prompts."""
     if name not in DATASETS and not is_own(name):
         raise UsageError(f"takes one of: {', '.join(DATASETS)}, or {FORM} (given: {name!r})")
+
+
+def _known(name: str) -> str:
+    try:
+        check_name(name)
+    except UsageError as error:
+        raise ValueError(str(error).partition(" (given")[0]) from error
+    return name
+
+
+DatasetName = Annotated[Line, AfterValidator(_known)]
+"""In a file: a task set's name, or the path of own prompts."""
+
+
+def check_flag(name: str) -> None:
+    """Raises UsageError where ``--dataset`` names neither a data set nor a file of own prompts that reads."""
+    try:
+        check_name(name)
+        if is_own(name):
+            load_dataset(name)
+    except UsageError as error:
+        raise UsageError(f"--dataset: {error}") from error
 
 
 def _own_task(own_prompt: OwnPrompt) -> Task:

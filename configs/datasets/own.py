@@ -8,18 +8,13 @@ is always of all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from configs.datasets.rows import Inputs
-from configs.files.plain import NotPlainError
-from configs.files.plain_json import parse_json
-from configs.files.problems import Problem, problems
+from configs.datasets.rows import Inputs, checked_object, lines_of
 from configs.files.strict import MOST_TOKENS, Many, StrictModel, checked_line, inconsistent
-from configs.files.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
@@ -104,9 +99,9 @@ def read_own(path: Path) -> list[OwnPrompt]:
     """
     prompts: list[OwnPrompt] = []
     lines: dict[str, int] = {}
-    for number, text in _lines(path):
+    for number, text in lines_of(path):
         where = f"{path}:{number}"
-        prompt = _prompt(where, text)
+        _, prompt = checked_object(where, text, OwnPrompt, "prompt")
         prompt = prompt if prompt.task_id else prompt.model_copy(update={"task_id": f"own/{len(prompts)}"})
         if prompt.task_id in lines:
             raise UsageError(
@@ -130,37 +125,9 @@ def read_own(path: Path) -> list[OwnPrompt]:
 
 def line_numbers(path: Path) -> list[int]:
     """Return the line numbers of a file's prompts, in their order."""
-    return [number for number, _ in _lines(path)]
+    return [number for number, _ in lines_of(path)]
 
 
 def text_of(prompts: list[OwnPrompt]) -> str:
     """The prompts as JSON Lines, all of them named: what a run keeps."""
     return "".join(json.dumps(prompt.content(), ensure_ascii=False) + "\n" for prompt in prompts)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with something in them, and their numbers."""
-    text = decoded(path, read_packed(path, PROMPTS_BYTES))
-    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
-        if line.strip():
-            yield number, line
-
-
-def _prompt(where: str, text: str) -> OwnPrompt:
-    try:
-        data = parse_json(text)
-    except NotPlainError as error:
-        raise UsageError(f"{where}: {error.words}") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{where}: takes a JSON object with a prompt, not {type(data).__name__}")
-    try:
-        return OwnPrompt.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(
-            "\n".join(f"{where}: {_words(problem)}" for problem in problems(error, OwnPrompt, data))
-        ) from error
-
-
-def _words(problem: Problem) -> str:
-    field = ".".join(map(str, problem.location))
-    return f"{field}: {problem.message}" if field else problem.message

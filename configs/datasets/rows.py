@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
@@ -13,6 +14,8 @@ from configs.files.problems import problems
 from configs.files.strict import Line, Many, StrictModel
 from configs.files.text_files import PROMPTS_BYTES, decoded, read_packed
 from starwatt_errors import UsageError
+
+_Model = TypeVar("_Model", bound=StrictModel)
 
 
 def _finite(value: list[Any]) -> list[Any]:
@@ -45,27 +48,41 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: it cannot be read, holds no task, or a line is none.
     """
-    text = decoded(path, read_packed(path, PROMPTS_BYTES))
-    rows = [
-        _row(f"{path}:{number}", line)
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+    rows = []
+    for number, line in lines_of(path):
+        data, _ = checked_object(f"{path}:{number}", line, Row, "task")
+        rows.append({field: data[field] for field in Row.model_fields})
     if not rows:
         raise UsageError(f"{path}: there is no task in it")
     return rows
 
 
-def _row(where: str, line: str) -> dict[str, Any]:
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines with something in them, and their numbers.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    text = decoded(path, read_packed(path, PROMPTS_BYTES))
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
+        if line.strip():
+            yield number, line
+
+
+def checked_object(where: str, line: str, model: type[_Model], what: str) -> tuple[dict[str, Any], _Model]:
+    """The JSON object of a line, as it stands there and as the model has it.
+
+    Raises:
+        UsageError: it is none, or fields of it are wrong: a sentence each, behind ``where``.
+    """
     try:
         data = parse_json(line)
     except NotPlainError as error:
         raise UsageError(f"{where}: {error.words}") from error
     if not isinstance(data, dict):
-        raise UsageError(f"{where}: takes a JSON object with a task")
+        raise UsageError(f"{where}: takes a JSON object with a {what}, not {type(data).__name__}")
     try:
-        Row.model_validate(data)
+        return data, model.model_validate(data)
     except ValidationError as error:
-        first = problems(error, Row, data)[0]
-        raise UsageError(f"{where}: {'.'.join(map(str, first.location))}: {first.message}") from error
-    return {field: data[field] for field in Row.model_fields}
+        wrong = [f"{where}: {problem}" for problem in problems(error, model, data)]
+        raise UsageError("\n".join(wrong)) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,14 @@ class Document:
         """The error that this field is wrong, with file, line and field."""
         at = ".".join(map(_part, location)) or "(whole file)"
         return UsageError(f"{_place(self.path, line_of(self._node, location))}: {at}: {message}")
+
+    @contextmanager
+    def at(self, *location: str | int) -> Iterator[None]:
+        """Say of which field a UsageError within the block is."""
+        try:
+            yield
+        except UsageError as error:
+            raise self.refusal(location, str(error)) from error
 
 
 def read_document(path: Path) -> Document:

@@ -21,6 +21,9 @@ class Problem:
     location: tuple[Any, ...]
     message: str
 
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (".".join(map(str, self.location)), self.message)))
+
 
 def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
     """List what is wrong with ``data``, each field once, in the order of the model.

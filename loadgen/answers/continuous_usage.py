@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from abc import abstractmethod
 
 from loadgen.clients.exchange import Exchange
-
-if TYPE_CHECKING:
-    from loadgen.clients.choice import Client
 
 FIELD = "continuous_usage_stats"
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+")
@@ -37,9 +34,10 @@ class Asking:
             self._without[request] = head + b"\r\n\r\n" + content
         return self._without[request]
 
-    def try_without(self, exchange: Exchange) -> bool:
-        """Say whether this answer refuses the counts by name; the exchange has forgotten it then."""
-        refused = exchange.status == "http_error" and FIELD in (exchange.error or "")
+    def try_without(self, request: bytes, exchange: Exchange) -> bool:
+        """Say whether this answer refuses by name the counts that were asked for; the exchange forgets it then."""
+        named = FIELD.encode() in request and FIELD in (exchange.error or "")
+        refused = named and exchange.status == "http_error"
         if refused:
             exchange.forget()
         return refused
@@ -52,49 +50,16 @@ class Asking:
 class AskingClient:
     """A client whose requests leave the counts out once its server has refused them. The refused one is sent again."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self) -> None:
         self._asking = Asking()
-
-    @property
-    def ahead_ns(self) -> int:
-        """Say how long before a request is due this client wants to know of it."""
-        return self._client.ahead_ns
-
-    @property
-    def opened_late(self) -> int | None:
-        """Connections opened while a request waited for one; None: not known."""
-        return self._client.opened_late
-
-    @property
-    def open_most(self) -> int | None:
-        """Connections that were open at once, at most; None: not known."""
-        return self._client.open_most
-
-    @property
-    def resent(self) -> int:
-        """Requests that were sent once more, since the server had closed the connection that was kept for them."""
-        return self._client.resent
-
-    async def open_ahead(self, count: int) -> None:
-        """Make ready for ``count`` requests at once, before the first.
-
-        Raises:
-            OSError: the endpoint cannot be reached.
-        """
-        await self._client.open_ahead(count)
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
-        await self._client.complete(self._asking.form(request), exchange)
-        if self._asking.try_without(exchange):
-            await self._client.complete(self._asking.without(request), exchange)
+        await self._complete_once(self._asking.form(request), exchange)
+        if self._asking.try_without(request, exchange):
+            await self._complete_once(self._asking.without(request), exchange)
             self._asking.learn(exchange)
 
-    def look(self) -> None:
-        """Take what was received so far, of answers under way too."""
-        self._client.look()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+    @abstractmethod
+    async def _complete_once(self, request: bytes, exchange: Exchange) -> None:
+        """One request as it is; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""

@@ -104,18 +104,16 @@ def _joined_as_usual(times_ns: list[int], events: list[Chunk]) -> Decoded | None
     choices = [event.choices[0] for event in chunks if len(event.choices) == 1]
     totals = [event.usage.completion_tokens or 0 for event in chunks if event.usage]
     growth = list(map(sub, totals, [0, *totals]))
-    if not len(choices) == len(totals) == len(chunks) > 0 or min(growth) < 1:
+    each_counts = len(choices) == len(totals) == len(chunks) > 0 and min(growth) > 0
+    if not each_counts or last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
         return None
-    if last.usage.completion_tokens != totals[-1] or any(map(_INDEX, choices)):
-        return None
-    decoded = Decoded(chunk_ns=times_ns[: len(chunks)], chunk_tokens=growth, output_tokens=totals[-1])
-    decoded.generated_ns = decoded.chunk_ns[-1]
-    decoded.completion = "".join([choice.text for choice in choices])
-    said = [choice.finish_reason for choice in choices if choice.finish_reason]
-    decoded.finish_reason = said[-1] if said else None
-    for usage in (chunks[-1].usage, last.usage):
-        if usage is not None:
-            _take_prompt(decoded, usage)
+    chunk_ns = times_ns[: len(chunks)]
+    decoded = Decoded(
+        "".join([choice.text for choice in choices]), chunk_ns, growth, output_tokens=totals[-1],
+        finish_reason=_last_reason(choices), generated_ns=chunk_ns[-1],
+    )  # fmt: skip
+    _take_prompt(decoded, chunks[-1].usage)
+    _take_prompt(decoded, last.usage)
     return decoded
 
 
@@ -142,36 +140,55 @@ class _Reader:
                 self.aside = self.aside or beginning(event.data)
 
 
+class _Tally:
+    """The chunks of one answer: events that bring text or tokens."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._counts: list[int | None] = []
+        self._after: int | None = None
+        self._highest, self._counts_grow = 0, True
+
+    def take(self, text: str, count: int | None, *, is_ours: bool) -> bool:
+        """Say whether an event of this text and count of tokens, which is this answer's or another's, is a chunk."""
+        is_chunk = bool(text) or (is_ours and self._counts_grow and (count or 0) > self._highest)
+        if is_chunk:
+            self.texts.append(text)
+            self._counts.append(count)
+            self._counts_grow = self._counts_grow and count is not None
+            self._after = None
+        elif count is not None:
+            self._after = count
+        self._highest = max(self._highest, count or 0)
+        return is_chunk
+
+    def tokens(self) -> tuple[int | None, list[int] | None]:
+        """Tokens of the answer and of each of its chunks."""
+        return Counts(self._counts, [bool(text) for text in self.texts], self._after).read()
+
+
 def _joined(events: Iterable[tuple[int, Chunk]]) -> Decoded:
-    """A chunk is an event that brings text or tokens."""
     timed = list(events)
     ours = _our_index([choice for _, event in timed for choice in event.choices])
-    decoded = Decoded()
-    texts: list[str] = []
-    counts: list[int | None] = []
-    highest, after, counts_grow = 0, None, True
+    decoded, tally = Decoded(), _Tally()
     for t_ns, event in timed:
+        _take_prompt(decoded, event.usage)
+        choices = event.choices if ours is None else [one for one in event.choices if one.index == ours]
+        text = "".join([choice.text for choice in choices])
         count = None if event.usage is None else event.usage.completion_tokens
-        if event.usage is not None:
-            _take_prompt(decoded, event.usage)
-        mine = event.choices if ours is None else [choice for choice in event.choices if choice.index == ours]
-        text = mine[0].text if len(mine) == 1 else "".join([choice.text for choice in mine])
-        said = [choice.finish_reason for choice in mine if choice.finish_reason]
-        is_chunk = bool(text) or (bool(mine) and counts_grow and (count or 0) > highest)
+        is_chunk, reason = tally.take(text, count, is_ours=bool(choices)), _last_reason(choices)
         if is_chunk:
             decoded.chunk_ns.append(t_ns)
-            counts.append(count)
-            texts.append(text)
-            counts_grow = counts_grow and count is not None
-        if said:
-            decoded.finish_reason = said[-1]
-        if is_chunk or said:
+        if is_chunk or reason:
             decoded.generated_ns = t_ns
-        after = None if is_chunk else after if count is None else count
-        highest = max(highest, count or 0)
-    decoded.completion = whole_text(texts)
-    decoded.output_tokens, decoded.chunk_tokens = Counts(counts, [bool(text) for text in texts], after).read()
+        decoded.finish_reason = reason or decoded.finish_reason
+    decoded.completion = whole_text(tally.texts)
+    decoded.output_tokens, decoded.chunk_tokens = tally.tokens()
     return decoded
+
+
+def _last_reason(choices: Sequence[Choice]) -> str | None:
+    return next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), None)
 
 
 def _our_index(choices: list[Choice]) -> int | None:
@@ -185,7 +202,9 @@ def _our_index(choices: list[Choice]) -> int | None:
     return min(there) if len(there) > 1 and there == ended else None
 
 
-def _take_prompt(decoded: Decoded, usage: Usage) -> None:
+def _take_prompt(decoded: Decoded, usage: Usage | None) -> None:
+    if usage is None:
+        return
     if usage.prompt_tokens is not None:
         decoded.prompt_tokens = usage.prompt_tokens
     if usage.prompt_tokens_details is not None and usage.prompt_tokens_details.cached_tokens is not None:

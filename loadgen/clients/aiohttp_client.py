@@ -18,6 +18,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from configs.addresses import read_address, shown_url
+from loadgen.answers.continuous_usage import AskingClient
 from loadgen.answers.words import http_error_words
 from loadgen.clients.addresses import in_words
 from loadgen.clients.exchange import AFTER_DONE_S, KEPT_HEADERS, LONGEST_ERROR_BODY, DoneWatch, Exchange
@@ -65,12 +66,13 @@ def _begun(error: aiohttp.ClientError) -> bool:
     return not isinstance(getattr(error, "message", ""), str)
 
 
-class AiohttpClient:
+class AiohttpClient(AskingClient):
     """A pool of aiohttp's connections to one endpoint."""
 
     ahead_ns = 0
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float) -> None:
+        super().__init__()
         self.opened_late: int | None = None  # aiohttp opens them unseen
         self.open_most: int | None = None
         self.resent = 0
@@ -90,9 +92,8 @@ class AiohttpClient:
             return
         host, port = self._first_hop()
         own_hop = (host, port) == (self._endpoint.host, self._endpoint.port)
-        tls = (
-            ssl.create_default_context() if self._endpoint.tls else None
-        )  # aiohttp's own is as old as its import
+        # aiohttp's own context is as old as its import.
+        tls = ssl.create_default_context() if self._endpoint.tls else None
         _, writer = await asyncio.open_connection(host, port, ssl=tls if own_hop else None)
         writer.close()
         self._session = self._opened(tls, kept=True)
@@ -118,8 +119,7 @@ class AiohttpClient:
             trace_configs=[reused],
         )
 
-    async def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
+    async def _complete_once(self, request: bytes, exchange: Exchange) -> None:
         exchange.sent_ns = exchange.sent_ns or now_ns()
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from configs.loads import Open
-from loadgen.answers.continuous_usage import AskingClient
 from loadgen.clients.demand import Demand
 from loadgen.clients.exchange import Exchange
 from loadgen.planning.arrivals import mean_rate
@@ -17,21 +16,14 @@ from starwatt_errors import LoadError
 class Client(Protocol):
     """A pool of connections to one endpoint."""
 
-    @property
-    def ahead_ns(self) -> int:
-        """Say how long before a request is due this client wants to know of it."""
-
-    @property
-    def opened_late(self) -> int | None:
-        """Connections opened while a request waited for one; None: not known."""
-
-    @property
-    def open_most(self) -> int | None:
-        """Connections that were open at once, at most; None: not known."""
-
-    @property
-    def resent(self) -> int:
-        """Requests that were sent once more, since the server had closed the connection that was kept for them."""
+    ahead_ns: int
+    """How long before a request is due this client wants to know of it."""
+    opened_late: int | None
+    """Connections opened while a request waited for one; None: not known."""
+    open_most: int | None
+    """Connections that were open at once, at most; None: not known."""
+    resent: int
+    """Requests that were sent once more, since the server had closed the connection that was kept for them."""
 
     async def open_ahead(self, count: int) -> None:
         """Make ready for ``count`` requests at once, before the first.
@@ -56,11 +48,6 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
     Raises:
         LoadError: ``wire`` is asked for, and can't be had here.
     """
-    name, client = _sending_client(spec)
-    return name, AskingClient(client) if spec.continuous_usage else client
-
-
-def _sending_client(spec: LoadSpec) -> tuple[str, Client]:
     endpoint = Endpoint.parse(spec.url)
     demand = _demand(spec)
     if spec.client == "aiohttp":

@@ -113,7 +113,7 @@ class Answer:
 
     @property
     def settled_ns(self) -> int | None:
-        """Until when the end of a stream that has said [DONE] is waited for; None where it has not, or has ended."""
+        """Say until when a stream's end is waited for that has said [DONE]; None where it has not, or has ended."""
         if self.ended or not self._done.look():
             return None
         return self._arrived_ns + round(AFTER_DONE_S * 1e9)

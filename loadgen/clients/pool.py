@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import deque
 from typing import Protocol
 
+from loadgen.answers.continuous_usage import AskingClient
 from loadgen.clients.demand import Demand
 from loadgen.clients.exchange import Exchange
 from starwatt_errors import reason_of
@@ -92,13 +93,13 @@ class Deadline:
             self._timer = self._loop.call_at(self._at_s, self._fired)
 
 
-class Pool:
+class Pool(AskingClient):
     """A pool of connections to one endpoint; the common part of our two clients."""
 
     ahead_ns = 0
-    """How long before a request is due this client wants to know of it."""
 
     def __init__(self, *, timeout_s: float, demand: Demand) -> None:
+        super().__init__()
         self._timeout_s = timeout_s
         self._demand = demand
         self._idle: list[Connection] = []
@@ -119,8 +120,7 @@ class Pool:
         self._give(await self._open_in_time(self._longest_opening_s))
         await asyncio.gather(*(self._open_one_more() for _ in range(count - 1)))
 
-    async def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request; whatever goes wrong is said in ``exchange``. Cancelling leaves it ``aborted``."""
+    async def _complete_once(self, request: bytes, exchange: Exchange) -> None:
         until_ns = max(exchange.due_ns, now_ns()) + round(self._timeout_s * 1e9)
         try:
             await self._complete(request, exchange, until_ns)
@@ -203,9 +203,8 @@ class Pool:
     async def _falls_free(self, exchange: Exchange) -> Connection | None:
         """A connection that another request gives back, in time for this one; None where none does."""
         spare_s = (exchange.due_ns - now_ns()) * 1e-9 - 2 * self._demand.opening_s - _TO_OPEN_S
-        if (
-            spare_s <= 0 or self._open == 0 or not self._demand.slow
-        ):  # at high rates what is early must stay early
+        # At high rates what is early must stay early.
+        if spare_s <= 0 or self._open == 0 or not self._demand.slow:
             return None
         waiting: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)

@@ -1,1 +1,1 @@
-"""What a load is going to ask, and when: decided from seed, block and load before the first request."""
+"""Decide what a load is going to ask, and when, from seed, block and load before the first request."""

@@ -92,7 +92,7 @@ class Agenda:
             yield self._draw("measured")
 
     def time_left_s(self, at_ns: int) -> float:
-        """Until the time of warm-up or of what is measured is just over; infinite where no time ends it."""
+        """Return the seconds until the time of warm-up or of what is measured is over; infinite where none is."""
         if self._first_ns is None and self._warmups is None and self._warmup_ns > at_ns:
             return (self._warmup_ns - at_ns) * 1e-9 + _TIMERS_S
         if self._first_ns is not None and isinstance(self._amount, Duration) and self._planned is None:

@@ -39,7 +39,7 @@ def dithered(offsets_ns: Iterator[int], phases: Phases) -> Iterator[int]:
 
 
 class PassStarts:
-    """When a place of a closed load begins its next pass over the prompts: later by the phase of that pass.
+    """Say when a place of a closed load begins its next pass over the prompts: later by that pass's phase.
 
     Not where that would cost the load more than half a percent of its time.
     """
@@ -50,7 +50,7 @@ class PassStarts:
         self._waited_ns: dict[int, int] = {}
 
     def wait_s(self, place: int, sample: int, at_ns: int) -> float:
-        """Before the next request of a place, which is of pass ``sample``, at a time of the load."""
+        """Return the wait before a place's next request, which is of pass ``sample``, at a time of the load."""
         known = self._pass.get(place)
         self._pass[place] = sample
         due = at_ns - self._waited_ns.get(place, 0) >= _LEAST_PASSES_S * self._dither_s * 1e9

@@ -11,7 +11,7 @@ from gevent.event import AsyncResult
 
 from starwatt_errors import LoadError
 from traces.clock import boot_id, now_ns
-from traces.remote import ClockOffset, PowerClock, Told
+from traces.remote import PowerClock, Told
 
 _ASK, _TOLD = "starwatt_clock", "starwatt_clock_told"
 _EXCHANGES = 30
@@ -32,20 +32,16 @@ class Clocks:
         Raises:
             LoadError: it does not answer.
         """
-        boot = ""
 
         def ask() -> Told:
-            nonlocal boot
             self._answer = AsyncResult()
             self._runner.send_message(_ASK, None, client)
             told = self._answer.wait(timeout=_PATIENCE_S)
             if told is None:
                 raise LoadError(f"Locust worker {client} does not tell its clock")
-            boot = told["boot_id"]
-            return Told(told["received_ns"], told["sent_ns"], told["had_ns"])
+            return Told(**told)
 
-        start = ClockOffset.measured(ask, _EXCHANGES)
-        return PowerClock(boot_id=boot, start=start)
+        return PowerClock.measured(ask, _EXCHANGES)
 
     def _heed(self, msg: Any, **_: Any) -> None:
         self._answer.set({**msg.data, "had_ns": now_ns()})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from configs.files.problems import problems
+from loadgen.flags import LoadFlags
 from loadgen.spec import LoadSpec
+from loadgen.swarm.distributed import shared_by
 from starwatt_errors import UsageError
 
-_DRAIN_S = 60.0
 _OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
     ("model", str, None, "The name that the endpoint serves"),
     ("concurrency", int, None, "Requests in flight"),
@@ -53,46 +52,11 @@ def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
         return LoadSpec.model_validate_json(Path(given["spec"]).read_bytes())
     if not host or "model" not in given or "out" not in given:
         raise UsageError("takes --host, --model and --out")
-    load: dict[str, Any] = {"kind": "single_stream"}
-    if "concurrency" in given:
-        load = {"kind": "closed", "concurrency": given["concurrency"]}
-    elif "qps" in given or "trace" in given:
-        load = {
-            "kind": "open",
-            **{name: given[name] for name in ("qps", "arrivals", "trace") if name in given},
-        }
-    if [bool(given.get("single_stream")), "concurrency" in given, "qps" in given or "trace" in given].count(
-        True
-    ) != 1:
-        raise UsageError("takes one of --single-stream, --concurrency N, --qps R, --trace FILE")
-    if ("duration" in given) == ("requests" in given):
-        raise UsageError("takes one of --duration S, --requests N")
-    amount = (
-        {"kind": "requests", "requests": given["requests"]}
-        if "requests" in given
-        else {"kind": "duration", "seconds": given["duration"]}
-    )
-    most = 1 if load["kind"] == "single_stream" else int(load.get("concurrency", workers))
-    fields = {
-        "url": host,
-        "model": given["model"],
-        "load": load,
-        "amount": amount,
-        "prompts": {
-            "dataset": given["dataset"],
-            "max_tokens": given["max_tokens"],
-            "output": {"fixed": given["max_tokens"]} if given.get("ignore_eos") else "natural",
-        },
-        "warmup_s": given["warmup"],
-        "request_timeout_s": given["timeout"],
-        "drain_s": _DRAIN_S,
-        "continuous_usage": not given.get("no_continuous_usage"),
-        "seed": given["seed"],
-        "block": 1,
-        "workers": min(workers, most),
+    flags: dict[str, Any] = {
+        field.name: given.get(field.name) for field in fields(LoadFlags) if hasattr(options, field.name)
     }
-    try:
-        return LoadSpec.model_validate(fields)
-    except ValidationError as error:
-        first = problems(error, LoadSpec, fields)[0]
-        raise UsageError(f"{'.'.join(map(str, first.location))}: {first.message}") from error
+    flags["url"] = host
+    flags["trace"] = Path(given["trace"]) if "trace" in given else None
+    flags["continuous_usage"] = not given.get("no_continuous_usage")
+    spec = LoadFlags(**flags).spec()
+    return spec.model_copy(update={"workers": shared_by(spec, workers)})

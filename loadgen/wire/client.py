@@ -16,7 +16,7 @@ from loadgen.clients.demand import Demand
 from loadgen.clients.exchange import Answer, Exchange
 from loadgen.clients.pool import Deadline, NotSentError, Pool, UnansweredError
 from loadgen.planning.payload import Endpoint
-from loadgen.wire.binding import Wire
+from loadgen.wire.binding import Received, Wire
 from loadgen.wire.build import library
 from traces.clock import now_ns
 
@@ -102,24 +102,22 @@ class WireConnection:
             return
         if not received.sent_ns and (received.data or received.closed_ns):
             self._open = False  # closed, or bytes that cannot be an answer to what was not asked yet
-            if not ended.done():
-                ended.set_exception(NotSentError)
+            _fail(ended, NotSentError())
             return
         answer.exchange.sent_ns = answer.exchange.sent_ns or received.sent_ns
         self._begun = self._begun or bool(received.data)
-        start, times_ns = 0, received.times_ns
-        if times_ns and times_ns[0] < received.sent_ns:  # said on opening, and nobody was asked for it yet
-            times_ns = [max(arrived_ns, received.sent_ns) for arrived_ns in times_ns]
-        for arrived_ns, end in zip(times_ns, received.ends, strict=True):
-            answer.feed(arrived_ns, received.data[start:end])
-            start = end
+        _feed(answer, received)
         if received.closed_ns:
             self._open = False
             error = OSError(received.error, os.strerror(received.error)) if received.error else None
-            if not self._begun and not ended.done():
-                ended.set_exception(UnansweredError(error))
+            if not self._begun:
+                _fail(ended, UnansweredError(error))
                 return
             answer.cut_off(max(received.closed_ns, received.sent_ns), error)
+        self._settle(answer, ended)
+
+    def _settle(self, answer: Answer, ended: asyncio.Future[None]) -> None:
+        """Say that an answer has ended, or until when its end is waited for."""
         if ended.done():
             return
         if answer.ended:
@@ -134,6 +132,19 @@ class WireConnection:
         if self._socket.fileno() >= 0:
             self._wire.remove(self.slot)
             self._socket.close()
+
+
+def _feed(answer: Answer, received: Received) -> None:
+    """Hand an answer its pieces; what was said before the request was sent counts as of then."""
+    start = 0
+    for arrived_ns, end in zip(received.times_ns, received.ends, strict=True):
+        answer.feed(max(arrived_ns, received.sent_ns), received.data[start:end])
+        start = end
+
+
+def _fail(ended: asyncio.Future[None], error: Exception) -> None:
+    if not ended.done():
+        ended.set_exception(error)
 
 
 class WireClient(Pool):

@@ -14,10 +14,11 @@ from configs.architecture import Architecture
 from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.builder import Job, MakeJob, PruneJob, QuantizeJob
-from server.build.sources import Announce, from_folder, from_hub, named_model, quantised_by
+from server.build.foresight import source_of
+from server.build.sources import Announce, check_source, from_folder, from_hub, named_model, quantised_by
 from server.build.store import Checkpoint, Store
 from server.process.spawn import spawn, stop_group
-from starwatt_errors import BuildError, UsageError
+from starwatt_errors import BuildError
 
 _LAST_LINES = 12
 _STOP_S = 2.0
@@ -48,24 +49,16 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
         UsageError: the model is missing, is no StarCoder2, or is quantised already.
         BuildError: a step of the build failed; the message has the last lines of its output.
     """
-    quantization = variant.quantization
-    trust = variant.trust_remote_code
-    if isinstance(quantization, ReadyMade):
-        return _ready_made(quantization.checkpoints.get(model, model), store, announce, trust=trust)
-    checkpoint = resolve_model(model, store, announce, trust_remote_code=trust)
-    already = quantised_by(checkpoint.path)
-    if already:
-        raise UsageError(
-            f"models: {model} is quantised already ({already}), so that it has no variant {variant.name}; "
-            "the variant ready-made serves it as it is"
-        )
+    source, quantization = source_of(model, variant), variant.quantization
+    checkpoint = resolve_model(source, store, announce, trust_remote_code=variant.trust_remote_code)
+    check_source(f"models: {source}", variant, quantised_by(checkpoint.path))
     if variant.prune:
         job = PruneJob(source=checkpoint.path, prune=variant.prune)
         about = f"{model} · prune {_words(variant.prune.model_dump(exclude_none=True))}"
         checkpoint = _derive(
             checkpoint, job, recipes.pruned(checkpoint, variant.prune), about, store, announce
         )
-    if isinstance(quantization, NoQuantization):
+    if isinstance(quantization, NoQuantization | ReadyMade):
         return checkpoint
     about = f"{model} · {variant.name} · {_words(quantization.model_dump(exclude_none=True))}"
     quantize_job = QuantizeJob(
@@ -73,16 +66,6 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
     )
     recipe = recipes.quantised(checkpoint, quantization)
     return _derive(checkpoint, quantize_job, recipe, about, store, announce)
-
-
-def _ready_made(source: str, store: Store, announce: Announce, *, trust: bool) -> Checkpoint:
-    checkpoint = resolve_model(source, store, announce, trust_remote_code=trust)
-    if quantised_by(checkpoint.path) is None:
-        raise UsageError(
-            f"models: {source} is not quantised, and ready-made serves what somebody else quantised: "
-            "name its checkpoint in the variant's quantization.checkpoints"
-        )
-    return checkpoint
 
 
 def _make(architecture: Architecture, store: Store, announce: Announce) -> Checkpoint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -17,10 +17,13 @@ from server.build.layer_rules import check_prune
 from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
 from server.build.sources import (
     HUB_FILES,
+    check_source,
     check_starcoder2,
     check_type,
     from_folder,
+    known_to_the_hub,
     named_model,
+    no_safetensors,
     quantised_by,
     read_config,
 )
@@ -84,17 +87,8 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
 
 def check_variant(known: Known, variant: Variant) -> None:
     """Raise UsageError or BuildError where ``variant`` cannot be made of a model."""
-    ready = isinstance(variant.quantization, ReadyMade)
-    if ready and known.folder is not None and known.quantised is None:
-        raise UsageError(
-            f"{known.model} is not quantised, and ready-made serves what somebody else quantised: "
-            "name its checkpoint in the variant's quantization.checkpoints"
-        )
-    if not ready and known.quantised is not None:
-        raise UsageError(
-            f"{known.model} is quantised already ({known.quantised}), so that it has no variant {variant.name}; "
-            "the variant ready-made serves it as it is"
-        )
+    if known.folder is not None or known.quantised is not None:
+        check_source(known.model, variant, known.quantised)
     if variant.prune is not None and known.shape is not None:
         try:
             check_prune(variant.prune, known.shape.layers)
@@ -144,9 +138,7 @@ def in_store(known: Known, store: Store) -> Known:
     """The same model with the place where the store holds it."""
     if not known.made_here or known.digest is None or not (store.path(known.digest) / PROVENANCE).is_file():
         return known
-    return Known(
-        known.model, known.shape, folder=store.path(known.digest), digest=known.digest, made_here=True
-    )
+    return replace(known, folder=store.path(known.digest))
 
 
 def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
@@ -165,12 +157,11 @@ def _read(model: str, folder: Path, digest: str | None) -> Known:
 def _cached(model: str) -> Path | None:
     """The whole snapshot of a hub id on this machine, or None."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        path = Path(snapshot_download(model, allow_patterns=list(HUB_FILES), local_files_only=True))
-    except HFValidationError as error:
-        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
+        with known_to_the_hub(model):
+            path = Path(snapshot_download(model, allow_patterns=list(HUB_FILES), local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     return path if (path / "config.json").is_file() and any(path.glob("*.safetensors")) else None
@@ -179,14 +170,11 @@ def _cached(model: str) -> Path | None:
 def _asked_of_the_hub(model: str) -> Known:
     import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        told = HfApi().model_info(model, files_metadata=True, timeout=_HUB_TIMEOUT_S)
-    except RepositoryNotFoundError as error:
-        raise UsageError(
-            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
-        ) from error
+        with known_to_the_hub(model):
+            told = HfApi().model_info(model, files_metadata=True, timeout=_HUB_TIMEOUT_S)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Known(model, likely_shape(model), fetch_bytes=None, doubt=reason)
@@ -195,7 +183,7 @@ def _asked_of_the_hub(model: str) -> Known:
         check_type(model, config["model_type"])
     files = [file for file in told.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
     if not any(file.rfilename.endswith(".safetensors") for file in files):
-        raise UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
+        raise no_safetensors(model)
     fetched = float(sum(file.size or 0 for file in files)) or None
     return Known(model, likely_shape(model), fetch_bytes=fetched)
 

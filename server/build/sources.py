@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from configs.architecture import Architecture
 from configs.loader import ARCHITECTURES, load_architecture
+from configs.variant import ReadyMade, Variant
 from server.build.store import PROVENANCE, Checkpoint, file_digest
 from starwatt_errors import BuildError, UsageError, reason_of
 from traces.atomic import read_json
@@ -55,12 +57,7 @@ def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
     digests = {file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()}
     digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     ours = read_json(path / PROVENANCE) if (path / PROVENANCE).is_file() else {}  # given by its path
-    return Checkpoint(
-        path=path,
-        digest=digest,
-        memorised=bool(ours.get("memorised")),
-        random_weights=bool(ours.get("random_weights")),
-    )
+    return Checkpoint.noted(path, digest, ours)
 
 
 def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -71,23 +68,13 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
         BuildError: it could not be fetched.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     announce(f"fetching {model} from the hub")
+    patterns = [*HUB_FILES, *(CODE_FILES if trust_remote_code else ())]
     try:
-        patterns = [*HUB_FILES, *(CODE_FILES if trust_remote_code else ())]
-        path = Path(snapshot_download(model, allow_patterns=patterns))
-    except HFValidationError as error:
-        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
-    except RepositoryNotFoundError as error:
-        raise UsageError(
-            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
-        ) from error
+        with known_to_the_hub(model):
+            path = Path(snapshot_download(model, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BuildError(
@@ -95,6 +82,21 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
         ) from error
     check_starcoder2(path, trust_remote_code=trust_remote_code)
     return Checkpoint(path=path, digest=f"hub:{model}@{path.name}", memorised=False)
+
+
+@contextmanager
+def known_to_the_hub(model: str) -> Iterator[None]:
+    """Raise UsageError where the block finds that ``model`` is no hub id, or that the hub has no such model."""
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise UsageError(f"models: {model!r} is no hub id: {error}") from error
+    except RepositoryNotFoundError as error:
+        raise UsageError(
+            f"models: the hub has no {model!r}, or you may not read it (hf auth login)"
+        ) from error
 
 
 def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
@@ -107,7 +109,12 @@ def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
             "trust_remote_code: true does so"
         )
     if not any(path.glob("*.safetensors")):
-        raise UsageError(f"models: {path} has no *.safetensors (pickled weights are never read)")
+        raise no_safetensors(str(path))
+
+
+def no_safetensors(model: str) -> UsageError:
+    """Make the error that a model has no weights that are read here."""
+    return UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
 
 
 def check_type(model: str, kind: object) -> None:
@@ -140,3 +147,18 @@ def quantised_by(path: Path) -> str | None:
     """The method that a checkpoint says it was quantised by, such as ``awq``; None for one that is not."""
     settings = read_config(path).get("quantization_config")
     return str(settings.get("quant_method", "?")) if isinstance(settings, dict) else None
+
+
+def check_source(named: str, variant: Variant, quantised: str | None) -> None:
+    """Raise UsageError, which begins with ``named``, where ``variant`` takes no source that is ``quantised`` so."""
+    ready = isinstance(variant.quantization, ReadyMade)
+    if ready and quantised is None:
+        raise UsageError(
+            f"{named} is not quantised, and ready-made serves what somebody else quantised: "
+            "name its checkpoint in the variant's quantization.checkpoints"
+        )
+    if not ready and quantised is not None:
+        raise UsageError(
+            f"{named} is quantised already ({quantised}), so that it has no variant {variant.name}; "
+            "the variant ready-made serves it as it is"
+        )

@@ -45,6 +45,11 @@ class Checkpoint:
     random_weights: bool = False
     """Nothing was learnt: energy and speed are those of its shape, and there is no pass@1."""
 
+    @classmethod
+    def noted(cls, path: Path, digest: str, provenance: Mapping[str, Any]) -> Checkpoint:
+        """Read from its provenance what kind of model it is."""
+        return cls(path, digest, bool(provenance.get("memorised")), bool(provenance.get("random_weights")))
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -107,12 +112,7 @@ class Store:
                 f"the checkpoint {path} is damaged: {damaged}. `starwatt build --prune` removes it; "
                 "the next build makes it again (and the disk may want a look)"
             )
-        return Checkpoint(
-            path=path,
-            digest=digest,
-            memorised=bool(provenance["memorised"]),
-            random_weights=bool(provenance.get("random_weights")),
-        )
+        return Checkpoint.noted(path, digest, provenance)
 
     def get_or_build(
         self,

@@ -26,17 +26,13 @@ class LiveMeters:
         """Raises MeterError where no meter answers."""
         self._settings, self._engine_pid = settings, engine_pid
         self._meters = open_meters(settings, engine_pid)
-        self._devices = [device for meter in self._meters for device in meter.devices]
+        self.devices = [device for meter in self._meters for device in meter.devices]
+        """All devices of all meters, as they were found."""
         self._lock = threading.Lock()
         self._readings: list[Reading] = []
         self._read_ns: int | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
-
-    @property
-    def devices(self) -> list[Device]:
-        """All devices of all meters, as they were found."""
-        return self._devices
 
     def exposition(self) -> bytes:
         """Prometheus' text format. What a device lacks has no line.
@@ -58,12 +54,8 @@ class LiveMeters:
         heat = GaugeMetricFamily("starwatt_temperature_celsius", "Temperature", labels=_LABELS)
         for reading in self._read():
             labels = [reading.device.name, reading.device.boundary, reading.device.source]
-            power_w = reading.power_w if reading.power_w is not None else reading.power_avg_w
-            for family, value in (
-                (watts, power_w),
-                (joules, reading.energy_j),
-                (heat, reading.temperature_c),
-            ):
+            known = (watts, reading.shown_w), (joules, reading.energy_j), (heat, reading.temperature_c)
+            for family, value in known:
                 if value is not None:
                     family.add_metric(labels, value)
         return [watts, joules, heat]

@@ -40,6 +40,11 @@ class Reading:
     throttle: int | None = None
     power_limit_w: float | None = None
 
+    @property
+    def shown_w(self) -> float | None:
+        """Give its power just then, or its average where it has no other."""
+        return self.power_w if self.power_w is not None else self.power_avg_w
+
 
 class Meter(Protocol):
     """Reads all devices of one kind."""

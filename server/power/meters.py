@@ -23,35 +23,35 @@ def available_sources() -> dict[Source, str]:
     Raises:
         NvmlError: there is a driver, but neither it nor a board of it answers.
     """
-    found: dict[Source, str] = {}
+    answering: dict[Source, str] = {}
     try:
         with closing(NvmlMeter()) as boards:
             left_out = [f"left out: {words}" for words in boards.left_out]
-            found["nvml"] = ", ".join([*boards.named, *left_out])
+            answering["nvml"] = ", ".join([*boards.named, *left_out])
     except (NoDriverError, NoPowerReadingError):
         pass  # whoever names nvml is told; auto goes by what answers
     try:
         meter = RaplMeter()
     except MeterError:
-        return found
+        return answering
     left_out = [f"left out: {error}" for error in meter.left_out]
-    found["rapl"] = ", ".join([*(device.name for device in meter.devices), *left_out])
+    answering["rapl"] = ", ".join([*(device.name for device in meter.devices), *left_out])
     meter.close()
-    return found
+    return answering
 
 
 def choose_sources(settings: Meters) -> list[Source]:
     """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
-    found: list[Source] = [
+    answering: list[Source] = [
         source for source in available_sources() if source != "nvml" or settings.gpus != ()
     ] or ["modelled"]
-    return [*found, "external"] if settings.external else found
+    return [*answering, "external"] if settings.external else answering
 
 
 def on_the_engines_boards(settings: Meters, engine_pid: int | None) -> Meters:
-    """Without the boards on which the engine is not, where NVML shows on which it is.
+    """Leave out the boards on which the engine is not, where NVML shows on which it is.
 
     Raises:
         NvmlError: a board that ``settings`` names does not answer.
@@ -64,8 +64,8 @@ def on_the_engines_boards(settings: Meters, engine_pid: int | None) -> Meters:
             seen = boards_of(engine_pid)
     except NoDriverError:
         return settings
-    own = tuple(uuid for uuid in named if uuid in seen)
-    return settings.model_copy(update={"gpus": own}) if own and len(own) < len(named) else settings
+    used = tuple(uuid for uuid in named if uuid in seen)
+    return settings.model_copy(update={"gpus": used}) if used and len(used) < len(named) else settings
 
 
 def boards_left_out() -> tuple[str, ...]:

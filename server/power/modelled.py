@@ -40,9 +40,8 @@ class ModelledMeter:
         self._device = Device(
             "engine", "cpu", "modelled", f"an estimate: CPU time x {watts_per_cpu:g} W a CPU"
         )
-        self._cpu_ns: dict[
-            psutil.Process, int
-        ] = {}  # by pid and start since boot, which no clock update moves
+        # By pid and start since boot, which no clock update moves.
+        self._cpu_ns: dict[psutil.Process, int] = {}
         self._processes: list[psutil.Process] = []
         self._looked_ns: int | None = None
         self._last_ns = now_ns()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from traces.clock import now_ns
 from traces.streams import TraceWriter
 
 _OCCUPANCY_NS = 1_000_000_000
+_READ = tuple(column.name for column in fields(Reading) if column.name != "device")
+"""What a reading and a row of the trace both have."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ class Sampler:
         """
         period_ns, slow_ns = round(1e9 / self._schedule.hz), round(1e9 / self._schedule.slow_hz)
         tick, skipped = 0, 0
-        with TraceWriter(folder, "power") as writer, _Occupancies(folder, self._look) as occupancies:
+        with (
+            TraceWriter(folder, "power") as writer,
+            nullcontext() if self._look is None else TraceWriter(folder, "occupancy") as occupancies,
+        ):
             start_ns, start_cpu_ns = now_ns(), time.process_time_ns()
             slow_due_ns = start_ns
             while True:
@@ -96,7 +102,8 @@ class Sampler:
                 self._read_ns.append(now_ns() - begun_ns)
                 if len(self._read_ns) == 1:
                     begun()
-                occupancies.write(self._look_if_due())
+                if occupancies is not None:
+                    occupancies.extend(look.row() for look in self._look_if_due())
                 if stopping:
                     cpu_ns = time.process_time_ns() - start_cpu_ns
                     return self._summary(skipped, cpu_ns / max(now_ns() - start_ns, 1))
@@ -110,14 +117,14 @@ class Sampler:
         if self._look is None or (self._looked_ns is not None and t_ns - self._looked_ns < _OCCUPANCY_NS):
             return []
         self._looked_ns = t_ns
-        found = self._look()
-        for one in found:
-            if self._require_exclusive and one.metered and one.state == "shared":
+        looks = self._look()
+        for look in looks:
+            if self._require_exclusive and look.metered and look.state == "shared":
                 raise MeterError(
-                    f"{one.device} is not ours alone: {named(one.foreign)} runs on it; end it, or measure elsewhere "
+                    f"{look.device} is not ours alone: {named(look.foreign)} runs on it; end it, or measure elsewhere "
                     "(meters.require_exclusive asked to stop here)"
                 )
-        return found
+        return looks
 
     def _summary(self, skipped: int, cpu_share: float) -> SamplerSummary:
         late = np.percentile(self._late_ns or [0], (50, 99, 100)) * 1e-6
@@ -134,39 +141,7 @@ class Sampler:
         )
 
 
-class _Occupancies:
-    """The trace ``occupancy``, where there are boards to look at."""
-
-    def __init__(self, folder: Path, look: Callable[[], list[Occupancy]] | None) -> None:
-        self._writer = None if look is None else TraceWriter(folder, "occupancy")
-
-    def write(self, found: list[Occupancy]) -> None:
-        if self._writer is not None:
-            self._writer.extend(one.row() for one in found)
-
-    def __enter__(self) -> _Occupancies:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
 def _row(reading: Reading) -> dict[str, object]:
     device = reading.device
-    return {
-        "t_ns": reading.t_ns,
-        "device": device.name,
-        "boundary": device.boundary,
-        "source": device.source,
-        "power_w": reading.power_w,
-        "power_avg_w": reading.power_avg_w,
-        "energy_j": reading.energy_j,
-        "temperature_c": reading.temperature_c,
-        "sm_clock_mhz": reading.sm_clock_mhz,
-        "mem_clock_mhz": reading.mem_clock_mhz,
-        "utilization": reading.utilization,
-        "throttle": reading.throttle,
-        "power_limit_w": reading.power_limit_w,
-        "read_ns": reading.read_ns,
-    }
+    named = {"device": device.name, "boundary": device.boundary, "source": device.source}
+    return {**named, **{name: getattr(reading, name) for name in _READ}}

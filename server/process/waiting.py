@@ -13,9 +13,9 @@ T = TypeVar("T")
 def wait_until(answer: Callable[[], T], timeout_s: float, *, poll_s: float) -> T:
     """Ask until the answer is true or the time is up; return the last answer."""
     deadline_s = time.monotonic() + timeout_s
-    while not (found := answer()) and time.monotonic() < deadline_s:
+    while not (last := answer()) and time.monotonic() < deadline_s:
         time.sleep(poll_s)
-    return found
+    return last
 
 
 def ask_until(

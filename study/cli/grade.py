@@ -9,11 +9,11 @@ from typing import Any
 
 from analysis.grading import grade_samples
 from analysis.grading.samples import pass_at_every_k
-from configs.datasets import Dataset, load_dataset
+from configs.datasets import Dataset, check_flag, load_dataset
 from starwatt_errors import UsageError
 from study.cli.answers import print_json
 from study.grading import damaged_cells, grade_cells, graded_rows, ungraded_cells, verdict_cache
-from study.plan.prompts import NO_TESTS, check_flag, dataset_of, why_not_graded
+from study.plan.prompts import NO_TESTS, dataset_of, why_not_graded
 from study.progress.display import Display, tell
 from study.records.existing import existing
 from traces.layout import RunDir

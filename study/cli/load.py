@@ -48,7 +48,7 @@ def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, s
     for remark in remarks(test.summary):
         tell(remark)
     invalid, j_per_request = bool(test.summary["invalid"]), None
-    if test.run is not None:
+    if meter_at is not None:
         believed, j_per_request = _told_energy(test.run)
         invalid = invalid or not believed
     if test.interrupted:

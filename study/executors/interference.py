@@ -17,6 +17,7 @@ from study.executors.slots import Slot
 from study.executors.units import Unit, node_of
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells, plan_table
+from study.records.repeat import take_over
 from study.records.this_node import slot_of
 from traces.atomic import write_parquet, write_text
 from traces.layout import RunDir
@@ -36,14 +37,9 @@ class Alone:
         write_text(self.run.study, dump_study(self.study))
         write_parquet(self.run.plan, plan_table(_cells(self.study)))
         shutil.copyfile(around.manifest, self.run.manifest)
-        if (around.root / ARRIVALS).is_dir():
-            shutil.copytree(around.root / ARRIVALS, self.run.root / ARRIVALS, dirs_exist_ok=True)
-        for known in around.cooldown.glob("*.json"):  # beside others and alone are begun equally cool
-            if not (self.run.cooldown / known.name).is_file():
-                write_text(self.run.cooldown / known.name, known.read_text(encoding="utf-8"))
-        for kept in (LENGTHS, PROMPTS):
-            if (around.root / kept).is_file():
-                shutil.copyfile(around.root / kept, self.run.root / kept)
+        take_over(
+            around, self.run, ARRIVALS, LENGTHS, PROMPTS, around.cooldown.name
+        )  # beside others and alone alike
 
 
 def check_of(
@@ -67,7 +63,7 @@ def check_of(
 def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
     """What the check has still to measure when all is measured; nothing where the study has none."""
     cells = [] if wanted is None else _cells(_study(study, wanted))
-    return [cell for cell in cells if not (RunDir(run.alone).cell(cell.key) / "cell.json").is_file()]
+    return [cell for cell in cells if not RunDir(run.alone).is_measured(cell.key)]
 
 
 def _study(study: Study, wanted: NeighbourCheck) -> Study:

@@ -65,7 +65,9 @@ class Ledger:
 
     def open(self, units: Sequence[Unit]) -> list[Unit]:
         """Take note of the cells that are there; return units with cells left, each with its home."""
-        self._known.update(cell.key for unit in units for cell in unit.cells if self.there(cell))
+        self._known.update(
+            cell.key for unit in units for cell in unit.cells if self.run.is_measured(cell.key)
+        )
         waiting = [unit for unit in units if self.left(unit)]
         for unit in waiting:
             self.find_home(unit)
@@ -73,13 +75,15 @@ class Ledger:
 
     def find_home(self, unit: Unit) -> None:
         """Note the node of its first cell that is there and reads, where there is one."""
-        nodes = (node_of(self.run, cell) for cell in unit.cells if self.there(cell))
+        nodes = (node_of(self.run, cell) for cell in unit.cells if self.run.is_measured(cell.key))
         unit.home = unit.home or next(filter(None, nodes), None)
 
     def left(self, unit: Unit) -> list[PlannedCell]:
         """List its cells that are neither measured nor given up, in their order."""
         given_up = self.patience.given_up()
-        return [cell for cell in unit.cells if not self.there(cell) and cell.key not in given_up]
+        return [
+            cell for cell in unit.cells if not self.run.is_measured(cell.key) and cell.key not in given_up
+        ]
 
     def begin(self, unit: Unit) -> bool:
         """Remember what it lacks now; say whether that is anything."""
@@ -96,7 +100,7 @@ class Ledger:
     def count(self, units: Iterable[Unit]) -> None:
         """Note what has been measured since by others."""
         for cell in (cell for unit in units for cell in unit.cells):
-            if cell.key not in self._known and self.there(cell):
+            if cell.key not in self._known and self.run.is_measured(cell.key):
                 self.note(cell)
 
     def lost(self, unit: Unit, problem: str) -> int:
@@ -114,7 +118,3 @@ class Ledger:
             for cell in left[:1] if progressed else left:
                 note_attempt(self.run, Attempt.now(cell.key, problem))
         return len(left)
-
-    def there(self, cell: PlannedCell) -> bool:
-        """Say whether a cell has been measured."""
-        return (self.run.cell(cell.key) / "cell.json").is_file()

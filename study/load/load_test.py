@@ -1,4 +1,4 @@
-"""``starwatt load``: load-test an endpoint that already runs, with or without energy."""
+"""``starwatt load``: one load on an endpoint that already runs, as a run of one cell, with or without energy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from analysis.requests.columns import read_columns
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
@@ -25,7 +25,7 @@ from server.power.meters import choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
-from study.load.metering import PHASES, lenient, meter_of
+from study.load.metering import PHASES, meter_of, told_once
 from study.load.remarks import first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
@@ -34,7 +34,7 @@ from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
 from study.plan.prompts import NO_TESTS, keep_prompts
 from study.progress.display import Display, tell
-from study.records.manifest import host, package_versions
+from study.records.manifest import description
 from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
 from traces.cell import Served
@@ -43,6 +43,8 @@ from traces.schemas import PLAN, SCHEMA_VERSION
 from traces.streams import read_trace, stamped
 
 VARIANT = "endpoint"
+_AT_HAND = ("requests", "schedule")
+"""Traces that lie in the folder of the load test too."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,18 @@ class LoadTest:
     """What a load test leaves in its folder."""
 
     summary: dict[str, Any]
-    run: RunDir | None
-    """The one-cell run, where energy was metered."""
+    run: RunDir
+    """Of one cell."""
     interrupted: bool
 
 
 def load_test(
     spec: LoadSpec, out: Path, *, meter_at: str | None, slo_ms: Mapping[str, float] | None = None
 ) -> LoadTest:
-    """Drive ``spec`` and write ``out/requests.parquet`` and ``out/summary.json``; Ctrl-C ends it with these.
+    """Drive ``spec`` and leave a run of one cell in ``out``, and ``summary.json``; Ctrl-C ends it with these.
 
-    With ``meter_at`` (``local``, or the URL of a `starwatt meter --serve`), power is recorded beside it, and ``out`` is
-    a one-cell run. ``slo_ms`` are the bounds of goodput. Where nothing came of it, ``out`` is as it was.
+    With ``meter_at`` (``local``, or the URL of a `starwatt meter --serve`), power is recorded beside it. ``slo_ms`` are
+    the bounds of goodput. Where nothing came of it, ``out`` is as it was.
 
     Raises:
         UsageError: ``out`` is not empty, ``meter_at`` is no meter, or no header can carry the key.
@@ -72,8 +74,22 @@ def load_test(
     key = api_key()
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     with _emptied_unless_requests_came(out):
-        return _load_test(spec, out, meter_at, slo_ms, key)
+        keep_prompts(run, spec.prompts.dataset)
+        try:
+            outcome, recorded = _measured(spec, run.cell(cell), meter_at, key)
+        finally:
+            _lay_at_hand(run.cell(cell), out)
+        requests = read_trace(out, "requests")
+        if outcome.interrupted and not requests.num_rows:
+            raise KeyboardInterrupt
+        _record(run, cell, spec, outcome, recorded, metered=meter_at is not None)
+        if recorded.problem:
+            tell(f"the power record is not whole: {recorded.problem}")
+        summary = _summary(spec, outcome, requests, slo_ms)
+        write_json(out / "summary.json", summary)
+    return LoadTest(summary, run, outcome.interrupted)
 
 
 @contextlib.contextmanager
@@ -103,38 +119,36 @@ def _remove(left: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _load_test(
-    spec: LoadSpec, out: Path, meter_at: str | None, slo_ms: Mapping[str, float] | None, key: str | None
-) -> LoadTest:
-    run = RunDir(out) if meter_at is not None else None
-    keep_prompts(RunDir(out), spec.prompts.dataset)
-    recorded: Recorded | None = None
-    cell = CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
-    folder = run.cell(cell) if run else out
+def _measured(
+    spec: LoadSpec, folder: Path, meter_at: str | None, key: str | None
+) -> tuple[LoadResult, Recorded]:
+    time_left = TimeLeft(spec)
+
+    def show(progress: Mapping[str, Any]) -> None:
+        display.expect(time_left.after(progress))
+        display.say(_words(progress))
+
+    def drive(check: Callable[[], None]) -> LoadResult:
+        return run_load(
+            spec, folder, api_key=key, on_progress=show, check=check, watcher=GUARD, returns_on_interrupt=True
+        )
+
     with Display("load", 1) as display:
         display.title(spec.load.slug if display.live else f"{spec.load.slug} on {shown_url(spec.url)}")
-        drive = partial(_driven, spec, folder, key, display)
-        if meter_at is None:
-            outcome = drive()
-        else:
-            open_meter = lenient(meter_of(spec.url, meter_at))
-            outcome, recorded = metered(folder, open_meter, drive, PHASES, lambda: None, display.say)
-    requests = read_trace(folder, "requests")
-    if outcome.interrupted and not requests.num_rows:
-        raise KeyboardInterrupt
-    if run and recorded:
-        _record(run, cell, spec, outcome, recorded)
-        if recorded.problem:
-            tell(f"the power record is not whole: {recorded.problem}")
-    summary = _summary(spec, outcome, requests, slo_ms)
-    write_json(out / "summary.json", summary)
-    return LoadTest(summary, run, outcome.interrupted)
+        open_meter, phases = meter_of(spec.url, meter_at), None if meter_at is None else PHASES
+        return metered(folder, open_meter, drive, phases, lambda: None, display.say, told_once())
+
+
+def _lay_at_hand(folder: Path, out: Path) -> None:
+    for name in _AT_HAND:
+        for trace in folder.glob(f"{name}.*"):
+            shutil.copyfile(trace, out / trace.name)
 
 
 def _summary(
     spec: LoadSpec, outcome: LoadResult, requests: pa.Table, slo_ms: Mapping[str, float] | None
 ) -> dict[str, Any]:
-    load = spec.load
+    load, columns = spec.load, read_columns(requests)
     most = load.max_in_flight if isinstance(load, Open) else None
     mean_gap_s = 1 / mean_rate(load) if isinstance(load, Open) else 0.0
     return {
@@ -147,50 +161,30 @@ def _summary(
         "gave_up": outcome.gave_up,
         "audit": outcome.audit.model_dump(mode="json"),
         "interrupted": outcome.interrupted,
-        "invalid": generator_problems(requests, is_open=load.kind == "open", most_in_flight=most),
+        "invalid": generator_problems(columns, is_open=load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
-        "metrics": summarise(requests, slo_ms, most, mean_gap_s=mean_gap_s),
+        "metrics": summarise(columns, slo_ms, most, mean_gap_s=mean_gap_s),
     }
 
 
-def _driven(
-    spec: LoadSpec,
-    folder: Path,
-    key: str | None,
-    display: Display,
-    check: Callable[[], None] = lambda: None,
-) -> LoadResult:
-    time_left = TimeLeft(spec)
-
-    def show(progress: Mapping[str, Any]) -> None:
-        display.expect(time_left.after(progress))
-        display.say(_words(progress))
-
-    return run_load(
-        spec, folder, api_key=key, on_progress=show, check=check, watcher=GUARD, returns_on_interrupt=True
-    )
-
-
-def _record(run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded) -> None:
-    """Make it a one-cell run: ``cell.json``, manifest and plan."""
-    dataset, run_id, folder = load_dataset(spec.prompts.dataset), new_run_id(), run.cell(key)
+def _record(
+    run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded, *, metered: bool
+) -> None:
+    """Make it a run of one cell: ``cell.json``, manifest and plan."""
+    dataset, run_id = load_dataset(spec.prompts.dataset), new_run_id()
     validity = [] if dataset.has_tests else [NO_TESTS]
-    record_cell(folder, key, outcome, recorded, run_id=run_id, served=Served(), validity=validity)
-    shutil.copyfile(folder / "requests.parquet", run.root / "requests.parquet")
+    record_cell(run.cell(key), key, outcome, recorded, run_id=run_id, served=Served(), validity=validity)
+    power = _meters_here(recorded) if recorded.host is None else _meters_there(recorded.host, recorded)
     manifest = {
-        "schema_version": SCHEMA_VERSION,
+        **description(dataset, spec.seed),
         "run_id": run_id,
-        "host": host(),
-        "packages": package_versions(),
         "endpoint": {"url": shown_url(spec.url), "model": spec.model},
-        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "load": spec.model_dump(mode="json", exclude={"url"}),
-        "seed": spec.seed,
-        **(_meters_here(recorded) if recorded.host is None else _meters_there(recorded.host, recorded)),
+        **(power if metered else {}),
     }
     write_json(run.manifest, manifest)
-    row = {"model": key.model, "variant": key.variant, "load": key.load, "block": key.block, "position": 0}
-    write_parquet(run.plan, pa.Table.from_pylist([row], schema=stamped(PLAN)))
+    plan = pa.Table.from_pylist([{**asdict(key), "position": 0}], schema=stamped(PLAN))
+    write_parquet(run.plan, plan)
 
 
 def _meters_here(recorded: Recorded) -> dict[str, Any]:

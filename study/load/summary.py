@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from rich.table import Table
 
-from analysis.arrays import Bools, Floats, spread
-from analysis.requests.columns import Requests, read_columns
-from analysis.requests.latency import Latencies, kept_slo, latencies
-from analysis.requests.window import measured_window
+from analysis.arrays import spread
+from analysis.requests.columns import Requests
+from analysis.requests.latency import latencies, latency_samples, slo_share
+from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
 from traces.layout import RunDir
 
-_NO_TIME_NS = 10_000
-"""Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
 LATENCIES = {
     "ttft": "TTFT",
@@ -32,63 +27,60 @@ LATENCIES = {
 
 
 def summarise(
-    table: pa.Table,
+    requests: Requests,
     slo_ms: Mapping[str, float] | None = None,
     most_in_flight: int | None = None,
     *,
     mean_gap_s: float = 0.0,
 ) -> dict[str, Any]:
-    """Counts, rates and latencies (milliseconds) of the measured requests of a ``requests`` trace.
+    """Counts, rates and latencies (milliseconds) of the measured requests, as the tables of a run define them.
 
-    Rates are over the time from the first measured request sent to the last one ended; of an open load, whose requests
-    are ``mean_gap_s`` apart in the mean, at least to such a gap after the last one was due: N requests fill N gaps.
-    None where nothing was completed.
+    Rates are over the window; of an open load, whose requests are ``mean_gap_s`` apart in the mean, at least to such a
+    gap after the last one was due: N requests fill N gaps. None where nothing was completed.
 
     ``not_streamed`` counts answers whose tokens came all at once. Where most did, there is no time between tokens.
-    With ``slo_ms`` (bounds by latency) there is ``goodput``: completed requests a second that kept all of them.
+    With ``slo_ms`` (bounds by latency) there is ``goodput``.
     """
-    requests = read_columns(table)
-    completed = requests.completed
+    latency, share = latencies(requests, most_in_flight), _rated(requests, mean_gap_s)
     metrics: dict[str, Any] = {
         "measured_requests": int(requests.measured.sum()),
-        "completed_requests": int(completed.sum()),
+        "completed_requests": int(requests.completed.sum()),
         "failed_requests": int((requests.measured & ~requests.ok).sum()),
-        **_rates(requests, mean_gap_s),
+        "duration_s": None if share is None else share.window.seconds,
+        "request_rate": None if share is None else share.request_rate,
+        "output_token_rate": None if share is None else share.output_token_rate,
+        "not_streamed": int(latency.at_once.sum()),
     }
-    at_once = int(_came_at_once(requests).sum())
-    metrics["not_streamed"] = at_once
-    found = latencies(requests, most_in_flight)
-    if 2 * at_once > metrics["completed_requests"]:
-        nothing = np.zeros(0)
-        found = replace(found, itl_ms=nothing, tpot_ms=np.full_like(found.tpot_ms, np.nan))
-    for name in LATENCIES:
-        values: Floats = getattr(found, f"{name}_ms")
-        metrics[f"{name}_ms"] = spread(values if name == "itl" else values[completed])
+    samples = latency_samples(requests, latency)
+    metrics |= {f"{name}_ms": spread(samples[name]) for name in LATENCIES}
     if slo_ms is not None:
-        metrics["goodput"] = _goodput(requests, found, slo_ms, metrics["duration_s"])
+        kept = slo_share(requests, latency, slo_ms)
+        metrics["goodput"] = None if share is None else share.goodput(kept)
     return metrics
 
 
+def _rated(requests: Requests, mean_gap_s: float) -> WindowShare | None:
+    """What the rates are of; None where nothing was completed."""
+    window = measured_window(requests)
+    if window is None:
+        return None
+    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
+    end_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
+    return shares_in(requests, Window(window.start_ns, end_ns))
+
+
 def generator_problems(
-    table: pa.Table, *, is_open: bool, most_in_flight: int | None = None
+    requests: Requests, *, is_open: bool, most_in_flight: int | None = None
 ) -> list[dict[str, Any]]:
     """Why the load was not the one asked for, by the bounds of ``analysis/validity/reasons.py``; empty where it was."""
-    requests = read_columns(table)
+    latency, is_capped = latencies(requests, most_in_flight), most_in_flight is not None
     return [
         {
             "reason": check.code,
             "explanation": EXPLANATIONS[check.code],
-            "value": check.value,
-            "unit": check.unit,
-            "lo": check.lo,
-            "hi": check.hi,
+            **{name: getattr(check, name) for name in ("value", "unit", "lo", "hi")},
         }
-        for check in request_checks(
-            requests,
-            latencies(requests, most_in_flight),
-            is_open=is_open,
-            is_capped=most_in_flight is not None,
-        )
+        for check in request_checks(requests, latency, is_open=is_open, is_capped=is_capped)
         if check.failed and check.code in _OF_THE_GENERATOR
     ]
 
@@ -134,44 +126,6 @@ def energy_words(run: RunDir) -> list[str]:
         f"{significant(values.get('power_mean_w'))} W"
         for (boundary, source), values in found.items()
     ]
-
-
-def _came_at_once(requests: Requests) -> Bools:
-    """Completed requests of several tokens that arrived in no time; no model is as quick as that."""
-    chunks = np.diff(requests.chunk_start)
-    rows = np.flatnonzero(requests.completed & (chunks > 0))
-    last, first = requests.chunk_start[1:][rows] - 1, requests.chunk_start[:-1][rows]
-    span_ns = requests.chunk_ns[last] - requests.chunk_ns[first]
-    gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
-    found = np.zeros(chunks.size, dtype=np.bool_)
-    found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
-    return found
-
-
-def _rates(requests: Requests, mean_gap_s: float) -> dict[str, float | None]:
-    completed, window = requests.completed, measured_window(requests)
-    if window is None:
-        return {"duration_s": None, "request_rate": None, "output_token_rate": None}
-    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
-    last_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
-    duration_s = (last_ns - window.start_ns) * 1e-9
-    tokens = requests.output_tokens[completed]
-    return {
-        "duration_s": duration_s,
-        "request_rate": int(completed.sum()) / duration_s,
-        "output_token_rate": None if np.isnan(tokens).any() else float(tokens.sum()) / duration_s,
-    }
-
-
-def _goodput(
-    requests: Requests, found: Latencies, slo_ms: Mapping[str, float], duration_s: float | None
-) -> float | None:
-    """None where nothing was completed, or where TPOT has a bound and can't be told of every answer."""
-    completed = requests.completed
-    untold = completed & ~(requests.output_tokens <= 1) & np.isnan(found.tpot_ms)
-    if duration_s is None or ("tpot" in slo_ms and untold.any()):
-        return None
-    return int(kept_slo(requests, found, slo_ms).sum()) / duration_s
 
 
 def _shown(value: float | None) -> str:

@@ -112,7 +112,9 @@ def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
         told = meter.host
         left.summary, left.clock, left.problem = meter.summary, meter.clock, meter.problem
         left.host, left.marks = told, meter.marks
-        left.node = Node(name=str(told.get("name") or url), boot_id=meter.boot_id, cpus=told.get("cpus"))
+        left.node = Node(
+            name=str(told.get("name") or url), boot_id=meter.clock.boot_id, cpus=told.get("cpus")
+        )
 
     return record
 

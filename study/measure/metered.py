@@ -10,6 +10,7 @@ from typing import Any
 
 from configs.schema import Phases as PhaseSettings
 from loadgen.result import LoadResult
+from starwatt_errors import MeterError
 from study.measure.meter import OpenMeter, Recorded, sidecar_audit
 from traces.cell import CellRecord, Phase, file_digests, write_cell
 from traces.clock import boot_id, now_ns
@@ -22,29 +23,40 @@ def metered(
     folder: Path,
     open_meter: OpenMeter,
     drive: Callable[[Callable[[], None]], LoadResult],
-    settings: PhaseSettings,
+    settings: PhaseSettings | None,
     check: Callable[[], None],
     announce: Callable[[str], None],
+    lost: Callable[[MeterError], None] | None = None,
 ) -> tuple[LoadResult, Recorded]:
     """Stay idle, ``drive`` the load, and stay idle again; the phases of the result hold all of it.
 
+    Without ``settings``, where no power is recorded, nobody waits.
+
     ``check`` and the meter's own check are called several times a second, also by the load, and what they raise ends
-    it. After a load that was interrupted nobody waits for the idle time behind it.
+    it; with ``lost`` what the meter raises goes there in its place, and ends nothing. After a load that was interrupted
+    nobody waits for the idle time behind it.
     """
     recorded = Recorded()
     with open_meter(folder, recorded) as meter:
 
         def check_all() -> None:
             check()
-            meter.check_alive()
+            try:
+                meter.check_alive()
+            except MeterError as error:
+                if lost is None:
+                    raise
+                lost(error)
 
-        announce("idle")
-        meter.mark("idle_before")
-        idle_before, idle_after = stay_idle(settings.idle_s, check_all), None
+        idle_before = idle_after = None
+        if settings is not None:
+            announce("idle")
+            meter.mark("idle_before")
+            idle_before = stay_idle(settings.idle_s, check_all)
         meter.mark("load")
         outcome = drive(check_all)
         try:
-            if not outcome.interrupted:
+            if settings is not None and not outcome.interrupted:
                 announce("idle")
                 stay_idle(settings.rest_s, check_all)
                 meter.mark("idle_after")

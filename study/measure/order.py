@@ -74,7 +74,7 @@ class Order:
 
     def unmeasured(self) -> list[PlannedCell]:
         """Cells whose ``cell.json`` is not there."""
-        return [cell for cell in self.cells if not (self.run.cell(cell.key) / "cell.json").is_file()]
+        return [cell for cell in self.cells if not self.run.is_measured(cell.key)]
 
     def todo(self) -> list[PlannedCell]:
         """Of those, the ones that have not failed too often."""

@@ -49,9 +49,8 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     variants are ordered, and all blocks of one follow each other.
 
     Raises:
-        UsageError: two models would share a folder, or there would be more than a million cells.
+        UsageError: there would be more than a million cells.
     """
-    _check_names(study.models)
     _check_count(study)
     cells: list[PlannedCell] = []
     for engine_start, (model, variant, blocks, order) in enumerate(_starts(study)):
@@ -98,14 +97,6 @@ def _asked(study: Study, block: int) -> list[tuple[Load, Prompts, Measure]]:
         measure = Measure(passes=1, min_s=study.probes.min_s)
         asked += [(load, prompts, measure) for load, prompts in study.probe_loads]
     return asked
-
-
-def _check_names(models: tuple[str, ...]) -> None:
-    named: dict[str, str] = {}
-    for model in models:
-        other = named.setdefault(model_slug(model), model)
-        if other != model:
-            raise UsageError(f"models: {other} and {model} are both called {model_slug(model)} on disk")
 
 
 def _check_count(study: Study) -> None:

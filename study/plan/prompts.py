@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.runs.provenance import read_manifest, read_study
-from configs.datasets import Dataset, asked_name, check_name, is_own, load_dataset
+from configs.datasets import Dataset, asked_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import PROMPTS
 from configs.schema import Study
@@ -14,16 +14,6 @@ from traces.atomic import write_text
 from traces.layout import RunDir
 
 NO_TESTS = "no_tests"
-
-
-def check_flag(dataset: str) -> None:
-    """Raises ``UsageError`` where ``--dataset`` names neither a data set nor a file of own prompts that reads."""
-    try:
-        check_name(dataset)
-        if is_own(dataset):
-            load_dataset(dataset)
-    except UsageError as error:
-        raise UsageError(f"--dataset: {error}") from error
 
 
 def kept_prompts(run: RunDir) -> Path:

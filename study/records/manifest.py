@@ -49,14 +49,11 @@ def build_manifest(
     Raises:
         UsageError: tasks or weights are not those that were measured before.
     """
-    machine, gpus = host(), [asdict(gpu) for gpu in gpu_inventory()] if here else []
+    gpus = [asdict(gpu) for gpu in gpu_inventory()] if here else []
     manifest = {
-        "schema_version": SCHEMA_VERSION,
-        "host": machine,
+        **description(dataset, study.seed),
         "gpus": gpus,
-        "packages": package_versions(),
         "git": git_state(),
-        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
         "models": {
             f"{model} · {variant}": {
                 "digest": checkpoint.digest,
@@ -71,11 +68,21 @@ def build_manifest(
             "settings": study.meter_settings.model_dump(mode="json"),
         },
         "cpus": vars(place(study)) if here else None,
-        "seed": study.seed,
     }
     manifest = continued(manifest, earlier)
-    known = known_calibration(machine, gpus, earlier) if here else None
+    known = known_calibration(manifest["host"], gpus, earlier) if here else None
     return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if here else None}
+
+
+def description(dataset: Dataset, seed: int) -> dict[str, Any]:
+    """What every run says of itself: this machine, what is installed, what was asked and in which order."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "host": host(),
+        "packages": package_versions(),
+        "dataset": {"name": dataset.name, "sha256": dataset.sha256, "tasks": len(dataset.tasks)},
+        "seed": seed,
+    }
 
 
 def sensor_calibration(study: Study) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from configs.loader import ARRIVALS, LENGTHS, STUDIES, load_study
 from starwatt_errors import UsageError
 from study.records.sessions import changed_since, swapped_since
-from traces.atomic import read_json, write_text
+from traces.atomic import read_json
 from traces.layout import RunDir
 
 
@@ -46,12 +46,7 @@ class Repeated:
 
     def prepare(self, run: RunDir) -> None:
         """Take over what the first run had recorded: what does not agree with it is refused."""
-        for kept in sorted((self.run.root / ARRIVALS).glob("*/*")):
-            place = run.root / kept.relative_to(self.run.root)
-            if not place.is_file():
-                write_text(place, kept.read_text(encoding="utf-8"))
-        if (self.run.root / LENGTHS).is_file() and not (run.root / LENGTHS).is_file():
-            shutil.copyfile(self.run.root / LENGTHS, run.root / LENGTHS)
+        take_over(self.run, run, ARRIVALS, LENGTHS)
 
     def compared(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """``manifest`` with ``repeats``: which run, and what is not as it was there.
@@ -68,6 +63,17 @@ class Repeated:
             )
         first = {name: self.manifest.get(name) for name in ("git", "seed")}
         return {**manifest, "repeats": {**first, "changed": changed_since(self.manifest, manifest)}}
+
+
+def take_over(source: RunDir, run: RunDir, *names: str) -> None:
+    """Copy files and folders that one run keeps into another, but for what that has already."""
+    for name in names:
+        place = source.root / name
+        for kept in (place, *sorted(place.rglob("*"))):
+            copy = run.root / kept.relative_to(source.root)
+            if kept.is_file() and not copy.is_file():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(kept, copy)
 
 
 @dataclass(frozen=True)

@@ -59,12 +59,12 @@ class ControlGroup:
 
     def add(self, pid: int) -> None:
         """Move a process and all its descendants into the group; they must not fork meanwhile."""
-        for one in tree(pid):
+        for member in tree(pid):
             for folder in self.folders:
-                (folder / "cgroup.procs").write_text(str(one))
+                (folder / "cgroup.procs").write_text(str(member))
 
     def killed(self) -> int:
-        """How many processes the kernel has killed because all together had too much memory."""
+        """Count the processes that the kernel has killed because all together had too much memory."""
         for line in self.events.read_text().splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":
@@ -123,18 +123,18 @@ def _parents() -> dict[str, Path]:
         lines = _OWN.read_text().splitlines()
     except OSError as error:
         raise GradingError(f"this machine has no control groups: {reason_of(error)}") from error
-    own = {
+    our_group = {
         name: path for _, names, path in (line.split(":", 2) for line in lines) for name in names.split(",")
     }
     if not _version_2():
-        if missing := {"memory", "pids"} - set(own):
+        if missing := {"memory", "pids"} - set(our_group):
             raise GradingError(f"no control group for {' and '.join(sorted(missing))} here")
         return {
-            name: _ROOT / name / own[name].lstrip("/")
+            name: _ROOT / name / our_group[name].lstrip("/")
             for name in ("memory", "pids", "cpuacct")
-            if name in own
+            if name in our_group
         }
-    parent = (_ROOT / own.get("", "/").lstrip("/")).parent
+    parent = (_ROOT / our_group.get("", "/").lstrip("/")).parent
     control = parent / "cgroup.subtree_control"
     if parent == _ROOT.parent or not control.is_file():
         raise GradingError("this process is in the uppermost control group that it can see")

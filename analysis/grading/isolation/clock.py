@@ -38,19 +38,19 @@ class CallClock:
         self._looked = time.monotonic()
 
     def next_look_s(self) -> float:
-        """After how many seconds of waiting something could be over its limit, but for a few looks too early."""
+        """Say after how many seconds of waiting something could be over its limit, but for a few looks too early."""
         if self._moved:
             return _LOOK_S
         left = min(self._allowed_s(self._done) - (self._now_s - self._last_s), self._left_s())
         return max(_LOOK_S, left / (os.cpu_count() or 1))
 
     def due(self) -> bool:
-        """Whether it is time for ``exceeded``."""
+        """Say whether it is time for ``exceeded``."""
         return time.monotonic() - self._looked >= _LOOK_S
 
     def exceeded(self, read_results: Callable[[], tuple[bool, int]]) -> bool:
-        """Whether a limit is exceeded, given a function that takes what has come and says whether calls have begun and
-        how many are done.
+        """Say whether a limit is exceeded, given a function that takes what has come and says whether calls have begun
+        and how many are done.
 
         What came after the reading was certainly not late, so nothing honest is ever over its limit by a late look.
         """

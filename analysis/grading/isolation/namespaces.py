@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What forbids them, and what to do about it."""
+    """Hold what forbids namespaces, and what to do about it."""
 
     words: str
     remedy: str
@@ -45,28 +45,28 @@ _EVERYTHING = (
 
 def obstacles(proc: Path = Path("/proc")) -> list[Obstacle]:
     """Everything on this machine that can be the reason; empty where nothing that we know of is."""
-    found = [
+    there = [
         Obstacle(words, f"`{line}`")
         for name, value, words, line in _SETTINGS
         if _read(proc / "sys" / name).strip() == value
     ]
     if re.search(r"^Seccomp:\s*2$", _read(proc / "self" / "status"), re.MULTILINE):
         words = "a seccomp filter is set on this process, as Docker's, which forbids making namespaces"
-        found.append(Obstacle(words, "in Docker `--security-opt seccomp=unconfined`"))
-    return found
+        there.append(Obstacle(words, "in Docker `--security-opt seccomp=unconfined`"))
+    return there
 
 
 def explained(message: str, proc: Path = Path("/proc")) -> tuple[str, str]:
-    """What bubblewrap said with what is behind it here, and the remedy."""
-    found = obstacles(proc)
-    if not found:
+    """Explain what bubblewrap said by what is behind it here, and name the remedy."""
+    there = obstacles(proc)
+    if not there:
         return message, _EVERYTHING
-    reasons = "; ".join(obstacle.words for obstacle in found)
-    return f"{message} ({reasons})", " and ".join(obstacle.remedy for obstacle in found)
+    reasons = "; ".join(obstacle.words for obstacle in there)
+    return f"{message} ({reasons})", " and ".join(obstacle.remedy for obstacle in there)
 
 
 def may_become(user: int, proc: Path = Path("/proc")) -> bool:
-    """Whether root here may run a process as this user and group, without other groups.
+    """Say whether root here may run a process as this user and group, without other groups.
 
     Root of a user namespace may not where the namespace has a single user, as ``unshare --map-root-user`` makes it.
     """

@@ -67,7 +67,7 @@ class Orders:
 
 
 def leftovers() -> bool:
-    """Whether anything outlives a candidate although all its processes are dead: System V objects."""
+    """Say whether anything outlives a candidate although all its processes are dead: System V objects."""
     info = (ctypes.c_int * 64)()
     shm_info, msg_info, sem_info = 14, 12, 19
     if LIBC.shmctl(0, shm_info, info) < 0 or info[0] != 0:
@@ -78,7 +78,7 @@ def leftovers() -> bool:
 
 
 def own_state() -> list[Any]:
-    """What a process of the same user can change about this one, by whichever call: compared after each run."""
+    """Read what a process of the same user can change about this one, by any call: compared after each run."""
     return [
         [resource.getrlimit(which) for which in range(16)],
         [
@@ -105,7 +105,7 @@ def scheduling() -> list[Any]:
 
 
 def tmp_state() -> list[Any]:
-    """What could be different about /tmp although it is empty."""
+    """Read what could be different about /tmp although it is empty."""
     status, room = os.stat(TMP), os.statvfs(TMP)  # noqa: PTH116
     flags = array.array("L", [0])
     fs_ioc_getflags = 0x80086601
@@ -140,7 +140,7 @@ def empty_tmp(mode: int) -> None:
 
 
 class Baseline:
-    """How this process and /tmp were before the first candidate."""
+    """Remember how this process and /tmp were before the first candidate."""
 
     def __init__(self) -> None:
         self.own = own_state()

@@ -10,14 +10,14 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def tree(pid: int) -> list[int]:
     """The process and its descendants, parents first; those that end meanwhile are left out."""
-    found = [pid]
+    pids = [pid]
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += tree(int(child))
+                pids += tree(int(child))
     except OSError:  # it has just ended
         pass
-    return found
+    return pids
 
 
 def cpu_s_of_tree(pid: int) -> float:

@@ -23,16 +23,10 @@ from analysis.grading.isolation.namespaces import may_become
 from starwatt_errors import GradingError, reason_of
 
 _LAYOUT = 2
-_LEFT_OUT: tuple[str, ...] = (
-    "site-packages",
-    "dist-packages",
-    "test",
-    "tests",
-    "idlelib",
-    "tkinter",
-    "turtledemo",
-)
-_LEFT_OUT += ("ensurepip", "lib2to3", "pydoc_data", "config-*", "*.a")
+_LEFT_OUT = (
+    "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
+    "pydoc_data", "config-*", "*.a",
+)  # fmt: skip
 
 
 #: The uid of worker 0, of the range that systemd keeps for dynamic users: nobody's files belong to them.
@@ -40,7 +34,7 @@ FIRST_UID = 61184
 
 
 def unprivileged_uid(worker: int) -> int | None:
-    """Who runs a worker's candidates when root grades; None for everybody else, who runs them as themselves.
+    """Say who runs a worker's candidates when root grades; None: whoever grades runs them as themselves.
 
     That is also so for root of a user namespace that has no other user: such a root is an ordinary user outside.
     """
@@ -49,7 +43,7 @@ def unprivileged_uid(worker: int) -> int | None:
 
 
 def runtime_folder() -> Path:
-    """Where the copies are kept: readable for every user when root grades, the user's own cache otherwise."""
+    """Say where the copies are kept: readable for every user when root grades, else the user's own cache."""
     if unprivileged_uid(0) is not None:
         return Path("/var/cache/starwatt/grader-runtime")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -68,9 +62,8 @@ def prepare_runtime(folder: Path | None = None) -> Path:
             return runtime
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_if_others_may_write(folder)
-        with filelock.FileLock(
-            folder / f"{runtime.name}.lock"
-        ):  # a copy in use must not be replaced by another
+        # A copy in use must not be replaced by another.
+        with filelock.FileLock(folder / f"{runtime.name}.lock"):
             if not _is_complete(runtime):
                 _make(runtime)
     except (OSError, shutil.Error) as error:
@@ -111,7 +104,7 @@ def _executable() -> Path:
 
 
 def _is_complete(runtime: Path) -> bool:
-    """Whether all files are still there; cleaners of old files take them one by one."""
+    """Say whether all files are still there; cleaners of old files take them one by one."""
     marker = runtime / "complete"
     return marker.is_file() and marker.read_text() == str(_count_files(runtime) - 1)
 
@@ -130,8 +123,8 @@ def _packages() -> list[Path]:
     """The folders of what candidates and the sanitiser may import."""
     numpy_folder = Path(np.__file__).parent
     parser = [importlib.util.find_spec(name) for name in ("tree_sitter", "tree_sitter_python")]
-    found = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]
-    return [numpy_folder, numpy_folder.parent / "numpy.libs", *found]
+    installed = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]
+    return [numpy_folder, numpy_folder.parent / "numpy.libs", *installed]
 
 
 def _copy_into(runtime: Path) -> None:

@@ -34,7 +34,7 @@ _OWN_PROCESSES = 4  # bubblewrap, process 1, and room
 
 @dataclass(frozen=True)
 class Limits:
-    """What one candidate may use. ``memory_bytes`` and ``cpu_s`` hold for each of its processes, and
+    """Bound what one candidate may use. ``memory_bytes`` and ``cpu_s`` hold for each of its processes, and
     ``all_memory_bytes`` for all together where control groups can be made."""
 
     memory_bytes: int = 2 << 30
@@ -66,9 +66,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a candidate's process ended: ``ended`` by itself, ``stopped`` by the caller, at the ``wall`` limit, over the
-    ``output`` limit, over the limit of ``memory`` in all, or over a limit of CPU time (``cpu``) that it had got rid of
-    inside; ``signal`` is 0 if none ended it. ``cpu_s``: what the kernel says that it used with its children."""
+    """Say how a candidate's process ended: ``ended`` by itself, ``stopped`` by the caller, at the ``wall`` limit, over
+    the ``output`` limit, over the limit of ``memory`` in all, or over a limit of CPU time (``cpu``) that it had got rid
+    of inside; ``signal`` is 0 if none ended it. ``cpu_s``: what the kernel says that it used with its children."""
 
     why: str
     signal: int
@@ -132,7 +132,7 @@ class Sandbox:
             raise GradingError(f"the sandbox does not start: {self._last_words() or 'no message'}")
 
     def _last_words(self) -> str:
-        """What it wrote about itself, without waiting."""
+        """Read what it wrote about itself, without waiting."""
         with contextlib.suppress(BlockingIOError):
             return os.read(self._errors, 65536).decode(errors="replace").strip()[-500:]
         return ""

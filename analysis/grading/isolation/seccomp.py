@@ -203,7 +203,7 @@ def filter_program(machine: str | None = None) -> bytes | None:
 
 
 def _answer(rule: Rule) -> list[bytes]:
-    """What is done when a call has the rule's number."""
+    """Write what is done when a call has the rule's number."""
     refuse, allow = _step(_RETURN, _REFUSE | rule.error), _step(_RETURN, _ALLOW)
     if rule.only:
         steps = []

@@ -67,7 +67,7 @@ class Conversation:
         self.error: ValueError | None = None  # what no honest run sends
 
     def drive(self, request: bytes, limit_s: float) -> dict[str, Any]:
-        """What process 1 says about how the run ended; raises ``SandboxDiedError`` if it says nothing in time."""
+        """Return what process 1 says of the run's end; raises ``SandboxDiedError`` if it says nothing in time."""
         answer = self._exchange(memoryview(request), time.monotonic() + limit_s)
         if answer is None:
             raise SandboxDiedError
@@ -101,7 +101,7 @@ class Conversation:
         return None
 
     def _progress(self) -> tuple[bool, int]:
-        """What has come by now: whether the calls have begun, and how many are done."""
+        """Say what has come by now: whether the calls have begun, and how many are done."""
         if self._open:
             self._read_results()
         return self._began, self._values
@@ -142,7 +142,7 @@ class Conversation:
             self._began = True
 
     def _whole_frame(self) -> bool:
-        """Whether there is one at the beginning of what has come."""
+        """Say whether there is one at the beginning of what has come."""
         if len(self._buffer) < HEADER.size:
             return False
         size: int = HEADER.unpack_from(self._buffer)[1]
@@ -168,7 +168,7 @@ class Conversation:
 
 
 def _read_available(fd: int) -> bytes | None:
-    """What is there; empty at the end of the stream, None if nothing has come."""
+    """Read what is there; empty at the end of the stream, None if nothing has come."""
     try:
         return os.read(fd, 1 << 18)
     except BlockingIOError:
@@ -176,7 +176,7 @@ def _read_available(fd: int) -> bytes | None:
 
 
 def _write_available(fd: int, data: memoryview) -> int:
-    """How many bytes could be written; all where nobody reads any more: process 1 says why."""
+    """Write as many bytes as go, and say how many; all where nobody reads any more: process 1 says why."""
     try:
         return os.write(fd, data)
     except BlockingIOError:

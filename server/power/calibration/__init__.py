@@ -1,1 +1,1 @@
-"""What a sensor is like, found here: its period, window and lag, and its gain beside a trusted meter."""
+"""Find what a sensor is like: its period, window and lag, and its gain beside a trusted meter."""

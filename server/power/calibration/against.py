@@ -17,10 +17,8 @@ from starwatt_errors import MeterError
 _GRID_S, _MEAN_S = 0.05, 0.3
 _REACH_S = 2.0  # how far the two clocks may be apart beyond what is known
 _STILL, _WITHIN_S = 0.02, 0.5  # of the swing: what changes by more within half a second does not stand still
-_SETTLES_S, _BEFORE_S = (
-    1.0,
-    0.1,
-)  # left out after a change (the slowest average that a board shows), and before it
+# Left out after a change (the slowest average that a board shows), and before it.
+_SETTLES_S, _BEFORE_S = 1.0, 0.1
 _SHORTEST_S = 0.3
 _LEAST_PLATEAUS = 3
 _LEAST_SWING = 1.3  # highest plateau over lowest: below, a line through them says nothing of its ends
@@ -66,7 +64,7 @@ class GainFit:
     @property
     def at_load(self) -> float:
         """True over shown power where most was drawn."""
-        highest = max(self.plateaus, key=lambda one: one.shown_w)
+        highest = max(self.plateaus, key=lambda plateau: plateau.shown_w)
         return highest.true_w / highest.shown_w
 
 
@@ -86,7 +84,7 @@ def fit_gain(shown: Readings, true: Readings, *, reach_s: float = _REACH_S) -> G
             f"both meters stood still in {len(plateaus)} stretches, and {_LEAST_PLATEAUS} are "
             "needed: readings that keep in step with the load, or another load on the board or beside it?"
         )
-    highest, lowest = (end(one.shown_w for one in plateaus) for end in (max, min))
+    highest, lowest = (end(plateau.shown_w for plateau in plateaus) for end in (max, min))
     if highest < _LEAST_SWING * lowest:
         raise MeterError(
             f"the load moved the board's power from {lowest:.0f} to {highest:.0f} W alone: too little to fit a line"
@@ -107,7 +105,7 @@ def _grid(shown: Readings, true: Readings, reach_s: float) -> Floats:
 
 
 def _shift(shown: Readings, true: Readings, grid_s: Floats, reach_s: float) -> float:
-    """By how much the trusted meter's clock is ahead: at which the two are most alike."""
+    """Find by how much the trusted meter's clock is ahead: the shift at which the two are most alike."""
     shifts_s = np.arange(-reach_s, reach_s + _GRID_S / 2, _GRID_S)
     ours_w = shown.means(grid_s)
     alike = [
@@ -128,19 +126,19 @@ def _plateaus(grid_s: Floats, ours_w: Floats, theirs_w: Floats) -> tuple[Plateau
     around = np.concatenate((np.ones(before), np.ones(1 + after)))
     moves = np.convolve(moves, around)[before : before + grid_s.size] > 0
     edges = np.flatnonzero(np.diff(np.concatenate(([True], moves, [True])).astype(np.int8)))
-    found = []
+    plateaus = []
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         if last - first >= shortest:
             inside = slice(int(first), int(last))
             seconds = float(last - first) * _GRID_S
             mean_w = float(ours_w[inside].mean()), float(theirs_w[inside].mean())
-            found.append(Plateau(float(grid_s[first]), seconds, *mean_w))
-    return tuple(found)
+            plateaus.append(Plateau(float(grid_s[first]), seconds, *mean_w))
+    return tuple(plateaus)
 
 
 def _line(plateaus: tuple[Plateau, ...], shift_s: float) -> GainFit:
-    shown_w = np.array([one.shown_w for one in plateaus])
-    true_w = np.array([one.true_w for one in plateaus])
+    shown_w = np.array([plateau.shown_w for plateau in plateaus])
+    true_w = np.array([plateau.true_w for plateau in plateaus])
     design = np.column_stack([shown_w, np.ones(shown_w.size)])
     inverse = np.linalg.inv(design.T @ design)
     factor, offset_w = inverse @ (design.T @ true_w)

@@ -15,7 +15,7 @@ import numpy as np
 
 from server.power.calibration.response import Floats, Found, response, update_period
 from server.power.nvidia.binding import pynvml
-from server.power.nvidia.board import NoPowerReadingError, offers
+from server.power.nvidia.board import NoPowerReadingError, milli, offers
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import (
     POWER_AVERAGE,
@@ -118,10 +118,8 @@ def _calibrate_board(place: Place, load: Load | None, watch_s: float | None) -> 
 
 def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict[str, Any]:
     channels = _channels(place)
-    idle: dict[str, float | None] = {}
     _watch(channels, min(watch_s or WATCH_S, 1.0))
-    for name, channel in channels.items():
-        idle[name] = float(np.mean(channel.shown)) if channel.shown else None
+    idle_w = {name: float(np.mean(channel.shown)) for name, channel in channels.items() if channel.shown}
     steps_s: list[float] = []
     without = NO_LOAD
     if load is not None:
@@ -139,8 +137,7 @@ def _watch_board(place: Place, load: Load | None, watch_s: float | None) -> dict
         for key, figure in figures.items():
             if figure.reason is not None:
                 result["reasons"][f"{name}.{key}"] = figure.reason
-    known = idle.get("power_w") or idle.get("power_avg_w")
-    result["idle_w"] = known
+    result["idle_w"] = idle_w.get("power_w") or idle_w.get("power_avg_w")
     result["reasons"] |= _doubts(channels, place, stepped=bool(steps_s))
     costs = np.concatenate([channel.cost_s for channel in channels.values()])
     result["read_ms"] = float(np.median(costs)) * 1e3
@@ -176,14 +173,11 @@ def _channels(place: Place) -> dict[str, _Channel]:
 
         return read
 
-    def usage() -> float | None:
-        milliwatts = place.ask(pynvml.nvmlDeviceGetPowerUsage)
-        return None if milliwatts is None else milliwatts * 1e-3
+    def asked(call: Callable[..., Any]) -> Callable[[], float | None]:
+        return lambda: milli(place.ask(call))
 
-    def counter() -> float | None:
-        millijoules = place.ask(pynvml.nvmlDeviceGetTotalEnergyConsumption)
-        return None if millijoules is None else millijoules * 1e-3
-
+    usage = asked(pynvml.nvmlDeviceGetPowerUsage)
+    counter = asked(pynvml.nvmlDeviceGetTotalEnergyConsumption)
     instant, average = field_value(POWER_INSTANT), field_value(POWER_AVERAGE)
     channels = {"energy_j": _Channel(counter, _COUNTER_POLL_S)}
     if instant() is not None:

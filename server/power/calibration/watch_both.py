@@ -34,7 +34,7 @@ class Against:
 
     @property
     def setting(self) -> dict[str, dict[str, float]]:
-        """What ``meters.gain`` takes."""
+        """Give it as ``meters.gain`` takes it."""
         fit = self.fit
         given = {
             "factor": round(fit.factor, 4), "uncertainty": round(fit.uncertainty, 4),
@@ -43,13 +43,13 @@ class Against:
         return {self.device: given}
 
     def record(self) -> dict[str, object]:
-        """For a script."""
+        """Give it as a script takes it."""
         return {"gain": self.setting, "at_load": self.fit.at_load, **asdict(self.fit)}
 
     def words(self) -> list[str]:
-        """For people."""
+        """Give it in words, for people."""
         fit = self.fit
-        lowest, highest = (end(one.shown_w for one in fit.plateaus) for end in (min, max))
+        lowest, highest = (end(plateau.shown_w for plateau in fit.plateaus) for end in (min, max))
         given = ", ".join(f"{name}: {value:g}" for name, value in self.setting[self.device].items())
         return [
             f"{self.device}: true watts = {fit.factor:.4f} x shown {fit.offset_w:+.2f} W",
@@ -96,14 +96,14 @@ def _steps(steps_s: tuple[float, ...]) -> Iterator[tuple[bool, float]]:
 def _watch(meters: tuple[tuple[Meter, list[Reading]], ...], seconds: float) -> None:
     end_ns = now_ns() + round(seconds * 1e9)
     while now_ns() < end_ns:
-        for meter, found in meters:
-            found.extend(meter.read(slow=False))
+        for meter, readings in meters:
+            readings.extend(meter.read(slow=False))
         time.sleep(_POLL_S)
 
 
-def _of(found: list[Reading]) -> Readings:
-    """In the order of their times, readings of one instant once."""
-    powers_w = {one.t_ns: one.power_w if one.power_w is not None else one.power_avg_w for one in found}
+def _of(readings: list[Reading]) -> Readings:
+    """Sort them by their times, readings of one instant once."""
+    powers_w = {reading.t_ns: reading.shown_w for reading in readings}
     known = {t_ns: watts for t_ns, watts in sorted(powers_w.items()) if watts is not None}
     if len(known) < _LEAST_READINGS:
         raise MeterError(f"--against: {len(known)} readings came from one of the two meters: too few")

@@ -65,9 +65,8 @@ def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:
     if name in _PROGRAMS:
         return _PROGRAMS[name](log)
     columns, known = _TABLES.get(name, _PLAIN), name in _TABLES
-    if (
-        name != "influxdb"
-    ):  # whose header may still be to come; of others one that does not fit is told at once
+    # InfluxDB's header may still be to come; of others one that does not fit is told at once.
+    if name != "influxdb":
         header = next((line for line in lines if line.strip()), "")
         Table(log, columns, known=known).line(header, 1)
     return Table(log, columns, known=known)

@@ -69,34 +69,37 @@ class Table(Reader):
         return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
 
     def _header(self, text: str, number: int) -> None:
-        log, plain = self.log, type(self.log).model_fields
+        log = self.log
         self._separator = separator_of(text)
         try:
             self._names = split(text, self._separator)
         except csv.Error as error:
             raise MeterError(f"{log.file}: its header is no CSV: {error}") from error
-        time, power = log.time_column, log.power_column
-        if time not in self._names and time == plain["time_column"].default:
-            time = self._first(self._columns.time) or time
-        if power is not None and power not in self._names and power == plain["power_column"].default:
-            power = self._first(self._columns.power) or self._only_power() or power
-        missing = [
-            column
-            for column in (time, power, log.energy_column)
-            if column is not None and column not in self._names
-        ]
+        time = self._chosen("time_column", self._columns.time) or log.time_column
+        power = self._chosen("power_column", self._columns.power)
+        wanted = [column for column in (time, power, log.energy_column) if column is not None]
+        missing = [column for column in wanted if column not in self._names]
         if missing:
             raise MeterError(
                 f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
                 "meters.external (time_column, power_column, energy_column)"
             )
         self._time = self._names.index(time)
-        self._power = None if power is None else self._names.index(power)
-        self._energy = None if log.energy_column is None else self._names.index(log.energy_column)
-        device = self._first(self._columns.device)
-        self._device = None if device is None else self._names.index(device)
+        self._power, self._energy = self._place(power), self._place(log.energy_column)
+        self._device = self._place(self._first(self._columns.device))
         if power is not None:
             self._unit_w = self._unit(power, text, number)
+
+    def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
+        """The column that a field of the study names; where it is left at its default, what the header has for it."""
+        name: str | None = getattr(self.log, field)
+        if name is None or name in self._names or name != type(self.log).model_fields[field].default:
+            return name
+        only = self._only_power() if field == "power_column" else None
+        return self._first(usual) or only or name
+
+    def _place(self, column: str | None) -> int | None:
+        return None if column is None else self._names.index(column)
 
     def _unit(self, name: str, text: str, number: int) -> float:
         if self.log.power_unit != "auto":

@@ -39,7 +39,7 @@ class BoardMeter:
 
     @property
     def number(self) -> int:
-        """As nvidia-smi counts."""
+        """Return its number, as nvidia-smi counts."""
         return self._place.number
 
     @property
@@ -89,7 +89,7 @@ class BoardMeter:
             sm_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)),
             mem_clock_mhz=_number(ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_MEM)),
             utilization=None if rates is None else rates.gpu / 100.0,
-            power_limit_w=_milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
+            power_limit_w=milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         )
 
     def _powers(self) -> tuple[float | None, float | None]:
@@ -97,12 +97,12 @@ class BoardMeter:
         if not self._offers.power:
             return None, None
         try:
-            found = self._asked_powers()
+            powers = self._asked_powers()
         except PassingError as error:
             self._heed(seen=False, trouble=str(error).removeprefix("NVML: "))
             return None, None
-        self._heed(seen=found != (None, None))
-        return found
+        self._heed(seen=powers != (None, None))
+        return powers
 
     def _energy_j(self) -> float | None:
         """Since the first reading; None where the call failed this time."""
@@ -124,7 +124,7 @@ class BoardMeter:
         if self._offers.instant or self._offers.average:
             instant, average = self._place.watts([POWER_INSTANT, POWER_AVERAGE])
             return instant, average
-        return None, _milli(self._place.demand(pynvml.nvmlDeviceGetPowerUsage))
+        return None, milli(self._place.demand(pynvml.nvmlDeviceGetPowerUsage))
 
 
 @dataclass(frozen=True)
@@ -158,13 +158,13 @@ def offers(place: Place) -> Offers:
     counter = False
     if not module:
         [counter] = asked.whether(lambda: [place.demand(pynvml.nvmlDeviceGetTotalEnergyConsumption)])
-    found = Offers(instant, average, usage, counter, module)
-    if not (found.power or counter):
+    offered = Offers(instant, average, usage, counter, module)
+    if not (offered.power or counter):
         if asked.trouble is not None:
             raise NvmlError(asked.trouble)
         words = f"{place}, {place.name}, offers neither power nor energy: it cannot be measured"
         raise NoPowerReadingError([words])
-    return found
+    return offered
 
 
 @dataclass
@@ -190,7 +190,8 @@ def _signed(mask: int | None) -> int | None:
     return mask if mask is None or mask < 1 << 63 else mask - (1 << 64)
 
 
-def _milli(value: Any) -> float | None:
+def milli(value: Any) -> float | None:
+    """Turn thousandths, such as NVML's milliwatts, into the unit; None stays None."""
     return None if value is None else float(value) * 1e-3
 
 

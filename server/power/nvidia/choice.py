@@ -61,14 +61,15 @@ def _find(gpu: str, here: Sequence[Place]) -> Place:
         matching = [place for place in here if place.uuid.startswith(gpu)]
     if len(matching) == 1:
         return matching[0]
+    raise NvmlError(f"NVML: {_why_none(gpu, matching, here)}")
+
+
+def _why_none(gpu: str, matching: Sequence[Place], here: Sequence[Place]) -> str:
+    """Say why no board is the one that is called so: none of those that are here, or several."""
     if gpu.startswith("MIG-"):
-        raise NvmlError(
-            f"NVML: {gpu} is a MIG instance, and power is known of whole boards alone: switch MIG off"
-        )
+        return f"{gpu} is a MIG instance, and power is known of whole boards alone: switch MIG off"
     if matching:
-        raise NvmlError(
-            f"NVML: {gpu} is the beginning of several: {', '.join(place.uuid for place in matching)}"
-        )
+        return f"{gpu} is the beginning of several: {', '.join(place.uuid for place in matching)}"
     known = ", ".join(place.uuid for place in here if place.uuid) or "none"
     silent = "".join(f"; {place} does not answer: {place.problem}" for place in here if place.problem)
-    raise NvmlError(f"NVML: there is no GPU {gpu} here; there is {known}{silent}")
+    return f"there is no GPU {gpu} here; there is {known}{silent}"

@@ -160,8 +160,7 @@ def _meter(place: Place) -> BoardMeter | None:
 
 def _watts(meter: BoardMeter) -> float | None:
     with contextlib.suppress(NvmlError):
-        reading = meter.read()
-        return reading.power_w if reading.power_w is not None else reading.power_avg_w
+        return meter.read().shown_w
     return None
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.power.nvidia.binding import pynvml
+from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import NoDriverError, Place, opened, text
+from server.power.nvidia.library import Place, asked, text
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,7 @@ def gpu_inventory() -> list[Gpu]:
     Raises:
         NvmlError: a driver is there, but it fails, or none of its GPUs answers.
     """
-    try:
-        with opened():
-            driver = text(pynvml.nvmlSystemGetDriverVersion())
-            return [_gpu(place, driver) for place in choose().boards]
-    except NoDriverError:
-        return []
+    return asked(_gpus, without=[])
 
 
 def driver_cuda() -> tuple[int, int] | None:
@@ -48,35 +44,30 @@ def driver_cuda() -> tuple[int, int] | None:
     Raises:
         NvmlError: a driver is there, but it fails.
     """
-    try:
-        with opened():
-            version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
-    except NoDriverError:
-        return None
+    version = asked(lambda: int(pynvml.nvmlSystemGetCudaDriverVersion_v2()), without=0)
     return None if version <= 0 else (version // 1000, version % 1000 // 10)
 
 
 def silent_gpus() -> tuple[str, ...]:
     """Name the visible GPUs that do not answer beside others that do; errors as of ``gpu_inventory``."""
-    try:
-        with opened():
-            return choose().left_out
-    except NoDriverError:
-        return ()
+    return asked(lambda: choose().left_out, without=())
+
+
+def _gpus() -> list[Gpu]:
+    driver = text(pynvml.nvmlSystemGetDriverVersion())
+    return [_gpu(place, driver) for place in choose().boards]
 
 
 def _gpu(place: Place, driver: str) -> Gpu:
     ask = place.ask
     memory = ask(pynvml.nvmlDeviceGetMemoryInfo)
-    limit_mw = ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)
-    default_mw = ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)
     return Gpu(
         uuid=place.uuid,
         name=place.name,
         driver=driver,
         memory_mib=None if memory is None else memory.total // 2**20,
-        power_limit_w=None if limit_mw is None else limit_mw * 1e-3,
-        default_power_limit_w=None if default_mw is None else default_mw * 1e-3,
+        power_limit_w=milli(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
+        default_power_limit_w=milli(ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)),
         max_sm_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_SM),
         max_mem_clock_mhz=ask(pynvml.nvmlDeviceGetMaxClockInfo, pynvml.NVML_CLOCK_MEM),
         ecc=_switch(ask, pynvml.nvmlDeviceGetEccMode),

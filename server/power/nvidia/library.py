@@ -10,10 +10,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from server.power.nvidia.binding import pynvml
 from starwatt_errors import MeterError
+
+_Answer = TypeVar("_Answer")
 
 # nvmlReturn_t, which no version of NVML changes
 SUCCESS = 0
@@ -64,28 +66,32 @@ def opened() -> Iterator[None]:
         NoDriverError: there is none.
         NvmlError: it is there and does not answer.
     """
-    initialise()
-    try:
-        yield
-    except pynvml.NVMLError as error:
-        raise NvmlError(f"NVML: {in_words(error)}") from error
-    finally:
-        shut_down()
-
-
-def initialise() -> None:
-    """Open NVML until ``shut_down``; errors as of ``opened``."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         kind = NoDriverError if error.value in _NO_DRIVER else NvmlError
         raise kind(f"NVML: {in_words(error)}") from error
+    try:
+        yield
+    except pynvml.NVMLError as error:
+        raise NvmlError(f"NVML: {in_words(error)}") from error
+    finally:
+        # A driver that has gone in the meantime is no error any more.
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
-def shut_down() -> None:
-    """Close what ``initialise`` opened; a driver that has gone in the meantime is no error any more."""
-    with contextlib.suppress(pynvml.NVMLError):
-        pynvml.nvmlShutdown()
+def asked(question: Callable[[], _Answer], without: _Answer) -> _Answer:
+    """Open NVML for one question; ``without`` is the answer where there is no driver.
+
+    Raises:
+        NvmlError: there is a driver, and it does not answer.
+    """
+    try:
+        with opened():
+            return question()
+    except NoDriverError:
+        return without
 
 
 def in_words(error: Any) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from server.power.meter import Device, Reading
-from server.power.nvidia.binding import pynvml
 from server.power.nvidia.board import BoardMeter, NoPowerReadingError
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import NoDriverError, NvmlError, in_words, initialise, opened, shut_down
+from server.power.nvidia.library import NoDriverError, NvmlError, asked, opened
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,9 @@ def visible_gpus() -> list[Board]:
     Raises:
         NvmlError: there is a driver, but it does not answer.
     """
-    try:
-        with opened():
-            return [Board(place.number, place.uuid, place.name) for place in choose().boards]
-    except NoDriverError:
-        return []
+    return asked(
+        lambda: [Board(place.number, place.uuid, place.name) for place in choose().boards], without=[]
+    )
 
 
 class NvmlMeter:
@@ -48,15 +46,10 @@ class NvmlMeter:
     """
 
     def __init__(self, gpus: Sequence[str] | None = None) -> None:
-        initialise()
-        try:
+        with ExitStack() as nvml:
+            nvml.enter_context(opened())
             self._boards, self.left_out = _open_boards(gpus)
-        except pynvml.NVMLError as error:
-            shut_down()
-            raise NvmlError(f"NVML: {in_words(error)}") from error
-        except NvmlError:
-            shut_down()
-            raise
+            self._nvml = nvml.pop_all()
 
     @property
     def devices(self) -> list[Device]:
@@ -86,7 +79,7 @@ class NvmlMeter:
 
     def close(self) -> None:
         """Shut NVML down."""
-        shut_down()
+        self._nvml.close()
 
 
 def _open_boards(gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Whether a process has a GPU open, by the files that it holds: what can be told where NVML lists no process."""
+"""Tell whether a process has a GPU open, by the files that it holds: what can be told where NVML lists no process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIBRARY = "libcuda.so"
 
 
 def has_no_board_open(pid: int, proc: Path = PROC, dev: Path = DEV) -> bool | None:
-    """Whether neither a process nor any of its descendants has a board open or CUDA's library loaded.
+    """Tell whether neither a process nor any of its descendants has a board open or CUDA's library loaded.
 
     None where that cannot be told: boards are no device files here, or a process may not be looked at.
     """

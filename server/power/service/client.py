@@ -10,7 +10,7 @@ from typing import Any, Self
 from configs.addresses import read_address, shown_url
 from starwatt_errors import MeterError, UsageError
 from traces.clock import now_ns
-from traces.remote import ClockOffset, Told
+from traces.remote import PowerClock, Told
 
 EXCHANGES = 50
 _TIMEOUT_S = 10.0
@@ -62,12 +62,16 @@ class ServiceClient:
         """
         answer = self.fetch(method, path, body)
         try:
-            found = json.loads(answer)
+            answered = json.loads(answer)
         except ValueError as error:
-            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`") from error
-        if not isinstance(found, dict):
-            raise MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
-        return found
+            raise self.is_no_service() from error
+        if not isinstance(answered, dict):
+            raise self.is_no_service()
+        return answered
+
+    def is_no_service(self) -> MeterError:
+        """Make the error that what answers there is something else."""
+        return MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
 
     def fetch(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
         """The bytes that it answers; errors as of ``ask``."""
@@ -113,22 +117,18 @@ class ServiceClient:
         self._connection.close()
 
 
-def measure_offset(client: ServiceClient, exchanges: int = EXCHANGES) -> tuple[ClockOffset, str]:
-    """The service's clock minus ours, by the quickest of ``exchanges`` questions (as NTP does it), and its boot id."""
-    boot = ""
+def measure_clock(client: ServiceClient) -> PowerClock:
+    """Measure the service's clock minus ours, by the quickest of ``EXCHANGES`` questions (as NTP does it)."""
 
     def ask() -> Told:
-        nonlocal boot
         told = client.ask("GET", "/v1/clock")
         had_ns = now_ns()
         try:
-            boot = str(told["boot_id"])
-            return Told(int(told["received_ns"]), int(told["sent_ns"]), had_ns)
+            return Told(str(told["boot_id"]), int(told["received_ns"]), int(told["sent_ns"]), had_ns)
         except (KeyError, TypeError, ValueError) as error:
-            raise MeterError(f"--meter {client.url}: answers, but is no `starwatt meter --serve`") from error
+            raise client.is_no_service() from error
 
-    offset = ClockOffset.measured(ask, exchanges)
-    return offset, boot
+    return PowerClock.measured(ask, EXCHANGES)
 
 
 def _refusal(status: int, answer: bytes) -> str:

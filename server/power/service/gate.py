@@ -172,7 +172,7 @@ class Gate:
         return True
 
     async def _attend(self, guest: Guest, connection: socket.socket) -> None:
-        """Until it has gone."""
+        """Attend to a guest until it has gone."""
         try:
             await self._greet(guest, connection)
             if guest.connected:
@@ -181,7 +181,7 @@ class Gate:
             self._guests.pop(guest, None)
 
     async def _greet(self, guest: Guest, connection: socket.socket) -> None:
-        """Until it has shown the token or has gone; one that takes too long, or fails on the way, is refused."""
+        """Wait until it has shown the token or has gone; one that takes too long, or fails on the way, is refused."""
         loop, tls = asyncio.get_running_loop(), self._context
         try:
             async with asyncio.timeout(self._limits.head_s):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from server.power.claim import claimed
-from server.power.service.client import MeterUnreachableError, ServiceClient, measure_offset
+from server.power.service.client import MeterUnreachableError, ServiceClient, measure_clock
 from server.power.service.session import TRACES
 from starwatt_errors import MeterError, StarwattError
-from traces.remote import ClockOffset, PowerClock, complete_stream
+from traces.remote import PowerClock, complete_stream
 
 _FETCH_S = 1.0
 
@@ -32,13 +32,12 @@ class RemoteMeter:
     url: str
     folder: Path
     host: dict[str, Any]
-    boot_id: str
-    before: ClockOffset
+    clock: PowerClock
+    """What cell.json keeps of its clock."""
     number: str
     client: ServiceClient
     fetching: ServiceClient
     """A connection of its own: the thread that fetches never waits for the one that marks."""
-    after: ClockOffset | None = None
     summary: dict[str, Any] = field(default_factory=dict)
     marks: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
@@ -60,11 +59,11 @@ class RemoteMeter:
         client = ServiceClient(url, token)
         try:
             host = client.ask("GET", "/v1/host")
-            before, boot = measure_offset(client)
+            clock = measure_clock(client)
             order = {} if sample_hz is None else {"sample_hz": sample_hz}
             told = client.patient().ask("POST", "/v1/sessions", order)
             number = str(told.get("id"))
-            meter = cls(url, folder, host, boot, before, number, client, ServiceClient(url, token))
+            meter = cls(url, folder, host, clock, number, client, ServiceClient(url, token))
             meter._hold()
         except MeterError:
             client.close()
@@ -79,11 +78,6 @@ class RemoteMeter:
         except MeterError:
             self._end_there()
             raise
-
-    @property
-    def clock(self) -> PowerClock:
-        """Return what cell.json keeps of its clock."""
-        return PowerClock(boot_id=self.boot_id, start=self.before, end=self.after)
 
     def mark(self, phase: str) -> None:
         """Note there that a phase begins; a service that does not answer is noted here."""
@@ -108,10 +102,10 @@ class RemoteMeter:
         self.summary, self.marks = told.get("summary") or {}, told.get("marks") or []
         self.problem = told.get("problem") or self.problem
         self._fetch()
-        after, boot = measure_offset(self.client)
-        if boot != self.boot_id:
+        after = measure_clock(self.client)
+        if after.boot_id != self.clock.boot_id:
             raise MeterError(f"--meter {self.url}: that host was started anew on the way")
-        self.after = after
+        self.clock = self.clock.model_copy(update={"end": after.start})
 
     def _follow(self) -> None:
         while not self._over.wait(_FETCH_S):

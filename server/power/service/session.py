@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from configs.meters import Meters
 from server.power.sidecar import Sidecar
 from server.process.guard import GUARD
+from server.process.waiting import wait_until
 from starwatt_errors import MeterError
 from traces.clock import now_ns
 
@@ -104,11 +104,12 @@ class Session:
         self._temporaries.close()
 
     def _wait_for_its_stream(self) -> None:
-        deadline = time.monotonic() + _OPEN_S
-        while "power" not in self._streams and time.monotonic() < deadline:
+        def is_open() -> bool:
             self.sidecar.check_alive()
             self._open_streams()
-            time.sleep(0.01)
+            return "power" in self._streams
+
+        wait_until(is_open, _OPEN_S, poll_s=0.01)
 
     def _open_streams(self) -> None:
         for trace in TRACES:

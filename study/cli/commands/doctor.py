@@ -11,8 +11,8 @@ from rich.text import Text
 from starwatt_errors import StarwattError
 from study import interrupts
 from study.cli.answers import print_json
-from study.cli.findings import Finding
 from study.cli.options import JsonFlag, exit_with
+from study.doctor.findings import Finding
 from study.progress.display import console, tell
 
 
@@ -43,7 +43,7 @@ def tell_findings(*, as_json: bool) -> int:
 def _findings() -> list[Finding]:
     """All of them; or what keeps starwatt itself from being imported."""
     try:
-        from study.cli.doctor import examine
+        from study.doctor.checks import examine
     except (Exception, SystemExit) as error:
         if interrupts.struck():
             raise

@@ -25,7 +25,7 @@ _Concurrency = Annotated[
 
 
 def _checked_rates(text: str | None) -> str | None:
-    from study.load.flags import rates_of
+    from loadgen.flags import rates_of
 
     try:
         rates_of(text)
@@ -84,6 +84,8 @@ _Meter = Annotated[
         help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
     ),
 ]
+_WARM_S = 5.0
+"""With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 
 
 def load(
@@ -118,12 +120,12 @@ def load(
     do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
     stopped after many failures in a row.
     """
+    from loadgen.flags import LoadFlags, rates_of
     from study.cli.load import run_load_test
     from study.cli.sweep import run_sweep
-    from study.load.flags import WARM_S, LoadFlags, rates_of
 
     if warmup is None:
-        warmup = 0.0 if meter is None else WARM_S
+        warmup = 0.0 if meter is None else _WARM_S
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,

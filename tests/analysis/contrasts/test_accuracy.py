@@ -11,8 +11,8 @@ from analysis.cells.cell import Context
 from analysis.contrasts.accuracy import (
     accuracy_contrast_rows,
     mcnemar_p,
+    minimum_detectable_difference,
     sign_flip_p,
-    smallest_difference,
 )
 from configs.schema import Study
 from tests.support.builders import columns, request
@@ -113,5 +113,5 @@ def test_sign_flips_find_nothing_in_95_of_100_studies_where_there_is_nothing(tas
 
 
 def test_no_fewer_than_six_tasks_could_have_been_seen() -> None:
-    assert smallest_difference(np.zeros(164)) == pytest.approx(6 / 164)
-    assert smallest_difference(np.zeros(3)) == 1.0
+    assert minimum_detectable_difference(np.zeros(164)) == pytest.approx(6 / 164)
+    assert minimum_detectable_difference(np.zeros(3)) == 1.0

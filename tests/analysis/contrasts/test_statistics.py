@@ -11,8 +11,8 @@ from analysis.arrays import Floats
 from analysis.contrasts.statistics import (
     RatioEstimate,
     holm,
+    minimum_detectable,
     paired_ratio,
-    smallest_visible,
     student_t,
     unpaired_ratio,
 )
@@ -69,7 +69,7 @@ def test_drift_common_to_both_sides_cancels_within_blocks_and_drift_of_one_side_
 def test_a_difference_that_is_called_visible_is_seen_in_80_of_100_studies(blocks: int) -> None:
     rng = np.random.default_rng(9)
     spread = rng.normal(0.0, 0.05, (400, blocks))
-    promised = np.array([smallest_visible(one) for one in spread])
+    promised = np.array([minimum_detectable(one) for one in spread])
     effect = float(np.sqrt(np.mean(np.square(promised / spread.std(axis=1, ddof=1))))) * 0.05
     logs = rng.normal(effect, 0.05, (STUDIES, blocks))
     centre, half = student_t(logs)
@@ -106,5 +106,5 @@ def test_blocks_that_are_all_equal_have_a_ratio_and_no_interval_of_zero_width(
 ) -> None:
     found = estimate(values, [2.0, 2.0, 2.0])
     assert found.ratio == pytest.approx(values[0] / 2)
-    assert (found.lo, found.hi, found.p, found.smallest_visible) == (None, None, None, None)
+    assert (found.lo, found.hi, found.p, found.minimum_detectable) == (None, None, None, None)
     assert found.reasons == ("blocks_agree",)

@@ -11,8 +11,8 @@ from typing import Any
 
 from analysis.grading import grade_samples
 from configs.datasets import Dataset, Task, load_dataset
-from tests.analysis.grading.attacks import Attack
 from tests.analysis.grading.poisons import FORGERIES, POISONS, program
+from tests.analysis.grading.programs.attack import Attack
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]

@@ -19,7 +19,8 @@ import pytest
 from analysis.grading import Limits, grade_samples
 from analysis.grading.isolation.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
-from tests.analysis.grading.attacks import ATTACKS, Attack
+from tests.analysis.grading.attacks import ATTACKS
+from tests.analysis.grading.programs.attack import Attack
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]

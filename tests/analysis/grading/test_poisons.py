@@ -23,18 +23,9 @@ from analysis.grading.isolation.launch import bubblewrap
 from analysis.grading.references import expected_answers
 from configs.datasets import Dataset
 from tests.analysis.grading.honest import DATASET, TASK, grade_each, grade_texts, honest, solved, won
-from tests.analysis.grading.poisons import (
-    FORGERIES,
-    KEYS,
-    PIPES,
-    POISONS,
-    PROCESS_1,
-    SHARED,
-    TIME,
-    TMP,
-    VALUES,
-    program,
-)
+from tests.analysis.grading.poisons import FORGERIES, POISONS, program
+from tests.analysis.grading.programs.forgeries import TIME, VALUES
+from tests.analysis.grading.programs.state import KEYS, PIPES, PROCESS_1, SHARED, TMP
 
 SECRET = "not-for-candidates"
 KINDS = {"pipes": PIPES, "process 1": PROCESS_1, "/tmp itself": TMP, "keys": KEYS, "shared": SHARED}

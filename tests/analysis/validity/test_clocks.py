@@ -7,7 +7,7 @@ import pytest
 
 from analysis.energy.sensor import CLOCK_BOUND
 from analysis.requests.window import Window
-from analysis.validity.clocks import clock_check, on_our_clock, shift_of
+from analysis.validity.clocks import clock_check, on_our_clock
 from tests.support.builders import MS, SECOND
 from traces.remote import ClockOffset, PowerClock
 from traces.schemas import POWER
@@ -34,10 +34,10 @@ def test_power_of_a_clock_that_is_ahead_moves_back_and_intervals_stay() -> None:
 
 
 def test_the_shift_is_the_middle_of_all_that_start_and_end_allow() -> None:
-    shift = shift_of(clock(offset(100, 2), offset(103, 2)))
-    assert (shift.offset_ns, shift.half_width_ns) == (int(101.5 * MS), int(3.5 * MS))
+    shift = clock(offset(100, 2), offset(103, 2))
+    assert (shift.middle_ns, shift.half_width_ns) == (int(101.5 * MS), int(3.5 * MS))
     assert not shift.drifted
-    assert shift_of(clock(offset(100, 2), offset(105, 2))).drifted
+    assert clock(offset(100, 2), offset(105, 2)).drifted
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_shift_is_the_middle_of_all_that_start_and_end_allow() -> None:
 def test_a_clock_is_uncertain_where_it_matters_to_the_window(
     end: ClockOffset | None, window_s: int, failed: bool, noted: bool
 ) -> None:
-    check = clock_check(shift_of(clock(offset(100, 1), end)), Window(0, window_s * SECOND))
+    check = clock_check(clock(offset(100, 1), end), Window(0, window_s * SECOND))
     assert (check.code, check.failed, check.noted, check.hi) == (
         "clock_uncertain",
         failed,

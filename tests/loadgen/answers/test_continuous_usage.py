@@ -10,7 +10,7 @@ import pytest
 
 from loadgen.answers.continuous_usage import FIELD, Asking
 from loadgen.clients.exchange import Exchange
-from study.load.flags import LoadFlags
+from loadgen.flags import LoadFlags
 from tests.loadgen.bytes_of import good, refused, stream, token, total
 from tests.loadgen.raw_server import CLIENTS, RawServer, Step, request_of, rows_of
 
@@ -72,8 +72,14 @@ def test_a_request_without_counts_is_the_same_otherwise() -> None:
 
 def test_an_answer_that_is_none_is_forgotten_but_when_it_was_sent() -> None:
     exchange = Exchange(sent_ns=5, end_ns=6, status="http_error", error=FIELD, http_status=400)
-    assert Asking().try_without(exchange)
+    assert Asking().try_without(request_of("é", stream_options=OPTIONS), exchange)
     assert exchange == Exchange(sent_ns=5)
+
+
+def test_a_request_that_asks_for_no_counts_is_not_made_again() -> None:
+    exchange = Exchange(sent_ns=5, end_ns=6, status="http_error", error=FIELD, http_status=400)
+    assert not Asking().try_without(request_of("é"), exchange)
+    assert exchange.error == FIELD
 
 
 def test_the_flag_leaves_it_out() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from server.power.service import client as power_client
 from server.power.service import remote
-from server.power.service.client import MeterUnreachableError, ServiceClient, measure_offset
+from server.power.service.client import MeterUnreachableError, ServiceClient, measure_clock
 from server.power.service.listen import TOKEN_VARIABLE, Listening, token_of_the_service
 from server.power.service.remote import RemoteMeter
 from server.power.sidecar import Sidecar
@@ -85,7 +85,7 @@ def test_a_recording_is_the_sidecars_own_trace_with_the_phases_that_were_marked(
     assert {(row["source"], row["boundary"]) for row in rows} == {("modelled", "cpu")}
     assert [mark["phase"] for mark in meter.marks] == ["load", "idle_after"]
     assert rows[0]["t_ns"] < meter.marks[1]["t_ns"] < rows[-1]["t_ns"]
-    for offset in (meter.before, meter.after):  # one machine: the truth is 0
+    for offset in (meter.clock.start, meter.clock.end):  # one machine: the truth is 0
         assert offset is not None
         assert offset.lowest_ns <= 0 <= offset.highest_ns
 
@@ -163,7 +163,7 @@ def test_over_tls_a_trusted_certificate_works_and_another_does_not(
             client_of(url).ask("GET", "/v1/host")
         assert not isinstance(raised.value, MeterUnreachableError), "waiting would not help"
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-        assert measure_offset(client_of(url))[1] == boot_id()
+        assert measure_clock(client_of(url)).boot_id == boot_id()
 
 
 def test_other_machines_are_let_in_with_tls_alone_or_where_it_is_said() -> None:

@@ -16,10 +16,10 @@ from server.power.nvidia.binding import BindingError
 from server.power.nvidia.exclusivity import Occupancy
 from server.power.nvidia.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
-from study.cli import doctor
-from study.cli import environment as surroundings
 from study.cli.commands.doctor import tell_findings
-from study.cli.findings import Finding
+from study.doctor import checks as doctor
+from study.doctor import environment as surroundings
+from study.doctor.findings import Finding
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.support.command import starwatt
@@ -105,7 +105,7 @@ def disks(
     def usage(folder: Path) -> SimpleNamespace:
         return SimpleNamespace(free=free_gib[folder] * 2**30)
 
-    monkeypatch.setattr("study.cli.doctor.shutil.disk_usage", usage)
+    monkeypatch.setattr("study.doctor.checks.shutil.disk_usage", usage)
     monkeypatch.setattr(doctor._Room, "device", property(lambda room: devices[room.what == "runs"]))
     return doctor._disk()
 
@@ -263,7 +263,7 @@ def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
 def test_an_installation_that_cannot_be_imported_is_a_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "study.cli.doctor", None)
+    monkeypatch.setitem(sys.modules, "study.doctor.checks", None)
     assert tell_findings(as_json=True) == 1
     [found] = json.loads(capsys.readouterr().out)
     assert (found["what"], found["state"]) == ("starwatt", "failed")

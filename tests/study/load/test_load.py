@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import threading
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analysis.tables import read_table
 from starwatt_errors import UsageError
 from study.cli.app import app
+from study.exit_codes import INVALID
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.support.command import start, starwatt
 from tests.support.server import Answer, Asked, TruthServer
@@ -35,7 +38,9 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert json.loads((out / "summary.json").read_text()) == summary
-    assert {path.name for path in out.iterdir()} == {"requests.parquet", "schedule.parquet", "summary.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "requests.parquet", "schedule.parquet", "summary.json", "manifest.json", "plan.parquet", "cells",
+    }  # fmt: skip
     rows = [row for row in read_trace(out, "requests").to_pylist() if row["role"] == "measured"]
     assert len(rows) == 12
     metrics = summary["metrics"]
@@ -50,7 +55,7 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
     ttft_ms = sum(row["first_token_ns"] - row["scheduled_ns"] for row in ok) / len(ok) * 1e-6
     assert metrics["ttft_ms"]["mean"] == pytest.approx(ttft_ms)
     assert {asked.headers["authorization"] for asked in server.asked} == {f"Bearer {KEY}"}
-    for file in out.iterdir():
+    for file in (path for path in out.rglob("*") if path.is_file()):
         assert KEY.encode() not in file.read_bytes()
         assert b"password" not in file.read_bytes()
 
@@ -130,6 +135,39 @@ def test_a_metered_load_test_is_a_run_that_analyze_and_report_read(tmp_path: Pat
     assert run.table("cells").stat().st_size == pytest.approx(len(first), abs=200)
     assert CliRunner().invoke(app, ["report", str(out)]).exit_code == 0
     assert "<html" in run.report.read_text(encoding="utf-8")
+
+
+def test_every_command_that_reads_runs_reads_a_load_test_without_a_meter_and_says_its_figures(
+    tmp_path: Path,
+) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+    with TruthServer(lambda _: Answer(tokens=5, gap_s=0.005)) as server:
+        done = starwatt(
+            "load", "--url", server.url, "--model", "m", "--concurrency", 2, "--requests", 24, "--slo", "ttft=10s",
+            "--out", out, "--json",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(out, again)
+
+    def code(*words: str) -> int:
+        return CliRunner().invoke(app, list(words)).exit_code
+
+    assert code("grade", str(out)) == 0
+    assert code("analyze", str(out)) == INVALID  # without power, its joules are missing
+    assert code("report", str(out)) == 0
+    assert code("verify", str(out)) == INVALID
+    assert code("compare", str(out), str(again), "--out", str(tmp_path / "page.html")) == 0
+    run, metrics = RunDir(out), json.loads(done.stdout)["metrics"]
+    [key] = run.finished_cells()
+    assert read_trace(run.cell(key), "grades").num_rows == 24
+    rows = {row["metric"]: row for row in read_table(run, "cells").to_pylist()}
+    assert "no_power" in rows["j_per_request"]["reasons"]
+    for name in ("request_rate", "output_token_rate"):
+        assert metrics[name] == pytest.approx(rows[name]["value"], rel=1e-12)
+    for name in ("ttft", "itl", "tpot", "e2e", "dispatch_lag"):
+        for statistic, value in metrics[f"{name}_ms"].items():
+            assert value == pytest.approx(rows[f"{name}_{statistic}_ms"]["value"], rel=1e-12)
+    assert metrics["goodput"] == pytest.approx(metrics["request_rate"])
 
 
 def test_the_meter_stops_on_ctrl_c_and_leaves_its_readings(tmp_path: Path, busy_pid: int) -> None:  # noqa: F811

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from analysis.requests.columns import read_columns
 from starwatt_errors import UsageError
 from study.cli.app import app
 from study.load.remarks import first_errors, remarks
@@ -190,7 +191,8 @@ def whole(**times: Any) -> dict[str, Any]:
 def test_answers_that_come_all_at_once_have_no_time_between_tokens(apart_ns: int, streamed: bool) -> None:
     first_ns = 80 * MS
     row = whole(first_token_ns=first_ns, chunk_ns=[first_ns + n * apart_ns for n in range(3)])
-    metrics = summarise(pa.Table.from_pylist([row], schema=REQUESTS), {"tpot": 1000.0})
+    requests = read_columns(pa.Table.from_pylist([row], schema=REQUESTS))
+    metrics = summarise(requests, {"tpot": 1000.0})
     assert metrics["not_streamed"] == (0 if streamed else 1)
     assert (metrics["tpot_ms"]["p50"] is not None) == streamed
     assert (metrics["itl_ms"]["p50"] is not None) == streamed

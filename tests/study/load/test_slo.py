@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from analysis.requests.columns import Requests, read_columns
 from starwatt_errors import UsageError
 from study.load.slo import parse_slo
 from study.load.summary import generator_problems, summarise
@@ -23,7 +24,7 @@ from traces.schemas import REQUESTS
 MS = 1_000_000
 
 
-def table(*rows: dict[str, Any]) -> pa.Table:
+def table(*rows: dict[str, Any]) -> Requests:
     """A trace of completed measured requests, 10 ms apart, but for what ``rows`` say."""
     full = []
     for number, row in enumerate(rows):
@@ -42,7 +43,7 @@ def table(*rows: dict[str, Any]) -> pa.Table:
             "finish_reason": "stop",
         }
         full.append(fields)
-    return pa.Table.from_pylist(full, schema=REQUESTS)
+    return read_columns(pa.Table.from_pylist(full, schema=REQUESTS))
 
 
 def test_an_objective_is_read_in_its_units() -> None:

@@ -99,11 +99,6 @@ def test_the_plan_on_disk_is_the_plan() -> None:
     ] == [(cell.variant, cell.key.load, cell.key.block, cell.engine_start) for cell in cells]
 
 
-def test_two_models_that_would_share_a_folder_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"models: \./a/mine and \./b/mine are both called mine on disk"):
-        plan(models=["./a/mine", "./b/mine"])
-
-
 def test_probes_are_measured_in_block_1_alone_with_answers_and_prompts_of_their_own() -> None:
     cells = plan(probes={"concurrency": [1, 8], "answer_tokens": 64, "prompt_characters": 40})
     probes = [cell for cell in cells if is_probe(cell.key.load)]

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from analysis.grading import Candidate, grade
 from configs.datasets import load_dataset
+from loadgen.flags import LoadFlags
 from loadgen.planning.payload import Endpoint, request_bytes
-from study.load.flags import LoadFlags
 from study.plan.prompts import kept_prompts
 from tests.configs.test_own_prompts import TESTS, written
 from tests.golden.elsewhere import EngineElsewhere

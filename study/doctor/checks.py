@@ -15,8 +15,8 @@ from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
 from server.power.nvidia.inventory import gpu_inventory, silent_gpus
 from starwatt_errors import LoadError, StarwattError
-from study.cli.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
-from study.cli.findings import Finding
+from study.doctor.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
+from study.doctor.findings import Finding
 
 _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB

@@ -1,4 +1,4 @@
-"""The flags of ``starwatt load`` as the load generator's spec."""
+"""The flags of ``starwatt load``, which Locust takes too, as the load generator's spec."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from configs.datasets import is_own
+from configs.datasets import check_flag, is_own
 from configs.files.problems import words_of
 from configs.loads import Load
 from configs.offsets import read_offsets_ns
@@ -16,12 +16,9 @@ from configs.schema import FixedOutput, Prompts
 from loadgen.planning.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
 from starwatt_errors import UsageError
-from study.plan.prompts import check_flag
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
-WARM_S = 5.0
-"""With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 _FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
 """Flags whose fields have other names."""
 
@@ -55,8 +52,8 @@ class LoadFlags:
     max_tokens: int
     ignore_eos: bool
     seed: int
-    workers: int
-    client: str
+    workers: int = 1
+    client: str = "auto"
     timeout: float = 600.0
     continuous_usage: bool = True
 

@@ -1,0 +1,1 @@
+"""What `starwatt doctor` looks at: each check is a finding with its remedy."""

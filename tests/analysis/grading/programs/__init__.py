@@ -1,0 +1,1 @@
+"""Hostile programs as texts, by what they aim at."""
