@@ -19,6 +19,7 @@ from study.cli.answers import print_if_json
 from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
+from study.cli.commands.everywhere import everywhere
 from study.cli.commands.grade import grade
 from study.cli.commands.init import init
 from study.cli.commands.load import load
@@ -27,7 +28,6 @@ from study.cli.commands.results import analyze, report, verify
 from study.cli.commands.run import run
 from study.cli.commands.runs import runs
 from study.cli.commands.serve import serve
-from study.cli.everywhere import everywhere
 from study.cli.help import Manual, examples
 from study.exit_codes import FAILED, INTERRUPTED, interrupted_words
 from study.progress.display import tell

@@ -21,7 +21,7 @@ from analysis.tables import analyze
 from configs.loader import STUDIES, load_study, named_variant
 from starwatt_errors import UsageError
 from study.cli.app import app
-from study.cli.everywhere import version
+from study.cli.commands.everywhere import version
 from study.measure.checkpoints import warn_of_downloads
 from study.records.lock import claimed
 from tests.golden.world import LOADS, World

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+_PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 
 
 def version() -> str:
