@@ -11,11 +11,11 @@ import pyarrow as pa
 from analysis.cells.cell import Context, read_context
 from analysis.cells.rows import Row
 from analysis.cells.task_set import TaskSet
-from analysis.energy.boundary import rank
 from analysis.keys import Condition, MeterKey
+from analysis.points import meters_in, passed_in
 from analysis.runs.inputs import KEY, inputs_of
 from analysis.table_files import SCHEMAS, read_table
-from analysis.tables import OPTIONAL, analyze
+from analysis.tables import OPTIONAL, analyze, compute
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
@@ -34,13 +34,24 @@ def open_run(run: RunDir) -> OpenedRun:
     return OpenedRun(run)
 
 
+def read_run(run: RunDir) -> OpenedRun:
+    """Open a run and write nothing into it: tables that are missing, or were made from other files, are made in memory.
+
+    Raises:
+        TraceError: it has no cells.
+    """
+    opened = OpenedRun(run)
+    return opened if opened.is_analysed else OpenedRun(run, compute(run).tables)
+
+
 class OpenedRun:
     """Hold what a run's own files say; raises ``TraceError`` where a table is missing or does not read."""
 
-    def __init__(self, run: RunDir) -> None:
-        """Read nothing yet."""
+    def __init__(self, run: RunDir, tables: Mapping[str, pa.Table] | None = None) -> None:
+        """Read nothing yet; ``tables`` are all that it has, in place of those on disk."""
         self.dir = run
-        self._tables: dict[str, pa.Table] = {}
+        self._in_memory = tables is not None
+        self._tables: dict[str, pa.Table] = dict(tables or {})
 
     def table(self, name: str) -> pa.Table:
         """Return a derived table, by the name of its file."""
@@ -50,9 +61,12 @@ class OpenedRun:
 
     def rows(self, name: str) -> list[Row]:
         """Return the rows of a table; none of one that only some runs have and this one has not."""
-        if name in OPTIONAL and not self.dir.table(name).is_file():
+        if name in OPTIONAL and not self._has(name):
             return []
         return list(self.table(name).to_pylist())
+
+    def _has(self, name: str) -> bool:
+        return name in self._tables if self._in_memory else self.dir.table(name).is_file()
 
     @property
     def is_analysed(self) -> bool:
@@ -90,17 +104,12 @@ class OpenedRun:
     @cached_property
     def meters(self) -> tuple[MeterKey, ...]:
         """List all meters that were recorded, first the one that is shown where there is room for one."""
-        found = {meter for row in self.cells if (meter := MeterKey.of(row)) is not None}
-        return tuple(sorted(found, key=lambda one: rank(*one)))
+        return meters_in(self.cells)
 
     @cached_property
     def passed(self) -> Mapping[Condition, Mapping[str, float]]:
         """Give the share of samples that passed base and plus by condition and graded task, all blocks together."""
-        counts: dict[Condition, dict[str, tuple[int, int]]] = {}
-        for row in self.rows("accuracy"):
-            if row["graded"] and row["samples"]:
-                counts.setdefault(Condition.of(row), {})[row["task_id"]] = row["plus_passed"], row["samples"]
-        return {side: {task: k / n for task, (k, n) in own.items()} for side, own in counts.items()}
+        return passed_in(self.rows("accuracy"))
 
     @property
     def memorised(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 
 from analysis.accuracy.verdicts import accuracy_table
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
@@ -20,10 +21,11 @@ from analysis.contrasts.ratios import contrast_rows
 from analysis.runs.identity import misplaced_cells
 from analysis.runs.inputs import KEY, inputs_of
 from analysis.runs.provenance import read_plan
+from analysis.summary import summary_table
 from analysis.table_files import SCHEMAS, read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
-from traces.atomic import write_parquet
+from traces.atomic import atomic_path, write_parquet
 from traces.layout import CellKey, RunDir
 from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
 
@@ -50,11 +52,19 @@ class Tables:
 
     tables: Mapping[str, pa.Table]  # cells, requests, contrasts, accuracy, and of OPTIONAL those that it has
     summary: AnalysisSummary
+    context: Context
+
+    @property
+    def in_short(self) -> pa.Table:
+        """What ``summary.csv`` holds: a row a variant and load."""
+        cells, accuracy = (self.tables[name].to_pylist() for name in ("cells", "accuracy"))
+        return summary_table(cells, accuracy, self.context)
 
 
 def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> AnalysisSummary:
     """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``; and
     ``nodes.parquet`` where it has several machines, ``neighbours.parquet`` where engines ran beside each other.
+    ``summary.csv`` beside them sums cells and accuracy up.
 
     The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so.
 
@@ -70,6 +80,8 @@ def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
         write_parquet(run.table(name), table)
     for name in OPTIONAL - found.tables.keys():
         run.table(name).unlink(missing_ok=True)
+    with atomic_path(run.summary) as temporary:
+        pacsv.write_csv(found.in_short, temporary)
     return found.summary
 
 
@@ -100,7 +112,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
-    return Tables(stamped, _summary(cells, stamped, warnings))
+    return Tables(stamped, _summary(cells, stamped, warnings), context)
 
 
 def _summary(

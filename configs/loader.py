@@ -195,6 +195,15 @@ def load_variant(name: str) -> Variant:
     return derived
 
 
+def named_variant(name: str) -> Variant:
+    """A variant by its name, or by the path of its file (``./mine.yaml``).
+
+    Raises:
+        UsageError: as ``load_variant``, or the file is wrong.
+    """
+    return _load(Path(name), Variant)[1] if "/" in name or name.endswith(".yaml") else load_variant(name)
+
+
 def variant_names() -> list[str]:
     """All presets, sorted."""
     return sorted(path.stem for path in VARIANTS.glob("*.yaml"))

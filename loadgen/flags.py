@@ -23,6 +23,17 @@ _FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "tim
 """Flags whose fields have other names."""
 
 
+def rates_of(text: str | None) -> list[float]:
+    """``--qps``: no rate, one, or several with commas between; raises ValueError where one is no number."""
+    rates = []
+    for part in () if text is None else text.split(","):
+        try:
+            rates.append(float(part))
+        except ValueError:
+            raise ValueError(f"takes a number (given: {part!r})") from None
+    return rates
+
+
 @dataclass(frozen=True)
 class LoadFlags:
     """One field a flag, as the command line has them."""

@@ -63,15 +63,15 @@ def reckoned(order: Order) -> Order:
     return replace(order, cells=cells)
 
 
-def forecast_study(study_file: Path, out: Path | None) -> Forecast:
+def forecast_study(study_file: Path, out: Path | None, blocks: int | None = None) -> Forecast:
     """What is still to be measured, and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
     """
-    order = Order.read(study_file, out)
+    order = Order.read(study_file, out, blocks)
     executor = executor_for(order.study, order.run)
-    check_folder(order.run, order.study, study_file)
+    check_folder(order.run, order.study, study_file, grow=blocks is not None)
     left, todo = order.unmeasured(), order.todo()
     counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
     if not todo and not executor.again():
@@ -90,10 +90,13 @@ def run_study(
     retry_failed: bool = False,
     metrics_port: int | None = None,
     repeated: Repeated | None = None,
+    blocks: int | None = None,
 ) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
 
     With ``repeated`` it is the study of that run, and the manifest says what is not as it was there.
+
+    With ``blocks``, in place of the study's own, a run that has fewer gets those that it lacks.
 
     With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
@@ -102,14 +105,15 @@ def run_study(
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    order = replace(Order.read(study_file, out), repeated=repeated)
+    order, grow = replace(Order.read(study_file, out, blocks), repeated=repeated), blocks is not None
     executor = executor_for(order.study, order.run)
-    check_folder(order.run, order.study, study_file)
+    check_folder(order.run, order.study, study_file, grow=grow)
     if order.todo() or (retry_failed and order.unmeasured()):
         preflight_of(order, executor).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
             tell(f"{variant} is also set against {control}, which is served as it is")
-    with told_when_full(order.run.root), claimed(order.run, order.study, study_file, here=executor.here):
+    claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
+    with told_when_full(order.run.root), claim:
         _open(order, retry_failed=retry_failed)
         ungraded = _ungraded(order.dataset)
         if order.todo() or executor.is_due():

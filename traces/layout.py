@@ -86,6 +86,11 @@ class RunDir:
     report = _Inside("report.html")
     """The report, derived."""
 
+    @property
+    def summary(self) -> Path:
+        """A row a variant and load, for a spreadsheet: derived, beside the tables that it sums up."""
+        return self.root / "tables" / "summary.csv"
+
     def table(self, name: str) -> Path:
         """A derived table: cells, requests, contrasts or accuracy."""
         return self.root / "tables" / f"{name}.parquet"

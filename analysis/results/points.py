@@ -1,60 +1,21 @@
-"""The derived tables as figures to show: one ``Point`` per model, variant and load, blocks averaged."""
+"""The derived tables as figures to show: points, and their comparisons, by one meter."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from analysis.cells.rows import Row
 from analysis.cells.task_set import TaskSet
-from analysis.contrasts.statistics import geometric_mean
 from analysis.keys import Condition, MeterKey
 from analysis.opened import OpenedRun
+from analysis.points import Bounds, Point, naturally, points_of
 from configs.loads import is_probe
 from traces.layout import CellKey
 
-Bounds = tuple[float, float]  # of an interval
-
-
-@dataclass(frozen=True)
-class Point:
-    """One variant under one load: per metric, the valid values of its blocks in order."""
-
-    model: str
-    variant: str
-    load: str
-    blocks: int  # cells, valid or not
-    values: Mapping[str, tuple[float, ...]]
-    reasons: Mapping[str, tuple[str, ...]]  # per metric, why blocks are missing
-    # Of each value's measurement.
-    bounds: Mapping[str, tuple[Bounds | None, ...]] = field(default_factory=dict)
-    one_engine_start: bool = False  # its blocks are of one, so that how starts differ is in none of them
-
-    @property
-    def condition(self) -> Condition:
-        """Name what it is of."""
-        return Condition(self.model, self.variant, self.load)
-
-    def mean(self, metric: str) -> float | None:
-        """The mean of the valid blocks, or None."""
-        known = self.values.get(metric, ())
-        return float(np.mean(known)) if known else None
-
-    def interval(self, metric: str) -> Bounds | None:
-        """95 % for the mean over blocks, Student t on logarithms; None below three, or if one start made them all."""
-        known = self.values.get(metric, ())
-        if self.one_engine_start or min(known, default=0.0) <= 0:
-            return None
-        return geometric_mean(known).bounds
-
-    def why(self, metrics: Iterable[str]) -> tuple[str, ...]:
-        """All reasons that stand against these metrics in any block."""
-        return tuple(sorted({reason for metric in metrics for reason in self.reasons.get(metric, ())}))
+__all__ = ["Bounds", "Contrast", "Point", "Results", "read_results"]
 
 
 @dataclass(frozen=True)
@@ -169,7 +130,7 @@ def read_results(run: OpenedRun, meter: MeterKey | None = None) -> Results:
     return Results(
         pair=chosen,
         pairs=run.meters,
-        points=tuple(sorted(_points(shown, run.context.started_once), key=order)),
+        points=tuple(sorted(points_of(shown, run.context.started_once), key=order)),
         contrasts=tuple(sorted(contrasts, key=order)),
         cell_rows=tuple(run.cells),
         memorised=run.memorised,
@@ -183,46 +144,8 @@ def _order(contrasts: Sequence[Contrast]) -> Callable[[Point | Contrast], tuple[
     baselines = {one.reference_variant for one in contrasts if one.kind == "variant_vs_baseline"}
     singles = {one.reference_load for one in contrasts if one.kind == "batched_vs_single"}
     return lambda one: (
-        one.model, one.variant not in baselines, one.variant, one.load not in singles, *_naturally(one.load),
+        one.model, one.variant not in baselines, one.variant, one.load not in singles, *naturally(one.load),
     )  # fmt: skip
-
-
-def _naturally(name: str) -> tuple[Any, ...]:
-    """Sorts numbers in names by size: ``closed-4`` before ``closed-16``."""
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
-
-
-def _points(rows: Sequence[Row], started_once: Callable[[str], bool]) -> list[Point]:
-    grouped: dict[Condition, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(Condition.of(row), []).append(row)
-    return [_point(side, own, started_once(side.variant)) for side, own in sorted(grouped.items())]
-
-
-def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool) -> Point:
-    values: dict[str, list[float]] = {}
-    bounds: dict[str, list[Bounds | None]] = {}
-    reasons: dict[str, set[str]] = {}
-    for row in rows:
-        if row["valid"] and row["value"] is not None:
-            values.setdefault(row["metric"], []).append(row["value"])
-            bounds.setdefault(row["metric"], []).append(_bounds(row))
-        reasons.setdefault(row["metric"], set()).update(row["reasons"])
-    return Point(
-        *side,
-        blocks=len({row["block"] for row in rows}),
-        values={metric: tuple(known) for metric, known in values.items()},
-        reasons={metric: tuple(sorted(why)) for metric, why in reasons.items() if why},
-        bounds={metric: tuple(known) for metric, known in bounds.items()},
-        one_engine_start=one_engine_start,
-    )
-
-
-def _bounds(row: Mapping[str, Any]) -> Bounds | None:
-    """The interval of one block's measurement, where it has one."""
-    if row["interval_kind"] != "measurement" or row["lo"] is None or row["hi"] is None:
-        return None
-    return row["lo"], row["hi"]
 
 
 def _contrasts(rows: Iterable[Row]) -> list[Contrast]:

@@ -103,6 +103,12 @@ RECOMPUTED = frozenset(EXPLANATIONS) - {"sandbox_missing", "random_weights", "no
 """What the runner says of these is not taken over."""
 
 
+def in_words(code: str, problem: str | None = None) -> str:
+    """Say a reason to a person: the words first (``problem`` where there is one), the code in brackets."""
+    words = (problem or EXPLANATIONS.get(code, "")).rstrip(".")
+    return f"{words} ({code})" if words else code
+
+
 @dataclass(frozen=True)
 class Check:
     """One reason code, tested: ``failed`` or not, by which figure, against which bounds."""

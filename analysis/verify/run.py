@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pacsv
 
 from analysis.accuracy.grades import GRADED_BY
 from analysis.report import page_of
@@ -22,14 +23,14 @@ from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window
 from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, read_table
-from analysis.validity.reasons import EXPLANATIONS
+from analysis.validity.reasons import in_words
 from analysis.verify.finding import Finding
 from analysis.verify.imported import imported_remarks
 from analysis.verify.provenance import Provenance, check_provenance
 from configs.loads import is_probe
 from starwatt_errors import TraceError, reason_of
 from traces.cell import CellRecord, read_record
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir, is_there, model_slug
 from traces.streams import has_trace, read_trace
 
 WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
@@ -67,6 +68,7 @@ def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> V
         *(finding for key in run.finished_cells() for finding in _cell(run, key, provenance)),
         *_alone(RunDir(run.alone), provenance),
         *(finding for name in found.tables for finding in _table(run, name, found.tables[name])),
+        *_in_short(run, found.in_short),
         *_superfluous(run, found),
         *_report(run),
     ]
@@ -79,8 +81,8 @@ def _invalid_cells(found: Tables) -> Iterator[Finding]:
     for cell in found.summary.invalid:
         for code in cell.reasons:
             kind = code if code in ("not_measured", "trace_damaged") else "invalid_cell"
-            what = cell.problem if code == "trace_damaged" and cell.problem else EXPLANATIONS.get(code, "")
-            yield Finding(kind, str(cell.key), f"{code}: {what}")
+            problem = cell.problem if code == "trace_damaged" else None
+            yield Finding(kind, str(cell.key), in_words(code, problem))
 
 
 def _alone(alone: RunDir, provenance: Provenance) -> Iterator[Finding]:
@@ -175,6 +177,36 @@ def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
     except TraceError as error:
         yield Finding("table_differs", where, str(error).removeprefix(f"{where}: "))
         return
+    yield from _differing_rows(where, there, truth)
+
+
+def _in_short(run: RunDir, truth: pa.Table) -> Iterator[Finding]:
+    """A summary that is not what the tables give; runs that an earlier version analysed have none."""
+    if not is_there(run.summary):
+        return
+    where = str(run.summary)
+    convert = pacsv.ConvertOptions(
+        column_types=truth.schema,
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        null_values=[""],
+    )
+    try:
+        there = pacsv.read_csv(run.summary, convert_options=convert)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        yield Finding(
+            "table_differs", where, f"does not read: {reason_of(error)}; starwatt analyze makes it again"
+        )
+        return
+    if there.schema.names != truth.schema.names:
+        yield Finding(
+            "table_differs", where, "has other columns than a summary; starwatt analyze makes it again"
+        )
+        return
+    yield from _differing_rows(where, there, truth)
+
+
+def _differing_rows(where: str, there: pa.Table, truth: pa.Table) -> Iterator[Finding]:
     if there.num_rows != truth.num_rows:
         what = f"has {there.num_rows} rows, the traces give {truth.num_rows}"
         yield Finding("table_differs", where, what)

@@ -65,7 +65,7 @@ def _record(
     left_out = [
         str(words) for meter in meters if isinstance(meter, NvmlMeter | RaplMeter) for words in meter.left_out
     ]
-    _say({"ready": True, "devices": devices, "left_out": left_out})
+    ready = {"ready": True, "devices": devices, "left_out": left_out}
     with ExitStack() as held:
         for meter in meters:
             held.callback(meter.close)
@@ -75,7 +75,7 @@ def _record(
             _watch(meters, settings, pid, residents, held),
             require_exclusive=settings.require_exclusive,
         )
-        summary = sampler.run(folder, stop)
+        summary = sampler.run(folder, stop, lambda: _say(ready))
     _say(vars(summary))
 
 

@@ -7,6 +7,7 @@ nor how hard a CPU works while it works, only for how long.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 import psutil
@@ -77,7 +78,10 @@ class ModelledMeter:
         if self._looked_ns is None or t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
             self._looked_ns = t_ns
             with contextlib.suppress(psutil.Error):
-                self._processes = [self._root, *self._root.children(recursive=True)]
+                found = [self._root, *self._root.children(recursive=True)]
+                self._processes = [
+                    one for one in found if one.pid != os.getpid()
+                ]  # what measures is none of it
         for process in self._processes:
             with contextlib.suppress(OSError):
                 self._cpu_ns[process] = process_cpu_ns(process.pid)

@@ -68,8 +68,12 @@ class Sampler:
         self._read_ns: list[int] = []
         self._looked_ns: int | None = None
 
-    def run(self, folder: Path, stop: threading.Event) -> SamplerSummary:
+    def run(
+        self, folder: Path, stop: threading.Event, begun: Callable[[], None] = lambda: None
+    ) -> SamplerSummary:
         """Read all meters until ``stop`` is set, and once more then, into power.parquet (and occupancy.parquet).
+
+        ``begun`` is called once the first reading has been taken.
 
         Raises:
             MeterError: a device was lost, or another's process is on a GPU that must be ours alone. What was read
@@ -96,6 +100,8 @@ class Sampler:
                     for reading in meter.read(slow=slow):
                         writer.append(_row(reading))
                 self._read_ns.append(now_ns() - begun_ns)
+                if len(self._read_ns) == 1:
+                    begun()
                 if occupancies is not None:
                     occupancies.extend(look.row() for look in self._look_if_due())
                 if stopping:

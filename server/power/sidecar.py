@@ -38,7 +38,7 @@ class Sidecar:
     def start(
         cls, folder: Path, settings: Meters, *, engine_pid: int | None, residents: Sequence[int] = ()
     ) -> Sidecar:
-        """Start sampling into ``folder/power.arrows`` and wait until the first reading is under way.
+        """Start sampling into ``folder/power.arrows`` and wait until the first reading was taken.
 
         Raises:
             MeterError: no meter could be opened, or another recording is under way in ``folder``; the message says.
@@ -90,6 +90,11 @@ class Sidecar:
         finally:
             self._clean_up()
 
+    def abandon(self) -> None:
+        """End it without waiting for its file; harmless after ``stop``."""
+        if not self._over:
+            self._clean_up()
+
     def _message(self, timeout_s: float) -> dict[str, Any]:
         assert self.process.stdout is not None  # noqa: S101 -- started with a pipe
         with selectors.DefaultSelector() as selector:
@@ -117,8 +122,8 @@ class Sidecar:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.stop()
-        elif not self._over:
-            self._clean_up()
+        else:
+            self.abandon()
 
 
 def _end(code: int) -> str:

@@ -19,12 +19,15 @@ from study.cli.answers import print_if_json
 from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
+from study.cli.commands.everywhere import everywhere
 from study.cli.commands.grade import grade
 from study.cli.commands.import_run import import_run
+from study.cli.commands.init import init
 from study.cli.commands.load import load
 from study.cli.commands.meter import meter
 from study.cli.commands.results import analyze, report, verify
 from study.cli.commands.run import run
+from study.cli.commands.runs import runs
 from study.cli.commands.serve import serve
 from study.cli.help import Manual, examples
 from study.exit_codes import FAILED, INTERRUPTED, interrupted_words
@@ -36,10 +39,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # it would draw boxes, and fold examples
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
 )
-for _command in (doctor, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify):
+app.callback()(everywhere)
+_COMMANDS = (
+    doctor, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify, runs, init,
+)  # fmt: skip
+for _command in _COMMANDS:
     app.command(_command.__name__, epilog=examples(_command.__name__))(_command)
 _CHILDREN_GRACE_S = 10.0
 
@@ -63,7 +70,7 @@ def main() -> None:
 def _exit_code() -> int:
     try:
         _refuse_what_is_not_utf8(sys.argv[1:])
-        app()
+        app(prog_name="starwatt")
     except StarwattError as error:
         return _refused(error)
     except (

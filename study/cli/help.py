@@ -21,11 +21,11 @@ DESCRIPTION = (
 )
 JOBS: dict[str, tuple[str, ...]] = {
     "See what this machine can do": ("doctor",),
-    "Measure a study": ("run",),
+    "Measure a study": ("init", "run"),
     "Measure an endpoint": ("load", "meter"),
     "Take over what others measured": ("import",),
     "Make and serve variants": ("build", "serve"),
-    "Read what was measured": ("report", "compare", "verify"),
+    "Read what was measured": ("runs", "report", "compare", "verify"),
     "Make it again from the traces": ("grade", "analyze"),
 }
 _NESTED = 2
@@ -35,11 +35,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("starwatt doctor", "starwatt doctor --json"),
     "run": (
         "starwatt run configs/studies/demo.yaml --dry-run",
-        "starwatt run configs/studies/demo.yaml",
+        "starwatt run demo",
+        "starwatt run demo --blocks 5",
         "starwatt run my-study.yaml --out runs/my-study-again",
+    ),
+    "init": (
+        "starwatt init",
+        "starwatt init my-study.yaml --model ./my-model --variants bf16,nf4-bnb --concurrency 8,32",
     ),
     "load": (
         f"starwatt load {_ENDPOINT} --qps 4 --requests 48 --out runs/fixed-rate --meter local",
+        f"starwatt load {_ENDPOINT} --qps 1,2,4,8 --requests 48 --out runs/sweep",
         f"starwatt load {_ENDPOINT} --concurrency 8 --duration 60 --out runs/eight",
         f"starwatt load {_ENDPOINT} --single-stream --requests 20 --dataset prompts.jsonl --out runs/own",
     ),
@@ -49,6 +55,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "starwatt import requests.csv --model org/m --load closed-8 --power spl.txt --out runs/c",
     ),
     "meter": (
+        "starwatt meter -- python train.py",
         "starwatt meter --out runs/power",
         "starwatt meter --calibrate",
         "starwatt meter --serve --port 9520",
@@ -65,11 +72,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "starwatt compare runs/paper-formats --paper --out paper.html",
     ),
     "verify": ("starwatt verify runs/demo",),
+    "runs": ("starwatt runs", "starwatt runs /data/runs --json"),
     "grade": (
         "starwatt grade runs/demo",
         "starwatt grade --samples samples.jsonl --dataset humaneval+ --json",
     ),
     "analyze": ("starwatt analyze runs/demo",),
+}
+OPTIONS = {
+    "-h, --help": "this page; after a command, its options and examples",
+    "--version": "the version",
+    "-q, --quiet": "after a command: no progress, the answer alone and what goes wrong",
+    "--install-completion": "have the shell complete commands and options (--show-completion: only print how)",
 }
 SESSION = (
     "starwatt doctor",
@@ -141,6 +155,7 @@ class Manual(TyperGroup):
                         [(name, self.commands[name].get_short_help_str(300)) for name in names]
                     )
             formatter.width += _NESTED
+        _listed(formatter, "OPTIONS", OPTIONS)
         for title, rows in (("FILES", FILES), ("ENVIRONMENT", ENVIRONMENT), ("EXIT STATUS", EXIT_CODES)):
             _listed(formatter, title, rows)
         with formatter.section("EXAMPLES"):

@@ -84,7 +84,8 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
         )
         return found.ok
     for finding in found.findings:
-        tell(f"{finding.kind}: {finding.where}: {finding.what}")
+        kind = "" if finding.what.endswith(f"({finding.kind})") else f" ({finding.kind})"
+        tell(f"{finding.where}: {finding.what}{kind}")
     for remark in found.remarks:
         tell(remark)
     if found.ok:
@@ -118,7 +119,13 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
 
 
 def tell_invalid(summary: AnalysisSummary) -> None:
+    from analysis.validity.reasons import in_words
+
     for cell in summary.invalid:
-        tell(f"invalid: {cell.key}: {', '.join(cell.reasons)} {cell.problem or ''}")
+        told = (
+            in_words(code, cell.problem if code in ("trace_damaged", "not_measured") else None)
+            for code in cell.reasons
+        )
+        tell(f"not to be believed: {cell.key}: {'; '.join(told)}")
     for warning in summary.warnings:
         tell(warning)

@@ -19,6 +19,7 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
         retry_failed=retry_failed,
         metrics_port=metrics_port,
         repeated=wanted.repeated,
+        blocks=wanted.blocks,
     )
     tell_answer(result.run, result.summary, as_json=as_json)
     if not as_json:
@@ -33,7 +34,7 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
 
 def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    found = forecast_study(wanted.file, wanted.out)
+    found = forecast_study(wanted.file, wanted.out, wanted.blocks)
     if as_json:
         print_json(found.record())
         return

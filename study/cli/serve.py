@@ -7,7 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
-from configs.loader import load_variant
+from configs.loader import named_variant
 from configs.schema import EngineSettings
 from server.build.foresight import known_model, source_of
 from server.engines.engine import check_place
@@ -28,7 +28,7 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
     """Serve until interrupted, or until the engine dies."""
     check_host(host)
     check_place(host, port)
-    chosen = load_variant(variant)
+    chosen = named_variant(variant)
     with said_of("--model", "models"):
         known = known_model(source_of(model, chosen), trust_remote_code=chosen.trust_remote_code)
         refuse_what_cannot_be_served((chosen,), settings, known.shape)
@@ -42,9 +42,9 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
         host=host,
         api_key=api_key(),
     )
-    log = Path("runs") / "serve" / f"{spec.model}-{variant}-{port}.log"
+    log = Path("runs") / "serve" / f"{spec.model}-{chosen.name}-{port}.log"
     with Display("serving", 1) as display:
-        display.title(f"{model} · {variant}")
+        display.title(f"{model} · {chosen.name}")
         engine = started(spec, log.resolve(), display.note)
     with engine:
         key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""

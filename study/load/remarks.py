@@ -58,7 +58,8 @@ def _words_of_a_problem(problem: Mapping[str, Any]) -> str:
     lo, hi = problem["lo"], problem["hi"]
     bounds = f"at least {lo:.4g}" if lo is not None else f"at most {hi:.4g}"
     measured = f"{problem['value']:.4g} {problem['unit']}"
-    return f"invalid: {problem['reason']}: {measured}, allowed {bounds}. {problem['explanation']}"
+    words = problem["explanation"].rstrip(".")
+    return f"not to be believed: {words}: {measured}, allowed {bounds} ({problem['reason']})"
 
 
 def _words_of(kind: Mapping[str, Any]) -> str:

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from configs.loader import load_variant
+from configs.loader import named_variant
 from server.build.checkpoints import build_variant
+from server.build.foresight import known_model, source_of
 from server.build.store import Checkpoint, Store, store_root
-from study.progress.display import Display
+from starwatt_errors import StarwattError
+from study.plan.preparation import size_words
+from study.progress.display import Display, tell
 
+_LARGE_BYTES = 2e9
 Checkpoints = dict[tuple[str, str], Checkpoint]
 
 
 def build_all(models: tuple[str, ...], variants: tuple[str, ...]) -> Checkpoints:
     """The checkpoint of every model and variant; nothing is done for those in the store."""
     store = Store(store_root())
+    warn_of_downloads(models, variants)
     checkpoints: Checkpoints = {}
     with Display("checkpoint", len(models) * len(variants)) as display:
         for model in models:
             for name in variants:
                 display.title(f"{model} · {name}")
-                checkpoints[model, name] = build_variant(model, load_variant(name), store, display.note)
+                checkpoints[model, name] = build_variant(model, named_variant(name), store, display.note)
                 display.advance()
     return checkpoints
+
+
+def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...]) -> None:
+    """Tell of each model that is about to be fetched from the hub, where it is large or nobody knows how large."""
+    sources = {source_of(model, named_variant(name)) for model in models for name in variants}
+    for source in sorted(sources):
+        try:
+            size = known_model(source).fetch_bytes
+        except StarwattError:  # who fetches it says why not
+            continue
+        if size is None or size >= _LARGE_BYTES:
+            words = "of a size that is not known" if size is None else size_words(size)
+            tell(f"about to download {source} from the hub, {words}; Ctrl-C stops it, and it can go on later")

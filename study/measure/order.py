@@ -33,9 +33,15 @@ class Order:
     """The study's."""
 
     @classmethod
-    def read(cls, study_file: Path, out: Path | None) -> Order:
-        """Raises UsageError where the file is wrong; what this machine lacks is not looked at."""
+    def read(cls, study_file: Path, out: Path | None, blocks: int | None = None) -> Order:
+        """Read a study, with ``blocks`` in place of its own; what this machine lacks is not looked at.
+
+        Raises:
+            UsageError: the file is wrong.
+        """
         study = load_study(study_file)
+        if blocks is not None:
+            study = study.model_copy(update={"blocks": blocks})
         try:
             study = with_controls(study)
         except UsageError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 
 from configs.loads import Load, Open
@@ -43,24 +45,16 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     """Every cell in the order of measuring, drawn from the seed.
 
     A block holds every cell once, its variants in random order, each with one engine start and its loads in random
-    order; block 1 holds the probes too. With ``engine_restarts: once`` whole variants are ordered, and all blocks of
-    one follow each other.
+    order, the same however many blocks there are; block 1 holds the probes too. With ``engine_restarts: once`` whole
+    variants are ordered, and all blocks of one follow each other.
 
     Raises:
         UsageError: there would be more than a million cells.
     """
     _check_count(study)
-    order = seeded(study.seed, "plan")
-    pairs = [(model, variant) for model in study.models for variant in study.variants]
-    blocks = range(1, study.blocks + 1)
-    starts: list[tuple[tuple[str, str], list[int]]] = []
-    if study.engine_restarts == "once":
-        starts = [(pairs[index], list(blocks)) for index in order.permutation(len(pairs))]
-    else:
-        starts = [(pairs[index], [block]) for block in blocks for index in order.permutation(len(pairs))]
     cells: list[PlannedCell] = []
-    for engine_start, ((model, variant), its_blocks) in enumerate(starts):
-        for block in its_blocks:
+    for engine_start, (model, variant, blocks, order) in enumerate(_starts(study)):
+        for block in blocks:
             asked = _asked(study, block)
             for index in order.permutation(len(asked)):
                 load, prompts, measure = asked[index]
@@ -78,6 +72,20 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
                     )
                 )
     return cells
+
+
+def _starts(study: Study) -> Iterator[tuple[str, str, list[int], np.random.Generator]]:
+    """Model, variant and blocks of each engine start in order, and what draws the order of its loads."""
+    pairs = [(model, variant) for model in study.models for variant in study.variants]
+    blocks = list(range(1, study.blocks + 1))
+    drawn = (
+        [(seeded(study.seed, "plan"), blocks)]
+        if study.engine_restarts == "once"
+        else [(seeded(study.seed, "plan", block), [block]) for block in blocks]
+    )
+    for order, together in drawn:
+        for index in order.permutation(len(pairs)):
+            yield *pairs[index], together, order
 
 
 def _asked(study: Study, block: int) -> list[tuple[Load, Prompts, Measure]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Self
 
 from rich.console import Console
@@ -18,8 +19,14 @@ from rich.progress import (
 from rich.table import Column, Table
 
 console = Console(stderr=True, highlight=False)
+_SHOWN = SimpleNamespace(progress=True)
 _WIDTH = 160
 """Characters of a line, where a log or a pipe takes them."""
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show no progress from now on; answers, and what goes wrong, are told all the same."""
+    _SHOWN.progress = not quiet
 
 
 def tell(words: str, *, style: str | None = None) -> None:
@@ -51,7 +58,7 @@ class Display:
         self._title = ""
         self._said = ""
         self._words = self._glance = ""
-        self._live = console.is_terminal
+        self._live = console.is_terminal and _SHOWN.progress
         self._ends_s: float | None = None
         whole_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
@@ -77,7 +84,7 @@ class Display:
     def title(self, title: str) -> None:
         """Name the step that begins."""
         self._title, self._glance = title, ""
-        if not self._live:
+        if not self._live and _SHOWN.progress:
             left_s = self._left_s()
             left = "" if left_s is None else f"  (about {left_s // 60} min {left_s % 60:02d} s left)"
             tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{left}")

@@ -24,24 +24,28 @@ from traces.atomic import is_temporary, write_text
 from traces.layout import RunDir
 
 _MOST_SHOWN = 12
+_MORE_BLOCKS = " More blocks are added to those that are measured with --blocks N."
 _LEAVING_S = 60.0
 _POLL_S = 0.05
 
 
 @contextmanager
-def claimed(run: RunDir, study: Study, study_file: Path, *, here: bool = True) -> Iterator[None]:
+def claimed(
+    run: RunDir, study: Study, study_file: Path, *, here: bool = True, grow: bool = False
+) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
     was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
     files that were being written is removed, and what a fallen machine left of engines' temporary files; not unless all
-    is measured ``here``, for a job of a cluster may be writing them.
+    is measured ``here``, for a job of a cluster may be writing them. A study that may ``grow`` replaces one that has
+    fewer blocks, and nothing else that is not as here.
 
     Raises:
         RunError: another runner holds it.
         UsageError: it belongs to another study, or holds something else.
     """
-    check_folder(run, study, study_file)
+    check_folder(run, study, study_file, grow=grow)
     run.root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -49,8 +53,8 @@ def claimed(run: RunDir, study: Study, study_file: Path, *, here: bool = True) -
         GUARD.keep(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
-        check_folder(run, study, study_file)
-        if not run.study.is_file():
+        check_folder(run, study, study_file, grow=grow)
+        if not run.study.is_file() or (grow and load_study(run.study) != study):
             write_text(run.study, dump_study(study))
         if here:
             remove_left_overs(run.root)
@@ -112,8 +116,8 @@ def _holds_something_else(run: RunDir) -> bool:
     return any(path != run.lock for path in run.root.iterdir())
 
 
-def check_folder(run: RunDir, study: Study, study_file: Path) -> None:
-    """Whether a folder may hold this very study; nothing is written.
+def check_folder(run: RunDir, study: Study, study_file: Path, *, grow: bool = False) -> None:
+    """Whether a folder may hold this very study, or with ``grow`` holds it with fewer blocks; nothing is written.
 
     Raises:
         UsageError: it belongs to another study, or holds something else, or cannot be made.
@@ -128,11 +132,26 @@ def check_folder(run: RunDir, study: Study, study_file: Path) -> None:
     there = load_study(run.study)
     if there == study:
         return
+    only_blocks = there.model_copy(update={"blocks": study.blocks}) == study
+    if grow and only_blocks:
+        _check_growth(run, there, study)
+        return
     changed = differences(there.model_dump(mode="json"), study.model_dump(mode="json"))
     shown = "\n".join(f"  {line}" for line in changed[:_MOST_SHOWN])
     more = f"\n  and {len(changed) - _MOST_SHOWN} more" if len(changed) > _MOST_SHOWN else ""
     raise UsageError(
         f"{run.root} holds another study than {study_file}:\n{shown}{more}\n"
         "Cells of two studies can't be mixed: take the change back, give the study another name, "
-        "or --out another folder."
+        f"or --out another folder.{_MORE_BLOCKS if only_blocks else ''}"
     )
+
+
+def _check_growth(run: RunDir, there: Study, study: Study) -> None:
+    """Raises UsageError where blocks would be taken away, or would need engines that were to be started once."""
+    if study.blocks < there.blocks:
+        raise UsageError(f"--blocks {study.blocks}: {run.root} has {there.blocks}; takes as many, or more")
+    if there.engine_restarts == "once" and study.blocks > there.blocks:
+        raise UsageError(
+            f"--blocks {study.blocks}: all blocks of {run.root} are of one engine start (engine_restarts: once), "
+            "and others would be of a second one: --out another folder"
+        )

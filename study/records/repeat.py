@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.loader import ARRIVALS, LENGTHS, load_study
+from configs.loader import ARRIVALS, LENGTHS, STUDIES, load_study
 from starwatt_errors import UsageError
 from study.records.sessions import changed_since, swapped_since
 from traces.atomic import read_json
@@ -83,15 +83,30 @@ class WantedStudy:
     file: Path
     out: Path | None
     repeated: Repeated | None
+    blocks: int | None = None
+    """In place of the study's own; a run that has fewer gets those that it lacks."""
 
 
-def wanted_study(study: Path | None, repeat: Path | None, out: Path | None) -> WantedStudy:
+def wanted_study(
+    study: Path | None, repeat: Path | None, out: Path | None, blocks: int | None = None
+) -> WantedStudy:
     """Raises UsageError unless one of the two is given, or where ``repeat`` is no run's study, or that of ``out``."""
     if study is not None and repeat is None:
-        return WantedStudy(study, out, None)
+        return WantedStudy(_study_file(study), out, None, blocks)
     if repeat is None or study is not None:
         raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
     repeated = Repeated.read(repeat)
     place = out or repeated.out(load_study(repeat).name)
     repeated.refuse(RunDir(place))
-    return WantedStudy(repeat, place, repeated)
+    return WantedStudy(repeat, place, repeated, blocks)
+
+
+def _study_file(named: Path) -> Path:
+    """A study's file, or the preset of this name."""
+    preset = STUDIES / f"{named}.yaml"
+    if named.is_file() or named.suffix or len(named.parts) != 1:
+        return named
+    if not preset.is_file():
+        presets = ", ".join(sorted(path.stem for path in STUDIES.glob("*.yaml")))
+        raise UsageError(f"there is no file {named} and no preset of this name; presets: {presets}")
+    return preset

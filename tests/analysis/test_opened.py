@@ -35,7 +35,7 @@ def test_comparing_runs_opens_each_file_once_to_read_it_and_once_to_tell_whether
     with counted_opens(runs[0].root.parent) as counts:
         write_comparison(compare(runs), tmp_path / "page.html")
     for run in runs:
-        tables = {path.name: counts[path] for path in run.table("cells").parent.iterdir()}
+        tables = {path.name: counts[path] for path in run.table("cells").parent.glob("*.parquet")}
         assert tables == dict.fromkeys(
             ("cells.parquet", "requests.parquet", "contrasts.parquet", "accuracy.parquet"), 1
         )

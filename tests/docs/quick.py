@@ -14,7 +14,13 @@ PLACEHOLDERS = {"…": SECRET}
 """In commands: what a reader fills in."""
 PORTS = ("8000", "8001", "9520", "9521", "5557")
 """In commands and studies: each becomes a free one."""
-FASTER = {"--qps 4": "--qps 24", "--requests 48": "--requests 12"}
+FASTER = {
+    "--qps 4": "--qps 24",
+    "--qps 1,2,4,8": "--qps 12,24",
+    "--requests 48": "--requests 12",
+    "--blocks 8": "--blocks 2",
+    "sleep 5": "sleep 1",
+}
 """In commands: a load test takes seconds."""
 SHORT = {
     "blocks": 1,

@@ -56,7 +56,8 @@ PROMISED = {
         "runs/my-study-again/report.html", "comparison.html",
     ],
     "docs/how-to.md": [
-        "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html",
+        "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html", "new-study.yaml",
+        "runs/sweep/open-*-poisson/summary.json", "runs/sweep/sweep.json", "runs/batching/cells/*/*/*/b2/cell.json",
     ],
     "docs/comparing.md": ["paper.html", "summary.md"],
     "docs/import.md": ["runs/theirs/report.html", "runs/vllm/report.html"],

@@ -9,13 +9,14 @@ import typer
 from configs.derived import FORMS
 from configs.loader import variant_names
 from starwatt_errors import UsageError
-from study.cli.options import DEFAULT_MODEL, JsonFlag, Model, refuse
+from study.cli.options import DEFAULT_MODEL, JsonFlag, Model, Quiet, refuse
 
 
 def build(
     context: typer.Context,
     variants: Annotated[
-        list[str] | None, typer.Argument(help=f"Of: {', '.join(variant_names())}; or {FORMS}.")
+        list[str] | None,
+        typer.Argument(help=f"Of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml."),
     ] = None,
     model: Model = DEFAULT_MODEL,
     listing: Annotated[bool, typer.Option("--list", help="Say what the store holds, and check it.")] = False,
@@ -27,6 +28,7 @@ def build(
         ),
     ] = False,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Make the checkpoints of variants (nothing to do where the store has them), or look after the store."""
     from study.cli.build import build_variants

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, exit_with, refuse
+from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 
 def compare(
@@ -34,6 +34,7 @@ def compare(
         Path | None, typer.Option(help="With --fail-above: write the verdicts here, as Markdown.")
     ] = None,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Set runs against the first one: the same study on two machines, two versions, before and after a change.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, exit_with
+from study.cli.options import JsonFlag, Quiet, exit_with
 from study.exit_codes import INVALID
 
 
@@ -30,6 +30,7 @@ def grade(
         ),
     ] = False,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Grade the measured completions of a run, or a file of samples, in the sandbox."""
     from study.cli import grade as grading

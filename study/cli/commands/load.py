@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, exit_with
+from study.cli.options import JsonFlag, Quiet, exit_with
 
 _Url = Annotated[
     str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
@@ -21,9 +22,27 @@ _Concurrency = Annotated[
         help="Requests in flight; with --qps or --trace: at most.",
     ),
 ]
+
+
+def _checked_rates(text: str | None) -> str | None:
+    from loadgen.flags import rates_of
+
+    try:
+        rates_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 _Qps = Annotated[
-    float | None,
-    typer.Option("--qps", "--request-rate", help="Requests a second, whatever the server does."),
+    str | None,
+    typer.Option(
+        "--qps",
+        "--request-rate",
+        metavar="R[,R...]",
+        callback=_checked_rates,
+        help="Requests a second, whatever the server does; several: one test after the other, in OUT/<load>.",
+    ),
 ]
 _Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
@@ -96,6 +115,7 @@ def load(
     slo: _Slo = None,
     meter: _Meter = None,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
 
@@ -104,15 +124,20 @@ def load(
     do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
     stopped after many failures in a row.
     """
-    from loadgen.flags import LoadFlags
+    from loadgen.flags import LoadFlags, rates_of
     from study.cli.load import run_load_test
+    from study.cli.sweep import run_sweep
 
     if warmup is None:
         warmup = 0.0 if meter is None else _WARM_S
     flags = LoadFlags(
-        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=qps, arrivals=arrivals,
+        url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
         client=client, timeout=timeout, continuous_usage=continuous_usage, endpoint=endpoint,
     )  # fmt: skip
-    exit_with(run_load_test(flags.spec(), out, meter, slo, as_json=as_json))
+    specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
+    if len(specs) == 1:
+        exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
+        return
+    exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))

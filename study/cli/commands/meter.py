@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from starwatt_errors import UsageError
-from study.cli.options import JsonFlag, refuse
+from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _Pid = Annotated[
     int | None,
     typer.Option(min=1, max=2**31 - 1, help="Server whose CPU time is modelled without a meter."),
 ]
+_OF_A_SERVICE = ("host", "port", "certificate", "key", "allow_plain")
 _Load = Annotated[
     bool, typer.Option("--load/--no-load", help="With --calibrate: switch a load on and off on each GPU.")
 ]
@@ -32,8 +33,16 @@ _Plain = Annotated[
 ]
 
 
+_Estimate = Annotated[
+    bool, typer.Option("--estimate", help="With COMMAND: where no meter answers, CPU time x watts.")
+]
+
+
 def meter(
     context: typer.Context,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="A command, behind --.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for power.parquet.")] = None,
     pid: _Pid = None,
     hz: Annotated[float, typer.Option(min=0.1, max=100, help="Readings a second.")] = 20.0,
@@ -48,10 +57,13 @@ def meter(
     certificate: Annotated[Path | None, typer.Option(help="With --serve: PEM file, for TLS.")] = None,
     key: Annotated[Path | None, typer.Option(help="With --serve: PEM file of its key.")] = None,
     allow_plain: _Plain = False,
+    estimate: _Estimate = False,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
-    """The power sidecar alone, until Ctrl-C: OUT/power.parquet.
+    """The power sidecar alone: of a COMMAND, its joules and its exit code; else until Ctrl-C, OUT/power.parquet.
 
+    With a COMMAND the machine's meters are read from its start to its end, whoever used the power.
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
     With --calibrate, what its sensors are like; with --against too, the factor and the offset of the one visible GPU
     (one minute, a load switched on and off).
@@ -59,8 +71,15 @@ def meter(
     from server.power.service.listen import Listening
     from study.cli import meter as meters
 
+    if command:
+        words = "says nothing beside a COMMAND"
+        refuse(context, ("pid", "calibrate", "against", "serve_http", "apply_load", *_OF_A_SERVICE), words)
+        from study.cli.command_joules import meter_command
+
+        exit_with(meter_command(command, out, hz, estimate=estimate, as_json=as_json))
+        return
     if [calibrate, serve_http, out is not None].count(True) != 1:
-        raise UsageError("meter takes one of --out DIR, --serve, --calibrate")
+        raise UsageError("meter takes one of -- COMMAND, --out DIR, --serve, --calibrate")
     if against is not None and not calibrate:
         raise UsageError("--against belongs to --calibrate")
     _refuse_what_says_nothing(context, serve_http=serve_http, calibrate=calibrate)
@@ -76,9 +95,11 @@ def meter(
 
 def _refuse_what_says_nothing(context: typer.Context, *, serve_http: bool, calibrate: bool) -> None:
     if not serve_http:
-        refuse(context, ("host", "port", "certificate", "key", "allow_plain"), "goes with --serve")
+        refuse(context, _OF_A_SERVICE, "goes with --serve")
+    refuse(context, ("estimate",), "goes with -- COMMAND")
     if not calibrate:
-        refuse(context, ("apply_load", "as_json"), "goes with --calibrate")
+        refuse(context, ("apply_load",), "goes with --calibrate")
+        refuse(context, ("as_json",), "goes with --calibrate or -- COMMAND")
         return
     words = "goes with --out or --serve: --calibrate reads sensors as fast as they change"
     refuse(context, ("pid", "hz"), words)

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from study.cli.options import JsonFlag, RunDirectory, exit_with
+from study.cli.options import JsonFlag, Quiet, RunDirectory, exit_with
 from study.exit_codes import INVALID
 
 
-def analyze(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+def analyze(run_directory: RunDirectory, as_json: JsonFlag = False, _quiet: Quiet = False) -> None:
     """Make RUN/tables from the traces; needs no engine and no GPU."""
     from study.cli import results
 
@@ -33,6 +33,7 @@ def report(
     tables: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
     ] = None,
+    _quiet: Quiet = False,
 ) -> None:
     """Make RUN/report.html from the tables and traces."""
     from study.cli import results
@@ -40,7 +41,7 @@ def report(
     results.report(run_directory, out, figures, tables, width=width)
 
 
-def verify(run_directory: RunDirectory, as_json: JsonFlag = False) -> None:
+def verify(run_directory: RunDirectory, as_json: JsonFlag = False, _quiet: Quiet = False) -> None:
     """Make every figure of RUN again from its raw files; exit code 3 where one does not hold or is invalid."""
     from study.cli import results
 

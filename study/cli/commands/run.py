@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, exit_with, refuse
+from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 
 def run(
     context: typer.Context,
-    study: Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="A study file.")] = None,
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="STUDY.yaml", help="A study file, or a preset of configs/studies by its name."
+        ),
+    ] = None,
     repeat: Annotated[
         Path | None,
         typer.Option(
@@ -22,6 +27,12 @@ def run(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory; default runs/<study name>.")] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Blocks in place of the study's; a run that has fewer gets those it lacks."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -38,6 +49,7 @@ def run(
         ),
     ] = None,
     as_json: JsonFlag = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Run a study; the same command again resumes it.
 
@@ -47,7 +59,7 @@ def run(
     from study.cli import run as runs
     from study.records.repeat import wanted_study
 
-    wanted = wanted_study(study, repeat, out)
+    wanted = wanted_study(study, repeat, out, blocks)
     if dry_run:
         refuse(
             context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"

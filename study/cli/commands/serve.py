@@ -8,11 +8,13 @@ import typer
 
 from configs.derived import FORMS
 from configs.loader import variant_names
-from study.cli.options import DEFAULT_MODEL, Model
+from study.cli.options import DEFAULT_MODEL, Model, Quiet
 
 
 def serve(
-    variant: Annotated[str, typer.Argument(help=f"One of: {', '.join(variant_names())}; or {FORMS}.")],
+    variant: Annotated[
+        str, typer.Argument(help=f"One of: {', '.join(variant_names())}; {FORMS}; or a file, ./mine.yaml.")
+    ],
     model: Model = DEFAULT_MODEL,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
@@ -22,6 +24,7 @@ def serve(
     max_num_seqs: Annotated[int, typer.Option(min=1, max=65536, help="Requests batched at most.")] = 256,
     tensor_parallel: Annotated[int, typer.Option(min=1, max=1024, help="GPUs that share each layer.")] = 1,
     enforce_eager: Annotated[bool, typer.Option(help="No torch.compile and no CUDA graphs.")] = False,
+    _quiet: Quiet = False,
 ) -> None:
     """Serve one variant until Ctrl-C; prints the endpoint when it is ready.
 

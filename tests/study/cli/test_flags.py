@@ -22,8 +22,10 @@ OF_A_SERVICE = ("--host", "--port", "--certificate", "--key", "--allow-plain-htt
 IN_SILENCE = {
     **{f"meter --out o {flag}": f"{flag} goes with --serve" for flag in OF_A_SERVICE},
     "meter --calibrate --key": "--key goes with --serve",
-    "meter --out o --json": "--json goes with --calibrate",
-    "meter --serve --json": "--json goes with --calibrate",
+    "meter --out o --json": "--json goes with --calibrate or -- COMMAND",
+    "meter --serve --json": "--json goes with --calibrate or -- COMMAND",
+    "meter --out o --estimate": "--estimate goes with -- COMMAND",
+    "meter --serve -- true": "--serve says nothing beside a COMMAND",
     "meter --serve --no-load": "--load/--no-load goes with --calibrate",
     "meter --calibrate --hz": "--hz goes with --out or --serve",
     "meter --calibrate --pid": "--pid goes with --out or --serve",

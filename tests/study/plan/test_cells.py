@@ -71,6 +71,13 @@ def test_variants_and_loads_are_in_another_order_in_another_block() -> None:
     assert len({tuple(cell.key.load for cell in group) for group in by_engine_start(cells)}) > 1
 
 
+def test_blocks_that_are_added_leave_the_order_of_those_before_as_it_was() -> None:
+    fewer, more = plan(blocks=2), plan(blocks=5)
+    assert [(cell.key, cell.engine_start, cell.position) for cell in more[: len(fewer)]] == [
+        (cell.key, cell.engine_start, cell.position) for cell in fewer
+    ]
+
+
 def test_the_same_seed_gives_the_same_plan_and_another_another() -> None:
     assert plan() == plan()
     assert [cell.key for cell in plan(seed=21)] != [cell.key for cell in plan()]

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from configs.differences import differences
+from configs.loader import load_study
 from configs.schema import Study
 from server.process.spawn import group_alive
 from starwatt_errors import RunError, UsageError
-from study.records.lock import claimed
+from study.records.lock import check_folder, claimed
 from tests.study.plan.test_cells import FIELDS
 from traces.layout import RunDir
 
@@ -137,3 +138,29 @@ def test_a_lock_file_that_nobody_holds_is_no_reason_to_wait(tmp_path: Path) -> N
     run.lock.write_text("process 1 on nowhere\n")
     with claimed(run, study(), Path("s.yaml")):
         assert f"process {os.getpid()} on " in run.lock.read_text()
+
+
+def test_a_study_with_more_blocks_grows_a_run_where_that_is_asked_for_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    run, file = RunDir(tmp_path / "run"), Path("s.yaml")
+    with claimed(run, study(blocks=2), file):
+        pass
+    with pytest.raises(UsageError, match="More blocks are added to those that are measured with --blocks N"):
+        check_folder(run, study(blocks=3), file)
+    check_folder(run, study(blocks=3), file, grow=True)
+    with claimed(run, study(blocks=3), file, grow=True):
+        assert load_study(run.study).blocks == 3
+    with pytest.raises(UsageError, match=r"--blocks 1: .* has 3; takes as many, or more"):
+        check_folder(run, study(blocks=1), file, grow=True)
+    with pytest.raises(UsageError, match="holds another study"):
+        check_folder(run, study(blocks=4, seed=21), file, grow=True)
+    check_folder(run, study(blocks=3), file)
+
+
+def test_blocks_of_one_engine_start_cannot_be_added_to(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    with claimed(run, study(engine_restarts="once"), Path("s.yaml")):
+        pass
+    with pytest.raises(UsageError, match=r"all blocks of .* are of one engine start"):
+        check_folder(run, study(engine_restarts="once", blocks=9), Path("s.yaml"), grow=True)

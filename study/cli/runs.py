@@ -1,0 +1,74 @@
+"""``starwatt runs``: what there is, what state it is in, and what it says."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from starwatt_errors import StarwattError, UsageError
+from study.cli.answers import print_json
+from study.progress.display import tell
+from study.records.listing import Listed, runs_in
+from traces.layout import RunDir
+
+_WIDTH = 200
+"""Of a line, where it is no terminal's."""
+_UNITS = ("B", "kB", "MB", "GB")
+
+
+def list_runs(folder: Path, *, as_json: bool) -> None:
+    """Print the runs in a folder, the last measured first.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; `starwatt run STUDY.yaml` makes runs, under runs/")
+    found = [(one, answer_of(one)) for one in runs_in(folder)]
+    if as_json:
+        print_json([_record(one, answer) for one, answer in found])
+        return
+    if not found:
+        tell(f"{folder} holds no run; `starwatt run STUDY.yaml` makes one")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "state", "size", "answer"):
+        table.add_column(title)
+    for one, answer in found:
+        table.add_row(*map(Text, (str(one.path), one.state, size_words(one.size_bytes), answer or "–")))
+    Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
+
+
+def answer_of(one: Listed) -> str | None:
+    """The first sentence of what a run says; None where it was not analysed, or says nothing."""
+    from analysis.opened import OpenedRun
+    from analysis.results.headline import headline_of
+    from analysis.results.points import read_results
+
+    run = RunDir(one.path)
+    if not all(run.table(name).is_file() for name in ("cells", "contrasts", "accuracy")):
+        return None
+    try:
+        return next((line.text for line in headline_of(read_results(OpenedRun(run)))), None)
+    except StarwattError as error:
+        return f"its tables do not read: {error}"
+
+
+def size_words(size_bytes: float) -> str:
+    """``12 MB``."""
+    for unit in _UNITS[:-1]:
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} {_UNITS[-1]}"
+
+
+def _record(one: Listed, answer: str | None) -> dict[str, object]:
+    return {
+        "run": str(one.path), "state": one.state, "planned": one.planned, "measured": one.measured,
+        "failed": one.failed, "running": one.running, "bytes": one.size_bytes, "answer": answer,
+    }  # fmt: skip

@@ -1,0 +1,51 @@
+"""Joules of a stretch of time, from the power trace that was recorded through it, by the estimator of studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.cells.readings import each_once
+from analysis.cells.rows import Z95
+from analysis.energy.boundary import BoundaryEnergy, boundary_energies, rank
+from analysis.energy.integral import PowerSeries, read_series
+from analysis.energy.mirrors import without_mirrors
+from analysis.energy.sensor import Sensors
+from analysis.requests.window import Window
+from analysis.validity.reasons import energy_checks
+from configs.meters import Meters
+from study.library.joules import Found, Joules
+from traces.streams import has_trace, read_trace
+
+
+def joules_in(folder: Path, start_ns: int, end_ns: int, settings: Meters) -> Found:
+    """Read the power trace in ``folder`` and sum up what was used in a window; empty where nothing was recorded.
+
+    Raises:
+        TraceError: the trace does not read.
+    """
+    if not has_trace(folder, "power"):
+        return Found((), ())
+    series = without_mirrors(read_series(each_once(read_trace(folder, "power"))))
+    window = Window(start_ns, end_ns)
+    limits_w = {one.device: max(one.limits_w) for one in series if one.limits_w}
+    sensors = Sensors({}, settings, limits_w)
+
+    def summed(these: list[PowerSeries]) -> list[BoundaryEnergy]:
+        found = boundary_energies(these, window, None, None, sensors)
+        return sorted(found, key=lambda one: rank(one.boundary, one.source))
+
+    return Found(
+        tuple(_joules(one.boundary, one) for one in summed(series)),
+        tuple(_joules(own.device, one) for own in series for one in summed([own])),
+    )
+
+
+def _joules(name: str, energy: BoundaryEnergy) -> Joules:
+    energy_j, error_j = energy.energy_j, energy.error_j
+    lo = hi = None
+    if energy_j is not None and error_j:  # of 0 there is no interval, for no reading is that exact
+        lo, hi = energy_j - Z95 * error_j, energy_j + Z95 * error_j
+    reasons = {check.code for check in energy_checks(energy) if check.failed}
+    return Joules(
+        name, energy.boundary, energy.source, energy_j, lo, hi, energy.gain_half_width, tuple(sorted(reasons))
+    )
