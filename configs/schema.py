@@ -302,6 +302,12 @@ class Study(StrictModel):
                 if name in listed[:place]:
                     raise inconsistent(f"{field}.{place}", f"names {name} twice")
         self._check_loads()
+        self._check_prompts()
+        if isinstance(self.executor, SideBySide):
+            self._check_side_by_side(self.executor)
+        return self
+
+    def _check_prompts(self) -> None:
         output = self.prompts.output
         if isinstance(output, FixedOutput) and output.fixed > self.prompts.max_tokens:
             raise inconsistent("prompts.output.fixed", "is larger than prompts.max_tokens")
@@ -309,9 +315,6 @@ class Study(StrictModel):
             raise inconsistent("prompts.begin_answer", "goes with endpoint: chat")
         if self.prompts.characters is not None:
             raise inconsistent("prompts.characters", "is for probes alone (probes.prompt_characters)")
-        if isinstance(self.executor, SideBySide):
-            self._check_side_by_side(self.executor)
-        return self
 
     def _check_loads(self) -> None:
         slugs = [load.slug for load in self.loads]

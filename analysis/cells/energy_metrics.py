@@ -56,8 +56,14 @@ def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: Boun
         rows.add_check(check, energy)
     if result.client is not None and energy.source == "rapl":
         rows.add_check(result.client, energy)
-    if energy is not result.primary:
-        return
+    if energy is result.primary:
+        _attributed(rows, result, measured, energy, reasons)
+
+
+def _attributed(
+    rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy, reasons: list[str]
+) -> None:
+    """What the rules that need this cell alone say of its requests, and of the tokens outside of their code."""
     for rule, split in sorted(result.attributions.items()):
         attributed_rows(rows, rule, split, measured.requests.measured, energy, reasons)
     if measured.outside is not None and "tokens" in result.attributions:
