@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -10,7 +11,7 @@ from itertools import chain
 
 from tests.docs.pages import ROOT
 
-ROOMS = ("configs", "traces", "server", "loadgen", "analysis", "study")
+ROOMS = ("configs", "traces", "server", "loadgen", "analysis", "study", "starwatt")
 MOST_FILES, MOST_LINES, MOST_LINES_P95, MOST_WAYS = 20, 60, 30, 15
 ENCODERS = {
     "analysis/grading/isolation/inner.py: encode": "a line a kind of value; it runs alone in the sandbox"
@@ -80,3 +81,13 @@ def test_what_is_counted_would_be_found() -> None:
         "def f(a):\n    for b in [c for c in a if c]:\n        if b and a or c:\n            return b\n"
     ).body
     assert (lines_of(function), ways_through(function)) == (4, 7)
+
+
+def test_every_folder_of_code_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+    }
+    assert set(project["tool"]["setuptools"]["packages"]) == folders
