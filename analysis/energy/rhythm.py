@@ -103,11 +103,12 @@ def rhythm_of(
     ]
     drifting = _told_apart([alias for alias in aliases if alias.cycles >= RESOLVED], seconds)
     drifting_j, amplitudes_w = _fitted(drifting, readings, seconds)
-    hidden_w: float | None = 0.0
     standing = [alias for alias in aliases if alias.cycles < RESOLVED]
-    if standing and min(alias.line_hz for alias in standing) * sensor.window_s < 1:
+    if not standing:
+        hidden_w: float | None = 0.0
+    elif min(alias.line_hz for alias in standing) * sensor.window_s < 1:
         hidden_w = mean_w * min(slowest_hz * (readings.spacing_s - sensor.window_s), 1.0)
-    elif standing:
+    else:
         hidden_w = _standing_w(_of_each_line(standing, seconds), drifting, amplitudes_w, mean_w)
     hidden_j = None if hidden_w is None else hidden_w * seconds
     return Rhythm(drifting_j, hidden_j, _EDGES * mean_w * cut_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,22 +127,23 @@ def difference_table(
     Where anything has no interval the last column says why.
     """
     sides: dict[tuple[str, ...], dict[str, Difference]] = {}
-    for one in comparison.differences:
-        if one.run == name and one.metric in metrics:
-            sides.setdefault(one.condition, {})[one.metric] = one
-    known = [name for name in metrics if any(name in found for found in sides.values())]
-    why = {
-        side: ", ".join(sorted({code for one in found.values() for code in one.estimate.reasons}))
-        for side, found in sides.items()
-    }
+    for difference in comparison.differences:
+        if difference.run == name and difference.metric in metrics:
+            sides.setdefault(difference.condition, {})[difference.metric] = difference
+    known = [name for name in metrics if any(name in differences for differences in sides.values())]
     names = ("pass@1" if name == PASSED else metric(name).label for name in known)
-    rows = [
-        (*side, *(estimate_words(found[name]) if name in found else "–" for name in known), why[side])
-        for side, found in sides.items()
-    ]
-    if not any(why.values()):
+    rows = [(*side, *_cells(differences, known)) for side, differences in sides.items()]
+    if not any(row[-1] for row in rows):
         return TextTable(("model", "variant", "load", *names), tuple(row[:-1] for row in rows), 3)
     return TextTable(("model", "variant", "load", *names, "reasons"), tuple(rows), 3)
+
+
+def _cells(differences: Mapping[str, Difference], known: Sequence[str]) -> Iterator[str]:
+    """A condition's figures, metric by metric, and why any of them has no interval."""
+    for name in known:
+        yield estimate_words(differences[name]) if name in differences else "–"
+    codes = {code for difference in differences.values() for code in difference.estimate.reasons}
+    yield ", ".join(sorted(codes))
 
 
 def _factors(comparison: Comparison) -> TextTable:

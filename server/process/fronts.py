@@ -7,7 +7,7 @@ container has one of its own). Who holds the other end, or listens where it was 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,30 +47,40 @@ def forwarded_to(pid: int, proc: Path = PROC) -> frozenset[int]:
 
 
 def _at_the_other_end(pids: set[int], proc: Path) -> set[int]:
+    """Find the processes that hold, or listen for, the other ends of the connections that these opened."""
+    wanted = _opened_by(pids, proc)
+    if not wanted:
+        return set()
+    return {
+        pid for inhabitants in _by_network(proc).values() for pid in _answering(wanted, inhabitants, proc)
+    }
+
+
+def _opened_by(pids: set[int], proc: Path) -> set[tuple[Address, Address]]:
+    """Find the connections that processes opened, as their other ends have them: local, then remote."""
     held = {inode for pid in pids for inode in _inodes(pid, proc)}
-    wanted: set[tuple[Address, Address]] = set()
+    opened: set[tuple[Address, Address]] = set()
     for table in {_network(pid, proc): _sockets(pid, proc) for pid in pids}.values():
         own = [socket for socket in table if socket.inode in held]
         served = {socket.local[1] for socket in own if socket.state == _LISTEN}
-        wanted |= {
-            (socket.remote, socket.local)
-            for socket in own
-            if socket.state == _ESTABLISHED and socket.local[1] not in served
-        }
-    if not wanted:
-        return set()
-    found: set[int] = set()
-    for inhabitants in _by_network(proc).values():
-        table = _sockets(inhabitants[0], proc)
-        accepted = [one for one in table if one.state == _ESTABLISHED and (one.local, one.remote) in wanted]
-        ports = {socket.local[1] for socket in accepted}
-        ends = {socket.inode for socket in accepted}
-        listening = {one.inode for one in table if one.state == _LISTEN and one.local[1] in ports}
-        for pid in inhabitants if ends else ():
-            holds = set(_inodes(pid, proc))
-            if holds & ends or (holds & listening and pid != _FIRST):
-                found.add(pid)
-    return found
+        connected = [socket for socket in own if socket.state == _ESTABLISHED]
+        opened |= {(socket.remote, socket.local) for socket in connected if socket.local[1] not in served}
+    return opened
+
+
+def _answering(wanted: set[tuple[Address, Address]], inhabitants: Sequence[int], proc: Path) -> Iterator[int]:
+    """Find who of one network holds one of these ends, or listens on its port."""
+    table = _sockets(inhabitants[0], proc)
+    connected = [socket for socket in table if socket.state == _ESTABLISHED]
+    accepted = [socket for socket in connected if (socket.local, socket.remote) in wanted]
+    if not accepted:
+        return
+    ports, ends = {socket.local[1] for socket in accepted}, {socket.inode for socket in accepted}
+    listening = {socket.inode for socket in table if socket.state == _LISTEN and socket.local[1] in ports}
+    for pid in inhabitants:
+        holds = set(_inodes(pid, proc))
+        if holds & ends or (holds & listening and pid != _FIRST):
+            yield pid
 
 
 def _tree(pid: int) -> Iterable[int]:

@@ -59,31 +59,34 @@ class Table(Reader):
             if not is_before_a_header(text):
                 self._header(text, number)
             return None
+        fields = self._fields(text, number)
+        if fields == self._names or (self._device is not None and not self.is_ours(fields[self._device])):
+            return None
+        power_w = self._watts(fields, text, number)
+        joules = None
+        if self._energy is not None:
+            shown = self.figure(fields[self._energy], text, number, unit_w=None)
+            joules = None if shown is None else shown * _JOULES[self.log.energy_unit]
+        at = fields[self._time]
+        if self._date is not None and _TIME_OF_DAY.fullmatch(at):
+            at = f"{fields[self._date]} {at}"
+        return Line(self.seconds(at, text, number), power_w, joules)
+
+    def _fields(self, text: str, number: int) -> list[str]:
         try:
             fields = split(text, self._separator)
         except csv.Error as error:
             raise self.wrong(number, text, f"is no CSV ({error})") from error
-        if fields == self._names:
-            return None
         if len(fields) != len(self._names):
             why = f"has {len(fields)} columns where the header has {len(self._names)}"
             raise self.wrong(number, text, why)
-        if self._device is not None and not self.is_ours(fields[self._device]):
+        return fields
+
+    def _watts(self, fields: Sequence[str], text: str, number: int) -> float | None:
+        if self._power is None or is_missing(fields[self._power]):
             return None
-        power_w, joules = None, None
-        if self._power is not None:
-            unit = "" if self._unit is None or self._energy is not None else f" {fields[self._unit]}"
-            shown = fields[self._power]
-            power_w = (
-                None if is_missing(shown) else self.figure(shown + unit, text, number, unit_w=self._unit_w)
-            )
-        if self._energy is not None:
-            joules = self.figure(fields[self._energy], text, number, unit_w=None)
-        at = fields[self._time]
-        if self._date is not None and _TIME_OF_DAY.fullmatch(at):
-            at = f"{fields[self._date]} {at}"
-        at_s = self.seconds(at, text, number)
-        return Line(at_s, power_w, None if joules is None else joules * _JOULES[self.log.energy_unit])
+        unit = "" if self._unit is None or self._energy is not None else f" {fields[self._unit]}"
+        return self.figure(fields[self._power] + unit, text, number, unit_w=self._unit_w)
 
     def _header(self, text: str, number: int) -> None:
         log = self.log

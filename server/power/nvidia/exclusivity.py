@@ -89,11 +89,9 @@ class Watch:
 
     def look(self) -> list[Occupancy]:
         """Every board, now; of those that are not metered, the ones that answer."""
-        metered, beside = self._lists()
-        lists = [found for _, found in metered] + [found for _, _, found in beside]
+        metered, beside, lists = self._lists()
         if not any(found.ours for found in lists) and self._finds_who_is_behind(lists):
-            metered, beside = self._lists()
-            lists = [found for _, found in metered] + [found for _, _, found in beside]
+            metered, beside, lists = self._lists()
         present = {pid for found in lists for pid in found.pids}
         self._ours = {pid: ours for pid, ours in self._ours.items() if pid in present}
         seen = any(found.ours for found in lists)
@@ -104,14 +102,16 @@ class Watch:
             looks.append(replace(look, power_w=power_w, metered=False))
         return looks
 
-    def _lists(self) -> tuple[list[tuple[Place, _List]], list[tuple[Place, BoardMeter | None, _List]]]:
-        """Those of the metered boards, which must answer, and those of the others."""
+    def _lists(
+        self,
+    ) -> tuple[list[tuple[Place, _List]], list[tuple[Place, BoardMeter | None, _List]], list[_List]]:
+        """List those of the metered boards, which must answer, those of the others, and all of them."""
         metered = [(board, self._list(board)) for board in self._boards]
         beside = []
         for board, meter in self._beside:
             with contextlib.suppress(NvmlError):
                 beside.append((board, meter, self._list(board)))
-        return metered, beside
+        return metered, beside, [found for _, found in metered] + [found for _, _, found in beside]
 
     def _finds_who_is_behind(self, lists: Sequence[_List]) -> bool:
         """Tell whether the engine's process is a front, and some were found to which it forwards."""
