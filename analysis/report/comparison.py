@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +131,19 @@ def difference_table(
         if one.run == name and one.metric in metrics:
             sides.setdefault(one.condition, {})[one.metric] = one
     known = [name for name in metrics if any(name in found for found in sides.values())]
-    why = {
-        side: ", ".join(sorted({code for one in found.values() for code in one.estimate.reasons}))
-        for side, found in sides.items()
-    }
     names = ("pass@1" if name == PASSED else metric(name).label for name in known)
-    rows = [
-        (*side, *(estimate_words(found[name]) if name in found else "–" for name in known), why[side])
-        for side, found in sides.items()
-    ]
-    if not any(why.values()):
+    rows = [(*side, *_estimates(found, known), _reasons(found)) for side, found in sides.items()]
+    if not any(row[-1] for row in rows):
         return TextTable(("model", "variant", "load", *names), tuple(row[:-1] for row in rows), 3)
     return TextTable(("model", "variant", "load", *names, "reasons"), tuple(rows), 3)
+
+
+def _estimates(found: Mapping[str, Difference], metrics: Sequence[str]) -> list[str]:
+    return [estimate_words(found[name]) if name in found else "–" for name in metrics]
+
+
+def _reasons(found: Mapping[str, Difference]) -> str:
+    return ", ".join(sorted({code for one in found.values() for code in one.estimate.reasons}))
 
 
 def _factors(comparison: Comparison) -> TextTable:
