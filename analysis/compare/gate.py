@@ -86,11 +86,19 @@ def gate(comparison: Comparison, metric: str, bound: float, *, strict: bool) -> 
 
 
 def _verdicts(comparison: Comparison, metric: str, bound: float, *, strict: bool) -> Iterator[Verdict]:
+    incomparable = {other.name for other in comparison.others if other.asked}
     for difference in comparison.of(metric):
-        yield _verdict(difference, bound, strict=strict)
+        if difference.run in incomparable:
+            yield _unknown(difference.run, difference.condition, "asked_differently")
+        else:
+            yield _verdict(difference, bound, strict=strict)
     for other in comparison.others:
         for condition in other.missing:
-            yield Verdict(other.name, condition, None, None, None, Outcome.UNKNOWN, ("not_in_both",))
+            yield _unknown(other.name, condition, "not_in_both")
+
+
+def _unknown(run: str, condition: Condition, reason: str) -> Verdict:
+    return Verdict(run, condition, None, None, None, Outcome.UNKNOWN, (reason,))
 
 
 def _verdict(difference: Difference, bound: float, *, strict: bool) -> Verdict:

@@ -37,6 +37,7 @@ REASONS = {
     "never set against each other.",
     "different_tasks": "The runs asked different tasks, or graded them by different data.",
     "no_common_task": "No task was graded in both runs.",
+    "asked_differently": "The runs were asked other things, or measured on other boards, so a gate can say nothing.",
     "not_in_both": "The condition was measured in the reference alone, so a gate can say nothing of it.",
 }
 #: What decides which requests a block meets, and when.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.compare.gate import Gate, Outcome, bound_of, gate
 from analysis.compare.runs import PASSED, Beside, Comparison, Difference
 from analysis.contrasts.statistics import RatioEstimate, no_ratio
 from analysis.keys import Condition
+from configs.differences import Change
 from starwatt_errors import UsageError
 
 
@@ -80,6 +83,17 @@ def test_a_condition_that_the_later_run_lacks_is_not_known_and_no_condition_at_a
     assert outcomes(found) == [Outcome.WITHIN, Outcome.UNKNOWN]
     assert found.verdicts[1].reasons == ("not_in_both",)
     assert gate(of(), "j_per_request", 0.05, strict=False).outcome is Outcome.UNKNOWN
+
+
+def test_runs_that_were_asked_other_things_are_not_set_against_each_other() -> None:
+    comparison = of(ratio(2, 1.9, 2.1))
+    (beside,) = comparison.others
+    asked = (Change("prompts.max_tokens", 128, 256),)
+    found = gate(
+        replace(comparison, others=(replace(beside, asked=asked),)), "j_per_request", 0.05, strict=False
+    )
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.verdicts[0].reasons == ("asked_differently",)
 
 
 def test_a_bound_is_a_percentage_and_a_metric_has_a_worse_side() -> None:
