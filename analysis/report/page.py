@@ -18,7 +18,7 @@ from analysis.report.tables.heat import heat_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
 from analysis.report.words.head import engines, head_of, length_words
-from analysis.results.answers import answers_of
+from analysis.results.answers import answers_in
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
 from analysis.validity.reasons import EXPLANATIONS
@@ -97,9 +97,7 @@ def _of_any_run(run: OpenedRun, results: Results) -> dict[str, Any]:
 
 def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, Any]:
     lines = [line for line in headline_of(results) if line.model == model]
-    study = run.context.study
-    slo_ms = study.slo.bounds_ms if study and study.slo else None
-    answers = answers_of(results, model, run.context.concurrency, slo_ms)
+    answers = answers_in(run, results, model)
     told = " ".join(sentence for answer in answers for sentence in answer.sentences)
     return {
         "name": model,

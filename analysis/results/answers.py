@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.keys import Condition
+from analysis.opened import OpenedRun
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.sentences import effect_words, percent, saved_words
@@ -27,6 +28,13 @@ class Answer:
 
     question: str
     sentences: tuple[str, ...]
+
+
+def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ...]:
+    """Answer for one model of a run, by what its study says of loads and bounds."""
+    study = run.context.study
+    slo_ms = study.slo.bounds_ms if study and study.slo else None
+    return answers_of(results, model, run.context.concurrency, slo_ms)
 
 
 def answers_of(

@@ -113,9 +113,25 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
             }
         )
         return
-    for line in lines:
-        tell(line.text)
+    for words in _answers(run_dir) or [line.text for line in lines]:
+        tell(words)
     tell_invalid(summary)
+
+
+def _answers(run_dir: RunDir) -> list[str]:
+    """What the report says first: a line a question, model by model."""
+    from analysis.opened import open_run
+    from analysis.results.answers import answers_in
+    from analysis.results.points import read_results
+
+    run = open_run(run_dir)
+    results = read_results(run)
+    of = {model: f"{model}: " if len(results.models) > 1 else "" for model in results.models}
+    return [
+        f"{of[model]}{answer.question} {'. '.join(answer.sentences)}."
+        for model in results.models
+        for answer in answers_in(run, results, model)
+    ]
 
 
 def tell_invalid(summary: AnalysisSummary) -> None:

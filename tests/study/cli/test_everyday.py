@@ -69,6 +69,18 @@ def test_quiet_is_the_answer_without_the_progress(tmp_path: Path) -> None:
     assert quiet.stderr == loud.stderr.partition("\n")[2] != ""
 
 
+def test_a_study_ends_with_an_answer_to_each_question_that_it_asked(tmp_path: Path) -> None:
+    World(tmp_path / "run", variants=("bf16", "int8-bnb"), loads=LOADS[:2]).build()
+    lines = starwatt("analyze", tmp_path / "run", "--quiet").stderr.splitlines()
+    asked = [line.partition("?")[0] for line in lines]
+    assert asked == [
+        "What does batching save",
+        "What does each variant cost, and what does it keep",
+        "What is best",
+    ]
+    assert "int8-bnb:" in lines[1]
+
+
 def test_runs_says_state_answer_and_size(tmp_path: Path) -> None:
     world = World(tmp_path / "whole", variants=("bf16",), loads=LOADS[:2], blocks=1).build()
     analyze(world.run)
