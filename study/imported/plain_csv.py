@@ -63,7 +63,7 @@ class _Line:
             raise self.wrong(f"{name} {text!r} is no time: {error}") from None
         if not 0 <= at_s <= LATEST_S:
             raise self.wrong(
-                f"{name} {text!r} is no time: seconds since 1970 are asked for, not milliseconds"
+                f"{name} {text!r} is no time: it takes seconds since 1970, or milli-, micro- or nanoseconds"
             )
         return nanoseconds(at_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,8 +43,8 @@ def test_what_is_shown_runs(code: str, tmp_path: Path, nvml_library: Path) -> No
             capture_output=True, text=True, timeout=120, check=False, cwd=there.folder, env=there.environment,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert " J (" in done.stdout
-    assert "gpu by nvml" in done.stdout
+    # Valid or not: a block is as long as this machine takes for it.
+    assert re.search(r"\d J .*gpu by nvml", done.stdout)
 
 
 def test_python_is_shown_where_it_is_run() -> None:

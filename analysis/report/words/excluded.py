@@ -21,6 +21,7 @@ _NEVER_THERE = frozenset(
     {
         "sandbox_missing", "random_weights", "no_tests", "not_graded", "phase_not_identified", "none_in_slo",
         "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
+        "solution_unknown",
     }
 )  # fmt: skip
 """Codes of figures that could not be had at all: nothing that was measured is left out for their sake."""

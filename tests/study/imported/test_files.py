@@ -201,7 +201,7 @@ def test_a_csv_file_takes_what_it_has_and_leaves_the_rest_null(tmp_path: Path) -
             "line 2: start .* names no zone",
         ),
         ("count.csv", "start,end,output_tokens\n1,2,3.5\n", "line 2: output_tokens '3.5'"),
-        ("ms.csv", "start,end\n1795685400250,1795685401000\n", "not milliseconds"),
+        ("late.csv", "start,end\n50000000000,50000000001\n", "is no time: it takes seconds since 1970"),
         ("many.csv", "start,end,output_tokens\n1,2,99999999999\n", "no number of tokens"),
         ("short.csv", "start,end,output_tokens\n1,2\n", "line 2: has another number of columns"),
         ("status.csv", "start,end,status\n1,2,fine\n", "status 'fine' is none of ok"),

@@ -305,7 +305,7 @@ def test_a_checkpoint_s_own_tokenizer_counts_the_longest_prompt(place: Path) -> 
     words.save(str(place / "tokenizer.json"))
     study = load_study(write(place))
     short, long = (
-        type("T", (), {"task_id": name, "prompt": text, "has_tests": False, "max_tokens": None})()
+        type("T", (), {"task_id": name, "prompt": text, "has_tests": False, "max_tokens": None, "stop": ()})()
         for name, text in (("short", "a b"), ("long", "a b c d e f g h"))
     )
     every = asked(study, [short, long], {})
