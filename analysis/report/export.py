@@ -11,10 +11,17 @@ import pyarrow.parquet as pq
 from analysis.opened import OpenedRun
 from analysis.report.figures.catalogue import drawings_of
 from analysis.report.figures.drawing import Width
+from analysis.results.costs import Factors, cost_rows
+from analysis.results.points import read_results
 from analysis.tables import read_table
 from traces.atomic import atomic_path, write_text
 from traces.layout import RunDir
 
+_COSTS = pa.schema(
+    [(name, pa.string()) for name in ("model", "variant", "load", "per", "quantity", "unit")]
+    + [(name, pa.float64()) for name in ("value", "lo", "hi")]
+    + [("stated", pa.string()), ("reasons", pa.list_(pa.string()))]
+)
 _PROLOG = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
@@ -43,20 +50,41 @@ def export_figures(run: RunDir, folder: Path, width: Width = "double") -> list[P
     return written
 
 
-def export_tables(run: RunDir, folder: Path) -> list[Path]:
+def export_tables(run: RunDir, folder: Path, factors: Factors | None = None) -> list[Path]:
     """Every derived table as ``<name>.csv`` and ``<name>.parquet``; in CSV a list is joined by spaces, a null is empty.
+
+    Args:
+        run: analysed.
+        folder: where to.
+        factors: what somebody states of price and carbon: ``costs`` is a table too then.
 
     Raises:
         TraceError: a table does not read.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    paths = sorted(run.table("cells").parent.glob("*.parquet"))
+    tables = {path.stem: read_table(run, path.stem) for path in paths}
+    if factors is not None:
+        tables["costs"] = _costs(run, factors)
     written = []
-    for path in sorted(run.table("cells").parent.glob("*.parquet")):
-        table = read_table(run, path.stem)
-        pq.write_table(table, folder / path.name)
-        pacsv.write_csv(_flat(table), folder / f"{path.stem}.csv")
-        written += [folder / f"{path.stem}.csv", folder / path.name]
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet")
+        pacsv.write_csv(_flat(table), folder / f"{name}.csv")
+        written += [folder / f"{name}.csv", folder / f"{name}.parquet"]
     return written
+
+
+def _costs(run: RunDir, factors: Factors) -> pa.Table:
+    costs = cost_rows(read_results(OpenedRun(run)), factors)
+    rows = [
+        {
+            **cost.condition._asdict(), "per": cost.per, "quantity": cost.quantity, "unit": cost.unit,
+            "value": cost.value, "lo": cost.bounds and cost.bounds[0], "hi": cost.bounds and cost.bounds[1],
+            "stated": cost.stated, "reasons": list(cost.reasons),
+        }
+        for cost in costs
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, _COSTS)
 
 
 def _flat(table: pa.Table) -> pa.Table:

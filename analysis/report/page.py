@@ -14,11 +14,13 @@ from analysis.report.figures.catalogue import drawings_of
 from analysis.report.load_page import is_load_test, render_load_test
 from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
+from analysis.report.tables.costs import costs_table
 from analysis.report.tables.heat import heat_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
 from analysis.report.words.head import engines, head_of, length_words
 from analysis.results.answers import answers_in
+from analysis.results.costs import Factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
 from analysis.validity.reasons import EXPLANATIONS
@@ -42,26 +44,26 @@ _SECTIONS = (
 )
 
 
-def write_page(run: RunDir, out: Path | None = None) -> Path:
+def write_page(run: RunDir, out: Path | None = None, factors: Factors | None = None) -> Path:
     """Write ``report.html``, or ``out``: one file that asks no network. The run is analysed first where it was not.
 
     Raises:
         TraceError: the run has no cells.
     """
     page = out or run.report
-    write_text(page, render(open_run(run)))
+    write_text(page, render(open_run(run), factors))
     return page
 
 
-def render(run: OpenedRun) -> str:
-    """The page of an analysed run: the same text for the same tables and traces."""
+def render(run: OpenedRun, factors: Factors | None = None) -> str:
+    """The page of an analysed run: the same text for the same tables, traces and factors."""
     results = read_results(run)
     if is_load_test(run):
-        return render_load_test(run, results, _of_any_run(run, results))
+        return render_load_test(run, results, _of_any_run(run, results, factors))
     nodes, neighbours = run.rows("nodes"), run.rows("neighbours")
     return rendered(
         "page.html.j2",
-        **_of_any_run(run, results),
+        **_of_any_run(run, results, factors),
         links=_SECTIONS,
         memorised=sorted(results.memorised),
         tasks=results.tasks_words,
@@ -76,7 +78,7 @@ def render(run: OpenedRun) -> str:
     )
 
 
-def _of_any_run(run: OpenedRun, results: Results) -> dict[str, Any]:
+def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> dict[str, Any]:
     """What the page of a study and that of a load test both say."""
     remarks = {"excluded": excluded.excluded, "not_known": excluded.not_known, "noted": excluded.noted}
     cells = {(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}
@@ -88,6 +90,7 @@ def _of_any_run(run: OpenedRun, results: Results) -> dict[str, Any]:
         "estimated_words": ESTIMATED,
         "pair": results.pair,
         "cells": len(cells),
+        "costs": None if factors is None else costs_table(results, factors),
         **{name: [astuple(one) for one in remark(results)] for name, remark in remarks.items()},
         "sensors": sensor_words(results),
         "engines": engines(_records(run, results)),

@@ -17,6 +17,7 @@ from study.records.existing import existing
 from traces.layout import RunDir
 
 if TYPE_CHECKING:
+    from analysis.results.costs import Factors
     from analysis.tables import AnalysisSummary
 
 
@@ -39,6 +40,7 @@ def report(
     tables: Path | None,
     *,
     width: Literal["single", "double"] = "double",
+    factors: Factors | None = None,
 ) -> None:
     """Write the report, and what else is asked for, and print where it is."""
     from analysis.report import write_report
@@ -53,9 +55,9 @@ def report(
         if folder is not None:
             make_folder(flag, folder)
     with nullcontext(named) if out is None else analysed(named) as run:
-        written = [write_report(run, out)]
+        written = [write_report(run, out, factors)]
         written += export_figures(run, figures, width) if figures is not None else []
-        written += export_tables(run, tables) if tables is not None else []
+        written += export_tables(run, tables, factors) if tables is not None else []
         for words in left_out(run):
             tell(words)
     for path in written:

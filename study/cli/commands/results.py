@@ -33,12 +33,24 @@ def report(
     tables: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
     ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="What a kWh costs, such as '0.30 EUR/kWh': a table of money then.")
+    ] = None,
+    carbon: Annotated[
+        str | None, typer.Option(help="CO2 equivalent of a kWh, such as 350g/kWh: a table of carbon then.")
+    ] = None,
+    pue: Annotated[
+        float | None, typer.Option(help="What the building draws over what its machines draw, such as 1.2.")
+    ] = None,
     _quiet: Quiet = False,
 ) -> None:
     """Make RUN/report.html from the tables and traces."""
+    from analysis.results.costs import read_factors
     from study.cli import results
 
-    results.report(run_directory, out, figures, tables, width=width)
+    stated = any(factor is not None for factor in (price, carbon, pue))
+    factors = read_factors(price, carbon, pue) if stated else None
+    results.report(run_directory, out, figures, tables, width=width, factors=factors)
 
 
 def verify(run_directory: RunDirectory, as_json: JsonFlag = False, _quiet: Quiet = False) -> None:

@@ -19,12 +19,14 @@ import yaml
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from analysis.report import write_report
+from analysis.report.export import export_tables
 from analysis.report.figures.captions import scene_of
 from analysis.report.figures.catalogue import drawing_of
 from analysis.report.figures.lines import in_flight_over_time
 from analysis.report.figures.looks import MOST_VARIANTS
 from analysis.report.figures.tradeoffs import joules_against_accuracy, pareto
 from analysis.report.words.excluded import excluded, noted
+from analysis.results.costs import read_factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline, significant
 from analysis.results.points import Point, Results, read_results
 from analysis.tables import analyze, read_table
@@ -115,6 +117,25 @@ def test_every_figure_has_a_description_for_those_who_cannot_see_it(html: str) -
     ]
     for phase in ("idle", "warm-up", "window", "drain", "in flight"):
         assert f">{phase}</text>" in html
+
+
+def test_money_and_carbon_are_on_the_page_where_their_factors_are_stated_and_only_there(
+    estimated: World, html: str, tmp_path: Path
+) -> None:
+    assert "Money and carbon" not in html
+    factors = read_factors("0.30 EUR/kWh", None, None)
+    priced = write_report(estimated.run, tmp_path / "priced.html", factors).read_text(encoding="utf-8")
+    assert "cost, EUR (stated: 0.3 EUR/kWh)" in priced
+    assert "carbon" not in {title.partition(",")[0] for title in Page(priced).titles}
+    export_tables(estimated.run, tmp_path, factors)
+    rows = pq.read_table(tmp_path / "costs.parquet").to_pylist()
+    of = {
+        (row["load"], row["per"], row["quantity"]): row["value"] for row in rows if row["variant"] == "bf16"
+    }
+    assert len(of) == 2 * 2 * len(LOADS)
+    for (load, per, quantity), value in of.items():
+        if quantity == "cost":
+            assert value == pytest.approx(of[load, per, "energy"] * 0.0003)
 
 
 def test_figures_and_tables_come_as_files_of_their_own(estimated: World, html: str, tmp_path: Path) -> None:

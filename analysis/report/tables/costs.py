@@ -1,0 +1,31 @@
+"""The report's table of money and carbon: measured energy, and beside it what stated factors make of it."""
+
+from __future__ import annotations
+
+from analysis.report.tables.table import TextTable
+from analysis.results.costs import CostRow, Factors, cost_rows
+from analysis.results.headline import with_bounds
+from analysis.results.points import Results
+
+_LABELS = ("model", "variant", "load", "of")
+
+
+def costs_table(results: Results, factors: Factors) -> TextTable:
+    """A row a condition and thing that was done, a column a quantity; what is stated is in the column's title."""
+    by_row: dict[tuple[str, ...], dict[str, CostRow]] = {}
+    for cost in cost_rows(results, factors):
+        by_row.setdefault((*cost.condition, cost.per), {})[_title(cost)] = cost
+    titles = list(dict.fromkeys(title for costs in by_row.values() for title in costs))
+    rows = tuple((*key, *(_words(costs[title]) for title in titles)) for key, costs in by_row.items())
+    return TextTable((*_LABELS, *titles), rows, len(_LABELS))
+
+
+def _title(cost: CostRow) -> str:
+    name = f"{cost.quantity}, {cost.unit}" if cost.unit else cost.quantity
+    return f"{name} (stated: {cost.stated})" if cost.stated else f"{name} (measured)"
+
+
+def _words(cost: CostRow) -> str:
+    if cost.value is None:
+        return ", ".join(cost.reasons) or "–"
+    return with_bounds(cost.value, *(cost.bounds or (None, None)))
