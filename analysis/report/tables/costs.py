@@ -11,9 +11,16 @@ _LABELS = ("model", "variant", "load", "of")
 
 
 def costs_table(results: Results, factors: Factors) -> TextTable:
-    """A row a condition and thing that was done, a column a quantity; what is stated is in the column's title."""
+    """A row a condition and thing that was done, a column a quantity; what is stated is in the column's title.
+
+    What no condition has, such as solved tasks of random weights, has no rows: why is among what was left out.
+    """
+    costs_of_all = cost_rows(results, factors)
+    known = {cost.per for cost in costs_of_all if cost.value is not None}
     by_row: dict[tuple[str, ...], dict[str, CostRow]] = {}
-    for cost in cost_rows(results, factors):
+    for cost in costs_of_all:
+        if cost.per not in known:
+            continue
         by_row.setdefault((*cost.condition, cost.per), {})[_title(cost)] = cost
     titles = list(dict.fromkeys(title for costs in by_row.values() for title in costs))
     rows = tuple((*key, *(_words(costs[title]) for title in titles)) for key, costs in by_row.items())
@@ -26,6 +33,4 @@ def _title(cost: CostRow) -> str:
 
 
 def _words(cost: CostRow) -> str:
-    if cost.value is None:
-        return ", ".join(cost.reasons) or "–"
-    return with_bounds(cost.value, *(cost.bounds or (None, None)))
+    return "–" if cost.value is None else with_bounds(cost.value, *(cost.bounds or (None, None)))
