@@ -158,17 +158,14 @@ def test_what_others_published_of_vllm_lies_within_the_range() -> None:
 
 
 def test_the_demo_s_recorded_minutes_lie_within_the_range(tmp_path: Path) -> None:
-    """7 min 48 s with the model in the store, 9 min 27 s and 12 min 16 s with nothing: two cores, one of them the
-    engine's."""
+    """8 min 11 s with the model in the store: two cores, one of them the engine's."""
     study = with_controls(load_study(STUDIES / "demo.yaml"))
     models = {"starcoder2-memorised": known_model("starcoder2-memorised")}
     known = reckoner(study, cpus_for(1))
     cells = plan_cells(study, len(TASKS))
     dataset = load_dataset("starwatt-24")
     found = forecast(outlook_of(study, RunDir(tmp_path), dataset, known, models, cells))
-    assert found.seconds.low < 7 * 60 + 48
-    assert found.seconds.high > 12 * 60 + 16
-    assert found.seconds.high < 45 * 60
+    assert found.seconds.low < 8 * 60 + 11 < found.seconds.high < 60 * 60
 
 
 DEMO_REQUESTS_PER_S = {
@@ -176,9 +173,8 @@ DEMO_REQUESTS_PER_S = {
     ("int4-awq", "single-stream"): 4.35, ("int4-awq", "closed-8"): 22.9,
     ("int8-bnb", "single-stream"): 2.76, ("int8-bnb", "closed-8"): 13.3,
     ("nf4-bnb", "single-stream"): 2.71, ("nf4-bnb", "closed-8"): 16.7,
-    ("pruned-last-1", "single-stream"): 5.46, ("pruned-last-1", "closed-8"): 23.6,
 }  # fmt: skip
-"""docs/measurements/demo-cpu.md."""
+"""docs/measurements/demo-cpu.md, the slower machine."""
 
 
 @pytest.mark.parametrize(("variant", "load"), sorted(DEMO_REQUESTS_PER_S))
