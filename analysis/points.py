@@ -27,9 +27,8 @@ class Point:
     blocks: int  # cells, valid or not
     values: Mapping[str, tuple[float, ...]]
     reasons: Mapping[str, tuple[str, ...]]  # per metric, why blocks are missing
-    bounds: Mapping[str, tuple[Bounds | None, ...]] = field(
-        default_factory=dict
-    )  # of each value's measurement
+    # Of each value's measurement.
+    bounds: Mapping[str, tuple[Bounds | None, ...]] = field(default_factory=dict)
     one_engine_start: bool = False  # its blocks are of one, so that how starts differ is in none of them
 
     @property

@@ -14,9 +14,8 @@ import numpy as np
 from analysis.grading.special import any_zero, is_match
 from analysis.grading.values import Subclassed
 
-_PACKED = re.compile(
-    rb'\["p", "[^"]*"'
-)  # a list of numbers, none of them nan, whose letters may happen to say so
+# A list of numbers, none of them nan, whose letters may happen to say so.
+_PACKED = re.compile(rb'\["p", "[^"]*"')
 
 
 class Oracle:

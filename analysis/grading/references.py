@@ -32,14 +32,8 @@ _LIMIT_S = 60.0
 _OUTPUT_BYTES = 1 << 30
 # A text, or a list or tuple whose first item is a text, a list or a whole number.
 _NO_FLOATS = re.compile(rb'"|\["[lt]", \[(["\[]|-?[0-9]+[,\]])')
-_MARKS_OF_FLOATS = (
-    b".",
-    b"e",
-    b"N",
-    b"I",
-    b'"n"',
-    b'"p"',
-)  # 1.5, 1e-7, NaN, Infinity, an array, a packed list
+# 1.5, 1e-7, NaN, Infinity, an array, a packed list.
+_MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"', b'"p"')
 
 
 def expected_answers(

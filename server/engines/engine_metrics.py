@@ -104,9 +104,8 @@ class EngineScraper:
         try:
             text = answer_of(self._url, PERIOD_S).decode(errors="replace")
         except urllib.error.HTTPError:
-            self._answered_ns = self._moved_ns = (
-                now_ns()
-            )  # a server without metrics: that it answers is all there is
+            # A server without metrics: that it answers is all there is.
+            self._answered_ns = self._moved_ns = now_ns()
             return
         except OSError:
             return

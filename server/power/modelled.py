@@ -79,9 +79,8 @@ class ModelledMeter:
             self._looked_ns = t_ns
             with contextlib.suppress(psutil.Error):
                 found = [self._root, *self._root.children(recursive=True)]
-                self._processes = [
-                    one for one in found if one.pid != os.getpid()
-                ]  # what measures is none of it
+                # What measures is none of it.
+                self._processes = [process for process in found if process.pid != os.getpid()]
         for process in self._processes:
             with contextlib.suppress(OSError):
                 self._cpu_ns[process] = process_cpu_ns(process.pid)

@@ -37,9 +37,8 @@ class Alone:
         write_text(self.run.study, dump_study(self.study))
         write_parquet(self.run.plan, plan_table(_cells(self.study)))
         shutil.copyfile(around.manifest, self.run.manifest)
-        take_over(
-            around, self.run, ARRIVALS, LENGTHS, PROMPTS, around.cooldown.name
-        )  # beside others and alone alike
+        # Beside others and alone alike.
+        take_over(around, self.run, ARRIVALS, LENGTHS, PROMPTS, around.cooldown.name)
 
 
 def check_of(

@@ -278,9 +278,8 @@ def limit_resources(limits: dict[str, int]) -> None:
     if CONTAINED:  # elsewhere it would count everything that this user runs
         wanted[resource.RLIMIT_NPROC] = limits["processes"]
     for which, value in wanted.items():
-        spare = (
-            1 if which == resource.RLIMIT_CPU else 0
-        )  # a signal that has a name first, then the one that kills
+        # A signal that has a name first, then the one that kills.
+        spare = 1 if which == resource.RLIMIT_CPU else 0
         hard = resource.getrlimit(which)[1]
         new_hard = value + spare if hard == resource.RLIM_INFINITY else min(value + spare, hard)
         resource.setrlimit(which, (min(value, new_hard), new_hard))
