@@ -43,10 +43,8 @@ def library_texts(modules: tuple[str, ...]) -> list[str]:
     library = Path(sysconfig.get_paths()["stdlib"])
     texts = []
     for module in modules:
-        files = (
-            library / f"{module}.py",
-            library / module / "__init__.py",
-        )  # Python 3.12 made zipfile a folder
+        # Python 3.12 made zipfile a folder.
+        files = (library / f"{module}.py", library / module / "__init__.py")
         path = next((file for file in files if file.is_file()), None)
         if path is None:
             raise BuildError(

@@ -30,9 +30,8 @@ def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> No
     model = Starcoder2ForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(source)
     calibration: dict[str, Any] = {}
-    if not isinstance(
-        quantization, W4A16 | W8A16 | Fp8
-    ):  # these round to the nearest and look at weights alone
+    # These round to the nearest, and look at weights alone.
+    if not isinstance(quantization, W4A16 | W8A16 | Fp8):
         calibration = {
             "dataset": Dataset.from_dict(calibration_batches(tokenizer)),
             "max_seq_length": CALIBRATION_TOKENS,

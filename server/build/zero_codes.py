@@ -119,9 +119,8 @@ def _zeros(
     weight = file.get_tensor(name)
     if weight.dim() != 2 or (quantization is not None and weight.dtype == torch.bfloat16):
         return None
-    zeros = (
-        weight.view(torch.uint8) & 0x7F if weight.dtype == torch.float8_e4m3fn else weight
-    )  # -0 is one too
+    # -0 is one too.
+    zeros = weight.view(torch.uint8) & 0x7F if weight.dtype == torch.float8_e4m3fn else weight
     return _share(zeros == 0), weight.shape[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -91,3 +92,14 @@ def test_every_folder_of_code_is_installed() -> None:
         for path in (ROOT / room).rglob("*.py")
     }
     assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_no_comment_is_stranded_on_a_closing_bracket() -> None:
+    stranded = re.compile(r"\s*[)\]}]+[,:]*  # (?!fmt|noqa|type)")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in chain.from_iterable((ROOT / room).rglob("*.py") for room in ROOMS)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if stranded.match(line)
+    ]
+    assert found == []
