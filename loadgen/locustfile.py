@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import User, events, task
+from locust import User, events, runners, task
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 from loadgen.merge import merge_traces
@@ -43,6 +43,10 @@ _SHARE, _ENDED, _OVER, _WRITTEN = (
     f"starwatt_{name}" for name in ("share", "measured_ended", "over", "written")
 )
 _WATCH_S = 1.0
+runners.HEARTBEAT_LIVENESS = 10
+"""Seconds for which a worker may say nothing (Locust's own: 3; no option sets it).
+
+One that decodes many answers, or is on a busy machine, is not gone, and what it has recorded would be lost with it."""
 _START_AHEAD_NS = 500_000_000
 """From the shares to the load's beginning, by the master's clock: every worker has begun to wait for it."""
 

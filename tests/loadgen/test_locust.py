@@ -13,6 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ def alone(url: str, out: Path, *flags: object) -> tuple[int, str]:
     return process.returncode, said
 
 
-def distributed(url: str, out: Path, *flags: object) -> tuple[int, str]:
-    """A master and two workers, which are told nothing but where the master is."""
+def distributed(
+    url: str, out: Path, *flags: object, meanwhile: Callable[[subprocess.Popen[str]], None] | None = None
+) -> tuple[int, str]:
+    """A master and two workers, which are told nothing but where the master is; ``meanwhile`` gets one of them."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -57,6 +60,8 @@ def distributed(url: str, out: Path, *flags: object) -> tuple[int, str]:
     where = ("--worker", "--master-host", "127.0.0.1", "--master-port", port)
     workers = [locust(*where), locust(*where)]
     try:
+        if meanwhile is not None:
+            meanwhile(workers[0])
         said, _ = master.communicate(timeout=LIMIT_S)
         for worker in workers:
             worker.communicate(timeout=LIMIT_S)
@@ -197,6 +202,29 @@ def test_nothing_but_the_locustfile_brings_gevent_along() -> None:
     code = f"import sys, {modules}; print([name for name in ('gevent', 'locust') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_that_says_nothing_for_some_seconds_is_not_gone(tmp_path: Path) -> None:
+    reached = threading.Event()
+
+    def behave(asked: Asked) -> Answer:
+        if asked.number == 8:
+            reached.set()
+        return Answer()
+
+    def stop_for_a_while(worker: subprocess.Popen[str]) -> None:
+        assert reached.wait(LIMIT_S)
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(6)  # twice what Locust itself waits
+        worker.send_signal(signal.SIGCONT)
+
+    with TruthServer(behave) as server:
+        load = ("--qps", 10, "--requests", 60)
+        code, said = distributed(server.url, tmp_path / "out", *load, meanwhile=stop_for_a_while)
+    assert code == 0, said
+    measured = [row for row in rows_of(tmp_path / "out") if row["role"] == "measured"]
+    assert len(measured) == 60
+    assert {row["status"] for row in measured} == {"ok"}
 
 
 def test_ctrl_c_keeps_every_row(tmp_path: Path) -> None:
