@@ -68,6 +68,12 @@ def bound_of(text: str) -> float:
     return float(percent[1]) / 100
 
 
+def check_metric(name: str) -> None:
+    """Raise UsageError where a metric has no worse side, or none is called so."""
+    if name not in METRICS:
+        raise UsageError(f"--metric is {name!r}: a gate takes one of {', '.join(METRICS)}")
+
+
 def gate(comparison: Comparison, metric: str, bound: float, *, strict: bool) -> Gate:
     """Hold every condition of every run against the reference.
 
@@ -80,8 +86,7 @@ def gate(comparison: Comparison, metric: str, bound: float, *, strict: bool) -> 
     Raises:
         UsageError: the metric has no worse side.
     """
-    if metric not in METRICS:
-        raise UsageError(f"--metric is {metric!r}: a gate takes one of {', '.join(METRICS)}")
+    check_metric(metric)
     return Gate(metric, bound, strict, tuple(_verdicts(comparison, metric, bound, strict=strict)))
 
 

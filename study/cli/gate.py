@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.compare.gate import Gate, Outcome, Verdict, bound_of, gate
+from analysis.compare.gate import Gate, Outcome, Verdict, bound_of, check_metric, gate
 from analysis.compare.runs import PASSED, Comparison
 from analysis.metrics import metric as metric_of
 from study.exit_codes import INVALID, WORSE
@@ -20,16 +20,22 @@ _STYLES = {Outcome.WITHIN: "green", Outcome.WORSE: "red", Outcome.UNKNOWN: "yell
 
 @dataclass(frozen=True)
 class GateFlags:
-    """What the command line asks of a gate."""
+    """What the command line asks of a gate, read before any run is."""
 
-    bound: str
+    bound: float
     metric: str
     strict: bool
     summary: Path | None
 
+    @staticmethod
+    def read(bound: str, metric: str, *, strict: bool, summary: Path | None) -> GateFlags:
+        """Read the flags; raises ``UsageError`` where the bound is no percentage, or the metric has no worse side."""
+        check_metric(metric)
+        return GateFlags(bound_of(bound), metric, strict, summary)
+
     def of(self, comparison: Comparison) -> Gate:
         """Hold the runs against the bound, and write the summary where one is asked for."""
-        found = gate(comparison, self.metric, bound_of(self.bound), strict=self.strict)
+        found = gate(comparison, self.metric, self.bound, strict=self.strict)
         if self.summary is not None:
             write_summary(found, comparison.names[0], self.summary)
         return found
@@ -71,10 +77,10 @@ def write_summary(gate: Gate, reference: str, file: Path) -> None:
         "",
         f"Over `{reference}`, with 95 % intervals:",
         "",
-        f"| | variant | load | {metric_of(gate.metric).label}: worse by |",
-        "|---|---|---|---|",
+        f"| | run | model | variant | load | {metric_of(gate.metric).label}: worse by |",
+        "|---|---|---|---|---|---|",
         *(
-            f"| {_SIGNS[one.outcome]} | {one.condition.variant} | {one.condition.load} | {_change(one, gate.metric)} |"
+            f"| {' | '.join((_SIGNS[one.outcome], one.run, *one.condition, _change(one, gate.metric)))} |"
             for one in gate.verdicts
         ),
     ]

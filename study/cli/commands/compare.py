@@ -51,5 +51,5 @@ def compare(
         return
     if fail_above is None:
         refuse(context, ("metric", "strict", "summary"), "says nothing without --fail-above")
-    asked = None if fail_above is None else GateFlags(fail_above, metric, strict, summary)
+    asked = None if fail_above is None else GateFlags.read(fail_above, metric, strict=strict, summary=summary)
     exit_with(compare_runs(runs, out, as_json=as_json, asked=asked))

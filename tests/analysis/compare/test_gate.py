@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from analysis.contrasts.statistics import RatioEstimate, no_ratio
 from analysis.keys import Condition
 from configs.differences import Change
 from starwatt_errors import UsageError
+from tests.golden.world import LOADS, MODEL_NAME, World
+from tests.support.command import starwatt
 
 
 def of(*estimates: RatioEstimate, metric: str = "j_per_request", missing: int = 0) -> Comparison:
@@ -103,3 +107,41 @@ def test_a_bound_is_a_percentage_and_a_metric_has_a_worse_side() -> None:
             bound_of(text)
     with pytest.raises(UsageError, match="j_per_request"):
         gate(of(), "window_s", 0.05, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("order", "bound", "outcome", "code"),
+    [
+        ((0, 1), "5%", "worse", 4),  # bf16 takes half as much again
+        ((0, 1), "60%", "within", 0),
+        ((1, 0), "5%", "unknown", 3),  # the pruned variant is in the first run alone
+    ],
+)
+def test_a_gate_ends_with_the_exit_code_of_what_intervals_show(
+    worlds: tuple[World, World], tmp_path: Path, order: tuple[int, int], bound: str, outcome: str, code: int
+) -> None:
+    done = starwatt(
+        "compare", *(worlds[place].root for place in order), "--out", tmp_path / "c.html", "--json",
+        "--fail-above", bound, "--summary", tmp_path / "summary.md",
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    told = json.loads(done.stdout)["gate"]
+    assert (told["outcome"], told["exit_code"], told["bound"]) == (outcome, code, float(bound[:-1]) / 100)
+    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert summary.count(f"| {MODEL_NAME} | bf16 |") == len(LOADS)
+    assert ("not_in_both" in summary) == (outcome == "unknown")
+
+
+@pytest.mark.parametrize("flags", [("--fail-above", "5"), ("--fail-above", "5%", "--metric", "window_s")])
+def test_a_gate_that_is_asked_wrongly_is_refused_before_a_run_is_read(flags: tuple[str, ...]) -> None:
+    done = starwatt("compare", "no-such-run", "nor-this", *flags)
+    assert done.returncode == 2
+    assert flags[-2] in done.stderr
+
+
+def test_a_gates_flags_are_refused_where_they_say_nothing(worlds: tuple[World, World]) -> None:
+    roots = [world.root for world in worlds]
+    for flags in (["--strict"], ["--metric", "request_rate"], ["--paper", "--fail-above", "5%"]):
+        done = starwatt("compare", *roots, *flags)
+        assert done.returncode == 2
+        assert "--fail-above" in done.stderr

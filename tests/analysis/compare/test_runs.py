@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,32 +27,11 @@ from configs.meters import Gain, Meters
 from configs.schema import Study
 from starwatt_errors import UsageError
 from study.cli.compare import compare_runs
+from tests.analysis.compare.conftest import VARIANTS
 from tests.analysis.report.test_report import Page
-from tests.golden import world as golden
-from tests.golden.engine import Model
 from tests.golden.world import LOADS, Sensor, World
 from tests.support.command import starwatt
 from traces.atomic import read_json, write_json
-
-VARIANTS = ("bf16", "int8-bnb")
-
-
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
-    """Two machines: the second one's bf16 takes half as much again for a step, and int8 solves fewer tasks."""
-    folder = tmp_path_factory.mktemp("compare")
-    first = World(folder / "first", variants=VARIANTS, jitter=0.002).build()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(golden.ENGINES, "bf16", replace(Model(), step_j=Model().step_j * 1.5))
-        solved = {"bf16": 1.0, "int8-bnb": 0.25}
-        second = World(
-            folder / "second",
-            variants=(*VARIANTS, "pruned-last-1"),
-            solved={**solved, "pruned-last-1": 0},
-            jitter=0.002,
-        )
-        second.build()
-    return first, second
 
 
 @pytest.fixture(scope="module")
@@ -375,37 +353,6 @@ def test_the_command_prints_json_and_writes_the_page(worlds: tuple[World, World]
     assert (tmp_path / "c.html").is_file()
     assert (told["reference"], told["boundary"], told["source"]) == ("first", "gpu", "nvml")
     assert {"j_per_request", PASSED} <= {one["metric"] for one in told["differences"]}
-
-
-@pytest.mark.parametrize(
-    ("order", "bound", "outcome", "code"),
-    [
-        ((0, 1), "5%", "worse", 4),  # bf16 takes half as much again
-        ((0, 1), "60%", "within", 0),
-        ((1, 0), "5%", "unknown", 3),  # the pruned variant is in the first run alone
-    ],
-)
-def test_a_gate_ends_with_the_exit_code_of_what_intervals_show(
-    worlds: tuple[World, World], tmp_path: Path, order: tuple[int, int], bound: str, outcome: str, code: int
-) -> None:
-    done = starwatt(
-        "compare", *(worlds[place].root for place in order), "--out", tmp_path / "c.html", "--json",
-        "--fail-above", bound, "--summary", tmp_path / "summary.md",
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    told = json.loads(done.stdout)["gate"]
-    assert (told["outcome"], told["exit_code"], told["bound"]) == (outcome, code, float(bound[:-1]) / 100)
-    summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
-    assert summary.count("| bf16 |") == len(LOADS)
-    assert ("not_in_both" in summary) == (outcome == "unknown")
-
-
-def test_a_gates_flags_are_refused_where_they_say_nothing(worlds: tuple[World, World]) -> None:
-    roots = [world.root for world in worlds]
-    for flags in (["--strict"], ["--metric", "request_rate"], ["--paper", "--fail-above", "5%"]):
-        done = starwatt("compare", *roots, *flags)
-        assert done.returncode == 2
-        assert "--fail-above" in done.stderr
 
 
 def test_in_a_pipe_no_figure_of_the_table_is_cut_off_or_folded(
