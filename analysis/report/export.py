@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from analysis.report.figures.catalogue import drawings_of
 from analysis.report.figures.drawing import Width
@@ -18,7 +19,10 @@ from traces.atomic import atomic_path, write_text
 from traces.layout import RunDir
 
 _COSTS = pa.schema(
-    [(name, pa.string()) for name in ("model", "variant", "load", "per", "quantity", "unit")]
+    [
+        (name, pa.string())
+        for name in ("model", "variant", "load", "boundary", "source", "per", "quantity", "unit")
+    ]
     + [(name, pa.float64()) for name in ("value", "lo", "hi")]
     + [("stated", pa.string()), ("reasons", pa.list_(pa.string()))]
 )
@@ -75,10 +79,11 @@ def export_tables(run: RunDir, folder: Path, factors: Factors | None = None) -> 
 
 
 def _costs(run: RunDir, factors: Factors) -> pa.Table:
-    costs = cost_rows(read_results(OpenedRun(run)), factors)
+    results = read_results(OpenedRun(run))
+    costs, meter = cost_rows(results, factors), MeterKey.columns(results.pair)
     rows = [
         {
-            **cost.condition._asdict(), "per": cost.per, "quantity": cost.quantity, "unit": cost.unit,
+            **cost.condition._asdict(), **meter, "per": cost.per, "quantity": cost.quantity, "unit": cost.unit,
             "value": cost.value, "lo": cost.bounds and cost.bounds[0], "hi": cost.bounds and cost.bounds[1],
             "stated": cost.stated, "reasons": list(cost.reasons),
         }

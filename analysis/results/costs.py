@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -47,7 +47,7 @@ class CostRow:
     unit: str
     value: float | None
     bounds: Bounds | None
-    stated: str  # the factors in it; empty: it is measured
+    stated: str  # the factors in it; empty: it is as the meter has it
     reasons: tuple[str, ...]
 
 
@@ -89,39 +89,27 @@ def _rows(point: Point, per: str, factors: Factors) -> Iterator[CostRow]:
     metric, many = PER[per]
     if metric not in point.values and metric not in point.reasons:
         return
-    wh = many / JOULES_PER_WH
-    pue = f"PUE {factors.pue:g}"
-    for quantity, unit, scale, stated in (
-        ("energy", "Wh", wh, ""),
-        ("energy with PUE", "Wh", wh * factors.pue if factors.pue != 1 else None, pue),
-        (
-            "cost",
-            factors.currency,
-            _product(wh * factors.pue, factors.price_per_wh),
-            _stated(factors, "price"),
-        ),
-        ("carbon", "gCO2e", _product(wh * factors.pue, factors.carbon_g_per_wh), _stated(factors, "carbon")),
+    value, bounds, why = point.mean(metric), point.interval(metric), point.why([metric])
+    for quantity, unit, each_wh, stated in _quantities(factors):
+        scale = each_wh * many / JOULES_PER_WH
+        yield CostRow(
+            point.condition, per, quantity, unit,
+            None if value is None else value * scale,
+            None if bounds is None else (bounds[0] * scale, bounds[1] * scale),
+            stated, why,
+        )  # fmt: skip
+
+
+def _quantities(factors: Factors) -> Iterator[tuple[str, str, float, str]]:
+    """List each quantity, its unit, how much of it a Wh of the machines is, and the stated factors in it, in words."""
+    pue = f"PUE {factors.pue:g}" if factors.pue != 1 else ""
+    yield "energy", "Wh", 1.0, ""
+    if pue:
+        yield "energy with PUE", "Wh", factors.pue, pue
+    for quantity, unit, per_wh in (
+        ("cost", factors.currency, factors.price_per_wh),
+        ("carbon", "gCO2e", factors.carbon_g_per_wh),
     ):
-        if scale is not None:
-            value, bounds = point.mean(metric), point.interval(metric)
-            yield CostRow(
-                point.condition, per, quantity, unit,
-                None if value is None else value * scale,
-                None if bounds is None else (bounds[0] * scale, bounds[1] * scale),
-                stated, point.why([metric]),
-            )  # fmt: skip
-
-
-def _product(wh: float, factor: float | None) -> float | None:
-    return None if factor is None else wh * factor
-
-
-def _stated(factors: Factors, of: str) -> str:
-    """Say which factors are in a figure, in units that people state them in."""
-    amounts: Mapping[str, tuple[float | None, str]] = {
-        "price": (factors.price_per_wh, factors.currency),
-        "carbon": (factors.carbon_g_per_wh, "gCO2e"),
-    }
-    amount, unit = amounts[of]
-    words = "" if amount is None else f"{amount * 1e3:g} {unit}".strip() + "/kWh"
-    return f"{words}, PUE {factors.pue:g}" if factors.pue != 1 else words
+        if per_wh is not None:
+            amount = f"{per_wh * 1e3:g} {unit}".strip() + "/kWh"
+            yield quantity, unit, per_wh * factors.pue, ", ".join(filter(None, (amount, pue)))

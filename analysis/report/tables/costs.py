@@ -21,15 +21,18 @@ def costs_table(results: Results, factors: Factors) -> TextTable:
     for cost in costs_of_all:
         if cost.per not in known:
             continue
-        by_row.setdefault((*cost.condition, cost.per), {})[_title(cost)] = cost
+        title = _title(cost, estimated=results.estimated)
+        by_row.setdefault((*cost.condition, cost.per), {})[title] = cost
     titles = list(dict.fromkeys(title for costs in by_row.values() for title in costs))
     rows = tuple((*key, *(_words(costs[title]) for title in titles)) for key, costs in by_row.items())
     return TextTable((*_LABELS, *titles), rows, len(_LABELS))
 
 
-def _title(cost: CostRow) -> str:
+def _title(cost: CostRow, *, estimated: bool) -> str:
     name = f"{cost.quantity}, {cost.unit}" if cost.unit else cost.quantity
-    return f"{name} (stated: {cost.stated})" if cost.stated else f"{name} (measured)"
+    if cost.stated:
+        return f"{name} (stated: {cost.stated})"
+    return f"{name} ({'estimated' if estimated else 'measured'})"
 
 
 def _words(cost: CostRow) -> str:
