@@ -17,7 +17,9 @@ from study.records.existing import existing
 from traces.layout import RunDir
 
 if TYPE_CHECKING:
+    from analysis.opened import OpenedRun
     from analysis.results.costs import Factors
+    from analysis.results.points import Results
     from analysis.tables import AnalysisSummary
 
 
@@ -75,15 +77,8 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
     if as_json:
         findings = [vars(finding) for finding in found.findings]
         remarks = {"remarks": list(found.remarks)} if found.remarks else {}
-        print_json(
-            {
-                "ok": found.ok,
-                "cells": found.cells,
-                "requests": found.requests,
-                "findings": findings,
-                **remarks,
-            }
-        )
+        sums = {"ok": found.ok, "cells": found.cells, "requests": found.requests}
+        print_json({**sums, "findings": findings, **remarks})
         return found.ok
     for finding in found.findings:
         kind = "" if finding.what.endswith(f"({finding.kind})") else f" ({finding.kind})"
@@ -98,9 +93,13 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
 
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
     """The answer in words, and what is invalid."""
-    from analysis.results.headline import headline
+    from analysis.opened import OpenedRun
+    from analysis.results.headline import headline_of
+    from analysis.results.points import read_results
 
-    lines = headline(run_dir)
+    run = OpenedRun(run_dir)
+    results = read_results(run)
+    lines = headline_of(results)
     if as_json:
         print_json(
             {
@@ -115,19 +114,15 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
             }
         )
         return
-    for words in _answers(run_dir) or [line.text for line in lines]:
+    for words in _answers(run, results) or [line.text for line in lines]:
         tell(words)
     tell_invalid(summary)
 
 
-def _answers(run_dir: RunDir) -> list[str]:
+def _answers(run: OpenedRun, results: Results) -> list[str]:
     """What the report says first: a line a question, model by model."""
-    from analysis.opened import open_run
     from analysis.results.answers import answers_in
-    from analysis.results.points import read_results
 
-    run = open_run(run_dir)
-    results = read_results(run)
     of = {model: f"{model}: " if len(results.models) > 1 else "" for model in results.models}
     return [
         f"{of[model]}{answer.question} {'. '.join(answer.sentences)}."

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starwatt_errors import UsageError
 from traces.atomic import write_text
 
 if TYPE_CHECKING:
@@ -35,25 +34,17 @@ class Figure:
 
 
 def figure_of(run: OpenedRun, name: str, model: str | None) -> Figure:
-    """The report's figure of this name.
+    """Draw the report's figure of this name, such as ``joules``.
 
     Args:
         run: an analysed run.
-        name: ``joules``, or as the report's files are called, ``joules-<model>``.
+        name: one of analysis/report/figures/catalogue.py.
         model: which one's, where a run has several.
 
     Raises:
-        UsageError: there is none, or there are several; the message says which there are.
+        UsageError: there is none, or ``model`` is missing where there are several; the message says which there are.
     """
-    from analysis.report.figures.catalogue import drawings_of  # matplotlib takes a second to import
+    from analysis.report.figures.catalogue import drawing_of  # matplotlib takes a second to import
 
-    drawings = drawings_of(run)
-    wanted = name if model is None else f"{name}-{model}"
-    found = [
-        one for one in drawings if one.name == wanted or (model is None and one.name.startswith(f"{name}-"))
-    ]
-    if len(found) != 1:
-        there = ", ".join(one.name for one in drawings) or "none, for nothing of it is valid"
-        raise UsageError(f"figure {wanted!r}: takes one of the run's figures: {there}")
-    [one] = found
-    return Figure(one.name, one.title, one.svg, one.description, one.caption)
+    drawn = drawing_of(run, name, model)
+    return Figure(drawn.name, drawn.title, drawn.svg, drawn.description, drawn.caption)

@@ -51,15 +51,18 @@ def drawings_of(
 
 
 def drawing_of(run: OpenedRun, name: str, model: str | None = None) -> Drawing:
-    """Draw one figure of an analysed run by its name, such as ``joules``; of its first model unless ``model`` says.
+    """Draw one figure of an analysed run by its name, such as ``joules``.
 
     Raises:
-        UsageError: there is no figure of that name, no such model, or nothing in the run that it could show.
+        UsageError: there is no figure of that name, no such model, several where none is named, or nothing in the run
+            that it could show.
     """
     if name not in FIGURES:
         raise UsageError(f"no figure is called {name}: take one of {', '.join(FIGURES)}")
     scene = _scene(run, None)
     models = scene.results.models
+    if len(models) > 1 and model is None:
+        raise UsageError(f"{run.dir.root} has several models: name one of {', '.join(models)}")
     if model is not None and model not in models:
         raise UsageError(f"{run.dir.root} has no model {model}: it has {', '.join(models)}")
     drawing = FIGURES[name](run, scene, model or models[0]) if models else None

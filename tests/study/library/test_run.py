@@ -130,7 +130,7 @@ def test_joules_of_another_meter_are_those_of_its_rows(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_named_with_what_is(world: World, tmp_path: Path) -> None:
     run = starwatt.open(world.root)
-    with pytest.raises(starwatt.UsageError, match="figure 'watts': takes one of the run's figures: joules-"):
+    with pytest.raises(starwatt.UsageError, match="no figure is called watts: take one of joules, "):
         run.figure("watts")
     with pytest.raises(starwatt.UsageError, match="metric 'joules': there is none"):
         run.summary(["joules"])
