@@ -44,7 +44,7 @@ def _findings() -> list[Finding]:
     """All of them; or what keeps starwatt itself from being imported."""
     try:
         from study.doctor.checks import examine
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # becomes a finding: whatever an import raises
         if interrupts.struck():
             raise
         words = f"cannot be imported: {type(error).__name__}: {error}"

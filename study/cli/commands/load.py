@@ -119,10 +119,10 @@ def load(
 ) -> None:
     """Load-test any OpenAI-compatible endpoint: OUT/requests.parquet and OUT/summary.json.
 
-    With --meter, OUT is a one-cell run that analyze and report read. STARWATT_API_KEY is sent to the endpoint as bearer
-    token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE names the certificates to trust where the system's
-    do not do. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was completed, or a closed load
-    stopped after many failures in a row.
+    OUT is a run of one cell, which analyze, report, compare, grade and verify read; with --meter it has joules.
+    STARWATT_API_KEY is sent to the endpoint as bearer token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE
+    names the certificates to trust where the system's do not do. Ctrl-C ends the load and keeps what was measured. Exit
+    code 1: no request was completed, or a closed load stopped after many failures in a row.
     """
     from loadgen.flags import LoadFlags, rates_of
     from study.cli.load import run_load_test
