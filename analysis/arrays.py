@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -40,6 +42,12 @@ def percentile(values: Floats, q: float) -> float | None:
     return float(np.percentile(values, q)) if values.size else None
 
 
+def percentiles(values: Floats, qs: Sequence[int]) -> dict[int, float | None]:
+    """Several percentiles at once, as ``percentile`` gives each."""
+    found = np.percentile(values, qs).tolist() if values.size else [None] * len(qs)
+    return dict(zip(qs, found, strict=True))
+
+
 def mean(values: Floats) -> float | None:
     """The mean, or None of nothing."""
     return float(values.mean()) if values.size else None
@@ -48,4 +56,5 @@ def mean(values: Floats) -> float | None:
 def spread(values: Floats) -> dict[str, float | None]:
     """Compute mean, median, and 90th and 99th percentiles of what is known; None of nothing."""
     known = values[np.isfinite(values)]
-    return {"mean": mean(known), **{f"p{q}": percentile(known, q) for q in (50, 90, 99)}}
+    found = percentiles(known, (50, 90, 99))
+    return {"mean": mean(known), **{f"p{q}": value for q, value in found.items()}}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from analysis.cells.cell import Context, read_context
+from analysis.cells.columns import rows_of
 from analysis.cells.rows import Row
 from analysis.cells.task_set import TaskSet
 from analysis.keys import Condition, MeterKey
 from analysis.points import meters_in, passed_in
 from analysis.runs.inputs import KEY, inputs_of
-from analysis.table_files import SCHEMAS, read_table
+from analysis.table_files import MEMORISED, SCHEMAS, read_table
 from analysis.tables import OPTIONAL, analyze, compute
 from starwatt_errors import TraceError
 from traces.cell import CellRecord, read_cell
@@ -63,7 +65,11 @@ class OpenedRun:
         """Return the rows of a table; none of one that only some runs have and this one has not."""
         if name in OPTIONAL and not self._has(name):
             return []
-        return list(self.table(name).to_pylist())
+        return (
+            rows_of(self.table(name))
+            if "metric" in SCHEMAS[name].names
+            else list(self.table(name).to_pylist())
+        )
 
     def _has(self, name: str) -> bool:
         return name in self._tables if self._in_memory else self.dir.table(name).is_file()
@@ -85,6 +91,10 @@ class OpenedRun:
         """Read the rows of ``tables/cells``."""
         return self.rows("cells")
 
+    def cells_of(self, metrics: Collection[str] | None) -> list[Row]:
+        """Read the rows of ``tables/cells`` that are of these metrics; of None all."""
+        return self.cells if metrics is None else rows_of(self.table("cells"), metrics)
+
     @cached_property
     def context(self) -> Context:
         """Read its study and manifest, as far as they are readable."""
@@ -104,7 +114,8 @@ class OpenedRun:
     @cached_property
     def meters(self) -> tuple[MeterKey, ...]:
         """List all meters that were recorded, first the one that is shown where there is room for one."""
-        return meters_in(self.cells)
+        named = self.table("cells").group_by(["boundary", "source"]).aggregate([])
+        return meters_in(named.to_pylist())
 
     @cached_property
     def passed(self) -> Mapping[Condition, Mapping[str, float]]:
@@ -115,6 +126,12 @@ class OpenedRun:
     def memorised(self) -> frozenset[str]:
         """Name the models that were fitted to the tasks they are graded on."""
         return frozenset(key.model for key, record in self.records.items() if record.served.memorised)
+
+    @property
+    def memorised_by_tables(self) -> frozenset[str]:
+        """Name them without a look at any ``cell.json``, where the tables say it."""
+        told = (self.table("cells").schema.metadata or {}).get(MEMORISED.encode())
+        return self.memorised if told is None else frozenset(json.loads(told))
 
     @property
     def dataset(self) -> Mapping[str, Any]:

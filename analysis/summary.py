@@ -23,6 +23,8 @@ METRICS = (
     "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "e2e_p50_ms", "e2e_p99_ms", "pass_at_1_plus",
 )  # fmt: skip
 """Those of ``tables/summary.csv``, of analysis/metrics.py."""
+SUMMARISED = frozenset({*METRICS, "window_s", "j_per_request"})
+"""Rows that it needs: where a metric has none, the cell's window or its joules say why."""
 KEYS = ("model", "variant", "load", "blocks", "boundary", "source")
 PARTS = ("", "_lo", "_hi", "_interval", "_valid", "_reasons")
 """What is added to a metric's name for the columns of its value, interval, validity and reasons."""

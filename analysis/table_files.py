@@ -18,6 +18,8 @@ SCHEMAS = {
     "neighbours": NEIGHBOURS,
 }
 """By the names of the files."""
+MEMORISED = "memorised"
+"""In the metadata of ``tables/cells``: the models that were fitted to the tasks, a list in JSON."""
 _NEVER_NULL = frozenset({
     "model", "variant", "load", "block", "blocks", "metric", "unit", "valid", "reasons", "contrast",
     "reference_variant", "reference_load", "request_id", "samples", "graded",

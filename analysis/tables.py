@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from analysis.accuracy.verdicts import accuracy_table
-from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
+from analysis.cells.cell import Context, read_context
+from analysis.cells.columns import rows_of
+from analysis.cells.parts import Parts
 from analysis.cells.rows import Row
-from analysis.cells.tabulate import InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
+from analysis.cells.run_cells import Progress, cells_of_run
+from analysis.cells.run_tables import RunTables
+from analysis.cells.tabulate import InvalidCell
 from analysis.contrasts.accuracy import accuracy_contrast_rows
-from analysis.contrasts.drift import drift_rows
+from analysis.contrasts.drift import drift_rows, drifted_in
+from analysis.contrasts.interference import METRICS as COMPARED
 from analysis.contrasts.interference import neighbour_rows, windows_of
 from analysis.contrasts.nodes import node_rows
+from analysis.contrasts.paired_blocks import USED
 from analysis.contrasts.ratios import contrast_rows
-from analysis.runs.identity import misplaced_cells
+from analysis.kept.store import Kept
 from analysis.runs.inputs import KEY, inputs_of
 from analysis.runs.provenance import read_plan
-from analysis.summary import summary_table
-from analysis.table_files import SCHEMAS, read_table
+from analysis.summary import SUMMARISED, summary_table
+from analysis.table_files import MEMORISED, SCHEMAS, read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
 from traces.layout import CellKey, RunDir
-from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
+from traces.schemas import SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
@@ -57,93 +65,110 @@ class Tables:
     @property
     def in_short(self) -> pa.Table:
         """What ``summary.csv`` holds: a row a variant and load."""
-        cells, accuracy = (self.tables[name].to_pylist() for name in ("cells", "accuracy"))
-        return summary_table(cells, accuracy, self.context)
+        cells = rows_of(self.tables["cells"], SUMMARISED)
+        return summary_table(cells, self.tables["accuracy"].to_pylist(), self.context)
 
 
-def analyze(run: RunDir, progress: Callable[[int, int], None] | None = None) -> AnalysisSummary:
+def analyze(run: RunDir, progress: Progress | None = None) -> AnalysisSummary:
     """Recompute ``tables/{cells,requests,contrasts,accuracy}.parquet`` from the raw files of ``run``; and
     ``nodes.parquet`` where it has several machines, ``neighbours.parquet`` where engines ran beside each other.
     ``summary.csv`` beside them sums cells and accuracy up.
 
-    The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so.
+    The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so. What is
+    made of a cell alone is kept in the run (``.kept``), and taken from there while its files have the same bytes.
 
     Args:
         run: the run directory; ``study.yaml`` and ``plan.parquet`` may be missing (one measured endpoint).
-        progress: called with (cells done, cells in all) after each cell.
+        progress: called with (cells done, cells in all) now and then.
 
     Raises:
         TraceError: there is not a single cell, planned or finished.
     """
-    found = compute(run, progress)
-    for name, table in found.tables.items():
-        write_parquet(run.table(name), table)
+    found = compute(run, progress, Kept)
+    with ThreadPoolExecutor(len(found.tables)) as threads:
+        written = [
+            threads.submit(write_parquet, run.table(name), table) for name, table in found.tables.items()
+        ]
+        in_short = found.in_short
+    for one in written:
+        one.result()
     for name in OPTIONAL - found.tables.keys():
         run.table(name).unlink(missing_ok=True)
     with atomic_path(run.summary) as temporary:
-        pacsv.write_csv(found.in_short, temporary)
+        pacsv.write_csv(in_short, temporary)
     return found.summary
 
 
-def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Tables:
-    """Compute what ``analyze`` writes, without writing it; raises as it does."""
+def compute(
+    run: RunDir, progress: Progress | None = None, kept_in: Callable[[RunDir, Context], Kept] | None = None
+) -> Tables:
+    """Compute what ``analyze`` writes, without writing it; raises as it does.
+
+    ``kept_in``: opens what is kept of a run's cells; None: nothing is taken from there, and nothing put there.
+    """
     context, warnings = read_context(run)
-    keys = _all_cells(run)
+    finished = list(run.finished_cells())
+    keys = _all_cells(run, finished)
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
-    cells = _measured(run, keys, context, progress)
-    rows = with_phase(cells)
-    nodes = {one.key: one.node for one in cells if one.node is not None}
+    parts = _parts(run, keys, finished, context, kept_in, progress)
+    made = RunTables(parts, with_phase=True)
+    nodes = made.nodes
     context = replace(context, nodes=nodes)
-    graded = [row for row in rows if not is_probe(row["load"])]
+    graded = [row for row in made.rows(USED) if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
-    mark_drifted(cells)
-    answers = [one.answers for one in cells if one.answers is not None]
+    made.mark_drifted(drifted_in(drift))
+    answers = parts.answers()
     contrasts = [*contrast_rows(graded, context), *drift, *accuracy_contrast_rows(answers, context)]
-    made = {"cells": rows, "contrasts": contrasts, "nodes": node_rows(graded, nodes)}
-    if alone := _rows_alone(RunDir(run.alone)):
-        made["neighbours"] = neighbour_rows(graded, alone, windows_of(run))
+    rows = {"contrasts": contrasts, "nodes": node_rows(graded, nodes)}
+    if alone := _rows_alone(RunDir(run.alone), kept_in):
+        beside = [row for row in made.rows(COMPARED) if not is_probe(row["load"])]
+        rows["neighbours"] = neighbour_rows(beside, alone, windows_of(run))
     tables = {
         name: pa.Table.from_pylist(own, schema=SCHEMAS[name])
-        for name, own in made.items()
+        for name, own in rows.items()
         if own or name not in OPTIONAL
     }
-    tables["requests"] = pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)])
+    tables |= {"cells": made.cells, "requests": made.requests}
     tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
-    stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
-    return Tables(stamped, _summary(cells, stamped, warnings), context)
-
-
-def _summary(
-    cells: Sequence[Tabulated], tables: Mapping[str, pa.Table], warnings: tuple[str, ...]
-) -> AnalysisSummary:
-    return AnalysisSummary(
-        cells=len(cells),
-        measured=sum(one.phase is not None for one in cells),
-        invalid=tuple(one.invalid for one in cells if one.invalid is not None),
+    told = {KEY: inputs_of(run, parts.tails()), MEMORISED: json.dumps(made.memorised)}
+    stamped["cells"] = _stamped(tables["cells"], told)
+    summary = AnalysisSummary(
+        cells=len(keys),
+        measured=made.measured,
+        invalid=tuple(one for one in made.invalid if one is not None),
         requests=tables["requests"].num_rows,
-        contrasts=tables["contrasts"].num_rows,
+        contrasts=len(contrasts),
         warnings=warnings,
     )
+    return Tables(stamped, summary, context)
 
 
-def _measured(
-    run: RunDir, keys: Sequence[CellKey], context: Context, progress: Callable[[int, int], None] | None = None
-) -> list[Tabulated]:
-    """Tabulate every cell; what is not of this run is damaged."""
-    misplaced, cells = misplaced_cells(run), []
-    for done, key in enumerate(keys, 1):
-        found = damaged_cell(key, misplaced[key]) if key in misplaced else analyse_cell(run, key, context)
-        cells.append(tabulate(found))
-        if progress is not None:
-            progress(done, len(keys))
-    return cells
+def _parts(
+    run: RunDir,
+    keys: Sequence[CellKey],
+    finished: Sequence[CellKey],
+    context: Context,
+    kept_in: Callable[[RunDir, Context], Kept] | None,
+    progress: Progress | None = None,
+) -> Parts:
+    """Read all cells, but for those that are kept."""
+    kept = None if kept_in is None else kept_in(run, context)
+    known = None if kept is None else kept.find(finished)
+    found = cells_of_run(run, keys, finished, context, known, progress)
+    if kept is not None:
+        kept.keep(found.read)
+    return found.parts
 
 
-def _rows_alone(alone: RunDir) -> list[Row]:
+def _rows_alone(alone: RunDir, kept_in: Callable[[RunDir, Context], Kept] | None) -> list[Row]:
     """Make the rows of the check whether neighbours disturb; none where there was no such check."""
-    return with_phase(_measured(alone, list(alone.finished_cells()), read_context(alone)[0]))
+    keys = list(alone.finished_cells())
+    if not keys:
+        return []
+    parts = _parts(alone, keys, keys, read_context(alone)[0], kept_in)
+    return RunTables(parts, with_phase=False).rows(COMPARED)
 
 
 def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table:
@@ -152,9 +177,9 @@ def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table
     return table.replace_schema_metadata(metadata).combine_chunks()
 
 
-def _all_cells(run: RunDir) -> list[CellKey]:
+def _all_cells(run: RunDir, finished: Sequence[CellKey]) -> list[CellKey]:
     """Cells of the plan, where it reads, and cells on disk, sorted."""
-    keys = set(run.finished_cells())
+    keys = set(finished)
     with contextlib.suppress(TraceError):
         keys |= set(read_plan(run))
     return sorted(keys)

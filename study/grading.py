@@ -20,6 +20,7 @@ from starwatt_errors import TraceError
 from study.plan.prompts import NO_TESTS, endpoint_of
 from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
+from traces.cell_files import CellFiles
 from traces.layout import CellKey, RunDir
 from traces.schemas import GRADES
 from traces.streams import has_trace, read_trace, stamped
@@ -101,14 +102,14 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
     """
     rows = []
     for key in sound_cells(run):
-        folder = run.cell(key)
-        if not has_trace(folder, "grades"):
+        files = CellFiles(run.cell(key))
+        if not files.has("grades"):
             continue
-        requests = read_trace(folder, "requests")
+        requests = files.read("requests")
         samples = dict(zip(requests["request_id"].to_pylist(), requests["sample"].to_pylist(), strict=True))
         rows += [
             {**asdict(key), "sample": samples[row["request_id"]], **row}
-            for row in read_grades(folder, requests).to_pylist()
+            for row in read_grades(files).to_pylist()
             if row["request_id"] in samples
         ]
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -235,8 +236,13 @@ def sha256_of(path: Path) -> str:
         raise TraceError(f"{path}: cannot be read: {error.strerror}; {REMEDY_OF_A_CELL}") from error
 
 
-def check_files(folder: Path, record: CellRecord) -> None:
+def check_files(folder: Path, record: CellRecord, digest_of: Callable[[Path], str] = sha256_of) -> None:
     """Check that a cell's traces are those with which it was finished; a record that lists none passes.
+
+    Args:
+        folder: the cell's.
+        record: its own.
+        digest_of: computes the SHA-256 of a file.
 
     Raises:
         TraceError: one is missing, or is another file.
@@ -246,7 +252,7 @@ def check_files(folder: Path, record: CellRecord) -> None:
             raise TraceError(
                 f"{folder / name}: is missing, and was there when the cell was finished; {REMEDY_OF_A_CELL}"
             )
-        if sha256_of(folder / name) != digest:
+        if digest_of(folder / name) != digest:
             raise TraceError(
                 f"{folder / name}: is not the file with which the cell was finished: changed, or another cell's; "
                 f"{REMEDY_OF_A_CELL}"

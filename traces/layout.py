@@ -83,6 +83,8 @@ class RunDir:
     """A run directory in this one: cells measured again with nobody beside them."""
     cells = _Inside(_CELLS)
     """All measured cells."""
+    kept = _Inside(".kept")
+    """What analysis made of each cell, derived: deleted or damaged, it is made again."""
     report = _Inside("report.html")
     """The report, derived."""
 
@@ -97,7 +99,7 @@ class RunDir:
 
     def cell(self, key: CellKey) -> Path:
         """The folder of one cell."""
-        return self.cells / key.model / key.variant / key.load / f"b{key.block}"
+        return Path(self.root, _CELLS, key.model, key.variant, key.load, f"b{key.block}")
 
     def is_measured(self, key: CellKey) -> bool:
         """Whether a cell's ``cell.json`` is there, which is written last."""

@@ -16,6 +16,8 @@ from traces.schemas import SCHEMA_VERSION
 
 LARGEST = 1e15
 """No joule, watt or degree of a run comes near: sums of what is beyond would be infinite."""
+_WORTH_THREADS = 1 << 20
+"""Bytes of a file; handing a smaller one's columns to threads takes longer than reading them."""
 _FARTHEST_NS = 1 << 61
 """73 years from a machine's start: differences of what is beyond do not fit into 64 bits."""
 
@@ -30,8 +32,9 @@ def load_parquet(path: Path) -> pa.Table:
         raise TraceError(f"{path}: a folder is in its place")
     try:
         size = path.stat().st_size
-        with path.open("rb") as file, pq.ParquetFile(file) as parquet:
-            table = parquet.read()
+        small = size <= _WORTH_THREADS
+        with path.open("rb") as file, pq.ParquetFile(pa.py_buffer(file.read()) if small else file) as parquet:
+            table = parquet.read(use_threads=not small)
         table.validate(full=True)  # text that is none would be noticed when somebody asks for it
     except FileNotFoundError as error:
         raise TraceError(f"{path}: is missing") from error

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 
 from analysis.accuracy.verdicts import Accuracy
 from analysis.requests.columns import Requests
 from traces.layout import CellKey
+
+Prints = Mapping[tuple[str | None, int | None], int]
+"""A fingerprint of 64 bits by task and sample."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +23,23 @@ class Answers:
 
     key: CellKey
     accuracy: Accuracy
-    prints: pd.Series  # uint64, by (task_id, sample)
+    prints: Prints
 
 
 def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
     """Fingerprints are 64 bits of the text: completions that differ are told apart, texts are let go."""
-    rows = requests.measured & requests.ok
-    frame = requests.table.select(["task_id", "sample", "completion"]).to_pandas()[rows]
-    values = pd.util.hash_array(frame["completion"].fillna("").to_numpy(dtype=object))
-    index = pd.MultiIndex.from_frame(frame[["task_id", "sample"]])
-    prints = pd.Series(values, index=index)
-    return Answers(key, accuracy, prints[~prints.index.duplicated()])
+    rows = np.flatnonzero(requests.measured & requests.ok)
+    table = requests.table.select(["task_id", "sample", "completion"]).take(rows)
+    texts = pc.fill_null(table["completion"], "").to_numpy()
+    values = pd.util.hash_array(np.asarray(texts, dtype=object), categorize=False).tolist()
+    of = zip(table["task_id"].to_pylist(), table["sample"].to_pylist(), values, strict=True)
+    prints: dict[tuple[str | None, int | None], int] = {}
+    for task, sample, value in of:
+        prints.setdefault((task, sample), value)
+    return Answers(key, accuracy, prints)
 
 
 def flips(answers: Answers, other: Answers) -> tuple[int, int]:
     """Completions of the same task and sample that differ, and how many there are of both."""
-    both = pd.concat([answers.prints, other.prints], axis=1, join="inner").to_numpy()
-    return int(np.sum(both[:, 0] != both[:, 1])), int(both.shape[0])
+    both = answers.prints.keys() & other.prints.keys()
+    return sum(answers.prints[of] != other.prints[of] for of in both), len(both)

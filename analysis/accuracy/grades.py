@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from starwatt_errors import TraceError
-from traces.cell import sha256_of
-from traces.streams import read_trace
+from traces.cell_files import CellFiles
 
 GRADED_REQUESTS = "requests_sha256"
 """Of ``grades.parquet``'s metadata: the digest of the very file whose answers were judged."""
@@ -17,19 +14,19 @@ GRADED_BY = "dataset_sha256"
 """And that of the tasks, with their tests, by which they were."""
 
 
-def read_grades(folder: Path, requests: pa.Table) -> pa.Table:
-    """The verdicts of a cell on ``requests``, its own.
+def read_grades(files: CellFiles) -> pa.Table:
+    """The verdicts of a cell on its requests.
 
     Raises:
         TraceError: they cannot be read, are of other requests, or not of all whole answers to measured ones.
     """
-    grades = read_trace(folder, "grades")
+    folder, requests, grades = files.folder, files.read("requests"), files.read("grades")
     digest = (grades.schema.metadata or {}).get(GRADED_REQUESTS.encode(), b"").decode(errors="replace")
     asked = dict(zip(requests["request_id"].to_pylist(), requests["task_id"].to_pylist(), strict=True))
     judged = list(zip(grades["request_id"].to_pylist(), grades["task_id"].to_pylist(), strict=True))
     others = any(number not in asked or asked[number] != task for number, task in judged)
     twice = len({number for number, _ in judged}) < len(judged)
-    if others or twice or (digest and digest != sha256_of(folder / "requests.parquet")):
+    if others or twice or (digest and digest != files.digest("requests.parquet")):
         raise TraceError(
             f"{folder / 'grades.parquet'}: judges other requests than lie beside it: delete it, and starwatt grade"
         )

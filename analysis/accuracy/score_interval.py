@@ -8,12 +8,13 @@ distribution that is likeliest with that mean, where tasks that nobody has seen 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from analysis.arrays import Floats
+from analysis.arrays import Floats, Ints
 
 _TIGHT = 1e-12
 _Z95 = float(ndtri(0.975))
@@ -32,19 +33,29 @@ def score_interval(values: Floats, low: float, high: float) -> tuple[float, floa
         low: the least value there can be.
         high: the largest.
     """
-    above = _upper_end(values, high)
-    below = -_upper_end(-values, -low)
+    seen, counts = np.unique(values, return_counts=True)
+    return _score_interval(tuple(seen.tolist()), tuple(counts.tolist()), low, high)
+
+
+@lru_cache(maxsize=4096)
+def _score_interval(
+    seen: tuple[float, ...], counts: tuple[int, ...], low: float, high: float
+) -> tuple[float, float]:
+    """Of values that were seen so often; cells of a run have few such sets between them."""
+    values, times = np.array(seen), np.array(counts)
+    above = _upper_end(values, times, high)
+    below = -_upper_end(-values[::-1], times[::-1], -low)
     return max(below, low), min(above, high)
 
 
-def _upper_end(values: Floats, high: float) -> float:
-    """The largest mean that is not rejected."""
-    mean = float(values.mean())
-    seen, counts = np.unique(values, return_counts=True)
-    shares = counts / values.size
+def _upper_end(seen: Floats, counts: Ints, high: float) -> float:
+    """The largest mean that is not rejected, of values (v,) that rise and how often each was seen (v,)."""
+    size = int(counts.sum())
+    mean = float((seen * counts).sum() / size)
+    shares = counts / size
 
     def beyond(tested: float) -> float:
-        off = values.size * (tested - mean) ** 2
+        off = size * (tested - mean) ** 2
         return off - _Z95**2 * _variance(seen, shares, high, tested)
 
     last = high - _TIGHT * max(abs(high), 1.0)

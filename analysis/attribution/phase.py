@@ -115,14 +115,6 @@ def by_phase(cell: PhaseInput, costs: PhaseCosts) -> Attribution:
     return Attribution(weights * ((total_j - idle_j) / everything), idle_j)
 
 
-def part_by_phase(cell: PhaseInput, costs: PhaseCosts) -> float | None:
-    """What the rule charges the part of the tokens that ``work.part`` is of; None where none was asked for."""
-    part, everything = cell.work.part, float(costs.energy_j(cell.work.requests).sum())
-    if part is None or everything <= 0:
-        return None
-    return float(costs.energy_j(part)) * (cell.total_j - cell.idle_j) / everything
-
-
 def _fit(cells: Sequence[PhaseRows], columns: int) -> tuple[Floats, float] | None:
     """Costs (4,) and the condition number; None where there are too few rows or nothing was done."""
     work = np.concatenate([one.work for one in cells]) if cells else np.zeros((0, 4))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,10 +50,10 @@ from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
 from starwatt_errors import TraceError
-from traces.attempts import read_attempts
-from traces.cell import CellRecord, Phase, read_cell
+from traces.attempts import Attempt, read_attempts
+from traces.cell import CellRecord, Phase
+from traces.cell_files import CellFiles
 from traces.layout import CellKey, RunDir
-from traces.streams import has_trace, read_trace
 
 
 @dataclass(frozen=True)
@@ -228,19 +228,26 @@ def damaged_cell(key: CellKey, problem: str) -> CellResult:
     return CellResult(key, codes=("trace_damaged",), problem=problem)
 
 
-def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
-    """Read one cell and compute all of it; never raises for what is wrong with the cell."""
-    folder = run.cell(key)
-    if not (folder / "cell.json").is_file():
-        return CellResult(key, codes=("not_measured",), problem=_last_failure(run, key))
+def unmeasured_cell(key: CellKey, failures: Mapping[CellKey, Sequence[Attempt]]) -> CellResult:
+    """A cell that is planned and not there; ``failures`` are the tries at all cells, oldest first."""
+    tries = failures.get(key)
+    return CellResult(key, codes=("not_measured",), problem=tries[-1].error if tries else None)
+
+
+def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles | None = None) -> CellResult:
+    """Read one cell and compute all of it; never raises for what is wrong with the cell.
+
+    ``files``: the cell's, where some of them were read already.
+    """
+    files = files or CellFiles(run.cell(key))
+    if not run.is_measured(key):
+        return unmeasured_cell(key, failures_of(run))
     try:
-        record = read_cell(folder)
-        table = read_trace(folder, "requests")
+        record, table = files.record, files.read("requests")
         requests = read_columns(table)
-        grades = read_grades(folder, table) if has_trace(folder, "grades") else None
-        engine = read_trace(folder, "engine") if has_trace(folder, "engine") else None
-        power = each_once(read_trace(folder, "power")) if has_trace(folder, "power") else None
-        occupancy = read_trace(folder, "occupancy") if has_trace(folder, "occupancy") else None
+        grades = read_grades(files) if files.has("grades") else None
+        engine, power, occupancy = (files.find(name) for name in ("engine", "power", "occupancy"))
+        power = None if power is None else each_once(power)
         power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
     except TraceError as error:
         return damaged_cell(key, str(error))
@@ -290,12 +297,12 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     )
 
 
-def _last_failure(run: RunDir, key: CellKey) -> str | None:
+def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
+    """Collect the tries that failed, by cell; none where their file does not read, of which the run has a warning."""
     try:
-        tries = read_attempts(run).get(key)
-    except TraceError:  # a warning of the run
-        return None
-    return tries[-1].error if tries else None
+        return read_attempts(run)
+    except TraceError:
+        return {}
 
 
 def _series(power: pa.Table | None) -> list[PowerSeries]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.accuracy.outside import Outside
-from analysis.arrays import Bools, percentile
+from analysis.arrays import Bools, percentiles
 from analysis.attribution.rules import Attribution
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.rows import Z95, Rows, ratio
@@ -208,6 +208,6 @@ def attributed_rows(
     }
     for name, joules in parts.items():
         rows.add(f"energy_{rule}_{name}_j", joules, reasons, energy=energy)
-    for q in (10, 50, 90, 99):
-        spread = None if of_measured is None else percentile(of_measured, q)
-        rows.add(f"energy_{rule}_request_p{q}_j", spread, reasons, energy=energy)
+    spread = percentiles(np.zeros(0) if of_measured is None else of_measured, (10, 50, 90, 99))
+    for q, value in spread.items():
+        rows.add(f"energy_{rule}_request_p{q}_j", value, reasons, energy=energy)

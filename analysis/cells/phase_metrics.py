@@ -1,81 +1,173 @@
-"""The rule ``phase`` for a whole run: fitted once for each variant, then applied to each of its cells."""
+"""The rule ``phase`` for a whole run: fitted once for each variant, then applied to all of its cells together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from analysis.accuracy.outside import Outside
-from analysis.arrays import Bools
-from analysis.attribution.phase import PhaseFit, PhaseInput, by_phase, fit_phase, part_by_phase
-from analysis.attribution.rules import Attribution
+import numpy as np
+
+from analysis.arrays import Bools, Floats, Ints
+from analysis.attribution.phase import PhaseFit, PhaseInput, PhaseRows, fit_phase
 from analysis.attribution.steps import KINDS
 from analysis.cells.cell import CellResult
-from analysis.cells.energy_metrics import attributed_rows, energy_reasons, outside_rows
-from analysis.cells.rows import Row, Rows
+from analysis.cells.energy_metrics import energy_reasons
+from analysis.keys import MeterKey
+from analysis.requests.columns import sums
 from traces.layout import CellKey
 
-_NAMES = dict(zip(KINDS, ("step", "decoded_token", "prompt_token", "context_token"), strict=True))
+_PARTS = ("measured", "other", "unattributed")
+PERCENTILES = (10, 50, 90, 99)
+_COSTS = ("step", "decoded_token", "prompt_token", "context_token")
+OUTSIDE = "j_per_request_outside_solution_phase"
+METRICS = (
+    *(f"energy_phase_{part}_j" for part in _PARTS),
+    *(f"energy_phase_request_p{q}_j" for q in PERCENTILES),
+    OUTSIDE,
+    *(f"phase_{name}_j" for name in _COSTS),
+    "phase_condition",
+    "phase_holdout_error",
+)
+"""In the order of the table; those before ``phase_step_j`` are this cell's joules, the others its variant's costs."""
+_OF_THE_CELL = METRICS.index(OUTSIDE) + 1
 
 
 @dataclass(frozen=True)
-class PhaseCell:
-    """Keep what is needed of a cell until all cells of its variant have been read."""
+class PhasePart:
+    """Keep what the rule needs of a cell until all cells of its variant have been read."""
 
-    result: CellResult  # without its traces
+    meter: MeterKey | None  # of the primary boundary; None: it has no power
+    against: tuple[str, ...]  # reasons against its joules
+    counts: bool  # its joules are valid, so that the fit takes it
     measured: Bools  # (n,) requests
-    valid: bool
-    outside: Outside | None = None
+    input: PhaseInput | None
+    outside_known: float | None  # requests whose code is known; None: the cell is not graded
 
 
-def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
+@dataclass(frozen=True)
+class PhaseCells:
+    """Hold all cells of a run that have a window and power, one after the other: c cells, n requests."""
+
+    keys: Sequence[CellKey]
+    against: Sequence[tuple[str, ...]]  # (c,)
+    counts: Bools  # (c,)
+    known: Bools  # (c,) has work; without it the rows below are empty, and joules NaN
+    work: Floats  # (n, 4) of every request
+    starts: Ints  # (c + 1,) into the requests
+    measured: Bools  # (n,)
+    rows: Sequence[PhaseRows | None]  # (c,) what the fit takes
+    outside_work: Floats  # (c, 4) NaN where not known
+    outside_known: Floats  # (c,) NaN where the cell is not graded
+    total_j: Floats  # (c,)
+    idle_j: Floats  # (c,)
+
+
+@dataclass(frozen=True)
+class PhaseFigures:
+    """Hold the figures of these cells by ``METRICS``, and what the rule charges each request."""
+
+    values: Floats  # (c, metrics) NaN where there is none
+    reasons: Sequence[tuple[tuple[str, ...], ...]]  # (c, metrics) what stands against each
+    shown: Bools  # (c, metrics) whether the cell has such a row
+    request_j: Floats  # (n,) NaN where the rule does not apply
+
+
+def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     """None where the cell has no requests at all."""
     if result.measured is None:
         return None
-    slim = replace(result, record=None, measured=None, attributions={})
-    return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside)
+    energy, outside = result.primary, result.measured.outside
+    return PhasePart(
+        meter=None if energy is None else MeterKey(energy.boundary, energy.source),
+        against=() if energy is None else tuple(energy_reasons(result, energy)),
+        counts=valid,
+        measured=result.measured.requests.measured,
+        input=result.phase,
+        outside_known=None if outside is None else float(outside.known.sum()),
+    )
 
 
-def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
+def fit_variants(
+    keys: Sequence[CellKey], rows: Sequence[PhaseRows | None], counts: Bools
+) -> dict[tuple[str, str], PhaseFit]:
     """The fit of every (model, variant), to its valid cells alone."""
-    fits = {}
-    for name in sorted({_variant(cell.result.key) for cell in cells}):
-        own = [cell for cell in cells if _variant(cell.result.key) == name and cell.valid]
-        rows = [cell.result.phase.rows(cell.result.key.load) for cell in own if cell.result.phase is not None]
-        fits[name] = fit_phase(rows)
-    return fits
+    own: dict[tuple[str, str], list[PhaseRows]] = {}
+    for key, row, valid in zip(keys, rows, counts.tolist(), strict=True):
+        of_variant = own.setdefault(_variant(key), [])
+        if valid and row is not None:
+            of_variant.append(row)
+    return {variant: fit_phase(cells) for variant, cells in sorted(own.items())}
 
 
-def phase_of(cell: PhaseCell, fits: dict[tuple[str, str], PhaseFit]) -> tuple[list[Row], Attribution | None]:
-    """Make the cell's rows of the rule, and say what it charges each request."""
-    fit, kept = fits[_variant(cell.result.key)], cell.result.phase
-    energy = cell.result.primary
-    if energy is None:
-        return [], None
-    reasons = energy_reasons(cell.result, energy)
-    why = _why_not(kept, fit, reasons)
-    split = by_phase(kept, fit.costs) if kept is not None and fit.costs is not None else None
-    rows = Rows(cell.result.key)
-    attributed_rows(rows, "phase", split, cell.measured, energy, [*reasons, *filter(None, [why])])
-    missing = [why] if why else []
-    if cell.outside is not None:
-        costs = fit.costs
-        joules = None if kept is None or costs is None else part_by_phase(kept, costs)
-        outside_rows(rows, "phase", joules, cell.outside, energy, [*reasons, *missing])
-    for at, kind in enumerate(KINDS):
-        cost = None if fit.costs is None else float(fit.costs.cost_j[at])
-        used = kind != "context" or (fit.costs is not None and fit.costs.uses_context)
-        rows.add(f"phase_{_NAMES[kind]}_j", cost if used else None, missing, energy=energy)
-    rows.add("phase_condition", fit.condition, missing, energy=energy)
-    error = None if fit.costs is None else fit.costs.holdout_error
-    rows.add("phase_holdout_error", error, missing, energy=energy)
-    return rows.rows, split
+def phase_figures(cells: PhaseCells, fits: dict[tuple[str, str], PhaseFit]) -> PhaseFigures:
+    """Apply the fits of the cells' variants to all of them."""
+    of = [fits[_variant(key)] for key in cells.keys]
+    cost = np.array([np.full(4, np.nan) if one.costs is None else one.costs.cost_j for one in of]).reshape(
+        -1, 4
+    )
+    applies = cells.known & np.isfinite(cost).all(axis=1)
+    sizes = np.diff(cells.starts)
+    weights = np.einsum("ij,ij->i", cells.work, np.repeat(cost, sizes, axis=0))
+    everything = np.where(applies, sums(weights, cells.starts), np.nan)
+    charged = everything > 0
+    scale = np.where(charged, (cells.total_j - cells.idle_j) / np.where(charged, everything, 1.0), 0.0)
+    scale[~applies] = np.nan
+    request_j = weights * np.repeat(scale, sizes)
+    values = np.full((len(of), len(METRICS)), np.nan)
+    values[:, 0] = sums(np.where(cells.measured, request_j, 0.0), cells.starts)
+    values[:, 1] = sums(np.where(cells.measured, 0.0, request_j), cells.starts)
+    values[:, 2] = np.where(charged, cells.idle_j, cells.total_j)
+    values[:, 3 : 3 + len(PERCENTILES)] = _percentiles(request_j, cells.measured, cells.starts)
+    values[~applies, : _OF_THE_CELL - 1] = np.nan
+    outside_j = (cells.outside_work * cost).sum(axis=1) * np.where(charged, scale, np.nan)
+    some = cells.outside_known > 0
+    values[:, _OF_THE_CELL - 1] = np.where(some, outside_j / np.where(some, cells.outside_known, 1.0), np.nan)
+    values[:, _OF_THE_CELL:] = [_costs(one) for one in of] if of else values[:, _OF_THE_CELL:]
+    shown = np.ones(values.shape, dtype=np.bool_)
+    shown[:, _OF_THE_CELL - 1] = np.isfinite(cells.outside_known)
+    return PhaseFigures(values, _reasons(cells, of), shown, request_j)
 
 
-def _why_not(kept: PhaseInput | None, fit: PhaseFit, reasons: Sequence[str]) -> str | None:
-    if kept is None:
-        return None if reasons else "tokens_unknown"
-    return fit.reason
+def _costs(fit: PhaseFit) -> list[float]:
+    """NaN where there is none."""
+    costs, nothing = fit.costs, float("nan")
+    condition = nothing if fit.condition is None else fit.condition
+    if costs is None:
+        return [*[nothing] * len(KINDS), condition, nothing]
+    used = [*costs.cost_j.tolist()[:-1], float(costs.cost_j[-1]) if costs.uses_context else nothing]
+    return [*used, condition, nothing if costs.holdout_error is None else costs.holdout_error]
+
+
+def _reasons(cells: PhaseCells, fits: Sequence[PhaseFit]) -> list[tuple[tuple[str, ...], ...]]:
+    found = []
+    of_costs = len(METRICS) - _OF_THE_CELL
+    for against, known, graded, fit in zip(
+        cells.against, cells.known.tolist(), cells.outside_known.tolist(), fits, strict=True
+    ):
+        why = fit.reason if known else None if against else "tokens_unknown"
+        missing = (why,) if why else ()
+        own = (*against, *missing)
+        outside = own if graded else (*own, "solution_unknown")
+        found.append((*[own] * (_OF_THE_CELL - 1), outside, *[missing] * of_costs))
+    return found
+
+
+def _percentiles(values: Floats, chosen: Bools, starts: Ints) -> Floats:
+    """Compute the ``PERCENTILES`` of each cell's chosen values (linear interpolation), (c, 4); NaN of none."""
+    of_cell = np.repeat(np.arange(starts.size - 1), np.diff(starts))[chosen]
+    own = values[chosen]
+    own = own[np.lexsort((own, of_cell))]
+    counts = np.bincount(of_cell, minlength=starts.size - 1)
+    first = np.concatenate(([0], np.cumsum(counts)))[:-1]
+    found = np.full((counts.size, len(PERCENTILES)), np.nan)
+    some = counts > 0
+    for column, q in enumerate(PERCENTILES):
+        place = q / 100 * (counts[some] - 1)
+        below = np.floor(place).astype(np.int64)
+        low = own[first[some] + below]
+        high = own[first[some] + np.minimum(below + 1, counts[some] - 1)]
+        found[some, column] = low + (high - low) * (place - below)
+    return found
 
 
 def _variant(key: CellKey) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +10,18 @@ import pyarrow as pa
 from analysis.accuracy.completions import Answers, answers_of
 from analysis.arrays import Ints, ints
 from analysis.attribution.rules import RULES
-from analysis.cells.cell import CellResult
+from analysis.cells.cell import CellResult, Context, analyse_cell, damaged_cell
 from analysis.cells.cell_rows import cell_rows
 from analysis.cells.paper_total import paper_total_rows
-from analysis.cells.phase_metrics import PhaseCell, fit_variants, keep, phase_of
+from analysis.cells.phase_metrics import PhasePart, keep
 from analysis.cells.rows import Row
+from analysis.runs.identity import Identity, identity_of
+from analysis.runs.stamps import Stamp, stamp_of, state_of
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
-from traces.layout import CellKey
-from traces.parquet import with_column
+from starwatt_errors import TraceError
+from traces.cell_files import CellFiles
+from traces.layout import CellKey, RunDir
 from traces.schemas import REQUESTS, REQUESTS_TABLE
 
 
@@ -31,7 +34,7 @@ class InvalidCell:
     problem: str | None  # what does not read, where that is why
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tabulated:
     """One cell's part of the tables; the traces that it was made from are let go."""
 
@@ -40,12 +43,16 @@ class Tabulated:
     requests: pa.Table
     order: Ints  # which of the cell's requests are in the table, in its order
     answers: Answers | None  # None: a probe, or nothing was measured
-    phase: PhaseCell | None
+    phase: PhasePart | None
     invalid: InvalidCell | None
-    node: str | None = None  # where it ran
+    node: str | None  # where it ran
+    memorised: bool  # its model was fitted to the tasks
+    damaged: bool  # its files are not to be believed
+    identity: Identity | None = None  # None: nothing of it was read
+    stamp: Stamp | None = None  # of its files; None: they may have changed meanwhile
 
 
-def tabulate(result: CellResult) -> Tabulated:
+def tabulate(result: CellResult, *, memorised: bool = False) -> Tabulated:
     """All of a cell that does not need the others."""
     codes = _spoiled(result)
     table, order = _request_rows(result)
@@ -59,36 +66,34 @@ def tabulate(result: CellResult) -> Tabulated:
         phase=keep(result, valid=not codes),
         invalid=InvalidCell(result.key, codes, result.problem) if codes else None,
         node=result.record.node.name if result.record and result.record.node else None,
+        memorised=memorised,
+        damaged="trace_damaged" in codes,
     )
+
+
+def tabulated_cell(run: RunDir, key: CellKey, context: Context) -> Tabulated:
+    """Read a finished cell and make its part of the tables."""
+    folder = run.cell(key)
+    state, stamp = state_of(folder), stamp_of(folder)
+    files = CellFiles(folder, {} if stamp is None else {name: whole for name, _, whole, _ in stamp.files})
+    identity = identity_of(files)
+    result = (
+        damaged_cell(key, identity.unreadable)
+        if identity.unreadable is not None
+        else analyse_cell(run, key, context, files)
+    )
+    try:
+        memorised = files.record.served.memorised
+    except TraceError:  # the cell is damaged
+        memorised = False
+    stamp = stamp if state == state_of(folder) else None
+    return replace(tabulate(result, memorised=memorised), identity=identity, stamp=stamp)
 
 
 def _answers(result: CellResult) -> Answers | None:
     if result.measured is None or is_probe(result.key.load):
         return None
     return answers_of(result.key, result.measured.requests, result.measured.accuracy)
-
-
-def mark_drifted(cells: list[Tabulated]) -> None:
-    """Rows that drift made invalid make their cell invalid, and its requests."""
-    for cell in cells:
-        if cell.invalid is None and any("drift" in row["reasons"] for row in cell.rows):
-            cell.invalid = InvalidCell(cell.key, ("drift",), None)
-            cell.requests = with_column(cell.requests, "valid", [False] * cell.requests.num_rows)
-
-
-def with_phase(cells: list[Tabulated]) -> list[Row]:
-    """All rows, and the column of the rule ``phase`` filled in: it takes all cells of a variant to know its costs."""
-    fits = fit_variants([cell.phase for cell in cells if cell.phase is not None])
-    rows = []
-    for cell in cells:
-        rows += cell.rows
-        if cell.phase is None:
-            continue
-        more, split = phase_of(cell.phase, fits)
-        rows += more
-        joules = np.full(cell.order.size, np.nan) if split is None else split.energy_j[cell.order]
-        cell.requests = with_column(cell.requests, "energy_phase_j", pa.array(joules, from_pandas=True))
-    return rows
 
 
 def _spoiled(result: CellResult) -> tuple[str, ...]:

@@ -29,9 +29,8 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
     A side needs five valid blocks. Where its joules, watts or rate moved by more than 10 % and p is below 1 %, all its
     joules become invalid. A side that ran on several nodes has none: its blocks are no sequence in time.
     """
-    figures = CellFigures(rows, nodes)
+    figures = CellFigures([row for row in rows if row["metric"] in ("window_s", *_METRICS)], nodes)
     drifts: list[Row] = []
-    drifted: set[tuple[Condition, MeterKey]] = set()
     for meter, side, name in product(figures.meters, figures.sides, _METRICS):
         good = figures.good(side, meter if metric(name).each_boundary else None, name)
         if len(figures.nodes(side)) > 1 or len(good) < MIN_DRIFT_BLOCKS:
@@ -42,9 +41,17 @@ def drift_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) 
         key = key_of("drift", side, side, meter)
         row = value_row(key, f"{name}_drift", float(np.exp(line.change)), len(good), ["drift"] * failed)
         drifts += [{**row, "valid": not failed}, value_row(key, f"{name}_drift_p", line.p, len(good))]
-        if failed:
-            drifted.add((side, meter))
+    drifted = drifted_in(drifts)
     for row in rows:
         if (Condition.of(row), MeterKey.of(row)) in drifted and not row["metric"].startswith("check:"):
             row.update(valid=False, reasons=sorted({*row["reasons"], "drift"}))
     return drifts
+
+
+def drifted_in(drifts: Sequence[Row]) -> set[tuple[Condition, MeterKey | None]]:
+    """Of which sides ``drift_rows`` says, by which meter, that their joules are not to be believed."""
+    return {
+        (Condition.of(row), MeterKey.of(row))
+        for row in drifts
+        if not row["valid"] and row["reasons"] == ["drift"]
+    }

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from analysis.cells.rows import Bounds, Row, figure
 from analysis.contrasts.statistics import RatioEstimate
 from analysis.keys import Condition, MeterKey
 from traces.layout import CellKey
 
+USED = frozenset(
+    {
+        "window_s", "j_per_request", "j_per_request_net", "j_per_request_idle", "j_per_output_token",
+        "tokens_per_request", "request_rate", "power_mean_w", "power_idle_w", "energy_gain", "energy_gain_offset_w",
+    }
+)  # fmt: skip
+"""What cells are compared by: a run has ten times as many figures, which no contrast looks at."""
 
-@dataclass(frozen=True)
-class _Figure:
+
+class _Figure(NamedTuple):
     value: float | None
     valid: bool
-    reasons: tuple[str, ...]
+    reasons: Sequence[str]
     hi: float | None = None
 
     @property
@@ -30,15 +37,20 @@ class CellFigures:
     def __init__(self, rows: Sequence[Row], nodes: Mapping[CellKey, str] | None = None) -> None:
         """``nodes`` says where cells ran, as far as that is known."""
         self._nodes = nodes or {}
-        self._figures: dict[tuple[Condition, int, MeterKey | None, str], _Figure] = {}
+        self._figures: dict[tuple[Condition, MeterKey | None, str], dict[int, _Figure]] = {}
         self._blocks: dict[Condition, set[int]] = {}
+        of: dict[tuple[str | None, ...], dict[int, _Figure]] = {}
         for row in rows:
-            side, meter = Condition.of(row), MeterKey.of(row)
-            self._blocks.setdefault(side, set()).add(row["block"])
-            read = _Figure(row["value"], row["valid"], tuple(row["reasons"]), row["hi"])
-            self._figures[side, row["block"], meter, row["metric"]] = read
+            place = (row["model"], row["variant"], row["load"], row["boundary"], row["source"], row["metric"])
+            figures = of.get(place)
+            if figures is None:
+                side, meter = Condition.of(row), MeterKey.of(row)
+                figures = of[place] = self._figures.setdefault((side, meter, row["metric"]), {})
+            figures[row["block"]] = _Figure(row["value"], row["valid"], row["reasons"], row["hi"])
+        for (side, _, _), figures in self._figures.items():
+            self._blocks.setdefault(side, set()).update(figures)
         self.sides = sorted(self._blocks)
-        self.meters = sorted({meter for _, _, meter, _ in self._figures if meter is not None})
+        self.meters = sorted({meter for _, meter, _ in self._figures if meter is not None})
 
     def blocks(self, side: Condition, other: Condition) -> list[int]:
         """Blocks that both sides have."""
@@ -54,10 +66,10 @@ class CellFigures:
 
     def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:
         """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
-        figure_found = self._figures.get((side, block, meter, metric))
+        figure_found = self._figures.get((side, meter, metric), {}).get(block)
         if figure_found is not None:
             return figure_found
-        window = self._figures.get((side, block, None, "window_s"))
+        window = self._figures.get((side, None, "window_s"), {}).get(block)
         return _Figure(None, False, (window.reasons if window and window.reasons else ("no_power",)))
 
     def good(self, side: Condition, meter: MeterKey | None, metric: str) -> dict[int, float]:

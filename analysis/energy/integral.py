@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.arrays import Floats, Ints, equals, floats, ints
+from analysis.arrays import Floats, Ints, floats, ints
 from analysis.energy.log_clock import clock_step_s
 from analysis.energy.rhythm import Rhythm, rhythm_of
 from analysis.energy.sampling import (
@@ -126,23 +126,18 @@ class Integral:
 
 def read_series(table: pa.Table) -> list[PowerSeries]:
     """One series for each (device, boundary, source) of a ``power`` trace, sorted by these names."""
-    names = ("device", "boundary", "source")
-    for name in names:
-        filled = pc.fill_null(table.column(name), "unknown")
-        table = table.set_column(table.schema.get_field_index(name), name, filled)
-    keys = sorted(
-        tuple(row[name] for name in names) for row in table.group_by(list(names)).aggregate([]).to_pylist()
-    )
-    return [_one_series(table, *key) for key in keys]
+    place = np.zeros(table.num_rows, dtype=np.int64)
+    columns = []
+    for name in ("device", "boundary", "source"):
+        column = pc.fill_null(table.column(name), "unknown").combine_chunks().dictionary_encode()
+        place = place * len(column.dictionary) + column.indices.to_numpy()
+        columns.append(column)
+    _, first, of = np.unique(place, return_index=True, return_inverse=True)
+    keys = sorted((*(column[int(row)].as_py() for column in columns), at) for at, row in enumerate(first))
+    return [_one_series(table.filter(pa.array(of == at)), *names) for *names, at in keys]
 
 
-def _one_series(table: pa.Table, device: str, boundary: str, source: str) -> PowerSeries:
-    mask = (
-        equals(table, "device", device)
-        & equals(table, "boundary", boundary)
-        & equals(table, "source", source)
-    )
-    rows = table.filter(pa.array(mask))
+def _one_series(rows: pa.Table, device: str, boundary: str, source: str) -> PowerSeries:
     t_ns, timed = ints(rows, "t_ns")
     order = np.argsort(t_ns, kind="stable")
     order = order[timed[order]]

@@ -24,7 +24,7 @@ def analysed(run: RunDir) -> Iterator[RunDir]:
     with tempfile.TemporaryDirectory(prefix="starwatt-report-") as folder:
         view = RunDir(Path(folder) / (run.root.resolve().name or "run"))
         view.root.mkdir()
-        derived = {run.table("cells").parent.name, run.report.name}
+        derived = {run.table("cells").parent.name, run.report.name, run.kept.name}
         for entry in run.root.resolve().iterdir():
             if entry.name not in derived:
                 (view.root / entry.name).symlink_to(entry)

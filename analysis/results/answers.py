@@ -17,6 +17,10 @@ BATCHING, VARIANTS, BEST = (
     "What is best?",
 )
 _PASSED = "pass_at_1_plus"
+ANSWERED_BY = frozenset(
+    {"j_per_request", "j_per_request_in_slo", "slo_share", "e2e_p50_ms", "window_s", _PASSED}
+)
+"""The figures of cells that are in the answers, and in the headline."""
 _NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end-to-end latency"}
 Concurrency = Callable[[str], int | None]
 """Requests in flight, by load; None: it keeps no number of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -117,14 +117,19 @@ class Results:
         return found
 
 
-def read_results(run: OpenedRun, meter: MeterKey | None = None) -> Results:
+def read_results(
+    run: OpenedRun, meter: MeterKey | None = None, metrics: Collection[str] | None = None
+) -> Results:
     """Say what a run's tables hold; joules are those of ``meter``, by default the first by rank.
+
+    ``metrics``: of cells, where not all are wanted.
 
     Raises:
         TraceError: the tables are not there.
     """
     chosen = meter or next(iter(run.meters), None)
-    shown = [row for row in run.cells if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
+    rows = run.cells_of(metrics)
+    shown = [row for row in rows if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
     contrasts = _contrasts(row for row in run.rows("contrasts") if MeterKey.of(row) in (None, chosen))
     order = _order(contrasts)
     return Results(
@@ -132,8 +137,8 @@ def read_results(run: OpenedRun, meter: MeterKey | None = None) -> Results:
         pairs=run.meters,
         points=tuple(sorted(points_of(shown, run.context.started_once), key=order)),
         contrasts=tuple(sorted(contrasts, key=order)),
-        cell_rows=tuple(run.cells),
-        memorised=run.memorised,
+        cell_rows=tuple(rows),
+        memorised=run.memorised if metrics is None else run.memorised_by_tables,
         task_set=run.task_set,
         graded={side: len(tasks) for side, tasks in run.passed.items()},
     )

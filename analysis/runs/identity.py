@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 
 from analysis.runs.provenance import cells_of, read_manifest, read_plan, read_study
 from starwatt_errors import TraceError
-from traces.cell import CellRecord, Phase, check_files, read_cell
+from traces.cell import CellRecord, Phase
+from traces.cell_files import CellFiles
 from traces.layout import CellKey, RunDir
 from traces.problems import REMEDY_OF_A_CELL
-from traces.streams import has_trace, read_trace
 
 _PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
 """Columns that no two recordings have in common, by trace."""
@@ -38,18 +38,47 @@ class _Run:
     planned: frozenset[CellKey] | None  # None: neither plan nor study read
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What the files of one cell say of where they belong."""
+
+    unreadable: str | None = None  # its record does not read, or its files are not those that it names
+    run_id: str | None = None
+    boot_id: str = ""
+    problem: str | None = None  # what is wrong with its traces
+    prints: tuple[tuple[str, str], ...] = ()  # (trace, fingerprint)
+
+
+def identity_of(files: CellFiles) -> Identity:
+    """Check a finished cell by its own files; the run that it should be of is not looked at."""
+    try:
+        record = files.record
+        files.check()
+    except TraceError as error:
+        return Identity(unreadable=str(error))
+    said = Identity(run_id=record.run_id, boot_id=record.boot_id)
+    try:
+        return replace(said, prints=_prints(files))
+    except TraceError as error:
+        return replace(said, problem=str(error))
+
+
 def misplaced_cells(run: RunDir) -> dict[CellKey, str]:
     """Finished cells that are not what their folder says, or whose files were changed, and why."""
+    return misplaced_in(run, {key: identity_of(CellFiles(run.cell(key))) for key in run.finished_cells()})
+
+
+def misplaced_in(run: RunDir, identities: Mapping[CellKey, Identity]) -> dict[CellKey, str]:
+    """``misplaced_cells``, for identities that are known already: of every finished cell."""
     about = _about(run)
     problems: dict[CellKey, str] = {}
     prints: dict[tuple[str, str], list[CellKey]] = {}
-    for key in run.finished_cells():
-        try:
-            fingerprints = _checked(run, key, about)
-        except TraceError as error:
-            problems[key] = str(error)
+    for key, identity in identities.items():
+        problem = identity.unreadable or _not_of(run, key, identity, about) or identity.problem
+        if problem is not None:
+            problems[key] = problem
             continue
-        for fingerprint in fingerprints:
+        for fingerprint in identity.prints:
             prints.setdefault(fingerprint, []).append(key)
     for (name, _), keys in prints.items():
         for key in keys if len(keys) > 1 else ():
@@ -88,28 +117,29 @@ def _boots(manifest: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(boot for boot in said if boot)
 
 
-def _checked(run: RunDir, key: CellKey, about: _Run) -> list[tuple[str, str]]:
-    """Check one cell alone; returns (trace, fingerprint) of its traces."""
-    folder = run.cell(key)
-    record = read_cell(folder)
-    check_files(folder, record)
+def _not_of(run: RunDir, key: CellKey, identity: Identity, about: _Run) -> str | None:
+    """Say why a cell is none of this run's; None where it may be."""
     if about.planned is not None and key not in about.planned:
-        raise TraceError(f"{folder}: is no cell of this run's plan, {run.plan}")
-    if record.run_id is not None and about.run_id is not None:
-        if record.run_id != about.run_id:
-            raise TraceError(
-                f"{folder}: was measured in another run ({record.run_id}, this is {about.run_id})"
-            )
-    elif about.boots and record.boot_id not in about.boots:
-        raise TraceError(
-            f"{folder}: was measured by a machine, or since a start of it, that {run.manifest} lacks"
-        )
-    names = ("requests",) if record.imported is not None else _PRINTED  # others' loads may share a power log
-    traces = {name: read_trace(folder, name) for name in names if has_trace(folder, name)}
-    if "requests" in traces:
-        _asked_meanwhile(folder, traces["requests"], record)
-        _each_once(folder, traces["requests"])
-    return [(name, mark) for name, table in traces.items() if (mark := _print(name, table)) is not None]
+        return f"{run.cell(key)}: is no cell of this run's plan, {run.plan}"
+    if identity.run_id is not None and about.run_id is not None:
+        if identity.run_id != about.run_id:
+            said = f"{identity.run_id}, this is {about.run_id}"
+            return f"{run.cell(key)}: was measured in another run ({said})"
+    elif about.boots and identity.boot_id not in about.boots:
+        said = f"was measured by a machine, or since a start of it, that {run.manifest} lacks"
+        return f"{run.cell(key)}: {said}"
+    return None
+
+
+def _prints(files: CellFiles) -> tuple[tuple[str, str], ...]:
+    """(trace, fingerprint) of a cell's traces; raises TraceError where they are not those of its time."""
+    # others' loads may share a power log
+    names = ("requests",) if files.record.imported is not None else _PRINTED
+    tables = {name: files.read(name) for name in names if files.has(name)}
+    if "requests" in tables:
+        _asked_meanwhile(files.folder, tables["requests"], files.record)
+        _each_once(files.folder, tables["requests"])
+    return tuple((name, mark) for name, table in tables.items() if (mark := _print(name, table)) is not None)
 
 
 def _asked_meanwhile(folder: Path, requests: pa.Table, record: CellRecord) -> None:

@@ -4,39 +4,62 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from analysis.runs.stamps import LOOKED_AT, READ
 from traces.layout import RunDir
 
 KEY = "inputs"
 """In the metadata of ``tables/cells``."""
-# Bytes at a file's end: Parquet has there where everything lies, and the range of every column.
-_LOOKED_AT = 1 << 16
-_READ = (".json", ".jsonl", ".parquet", ".arrows")
+Tails = Mapping[str, tuple[int, str]]
+"""By path from the run's folder: size, and SHA-256 of the last 64 KiB."""
 
 
-def inputs_of(run: RunDir) -> str:
+def inputs_of(run: RunDir, known: Tails | None = None) -> str:
     """Changes with any file that analysis reads: by its place, its size, and its last 64 KiB.
 
     What cannot be read counts as such: analysis says why where it needs it.
+
+    Args:
+        run: whose files.
+        known: of files that have been read already.
     """
     digest = hashlib.sha256()
-    for path in _inputs(run):
+    for name in _inputs(run):
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _LOOKED_AT))
-                digest.update(f"{path.relative_to(run.root)}\0{size}\0".encode())
-                digest.update(hashlib.sha256(file.read()).digest())
+            size, tail = (known or {}).get(name) or _read(run.root / name)
+            digest.update(f"{name}\0{size}\0".encode())
+            digest.update(bytes.fromhex(tail))
         except OSError as error:
-            digest.update(f"{path.relative_to(run.root)}\0{error.strerror}\0".encode())
+            digest.update(f"{name}\0{error.strerror}\0".encode())
     return digest.hexdigest()
 
 
-def _inputs(run: RunDir) -> Iterator[Path]:
-    """List them in a fixed order; a run's ``alone/`` is one too."""
+def _read(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - LOOKED_AT))
+        return size, hashlib.sha256(file.read()).hexdigest()
+
+
+def _inputs(run: RunDir) -> Iterator[str]:
+    """List them by their path from the run's folder, in a fixed order; a run's ``alone/`` is one too."""
     for part in (run, RunDir(run.alone)):
-        yield from (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
-        traces = part.cells.rglob("*")
-        yield from sorted(path for path in traces if path.suffix in _READ and path.is_file())
+        own = (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
+        yield from (str(path.relative_to(run.root)) for path in own)
+        place = part.cells.relative_to(run.root).parts
+        yield from ("/".join(parts) for parts in sorted(_below(os.fspath(part.cells), place)))
+
+
+def _below(folder: str, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Files that analysis reads, at any depth, as the parts of their paths; no link to a folder is followed."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, (*place, entry.name))
+        elif entry.name.endswith(READ) and entry.is_file():
+            yield (*place, entry.name)

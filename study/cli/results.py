@@ -94,11 +94,12 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
     """The answer in words, and what is invalid."""
     from analysis.opened import OpenedRun
+    from analysis.results.answers import ANSWERED_BY
     from analysis.results.headline import headline_of
     from analysis.results.points import read_results
 
     run = OpenedRun(run_dir)
-    results = read_results(run)
+    results = read_results(run, metrics=ANSWERED_BY)
     lines = headline_of(results)
     if as_json:
         print_json(

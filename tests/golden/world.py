@@ -101,6 +101,13 @@ class World:
 
     def build(self) -> World:
         """Write the whole run."""
+        self.describe()
+        for key in self.cell_keys():
+            self.write(key)
+        return self
+
+    def describe(self) -> None:
+        """Write its study, manifest and plan."""
         write_text(self.run.study, dump_study(self._study()))
         write_json(self.run.manifest, self._manifest())
         plan = [
@@ -116,9 +123,6 @@ class World:
             for position, key in enumerate(self.cell_keys())
         ]
         write_parquet(self.run.plan, pa.Table.from_pylist(plan, schema=stamped(PLAN)))
-        for key in self.cell_keys():
-            self.write(key)
-        return self
 
     def write(self, key: CellKey) -> None:
         """Simulate one cell and write its traces."""

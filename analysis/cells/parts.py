@@ -1,0 +1,291 @@
+"""What is made of each cell alone, a row a cell: in Arrow, as processes hand it over and as a run keeps it.
+
+A study of ten thousand cells has a million figures. They stay in columns: as Python's dictionaries they would take
+gigabytes, and most of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.accuracy.completions import Answers
+from analysis.accuracy.verdicts import Accuracy
+from analysis.arrays import Ints
+from analysis.cells.phase_metrics import PhasePart
+from analysis.cells.tabulate import InvalidCell, Tabulated
+from analysis.runs.identity import Identity
+from analysis.runs.stamps import Stamp
+from traces.layout import CellKey
+from traces.schemas import CELLS, REQUESTS_TABLE
+
+KEY = ("model", "variant", "load", "block")
+_TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
+
+
+def _without_key(schema: pa.Schema) -> pa.StructType:
+    return pa.struct([field for field in schema if field.name not in KEY])
+
+
+def _of(**fields: pa.DataType) -> pa.ListType:
+    return pa.list_(pa.struct(list(fields.items())))
+
+
+_LISTED = {"rows": CELLS, "requests": REQUESTS_TABLE}
+PARTS = pa.schema(
+    [
+        *(CELLS.field(name) for name in KEY),
+        ("rows", pa.list_(_without_key(CELLS))),
+        ("requests", pa.list_(_without_key(REQUESTS_TABLE))),
+        ("order", pa.list_(_INT)),
+        ("tasks", _of(task=_TEXT, samples=_INT, base=_INT, plus=_INT)),
+        ("ungraded", _TEXT),
+        ("answers", _of(task=_TEXT, sample=pa.int32(), print=pa.uint64())),
+        ("boundary", _TEXT),
+        ("source", _TEXT),
+        ("against", pa.list_(_TEXT)),
+        ("counts", pa.bool_()),
+        ("measured", pa.list_(pa.bool_())),
+        ("work", pa.list_(_FLOAT)),
+        ("stretches", pa.list_(_FLOAT)),
+        ("busy_j", pa.list_(_FLOAT)),
+        ("outside_work", pa.list_(_FLOAT)),
+        ("outside_known", _FLOAT),
+        ("total_j", _FLOAT),
+        ("idle_j", _FLOAT),
+        ("invalid", pa.list_(_TEXT)),
+        ("problem", _TEXT),
+        ("node", _TEXT),
+        ("memorised", pa.bool_()),
+        ("damaged", pa.bool_()),
+        ("run_id", _TEXT),
+        ("boot_id", _TEXT),
+        ("unreadable", _TEXT),
+        ("wrong_traces", _TEXT),
+        ("prints", _of(trace=_TEXT, print=_TEXT)),
+        ("content", _TEXT),
+        ("state", _TEXT),
+        ("files", _of(name=_TEXT, size=_INT, tail=_TEXT)),
+    ]
+)
+"""Columns: ``rows`` and ``requests`` are the cell's part of the tables of that name; ``tasks``, ``ungraded`` and
+``answers`` its ``Answers``; from ``boundary`` to ``idle_j`` its ``PhasePart``; from ``run_id`` to ``prints`` its
+``Identity``; from ``content`` on its ``Stamp``."""
+
+
+def parts_of(cells: Sequence[Tabulated]) -> pa.Table:
+    """Put cells into columns (``PARTS``), in their order."""
+    columns: dict[str, Any] = {name: [getattr(cell.key, name) for cell in cells] for name in KEY}
+    rows = [row for cell in cells for row in cell.rows]
+    listed = [
+        pa.array([row[field.name] for row in rows], field.type)
+        for field in PARTS.field("rows").type.value_type
+    ]
+    columns["rows"] = _lists(listed, PARTS.field("rows").type, [len(cell.rows) for cell in cells])
+    requests = pa.concat_tables([cell.requests for cell in cells]).combine_chunks()
+    kind = PARTS.field("requests").type
+    listed = [_whole(requests[field.name]) for field in kind.value_type]
+    columns["requests"] = _lists(listed, kind, [cell.requests.num_rows for cell in cells])
+    columns["order"] = _numbers([cell.order for cell in cells])
+    columns |= _answers([cell.answers for cell in cells])
+    columns |= _phase([cell.phase for cell in cells])
+    columns["invalid"] = [None if cell.invalid is None else list(cell.invalid.reasons) for cell in cells]
+    columns["problem"] = [None if cell.invalid is None else cell.invalid.problem for cell in cells]
+    columns |= {name: [getattr(cell, name) for cell in cells] for name in ("node", "memorised", "damaged")}
+    columns |= _identities([cell.identity for cell in cells])
+    columns |= _stamps([cell.stamp for cell in cells])
+    arrays = [
+        own if isinstance(own := columns[field.name], pa.Array) else pa.array(own, field.type)
+        for field in PARTS
+    ]
+    return pa.Table.from_arrays(arrays, schema=PARTS)
+
+
+def _answers(found: Sequence[Answers | None]) -> dict[str, Any]:
+    tasks, answers = [], []
+    for one in found:
+        if one is None:
+            tasks.append(None)
+            answers.append(None)
+            continue
+        judged = one.accuracy
+        counts = (judged.samples.tolist(), judged.base_passed.tolist(), judged.plus_passed.tolist())
+        columns = zip(judged.task_id, *counts, strict=True)
+        tasks.append(
+            [{"task": task, "samples": n, "base": base, "plus": plus} for task, n, base, plus in columns]
+        )
+        answers.append(
+            [{"task": task, "sample": sample, "print": value} for (task, sample), value in one.prints.items()]
+        )
+    return {
+        "tasks": tasks,
+        "answers": answers,
+        "ungraded": [None if one is None else one.accuracy.reason for one in found],
+    }
+
+
+def _phase(found: Sequence[PhasePart | None]) -> dict[str, Any]:
+    meters = [None if one is None else one.meter for one in found]
+    inputs = [None if one is None else one.input for one in found]
+    works = [None if one is None else one.work for one in inputs]
+    return {
+        "boundary": [None if meter is None else meter.boundary for meter in meters],
+        "source": [None if meter is None else meter.source for meter in meters],
+        "against": [None if one is None else list(one.against) for one in found],
+        "counts": [None if one is None else one.counts for one in found],
+        "measured": _numbers([None if one is None else one.measured for one in found]),
+        "work": _numbers([None if one is None else one.requests.ravel() for one in works]),
+        "stretches": _numbers([None if one is None else one.stretches.ravel() for one in works]),
+        "busy_j": _numbers([None if one is None else one.busy_j for one in inputs]),
+        "outside_work": _numbers([None if one is None else one.part for one in works]),
+        "outside_known": [None if one is None else one.outside_known for one in found],
+        "total_j": [None if one is None else one.total_j for one in inputs],
+        "idle_j": [None if one is None else one.idle_j for one in inputs],
+    }
+
+
+def _identities(found: Sequence[Identity | None]) -> dict[str, Any]:
+    known = [one or Identity() for one in found]
+    return {
+        "run_id": [one.run_id for one in known],
+        "boot_id": [one.boot_id for one in known],
+        "unreadable": [one.unreadable for one in known],
+        "wrong_traces": [one.problem for one in known],
+        "prints": [[{"trace": trace, "print": mark} for trace, mark in one.prints] for one in known],
+    }
+
+
+def _stamps(found: Sequence[Stamp | None]) -> dict[str, Any]:
+    return {
+        "content": [None if one is None else one.content for one in found],
+        "state": [None if one is None else one.state for one in found],
+        "files": [
+            None if one is None else [{"name": name, "size": n, "tail": end} for name, n, _, end in one.files]
+            for one in found
+        ],
+    }
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    found = column.combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+
+
+def _lists(listed: Sequence[pa.Array], kind: pa.ListType, lengths: Sequence[int]) -> pa.Array:
+    fields = list(kind.value_type)
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+    return pa.ListArray.from_arrays(
+        offsets, pa.StructArray.from_arrays(list(listed), fields=fields), type=kind
+    )
+
+
+def _numbers(found: Sequence[npt.NDArray[Any] | None]) -> pa.Array:
+    """Lists of numbers; null where there are none."""
+    known = [one for one in found if one is not None]
+    values = pa.array(np.concatenate(known)) if known else pa.array([], pa.float64())
+    lengths = [0 if one is None else one.size for one in found]
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+    missing = pa.array([one is None for one in found], pa.bool_())
+    return pa.ListArray.from_arrays(offsets, values, mask=missing)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A column of lists: all their values, one list after the other."""
+
+    values: pa.Array  # (m,)
+    starts: Ints  # (n + 1,) where each cell's begin
+    known: npt.NDArray[np.bool_]  # (n,) false where it is null
+
+    @property
+    def of_cell(self) -> Ints:
+        """Say of which cell each value is, (m,)."""
+        return np.repeat(np.arange(self.known.size), np.diff(self.starts))
+
+
+class Parts:
+    """Cells in columns (``PARTS``), one after the other."""
+
+    def __init__(self, table: pa.Table) -> None:
+        """``table``: in the order in which the cells are to be shown."""
+        self.table = table.combine_chunks()
+        self.keys = [CellKey(*key) for key in zip(*(table[name].to_pylist() for name in KEY), strict=True)]
+
+    def column(self, name: str) -> list[Any]:
+        """Return a value a cell."""
+        return list(self.table[name].to_pylist())
+
+    def listed(self, name: str) -> Listed:
+        """Return a column of lists."""
+        lists = _whole(self.table[name])
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        return Listed(lists.flatten(), starts, lists.is_valid().to_numpy(zero_copy_only=False))
+
+    def numbers(self, name: str) -> tuple[npt.NDArray[Any], Listed]:
+        """Return a column of lists of numbers that are never null, as NumPy's too."""
+        listed = self.listed(name)
+        return listed.values.to_numpy(zero_copy_only=False), listed
+
+    def rows(self, name: str) -> tuple[pa.Table, Ints]:
+        """Return all cells' part of a table, and of which cell each row is."""
+        listed, schema = self.listed(name), _LISTED[name]
+        of_cell = listed.of_cell
+        named = dict(zip((field.name for field in listed.values.type), listed.values.flatten(), strict=True))
+        place = pa.array(of_cell)
+        columns = [
+            _whole(self.table[field.name]).take(place) if field.name in KEY else named[field.name]
+            for field in schema
+        ]
+        return pa.table(columns, schema=schema), of_cell
+
+    def answers(self) -> list[Answers]:
+        """Rebuild what was answered, of the cells that have it."""
+        tasks, prints = (self._lists_of(name) for name in ("tasks", "answers"))
+        found = zip(self.keys, tasks, prints, self.column("ungraded"), strict=True)
+        return [
+            Answers(key, _accuracy(judged, reason), {(task, sample): mark for task, sample, mark in said})
+            for key, judged, said, reason in found
+            if judged is not None
+        ]
+
+    def identities(self) -> dict[CellKey, Identity]:
+        """Rebuild what each cell says of where it belongs."""
+        columns = (self.column(name) for name in ("unreadable", "run_id", "boot_id", "wrong_traces"))
+        prints = self._lists_of("prints")
+        return {
+            key: Identity(*told, prints=tuple(own or ()))
+            for key, *told, own in zip(self.keys, *columns, prints, strict=True)
+        }
+
+    def invalid(self) -> list[InvalidCell | None]:
+        """Rebuild which cells are not to be believed; None of those that are."""
+        found = zip(self.keys, self.column("invalid"), self.column("problem"), strict=True)
+        return [None if codes is None else InvalidCell(key, tuple(codes), why) for key, codes, why in found]
+
+    def tails(self) -> dict[str, tuple[int, str]]:
+        """Give size and digest of the last 64 KiB of the cells' files, by their path from the run's folder."""
+        found = {}
+        for key, files in zip(self.keys, self._lists_of("files"), strict=True):
+            place = f"cells/{key.model}/{key.variant}/{key.load}/b{key.block}/"
+            found.update({place + name: (size, tail) for name, size, tail in files or ()})
+        return found
+
+    def _lists_of(self, name: str) -> Iterable[list[tuple[Any, ...]] | None]:
+        listed = self.listed(name)
+        values = list(zip(*(column.to_pylist() for column in listed.values.flatten()), strict=True))
+        starts = listed.starts.tolist()
+        for at, known in enumerate(listed.known.tolist()):
+            yield values[starts[at] : starts[at + 1]] if known else None
+
+
+def _accuracy(judged: Sequence[tuple[Any, ...]], reason: str | None) -> Accuracy:
+    tasks, *counts = zip(*judged, strict=True) if judged else ((), (), (), ())
+    samples, base, plus = (np.array(column, dtype=np.int64) for column in counts)
+    return Accuracy(tuple(tasks), samples, base, plus, reason)

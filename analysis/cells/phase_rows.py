@@ -1,0 +1,126 @@
+"""The rows of the rule ``phase``, and its joules of every request, for all cells of a run at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from analysis.arrays import Floats, Ints
+from analysis.attribution.phase import PhaseRows
+from analysis.cells.columns import reason_lists
+from analysis.cells.parts import KEY, Parts
+from analysis.cells.phase_metrics import METRICS, PhaseCells, PhaseFigures, fit_variants, phase_figures
+from analysis.metrics import metric
+from traces.schemas import CELLS
+
+
+def phase_of(parts: Parts) -> tuple[pa.Table, Ints, Floats]:
+    """Fit the rule to a run and apply it.
+
+    Returns:
+        Rows of ``tables/cells``; of which cell each is; and joules of the requests of ``tables/requests`` (r,), NaN
+        where the rule does not apply.
+    """
+    stretches = _stretches(parts)
+    counts = np.array([bool(one) for one in parts.column("counts")], dtype=np.bool_)
+    seen = parts.listed("measured").known
+    fits = fit_variants(
+        [key for key, one in zip(parts.keys, seen.tolist(), strict=True) if one],
+        [row for row, one in zip(stretches, seen.tolist(), strict=True) if one],
+        counts[seen],
+    )
+    metered = np.array([one is not None for one in parts.column("boundary")], dtype=np.bool_)
+    cells, places = _cells(parts, np.flatnonzero(seen & metered), counts, stretches)
+    found = phase_figures(cells, fits)
+    table, of_cell = _table(parts, np.flatnonzero(seen & metered), found)
+    order, listed = parts.numbers("order")
+    of = listed.of_cell
+    joules = np.full(order.size, np.nan)
+    first = np.full(len(parts.keys), -1, dtype=np.int64)
+    first[places] = cells.starts[:-1][cells.known]
+    has = first[of] >= 0
+    joules[has] = found.request_j[first[of[has]] + order[has]]
+    return table, of_cell, joules
+
+
+def _stretches(parts: Parts) -> list[PhaseRows | None]:
+    """What the fit takes of each cell; None of those that have no joules or no tokens."""
+    work, listed = parts.numbers("stretches")
+    busy_j, busy = parts.numbers("busy_j")
+    work = work.reshape(-1, 4)
+    starts, known = busy.starts.tolist(), listed.known.tolist()
+    return [
+        PhaseRows(key.load, work[starts[at] : starts[at + 1]], busy_j[starts[at] : starts[at + 1]])
+        if known[at]
+        else None
+        for at, key in enumerate(parts.keys)
+    ]
+
+
+def _cells(
+    parts: Parts, chosen: Ints, counts: np.ndarray, stretches: list[PhaseRows | None]
+) -> tuple[PhaseCells, Ints]:
+    """Take the chosen cells out of all; and of those that have work, their places among all."""
+    work, listed = parts.numbers("work")
+    flags, flagged = parts.numbers("measured")
+    known = listed.known[chosen]
+    sizes = np.where(known, np.diff(listed.starts)[chosen] // 4, 0)
+    is_chosen = np.zeros(len(parts.keys), dtype=np.bool_)
+    is_chosen[chosen[known]] = True
+    against = parts.column("against")
+    outside_work = np.full((chosen.size, 4), np.nan)
+    part, of_part = parts.numbers("outside_work")
+    outside_work[of_part.known[chosen]] = part.reshape(-1, 4)[is_in(of_part.known, chosen)]
+    cells = PhaseCells(
+        keys=[parts.keys[at] for at in chosen],
+        against=[tuple(against[at]) for at in chosen],
+        counts=counts[chosen],
+        known=known,
+        work=work.reshape(-1, 4)[is_chosen[listed.of_cell[::4]]],
+        starts=np.concatenate(([0], np.cumsum(sizes))),
+        measured=flags[is_chosen[flagged.of_cell]],
+        rows=[stretches[at] for at in chosen],
+        outside_work=outside_work,
+        outside_known=_floats(parts, "outside_known")[chosen],
+        total_j=_floats(parts, "total_j")[chosen],
+        idle_j=_floats(parts, "idle_j")[chosen],
+    )
+    return cells, chosen[known]
+
+
+def is_in(known: np.ndarray, chosen: Ints) -> np.ndarray:
+    """Say which of the lists that are known are of chosen cells."""
+    mask = np.zeros(known.size, dtype=np.bool_)
+    mask[chosen] = True
+    return mask[known]
+
+
+def _floats(parts: Parts, name: str) -> Floats:
+    return np.asarray(parts.table[name].to_numpy(), dtype=np.float64)
+
+
+def _table(parts: Parts, chosen: Ints, found: PhaseFigures) -> tuple[pa.Table, Ints]:
+    """Put figures into rows: cell by cell, and metric by metric within each."""
+    shown = found.shown.ravel()
+    metrics = np.tile(np.arange(len(METRICS)), chosen.size)[shown]
+    of_cell = np.repeat(chosen, len(METRICS))[shown]
+    values = found.values.ravel()[shown]
+    missing = ~np.isfinite(values)
+    told = [codes for own in found.reasons for codes in own]
+    against = [
+        tuple(sorted(set(codes))) or (("not_available",) if none else ())
+        for codes, show, none in zip(
+            told, shown.tolist(), (~np.isfinite(found.values.ravel())).tolist(), strict=True
+        )
+        if show
+    ]
+    place = pa.array(of_cell)
+    columns = {name: parts.table[name].combine_chunks().take(place) for name in (*KEY, "boundary", "source")}
+    rows = metrics.size
+    columns["metric"] = pa.array(METRICS).take(pa.array(metrics))
+    columns["unit"] = pa.array([metric(name).unit for name in METRICS]).take(pa.array(metrics))
+    columns["value"] = pa.array(values, mask=missing)
+    columns["valid"] = pa.array([not codes for codes in against], pa.bool_())
+    columns["reasons"] = reason_lists(against)
+    columns |= {name: pa.nulls(rows, CELLS.field(name).type) for name in ("lo", "hi", "interval_kind")}
+    return pa.table([columns[name] for name in CELLS.names], schema=CELLS), of_cell

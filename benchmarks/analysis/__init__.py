@@ -1,0 +1,1 @@
+"""What analysing many cells takes: from nothing, and after one more."""
