@@ -85,10 +85,11 @@ def points_of(rows: Sequence[Row], started_once: Callable[[str], bool]) -> list[
         rows: of the metrics that have no boundary, and of one meter.
         started_once: whether all blocks of a variant are of one engine start.
     """
-    grouped: dict[Condition, list[Row]] = {}
+    grouped: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        grouped.setdefault(Condition.of(row), []).append(row)
-    return [_point(side, own, started_once(side.variant)) for side, own in sorted(grouped.items())]
+        grouped.setdefault((row["model"], row["variant"], row["load"]), []).append(row)
+    sides = [(Condition(*side), own) for side, own in sorted(grouped.items())]
+    return [_point(side, own, started_once(side.variant)) for side, own in sides]
 
 
 def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool) -> Point:

@@ -113,11 +113,16 @@ class Kept:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             told = os.fstat(descriptor)
             if not stat.S_ISREG(told.st_mode) or told.st_uid != os.geteuid():
                 return None
-            body = file.read()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                body = file.read()
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
         self._files.append(path)
         table = _table(body) if hashlib.sha256(body).hexdigest() == path.stem else None
         said = (

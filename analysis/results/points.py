@@ -86,7 +86,7 @@ class Results:
         """Say of which tasks any pass@1 of the run is, the smallest number of them."""
         return self.task_set.words(min(self.graded.values())) if self.graded else ""
 
-    @property
+    @cached_property
     def damaged(self) -> frozenset[CellKey]:
         """Cells of which nothing is to be believed."""
         return frozenset(
@@ -129,7 +129,9 @@ def read_results(
     """
     chosen = meter or next(iter(run.meters), None)
     rows = run.cells_of(metrics)
-    shown = [row for row in rows if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
+    probes = {load for load in {row["load"] for row in rows} if is_probe(load)}
+    meters = {(None, None), chosen}
+    shown = [row for row in rows if (row["boundary"], row["source"]) in meters and row["load"] not in probes]
     contrasts = _contrasts(row for row in run.rows("contrasts") if MeterKey.of(row) in (None, chosen))
     order = _order(contrasts)
     return Results(

@@ -21,6 +21,7 @@ from starwatt_errors import StarwattError
 from study.grading import graded_rows
 from tests.golden.world import LOADS, World
 from tests.support.command import starwatt
+from tests.support.tamper import rewrite, scaled
 from traces.cell import read_cell, write_cell
 from traces.layout import RunDir
 
@@ -40,18 +41,6 @@ def run(measured: World, tmp_path: Path) -> RunDir:
     """A copy to tamper with, under another name."""
     shutil.copytree(measured.root, tmp_path / "copy")
     return RunDir(tmp_path / "copy")
-
-
-def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """A Parquet file with something changed, its metadata kept."""
-    pq.write_table(change(pq.read_table(path)), path)
-
-
-def scaled(column: str, factor: float) -> Callable[[pa.Table], pa.Table]:
-    """All values of a column times ``factor``."""
-    return lambda table: table.set_column(
-        table.schema.get_field_index(column), table.schema.field(column), pc.multiply(table[column], factor)
-    )
 
 
 def test_a_run_that_was_left_alone_holds_under_any_folder_name(run: RunDir) -> None:

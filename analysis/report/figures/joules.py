@@ -85,11 +85,12 @@ def _column(axes: Axes, point: Point, x: float, width: float, look: Look) -> Non
         }
         axes.bar([x], [idle], bottom=[gross - idle], width=width * 0.9, **hatched)
     blocks = point.values["j_per_request"]
-    beside = np.linspace(0.16, 0.36, len(blocks)) * width
-    for shift, value, bounds in zip(beside, blocks, point.bounds["j_per_request"], strict=True):
-        axes.plot([x + shift], [value], linestyle="none", marker="o", markersize=1.8, color=INK)
-        if bounds is not None:
-            axes.plot([x + shift] * 2, bounds, color=INK, linewidth=0.5)
+    beside = x + np.linspace(0.16, 0.36, len(blocks)) * width
+    axes.plot(beside, blocks, linestyle="none", marker="o", markersize=1.8, color=INK)
+    bounds = zip(beside, point.bounds["j_per_request"], strict=True)
+    lines = [(at, *ends) for at, ends in bounds if ends is not None]
+    if lines:
+        axes.vlines(*zip(*lines, strict=True), color=INK, linewidth=0.5)
     interval(axes, x, point.interval("j_per_request"), INK)
 
 
