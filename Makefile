@@ -58,6 +58,7 @@ bench: $(STAMP) sandbox  ## load generator, meter, grader, attribution and runne
 	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m benchmarks.grading
 	$(BIN)/python -m benchmarks.attribution
+	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.statistics
 	$(BIN)/python -m benchmarks.runner
 
