@@ -1,7 +1,7 @@
 """TLS for the wire: OpenSSL's handshake here, its records in ``wire.c``, where the bytes come.
 
-Python's ``ssl`` keeps its connections to itself, so that a thread outside Python cannot read on them. This takes the same
-library, trusts what ``ssl.create_default_context()`` trusts, and asks the same of a certificate.
+Python's ``ssl`` keeps its connections to itself, so that a thread outside Python cannot read on them. This takes the
+same library, trusts what ``ssl.create_default_context()`` trusts, and asks the same of a certificate.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Tls:
         Raises:
             LoadError: no OpenSSL is found, or it can't be used.
         """
-        self._c = c = _library()
+        self._c = c = openssl()
         self._host = host
         as_python = ssl.create_default_context()
         self._context: int = c.SSL_CTX_new(c.TLS_client_method())
@@ -115,19 +115,25 @@ class Tls:
             self._ask_for_the_host(secured.pointer)
             c.SSL_set_fd(secured.pointer, connected.fileno())
             c.SSL_set_connect_state(secured.pointer)
-            while True:
-                c.ERR_clear_error()
-                ctypes.set_errno(0)
-                result = c.SSL_do_handshake(secured.pointer)
-                if result == 1:
-                    return secured
-                wanted = c.SSL_get_error(secured.pointer, result)
-                if wanted not in (_WANTS_TO_READ, _WANTS_TO_WRITE):
-                    raise self._failure(secured.pointer, wanted)
+            while (wanted := self._shaken(secured.pointer)) is not None:
                 await _ready(connected, to_write=wanted == _WANTS_TO_WRITE)
         except BaseException:
             c.SSL_free(secured.pointer)
             raise
+        return secured
+
+    def _shaken(self, pointer: int) -> int | None:
+        """Go on with the handshake: what it waits for, or None where it is done."""
+        c = self._c
+        c.ERR_clear_error()
+        ctypes.set_errno(0)
+        result = c.SSL_do_handshake(pointer)
+        if result == 1:
+            return None
+        wanted = int(c.SSL_get_error(pointer, result))
+        if wanted not in (_WANTS_TO_READ, _WANTS_TO_WRITE):
+            raise self._failure(pointer, wanted)
+        return wanted
 
     def _ask_for_the_host(self, pointer: int) -> None:
         c = self._c
@@ -157,7 +163,12 @@ class Tls:
         self._context = 0
 
 
-def _library() -> ctypes.CDLL:
+def openssl() -> ctypes.CDLL:
+    """The machine's OpenSSL, 1.1.1 or later.
+
+    Raises:
+        LoadError: there is none.
+    """
     for name in (*_LIBRARIES, ctypes.util.find_library("ssl")):
         try:
             library = ctypes.CDLL(name, use_errno=True) if name else None

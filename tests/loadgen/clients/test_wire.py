@@ -340,7 +340,7 @@ def test_where_there_is_no_openssl_the_event_loop_serves_and_wire_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tls, "_LIBRARIES", ())
-    monkeypatch.setattr(tls.ctypes.util, "find_library", lambda _: "libc.so.6")
+    monkeypatch.setattr("ctypes.util.find_library", lambda _: "libc.so.6")
     name, _ = client_for(make_spec("https://127.0.0.1:1", SINGLE))
     assert name == "httptools"
     with pytest.raises(LoadError, match="no OpenSSL library"):
