@@ -5,7 +5,7 @@ from __future__ import annotations
 from configs.schema import EngineSettings
 from configs.variant import Variant
 from server.build.shape import Shape
-from server.engines.hardware import cannot_be_split, this_machine, why_not
+from server.engines.hardware import cannot_be_shared, this_machine, why_not
 from server.engines.toolchain import check_environment
 from starwatt_errors import UsageError
 
@@ -23,10 +23,9 @@ def refuse_what_cannot_be_served(
         return
     check_environment()
     machine = this_machine()
-    boards = settings.tensor_parallel
     reasons = {
         variant.name: why_not(variant, settings, machine)
-        or (cannot_be_split(shape, variant, boards) if shape else None)
+        or (cannot_be_shared(shape, variant, settings) if shape else None)
         for variant in variants
     }
     refused = [f"{name}: {reason}" for name, reason in reasons.items() if reason]

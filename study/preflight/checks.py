@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from configs.datasets import is_own
+from configs.engine_args import with_arguments
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
@@ -23,8 +24,9 @@ from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import cannot_be_split, this_machine, why_not
+from server.engines.hardware import cannot_be_shared, this_machine, why_not
 from server.engines.toolchain import check_environment
+from server.engines.vllm import look_at_arguments
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
@@ -161,14 +163,19 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
         yield Problem(("engine", "tensor_parallel"), words)
         return
-    for index, name in enumerate(study.variants):
-        if name in study.own_variants:
-            variant = load_variant(name)
-            reason = why_not(variant, study.engine, machine)
-            if reason is not None:
-                yield Problem(("variants", index), f"this machine cannot serve {name}: {reason}")
-            spec = EngineSpec(name, variant, nothing_yet, study.engine, port=0, api_key=api_key)
-            yield from found_by(("variants", index), partial(ADAPTERS[variant.engine].check, spec))
+    specs = {
+        index: EngineSpec(name, load_variant(name), nothing_yet, study.engine, port=0, api_key=api_key)
+        for index, name in enumerate(study.variants)
+        if name in study.own_variants
+    }
+    unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
+    yield from unanswered
+    for index, spec in specs.items():
+        reason = why_not(spec.variant, study.engine, machine)
+        if reason is not None:
+            yield Problem(("variants", index), f"this machine cannot serve {spec.model}: {reason}")
+        if not unanswered:
+            yield from found_by(("variants", index), partial(ADAPTERS[spec.variant.engine].check, spec))
 
 
 def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
@@ -191,10 +198,15 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
                 f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
             )
             yield Problem(("engine", "max_model_len"), words)
-        for name in study.own_variants:
-            reason = cannot_be_split(shape, load_variant(name), settings.tensor_parallel)
-            if reason is not None:
+        for index, name in enumerate(study.variants):
+            variant = None if name in study.remote else load_variant(name)
+            reason = None if variant is None else cannot_be_shared(shape, variant, settings)
+            if variant is None or reason is None:
+                continue
+            if with_arguments(settings, variant.engine_args) == settings:
                 yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
+            else:
+                yield Problem(("variants", index), f"{name} cannot serve {model}: {reason}")
 
 
 def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
@@ -225,12 +237,13 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
         return
     if not boards:
         return
-    room = _room(study.engine, boards)
     for index, name in enumerate(study.variants):
         if name not in study.own_variants:
             continue
+        variant = load_variant(name)
+        room = _room(with_arguments(study.engine, variant.engine_args), boards)
         for model, known in models.items():
-            size = _weights(known, load_variant(name))
+            size = _weights(known, variant)
             if size is not None and size > room:
                 words = (
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
@@ -251,8 +264,9 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem
 
 
 def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Bytes that the boards of one engine may take."""
-    return min(boards) * settings.tensor_parallel * settings.gpu_memory_utilization
+    """Bytes that one copy of the weights may take on the boards of one engine."""
+    of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
+    return min(boards) * of_a_copy * settings.gpu_memory_utilization
 
 
 def _weights(known: Known, variant: Variant) -> float | None:
