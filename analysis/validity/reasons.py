@@ -70,7 +70,7 @@ EXPLANATIONS = {
     "no_crossover": "One of the two costs less at every concurrency that was measured.",
     "several_crossovers": "The two costs cross more than once over the concurrencies that were measured.",
     "beyond_measured": "The interval reaches beyond the concurrencies that were measured.",
-    "phase_speculation": "Speculation makes several tokens a step: the rule phase does not hold, in_flight and tokens do.",
+    "phase_speculation": "Speculation makes several tokens a step: phase does not hold, in_flight and tokens do.",
     "phase_not_identified": "The loads do not tell the cost of a step, a token and a prompt apart: it takes probes.",
     "imported": "Another program measured this: what it says of its requests is taken for true.",
     "lag_unknown": "Nothing says when requests were due, nor how late they were: latency counts from their sending.",

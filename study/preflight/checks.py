@@ -211,11 +211,15 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
 
 def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
     """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
-    for number, model in enumerate(study.models if study.endpoint == "chat" else ()):
+    if study.endpoint != "chat":
+        return
+    lacking = [name for name in study.own_variants if "chat_template" not in load_variant(name).engine_args]
+    for number, model in enumerate(study.models if lacking else ()):
         if model in folders and not _has_template(folders[model]):
             words = (
                 f"{model} has no chat template, so that its server refuses every chat: take an instruct model, put a "
-                "chat_template.jinja beside its tokenizer, or ask for completions (endpoint: completions)"
+                "chat_template.jinja beside its tokenizer, give each variant one (engine_args: {chat_template: FILE}), "
+                "or ask for completions (endpoint: completions)"
             )
             yield Problem(("models", number), words)
 
