@@ -114,7 +114,7 @@ class Context:
 
     @property
     def controls(self) -> Mapping[str, str]:
-        """Map each variant to its control: the baseline's weights served as that variant is."""
+        """Map each variant to its control, from which it differs in its weights or in how it is served, not in both."""
         return self.study.controls if self.study else {}
 
     @property
@@ -254,12 +254,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         return damaged_cell(key, str(error))
     accuracy = cell_accuracy(grades, requests, record.validity)
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
-    most_in_flight = context.most_in_flight(key.load)
-    latency = latencies(requests, most_in_flight)
-    is_open, is_capped = context.kind(key.load) == "open", most_in_flight is not None
-    checks = request_checks(
-        requests, latency, is_open=is_open, is_capped=is_capped, prefix_cache=context.asks_for_cache(record)
-    )
+    latency = latencies(requests, context.most_in_flight(key.load))
+    checks = _of_requests(requests, latency, record, context)
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
@@ -295,9 +291,19 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         attributions=attributions,
         slo=context.study.slo if context.study else None,
         sampled=context.sampled,
-        drafts=None if engine is None else drafts_in(engine, window),
+        drafts=drafts_in(engine, window),
         phase=phase,
         trends=trends,
+    )
+
+
+def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:
+    return request_checks(
+        requests,
+        latency,
+        is_open=context.kind(record.load) == "open",
+        is_capped=context.most_in_flight(record.load) is not None,
+        prefix_cache=context.asks_for_cache(record),
     )
 
 

@@ -20,8 +20,10 @@ class Drafts:
     accepted: float  # of these, tokens that were kept
 
 
-def drafts_in(engine: pa.Table, window: Window) -> Drafts | None:
-    """Read what was drafted; None where the engine has no such counters."""
+def drafts_in(engine: pa.Table | None, window: Window) -> Drafts | None:
+    """Read what was drafted; None where nobody read the engine's counters, or it has none of these."""
+    if engine is None:
+        return None
     drafts, drafted, accepted = (
         rise_of(engine, name, window)
         for name in ("drafts_total", "drafted_tokens_total", "accepted_tokens_total")
