@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from configs import loader
 from configs.controls import control_of, with_controls
@@ -119,7 +119,7 @@ def test_a_variant_s_arguments_take_the_place_of_the_study_s_settings() -> None:
 
 
 def test_arguments_become_flags_as_vllm_s_parser_has_them() -> None:
-    given = {
+    given: dict[str, JsonValue] = {
         "async_scheduling": True, "enable_chunked_prefill": False, "max_num_batched_tokens": 64, "watermark": 0.1,
         "speculative_config": {"method": "ngram", "n": [1, 2]}, "cudagraph_capture_sizes": [1, 2], "block_size": "-1",
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if find_spec("vllm") is None:
         pytest.skip("no vLLM is installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        remembered = tmp_path_factory.mktemp("remembered")  # and vLLM's own cache where it is
+        patch.setattr(arguments, "_remembered", lambda digest: remembered / digest)
         patch.setattr(arguments, "_known", {})
         vllm.look_at_arguments(
             [spec(args) for args in [*TAKEN.values(), *(args for args, _ in REFUSED.values())]]
@@ -102,7 +104,7 @@ def known(monkeypatch: pytest.MonkeyPatch, cache: Path, *answers: str | None) ->
         calls.append(len(every))
         return list(answers)
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(arguments, "_remembered", lambda digest: cache / digest)
     monkeypatch.setattr(arguments, "_known", {})
     monkeypatch.setattr(arguments, "_answers", answer)
     return calls
@@ -144,20 +146,20 @@ def test_a_parser_that_fails_is_told_with_its_last_lines(
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho a library is missing >&2\nexit 3\n")
     python.chmod(0o755)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(arguments, "_remembered", lambda digest: tmp_path / digest)
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(EngineError, match=r"vLLM's parser failed \(exit code 3\).*\n.*a library is missing"):
         check_arguments(Asked({"block_size": 16}, (), "vllm 0"), "mine")
 
 
 def test_without_vllm_the_message_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm.metadata, "version", _not_installed)
+    monkeypatch.setattr(metadata, "version", _not_installed)
     with pytest.raises(EngineError, match="no vLLM is installed here"):
         vllm.look_at_arguments([spec({"block_size": 16})])
 
 
 def _not_installed(name: str) -> str:
-    raise vllm.metadata.PackageNotFoundError(name)
+    raise metadata.PackageNotFoundError(name)
 
 
 @pytest.mark.parametrize(
