@@ -65,7 +65,6 @@ _OURS = {
 }  # fmt: skip
 """Arguments that are starwatt's own, and who says them."""
 _OUR_FAMILIES = ("ssl_", "dp_supervisor_")
-SPECULATION = ("speculative_config", "spec_method", "spec_model")
 
 
 def _spelled(value: Any) -> Any:

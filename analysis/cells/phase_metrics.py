@@ -34,7 +34,8 @@ def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
     if result.measured is None:
         return None
     slim = replace(result, record=None, measured=None, attributions={})
-    speculates = result.record is not None and result.record.served.speculation is not None
+    said = result.record is not None and result.record.served.speculation is not None
+    speculates = said or result.drafts is not None  # an engine elsewhere tells by its counters alone
     return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside, speculates)
 
 

@@ -28,13 +28,15 @@ from pydantic import ValidationError
 _GROUPS = ("CacheConfig", "SchedulerConfig", "AttentionConfig")
 """Groups of vLLM's parser whose arguments mean the same for every decoder-only model."""
 _SPECULATION = "speculative_config"
+_BY_A_MODEL = re.compile(r"mtp|eagle|medusa|mlp|draft_model|dflash|dspark|hidden_states|custom")
+"""Ways to draft that take the model itself, or one that goes with it."""
 _A_LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 512, "intermediate_size": 1024,
     "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 1024,
     "max_position_embeddings": 2**24, "rms_norm_eps": 1e-5, "hidden_act": "silu", "torch_dtype": "bfloat16",
     "bos_token_id": 0, "eos_token_id": 0,
 }  # fmt: skip
-_OF_THE_STUDY = ("max_model_len", "max_num_seqs", "gpu_memory_utilization")
+_OF_THE_STUDY = ("dtype", "max_model_len", "max_num_seqs", "gpu_memory_utilization")
 """What bounds those arguments beside them."""
 
 
@@ -57,6 +59,8 @@ class Probe:
             command: all flags, its own among them.
         """
         wrong = [words for name, value in args.items() for words in self._misnamed(name, value)]
+        if not isinstance(args.get(_SPECULATION, {}), dict):
+            wrong.append(f"{_SPECULATION}: takes a mapping")
         if wrong:
             return "; ".join(wrong)
         try:
@@ -90,13 +94,13 @@ class Probe:
         Raises:
             _RefusedError: vLLM does not take one of them.
         """
-        speculation = getattr(parsed, _SPECULATION, None) if _SPECULATION in args else None
-        drafts = isinstance(speculation, dict) and speculation.get("model") is not None
         groups = self.parser._action_groups
         of_any_model = {
             action.dest for group in groups if group.title in _GROUPS for action in group._group_actions
         }  # fmt: skip
-        chosen = [name for name in args if name in of_any_model or (name == _SPECULATION and not drafts)]
+        chosen = [
+            name for name in args if name in of_any_model or (name == _SPECULATION and _drafts_alone(parsed))
+        ]
         if not chosen:
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -106,8 +110,20 @@ class Probe:
                 self.engine_args(model=folder, skip_tokenizer_init=True, **given).create_engine_config()
             except ValidationError as error:
                 raise _RefusedError(_words(error)) from error
-            except (ValueError, TypeError, NotImplementedError, AssertionError, KeyError) as error:
+            except (
+                ValueError,
+                TypeError,
+                NotImplementedError,
+                AssertionError,
+                KeyError,
+                ImportError,
+            ) as error:
                 raise _RefusedError(_plain(str(error))) from error
+
+
+def _drafts_alone(parsed: argparse.Namespace) -> bool:
+    given = getattr(parsed, _SPECULATION)
+    return "model" not in given and not _BY_A_MODEL.search(str(given.get("method")))
 
 
 def _long(name: str) -> str:
@@ -129,7 +145,7 @@ def _refuse(message: str) -> NoReturn:
 
 def _plain(message: str) -> str:
     """A message on one line, without what is said to programmers."""
-    message = re.sub(r"For further information visit \S+", "", message)
+    message = re.sub(r"For further information visit \S+|\[type=\w+, input_value=.*\]", "", message)
     message = re.sub(
         r"Value (.*) cannot be converted to <.*>\.?", r"takes a mapping or a list (given: \1)", message
     )

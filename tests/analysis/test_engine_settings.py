@@ -66,6 +66,9 @@ def test_what_was_drafted_is_counted_within_the_window_alone(small: World) -> No
     analyze(small.run)
     assert row(small.run, "closed-8", "draft_accepted_share").value == pytest.approx(300 / 500)
     assert row(small.run, "closed-8", "tokens_per_draft").value == pytest.approx(1 + 300 / 100)
+    assert "phase_speculation" in row(small.run, "closed-8", "phase_step_j").reasons, (
+        "whoever started the engine"
+    )
     with pytest.raises(AssertionError):  # no such row
         row(small.run, "single-stream", "tokens_per_draft")
 

@@ -33,6 +33,7 @@ TAKEN: dict[str, Mapping[str, Any]] = {
     "a model that drafts, and is not here": {
         "speculative_config": {"method": "draft_model", "model": "owner/model", "num_speculative_tokens": 3},
     },
+    "a model that drafts for itself": {"speculative_config": {"method": "mtp", "num_speculative_tokens": 1}},
     "a template": {"chat_template": "{{ messages }}"},
 }  # fmt: skip
 REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
@@ -44,7 +45,9 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "no such value": ({"kv_cache_dtype": "fp9"}, "--kv-cache-dtype: invalid choice: 'fp9'"),
     "no switch": ({"enable_chunked_prefill": 1}, "enable_chunked_prefill: takes true or false"),
     "no number": ({"max_num_batched_tokens": "many"}, "--max-num-batched-tokens: invalid"),
-    "no mapping": ({"speculative_config": "ngram"}, "takes a mapping or a list (given: ngram)"),
+    "no mapping": ({"speculative_config": "ngram"}, "speculative_config: takes a mapping"),
+    "a number as a mapping": ({"speculative_config": 3}, "speculative_config: takes a mapping"),
+    "a word as a mapping": ({"kv_transfer_config": "x"}, "Invalid JSON: expected value at line 1 column 1"),
     "no such attention": ({"attention_backend": "FLASH"}, "Unknown attention backend: 'FLASH'"),
     "no such way to draft": ({"speculative_config": {**DRAFT, "method": "ngrams"}}, "SpeculativeConfig: method:"),
     "no such field": ({"speculative_config": {**DRAFT, "depth": 3}}, "SpeculativeConfig: depth: Unexpected"),
@@ -94,6 +97,7 @@ def test_what_vllm_does_not_take_is_refused_in_one_line_with_its_name(case: str)
     assert words in said
     assert "\n" not in said
     assert "https://" not in said
+    assert "input_type" not in said
 
 
 def known(monkeypatch: pytest.MonkeyPatch, cache: Path, *answers: str | None) -> list[int]:
