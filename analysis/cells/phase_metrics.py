@@ -42,6 +42,7 @@ class PhasePart:
     measured: Bools  # (n,) requests
     input: PhaseInput | None
     outside_known: float | None  # requests whose code is known; None: the cell is not graded
+    speculates: bool = False  # its engine drafted tokens
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     """None where the cell has no requests at all."""
     if result.measured is None:
         return None
+    said = result.record is not None and result.record.served.speculation is not None
     energy, outside = result.primary, result.measured.outside
     return PhasePart(
         meter=None if energy is None else MeterKey(energy.boundary, energy.source),
@@ -84,19 +86,27 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
         measured=result.measured.requests.measured,
         input=result.phase,
         outside_known=None if outside is None else float(outside.known.sum()),
+        speculates=said or result.drafts is not None,  # an engine elsewhere tells by its counters alone
     )
 
 
 def fit_variants(
-    keys: Sequence[CellKey], rows: Sequence[PhaseRows | None], counts: Bools
+    keys: Sequence[CellKey],
+    rows: Sequence[PhaseRows | None],
+    counts: Bools,
+    speculates: Sequence[bool | None],
 ) -> dict[tuple[str, str], PhaseFit]:
     """The fit of every (model, variant), to its valid cells alone."""
     own: dict[tuple[str, str], list[PhaseRows]] = {}
+    speculating = {_variant(key) for key, drafted in zip(keys, speculates, strict=True) if drafted}
     for key, row, valid in zip(keys, rows, counts.tolist(), strict=True):
         of_variant = own.setdefault(_variant(key), [])
         if valid and row is not None:
             of_variant.append(row)
-    return {variant: fit_phase(cells) for variant, cells in sorted(own.items())}
+    return {
+        variant: PhaseFit(None, None, "phase_speculation") if variant in speculating else fit_phase(cells)
+        for variant, cells in sorted(own.items())
+    }
 
 
 def phase_figures(cells: PhaseCells, fits: dict[tuple[str, str], PhaseFit]) -> PhaseFigures:

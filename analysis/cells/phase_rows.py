@@ -28,6 +28,7 @@ def phase_of(parts: Parts) -> tuple[pa.Table, Ints, Floats]:
         [key for key, one in zip(parts.keys, seen.tolist(), strict=True) if one],
         [row for row, one in zip(stretches, seen.tolist(), strict=True) if one],
         counts[seen],
+        [drafted for drafted, one in zip(parts.column("speculates"), seen.tolist(), strict=True) if one],
     )
     metered = np.array([one is not None for one in parts.column("boundary")], dtype=np.bool_)
     cells, places = _cells(parts, np.flatnonzero(seen & metered), counts, stretches)
