@@ -83,21 +83,12 @@ PARTS = pa.schema(
 def parts_of(cells: Sequence[Tabulated]) -> pa.Table:
     """Put cells into columns (``PARTS``), in their order."""
     columns: dict[str, Any] = {name: [getattr(cell.key, name) for cell in cells] for name in KEY}
-    rows = [row for cell in cells for row in cell.rows]
-    listed = [
-        pa.array([row[field.name] for row in rows], field.type)
-        for field in PARTS.field("rows").type.value_type
-    ]
-    columns["rows"] = _lists(listed, PARTS.field("rows").type, [len(cell.rows) for cell in cells])
-    requests = pa.concat_tables([cell.requests for cell in cells]).combine_chunks()
-    kind = PARTS.field("requests").type
-    listed = [_whole(requests[field.name]) for field in kind.value_type]
-    columns["requests"] = _lists(listed, kind, [cell.requests.num_rows for cell in cells])
+    columns |= _figures(cells)
     columns["order"] = _numbers([cell.order for cell in cells])
     columns |= _answers([cell.answers for cell in cells])
     columns |= _phase([cell.phase for cell in cells])
-    columns["invalid"] = [None if cell.invalid is None else list(cell.invalid.reasons) for cell in cells]
-    columns["problem"] = [None if cell.invalid is None else cell.invalid.problem for cell in cells]
+    invalid = [cell.invalid for cell in cells]
+    columns |= {"invalid": _each(invalid, "reasons"), "problem": _each(invalid, "problem")}
     columns |= {name: [getattr(cell, name) for cell in cells] for name in ("node", "memorised", "damaged")}
     columns |= _identities([cell.identity for cell in cells])
     columns |= _stamps([cell.stamp for cell in cells])
@@ -108,8 +99,22 @@ def parts_of(cells: Sequence[Tabulated]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=PARTS)
 
 
+def _figures(cells: Sequence[Tabulated]) -> dict[str, Any]:
+    """Their part of the tables ``cells`` and ``requests``."""
+    rows = [row for cell in cells for row in cell.rows]
+    of_rows, of_requests = (PARTS.field(name).type for name in ("rows", "requests"))
+    figures = [pa.array([row[field.name] for row in rows], field.type) for field in of_rows.value_type]
+    table = pa.concat_tables([cell.requests for cell in cells])
+    requests = [_whole(table[field.name]) for field in of_requests.value_type]
+    return {
+        "rows": _lists(figures, of_rows, [len(cell.rows) for cell in cells]),
+        "requests": _lists(requests, of_requests, [cell.requests.num_rows for cell in cells]),
+    }
+
+
 def _answers(found: Sequence[Answers | None]) -> dict[str, Any]:
-    tasks, answers = [], []
+    tasks: list[list[dict[str, Any]] | None] = []
+    answers: list[list[dict[str, Any]] | None] = []
     for one in found:
         if one is None:
             tasks.append(None)
@@ -131,24 +136,23 @@ def _answers(found: Sequence[Answers | None]) -> dict[str, Any]:
     }
 
 
+def _each(found: Sequence[Any], name: str) -> list[Any]:
+    """Return an attribute of each; None of those that are not there."""
+    return [None if one is None else getattr(one, name) for one in found]
+
+
 def _phase(found: Sequence[PhasePart | None]) -> dict[str, Any]:
-    meters = [None if one is None else one.meter for one in found]
-    inputs = [None if one is None else one.input for one in found]
-    works = [None if one is None else one.work for one in inputs]
+    meters, inputs = _each(found, "meter"), _each(found, "input")
+    works = _each(inputs, "work")
     return {
-        "boundary": [None if meter is None else meter.boundary for meter in meters],
-        "source": [None if meter is None else meter.source for meter in meters],
-        "against": [None if one is None else list(one.against) for one in found],
-        "counts": [None if one is None else one.counts for one in found],
-        "speculates": [None if one is None else one.speculates for one in found],
-        "measured": _numbers([None if one is None else one.measured for one in found]),
-        "work": _numbers([None if one is None else one.requests.ravel() for one in works]),
-        "stretches": _numbers([None if one is None else one.stretches.ravel() for one in works]),
-        "busy_j": _numbers([None if one is None else one.busy_j for one in inputs]),
-        "outside_work": _numbers([None if one is None else one.part for one in works]),
-        "outside_known": [None if one is None else one.outside_known for one in found],
-        "total_j": [None if one is None else one.total_j for one in inputs],
-        "idle_j": [None if one is None else one.idle_j for one in inputs],
+        **{name: _each(meters, name) for name in ("boundary", "source")},
+        **{name: _each(found, name) for name in ("against", "counts", "speculates", "outside_known")},
+        "measured": _numbers(_each(found, "measured")),
+        "work": _numbers(_each(works, "requests")),
+        "stretches": _numbers(_each(works, "stretches")),
+        "busy_j": _numbers(_each(inputs, "busy_j")),
+        "outside_work": _numbers(_each(works, "part")),
+        **{name: _each(inputs, name) for name in ("total_j", "idle_j")},
     }
 
 
@@ -189,7 +193,7 @@ def _lists(listed: Sequence[pa.Array], kind: pa.ListType, lengths: Sequence[int]
 
 def _numbers(found: Sequence[npt.NDArray[Any] | None]) -> pa.Array:
     """Lists of numbers; null where there are none."""
-    known = [one for one in found if one is not None]
+    known = [one.ravel() for one in found if one is not None]
     values = pa.array(np.concatenate(known)) if known else pa.array([], pa.float64())
     lengths = [0 if one is None else one.size for one in found]
     offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
@@ -252,7 +256,9 @@ class Parts:
         tasks, prints = (self._lists_of(name) for name in ("tasks", "answers"))
         found = zip(self.keys, tasks, prints, self.column("ungraded"), strict=True)
         return [
-            Answers(key, _accuracy(judged, reason), {(task, sample): mark for task, sample, mark in said})
+            Answers(
+                key, _accuracy(judged, reason), {(task, sample): mark for task, sample, mark in said or ()}
+            )
             for key, judged, said, reason in found
             if judged is not None
         ]
@@ -262,8 +268,10 @@ class Parts:
         columns = (self.column(name) for name in ("unreadable", "run_id", "boot_id", "wrong_traces"))
         prints = self._lists_of("prints")
         return {
-            key: Identity(*told, prints=tuple(own or ()))
-            for key, *told, own in zip(self.keys, *columns, prints, strict=True)
+            key: Identity(unreadable, run_id, boot_id, problem, tuple(own or ()))
+            for key, unreadable, run_id, boot_id, problem, own in zip(
+                self.keys, *columns, prints, strict=True
+            )
         }
 
     def invalid(self) -> list[InvalidCell | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,10 +33,40 @@ METRICS = (
 _OF_THE_CELL = METRICS.index(OUTSIDE) + 1
 
 
+class FitCell(Protocol):
+    """What the fit looks at of a cell."""
+
+    @property
+    def key(self) -> CellKey:
+        """Name the cell."""
+
+    @property
+    def rows(self) -> PhaseRows | None:
+        """Give its work and its joules; None where it has none."""
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether its joules are valid, so that the fit takes it."""
+
+    @property
+    def speculates(self) -> bool:
+        """Tell whether its engine drafted tokens."""
+
+
+class FitRow(NamedTuple):
+    """A cell that the fit looks at, and nothing else of it."""
+
+    key: CellKey
+    rows: PhaseRows | None
+    counts: bool
+    speculates: bool
+
+
 @dataclass(frozen=True)
 class PhasePart:
     """Keep what the rule needs of a cell until all cells of its variant have been read."""
 
+    key: CellKey
     meter: MeterKey | None  # of the primary boundary; None: it has no power
     against: tuple[str, ...]  # reasons against its joules
     counts: bool  # its joules are valid, so that the fit takes it
@@ -44,6 +75,11 @@ class PhasePart:
     outside_known: float | None  # requests whose code is known; None: the cell is not graded
     speculates: bool = False  # its engine drafted tokens
 
+    @property
+    def rows(self) -> PhaseRows | None:
+        """Give what the fit takes of it."""
+        return None if self.input is None else self.input.rows(self.key.load)
+
 
 @dataclass(frozen=True)
 class PhaseCells:
@@ -51,12 +87,10 @@ class PhaseCells:
 
     keys: Sequence[CellKey]
     against: Sequence[tuple[str, ...]]  # (c,)
-    counts: Bools  # (c,)
     known: Bools  # (c,) has work; without it the rows below are empty, and joules NaN
     work: Floats  # (n, 4) of every request
     starts: Ints  # (c + 1,) into the requests
     measured: Bools  # (n,)
-    rows: Sequence[PhaseRows | None]  # (c,) what the fit takes
     outside_work: Floats  # (c, 4) NaN where not known
     outside_known: Floats  # (c,) NaN where the cell is not graded
     total_j: Floats  # (c,)
@@ -80,6 +114,7 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     said = result.record is not None and result.record.served.speculation is not None
     energy, outside = result.primary, result.measured.outside
     return PhasePart(
+        key=result.key,
         meter=None if energy is None else MeterKey(energy.boundary, energy.source),
         against=() if energy is None else tuple(energy_reasons(result, energy)),
         counts=valid,
@@ -90,23 +125,18 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     )
 
 
-def fit_variants(
-    keys: Sequence[CellKey],
-    rows: Sequence[PhaseRows | None],
-    counts: Bools,
-    speculates: Sequence[bool | None],
-) -> dict[tuple[str, str], PhaseFit]:
-    """The fit of every (model, variant), to its valid cells alone."""
-    own: dict[tuple[str, str], list[PhaseRows]] = {}
-    speculating = {_variant(key) for key, drafted in zip(keys, speculates, strict=True) if drafted}
-    for key, row, valid in zip(keys, rows, counts.tolist(), strict=True):
-        of_variant = own.setdefault(_variant(key), [])
-        if valid and row is not None:
-            of_variant.append(row)
-    return {
-        variant: PhaseFit(None, None, "phase_speculation") if variant in speculating else fit_phase(cells)
-        for variant, cells in sorted(own.items())
-    }
+def fit_variants(cells: Iterable[FitCell]) -> dict[tuple[str, str], PhaseFit]:
+    """The fit of every (model, variant), to its valid cells alone; none where any cell's engine drafted tokens."""
+    own: dict[tuple[str, str], list[FitCell]] = {}
+    for cell in cells:
+        own.setdefault(_variant(cell.key), []).append(cell)
+    fits = {}
+    for variant, of_variant in sorted(own.items()):
+        rows = [cell.rows for cell in of_variant if cell.counts]
+        drafted = any(cell.speculates for cell in of_variant)
+        known = [one for one in rows if one is not None]
+        fits[variant] = PhaseFit(None, None, "phase_speculation") if drafted else fit_phase(known)
+    return fits
 
 
 def phase_figures(cells: PhaseCells, fits: dict[tuple[str, str], PhaseFit]) -> PhaseFigures:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from analysis.arrays import Floats, Ints
+from analysis.arrays import Bools, Floats, Ints
 from analysis.attribution.phase import PhaseRows
 from analysis.cells.columns import reason_lists
 from analysis.cells.parts import KEY, Parts
-from analysis.cells.phase_metrics import METRICS, PhaseCells, PhaseFigures, fit_variants, phase_figures
+from analysis.cells.phase_metrics import (
+    METRICS,
+    FitRow,
+    PhaseCells,
+    PhaseFigures,
+    fit_variants,
+    phase_figures,
+)
 from analysis.metrics import metric
 from traces.schemas import CELLS
 
@@ -21,17 +28,17 @@ def phase_of(parts: Parts) -> tuple[pa.Table, Ints, Floats]:
         Rows of ``tables/cells``; of which cell each is; and joules of the requests of ``tables/requests`` (r,), NaN
         where the rule does not apply.
     """
-    stretches = _stretches(parts)
-    counts = np.array([bool(one) for one in parts.column("counts")], dtype=np.bool_)
     seen = parts.listed("measured").known
-    fits = fit_variants(
-        [key for key, one in zip(parts.keys, seen.tolist(), strict=True) if one],
-        [row for row, one in zip(stretches, seen.tolist(), strict=True) if one],
-        counts[seen],
-        [drafted for drafted, one in zip(parts.column("speculates"), seen.tolist(), strict=True) if one],
+    columns = (
+        parts.keys,
+        _stretches(parts),
+        parts.column("counts"),
+        parts.column("speculates"),
+        seen.tolist(),
     )
+    fits = fit_variants(FitRow(*of) for *of, measured in zip(*columns, strict=True) if measured)
     metered = np.array([one is not None for one in parts.column("boundary")], dtype=np.bool_)
-    cells, places = _cells(parts, np.flatnonzero(seen & metered), counts, stretches)
+    cells, places = _cells(parts, np.flatnonzero(seen & metered))
     found = phase_figures(cells, fits)
     table, of_cell = _table(parts, np.flatnonzero(seen & metered), found)
     order, listed = parts.numbers("order")
@@ -58,9 +65,7 @@ def _stretches(parts: Parts) -> list[PhaseRows | None]:
     ]
 
 
-def _cells(
-    parts: Parts, chosen: Ints, counts: np.ndarray, stretches: list[PhaseRows | None]
-) -> tuple[PhaseCells, Ints]:
+def _cells(parts: Parts, chosen: Ints) -> tuple[PhaseCells, Ints]:
     """Take the chosen cells out of all; and of those that have work, their places among all."""
     work, listed = parts.numbers("work")
     flags, flagged = parts.numbers("measured")
@@ -71,16 +76,14 @@ def _cells(
     against = parts.column("against")
     outside_work = np.full((chosen.size, 4), np.nan)
     part, of_part = parts.numbers("outside_work")
-    outside_work[of_part.known[chosen]] = part.reshape(-1, 4)[is_in(of_part.known, chosen)]
+    outside_work[of_part.known[chosen]] = part.reshape(-1, 4)[_is_in(of_part.known, chosen)]
     cells = PhaseCells(
         keys=[parts.keys[at] for at in chosen],
         against=[tuple(against[at]) for at in chosen],
-        counts=counts[chosen],
         known=known,
         work=work.reshape(-1, 4)[is_chosen[listed.of_cell[::4]]],
         starts=np.concatenate(([0], np.cumsum(sizes))),
         measured=flags[is_chosen[flagged.of_cell]],
-        rows=[stretches[at] for at in chosen],
         outside_work=outside_work,
         outside_known=_floats(parts, "outside_known")[chosen],
         total_j=_floats(parts, "total_j")[chosen],
@@ -89,11 +92,11 @@ def _cells(
     return cells, chosen[known]
 
 
-def is_in(known: np.ndarray, chosen: Ints) -> np.ndarray:
+def _is_in(known: Bools, chosen: Ints) -> Bools:
     """Say which of the lists that are known are of chosen cells."""
     mask = np.zeros(known.size, dtype=np.bool_)
     mask[chosen] = True
-    return mask[known]
+    return np.asarray(mask[known], dtype=np.bool_)
 
 
 def _floats(parts: Parts, name: str) -> Floats:

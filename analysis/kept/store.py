@@ -53,9 +53,10 @@ class Kept:
         kept = pa.concat_tables([PARTS.empty_table(), *found])
         columns = (kept[name].to_pylist() for name in (*KEY, "content", "state"))
         places: dict[CellKey, list[tuple[int, str, str | None]]] = {}
-        for place, (*key, content, state) in enumerate(zip(*columns, strict=True)):
-            places.setdefault(CellKey(*key), []).append((place, content, state))
-        chosen, states = [], []
+        for place, (*of, content, state) in enumerate(zip(*columns, strict=True)):
+            places.setdefault(CellKey(*of), []).append((place, content, state))
+        chosen: list[int] = []
+        states: list[str | None] = []
         for key in keys:
             if key in places and (held := self._holds(key, places[key])) is not None:
                 chosen.append(held[0])

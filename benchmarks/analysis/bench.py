@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.analysis.cells import many_cells
+from study.exit_codes import INVALID
 from traces.layout import RunDir
 
 SIZES = (100, 1_000, 10_000)
@@ -74,6 +75,6 @@ def _timed(command: str, run: RunDir) -> Spent:
     )
     wall_s = time.monotonic() - begun_s
     code, words, cpu_s, peak_gb = json.loads(done.stdout)
-    if code not in (0, 1):  # 1: the simulated world has cells that are not to be believed
+    if code not in (0, INVALID):  # the simulated world has cells that are not to be believed
         raise SystemExit(f"starwatt {command}: {words}")
     return Spent(wall_s, cpu_s, peak_gb)

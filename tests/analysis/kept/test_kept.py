@@ -12,6 +12,8 @@ import pyarrow as pa
 import pytest
 
 from analysis.cells import crew
+from analysis.cells.cell import Context
+from analysis.cells.worker import parts_of_cells
 from analysis.kept import store, version
 from analysis.runs.stamps import stamp_of, state_of
 from analysis.tables import analyze
@@ -45,11 +47,10 @@ def run(measured: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
 def read(monkeypatch: pytest.MonkeyPatch) -> list[CellKey]:
     """Collect the cells whose files are analysed."""
     found: list[CellKey] = []
-    parts_of_cells = crew.parts_of_cells
 
-    def spied(run: RunDir, keys: list[CellKey], context: object) -> pa.Table:
+    def spied(run: RunDir, keys: list[CellKey], context: Context) -> pa.Table:
         found.extend(keys)
-        return parts_of_cells(run, keys, context)  # type: ignore[arg-type]
+        return parts_of_cells(run, keys, context)
 
     monkeypatch.setattr(crew, "parts_of_cells", spied)
     return found
