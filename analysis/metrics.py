@@ -74,6 +74,10 @@ _THROUGHPUT = (
     Metric("trend_<trend>", "ratio", "trend of <trend>", "change along a line from the window's start to its end; of a temperature in °C"),
     Metric("trend_<trend>_p", "probability", "p of the trend of <trend>", "probability of such a trend where there is none"),
 )
+_BOARDS = (
+    Metric("board_power_limit_w", "W", "power limit", "what the engine's boards were limited to, as they showed: mean over boards; where a study sets them"),
+    Metric("board_locked_clock_mhz", "MHz", "locked clock", "the clock that they were locked at; where a study locks it"),
+)
 _LATENCY = (
     Metric("ttft_<statistic>_ms", "ms", "TTFT <statistic>", "first token - scheduled, completed requests", better=_LOWER),
     Metric("tpot_<statistic>_ms", "ms", "TPOT <statistic>", "(end - first token) / (output tokens - 1), completed requests", better=_LOWER),
@@ -164,6 +168,7 @@ _NODES = (
 
 METRICS = {
     "Throughput": _THROUGHPUT,
+    "Boards": _BOARDS,
     "Latency": _LATENCY,
     "pass@1": _ACCURACY,
     "Energy": _ENERGY,

@@ -16,6 +16,7 @@ from analysis.contrasts.statistics import geometric_mean
 from analysis.keys import Condition, MeterKey
 from analysis.points import Bounds, Point, meters_in, naturally, passed_in, points_of
 from configs.loads import is_probe
+from traces.layout import board_of
 
 METRICS = (
     "j_per_request", "j_per_request_net", "j_per_output_token", "wh_per_1000_requests", "power_mean_w",
@@ -23,7 +24,7 @@ METRICS = (
     "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "e2e_p50_ms", "e2e_p99_ms", "pass_at_1_plus",
 )  # fmt: skip
 """Those of ``tables/summary.csv``, of analysis/metrics.py."""
-KEYS = ("model", "variant", "load", "blocks", "boundary", "source")
+KEYS = ("model", "variant", "load", "board", "blocks", "boundary", "source")
 PARTS = ("", "_lo", "_hi", "_interval", "_valid", "_reasons")
 """What is added to a metric's name for the columns of its value, interval, validity and reasons."""
 _TESTS = {"pass_at_1_base": "base", "pass_at_1_plus": "plus"}
@@ -89,7 +90,13 @@ def _row(
     passed: Mapping[str, Mapping[Condition, Mapping[str, float]]],
     metrics: Iterable[str],
 ) -> Row:
-    row: Row = {**point.condition._asdict(), "blocks": point.blocks, **MeterKey.columns(meter)}
+    board = board_of(point.load)
+    row: Row = {
+        **point.condition._asdict(),
+        "board": board,
+        "blocks": point.blocks,
+        **MeterKey.columns(meter),
+    }
     for metric in metrics:
         value, tasks = point.mean(metric), passed.get(metric, {}).get(point.condition)
         found = Interval() if value is None else _of_tasks(tasks) if tasks else _of_blocks(point, metric)

@@ -26,7 +26,7 @@ from analysis.table_files import SCHEMAS, read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of
 from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
@@ -104,7 +104,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     if alone := _rows_alone(RunDir(run.alone)):
         made["neighbours"] = neighbour_rows(graded, alone, windows_of(run))
     tables = {
-        name: pa.Table.from_pylist(own, schema=SCHEMAS[name])
+        name: pa.Table.from_pylist([_with_boards(row) for row in own], schema=SCHEMAS[name])
         for name, own in made.items()
         if own or name not in OPTIONAL
     }
@@ -113,6 +113,12 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
     return Tables(stamped, _summary(cells, stamped, warnings), context)
+
+
+def _with_boards(row: Row) -> Row:
+    """Add what the boards were set to, which stands in the load's name."""
+    sides = {"load": "board", "reference_load": "reference_board"}
+    return {**row, **{board: board_of(row[load] or "") for load, board in sides.items() if load in row}}
 
 
 def _summary(

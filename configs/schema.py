@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from configs.board import BoardSetting
 from configs.datasets import DATASETS, DatasetName
 from configs.executor import Executor, SideBySide
 from configs.files.strict import (
@@ -178,6 +179,9 @@ class Phases(StrictModel):
         description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
     )
     drain_s: Seconds = Field(default=60.0, description="At most this long for what is in flight at the end")
+    board_settle_s: Seconds = Field(
+        default=3.0, description="After a board shows another limit or clock, before the cell begins"
+    )
     cooldown: Cooldown | None = Field(
         default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
     )
@@ -238,6 +242,12 @@ class Study(StrictModel):
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
+    board: Many[BoardSetting] = Field(
+        default=(),
+        max_length=100,
+        description="Power limits and clocks, crossed with variants and loads (run --allow-board-control); empty: the"
+        " boards are left alone",
+    )
     endpoint: EndpointKind = Field(
         default="completions",
         description="completions: the model continues a prompt; chat: it is asked in its own chat template",
@@ -302,6 +312,7 @@ class Study(StrictModel):
                 if name in listed[:place]:
                     raise inconsistent(f"{field}.{place}", f"names {name} twice")
         self._check_loads()
+        self._check_boards()
         self._check_prompts()
         if isinstance(self.executor, SideBySide):
             self._check_side_by_side(self.executor)
@@ -329,6 +340,18 @@ class Study(StrictModel):
                 "engine.max_num_seqs",
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
+
+    def _check_boards(self) -> None:
+        names = [setting.slug for setting in self.board]
+        if len(set(names)) != len(names):
+            raise inconsistent("board", f"has a setting twice: {', '.join(names)}")
+        if not self.board:
+            return
+        if self.remote:
+            raise inconsistent("board", "takes no remote: only boards of this machine's engines can be set")
+        meters = self.meter_settings
+        if meters.gpus == () or (meters.sources != "auto" and "nvml" not in meters.sources):
+            raise inconsistent("board", "takes meters that read the boards (nvml): what is set must be seen")
 
     def _check_side_by_side(self, executor: SideBySide) -> None:
         if self.remote:
@@ -359,6 +382,11 @@ class Study(StrictModel):
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
+
+    @property
+    def board_settings(self) -> tuple[BoardSetting | None, ...]:
+        """The settings that each load is measured at; None alone where the study leaves the boards alone."""
+        return self.board or (None,)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
+from traces.board import BoardHeld
 from traces.imported import Imported
 from traces.layout import CellKey, key_at
 from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
@@ -149,6 +150,9 @@ class CellRecord(_Record):
     cool_start: CoolStart | None = Field(
         default=None,
         description="Before its engine was started; null: no board says, or it was not asked for",
+    )
+    board: BoardHeld | None = Field(
+        default=None, description="What its boards were set to; null: they were left alone"
     )
     phases: Phases = Field(description="When each part of the cell began and ended")
     served: Served = Field(description="The engine as it said it was")

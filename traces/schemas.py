@@ -17,6 +17,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "model": (_TEXT, "The model's name in paths"),
     "variant": (_TEXT, "The variant; null in `nodes` for the machine itself"),
     "load": (_TEXT, "The load's name in paths; null in `nodes` for the machine itself"),
+    "board": (_TEXT, "What the boards were set to, such as `250w`, `1200mhz` or `as-found`: it stands in the load's name too, behind `@`; null where the study leaves them alone"),
     "block": (_COUNT, "Number of the block, from 1"),
     "boundary": (_TEXT, "What the joules are of: `gpu`, `cpu`, `dram` or `host`; null where a metric has none"),
     "source": (_TEXT, "Which meter: `nvml`, `rapl`, `modelled` or `external`; null where a metric has none"),
@@ -86,6 +87,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "contrast": (_TEXT, "Which comparison: see [statistics](../statistics.md#contrasts-tablescontrasts)"),
     "reference_variant": (_TEXT, "The variant of the other side"),
     "reference_load": (_TEXT, "The load of the other side"),
+    "reference_board": (_TEXT, "What the boards of the other side were set to"),
     "blocks": (_COUNT, "How many blocks the figure rests on"),
     "node": (_TEXT, "The machine, or the slot of one"),
     "beside": (_FLOAT, "The metric with others measured beside it"),
@@ -133,7 +135,7 @@ def _schema(file: str, columns: str) -> pa.Schema:
     return pa.schema([(name, _column(file, name)[0]) for name in columns.split()])
 
 
-_CONDITION, _METER = "model variant load", "boundary source"
+_CONDITION, _METER = "model variant load board", "boundary source"
 _MEASURE = "metric value unit lo hi interval_kind valid reasons"
 
 REQUESTS = _schema(
@@ -161,7 +163,7 @@ PLAN = _schema("plan", f"{_CONDITION} block position engine_start estimated_s")
 CELLS = _schema("cells", f"{_CONDITION} block {_METER} {_MEASURE}")
 CONTRASTS = _schema(
     "contrasts",
-    f"model contrast variant reference_variant load reference_load {_METER} blocks {_MEASURE}",
+    f"model contrast variant reference_variant load reference_load board reference_board {_METER} blocks {_MEASURE}",
 )
 # Where a run has several machines: of each side on each of them; variant and load are null for the machine itself.
 NODES = _schema("nodes", f"{_CONDITION} node {_METER} blocks {_MEASURE}")
@@ -178,11 +180,12 @@ REQUESTS_TABLE = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {
+    "plan": ("board",),
     "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
     "power": ("power_limit_w",),
     "occupancy": ("engine", "power_w"),
     "grades": ("solution_chars",),
 }
-"""Columns that came after version 1's first runs, by trace: null in traces that lack them."""
+"""Columns that came after version 1's first runs, by file: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted", "failed")
 """``failed``: of a request that another tool made, and did not say of how it failed."""

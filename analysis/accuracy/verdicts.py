@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.requests.columns import Requests
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 from traces.schemas import ACCURACY
 
 
@@ -81,7 +81,9 @@ def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
     rows = []
     for name, (samples, *passed) in sorted(totals.items()):
         base, plus = (None, None) if name in reasons else passed
-        rows.append((*name, samples, base, plus, name not in reasons, reasons.get(name)))
+        *side, task = name
+        told = (samples, base, plus, name not in reasons, reasons.get(name))
+        rows.append((*side, board_of(name[2]), task, *told))
     return pa.Table.from_pylist(
         [dict(zip(ACCURACY.names, row, strict=True)) for row in rows], schema=ACCURACY
     )

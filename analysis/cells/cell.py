@@ -26,7 +26,7 @@ from analysis.requests.window import Window, WindowShare, measured_window, share
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock
-from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
+from analysis.validity.gpu_conditions import board_checks, client_check, occupancy_checks, throttle_checks
 from analysis.validity.imported import imported_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
@@ -46,13 +46,14 @@ from analysis.validity.whose_boards import (
     of_the_engine,
     readings_of_the_engine,
 )
+from configs.board import AS_FOUND
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
 from configs.schema import Slo, Study
 from starwatt_errors import TraceError
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, Phase, read_cell
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of, load_asked, with_board
 from traces.streams import has_trace, read_trace
 
 
@@ -128,7 +129,7 @@ class Context:
     def most_in_flight(self, load: str) -> int | None:
         """The cap of an open load, if it has one."""
         for one in self._loads:
-            if isinstance(one, Open) and one.slug == load:
+            if isinstance(one, Open) and one.slug == load_asked(load):
                 return one.max_in_flight
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
@@ -137,16 +138,22 @@ class Context:
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""
         for one in self._loads:
-            if one.slug == load and not isinstance(one, Open):
+            if one.slug == load_asked(load) and not isinstance(one, Open):
                 return one.concurrency if isinstance(one, Closed) else 1
         return None
+
+    def reference_board(self, load: str) -> str:
+        """Name a load on boards as they were found, or where no cell is, as the study's first setting has them."""
+        settings = [setting.slug for setting in self.study.board] if self.study else []
+        reference = AS_FOUND if AS_FOUND in settings else next(iter(settings), None)
+        return load if board_of(load) is None else with_board(load_asked(load), reference)
 
     def kind(self, load: str) -> str | None:
         """single_stream, closed, open or probe; without a study, by the load's usual name."""
         if is_probe(load):
             return "probe"
         for one in self._loads:
-            if one.slug == load:
+            if one.slug == load_asked(load):
                 return one.kind
         usual = {"single": "single_stream", "closed": "closed", "open": "open"}
         return usual.get(load.partition("-")[0])
@@ -260,6 +267,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     series, boards = _series(power), boards_seen(occupancy, window)
     own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
+    checks += board_checks(record.board, power)
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
     outside = outside_solutions(grades, requests)

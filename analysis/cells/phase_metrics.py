@@ -13,9 +13,13 @@ from analysis.attribution.steps import KINDS
 from analysis.cells.cell import CellResult
 from analysis.cells.energy_metrics import attributed_rows, energy_reasons, outside_rows
 from analysis.cells.rows import Row, Rows
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 
 _NAMES = dict(zip(KINDS, ("step", "decoded_token", "prompt_token", "context_token"), strict=True))
+
+
+_Fitted = tuple[str, str, str]
+"""Model, variant, and what the boards were set to: each has costs of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
     return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside)
 
 
-def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
-    """The fit of every (model, variant), to its valid cells alone."""
+def fit_variants(cells: Sequence[PhaseCell]) -> dict[_Fitted, PhaseFit]:
+    """The fit of every variant of a model at a setting of the boards, to its valid cells alone."""
     fits = {}
     for name in sorted({_variant(cell.result.key) for cell in cells}):
         own = [cell for cell in cells if _variant(cell.result.key) == name and cell.valid]
@@ -46,7 +50,7 @@ def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
     return fits
 
 
-def phase_of(cell: PhaseCell, fits: dict[tuple[str, str], PhaseFit]) -> tuple[list[Row], Attribution | None]:
+def phase_of(cell: PhaseCell, fits: dict[_Fitted, PhaseFit]) -> tuple[list[Row], Attribution | None]:
     """Make the cell's rows of the rule, and say what it charges each request."""
     fit, kept = fits[_variant(cell.result.key)], cell.result.phase
     energy = cell.result.primary
@@ -78,5 +82,5 @@ def _why_not(kept: PhaseInput | None, fit: PhaseFit, reasons: Sequence[str]) -> 
     return fit.reason
 
 
-def _variant(key: CellKey) -> tuple[str, str]:
-    return key.model, key.variant
+def _variant(key: CellKey) -> _Fitted:
+    return key.model, key.variant, board_of(key.load) or ""

@@ -17,7 +17,7 @@ from analysis.cells.phase_metrics import PhaseCell, fit_variants, keep, phase_of
 from analysis.cells.rows import Row
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 from traces.parquet import with_column
 from traces.schemas import REQUESTS, REQUESTS_TABLE
 
@@ -111,6 +111,7 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
         "model": key.model,
         "variant": key.variant,
         "load": key.load,
+        "board": board_of(key.load),
         "block": key.block,
         "boundary": energy.boundary if energy else None,
         "source": energy.source if energy else None,

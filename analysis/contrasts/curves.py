@@ -14,6 +14,7 @@ from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
 from analysis.contrasts.statistics import MIN_BLOCKS, agree, geometric_mean, student_t
 from analysis.keys import Condition, MeterKey
+from traces.layout import board_of
 
 MIN_LOADS = 3
 _GRID = 400
@@ -53,9 +54,9 @@ _PARTS: dict[str, Callable[[Saturation], float]] = {
 def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[Row]:
     """``saturation`` of each variant, and ``crossover`` of each but the baseline."""
     rows: list[Row] = []
-    variants: dict[tuple[str, str], None] = {side[:2]: None for side in figures.sides}
-    for model, variant in sorted(variants):
-        loads = _by_concurrency(figures, model, variant, context)
+    curves = {(side.model, side.variant, board_of(side.load) or "") for side in figures.sides}
+    for model, variant, board in sorted(curves):
+        loads = _by_concurrency(figures, model, variant, board, context)
         if len(loads) < 2:  # nothing to draw a line through
             continue
         rows += _saturation_rows(figures, loads, meter)
@@ -109,12 +110,15 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     return Crossing(value, lo, hi, None if lo and hi else "beyond_measured")
 
 
-def _by_concurrency(figures: CellFigures, model: str, variant: str, context: Context) -> dict[int, Condition]:
-    """Single-stream and closed loads, by how many requests they keep in flight, ascending."""
+def _by_concurrency(
+    figures: CellFigures, model: str, variant: str, board: str, context: Context
+) -> dict[int, Condition]:
+    """Single-stream and closed loads on boards set alike, by how many requests they keep in flight, ascending."""
     points = [
         (concurrency, side)
         for side in figures.sides
-        if side[:2] == (model, variant) and (concurrency := context.concurrency(side.load)) is not None
+        if (*side[:2], board_of(side.load) or "") == (model, variant, board)
+        and (concurrency := context.concurrency(side.load)) is not None
     ]
     # closed-1 and single-stream are the same point.
     return dict(sorted(dict(sorted(points, reverse=True)).items()))

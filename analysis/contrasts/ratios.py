@@ -1,4 +1,5 @@
-"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control."""
+"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control, each
+setting of the boards against the study's reference."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from analysis.contrasts.paired_blocks import CellFigures, key_of, paired_blocks,
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
+from traces.layout import board_of
 
 _AGAINST = ("j_per_request", "j_per_output_token", "tokens_per_request", "request_rate")
 """What of a variant is set over its reference: log J/request = log tokens/request + log J/token; a ratio of rates of 1
@@ -46,10 +48,16 @@ _Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
-    """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
+    """Find the same variant, boards set alike, one request at a time; None where that is ``side``, or not measured."""
     if context.kind(side.load) == "single_stream":
         return None
-    same = (other for other in sides if other[:2] == side[:2] and context.kind(other.load) == "single_stream")
+    same = (
+        other
+        for other in sides
+        if other[:2] == side[:2]
+        and board_of(other.load) == board_of(side.load)
+        and context.kind(other.load) == "single_stream"
+    )
     return next(same, None)
 
 
@@ -88,17 +96,19 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
 def _variants(
     figures: CellFigures, side: Condition, meter: MeterKey, context: Context
 ) -> Iterator[_Compared]:
-    """Compute what this variant costs over the baseline under the same load; and over its control, where it has one."""
+    """Compute what this variant costs over the baseline and over its control, where it has one, under the same load;
+    and over itself on boards that are set as the study's reference is."""
     references = {
-        "variant_vs_baseline": context.baseline,
-        "variant_vs_control": context.controls.get(side.variant),
+        "variant_vs_baseline": side._replace(variant=context.baseline or side.variant),
+        "variant_vs_control": side._replace(variant=context.controls.get(side.variant, side.variant)),
+        "board_vs_reference": side._replace(load=context.reference_board(side.load)),
     }
-    for contrast, reference in references.items():
-        other = side._replace(variant=reference or side.variant)
+    for contrast, other in references.items():
         if other == side or other not in figures.sides:
             continue
         key = key_of(contrast, side, other, meter)
-        why = ("one_engine_start",) if context.started_once(side.variant, other.variant) else ()
+        starts_differ = side.variant != other.variant and context.started_once(side.variant, other.variant)
+        why = ("one_engine_start",) if starts_differ else ()
         estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name)
             for name in _AGAINST

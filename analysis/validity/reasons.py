@@ -47,6 +47,7 @@ EXPLANATIONS = {
     "engine_not_metered": "The engine computed on a board that was not metered, or on none that was.",
     "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
     "not_cooled": "Before its engine start the GPU was warmer, or drew more, than before others, for all the waiting.",
+    "board_not_held": "A board was not at the power limit or clock that the study had set, or did not show it.",
     "throttled": "Heat or the power supply held the GPU's clocks down.",
     "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
     "no_power": "There are no power readings.",

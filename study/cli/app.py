@@ -16,6 +16,7 @@ from server.process.spawn import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
 from study.cli.answers import print_if_json
+from study.cli.commands.board import board
 from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 app.callback()(everywhere)
 _COMMANDS = (
-    doctor, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify, runs, init,
+    doctor, board, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify, runs, init,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command(_command.__name__, epilog=examples(_command.__name__))(_command)

@@ -13,6 +13,8 @@ from server.engines.toolchain import (
     serves_beside_the_boards,
 )
 from server.engines.vllm import NEWEST, vllm_version
+from server.power.control.journal import why_in_use
+from server.power.control.put_back import how_to, left_behind
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.nvidia.library import NoDriverError, opened
@@ -60,6 +62,19 @@ def gpu_power() -> Finding:
         "missing",
         f"{'; '.join(capped)}: figures are those of a capped board",
         "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
+    )
+
+
+def boards_as_found() -> Finding:
+    """Whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
+    left = [found for found in left_behind() if why_in_use(found.uuid) is None]
+    if not left:
+        return Finding("boards as found", "ok", "no study has left a board set")
+    return Finding(
+        "boards as found",
+        "failed",
+        "; ".join(found.words for found in left),
+        f"put them back: {how_to()}",
     )
 
 

@@ -76,6 +76,7 @@ def _study(study: Study, wanted: NeighbourCheck) -> Study:
             "baseline": variant,
             "controls": {},
             "loads": tuple(load for load in study.loads if load.slug == slug),
+            "board": study.board[:1],
             "probes": None,
         }
     )

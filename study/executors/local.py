@@ -9,6 +9,7 @@ from configs.schema import Cpus, Study
 from server.power.nvidia.inventory import gpu_inventory
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.units import Unit
+from study.measure.board_control import held_boards
 from study.measure.engine_session import Campaign
 from study.measure.retries import measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
@@ -54,19 +55,21 @@ class Local(Executor):
     def start(self, work: Work, place_name: str, units: Sequence[Unit]) -> None:
         """Measure them, and come back when that is done; raises as ``measure_groups``."""
         order = work.order
-        campaign = Campaign(
-            order.run,
-            order.study,
-            work.checkpoints,
-            place(order.study),
-            work.known_reasons,
-            forced_lengths(order.run, order.study, order.tasks_of(order.study, order.dataset)),
-            work.display,
-            work.exporter,
-            work.ledger.note,
-        )
         cells = [cell for unit in units for cell in work.ledger.left(unit)]
-        measure_groups(by_engine_start(cells), campaign.open_engine, order.patience, work.display.note)
+        with held_boards(order.study, order.run) as boards:
+            campaign = Campaign(
+                order.run,
+                order.study,
+                work.checkpoints,
+                place(order.study),
+                work.known_reasons,
+                forced_lengths(order.run, order.study, order.tasks_of(order.study, order.dataset)),
+                work.display,
+                work.exporter,
+                boards,
+                work.ledger.note,
+            )
+            measure_groups(by_engine_start(cells), campaign.open_engine, order.patience, work.display.note)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:

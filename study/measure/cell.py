@@ -24,6 +24,7 @@ from study.measure.metered import metered, record_cell
 from study.plan.arrivals import as_kept
 from study.plan.cells import PlannedCell
 from study.records.run_id import known_run_id
+from traces.board import BoardHeld
 from traces.cell import CellRecord, CoolStart, Served
 from traces.layout import RunDir
 
@@ -65,8 +66,8 @@ class Bench:
     cool_start: CoolStart | None = None
 
 
-def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
-    """Measure ``cell`` and write its folder; ``cell.json`` comes last.
+def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
+    """Measure ``cell`` and write its folder, with what its boards are held at; ``cell.json`` comes last.
 
     Raises:
         EngineError: the engine died; the cell does not count.
@@ -113,6 +114,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         run_id=known_run_id(bench.run),
         engine_start=cell.engine_start if engine.served.url is None else None,
         cool_start=bench.cool_start,
+        board=board,
         served=engine.served,
         validity=list(bench.known_reasons),
     )

@@ -13,6 +13,7 @@ from configs.schema import Study
 from server.engines.boards import allot
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
+from server.power.control.hold import HeldBoards
 from starwatt_errors import EngineError
 from study.measure.cell import Bench, Serving, measure_cell, settle
 from study.measure.checkpoints import Checkpoints
@@ -26,6 +27,7 @@ from study.plan.cpus import Placement
 from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching
+from traces.board import BoardHeld
 from traces.cell import CoolStart
 from traces.layout import RunDir
 
@@ -43,6 +45,8 @@ class Campaign:
     """By model's name in paths: tokens of each task's answer, where they are recorded."""
     display: Display
     exporter: Exporter | None = None
+    boards: HeldBoards | None = None
+    """Those of its engines, where the study sets them."""
     measured: Callable[[PlannedCell], None] = lambda _: None
     """Told of each cell that has been measured."""
 
@@ -54,6 +58,8 @@ class Campaign:
             EngineError: it did not start, does not answer, or died.
         """
         first = cells[0]
+        if self.boards is not None:  # every engine is loaded, and cools down before, at the same limit
+            self.boards.release()
         if first.variant in self.study.remote:
             yield self._measure_elsewhere(first)
             return
@@ -129,11 +135,19 @@ class Campaign:
 
         def measure(cell: PlannedCell) -> None:
             self.display.title(str(cell.key))
+            board = self._held(cell)
             with self._watched(cell):
-                measure_cell(bench, cell)
+                measure_cell(bench, cell, board)
             self.measured(cell)
 
         return measure
+
+    def _held(self, cell: PlannedCell) -> BoardHeld | None:
+        """Set the engine's boards for a cell; None where the study leaves them alone."""
+        if self.boards is None or cell.board is None:
+            return None
+        self.display.say(f"setting the boards: {cell.board.slug}")
+        return self.boards.hold(cell.board, self.study.phases.board_settle_s)
 
     @contextmanager
     def _watched(self, cell: PlannedCell) -> Iterator[None]:

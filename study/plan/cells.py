@@ -9,12 +9,13 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
+from configs.board import BoardSetting, slug_of
 from configs.loads import Load, Open
 from configs.schema import Measure, Prompts, Study
 from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.prompts import seeded
 from starwatt_errors import UsageError
-from traces.layout import CellKey, model_slug
+from traces.layout import CellKey, board_of, model_slug, with_board
 from traces.schemas import PLAN
 from traces.streams import stamped
 
@@ -39,14 +40,16 @@ class PlannedCell:
     is reckoned (``study/plan/reckoning.py``)."""
     start_s: float = 0.0
     """The same of the engine's start."""
+    board: BoardSetting | None = None
+    """What the engine's boards are set to; None: they are left alone."""
 
 
 def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     """Every cell in the order of measuring, drawn from the seed.
 
-    A block holds every cell once, its variants in random order, each with one engine start and its loads in random
-    order, the same however many blocks there are; block 1 holds the probes too. With ``engine_restarts: once`` whole
-    variants are ordered, and all blocks of one follow each other.
+    A block holds every cell once, its variants in random order, each with one engine start and its loads (each at every
+    setting of the boards) in random order, the same however many blocks there are; block 1 holds the probes too. With
+    ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other.
 
     Raises:
         UsageError: there would be more than a million cells.
@@ -57,7 +60,7 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
         for block in blocks:
             asked = _asked(study, block)
             for index in order.permutation(len(asked)):
-                load, prompts, measure = asked[index]
+                load, prompts, measure, board = asked[index]
                 cells.append(
                     PlannedCell(
                         model=model,
@@ -65,10 +68,11 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
                         load=load,
                         prompts=prompts,
                         measure=measure,
-                        key=CellKey(model_slug(model), variant, load.slug, block),
+                        key=CellKey(model_slug(model), variant, with_board(load.slug, slug_of(board)), block),
                         position=len(cells),
                         engine_start=engine_start,
                         estimated_s=_shortest_s(study, load, measure, tasks),
+                        board=board,
                     )
                 )
     return cells
@@ -88,20 +92,24 @@ def _starts(study: Study) -> Iterator[tuple[str, str, list[int], np.random.Gener
             yield *pairs[index], together, order
 
 
-def _asked(study: Study, block: int) -> list[tuple[Load, Prompts, Measure]]:
-    """The loads of a block, with what they ask; probes are measured once, in the first."""
+_Asked = tuple[Load, Prompts, Measure, BoardSetting | None]
+
+
+def _asked(study: Study, block: int) -> list[_Asked]:
+    """The loads of a block at each setting of the boards, with what they ask; only the first has probes."""
     asked: list[tuple[Load, Prompts, Measure]] = [
         (load, study.prompts, study.measure) for load in study.loads
     ]
     if study.probes is not None and block == 1:
         measure = Measure(passes=1, min_s=study.probes.min_s)
         asked += [(load, prompts, measure) for load, prompts in study.probe_loads]
-    return asked
+    return [(*one, setting) for one in asked for setting in study.board_settings]
 
 
 def _check_count(study: Study) -> None:
     """Nobody lives to see so many cells measured, and no machine holds their plan."""
-    cells = len(study.models) * len(study.variants) * len(study.loads) * study.blocks
+    loads = len(study.loads) * len(study.board_settings)
+    cells = len(study.models) * len(study.variants) * loads * study.blocks
     if cells > _MOST_CELLS:
         raise UsageError(
             f"models: with variants, loads and blocks they make {cells} cells: take fewer blocks"
@@ -125,6 +133,7 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
         "model": [cell.key.model for cell in cells],
         "variant": [cell.variant for cell in cells],
         "load": [cell.key.load for cell in cells],
+        "board": [board_of(cell.key.load) for cell in cells],
         "block": [cell.key.block for cell in cells],
         "position": [cell.position for cell in cells],
         "engine_start": [cell.engine_start for cell in cells],

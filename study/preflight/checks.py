@@ -32,6 +32,7 @@ from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
+from study.preflight.boards import board_problems
 from study.preflight.meters_here import missing_devices, missing_meters
 from study.preflight.problems import Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
@@ -49,6 +50,8 @@ class Preflight:
     executor: Executor
     api_key: str | None
     """What engines would be started with."""
+    allow_board_control: bool = False
+    """Whether the person has said that boards may be set."""
 
     def refuse(self, *, only_looking: bool) -> None:
         """Raise one error with everything that is known to be against this study.
@@ -74,6 +77,7 @@ class Preflight:
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
         study, here = self.order.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
+        yield from board_problems(study, self.executor, allowed=self.allow_board_control)
         if here:
             yield from missing_devices(study)
             yield from missing_meters(study)

@@ -42,6 +42,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")
     ] = False,
+    allow_board_control: Annotated[
+        bool,
+        typer.Option(
+            "--allow-board-control",
+            help="Let a study with board: set power limits and clocks; they are put back in the end.",
+        ),
+    ] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -64,6 +71,14 @@ def run(
         refuse(
             context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"
         )
-        runs.dry_run(wanted, as_json=as_json)
+        runs.dry_run(wanted, allow_board_control=allow_board_control, as_json=as_json)
         return
-    exit_with(runs.run(wanted, retry_failed=retry_failed, metrics_port=metrics_port, as_json=as_json))
+    exit_with(
+        runs.run(
+            wanted,
+            retry_failed=retry_failed,
+            metrics_port=metrics_port,
+            allow_board_control=allow_board_control,
+            as_json=as_json,
+        )
+    )

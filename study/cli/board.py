@@ -1,0 +1,85 @@
+"""`starwatt board`: power limits and clocks of this machine's boards, and who has set them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from server.power.control.board import Board
+from server.power.control.journal import why_in_use
+from server.power.control.put_back import left_behind, put_back_left
+from server.power.nvidia.library import NoDriverError, opened, places
+from study.cli.answers import print_json
+from study.exit_codes import FAILED
+
+
+def show(*, as_json: bool) -> int:
+    """Print a line a board; the exit code is 1 where one was left set."""
+    left = {found.uuid: found for found in left_behind()}
+    in_use = {uuid: why_in_use(uuid) for uuid in left}
+    boards = _boards()
+    for board in boards:
+        found = left.get(board["uuid"])
+        board["set_by"] = None if found is None else found.run
+        board["left_so"] = found is not None and in_use[found.uuid] is None
+        board["found_w"] = None if found is None else found.limit_w
+    if as_json:
+        print_json(boards)
+    else:
+        for line in map(_line, boards) if boards else ("no NVIDIA driver answers",):
+            print(line)  # noqa: T201
+    return FAILED if any(board["left_so"] for board in boards) else 0
+
+
+def restore(*, as_json: bool) -> int:
+    """Put back what nobody holds; the exit code is 1 where one could not be."""
+    done = put_back_left()
+    if as_json:
+        print_json([asdict(one) for one in done])
+    else:
+        for line in [one.words for one in done] or ["no board was left set"]:
+            print(line)  # noqa: T201
+    return 0 if all(one.done for one in done) else FAILED
+
+
+def _boards() -> list[dict[str, Any]]:
+    try:
+        with opened():
+            return [_about(Board(place)) for place in places() if place.problem is None]
+    except NoDriverError:
+        return []
+
+
+def _about(board: Board) -> dict[str, Any]:
+    shown, allowed, clocks = board.shown(), board.range_w, board.clocks_mhz
+    return {
+        "uuid": board.uuid,
+        "name": board.name,
+        "power_limit_w": shown.enforced_w,
+        "asked_w": shown.managed_w,
+        "default_w": board.default_w,
+        "allowed_w": None if allowed is None else list(allowed),
+        "sm_clock_mhz": shown.sm_clock_mhz,
+        "allowed_mhz": [clocks[0], clocks[-1]] if clocks else None,
+        "persistence": board.keeps_settings,
+    }
+
+
+def _line(board: dict[str, Any]) -> str:
+    def span(name: str, unit: str) -> str:
+        ends = board[name]
+        return "takes none" if ends is None else f"takes {ends[0]:g} to {ends[1]:g} {unit}"
+
+    limit = "not told" if board["power_limit_w"] is None else f"{board['power_limit_w']:g} W"
+    line = f"{board['name']} ({board['uuid']}): limit {limit}, {span('allowed_w', 'W')}"
+    if board["default_w"] is not None:
+        line += f", {board['default_w']:g} W by default"
+    line += f"; clock {board['sm_clock_mhz']} MHz, {span('allowed_mhz', 'MHz')}"
+    if not board["persistence"]:
+        line += "; persistence mode is off: settings go with the driver's last client"
+    if board["set_by"] is not None:
+        state = "left set by" if board["left_so"] else "set just now by"
+        line += f"; {state} {board['set_by']}" + (
+            "" if board["found_w"] is None else f", was {board['found_w']:g} W"
+        )
+    return line

@@ -1,0 +1,69 @@
+"""Whether the boards of a study can be set as it asks, and are nobody else's; said before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from configs.schema import Study
+from server.power.control.board import ControlError
+from server.power.control.check import refusals
+from server.power.control.journal import why_in_use
+from server.power.control.put_back import how_to, left_behind, put_back_left
+from starwatt_errors import RunError, StarwattError
+from study.executors.executor import Executor
+from study.preflight.problems import Problem, problem_of
+
+_FIELD = ("board",)
+_NOT_ALLOWED = (
+    "sets power limits or clocks of this study's boards, and puts them back in the end: say that it may with "
+    "--allow-board-control"
+)
+
+
+def board_problems(study: Study, executor: Executor, *, allowed: bool) -> Iterator[Problem]:
+    """What speaks against the factor ``board``, and against boards that another study sets, or has left set.
+
+    What a cluster's nodes allow is looked at there.
+    """
+    if study.board and not allowed:
+        yield Problem(_FIELD, _NOT_ALLOWED)
+    if not executor.here:
+        return
+    try:
+        uuids = [gpu.uuid for gpu in executor.site().boards]
+        yield from _in_use(uuids)
+        if study.board and allowed:
+            yield from _cannot_be_set(study, uuids)
+    except StarwattError as error:
+        yield problem_of(_FIELD, error)
+
+
+def put_back_what_was_left(tell: Callable[[str], None]) -> None:
+    """Put boards back that an earlier study was killed on; where that is not allowed, it is said by whom it can be.
+
+    Raises:
+        StarwattError: what they were cannot be read, or a driver fails.
+    """
+    for one in put_back_left():
+        tell(f"left by an earlier study: {one.words}")
+
+
+def _in_use(uuids: list[str]) -> Iterator[Problem]:
+    for uuid in uuids:
+        held = why_in_use(uuid)
+        if held is not None:
+            yield Problem(("meters", "gpus"), held, RunError)
+    for found in left_behind():
+        if found.uuid in uuids and why_in_use(found.uuid) is None:
+            words = f"{found.words}; put it back first: {how_to()}"
+            yield Problem(("meters", "gpus"), words, ControlError)
+
+
+def _cannot_be_set(study: Study, uuids: list[str]) -> Iterator[Problem]:
+    if not uuids:
+        yield Problem(_FIELD, "takes an NVIDIA board, and none is here", ControlError)
+    for refusal in refusals(uuids, study.board) if uuids else ():
+        if refusal.setting is None:
+            yield Problem(_FIELD, refusal.words, ControlError)
+        else:
+            yield Problem((*_FIELD, refusal.setting), refusal.words)
