@@ -89,6 +89,7 @@ class Machine:
             "GOLDEN_MODEL": json.dumps(ENGINE_MODEL),
             "TMPDIR": str(self.folder / "tmp"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
             "STARWATT_TEST_MARK": str(self.folder),
             "STARWATT_API_KEY": SECRET,
         }

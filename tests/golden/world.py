@@ -89,6 +89,7 @@ class World:
     """On which of them a cell runs."""
     boards: tuple[BoardSetting, ...] = ()
     """What the board is set to; it obeys as ``limits.py`` has it."""
+    slo: dict[str, float] | None = None
     jitter: float = 0.0
     """How much the watts of a cell differ from those of the same cell of another run: a share, as one deviation."""
 
@@ -194,6 +195,7 @@ class World:
                 "loads": loads,
                 "prompts": {"dataset": "starwatt-24"},
                 "measure": {"passes": 1, "min_s": 0},
+                "slo": self.slo,
                 "board": [board.model_dump() for board in self.boards],
                 "blocks": self.blocks,
                 "engine_restarts": self.engine_restarts,

@@ -216,6 +216,18 @@ class GoldenBoards:
         own = self._world.board[board]
         own.before_w = own.limit_w = limit_w
 
+    def answer_late(self, slow_s: float, *, board: int = 0) -> None:
+        """A limit that is set is shown so much later."""
+        self._world.board[board].slow_s = slow_s
+
+    def cap(self, limit_w: float, *, board: int = 0) -> None:
+        """As a BMC does, whatever the driver is asked for; 0: no more."""
+        self._world.board[board].bmc_w = limit_w
+
+    def offer(self, flags: int, *, board: int = 0) -> None:
+        """The board has these properties too."""
+        self._world.board[board].flags |= flags
+
     def sets(self, board: int = 0) -> int:
         """How often anything was set through the driver."""
         return int(self._world.board[board].sets)
