@@ -21,12 +21,12 @@ from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast, nothing_left
 from study.plan.lengths import forced_lengths
 from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded
-from study.preflight.boards import put_back_what_was_left
 from study.preflight.checks import Preflight, models_of
 from study.preflight.outlook import outlook_of, reckoner_of
 from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
 from study.records.disk import told_when_full
+from study.records.left_boards import put_back_what_was_left
 from study.records.lock import check_folder, claimed
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes

@@ -16,6 +16,7 @@ from study.load.remarks import remarks
 from study.load.slo import parse_slo
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
+from study.records.left_boards import put_back_what_was_left
 from traces.layout import RunDir
 
 
@@ -42,6 +43,8 @@ def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, s
     slo_ms = None if slo is None else parse_slo(slo)
     if meter_at is not None and meter_at != "local" and not meter_at.startswith(("http://", "https://")):
         raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
+    if meter_at == "local":
+        put_back_what_was_left(tell)
     test = load_test(spec, out, meter_at=meter_at, slo_ms=slo_ms)
     if shown:
         console.print(summary_table(test.summary))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from configs.schema import Study
 from server.power.control.board import ControlError
 from server.power.control.check import refusals
 from server.power.control.journal import why_in_use
-from server.power.control.put_back import how_to, left_behind, put_back_left
+from server.power.control.put_back import how_to, left_behind
 from starwatt_errors import RunError, StarwattError
 from study.executors.executor import Executor
 from study.preflight.problems import Problem, problem_of
@@ -36,16 +36,6 @@ def board_problems(study: Study, executor: Executor, *, allowed: bool) -> Iterat
             yield from _cannot_be_set(study, uuids)
     except StarwattError as error:
         yield problem_of(_FIELD, error)
-
-
-def put_back_what_was_left(tell: Callable[[str], None]) -> None:
-    """Put boards back that an earlier study was killed on; where that is not allowed, it is said by whom it can be.
-
-    Raises:
-        StarwattError: what they were cannot be read, or a driver fails.
-    """
-    for one in put_back_left():
-        tell(f"left by an earlier study: {one.words}")
 
 
 def _in_use(uuids: list[str]) -> Iterator[Problem]:

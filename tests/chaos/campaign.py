@@ -109,7 +109,7 @@ class Chaos:
             return
         if self.machine.runner is not None:  # it has ended, and nobody told it to
             self._ended(self.machine.end(), DONE)
-        self.machine.start("run", self.study, "--out", self.run.root)
+        self.machine.start("run", self.study, "--out", self.run.root, "--allow-board-control")
 
     def _ended(self, code: int, allowed: tuple[int, ...]) -> None:
         """The runner has: nothing of it may be left."""
@@ -119,6 +119,7 @@ class Chaos:
         if code not in DONE:  # it may have ended before it came to clear up
             left = [one for one in left if one not in self._before_reboot]
         assert left == [], f"{left}\n{self.machine.said}"
+        assert self.machine.boards_as_found(), self.machine.said
         self.machine.runner = None
         if code in DONE:
             self._what_was_finished_stays()

@@ -106,6 +106,13 @@ class Machine:
                 start_new_session=True,
             )  # fmt: skip
 
+    def python(self, code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """A program on this machine, to its end."""
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=self.folder, env=self._environment,
+        )  # fmt: skip
+
     @property
     def running(self) -> bool:
         """Whether the runner has not ended."""
@@ -171,6 +178,11 @@ class Machine:
     def make_room(self) -> None:
         """Take the filler away."""
         (self.disk / "filler").unlink(missing_ok=True)
+
+    def boards_as_found(self) -> bool:
+        """Whether no board has another limit than it had at the boot, or a locked clock."""
+        boards = list(self.boards.values())[-1]
+        return all(boards.limit_of(at) == (model.limit_w, 0) for at, model in enumerate(self.models))
 
     def left_behind(self) -> list[str]:
         """Temporary files, and processes that hold a board's memory."""

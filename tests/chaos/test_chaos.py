@@ -27,6 +27,7 @@ loads:
 prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
 phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
+board: {board}
 blocks: 1
 attempts: 1000
 engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
@@ -42,16 +43,16 @@ def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F81
         yield made
 
 
-def study_file(world: Machine, variants: str = "[bf16, fp16]") -> Path:
+def study_file(world: Machine, variants: str = "[bf16, fp16]", board: str = "[]") -> Path:
     path = world.folder / "study.yaml"
-    path.write_text(STUDY.format(model=world.folder / "model", variants=variants))
+    path.write_text(STUDY.format(model=world.folder / "model", variants=variants, board=board))
     return path
 
 
 def undisturbed(world: Machine, study: Path) -> Outcome:
     """The same study, and nobody strikes."""
     run = RunDir(world.disk / "quiet")
-    world.start("run", study, "--out", run.root)
+    world.start("run", study, "--out", run.root, "--allow-board-control")
     assert world.end() in DONE, world.said
     assert world.left_behind() == []
     world.runner = None
@@ -72,10 +73,11 @@ def compare(quiet: Outcome, struck: Outcome) -> int:
     return len(both)
 
 
-def chaos(world: Machine, blows: int, seed: int, variants: str) -> None:
-    study = study_file(world, variants)
+def chaos(world: Machine, blows: int, seed: int, variants: str, *settings: str) -> None:
+    study = study_file(world, variants, f"[{', '.join(settings)}]")
     quiet = undisturbed(world, study)
-    assert len(quiet.requests) == len(quiet.plan) == 2 * (variants.count(",") + 1)
+    cells = 2 * (variants.count(",") + 1) * max(len(settings), 1)
+    assert len(quiet.requests) == len(quiet.plan) == cells
     assert all(start is not None and start.cooled for start in quiet.cool_starts.values())
     assert {row["status"] for rows in quiet.requests.values() for row in rows} == {"ok"}
     struck = Chaos(world, study, random.Random(seed))  # noqa: S311 -- no secret
@@ -108,3 +110,12 @@ def test_a_study_that_is_struck_two_hundred_times_is_the_one_that_nobody_disturb
     world: Machine, seed: int
 ) -> None:
     chaos(world, 50, seed=seed, variants="[bf16, fp16]")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(2))
+def test_boards_of_a_study_that_is_struck_a_hundred_times_are_as_they_were_after_each(
+    world: Machine, seed: int
+) -> None:
+    chaos(world, 50, seed, "[bf16]", "{power_limit_w: null}", "{power_limit_w: 300}", "{sm_clock_mhz: 1200}")

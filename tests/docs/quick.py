@@ -27,7 +27,7 @@ SHORT = {
     "measure": {"passes": 1, "min_s": 0},
     "phases": {"idle_s": 0.5, "warmup_s": 0, "rest_s": 0.1, "cooldown": None},
 }
-"""In studies; besides, one model and three tasks."""
+"""In studies; besides, one model, three tasks, and two settings of the boards."""
 SMALL = {"demo": (1, 2)}
 """In studies: how many of their variants and of their loads, each from the first on; unless said, one of each."""
 
@@ -52,5 +52,7 @@ def shorten(path: Path, ports: Mapping[str, int]) -> None:
     variants, loads = SMALL.get(study["name"], (1, 1))
     study.update(SHORT, models=study["models"][:1], variants=study["variants"][:variants])
     study["loads"] = study["loads"][:loads]
+    if "board" in study:
+        study["board"] = study["board"][:2]
     study["prompts"] = {**study.get("prompts", {}), "tasks": 3}
     path.write_text(yaml.safe_dump(study), encoding="utf-8")

@@ -43,6 +43,7 @@ CHECKPOINTS = {
     "README.md": {"starcoder2-memorised": ["bf16", "nf4-bnb"]},
     "docs/cluster.md": {"bigcode/starcoder2-3b": ["bf16"]},
     "docs/tutorial.md": {"starcoder2-memorised": ["bf16"]},
+    "docs/power-limits.md": {"bigcode/starcoder2-3b": ["bf16"]},
     "docs/how-to.md": {"./my-model": ["nf4-bnb", "int4-awq"], "bigcode/starcoder2-3b": ["bf16"]},
 }
 PROMISED = {
@@ -59,6 +60,7 @@ PROMISED = {
         "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html", "new-study.yaml",
         "runs/sweep/open-*-poisson/summary.json", "runs/sweep/sweep.json", "runs/batching/cells/*/*/*/b2/cell.json",
     ],
+    "docs/power-limits.md": ["runs/capped/cells/*/bf16/closed-16@500w/b1/cell.json", "runs/capped/report.html"],
     "docs/comparing.md": ["paper.html", "summary.md"],
     "docs/import.md": ["runs/theirs/report.html", "runs/vllm/report.html"],
 }  # fmt: skip

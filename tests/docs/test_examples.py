@@ -65,9 +65,12 @@ def test_a_study_or_a_part_of_one_is_read_and_planned(
     if isinstance(study.executor, SideBySide):  # the page takes a machine with two boards for granted
         boards = [Board(number, f"GPU-{number}", "H") for number in range(2)]
         monkeypatch.setattr(slots, "visible_gpus", lambda: boards)
+    if study.board:  # and with a board that may be set
+        monkeypatch.setattr(preflight, "board_problems", lambda *_, **__: iter(()))
     done = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "run"), "--dry-run", "--json"])
     assert done.exit_code == 0, (done.output, done.exception)
-    cells = len(study.variants) * len(study.models) * len(study.loads) * study.blocks
+    loads = len(study.loads) * len(study.board_settings)
+    cells = len(study.variants) * len(study.models) * loads * study.blocks
     assert json.loads(done.stdout)["cells"] >= cells
 
 

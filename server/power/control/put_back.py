@@ -23,6 +23,8 @@ class PutBack:
     done: bool
     """It is as it was found, or as somebody else has set it since."""
     words: str
+    held: bool = False
+    """A study holds it just now, and will put it back itself."""
 
 
 def left_behind() -> list[Found]:
@@ -104,7 +106,7 @@ def _of_nobody(board: Board) -> list[PutBack]:
             found = read(board.uuid)
             return [] if found is None else [PutBack(board.uuid, True, put_back(board, found))]
     except RunError as error:
-        return [PutBack(board.uuid, False, str(error))]
+        return [PutBack(board.uuid, False, str(error), held=True)]
     except NotAllowedError as error:
         return [PutBack(board.uuid, False, f"{error}; put it back: {how_to()}")]
     except StarwattError as error:

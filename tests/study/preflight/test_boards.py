@@ -17,7 +17,8 @@ from starwatt_errors import RunError
 from study.doctor.environment import boards_as_found
 from study.executors.local import Local
 from study.measure.board_control import held_boards
-from study.preflight.boards import board_problems, put_back_what_was_left
+from study.preflight.boards import board_problems
+from study.records.left_boards import put_back_what_was_left
 from tests.golden.nvml.world import NO_PERMISSION, GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.server.power.control.conftest import as_found, boards  # noqa: F401 -- a fixture
