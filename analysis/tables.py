@@ -27,6 +27,7 @@ from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
 from traces.layout import CellKey, RunDir, board_of
+from traces.parquet import with_column
 from traces.schemas import REQUESTS_TABLE, SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
@@ -103,11 +104,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     made = {"cells": rows, "contrasts": contrasts, "nodes": node_rows(graded, nodes)}
     if alone := _rows_alone(RunDir(run.alone)):
         made["neighbours"] = neighbour_rows(graded, alone, windows_of(run))
-    tables = {
-        name: pa.Table.from_pylist([_with_boards(row) for row in own], schema=SCHEMAS[name])
-        for name, own in made.items()
-        if own or name not in OPTIONAL
-    }
+    tables = {name: _table(name, own) for name, own in made.items() if own or name not in OPTIONAL}
     tables["requests"] = pa.concat_tables([REQUESTS_TABLE.empty_table(), *(one.requests for one in cells)])
     tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
@@ -115,10 +112,13 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     return Tables(stamped, _summary(cells, stamped, warnings), context)
 
 
-def _with_boards(row: Row) -> Row:
-    """Add what the boards were set to, which stands in the load's name."""
-    sides = {"load": "board", "reference_load": "reference_board"}
-    return {**row, **{board: board_of(row[load] or "") for load, board in sides.items() if load in row}}
+def _table(name: str, rows: Sequence[Row]) -> pa.Table:
+    """Make a table of its rows, with what the boards were set to, which stands in the loads' names."""
+    table, schema = pa.Table.from_pylist(rows, schema=SCHEMAS[name]), SCHEMAS[name]
+    for load, board in (("load", "board"), ("reference_load", "reference_board")):
+        if load in schema.names:
+            table = with_column(table, board, [board_of(one or "") for one in table.column(load).to_pylist()])
+    return table
 
 
 def _summary(

@@ -267,14 +267,13 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     series, boards = _series(power), boards_seen(occupancy, window)
     own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
-    checks += board_checks(record.board, power)
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
     outside = outside_solutions(grades, requests)
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    checks += imported_checks(record.imported, requests, window)
+    checks += [*imported_checks(record.imported, requests, window), *board_checks(record.board, power)]
     energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks

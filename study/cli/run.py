@@ -11,14 +11,7 @@ from study.records.repeat import WantedStudy
 from study.run import forecast_study, run_study
 
 
-def run(
-    wanted: WantedStudy,
-    *,
-    retry_failed: bool,
-    metrics_port: int | None,
-    allow_board_control: bool,
-    as_json: bool,
-) -> int:
+def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as_json: bool) -> int:
     """Run or resume a study; returns the exit code: 1 where cells failed and are missing, 3 where one is invalid."""
     result = run_study(
         wanted.file,
@@ -27,7 +20,7 @@ def run(
         metrics_port=metrics_port,
         repeated=wanted.repeated,
         blocks=wanted.blocks,
-        allow_board_control=allow_board_control,
+        allow_board_control=wanted.allow_board_control,
     )
     tell_answer(result.run, result.summary, as_json=as_json)
     if not as_json:
@@ -40,9 +33,11 @@ def run(
     return INVALID if result.summary.invalid else 0
 
 
-def dry_run(wanted: WantedStudy, *, allow_board_control: bool, as_json: bool) -> None:
+def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    found = forecast_study(wanted.file, wanted.out, wanted.blocks, allow_board_control=allow_board_control)
+    found = forecast_study(
+        wanted.file, wanted.out, wanted.blocks, allow_board_control=wanted.allow_board_control
+    )
     if as_json:
         print_json(found.record())
         return

@@ -1,45 +1,30 @@
-"""`starwatt board`: power limits and clocks of this machine's boards, and who has set them."""
+"""What this machine's boards are set to, what they allow, and who has set them: `starwatt board`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from server.power.control.board import Board
 from server.power.control.journal import why_in_use
-from server.power.control.put_back import left_behind, put_back_left
+from server.power.control.put_back import left_behind
 from server.power.nvidia.library import NoDriverError, opened, places
-from study.cli.answers import print_json
-from study.exit_codes import FAILED
 
 
-def show(*, as_json: bool) -> int:
-    """Print a line a board; the exit code is 1 where one was left set."""
+def boards_here() -> list[dict[str, Any]]:
+    """List the boards with what they show and allow, and the study that has set one or left it so.
+
+    Raises:
+        ControlError: a note of what one was cannot be read.
+        NvmlError: a driver is there, and fails.
+    """
     left = {found.uuid: found for found in left_behind()}
-    in_use = {uuid: why_in_use(uuid) for uuid in left}
     boards = _boards()
     for board in boards:
         found = left.get(board["uuid"])
         board["set_by"] = None if found is None else found.run
-        board["left_so"] = found is not None and in_use[found.uuid] is None
+        board["left_so"] = found is not None and why_in_use(found.uuid) is None
         board["found_w"] = None if found is None else found.limit_w
-    if as_json:
-        print_json(boards)
-    else:
-        for line in map(_line, boards) if boards else ("no NVIDIA driver answers",):
-            print(line)  # noqa: T201
-    return FAILED if any(board["left_so"] for board in boards) else 0
-
-
-def restore(*, as_json: bool) -> int:
-    """Put back what nobody holds; the exit code is 1 where one could not be."""
-    done = put_back_left()
-    if as_json:
-        print_json([asdict(one) for one in done])
-    else:
-        for line in [one.words for one in done] or ["no board was left set"]:
-            print(line)  # noqa: T201
-    return 0 if all(one.done for one in done) else FAILED
+    return boards
 
 
 def _boards() -> list[dict[str, Any]]:
@@ -65,7 +50,9 @@ def _about(board: Board) -> dict[str, Any]:
     }
 
 
-def _line(board: dict[str, Any]) -> str:
+def line_of(board: dict[str, Any]) -> str:
+    """Say it of one board, for people."""
+
     def span(name: str, unit: str) -> str:
         ends = board[name]
         return "takes none" if ends is None else f"takes {ends[0]:g} to {ends[1]:g} {unit}"
