@@ -296,6 +296,11 @@ class Study(StrictModel):
     def _by_name(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) and value != "local" else value
 
+    @field_validator("board", mode="before")
+    @classmethod
+    def _none_is_no_setting(cls, value: Any) -> Any:
+        return () if value is None else value
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:

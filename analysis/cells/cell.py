@@ -326,7 +326,11 @@ def _energies(
 
 
 def _sensors(record: CellRecord, context: Context) -> Sensors:
-    """Those of the run; of an imported cell what was stated of its logs."""
+    """Those of the run, at the limits of the cell; of an imported cell what was stated of its logs."""
+    if record.board is not None:
+        shown = {device: one.power_limit_w for device, one in record.board.boards.items()}
+        limits = {**context.sensors.limits_w, **{device: watts for device, watts in shown.items() if watts}}
+        return replace(context.sensors, limits_w=limits)
     if record.imported is None:
         return context.sensors
     said = {log.device: Said(log.averages_s, log.clock_uncertainty_s) for log in record.imported.logs}

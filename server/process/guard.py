@@ -89,7 +89,7 @@ class Guard:
     def afterwards(self, command: Sequence[str], cwd: Path) -> str:
         """Have the reaper run a command when this process has ended, however it did; returns what ``spare`` takes.
 
-        It has all that was started ended first, and finds this process's environment as it is now.
+        All that was started is ended first. The command finds this process's environment as the reaper found it.
         """
         order = json.dumps({"command": list(command), "cwd": str(cwd)})
         with self._lock:

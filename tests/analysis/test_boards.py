@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -167,6 +168,16 @@ def test_a_limit_that_did_not_hold_makes_the_cell_invalid(tmp_path: Path) -> Non
         row["load"]: row["reasons"] for row in open_run(world.run).cells if row["metric"] == "j_per_request"
     }
     assert reasons == {"single-stream@95w": ["board_not_held"], "single-stream@990mhz": ["board_not_held"]}
+
+
+def test_a_limit_above_the_one_a_board_was_found_with_makes_no_power_impossible(tmp_path: Path) -> None:
+    boards = (BoardSetting(power_limit_w=300),)
+    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[:1], boards=boards, blocks=1).build()
+    manifest = json.loads(world.run.manifest.read_text())
+    manifest["gpus"] = [{"uuid": world.sensor.device, "power_limit_w": 20.0}]  # its windows draw about 100 W
+    world.run.manifest.write_text(json.dumps(manifest))
+    [row] = [row for row in open_run(world.run).cells if row["metric"] == "j_per_request"]
+    assert row["reasons"] == []
 
 
 def test_plans_that_are_older_than_the_column_are_read(small: World) -> None:

@@ -89,7 +89,8 @@ class HeldBoards:
     """Set the boards of one engine for each of its cells; ``hold_boards`` makes it and puts them back."""
 
     boards: list[_Held] = field(default_factory=list)
-    _at: BoardSetting = AS_FOUND
+    _at: BoardSetting | None = AS_FOUND
+    """What all of them show; None: they may have been set in part."""
 
     def hold(self, setting: BoardSetting, settle_s: float = 0.0) -> BoardHeld:
         """Set every board, and wait until all show it; where it is another setting than before, ``settle_s`` longer.
@@ -99,13 +100,14 @@ class HeldBoards:
             NvmlError: one is gone.
         """
         begun_s = time.monotonic()
+        before, self._at = self._at, None
         for one in self.boards:
             one.set(setting)
         self._wait(setting)
-        if setting != self._at:
+        if setting != before:
             time.sleep(settle_s)
             self._wait(setting)
-            self._at = setting
+        self._at = setting
         return BoardHeld(
             setting=setting.slug,
             power_limit_w=setting.power_limit_w,

@@ -128,11 +128,15 @@ def held(uuid: str, by: str) -> Iterator[None]:
 
 def why_in_use(uuid: str) -> str | None:
     """Say who sets a board just now; None where nobody does."""
-    if not (folder() / f"{uuid}.lock").exists():
+    try:
+        descriptor = os.open(folder() / f"{uuid}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # nobody ever set it, or not below a folder that is ours to look into
         return None
-    with _lock_file(uuid) as descriptor:
+    try:
         taken = wait_until(lambda: took_lock(descriptor), _QUESTION_S, poll_s=0.02)
         return None if taken else _in_use(uuid, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.power.control.board import Board, NotAllowedError, same_limit
+from server.power.control.board import Board, same_limit
 from server.power.control.journal import Found, folder, forget, held, noted, read
 from server.power.nvidia.library import NoDriverError, opened, places
 from starwatt_errors import RunError, StarwattError
@@ -107,10 +107,8 @@ def _of_nobody(board: Board) -> list[PutBack]:
             return [] if found is None else [PutBack(board.uuid, True, put_back(board, found))]
     except RunError as error:
         return [PutBack(board.uuid, False, str(error), held=True)]
-    except NotAllowedError as error:
-        return [PutBack(board.uuid, False, f"{error}; put it back: {how_to()}")]
     except StarwattError as error:
-        return [PutBack(board.uuid, False, str(error))]
+        return [PutBack(board.uuid, False, f"{error}; put it back: {how_to()}")]
 
 
 def _here() -> frozenset[str]:

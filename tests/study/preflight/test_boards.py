@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,27 @@ def test_doctor_finds_a_board_that_was_left_set_and_says_how_to_put_it_back(boar
     assert found.state == "failed"
     assert f"{A}) was set to 250 W by the study of" in found.detail
     assert "starwatt board --restore" in found.remedy
+
+
+def test_a_study_of_somebody_who_may_not_write_there_is_told_of_a_board_that_root_left_and_of_no_other(
+    boards: GoldenBoards,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left_set(boards)
+    opened = os.open
+
+    def refused(path: str, flags: int, *more: int) -> int:
+        if flags & os.O_RDWR and str(path).endswith(".lock"):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", refused)
+    told: list[str] = []
+    put_back_what_was_left(told.append)
+    assert "Permission denied" in told[0]
+    assert "starwatt board --restore" in told[0]
+    assert len(said(study())) == 1
+    assert said(study(meters={"gpus": [B]})) == []
 
 
 @pytest.mark.parametrize(("visible", "number"), [("0", 0), ("1", 1)])

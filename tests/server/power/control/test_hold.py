@@ -52,6 +52,14 @@ def test_a_clock_is_locked_at_the_nearest_that_the_board_offers_and_the_limit_is
     assert as_found(boards)
 
 
+def test_it_settles_after_a_change_and_only_then(boards: GoldenBoards) -> None:
+    with hold_boards([A], RUN) as held:
+        first, again = (held.hold(LIMIT, settle_s=0.2).waited_s for _ in range(2))
+    assert first >= 0.2
+    assert again < first
+    assert as_found(boards)
+
+
 def test_a_study_that_asks_for_nothing_sets_nothing(boards: GoldenBoards) -> None:
     with hold_boards(BOTH, RUN) as held:
         record = held.hold(BoardSetting())
