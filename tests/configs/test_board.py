@@ -40,6 +40,7 @@ def test_a_setting_is_named_after_what_it_sets(fields: dict[str, Any], slug: str
 
 def test_a_study_without_settings_leaves_boards_alone() -> None:
     assert Study.model_validate(FIELDS).board_settings == (None,)
+    nothing: list[Any] | None
     for nothing in ([], None):
         assert Study.model_validate({**FIELDS, "board": nothing}).board_settings == (None,)
 
