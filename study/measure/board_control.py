@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from configs.schema import Study
 from server.engines.boards import allot
 from server.power.control.board import ControlError
-from server.power.control.check import check_boards
 from server.power.control.hold import HeldBoards, hold_boards
 from traces.layout import RunDir
 
@@ -28,6 +27,5 @@ def held_boards(study: Study, run: RunDir) -> Iterator[HeldBoards | None]:
     uuids = allot(study.meter_settings, study.engine).meters.gpus
     if not uuids:
         raise ControlError("board: no NVIDIA board is here whose power can be read", cause="no board")
-    check_boards(uuids, study.board)
-    with hold_boards(uuids, run.root) as boards:
+    with hold_boards(uuids, run.root, study.board) as boards:
         yield boards

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from configs.schema import Study
 from server.power.control.board import ControlError
 from server.power.control.check import refusals
-from server.power.control.journal import why_in_use
+from server.power.control.journal import study_of, why_in_use
 from server.power.control.put_back import how_to, left_behind
 from starwatt_errors import RunError, StarwattError
 from study.executors.executor import Executor
 from study.preflight.problems import Problem, problem_of
+from traces.layout import RunDir
 
 _FIELD = ("board",)
 _NOT_ALLOWED = (
@@ -20,10 +21,11 @@ _NOT_ALLOWED = (
 )
 
 
-def board_problems(study: Study, executor: Executor, *, allowed: bool) -> Iterator[Problem]:
+def board_problems(study: Study, run: RunDir, executor: Executor, *, allowed: bool) -> Iterator[Problem]:
     """What speaks against the factor ``board``, and against boards that another study sets, or has left set.
 
-    What a cluster's nodes allow is looked at there.
+    What a cluster's nodes allow is looked at there. Boards that an earlier runner of this very run still holds, as what
+    it started is being ended, are free once the run is.
     """
     if study.board and not allowed:
         yield Problem(_FIELD, _NOT_ALLOWED)
@@ -31,18 +33,18 @@ def board_problems(study: Study, executor: Executor, *, allowed: bool) -> Iterat
         return
     try:
         uuids = [gpu.uuid for gpu in executor.site().boards]
-        yield from _in_use(uuids)
-        if study.board and allowed:
+        held = [words for uuid in uuids if (words := why_in_use(uuid)) is not None]
+        for words in held:
+            if study_of(run.root) not in words:
+                yield Problem(("meters", "gpus"), words, RunError)
+        yield from _left_set(uuids)
+        if study.board and allowed and not held:
             yield from _cannot_be_set(study, uuids)
     except StarwattError as error:
         yield problem_of(_FIELD, error)
 
 
-def _in_use(uuids: list[str]) -> Iterator[Problem]:
-    for uuid in uuids:
-        held = why_in_use(uuid)
-        if held is not None:
-            yield Problem(("meters", "gpus"), held, RunError)
+def _left_set(uuids: list[str]) -> Iterator[Problem]:
     for found in left_behind():
         if found.uuid in uuids and why_in_use(found.uuid) is None:
             words = f"{found.words}; put it back first: {how_to()}"

@@ -77,7 +77,7 @@ class Preflight:
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
         study, here = self.order.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
-        yield from board_problems(study, self.executor, allowed=self.allow_board_control)
+        yield from board_problems(study, self.order.run, self.executor, allowed=self.allow_board_control)
         if here:
             yield from missing_devices(study)
             yield from missing_meters(study)

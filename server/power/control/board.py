@@ -30,6 +30,10 @@ class NotAllowedError(ControlError):
     """This user may not set boards."""
 
 
+class NotOfferedError(ControlError):
+    """The board does not offer to be set so."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """Say what a board shows; None where it does not say."""
@@ -116,7 +120,8 @@ class Board:
 
         Raises:
             NotAllowedError: this user may not.
-            ControlError: the board does not offer it, does not take the value, or is gone.
+            NotOfferedError: the board does not offer it.
+            ControlError: it does not take the value, or is gone.
         """
         try:
             call(self._place.handle, *values)
@@ -125,7 +130,7 @@ class Board:
             if error.value == _NO_PERMISSION:
                 raise NotAllowedError(f"{said}: {error}: {WHO_MAY}", cause="not allowed") from error
             if error.value == _NOT_SUPPORTED:
-                raise ControlError(f"{said}: this board does not offer it", cause="not offered") from error
+                raise NotOfferedError(f"{said}: this board does not offer it", cause="not offered") from error
             raise ControlError(f"{said}: {in_words(error)}") from error
 
 

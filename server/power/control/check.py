@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from configs.board import BoardSetting
 from server.power.control.board import SAME_W, Board, ControlError, boards_called
+from server.power.control.journal import held
 from server.power.nvidia.library import opened
 
 
@@ -25,26 +27,32 @@ def refusals(uuids: Sequence[str], settings: Sequence[BoardSetting]) -> list[Ref
     Whether this user may is found by asking each board for the limit that it has.
 
     Raises:
+        RunError: another study holds one.
         NvmlError: a board is missing, or does not answer.
     """
-    with opened():
+    with opened(), ExitStack() as stack:
         boards = boards_called(uuids)
-        found = [Refusal(None, words) for board in boards if (words := _why_never(board, settings))]
-        found += [
-            Refusal(at, f"{board}: {words}")
-            for at, setting in enumerate(settings)
-            for board in boards
-            for words in _why_not(board, setting)
-        ]
-    return found
+        for board in boards:
+            stack.enter_context(held(board.uuid, "starwatt, which looks whether a study can set it"))
+        return _refusals(boards, settings)
 
 
-def check_boards(uuids: Sequence[str], settings: Sequence[BoardSetting]) -> None:
-    """Raise ControlError with all that ``refusals`` finds; raises as it does."""
-    found = refusals(uuids, settings)
+def check_boards(boards: Sequence[Board], settings: Sequence[BoardSetting]) -> None:
+    """Raise ControlError with all that speaks against setting boards that this process holds."""
+    found = _refusals(boards, settings)
     if found:
         words = [one.words if one.setting is None else f"board.{one.setting}: {one.words}" for one in found]
         raise ControlError("\n".join(dict.fromkeys(words)), cause="not allowed")
+
+
+def _refusals(boards: Sequence[Board], settings: Sequence[BoardSetting]) -> list[Refusal]:
+    found = [Refusal(None, words) for board in boards if (words := _why_never(board, settings))]
+    return found + [
+        Refusal(at, f"{board}: {words}")
+        for at, setting in enumerate(settings)
+        for board in boards
+        for words in _why_not(board, setting)
+    ]
 
 
 def _why_never(board: Board, settings: Sequence[BoardSetting]) -> str | None:

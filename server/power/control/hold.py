@@ -15,7 +15,8 @@ from pathlib import Path
 import server
 from configs.board import BoardSetting
 from server.power.control.board import Board, ControlError, boards_called, nearest, same_limit
-from server.power.control.journal import Found, held, note, read
+from server.power.control.check import check_boards
+from server.power.control.journal import Found, held, note, read, study_of
 from server.power.control.put_back import put_back
 from server.power.nvidia.library import opened
 from server.process.guard import GUARD
@@ -27,7 +28,7 @@ SHOWN_S = 20.0
 """So long may a board take until it shows what it was set to: tenths of a second are usual."""
 _POLL_S = 0.05
 _CLOCK_STEP_MHZ = 15
-AS_FOUND = BoardSetting()
+_AS_FOUND = BoardSetting()
 _PUT_BACK = [sys.executable, "-m", "server.power.control.put_back"]
 
 
@@ -89,7 +90,7 @@ class HeldBoards:
     """Set the boards of one engine for each of its cells; ``hold_boards`` makes it and puts them back."""
 
     boards: list[_Held] = field(default_factory=list)
-    _at: BoardSetting | None = AS_FOUND
+    _at: BoardSetting | None = _AS_FOUND
     """What all of them show; None: they may have been set in part."""
 
     def hold(self, setting: BoardSetting, settle_s: float = 0.0) -> BoardHeld:
@@ -118,7 +119,7 @@ class HeldBoards:
 
     def release(self) -> None:
         """Set them as they were found, and keep holding them; raises as ``hold``."""
-        self.hold(AS_FOUND)
+        self.hold(_AS_FOUND)
 
     def _wait(self, setting: BoardSetting) -> None:
         for one in self.boards:
@@ -127,8 +128,12 @@ class HeldBoards:
 
 
 @contextmanager
-def hold_boards(uuids: Sequence[str], run: Path) -> Iterator[HeldBoards]:
+def hold_boards(
+    uuids: Sequence[str], run: Path, settings: Sequence[BoardSetting] = ()
+) -> Iterator[HeldBoards]:
     """Hold these boards for the study of a run directory; what they are is on the disk before anything is set.
+
+    Whether they take ``settings`` is looked at first.
 
     However the block ends they are put back: by this process, by the reaper where it is killed, or by the next command.
     What an earlier study left is put back first.
@@ -136,10 +141,10 @@ def hold_boards(uuids: Sequence[str], run: Path) -> Iterator[HeldBoards]:
     Raises:
         RunError: another study holds one.
         TraceError: what they are cannot be written down.
-        ControlError: one cannot be put back.
+        ControlError: one cannot be set so, or cannot be put back.
         NvmlError: one is missing, or does not answer.
     """
-    by = f"the study of {run.resolve()}"
+    by = study_of(run).strip()
     with opened(), ExitStack() as stack:  # a client of the driver all the time: without one it may forget
         boards = boards_called(uuids)
         for board in boards:
@@ -148,6 +153,8 @@ def hold_boards(uuids: Sequence[str], run: Path) -> Iterator[HeldBoards]:
             left = read(board.uuid)
             if left is not None:
                 put_back(board, left)
+        if settings:
+            check_boards(boards, settings)
         own = [_held(board, by) for board in boards]
         for one in own:
             note(one.found)

@@ -67,6 +67,11 @@ def folder() -> Path:
     return home / "starwatt" / "boards"
 
 
+def study_of(run: Path) -> str:
+    """Name who sets a board: the study of a run directory."""
+    return f"the study of {run.resolve()} "
+
+
 def path_of(uuid: str) -> Path:
     """Name the file of a board."""
     return folder() / f"{uuid}.json"

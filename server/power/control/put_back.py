@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from server.power.control.board import Board, same_limit
+from server.power.control.board import Board, NotOfferedError, same_limit
 from server.power.control.journal import Found, folder, forget, held, noted, read
 from server.power.nvidia.library import NoDriverError, opened, places
 from starwatt_errors import RunError, StarwattError
@@ -71,10 +72,11 @@ def put_back(board: Board, found: Found) -> str:
     if not found.of_this_boot:
         forget(found.uuid)
         return f"{board}: the machine was restarted since it was set: it is as its driver makes it"
+    said = f"{board}: {_limit_back(board, found)}"
     if found.locked:
-        board.unlock_clock()
-    said = f"{board}: " + ("its clock is not locked any more; " if found.locked else "")
-    said += _limit_back(board, found)
+        with suppress(NotOfferedError):  # nor was it locked
+            board.unlock_clock()
+        said += ", and its clock is not locked"
     forget(found.uuid)
     return said
 

@@ -19,7 +19,7 @@ enum { BOARDS = 8, SEGMENTS = 65536, FAULTS = 8, PROCESSES = 8 };
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, TOO_SMALL = 7,
        NO_DRIVER = 9, LOST = 15, RESET_REQUIRED = 16 };
 enum { INSTANT = 1, AVERAGE = 2, COUNTER = 4, COUNTER_OF_SENSOR = 8, TEMPERATURE = 16, MODULE = 32, MIG = 64,
-       HIDES_PROCESSES = 128, POWERLESS = 256, FIXED_LIMIT = 512, FIXED_CLOCK = 1024 };
+       HIDES_PROCESSES = 128, POWERLESS = 256, FIXED_LIMIT = 512, FIXED_CLOCK = 1024, REFUSES_LOCKS = 2048 };
 /* What a fault strikes: */
 enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME, SET };
 
@@ -260,7 +260,7 @@ int nvmlDeviceGetSupportedGraphicsClocks(void *device, unsigned memory, unsigned
 }
 int nvmlDeviceSetGpuLockedClocks(void *device, unsigned least, unsigned most) {
     CHECKED(SET);
-    if (b->flags & FIXED_CLOCK) return NOT_SUPPORTED;
+    if (b->flags & (FIXED_CLOCK | REFUSES_LOCKS)) return NOT_SUPPORTED;
     if (least > most) return INVALID;
     b->locked_mhz = (int32_t)most;
     b->sets++;
@@ -268,7 +268,7 @@ int nvmlDeviceSetGpuLockedClocks(void *device, unsigned least, unsigned most) {
 }
 int nvmlDeviceResetGpuLockedClocks(void *device) {
     CHECKED(SET);
-    if (b->flags & FIXED_CLOCK) return NOT_SUPPORTED;
+    if (b->flags & (FIXED_CLOCK | REFUSES_LOCKS)) return NOT_SUPPORTED;
     b->locked_mhz = 0;
     b->sets++;
     return OK;

@@ -14,7 +14,7 @@ from traces.clock import now_ns
 
 BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 8
 (INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS, FIXED_LIMIT,
- FIXED_CLOCK) = (1 << bit for bit in range(11))  # fmt: skip
+ FIXED_CLOCK, REFUSES_LOCKS) = (1 << bit for bit in range(12))  # fmt: skip
 CALLS = {
     "any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6, "handle": 7, "count": 8,
     "each_field": 9, "name": 10, "set": 11,

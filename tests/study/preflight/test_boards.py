@@ -47,7 +47,7 @@ def study(*settings: dict[str, Any], **changes: Any) -> Study:
 
 def said(one: Study, *, allowed: bool = True) -> list[tuple[str, str]]:
     """Field and words of every problem."""
-    problems = board_problems(one, Local(one), allowed=allowed)
+    problems = board_problems(one, RunDir(Path("runs/own")), Local(one), allowed=allowed)
     return [(".".join(map(str, problem.field)), problem.words) for problem in problems]
 
 
@@ -84,6 +84,16 @@ def test_another_study_on_the_board_is_refused_whether_it_sets_boards_or_not(
         for other in (study(), study({"power_limit_w": 300})):
             assert any("runs/first" in words for _, words in said(other))
     assert said(study()) == []
+    assert as_found(boards)
+
+
+def test_boards_that_a_killed_runner_of_the_same_run_still_holds_are_waited_for_with_it(
+    boards: GoldenBoards,  # noqa: F811
+) -> None:
+    with hold_boards([A], Path("runs/own")):
+        assert said(study({"power_limit_w": 300})) == []
+    with hold_boards([A], Path("runs/own-other")):
+        assert len(said(study({"power_limit_w": 300}))) == 1
     assert as_found(boards)
 
 

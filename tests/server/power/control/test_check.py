@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from configs.board import BoardSetting
 from server.power.control.board import ControlError
-from server.power.control.check import check_boards, refusals
+from server.power.control.check import refusals
+from server.power.control.hold import hold_boards
+from server.power.control.journal import noted
+from starwatt_errors import RunError
 from tests.golden.nvml.world import FIXED_CLOCK, FIXED_LIMIT, MIG, NO_PERMISSION, GoldenBoards
 from tests.server.power.conftest import A
 from tests.server.power.control.conftest import BOTH, as_found
@@ -65,7 +70,8 @@ def test_a_board_without_a_limit_can_be_locked_at_a_clock(boards: GoldenBoards) 
 def test_who_may_set_boards_is_said_where_this_user_may_not(boards: GoldenBoards) -> None:
     boards.strike("set", NO_PERMISSION)
     with pytest.raises(ControlError, match=r"root alone may.*SYS_ADMIN"):
-        check_boards([A], [at(300)])
+        hold_boards([A], Path("runs/x"), [at(300)]).__enter__()
+    assert noted() == []
 
 
 def test_a_limit_above_that_of_a_bmc_is_refused_as_it_would_never_be_shown(boards: GoldenBoards) -> None:
@@ -73,3 +79,9 @@ def test_a_limit_above_that_of_a_bmc_is_refused_as_it_would_never_be_shown(board
     assert refusals([A], [at(450)]) == []
     [refusal] = refusals([A], [at(600)])
     assert "holds it at 500 W" in refusal.words
+
+
+def test_a_board_that_another_study_holds_is_not_tried(boards: GoldenBoards) -> None:
+    with hold_boards([A], Path("runs/first")), pytest.raises(RunError, match="two studies"):
+        refusals([A], [at(300)])
+    assert boards.sets(0) == 0

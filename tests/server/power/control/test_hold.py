@@ -9,12 +9,12 @@ import pytest
 
 from configs.board import BoardSetting
 from server.power.control import hold
-from server.power.control.board import ControlError, NotAllowedError
+from server.power.control.board import ControlError, NotAllowedError, NotOfferedError
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, path_of, read
 from server.power.control.put_back import left_behind, put_back_left
 from starwatt_errors import RunError, TraceError
-from tests.golden.nvml.world import FIXED_CLOCK, NO_PERMISSION, GoldenBoards
+from tests.golden.nvml.world import NO_PERMISSION, REFUSES_LOCKS, GoldenBoards
 from tests.server.power.conftest import A, B
 from tests.server.power.control.conftest import BOTH, as_found
 
@@ -193,13 +193,17 @@ def test_a_note_that_cannot_be_read_says_how_to_put_the_board_back_by_hand(board
     assert boards.sets(0) == 0
 
 
-def test_a_board_that_takes_no_clock_fails_in_words_and_is_at_its_limit_again(boards: GoldenBoards) -> None:
-    boards.offer(FIXED_CLOCK, board=1)
+def test_a_board_that_refuses_locks_though_it_lists_clocks_fails_in_words_and_gets_its_limit_back(
+    boards: GoldenBoards,
+) -> None:
+    boards.offer(REFUSES_LOCKS, board=1)
     with hold_boards([B], RUN) as held:
         held.hold(LIMIT)
-        with pytest.raises(ControlError, match="does not offer it"):
-            held.boards[0].board.lock_clock(900)
+        with pytest.raises(NotOfferedError, match="does not offer it"):
+            held.hold(BoardSetting(power_limit_w=300, sm_clock_mhz=1200))
+        assert boards.limit_of(1) == (300.0, 0)
     assert as_found(boards)
+    assert noted() == []
 
 
 def _ended_by(error: type[BaseException]) -> None:
