@@ -60,12 +60,16 @@ def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
 
 
 def board_checks(held: BoardHeld | None, power: pa.Table | None) -> list[Check]:
-    """``board_not_held``: a board was at another limit, or above the clock, that the study had set; or showed none."""
+    """``board_not_held``: a board was at another limit, or above the clock, that the study had set; or showed none.
+
+    Boards that are set beside, for an engine that takes more of them, are not metered in this cell.
+    """
     if held is None or power is None:
         return []
+    metered = held.boards.keys() & set(power.column("device").to_pylist()) or held.boards.keys()
     shares = []
-    for device, board in held.boards.items():
-        rows = power.filter(pc.equal(power.column("device"), device))
+    for device in sorted(metered):
+        board, rows = held.boards[device], power.filter(pc.equal(power.column("device"), device))
         if board.power_limit_w is not None:
             shares.append(_share(rows, "power_limit_w", board.power_limit_w, below=False))
         if board.locked_mhz is not None:
