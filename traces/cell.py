@@ -107,9 +107,8 @@ class Audit(_Record):
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
     client: str | None = Field(
         default=None,
-        description="Which client made the requests: wire sends and times outside Python; the others, and so all of"
-        " https, on the event loop, TTFT about 0.1 ms later in the mean at 400 requests/s, https 0.2 ms at 1.6"
-        " times its CPU (docs/decisions/0025-wire.md)",
+        description="Which client made the requests: wire sends and times outside Python; the others on the"
+        " event loop, TTFT about 0.1 ms later in the mean at 400 requests/s (docs/decisions/0025-wire.md)",
     )
     connections_opened_late: int | None = Field(
         default=None,
