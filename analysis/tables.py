@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from analysis.accuracy.verdicts import accuracy_table
+from analysis.accuracy.verdicts import MADE_UP, accuracy_table
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.cells.rows import Row
 from analysis.cells.tabulate import InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
@@ -94,7 +94,10 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     cells = _measured(run, keys, context, progress)
     rows = with_phase(cells)
     nodes = {one.key: one.node for one in cells if one.node is not None}
-    context = replace(context, nodes=nodes)
+    made_up = {
+        one.key.load for one in cells if one.answers is not None and one.answers.accuracy.reason == MADE_UP
+    }
+    context = replace(context, nodes=nodes, made_up=frozenset(made_up))
     graded = [row for row in rows if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     mark_drifted(cells)

@@ -14,7 +14,7 @@ from configs.files.documents import Document, read_document
 from configs.files.plain_yaml import dump_yaml
 from configs.files.problems import problems
 from configs.loads import Load, Open
-from configs.offsets import read_offsets_ns
+from configs.recordings import read_recording
 from configs.schema import RecordedOutput, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
@@ -172,7 +172,9 @@ def _with_traces_found(document: Document, study: Study) -> Study:
         if isinstance(load, Open) and load.trace is not None:
             trace = _place(document.path, load.trace, kept_trace(load))
             with document.at("loads", index, "trace"):
-                read_offsets_ns(trace)
+                recording = read_recording(trace, load.most_tokens)
+                if load.most_tokens is not None and recording.lengths is None:
+                    raise UsageError(f"most_tokens: {trace} has arrivals alone, and no lengths")
             loads.append(load.model_copy(update={"trace": trace}))
         else:
             loads.append(load)

@@ -20,7 +20,7 @@ from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast, nothing_left
 from study.plan.lengths import forced_lengths
-from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded
+from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded, words_of_recording
 from study.preflight.checks import Preflight, models_of
 from study.preflight.outlook import outlook_of, reckoner_of
 from study.progress.display import Display, tell
@@ -135,6 +135,9 @@ def _open(order: Order, *, retry_failed: bool) -> None:
     if order.repeated is not None:
         order.repeated.prepare(order.run)
     keep_arrivals(order.run, order.study)
+    for load in order.study.loads:
+        for words in words_of_recording(load):
+            tell(f"{load.slug}: {words}")
     keep_prompts(order.run, order.study.prompts.dataset)
 
 

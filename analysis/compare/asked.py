@@ -10,7 +10,8 @@ from analysis.compare.gains import GainsBeside
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from configs.differences import Change, changes
-from configs.loader import LENGTHS
+from configs.loader import LENGTHS, kept_trace
+from configs.loads import Open
 
 _OF_THE_PROCESSOR = ("cpu", "package", "dram")
 """Boundaries whose joules are the processor's own, so that another processor is another board."""
@@ -56,6 +57,10 @@ def _asked(run: OpenedRun) -> dict[str, Any]:
         )
     if isinstance(prompts.get("tasks"), int):
         prompts["tasks"] = f"{prompts['tasks']}, drawn by seed {seed}"
+    for load in study.loads if study is not None else ():
+        kept = run.dir.root / kept_trace(load) if isinstance(load, Open) and load.trace is not None else None
+        if kept is not None and kept.is_file():
+            prompts[f"trace of {load.slug}"] = f"sha256 {hashlib.sha256(kept.read_bytes()).hexdigest()}"
     lengths = run.dir.root / LENGTHS
     if isinstance(prompts.get("output"), dict) and "recorded" in prompts["output"] and lengths.is_file():
         prompts["output"] = {"recorded": f"sha256 {hashlib.sha256(lengths.read_bytes()).hexdigest()}"}

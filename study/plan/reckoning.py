@@ -10,9 +10,11 @@ from statistics import mean
 from configs.datasets import Task
 from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
+from configs.recordings import Lengths
 from configs.schema import FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
 from loadgen.planning.arrivals import mean_rate
+from loadgen.planning.recorded import with_lengths
 from server.build.shape import Shape, pruned_shape, weight_bytes
 from study.plan.cells import PlannedCell
 from study.plan.rates import Hardware, overhead
@@ -105,7 +107,8 @@ class Reckoner:
 
     def _pass(self, cell: PlannedCell) -> Span:
         """Every task asked once."""
-        count, load = len(self.tasks), cell.load
+        load, recording = cell.load, with_lengths(cell.load)
+        count = len(self.tasks) if recording is None else len(recording.offsets_ns)
         together = _in_flight(load, self.study.engine.max_num_seqs)
         busy = self._request(cell, together) * (count / together)
         if not isinstance(load, Open):
@@ -115,7 +118,12 @@ class Reckoner:
 
     def _request(self, cell: PlannedCell, together: int) -> Span:
         """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
-        prompt = _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
+        lengths = _recorded(cell)
+        prompt = (
+            Span.exactly(mean(one.prompt_tokens for one in lengths))
+            if lengths
+            else _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
+        )
         shape = self._shape(cell)
         reading = self._computed(shape, 1.0).times(prompt) * together
         return reading + self._step(cell, together).times(self._answer(cell))
@@ -134,6 +142,8 @@ class Reckoner:
 
     def _answer(self, cell: PlannedCell) -> Span:
         """Tokens of a mean answer."""
+        if recorded := _recorded(cell):
+            return Span.exactly(mean(one.output_tokens for one in recorded))
         output = cell.prompts.output
         if isinstance(output, FixedOutput):
             return Span.exactly(output.fixed)
@@ -175,3 +185,9 @@ def _window(measure: Measure, a_pass: Span) -> Span:
 
 def _mean_tokens(characters: Sequence[int]) -> Span:
     return _A_CHARACTER * mean(characters)
+
+
+def _recorded(cell: PlannedCell) -> tuple[Lengths, ...]:
+    """The lengths of what a cell asks, where it replays a recording that has them."""
+    recording = with_lengths(cell.load)
+    return () if recording is None else recording.lengths or ()

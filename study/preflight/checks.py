@@ -17,6 +17,7 @@ from configs.datasets import is_own
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
+from loadgen.planning.recorded import with_lengths
 from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
@@ -122,6 +123,14 @@ class Preflight:
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
+        for place, load in enumerate(study.loads):
+            recording = with_lengths(load)
+            words = None if recording is None else recording.beyond(limit)
+            if words is not None:
+                remedy = f"raise that, or leave them out with most_tokens: {limit}"
+                yield Problem(("loads", place, "trace"), f"{words} ({limited_by}): {remedy}")
+        if all(with_lengths(load) for load in study.loads) and not study.probe_loads:
+            return  # no task is asked
         for model in study.models:
             every = asked(study, tasks, lengths.get(model_slug(model), {}))
             yield from no_room(every, limit, limited_by, folders.get(model))

@@ -52,6 +52,11 @@ def own_prompts() -> str:
     return next(block.text for block in all_blocks() if block.language == "json")
 
 
+def recording() -> str:
+    """The file ``azure.csv`` that the pages show."""
+    return next(block.text for block in all_blocks() if block.language == "csv")
+
+
 def inline(page: Path) -> list[str]:
     """What stands between single backticks, outside the blocks."""
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
