@@ -94,10 +94,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     cells = _measured(run, keys, context, progress)
     rows = with_phase(cells)
     nodes = {one.key: one.node for one in cells if one.node is not None}
-    made_up = {
-        one.key.load for one in cells if one.answers is not None and one.answers.accuracy.reason == MADE_UP
-    }
-    context = replace(context, nodes=nodes, made_up=frozenset(made_up))
+    context = replace(context, nodes=nodes, made_up=_made_up(cells))
     graded = [row for row in rows if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     mark_drifted(cells)
@@ -116,6 +113,12 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
     return Tables(stamped, _summary(cells, stamped, warnings), context)
+
+
+def _made_up(cells: Sequence[Tabulated]) -> frozenset[str]:
+    """Loads whose prompts were made up to recorded lengths."""
+    answers = (one.answers for one in cells)
+    return frozenset(one.key.load for one in answers if one is not None and one.accuracy.reason == MADE_UP)
 
 
 def _summary(

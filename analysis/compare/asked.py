@@ -57,14 +57,25 @@ def _asked(run: OpenedRun) -> dict[str, Any]:
         )
     if isinstance(prompts.get("tasks"), int):
         prompts["tasks"] = f"{prompts['tasks']}, drawn by seed {seed}"
-    for load in study.loads if study is not None else ():
-        kept = run.dir.root / kept_trace(load) if isinstance(load, Open) and load.trace is not None else None
-        if kept is not None and kept.is_file():
-            prompts[f"trace of {load.slug}"] = f"sha256 {hashlib.sha256(kept.read_bytes()).hexdigest()}"
+    prompts |= _traces(run)
     lengths = run.dir.root / LENGTHS
     if isinstance(prompts.get("output"), dict) and "recorded" in prompts["output"] and lengths.is_file():
         prompts["output"] = {"recorded": f"sha256 {hashlib.sha256(lengths.read_bytes()).hexdigest()}"}
     return prompts
+
+
+def _traces(run: OpenedRun) -> dict[str, str]:
+    """Digests of the files that loads replay, as the run keeps them."""
+    study = run.context.study
+    loads = (
+        [load for load in study.loads if isinstance(load, Open) and load.trace] if study is not None else []
+    )
+    kept = {f"trace of {load.slug}": run.dir.root / kept_trace(load) for load in loads}
+    return {
+        name: f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for name, path in kept.items()
+        if path.is_file()
+    }
 
 
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:
