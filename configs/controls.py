@@ -6,7 +6,7 @@ Compared with the baseline's own format without graphs (its control), it holds t
 
 from __future__ import annotations
 
-from configs.loader import load_variant
+from configs.loader import NONE, Defined, load_variant
 from configs.schema import Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
@@ -25,17 +25,24 @@ def with_controls(study: Study) -> Study:
         return study
     variants = list(study.variants)
     controls = dict(study.controls)
-    baseline = load_variant(study.baseline)
+    baseline = load_variant(study.baseline, study.defined)
     for name in study.own_variants:
         if name not in controls:
-            control = control_of(load_variant(name), baseline, all_eager=study.engine.enforce_eager)
+            control = control_of(
+                load_variant(name, study.defined),
+                baseline,
+                study.defined,
+                all_eager=study.engine.enforce_eager,
+            )
             if control is not None:
                 controls[name] = control
     variants += [name for name in dict.fromkeys(controls.values()) if name not in variants]
     return study.model_copy(update={"variants": tuple(variants), "controls": controls})
 
 
-def control_of(variant: Variant, baseline: Variant, *, all_eager: bool) -> str | None:
+def control_of(
+    variant: Variant, baseline: Variant, defined: Defined = NONE, *, all_eager: bool
+) -> str | None:
     """The name of the baseline's weights served as ``variant`` is; None where the baseline itself is that.
 
     Also None for a variant with the baseline's own weights: it is a control.
@@ -48,7 +55,7 @@ def control_of(variant: Variant, baseline: Variant, *, all_eager: bool) -> str |
         return None
     name = baseline.name.removesuffix("-eager").removesuffix("-hf") + _SUFFIX[wanted]
     try:
-        control = load_variant(name)
+        control = load_variant(name, defined)
     except UsageError as error:
         raise UsageError(
             f"variants: {variant.name} needs {name} as its control: {error}; take another baseline"

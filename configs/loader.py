@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -42,6 +45,7 @@ def load_study(path: Path) -> Study:
         UsageError: the file is missing, is no YAML, or a field is wrong.
     """
     document, study = _load(path, Study)
+    study = _with_variants_found(document, study)
     _check_variants(document, study)
     study = _with_models_found(path, study)
     _check_random_models(document, study)
@@ -69,7 +73,7 @@ def _check_variants(document: Document, study: Study) -> None:
         if name in study.remote:  # whatever runs there
             continue
         with document.at("variants", index):
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             _check_loads(variant, study.loads)
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
@@ -181,29 +185,85 @@ def _with_traces_found(document: Document, study: Study) -> Study:
     return study.model_copy(update={"loads": tuple(loads)})
 
 
-def load_variant(name: str) -> Variant:
-    """The preset ``configs/variants/<name>.yaml``, or what the name makes of one (``configs/derived.py``).
+Defined = Mapping[str, Variant]
+"""Variants that are no presets, by name: those of one study."""
+NONE: Defined = MappingProxyType({})
+
+
+def load_variant(name: str, defined: Defined = NONE) -> Variant:
+    """The preset ``configs/variants/<name>.yaml``, one of those that a study has defined, or what the name makes of one
+    of them (``configs/derived.py``).
 
     Raises:
         UsageError: no such variant (the message lists those there are), or its file is wrong.
     """
     if name in variant_names():
         return _preset(VARIANTS / f"{name}.yaml", Variant)
-    derived = derived_variant(name, load_variant)
+    if name in defined:
+        return defined[name]
+    derived = derived_variant(name, partial(load_variant, defined=defined))
     if derived is None:
+        known = ", ".join([*variant_names(), *defined])
         raise UsageError(
-            f"there is no variant {name!r}; there are: {', '.join(variant_names())}; and of each, {FORMS}"
+            f"there is no variant {name!r}; there are: {known}; and of each, {FORMS}; a file of your own is named by its "
+            f"path, ./{name}.yaml"
         )
     return derived
 
 
-def named_variant(name: str) -> Variant:
+def named_variant(name: str, defined: Defined = NONE) -> Variant:
     """A variant by its name, or by the path of its file (``./mine.yaml``).
 
     Raises:
         UsageError: as ``load_variant``, or the file is wrong.
     """
-    return _load(Path(name), Variant)[1] if "/" in name or name.endswith(".yaml") else load_variant(name)
+    return _load(Path(name), Variant)[1] if _is_path(name) else load_variant(name, defined)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _with_variants_found(document: Document, study: Study) -> Study:
+    """The study with variants that it names by their files called by their names, and kept in ``defined``."""
+    defined, names = dict(study.defined), {}
+    for name, variant in defined.items():
+        with document.at("defined", name):
+            _check_own_name(variant, name)
+    for index, named in enumerate(study.variants):
+        if named in study.remote or not _is_path(named):
+            continue
+        with document.at("variants", index):
+            variant = _load(_beside(document.path, Path(named)), Variant)[1]
+            if variant.name in (*study.variants, *defined):
+                raise UsageError(
+                    f"{named} is called {variant.name} (name:), and so is another: call it otherwise"
+                )
+            _check_own_name(variant, variant.name)
+        names[named] = variant.name
+        defined[variant.name] = variant
+    called = {
+        name: names.get(name, name) for name in (study.baseline, *study.variants, *study.controls.values())
+    }
+    return study.model_copy(
+        update={
+            "baseline": called[study.baseline],
+            "variants": tuple(called[name] for name in study.variants),
+            "controls": {called[name]: called[control] for name, control in study.controls.items()},
+            "defined": defined,
+        }
+    )
+
+
+def _check_own_name(variant: Variant, called: str) -> None:
+    """Raises UsageError where a study's own variant goes by another name than its own, or by one that is taken."""
+    if variant.name != called:
+        raise UsageError(f"takes the variant's own name, {variant.name}")
+    try:
+        load_variant(called)
+    except UsageError:
+        return
+    raise UsageError(f"{called} is what another variant is called that is there already: call it otherwise")
 
 
 def variant_names() -> list[str]:

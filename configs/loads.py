@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.files.strict import MOST_TOKENS, FilePath, Name, StrictModel, inconsistent
 
@@ -47,7 +47,14 @@ class _Named(StrictModel):
 class SingleStream(_Named):
     """One request in flight: the next is sent when the last has ended."""
 
-    kind: Literal["single_stream"]
+    kind: Literal["single_stream", "single-stream"] = Field(
+        description="Also single-stream, as the load is called; kept as single_stream"
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _one_spelling(cls, _: str) -> Literal["single_stream"]:
+        return "single_stream"
 
     @property
     def usual_slug(self) -> str:

@@ -32,6 +32,7 @@ from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
+from configs.variant import Variant
 
 
 class FixedOutput(StrictModel):
@@ -228,7 +229,12 @@ class Study(StrictModel):
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
     baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
-        min_length=1, description="Names of files in configs/variants, or derived from them"
+        min_length=1,
+        description="Names of files in configs/variants, or derived from them; paths of other files",
+    )
+    defined: dict[Name, Variant] = Field(
+        default={},
+        description="Variants that are no presets, by name; those that are named by a file (./mine.yaml) are kept here",
     )
     controls: dict[str, str] = Field(
         default={},

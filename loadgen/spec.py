@@ -126,7 +126,7 @@ class LoadSpec(StrictModel):
         if self.workers == 1:
             return self
         if isinstance(self.load, SingleStream):
-            raise ValueError("a single stream takes one worker")  # noqa: TRY004 -- pydantic wants it
+            raise ValueError("single-stream takes one worker")  # noqa: TRY004 -- pydantic wants it
         if isinstance(self.load, Open) and self.load.max_in_flight is not None:
             raise ValueError("an open load with max_in_flight takes one worker: one place is free for all")
         if isinstance(self.load, Closed) and self.load.concurrency < self.workers:

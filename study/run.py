@@ -168,7 +168,7 @@ def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
     order = reckoned(order)
     study, run = order.study, order.run
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
-    checkpoints = build_all(study.models, study.own_variants)
+    checkpoints = build_all(study.models, study.own_variants, study.defined)
     preflight_of(order, executor).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)

@@ -164,7 +164,7 @@ class Reckoner:
         """What an engine elsewhere serves is not known: it is reckoned as bf16."""
         name = "bf16" if cell.variant in self.study.remote else cell.variant
         if name not in self._variants:
-            self._variants[name] = load_variant(name)
+            self._variants[name] = load_variant(name, self.study.defined)
         return self._variants[name]
 
     def _shape(self, cell: PlannedCell) -> Shape:

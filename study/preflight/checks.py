@@ -113,7 +113,7 @@ class Preflight:
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
         study = self.order.study
-        if any(load_variant(name).engine == "vllm" for name in study.own_variants):
+        if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
@@ -144,7 +144,7 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
     variants = [(index, name) for index, name in enumerate(study.variants) if name in study.own_variants]
     for number, model in enumerate(study.models if variants else ()):
         for index, name in variants:
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             source = source_of(model, variant)
             field = ("models", number) if source == model else ("variants", index)
             try:
@@ -172,7 +172,7 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
         return
     for index, name in enumerate(study.variants):
         if name in study.own_variants:
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             reason = why_not(variant, study.engine, machine)
             if reason is not None:
                 yield Problem(("variants", index), f"this machine cannot serve {name}: {reason}")
@@ -201,7 +201,7 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
             )
             yield Problem(("engine", "max_model_len"), words)
         for name in study.own_variants:
-            reason = cannot_be_split(shape, load_variant(name), settings.tensor_parallel)
+            reason = cannot_be_split(shape, load_variant(name, study.defined), settings.tensor_parallel)
             if reason is not None:
                 yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
 
@@ -239,7 +239,7 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
         if name not in study.own_variants:
             continue
         for model, known in models.items():
-            size = _weights(known, load_variant(name))
+            size = _weights(known, load_variant(name, study.defined))
             if size is not None and size > room:
                 words = (
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
