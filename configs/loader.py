@@ -205,8 +205,8 @@ def load_variant(name: str, defined: Defined = NONE) -> Variant:
     if derived is None:
         known = ", ".join([*variant_names(), *defined])
         raise UsageError(
-            f"there is no variant {name!r}; there are: {known}; and of each, {FORMS}; a file of your own is named by its "
-            f"path, ./{name}.yaml"
+            f"there is no variant {name!r}; there are: {known}; and of each, {FORMS}; a file of your own is named "
+            f"by its path, ./{name}.yaml"
         )
     return derived
 
