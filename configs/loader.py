@@ -48,8 +48,9 @@ def load_study(path: Path) -> Study:
     study = _with_variants_found(document, study)
     _check_variants(document, study)
     study = _with_models_found(path, study)
+    study = _with_traces_found(document, study)
     _check_random_models(document, study)
-    return _with_prompts_found(document, _with_lengths_found(document, _with_traces_found(document, study)))
+    return _with_prompts_found(document, _with_lengths_found(document, study))
 
 
 def kept_study(path: Path) -> Study:
@@ -109,7 +110,7 @@ def _beside(path: Path, named: Path) -> Path:
 
 def _check_random_models(document: Document, study: Study) -> None:
     """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
-    if study.prompts.output != "natural":
+    if study.prompts.output != "natural" or all(map(_has_lengths, study.loads)):
         return
     for index, model in enumerate(study.models):
         architecture = load_architecture(model)
@@ -119,6 +120,13 @@ def _check_random_models(document: Document, study: Study) -> None:
                 f"{model} has random weights, whose answers have no natural length: "
                 "prompts.output takes {fixed: N} or {recorded: PATH}",
             )
+
+
+def _has_lengths(load: Load) -> bool:
+    """Say whether a load replays a recording that says how long answers are."""
+    if not isinstance(load, Open) or load.trace is None:
+        return False
+    return read_recording(load.trace, load.most_tokens).lengths is not None
 
 
 def _with_prompts_found(document: Document, study: Study) -> Study:

@@ -144,9 +144,8 @@ def request_checks(
     failed = float((measured & ~requests.ok).sum())
     cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
     misordered = float(requests.misordered.sum())
-    as_recorded = bool(cached) and replays_lengths(
-        requests
-    )  # each pass has prompts of its own: no later one is cheaper
+    # Each pass over a recording has prompts of its own: no later one is cheaper.
+    as_recorded = bool(cached) and replays_lengths(requests)
     checks = [
         Check("errors", failed > 0, failed, "requests", hi=0.0),
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),

@@ -71,9 +71,8 @@ def measure(
             if todo:
                 study = order.study
                 write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))
-                checkpoints = build_all(
-                    study.models, study.own_variants, study.defined
-                )  # there already: in the store
+                # There already: in the store.
+                checkpoints = build_all(study.models, study.own_variants, study.defined)
                 measure_all(Local(study), order, checkpoints, known_reasons)
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")

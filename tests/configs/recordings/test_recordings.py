@@ -158,3 +158,19 @@ def test_a_study_takes_a_recording_and_refuses_most_tokens_without_lengths(tmp_p
         load_study(write_study(tmp_path, ("qps: 6", "trace: offsets.csv\n    most_tokens: 7400")))
     with pytest.raises(UsageError, match=r"loads\.2\.most_tokens: belongs to a trace"):
         load_study(write_study(tmp_path, ("qps: 6", "qps: 6\n    most_tokens: 7400")))
+
+
+def test_a_model_with_random_weights_takes_its_lengths_from_recordings_alone(tmp_path: Path) -> None:
+    (tmp_path / "day.jsonl").write_text(MOONCAKE)
+    text = """name: s
+models: [starcoder2-3b]
+baseline: bf16
+variants: [bf16]
+loads: [{kind: open, trace: day.jsonl}MORE]
+prompts: {dataset: starwatt-24}
+"""
+    (tmp_path / "study.yaml").write_text(text.replace("MORE", ""))
+    assert load_study(tmp_path / "study.yaml").prompts.output == "natural"
+    (tmp_path / "study.yaml").write_text(text.replace("MORE", ", {kind: single_stream}"))
+    with pytest.raises(UsageError, match="answers have no natural length"):
+        load_study(tmp_path / "study.yaml")
