@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 
 NS_PER_S = 10**9
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?", re.ASCII)
 _DATE = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
     re.ASCII | re.IGNORECASE,
 )
 _LONGEST = 40
+_SIXTY = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NS = 2**63 - 1
 
@@ -25,22 +27,33 @@ def instant_ns(text: str, unit_ns: int) -> int | None:
     text = text.strip()
     if len(text) > _LONGEST:
         return None
-    if _NUMBER.fullmatch(text):
+    if text[4:5] != "-" and _NUMBER.fullmatch(text):
         found = round(Decimal(text) * unit_ns)
         return found if abs(found) <= _MOST_NS else None
-    date = _DATE.fullmatch(text)
-    return None if date is None else _date_ns(date)
+    dated = _DATE.fullmatch(text)
+    return None if dated is None else _date_ns(dated)
 
 
-def _date_ns(date: re.Match[str]) -> int | None:
-    *parts, decimals, zone = date.groups()
+def _date_ns(found: re.Match[str]) -> int | None:
+    day, hour, minute, second, decimals, zone = found.groups()
+    midnight_s = _midnight_s(day, zone)
+    clock = int(hour), int(minute), int(second)
+    if midnight_s is None or clock > (23, 59, 60) or clock[1] > _SIXTY - 1 or clock[2] > _SIXTY:
+        return None
+    seconds = midnight_s + (clock[0] * _SIXTY + clock[1]) * _SIXTY + clock[2]
+    since_ns = seconds * NS_PER_S + int((decimals or "0").ljust(9, "0"))
+    return since_ns if abs(since_ns) <= _MOST_NS else None
+
+
+@lru_cache(maxsize=1024)
+def _midnight_s(day: str, zone: str | None) -> int | None:
+    """Seconds from 1970 to the beginning of a day, which many requests have in common; None: there is no such day."""
     try:
-        moment = datetime(*map(int, parts), tzinfo=_zone(zone))  # type: ignore[misc, arg-type]
-        seconds = (moment - _EPOCH) // timedelta(seconds=1)
+        return (datetime.combine(date.fromisoformat(day), time(), _zone(zone)) - _EPOCH) // timedelta(
+            seconds=1
+        )
     except (ValueError, OverflowError):
         return None
-    found = seconds * NS_PER_S + int((decimals or "0").ljust(9, "0"))
-    return found if abs(found) <= _MOST_NS else None
 
 
 def _zone(text: str | None) -> timezone:

@@ -33,10 +33,11 @@ def lines_of_json(path: Path, text: str) -> list[Line]:
         UsageError: a line is no JSON object, or a field of it is missing or wrong.
     """
     rows = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-    return [_line(f"{path}:{number}", number, line) for number, line in rows]
+    return [_line(path, number, line) for number, line in rows]
 
 
-def _line(where: str, number: int, text: str) -> Line:
+def _line(path: Path, number: int, text: str) -> Line:
+    where = f"{path}:{number}"
     try:
         row = parse_json(text)
     except NotPlainError as error:
@@ -48,7 +49,7 @@ def _line(where: str, number: int, text: str) -> Line:
     time_ns = None if isinstance(time, bool) else instant_ns(str(time), unit_ns)
     if time_ns is None:
         raise UsageError(f"{where}: timestamp: takes a number or a date (given: {str(time)[:_SHOWN]!r})")
-    prompt, output = (_tokens(where, row, names) for names in (_PROMPT, _OUTPUT))
+    prompt, output = (_tokens(path, number, row, names) for names in (_PROMPT, _OUTPUT))
     return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
 
 
@@ -59,10 +60,10 @@ def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
     return found
 
 
-def _tokens(where: str, row: dict[str, Any], names: tuple[str, ...]) -> int:
-    value = _field(where, row, names)
+def _tokens(path: Path, number: int, row: dict[str, Any], names: tuple[str, ...]) -> int:
+    value = _field(f"{path}:{number}", row, names)
     name = next(name for name in names if row.get(name) is not None)
-    return tokens_of(f"{where}: {name}", "" if isinstance(value, bool) else str(value))
+    return tokens_of("" if isinstance(value, bool) else str(value), (path, number, name))
 
 
 def _block_ids(where: str, row: dict[str, Any]) -> tuple[int | str, ...]:

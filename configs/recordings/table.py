@@ -73,7 +73,7 @@ def lines_of_table(path: Path, text: str) -> list[Line]:
 
 
 def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[Line]:
-    begun = False
+    begun, last = False, max(columns[:3])
     for row in rows:
         number: int = rows.line_num  # type: ignore[attr-defined]
         if not any(row) or row[0].startswith("#"):
@@ -81,17 +81,14 @@ def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[
         if not begun:  # the names
             begun = True
             continue
-        where = f"{path}:{number}"
-        if len(row) <= max(columns[:3]):
-            raise UsageError(f"{where}: has {len(row)} of the {len(columns.names)} columns")
+        if len(row) <= last:
+            raise UsageError(f"{path}:{number}: has {len(row)} of the {len(columns.names)} columns")
         time_ns = instant_ns(row[columns.time], columns.unit_ns)
         if time_ns is None:
             raise UsageError(
-                f"{where}: {columns.names[columns.time]}: takes a number or a date such as "
+                f"{path}:{number}: {columns.names[columns.time]}: takes a number or a date such as "
                 f"2023-11-16 18:17:03.9799600 (given: {row[columns.time][:_LONGEST]!r})"
             )
-        prompt, output = (
-            tokens_of(f"{where}: {columns.names[place]}", row[place])
-            for place in (columns.prompt, columns.output)
-        )
+        prompt = tokens_of(row[columns.prompt], (path, number, columns.names[columns.prompt]))
+        output = tokens_of(row[columns.output], (path, number, columns.names[columns.output]))
         yield Line(number, time_ns, Lengths(prompt, output))

@@ -181,5 +181,6 @@ def _drawings(
     if recording is None or arrivals is None:
         key = (asked, spec.seed, spec.block, spec.load.slug)
         return {role: passes(*key, role) for role in _ROLES}
-    in_order = in_recorded_order(requests_in(recording), recording.offsets_ns, warmup_ns)
+    recorded = [one for one in asked if isinstance(one, RecordedRequest)]
+    in_order = in_recorded_order(recorded, recording.offsets_ns, warmup_ns)
     return dict.fromkeys(_ROLES, in_order)
