@@ -14,7 +14,7 @@ _DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LONGEST = 40
-_SIXTY = 60
+_HOURS, _SIXTY = 24, 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_NS = 2**63 - 1
 
@@ -37,10 +37,9 @@ def instant_ns(text: str, unit_ns: int) -> int | None:
 def _date_ns(found: re.Match[str]) -> int | None:
     day, hour, minute, second, decimals, zone = found.groups()
     midnight_s = _midnight_s(day, zone)
-    clock = int(hour), int(minute), int(second)
-    if midnight_s is None or clock > (23, 59, 60) or clock[1] > _SIXTY - 1 or clock[2] > _SIXTY:
+    if midnight_s is None or int(hour) >= _HOURS or int(minute) >= _SIXTY or int(second) > _SIXTY:
         return None
-    seconds = midnight_s + (clock[0] * _SIXTY + clock[1]) * _SIXTY + clock[2]
+    seconds = midnight_s + (int(hour) * _SIXTY + int(minute)) * _SIXTY + int(second)
     since_ns = seconds * NS_PER_S + int((decimals or "0").ljust(9, "0"))
     return since_ns if abs(since_ns) <= _MOST_NS else None
 
@@ -49,9 +48,8 @@ def _date_ns(found: re.Match[str]) -> int | None:
 def _midnight_s(day: str, zone: str | None) -> int | None:
     """Seconds from 1970 to the beginning of a day, which many requests have in common; None: there is no such day."""
     try:
-        return (datetime.combine(date.fromisoformat(day), time(), _zone(zone)) - _EPOCH) // timedelta(
-            seconds=1
-        )
+        midnight = datetime.combine(date.fromisoformat(day), time(), _zone(zone))
+        return (midnight - _EPOCH) // timedelta(seconds=1)
     except (ValueError, OverflowError):
         return None
 

@@ -68,6 +68,11 @@ class Recording:
             said.append(
                 "the times of the file fall somewhere: its requests were put in the order of their times"
             )
+        if self.block_tokens != MOONCAKE_BLOCK:
+            said.append(
+                f"hash_ids are taken for blocks of {self.block_tokens} tokens: of larger ones some prompt has no room "
+                "for as many as it names"
+            )
         return said
 
     def beyond(self, limit: int) -> str | None:

@@ -83,6 +83,8 @@ def test_a_file_of_arrivals_alone_has_no_lengths(tmp_path: Path) -> None:
 def test_blocks_are_those_of_the_file_or_the_largest_that_fit(tmp_path: Path) -> None:
     mooncake, bailian = read(tmp_path, MOONCAKE), read(tmp_path, BAILIAN, "b.jsonl")
     assert (mooncake.block_tokens, bailian.block_tokens) == (512, 16)
+    assert mooncake.remarks == []
+    assert "blocks of 16 tokens" in bailian.remarks[0]
     assert [one.block_ids for one in mooncake.lengths or ()] == [(0, 1, 2), (0, 14), ()]
 
 
