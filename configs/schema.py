@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, DatasetName
+from configs.engine_settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
 from configs.executor import Executor, SideBySide
 from configs.files.strict import (
     LONGEST_S,
@@ -23,7 +24,6 @@ from configs.files.strict import (
     Seconds,
     Seed,
     StrictModel,
-    TimeLimit,
     inconsistent,
     shape,
 )
@@ -181,33 +181,6 @@ class Phases(StrictModel):
     drain_s: Seconds = Field(default=60.0, description="At most this long for what is in flight at the end")
     cooldown: Cooldown | None = Field(
         default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
-    )
-
-
-class EngineSettings(StrictModel):
-    """Equal for all variants of a study; they must allow its highest concurrency."""
-
-    max_model_len: int = Field(
-        default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"
-    )
-    max_num_seqs: int = Field(default=256, ge=1, le=65536, description="Requests batched at most")
-    prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
-    gpu_memory_utilization: float = Field(
-        default=0.9, gt=0, le=1, description="GPU only: share vLLM may take"
-    )
-    cpu_kvcache_gib: int = Field(default=1, ge=1, le=65536, description="CPU only: room for the KV cache")
-    enforce_eager: bool = Field(
-        default=False, description="No torch.compile and no CUDA graphs, for all variants"
-    )
-    tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
-    start_timeout_s: TimeLimit = Field(
-        default=900.0, description="An engine that is not ready by then has failed"
-    )
-    hang_timeout_s: float = Field(
-        default=120.0,
-        ge=3,
-        le=LONGEST_S,
-        description="An engine that answers nothing, or makes no token, for so long has failed",
     )
 
 
