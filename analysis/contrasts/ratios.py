@@ -48,7 +48,12 @@ _Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
-    """Find the same variant, boards set alike, one request at a time; None where that is ``side``, or not measured."""
+    """Find the same variant, boards set alike, one request at a time; None where that is ``side``, or not measured.
+
+    None too where one of the two was asked prompts of recorded lengths: requests of other lengths are no reference.
+    """
+    if side.load in context.made_up:
+        return None
     if context.kind(side.load) == "single_stream":
         return None
     same = (
