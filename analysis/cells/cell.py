@@ -92,6 +92,15 @@ class Context:
         temperature = asked.get("temperature")
         return isinstance(temperature, int | float) and temperature > 0
 
+    @property
+    def slo(self) -> Slo | None:
+        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        if self.study is not None:
+            return self.study.slo
+        bounds_ms = self.manifest.get("slo_ms")
+        known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
+        return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
     def min_s(self, load: str) -> float | None:
         """The shortest window of a load that the study accepts."""
         if self.study is None:
@@ -283,7 +292,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
-        slo=context.study.slo if context.study else None,
+        slo=context.slo,
         sampled=context.sampled,
         phase=phase,
         trends=trends,

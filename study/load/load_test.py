@@ -87,7 +87,8 @@ def load_test(
         requests = read_trace(out, "requests")
         if outcome.interrupted and not requests.num_rows:
             raise KeyboardInterrupt
-        _record(run, cell, spec, outcome, recorded, metered=meter_at is not None)
+        bounds = {} if slo_ms is None else {"slo_ms": dict(slo_ms)}
+        _record(run, cell, spec, outcome, recorded, bounds, metered=meter_at is not None)
         if recorded.problem:
             tell(f"the power record is not whole: {recorded.problem}")
         summary = _summary(spec, outcome, requests, slo_ms)
@@ -171,7 +172,14 @@ def _summary(
 
 
 def _record(
-    run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded, *, metered: bool
+    run: RunDir,
+    key: CellKey,
+    spec: LoadSpec,
+    outcome: LoadResult,
+    recorded: Recorded,
+    bounds: Mapping[str, Any],
+    *,
+    metered: bool,
 ) -> None:
     """Make it a run of one cell: ``cell.json``, manifest and plan."""
     dataset, run_id = load_dataset(spec.prompts.dataset), new_run_id()
@@ -183,6 +191,7 @@ def _record(
         "run_id": run_id,
         "endpoint": {"url": shown_url(spec.url), "model": spec.model},
         "load": spec.model_dump(mode="json", exclude={"url"}),
+        **bounds,
         **(power if metered else {}),
     }
     write_json(run.manifest, manifest)
