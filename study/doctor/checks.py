@@ -15,7 +15,16 @@ from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
 from server.power.nvidia.inventory import gpu_inventory, silent_gpus
 from starwatt_errors import LoadError, StarwattError
-from study.doctor.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
+from study.doctor.environment import (
+    amd_gpus,
+    clocks,
+    compilers,
+    engine,
+    engine_on_boards,
+    gpu_power,
+    gpus_in_use,
+    rapl,
+)
 from study.doctor.findings import Finding
 
 _CHECKPOINTS_GIB = 20.0
@@ -24,7 +33,8 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 
 #: What a check finds is called, where it finds nothing and fails.
 _NAMES = {
-    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
+    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power",
+    "amd_gpus": "AMD GPUs", "rapl": "RAPL", "clocks": "CPU clocks",
     "engine_on_boards": "engine on boards",
     "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
 }  # fmt: skip
@@ -60,6 +70,7 @@ def examine() -> list[Finding]:
         _gpus,
         gpus_in_use,
         gpu_power,
+        amd_gpus,
         _meters,
         rapl,
         clocks,

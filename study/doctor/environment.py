@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from server.engines.toolchain import (
     serves_beside_the_boards,
 )
 from server.engines.vllm import NEWEST, vllm_version
+from server.power.amd.boards import AmdMeter
+from server.power.amd.library import NoAmdError
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.nvidia.library import NoDriverError, opened
@@ -61,6 +64,17 @@ def gpu_power() -> Finding:
         f"{'; '.join(capped)}: figures are those of a capped board",
         "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
     )
+
+
+def amd_gpus() -> Finding:
+    """Whether AMD boards can be read; raises ``AmdError`` where AMD SMI fails."""
+    try:
+        with closing(AmdMeter()) as meter:
+            read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
+    except NoAmdError as error:
+        return Finding("AMD GPUs", "ok", f"none that is read: {error}")
+    said = f"{read}; left out: {left_out}" if left_out else read
+    return Finding("AMD GPUs", "ok", f"{said}; an engine on them is yours to start (remote:)")
 
 
 def rapl(root: Path = POWERCAP) -> Finding:

@@ -20,7 +20,7 @@ from study.rate.search import Trial
 from tests.support.driving import make_spec
 from traces.schemas import REQUESTS
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 TOKENS = 5
 
 
