@@ -115,7 +115,7 @@ def test_boards_that_the_environment_hides_are_not_read(
     with closing(AmdMeter()) as meter:
         assert [device.name for device in meter.devices] == ["other"]
     monkeypatch.setenv(variable, "GPU-aa")
-    with pytest.raises(AmdError, match="name them in meters.gpus"):
+    with pytest.raises(AmdError, match=r"name them in meters.gpus"):
         AmdMeter()
 
 
