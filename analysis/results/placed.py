@@ -89,12 +89,14 @@ def _joules_at(
 def _of_device(rows: pa.Table, at_ns: Floats) -> Floats:
     t_ns, _ = ints(rows, "t_ns")
     watts, counted = floats(rows, "power_w"), floats(rows, "energy_j")
-    known = np.isfinite(watts)
-    if known.sum() >= 2:
+    if np.isfinite(watts).sum() >= 2:
+        known = np.isfinite(watts)
         seconds = (t_ns[known] - t_ns[known][0]) / 1e9
         risen = np.diff(seconds) * (watts[known][1:] + watts[known][:-1]) / 2
-        return np.interp(at_ns, t_ns[known].astype(np.float64), np.concatenate([[0.0], np.cumsum(risen)]))
-    known = np.isfinite(counted)
-    if known.sum() >= 2:
-        return np.interp(at_ns, t_ns[known].astype(np.float64), counted[known])
-    return np.zeros(at_ns.size)
+        joules = np.concatenate([[0.0], np.cumsum(risen)])
+    else:
+        known = np.isfinite(counted)
+        joules = counted[known]
+    if joules.size < 2:
+        return np.zeros(at_ns.size)
+    return np.asarray(np.interp(at_ns, t_ns[known].astype(np.float64), joules), dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from server.power.amd.library import AmdError, NoAmdError, offered, opened
@@ -122,7 +123,7 @@ class BoardMeter:
         smi, handle = self._smi, self._handle
         current = smi.AmdSmiTemperatureMetric.CURRENT
         for kind in (smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureType.EDGE):
-            shown = known(offered(smi, lambda kind=kind: smi.amdsmi_get_temp_metric(handle, kind, current)))
+            shown = known(offered(smi, partial(smi.amdsmi_get_temp_metric, handle, kind, current)))
             if shown:
                 return shown / 1000 if shown >= _MILLI_FROM else shown
         return None

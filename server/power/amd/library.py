@@ -86,7 +86,7 @@ def _package() -> Any:
         sys.path.insert(0, own)
     try:
         with redirect_stdout(said):
-            smi = importlib.import_module("amdsmi")
+            smi: Any = importlib.import_module("amdsmi")
             smi.amdsmi_wrapper = importlib.import_module("amdsmi.amdsmi_wrapper")
     except (ImportError, OSError, AttributeError, KeyError) as error:
         told = " ".join(said.getvalue().split()) or str(error)

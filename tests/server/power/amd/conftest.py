@@ -68,5 +68,9 @@ def host(rocm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             del sys.modules[name]
 
     forget()
-    yield lambda *lines: file.write_text("\n".join(lines) + "\n")
+
+    def describe(*lines: str) -> None:
+        file.write_text("\n".join(lines) + "\n")
+
+    yield describe
     forget()
