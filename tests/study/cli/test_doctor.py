@@ -36,7 +36,7 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     findings = (
         [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
     )
-    assert len(findings) == 15
+    assert len(findings) == 16
     for one in findings:
         assert one.state in ("ok", "missing", "failed")
         assert one.detail
