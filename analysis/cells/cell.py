@@ -29,6 +29,7 @@ from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
 from analysis.validity.imported import imported_checks
+from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
     Check,
@@ -65,6 +66,8 @@ class Context:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[CellKey, str] = field(default_factory=dict)
     """Where cells ran, once they have been read."""
+    made_up: frozenset[str] = frozenset()
+    """Loads whose prompts were made up to recorded lengths, once their cells have been read."""
 
     @property
     def cpus(self) -> int | None:
@@ -281,7 +284,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    checks += imported_checks(record.imported, requests, window)
+    checks += [*length_checks(requests), *imported_checks(record.imported, requests, window)]
     energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks

@@ -64,7 +64,7 @@ class Campaign:
         cool_start = self._cool_down(own.meters)
         spec = EngineSpec(
             model=first.key.model,
-            variant=load_variant(first.variant),
+            variant=load_variant(first.variant, self.study.defined),
             checkpoint=checkpoint,
             settings=self.study.engine,
             port=free_port(),

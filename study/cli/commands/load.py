@@ -47,7 +47,18 @@ _Qps = Annotated[
 _Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
     Path | None,
-    typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+    typer.Option(
+        help="In place of --qps: a file of arrivals, one offset in seconds a line; or a recording with lengths of "
+        "prompts and answers (Azure's or BurstGPT's table, Mooncake's JSON Lines), which are then asked."
+    ),
+]
+_MostTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--most-tokens",
+        min=2,
+        help="With a --trace that has lengths: requests of more tokens, prompt and answer, are left out.",
+    ),
 ]
 _Duration = Annotated[
     float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
@@ -121,6 +132,7 @@ def load(
     qps: _Qps = None,
     arrivals: _Arrivals = None,
     trace: _Trace = None,
+    most_tokens: _MostTokens = None,
     duration: _Duration = None,
     requests: _Requests = None,
     warmup: _Warmup = None,
@@ -156,12 +168,12 @@ def load(
     warmup = (0.0 if meter is None else _WARM_S) if warmup is None else warmup
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
-        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
-        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
-        client=client, timeout=timeout, continuous_usage=continuous_usage, endpoint=endpoint,
+        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
+        ignore_eos=ignore_eos, seed=seed, workers=workers, client=client, timeout=timeout,
+        continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
     if find_rate:
-        refuse(context, ("single_stream", "trace", "requests"), "says nothing with --find-rate")
+        refuse(context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate")
         search = search_of(flags, rates_of(qps), slo, slo_share, search_for)
         exit_with(look_for_rate(*search, out, meter, as_json=as_json))
         return
