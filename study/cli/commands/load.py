@@ -157,8 +157,7 @@ def load(
 
     OUT is a run of one cell, which analyze, report, compare, grade and verify read; with --meter it has joules.
     STARWATT_API_KEY is sent to the endpoint as bearer token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE
-    names certificates to trust. Ctrl-C ends the load and keeps what was measured. Exit code 1: no request was
-    completed, a closed load gave up, or no rate holds.
+    names certificates to trust. Exit code 1: no request was completed, a closed load gave up, or no rate holds.
     """
     from loadgen.flags import LoadFlags, rates_of
     from study.cli.load import look_for_rate, run_load_test
@@ -173,13 +172,13 @@ def load(
         continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
     if find_rate:
-        refuse(context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate")
+        refuse(
+            context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate"
+        )
         search = search_of(flags, rates_of(qps), slo, slo_share, search_for)
-        exit_with(look_for_rate(*search, out, meter, as_json=as_json))
-        return
+        return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
     refuse(context, ("slo_share", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
     if len(specs) > 1:
-        exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
-    else:
-        exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
+        return exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
+    return exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
