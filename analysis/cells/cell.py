@@ -97,6 +97,15 @@ class Context:
         temperature = asked.get("temperature")
         return isinstance(temperature, int | float) and temperature > 0
 
+    @property
+    def slo(self) -> Slo | None:
+        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        if self.study is not None:
+            return self.study.slo
+        bounds_ms = self.manifest.get("slo_ms")
+        known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
+        return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
     def asks_for_cache(self, record: CellRecord) -> bool:
         """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
         if record.served.url is None:
@@ -300,7 +309,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
-        slo=context.study.slo if context.study else None,
+        slo=context.slo,
         sampled=context.sampled,
         drafts=drafts_in(engine, window),
         phase=phase,

@@ -32,8 +32,8 @@ class Answer:
 
 def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ...]:
     """Answer for one model of a run, by what its study says of loads and bounds."""
-    study = run.context.study
-    slo_ms = study.slo.bounds_ms if study and study.slo else None
+    slo = run.context.slo
+    slo_ms = slo.bounds_ms if slo else None
     return answers_of(results, model, run.context.concurrency, slo_ms)
 
 

@@ -17,6 +17,7 @@ from server.power.nvidia.binding import BindingError
 from server.power.nvidia.inventory import gpu_inventory, silent_gpus
 from starwatt_errors import LoadError, StarwattError
 from study.doctor.environment import (
+    amd_gpus,
     boards_as_found,
     clocks,
     compilers,
@@ -35,7 +36,7 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 #: What a check finds is called, where it finds nothing and fails.
 _NAMES = {
     "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "boards_as_found": "boards as found",
-    "rapl": "RAPL", "clocks": "CPU clocks",
+    "amd_gpus": "AMD GPUs", "rapl": "RAPL", "clocks": "CPU clocks",
     "engine_on_boards": "engine on boards",
     "load_client": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
 }  # fmt: skip
@@ -72,6 +73,7 @@ def examine() -> list[Finding]:
         gpus_in_use,
         gpu_power,
         boards_as_found,
+        amd_gpus,
         _meters,
         rapl,
         clocks,

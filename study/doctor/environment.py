@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from server.engines.toolchain import (
     serves_beside_the_boards,
 )
 from server.engines.vllm import NEWEST, vllm_version
+from server.power.amd.boards import AmdMeter
+from server.power.amd.library import NoAmdError
 from server.power.control.journal import why_in_use
 from server.power.control.put_back import how_to, left_behind
 from server.power.nvidia.exclusivity import Watch, named
@@ -76,6 +79,17 @@ def boards_as_found() -> Finding:
         "; ".join(found.words for found in left),
         f"put them back: {how_to()}",
     )
+
+
+def amd_gpus() -> Finding:
+    """Whether AMD boards can be read; raises ``AmdError`` where AMD SMI fails."""
+    try:
+        with closing(AmdMeter()) as meter:
+            read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
+    except NoAmdError as error:
+        return Finding("AMD GPUs", "ok", f"none that is read: {error}")
+    said = f"{read}; left out: {left_out}" if left_out else read
+    return Finding("AMD GPUs", "ok", f"{said}; an engine on them is yours to start (remote:)")
 
 
 def rapl(root: Path = POWERCAP) -> Finding:

@@ -91,7 +91,8 @@ def load_test(
         requests = read_trace(out, "requests")
         if outcome.interrupted and not requests.num_rows:
             raise KeyboardInterrupt
-        _record(run, cell, spec, outcome, recorded, metered=meter_at is not None)
+        bounds = {} if slo_ms is None else {"slo_ms": dict(slo_ms)}
+        _record(run, cell, spec, outcome, recorded, bounds, metered=meter_at is not None)
         if recorded.problem:
             tell(f"the power record is not whole: {recorded.problem}")
         summary = _summary(spec, outcome, requests, slo_ms)
@@ -193,7 +194,14 @@ def _of_the_recording(spec: LoadSpec, requests: pa.Table) -> dict[str, Any] | No
 
 
 def _record(
-    run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded, *, metered: bool
+    run: RunDir,
+    key: CellKey,
+    spec: LoadSpec,
+    outcome: LoadResult,
+    recorded: Recorded,
+    bounds: Mapping[str, Any],
+    *,
+    metered: bool,
 ) -> None:
     """Make it a run of one cell: ``cell.json``, manifest and plan."""
     recording, run_id = with_lengths(spec.load), new_run_id()
@@ -206,6 +214,7 @@ def _record(
         "run_id": run_id,
         "endpoint": {"url": shown_url(spec.url), "model": spec.model},
         "load": spec.model_dump(mode="json", exclude={"url"}),
+        **bounds,
         **(power if metered else {}),
     }
     write_json(run.manifest, manifest)

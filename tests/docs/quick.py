@@ -19,6 +19,7 @@ FASTER = {
     "--qps 1,2,4,8": "--qps 12,24",
     "--requests 48": "--requests 12",
     "--blocks 8": "--blocks 2",
+    "--find-rate": "--find-rate --qps 20 --duration 1 --search-for 1",
     "sleep 5": "sleep 1",
 }
 """In commands: a load test takes seconds."""

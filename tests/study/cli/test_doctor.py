@@ -36,7 +36,7 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     findings = (
         [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
     )
-    assert len(findings) == 16
+    assert len(findings) == 17
     for one in findings:
         assert one.state in ("ok", "missing", "failed")
         assert one.detail
@@ -285,7 +285,7 @@ def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) ->
     done = starwatt("doctor", "--json")
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert len(found) == 16
+    assert len(found) == 17
     assert "restart the machine" in found["GPUs"]["detail"]
     assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
         "failed"
