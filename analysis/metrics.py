@@ -71,6 +71,7 @@ _THROUGHPUT = (
     Metric("finish_length_share", "ratio", "cut off by length", "completed requests with finish_reason length / completed"),
     Metric("client_cpu_share", "cpus", "load generator's CPUs", "CPU time of the load generator / wall time"),
     Metric("sidecar_cpu_share", "cpus", "sidecar's CPUs", "CPU time of the power sidecar / wall time"),
+    Metric("residents_cpu_share", "cpus", "idle engines' CPUs", "CPU time of engines loaded beside it / wall time"),
     Metric("trend_<trend>", "ratio", "trend of <trend>", "change along a line from the window's start to its end; of a temperature in °C"),
     Metric("trend_<trend>_p", "probability", "p of the trend of <trend>", "probability of such a trend where there is none"),
 )

@@ -32,6 +32,7 @@ from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
+from configs.restarts import EngineRestarts
 
 
 class FixedOutput(StrictModel):
@@ -253,8 +254,10 @@ class Study(StrictModel):
     attempts: int = Field(
         default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
     )
-    engine_restarts: Literal["each_block", "once"] = Field(
-        default="each_block", description="once: all blocks of a variant on one engine start"
+    engine_restarts: EngineRestarts = Field(
+        default="each_block",
+        description="once: all blocks of a variant on one engine start; {resident: auto, every: N}: all engines loaded"
+        " beside each other, one at a time asked, and started anew every N blocks",
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
     meters: Annotated[

@@ -62,7 +62,10 @@ class Served(_Record):
     root: str | None = Field(default=None, description="What an engine that ran already says it loaded")
     max_model_len: int | None = Field(default=None, description="Its own limit, tokens, where it says so")
     prefix_cache: bool | None = Field(default=None, description="Whether it reuses prompts, where it says so")
-    started_s: float | None = Field(default=None, description="When its process started, seconds since 1970")
+    started_s: float | None = Field(
+        default=None,
+        description="When its process started, seconds since 1970: cells of one start say the same",
+    )
 
 
 class Node(_Record):
@@ -88,6 +91,10 @@ class Audit(_Record):
     sidecar_late_p99_ms: float | None = None
     sidecar_skipped: int | None = Field(
         default=None, description="Instants of its schedule that passed during a reading"
+    )
+    residents_cpu_share: float | None = Field(
+        default=None,
+        description="CPU seconds per second of the study's other engines, loaded and not asked; null: there are none",
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
@@ -148,7 +155,8 @@ class CellRecord(_Record):
     )
     cool_start: CoolStart | None = Field(
         default=None,
-        description="Before its engine was started; null: no board says, or it was not asked for",
+        description="Before its engine was started; null: no board says, it was not asked for, or other engines of the"
+        " study were loaded there",
     )
     phases: Phases = Field(description="When each part of the cell began and ended")
     served: Served = Field(description="The engine as it said it was")

@@ -32,6 +32,8 @@ def cell_rows(result: CellResult) -> list[Row]:
         audit = result.record.audit
         rows.add("client_cpu_share", audit.cpu_share, [])
         rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, [])
+        if audit.residents_cpu_share is not None:
+            rows.add("residents_cpu_share", audit.residents_cpu_share, [])
     for name, line in result.trends.found.items():
         rows.add(f"trend_{name}", line.change, [])
         rows.add(f"trend_{name}_p", line.p, [])

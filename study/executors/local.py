@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from configs.restarts import Resident
 from configs.schema import Cpus, Study
 from server.power.nvidia.inventory import gpu_inventory
 from study.executors.executor import Ended, Executor, Site, Work
 from study.executors.units import Unit
 from study.measure.engine_session import Campaign
-from study.measure.retries import measure_groups
+from study.measure.residents import Residents
+from study.measure.retries import OpenEngine, Patience, measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
 from study.plan.cpus import place
 from study.plan.lengths import forced_lengths
@@ -66,10 +69,22 @@ class Local(Executor):
             work.ledger.note,
         )
         cells = [cell for unit in units for cell in work.ledger.left(unit)]
-        measure_groups(by_engine_start(cells), campaign.open_engine, order.patience, work.display.note)
+        with _opener(campaign, cells, order.patience) as open_engine:
+            measure_groups(by_engine_start(cells), open_engine, order.patience, work.display.note)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:
         """Return what ``start`` has measured."""
         ended, self._ended = self._ended, []
         return ended
+
+
+@contextmanager
+def _opener(campaign: Campaign, cells: Sequence[PlannedCell], patience: Patience) -> Iterator[OpenEngine]:
+    """Start engines one at a time, or keep them loaded beside each other."""
+    restarts = campaign.study.engine_restarts
+    if not isinstance(restarts, Resident):
+        yield campaign.open_engine
+        return
+    with Residents(campaign, restarts, cells, patience) as residents:
+        yield residents.open_engine
