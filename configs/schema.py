@@ -32,7 +32,7 @@ from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
-from configs.restarts import EngineRestarts
+from configs.restarts import EngineRestarts, Resident
 
 
 class FixedOutput(StrictModel):
@@ -340,6 +340,9 @@ class Study(StrictModel):
             )
         if isinstance(self.cpus, Cpus):
             raise inconsistent("cpus", "is shared or split within each slot: name CPUs in executor.slots")
+        if isinstance(self.engine_restarts, Resident) and any(not slot.gpus for slot in executor.slots or ()):
+            words = "takes each_block or once where slots have no boards: their engines share one memory"
+            raise inconsistent("engine_restarts", words)
         if self.generator != "own":
             raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
         if "rapl" in self.meter_settings.sources or self.meter_settings.external:

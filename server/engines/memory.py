@@ -26,8 +26,8 @@ _HEADROOM = 0.05
 """Of the machine's memory, which stays free for the load generator, the sidecar and page caches."""
 _BYTES_OF = {"float32": 4}
 _SHORT = re.compile(
-    r"out of memory|OutOfMemory|MemoryError|[Cc]annot allocate memory|Free memory on device|Available memory on node|"
-    r"No available memory for the cache blocks|exit code -9\b"
+    r"out of memory|OutOfMemory|MemoryError|[Cc]an(?:not|'t) allocate memory|"
+    r"Free memory on device|Available memory on node|No available memory for the cache blocks"
 )
 
 
