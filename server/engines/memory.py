@@ -67,13 +67,12 @@ def no_room_beside(running: EngineSpec, taken_bytes: int, others: Sequence[Engin
 
     Args:
         running: the engine that runs.
-        taken_bytes: what it takes; the pages of its KV cache may not be among that yet.
+        taken_bytes: what it takes, with its KV cache, which is zeroed at start and so has its pages already.
         others: those that are to be loaded too.
     """
-    cache = running.settings.cpu_kvcache_gib * GIB
     own = weights_bytes(running.checkpoint)
-    each = [taken_bytes - own + weights_bytes(spec.checkpoint) + cache for spec in others]
-    free = free_bytes() - cache - _HEADROOM * psutil.virtual_memory().total
+    each = [taken_bytes - own + weights_bytes(spec.checkpoint) for spec in others]
+    free = free_bytes() - _HEADROOM * psutil.virtual_memory().total
     if sum(each) <= free:
         return None
     return (

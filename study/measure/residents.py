@@ -57,15 +57,22 @@ class Residents:
         """
         first = cells[0]
         self._load_all(first)
+        self._clear_up()
         started = None
         if first.variant not in self.campaign.study.remote and not self._one_by_one:
             started = self._engine_of(first)
         if started is None:
-            with self.campaign.open_engine(cells, residents=self._pids()) as measure:
-                yield measure
+            with self.campaign.open_engine(cells, residents=self._pids()) as alone:
+                yield alone
             return
+        measure_one = self.campaign.turn_of(started, first, residents=self._pids(besides=first.engine_start))
+
+        def measure(cell: PlannedCell) -> None:
+            self._clear_up(besides=first.engine_start)
+            measure_one(cell)
+
         try:
-            yield self.campaign.turn_of(started, first, residents=self._pids(besides=first.engine_start))
+            yield measure
         except BaseException:
             self._unload(first.engine_start)
             raise
@@ -155,7 +162,7 @@ class Residents:
             self._failed[first.engine_start] = error
 
     def _engine_of(self, first: PlannedCell) -> Started | None:
-        """The engine whose turn it is, started anew where it has ended; None where it is to be alone.
+        """The engine whose turn it is, started anew where it is not loaded any more; None where it is to be alone.
 
         Raises:
             EngineError: it does not come up, and not for want of memory.
@@ -163,15 +170,21 @@ class Residents:
         number = first.engine_start
         if error := self._failed.pop(number, None):
             raise error
-        if number in self._loaded:
-            try:
-                self._loaded[number].engine.check_alive("while it was loaded and nobody asked it")
-            except EngineError as error:
-                self.campaign.display.note(f"{first.variant} is started anew: {error}")
-                self._unload(number)
         if number not in self._loaded:
             self._start_beside(first)
         return self._loaded.get(number)
+
+    def _clear_up(self, besides: int | None = None) -> None:
+        """Stop what is left of engines that have ended: their children would be strangers on the board."""
+        for number, started in list(self._loaded.items()):
+            try:
+                if number != besides:
+                    started.engine.check_alive("while it was loaded and nobody asked it")
+            except EngineError as error:
+                self.campaign.display.note(
+                    f"{started.engine.spec.variant.name} is started anew at its turn: {error}"
+                )
+                self._unload(number)
 
     def _start_beside(self, first: PlannedCell) -> None:
         """Start one anew beside the others, with whose contexts on it no board is as cool as it was."""
