@@ -96,7 +96,7 @@ class Residents:
         if together == self._together:
             return
         self.close()
-        self._together, self._specs, self._failed = together, {}, {}
+        self._together, self._specs, self._failed = None, {}, {}
         wanted = [
             cell
             for cell in first_of_each_start(self.cells)
@@ -104,15 +104,14 @@ class Residents:
             and cell.variant not in self.campaign.study.remote
             and self.patience.never_came_up(cell) is None
         ]
-        if self._one_by_one or not wanted:
-            return
-        campaign = self.campaign
-        campaign.display.title(f"starting {len(wanted)} engines: {', '.join(one.variant for one in wanted)}")
-        own = campaign.allotment()
-        try:
-            self._start_together(wanted, own)
-        except NoRoomError as error:
-            self._fall_back(str(error))
+        if wanted and not self._one_by_one:
+            names = ", ".join(one.variant for one in wanted)
+            self.campaign.display.title(f"starting {len(wanted)} engines: {names}")
+            try:
+                self._start_together(wanted, self.campaign.allotment())
+            except NoRoomError as error:
+                self._fall_back(str(error))
+        self._together = together
 
     def _start_of(self, cell: PlannedCell) -> tuple[str, int]:
         return cell.key.model, self.restarts.start_of(cell.key.block)
