@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from configs.executor import NeighbourCheck
 from configs.files.strict import StrictModel, shape
 
 
@@ -21,6 +22,12 @@ class Resident(StrictModel):
         le=1000,
         description="Blocks after which all engines are started anew; from three starts on an interval between variants"
         " holds for other starts too, and five blocks have three of these",
+    )
+
+    alone: NeighbourCheck | None = Field(
+        default=None,
+        description="The cell that is measured again with no other engine loaded, once a block, when all is measured;"
+        " {}: the baseline under the last load; null: none",
     )
 
     def start_of(self, block: int) -> int:

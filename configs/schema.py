@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, DatasetName
-from configs.executor import Executor, SideBySide
+from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
     LONGEST_S,
     MOST_TOKENS,
@@ -306,6 +306,8 @@ class Study(StrictModel):
                     raise inconsistent(f"{field}.{place}", f"names {name} twice")
         self._check_loads()
         self._check_prompts()
+        if isinstance(self.engine_restarts, Resident):
+            self._check_again(self.engine_restarts.alone, "engine_restarts.alone")
         if isinstance(self.executor, SideBySide):
             self._check_side_by_side(self.executor)
         return self
@@ -353,13 +355,15 @@ class Study(StrictModel):
                 "engine.tensor_parallel",
                 f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",
             )
-        check = executor.neighbours
+        self._check_again(executor.neighbours, "executor.neighbours")
+
+    def _check_again(self, check: NeighbourCheck | None, at: str) -> None:
+        """A cell that is measured again is one of the study's."""
+        loads = [load.slug for load in self.loads]
         if check is not None and check.variant not in (None, *self.variants):
-            raise inconsistent("executor.neighbours.variant", f"takes one of {', '.join(self.variants)}")
-        if check is not None and check.load not in (None, *(load.slug for load in self.loads)):
-            raise inconsistent(
-                "executor.neighbours.load", f"takes one of {', '.join(load.slug for load in self.loads)}"
-            )
+            raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
+        if check is not None and check.load not in (None, *loads):
+            raise inconsistent(f"{at}.load", f"takes one of {', '.join(loads)}")
 
     @property
     def own_variants(self) -> tuple[str, ...]:

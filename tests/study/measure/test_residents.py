@@ -28,7 +28,7 @@ prompts: {{dataset: starwatt-24, tasks: 2, max_tokens: 32}}
 measure: {{passes: 1, min_s: 0}}
 phases: {{idle_s: 0.5, warmup_requests: 1, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
 blocks: {blocks}
-engine_restarts: {{resident: auto, every: 2}}
+engine_restarts: {{resident: auto, every: 2, alone: {alone}}}
 seed: 7
 """
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -41,9 +41,9 @@ def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F81
         yield made
 
 
-def begin(world: Machine, blocks: int) -> RunDir:
+def begin(world: Machine, blocks: int, alone: str) -> RunDir:
     file, run = world.folder / "study.yaml", RunDir(world.disk / "run")
-    file.write_text(STUDY.format(model=world.folder / "model", blocks=blocks))
+    file.write_text(STUDY.format(model=world.folder / "model", blocks=blocks, alone=alone))
     world.start("run", file, "--out", run.root)
     return run
 
@@ -60,7 +60,7 @@ def engine(world: Machine, variant: str) -> psutil.Process:
 
 
 def test_an_idle_engine_that_dies_costs_no_cell_and_the_others_stay(world: Machine) -> None:
-    run = begin(world, blocks=2)
+    run = begin(world, blocks=2, alone="{}")
     world.until(lambda: len(list(run.finished_cells())) > 0, "a cell is measured")
     order = [row["variant"] for row in pq.read_table(run.plan).to_pylist() if row["block"] == 1]
     engine(world, order[0]).kill()  # its turn is over; it comes again in block 2
@@ -78,12 +78,17 @@ def test_an_idle_engine_that_dies_costs_no_cell_and_the_others_stay(world: Machi
     for one in found[anew:]:  # the others are no strangers on the board; from here on it lists all that run
         occupancy = read_trace(run.cell(one.key), "occupancy")
         assert set(occupancy.column("state").to_pylist()) == {"exclusive"}
+    alone = records(RunDir(run.alone))  # the check: the baseline in both blocks, on one engine
+    assert [(one.variant, one.block) for one in alone] == [("bf16", 1), ("bf16", 2)]
+    assert len({one.served.started_s for one in alone}) == 1
+    assert {one.audit.residents_cpu_share for one in alone} == {None}
+    assert 1.0 in pq.read_table(run.table("neighbours")).column("overlap").to_pylist()
     assert world.left_behind() == []
 
 
 def test_where_nothing_tells_whether_engines_fit_each_is_started_for_its_turn(world: Machine) -> None:
     (world.folder / "model" / "config.json").write_text(json.dumps(MODEL | {"num_attention_heads": None}))
-    run = begin(world, blocks=1)
+    run = begin(world, blocks=1, alone="null")
     assert world.end() in DONE, world.said
     assert "engines do not stay loaded, and each is started for its turn" in world.said
     found = records(run)
