@@ -60,8 +60,8 @@ def _in_flight(load: Load, most: int) -> int:
 
 def _board_bytes(own: Allotment, parts: int) -> int:
     """Memory of the smallest of the boards that an engine gets."""
-    there = gpu_inventory()
-    ours = [board for board in there if own.meters.gpus is None or board.uuid in own.meters.gpus][:parts]
+    chosen = own.meters.gpus  # none of them where none is to be metered
+    ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:parts]
     sizes = [board.memory_mib for board in ours if board.memory_mib is not None]
     if len(sizes) < len(ours) or not sizes:
         raise NoRoomError("a board does not say how much memory it has")
