@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.engine_args import with_arguments
 from configs.schema import EngineSettings
 from configs.variant import Variant
 from server.build.store import Checkpoint
@@ -31,6 +32,7 @@ class EngineSpec:
     variant: Variant
     checkpoint: Checkpoint
     settings: EngineSettings
+    """Those of all variants: ``served`` has them as this one is served."""
     port: int
     host: str = HOST
     api_key: str | None = None
@@ -40,3 +42,8 @@ class EngineSpec:
     """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""
     share: Share | None = None
     """Of these boards' memory; None: what the settings say, for it is alone there."""
+
+    @property
+    def served(self) -> EngineSettings:
+        """The settings, with those that the variant has of its own."""
+        return with_arguments(self.settings, self.variant.engine_args)

@@ -46,11 +46,10 @@ def shared_boards(specs: Sequence[EngineSpec], tokens: int, board_bytes: int) ->
     Raises:
         NoRoomError: they do not fit, or a checkpoint does not say how large its KV cache is.
     """
-    settings = specs[0].settings
     caches = [_kv_bytes(spec, tokens) for spec in specs]
-    weights = [weights_bytes(spec.checkpoint) / settings.tensor_parallel for spec in specs]
+    weights = [weights_bytes(spec.checkpoint) / _parts(spec) for spec in specs]
     each = [cache + own + _OF_ANY_ENGINE for cache, own in zip(caches, weights, strict=True)]
-    room = board_bytes * settings.gpu_memory_utilization
+    room = board_bytes * min(spec.served.gpu_memory_utilization for spec in specs)
     if sum(each) > room:
         raise NoRoomError(
             f"{len(specs)} engines take {sum(each) / GIB:.0f} GiB of each board (weights, and {tokens} tokens of KV "
@@ -112,8 +111,14 @@ def _kv_bytes(spec: EngineSpec, tokens: int) -> int:
             "engines fit beside each other"
         )
     of_head = shape.inputs[0] // shape.heads
-    heads = max(shape.kv_heads // spec.settings.tensor_parallel, 1)
-    return 2 * shape.layers * heads * of_head * _BYTES_OF.get(spec.variant.dtype, 2) * tokens
+    heads = max(shape.kv_heads // spec.served.tensor_parallel, 1)
+    layers = -(-shape.layers // spec.served.pipeline_parallel)
+    return 2 * layers * heads * of_head * _BYTES_OF.get(spec.variant.dtype, 2) * tokens
+
+
+def _parts(spec: EngineSpec) -> int:
+    """Boards that hold a part of the weights each; those of data parallelism hold them all."""
+    return spec.served.tensor_parallel * spec.served.pipeline_parallel
 
 
 def _shape(checkpoint: Checkpoint) -> Shape | None:

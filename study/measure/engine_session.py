@@ -23,6 +23,7 @@ from study.measure.retries import Measure
 from study.measure.secrets import api_key
 from study.plan.cells import PlannedCell
 from study.plan.cpus import Placement
+from study.plan.engines import settings_of
 from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching
@@ -69,7 +70,7 @@ class Campaign:
             yield self._measure_elsewhere(first, residents)
             return
         self.display.title(f"starting the engine of {first.variant}")
-        own = self.allotment()
+        own = self.allotment(first)
         cool_start = self.cool_down(own.meters)
         with started(self.spec(first, own), self.log_of(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
@@ -84,9 +85,9 @@ class Campaign:
             engine, engine.spec.model, meter, engine.log, api_key(), first, started.cool_start, own.reasons
         )
 
-    def allotment(self) -> Allotment:
-        """The boards of an engine that is started here; raises as ``allot``."""
-        return allot(self.study.meter_settings, self.study.engine)
+    def allotment(self, first: PlannedCell) -> Allotment:
+        """The boards of the engine of a cell that is started here; raises as ``allot``."""
+        return allot(self.study.meter_settings, settings_of(self.study, first.variant))
 
     def spec(self, first: PlannedCell, own: Allotment) -> EngineSpec:
         """What is started for the cells of an engine, of which ``first`` is the first."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from configs.restarts import Resident
-from server.engines.boards import Allotment
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from server.engines.memory import NoRoomError, looks_short
@@ -108,7 +107,7 @@ class Residents:
             names = ", ".join(one.variant for one in wanted)
             self.campaign.display.title(f"starting {len(wanted)} engines: {names}")
             try:
-                self._start_together(wanted, self.campaign.allotment())
+                self._start_together(wanted)
             except NoRoomError as error:
                 self._fall_back(str(error))
         self._together = together
@@ -116,33 +115,36 @@ class Residents:
     def _start_of(self, cell: PlannedCell) -> tuple[str, int]:
         return cell.key.model, self.restarts.start_of(cell.key.block)
 
-    def _start_together(self, wanted: Sequence[PlannedCell], own: Allotment) -> None:
+    def _start_together(self, wanted: Sequence[PlannedCell]) -> None:
         """Start engines that are to be loaded beside each other.
 
         Raises:
             NoRoomError: memory does not hold them, or turned out not to.
         """
         campaign, left = self.campaign, list(wanted)
-        specs = [campaign.spec(cell, own) for cell in wanted]
+        own = [campaign.allotment(cell) for cell in wanted]
+        specs = [campaign.spec(*both) for both in zip(wanted, own, strict=True)]
         if on_boards():
             specs = with_shares(campaign.study, own, specs)
         self._specs = {cell.engine_start: spec for cell, spec in zip(wanted, specs, strict=True)}
-        cool_start = campaign.cool_down(own.meters)
+        widest = max(own, key=lambda one: len(one.meters.gpus or ()))
+        cool_start = campaign.cool_down(widest.meters)
         if not on_boards():
             while left and not self._loaded:  # one that runs shows what one takes
-                self._start([left.pop(0)], own, cool_start)
+                self._start([left.pop(0)], cool_start)
             for started in self._loaded.values():
                 refuse_without_room(started.engine, [self._specs[cell.engine_start] for cell in left])
         at_once = max(len(os.sched_getaffinity(0)) // _CPUS_A_START, 1)
         for place in range(0, len(left), at_once):
-            self._start(left[place : place + at_once], own, cool_start)
+            self._start(left[place : place + at_once], cool_start)
         time.sleep(campaign.study.phases.rest_s)
 
-    def _start(self, wanted: Sequence[PlannedCell], own: Allotment, cool_start: CoolStart | None) -> None:
+    def _start(self, wanted: Sequence[PlannedCell], cool_start: CoolStart | None) -> None:
         """Start engines at once; what becomes of each stands in ``_loaded`` or ``_failed``; raises NoRoomError."""
         for first in wanted:
             with self._noted(first):
                 spec = replace(self._specs[first.engine_start], port=free_port())
+                own = self.campaign.allotment(first)
                 engine = Engine.start(spec, self.campaign.log_of(first).resolve())
                 self._loaded[first.engine_start] = Started(engine, own, cool_start)
         for first in wanted:
@@ -190,7 +192,7 @@ class Residents:
         campaign = self.campaign
         campaign.display.title(f"starting the engine of {first.variant}")
         try:
-            self._start([first], campaign.allotment(), None)
+            self._start([first], None)
         except NoRoomError as error:
             self._fall_back(str(error))
         error_there = self._failed.pop(first.engine_start, None)

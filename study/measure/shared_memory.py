@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.loads import Closed, Load, Open
-from configs.schema import Study
+from configs.schema import EngineSettings, Study
 from server.engines.boards import Allotment
 from server.engines.engine import Engine
 from server.engines.engine_spec import EngineSpec
@@ -23,13 +23,15 @@ def on_boards() -> bool:
     return bool(this_machine().gpus) and not computes_on_the_cpu()
 
 
-def with_shares(study: Study, own: Allotment, specs: Sequence[EngineSpec]) -> list[EngineSpec]:
-    """Give each engine its share of the boards that all get.
+def with_shares(study: Study, own: Sequence[Allotment], specs: Sequence[EngineSpec]) -> list[EngineSpec]:
+    """Give each engine its share of its boards; the first of these are everybody's.
 
     Raises:
         NoRoomError: they do not fit, or nothing says whether they do.
     """
-    return shared_boards(specs, kv_tokens(study), _board_bytes(own, study.engine.tensor_parallel))
+    tokens = max(kv_tokens(study, spec.served) for spec in specs)
+    sizes = [_board_bytes(one, spec.served.boards) for one, spec in zip(own, specs, strict=True)]
+    return shared_boards(specs, tokens, min(sizes))
 
 
 def refuse_without_room(running: Engine, others: Sequence[EngineSpec]) -> None:
@@ -43,12 +45,12 @@ def refuse_without_room(running: Engine, others: Sequence[EngineSpec]) -> None:
         raise NoRoomError(words)
 
 
-def kv_tokens(study: Study) -> int:
+def kv_tokens(study: Study, settings: EngineSettings) -> int:
     """Tokens of a KV cache in which all that a load keeps in flight has room, each as long as it may be."""
-    most = study.engine.max_num_seqs
+    most = settings.max_num_seqs
     every = [*study.loads, *(load for load, _ in study.probe_loads)]
     in_flight = min(max(_in_flight(load, most) for load in every), most)
-    blocks = -(-study.engine.max_model_len // _KV_BLOCK) * in_flight + 1  # vLLM keeps one for itself
+    blocks = -(-settings.max_model_len // _KV_BLOCK) * in_flight + 1  # vLLM keeps one for itself
     return blocks * _KV_BLOCK
 
 
@@ -58,10 +60,10 @@ def _in_flight(load: Load, most: int) -> int:
     return load.max_in_flight or most if isinstance(load, Open) else 1
 
 
-def _board_bytes(own: Allotment, parts: int) -> int:
+def _board_bytes(own: Allotment, count: int) -> int:
     """Memory of the smallest of the boards that an engine gets."""
     chosen = own.meters.gpus  # none of them where none is to be metered
-    ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:parts]
+    ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:count]
     sizes = [board.memory_mib for board in ours if board.memory_mib is not None]
     if len(sizes) < len(ours) or not sizes:
         raise NoRoomError("a board does not say how much memory it has")
