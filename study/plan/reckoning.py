@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from configs.datasets import Task
+from configs.engine_args import with_arguments
 from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
-from configs.schema import FixedOutput, Measure, RecordedOutput, Study
+from configs.schema import EngineSettings, FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
 from loadgen.planning.arrivals import mean_rate
 from server.build.shape import Shape, pruned_shape, weight_bytes
 from study.plan.cells import PlannedCell
-from study.plan.engines import settings_of
 from study.plan.rates import Hardware, overhead
 from study.plan.span import NOTHING, Span
 from traces.layout import model_slug
@@ -138,10 +138,13 @@ class Reckoner:
         """By what a variant's boards are more than those that the hardware is of."""
         if not self.hardware.on_gpu:
             return 1.0
-        return settings_of(self.study, cell.variant).boards / self.study.engine.boards
+        return self._engine(cell).boards / self.study.engine.boards
 
     def _in_flight(self, cell: PlannedCell) -> int:
-        return _in_flight(cell.load, settings_of(self.study, cell.variant).max_num_seqs)
+        return _in_flight(cell.load, self._engine(cell).max_num_seqs)
+
+    def _engine(self, cell: PlannedCell) -> EngineSettings:
+        return with_arguments(self.study.engine, self._variant(cell).engine_args)
 
     def _answer(self, cell: PlannedCell) -> Span:
         """Tokens of a mean answer."""
