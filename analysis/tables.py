@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from analysis.accuracy.verdicts import accuracy_table
+from analysis.accuracy.verdicts import MADE_UP, accuracy_table
 from analysis.cells.cell import Context, analyse_cell, damaged_cell, read_context
 from analysis.cells.rows import Row
 from analysis.cells.tabulate import InvalidCell, Tabulated, mark_drifted, tabulate, with_phase
@@ -94,7 +94,7 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     cells = _measured(run, keys, context, progress)
     rows = with_phase(cells)
     nodes = {one.key: one.node for one in cells if one.node is not None}
-    context = replace(context, nodes=nodes)
+    context = replace(context, nodes=nodes, made_up=_made_up(cells))
     graded = [row for row in rows if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     mark_drifted(cells)
@@ -113,6 +113,12 @@ def compute(run: RunDir, progress: Callable[[int, int], None] | None = None) -> 
     stamped = {name: _stamped(table) for name, table in tables.items()}
     stamped["cells"] = _stamped(tables["cells"], {KEY: inputs_of(run)})
     return Tables(stamped, _summary(cells, stamped, warnings), context)
+
+
+def _made_up(cells: Sequence[Tabulated]) -> frozenset[str]:
+    """Loads whose prompts were made up to recorded lengths."""
+    answers = (one.answers for one in cells)
+    return frozenset(one.key.load for one in answers if one is not None and one.accuracy.reason == MADE_UP)
 
 
 def _summary(

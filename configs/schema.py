@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.datasets import DATASETS, DatasetName
+from configs.engine_settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
 from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
     LONGEST_S,
@@ -23,7 +24,6 @@ from configs.files.strict import (
     Seconds,
     Seed,
     StrictModel,
-    TimeLimit,
     inconsistent,
     shape,
 )
@@ -33,6 +33,7 @@ from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
 from configs.restarts import EngineRestarts, Resident
+from configs.variant import Variant
 
 
 class FixedOutput(StrictModel):
@@ -184,44 +185,6 @@ class Phases(StrictModel):
     )
 
 
-class EngineSettings(StrictModel):
-    """Equal for all variants of a study; they must allow its highest concurrency."""
-
-    max_model_len: int = Field(
-        default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"
-    )
-    max_num_seqs: int = Field(default=256, ge=1, le=65536, description="Requests batched at most")
-    prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
-    gpu_memory_utilization: float = Field(
-        default=0.9, gt=0, le=1, description="GPU only: share vLLM may take"
-    )
-    cpu_kvcache_gib: int = Field(default=1, ge=1, le=65536, description="CPU only: room for the KV cache")
-    enforce_eager: bool = Field(
-        default=False, description="No torch.compile and no CUDA graphs, for all variants"
-    )
-    tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
-    pipeline_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Groups of layers, on GPUs of their own (vLLM)"
-    )
-    data_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Whole copies, on GPUs of their own (vLLM)"
-    )
-    start_timeout_s: TimeLimit = Field(
-        default=900.0, description="An engine that is not ready by then has failed"
-    )
-    hang_timeout_s: float = Field(
-        default=120.0,
-        ge=3,
-        le=LONGEST_S,
-        description="An engine that answers nothing, or makes no token, for so long has failed",
-    )
-
-    @property
-    def boards(self) -> int:
-        """How many GPUs one engine takes."""
-        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
-
-
 class Cpus(StrictModel):
     """Say which CPUs the engine and the load generator are pinned to."""
 
@@ -240,7 +203,12 @@ class Study(StrictModel):
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
     baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
-        min_length=1, description="Names of files in configs/variants, or derived from them"
+        min_length=1,
+        description="Names of files in configs/variants, or derived from them; paths of other files",
+    )
+    defined: dict[Name, Variant] = Field(
+        default={},
+        description="Variants that are no presets, by name; those that are named by a file (./mine.yaml) are kept here",
     )
     controls: dict[str, str] = Field(
         default={},

@@ -20,7 +20,7 @@ from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast, nothing_left
 from study.plan.lengths import forced_lengths
-from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded
+from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded, words_of_recording
 from study.preflight.checks import Preflight, models_of
 from study.preflight.outlook import outlook_of, reckoner_of
 from study.progress.display import Display, tell
@@ -135,6 +135,9 @@ def _open(order: Order, *, retry_failed: bool) -> None:
     if order.repeated is not None:
         order.repeated.prepare(order.run)
     keep_arrivals(order.run, order.study)
+    for load in order.study.loads:
+        for words in words_of_recording(load):
+            tell(f"{load.slug}: {words}")
     keep_prompts(order.run, order.study.prompts.dataset)
 
 
@@ -165,7 +168,7 @@ def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
     order = reckoned(order)
     study, run = order.study, order.run
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
-    checkpoints = build_all(study.models, study.own_variants)
+    checkpoints = build_all(study.models, study.own_variants, study.defined)
     preflight_of(order, executor).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)

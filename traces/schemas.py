@@ -42,6 +42,8 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "chunk_chars": (pa.list_(_COUNT), "Characters of `completion` that came with each chunk; null where halves came apart"),
     "reasoning": (pa.large_string(), "What the model wrote before its answer, where the server of a chat sends it apart"),
     "reasoning_tokens": (_COUNT, "Of `output_tokens`, those of `reasoning`; null where neither server nor chunks say so"),
+    "asked_prompt_tokens": (_COUNT, "Tokens that the prompt was to have, where the load replays a recording with lengths; null elsewhere"),
+    "asked_output_tokens": (_COUNT, "The same of the answer"),
     "schedule.position": (_INT, "Place in the schedule"),
     "due_ns": (_INT, "When it is due, counted from the load's start; null where a request waits for a free place"),
     "pass_phase_ns": (_INT, "By how much later a place goes on that comes to this pass, so that passes begin at all phases of a power sensor; null in open loads, and where nothing is dithered"),
@@ -143,10 +145,12 @@ REQUESTS = _schema(
     "requests",
     "request_id task_id sample role worker scheduled_ns sent_ns first_token_ns end_ns chunk_ns chunk_tokens "
     "prompt_tokens cached_tokens output_tokens finish_reason status http_status error completion "
-    "chunk_chars reasoning reasoning_tokens",
+    "chunk_chars reasoning reasoning_tokens asked_prompt_tokens asked_output_tokens",
 )
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
-SCHEDULE = _schema("schedule", "position task_id sample role due_ns pass_phase_ns")
+SCHEDULE = _schema(
+    "schedule", "position task_id sample role due_ns pass_phase_ns asked_prompt_tokens asked_output_tokens"
+)
 POWER = _schema(
     "power",
     f"t_ns device {_METER} power_w power_avg_w energy_j temperature_c sm_clock_mhz mem_clock_mhz utilization "
@@ -181,7 +185,13 @@ REQUESTS_TABLE = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {
-    "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
+    "requests": (
+        "chunk_chars",
+        "reasoning",
+        "reasoning_tokens",
+        "asked_prompt_tokens",
+        "asked_output_tokens",
+    ),
     "power": ("power_limit_w",),
     "engine": ("drafts_total", "drafted_tokens_total", "accepted_tokens_total"),
     "occupancy": ("engine", "power_w"),

@@ -15,6 +15,9 @@ from analysis.requests.columns import Requests
 from traces.layout import CellKey
 from traces.schemas import ACCURACY
 
+MADE_UP = "made_up_prompts"
+"""No data set's tasks were asked, but prompts made up to recorded lengths."""
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -92,7 +95,7 @@ def _verdicts(
 ) -> tuple[Floats, Floats, str | None]:
     """Base and plus (r,) of the graded rows as 1, 0 or NaN, and why some are missing."""
     nothing = np.full(int(rows.sum()), np.nan)
-    for reason in ("random_weights", "no_tests"):
+    for reason in (MADE_UP, "random_weights", "no_tests"):
         if reason in recorded:
             return nothing, nothing, reason
     if grades is None:

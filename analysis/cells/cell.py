@@ -34,6 +34,7 @@ from analysis.validity.gpu_conditions import (
     throttle_checks,
 )
 from analysis.validity.imported import imported_checks
+from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
     Check,
@@ -71,6 +72,8 @@ class Context:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[CellKey, str] = field(default_factory=dict)
     """Where cells ran, once they have been read."""
+    made_up: frozenset[str] = frozenset()
+    """Loads whose prompts were made up to recorded lengths, once their cells have been read."""
 
     @property
     def cpus(self) -> int | None:
@@ -292,7 +295,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
-    checks += [*imported_checks(record.imported, requests, window), *beside]
+    checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
     energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks

@@ -47,7 +47,12 @@ _Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
-    """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
+    """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself.
+
+    None too where one of the two was asked prompts of recorded lengths: requests of other lengths are no reference.
+    """
+    if side.load in context.made_up:
+        return None
     if context.kind(side.load) == "single_stream":
         return None
     same = (other for other in sides if other[:2] == side[:2] and context.kind(other.load) == "single_stream")

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
-from analysis.requests.columns import Requests
+from analysis.requests.columns import Requests, replays_lengths
 from analysis.requests.counters import rise_of
 from analysis.requests.latency import Latencies
 from analysis.requests.window import Window
@@ -62,6 +62,8 @@ EXPLANATIONS = {
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
+    "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
+    "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
@@ -97,12 +99,14 @@ _OF_ENERGY = (
     "no_power", "power_impossible", "power_zero", "power_stuck", "power_limit_changed", "clock_uncertain", "not_cooled",
     "engine_not_metered",
 )  # fmt: skip
-_OF_ACCURACY = ("sandbox_missing", "random_weights", "no_tests", "not_graded")
+UNGRADABLE = ("made_up_prompts", "random_weights", "no_tests")
+"""What the runner knows beforehand: there is nothing that a grader could judge."""
+_OF_ACCURACY = (*UNGRADABLE, "sandbox_missing", "not_graded")
 _SCOPES: dict[str, Scope] = {
     **dict.fromkeys(_OF_ENERGY, "energy"),
     **dict.fromkeys(_OF_ACCURACY, "accuracy"),
 }
-RECOMPUTED = frozenset(EXPLANATIONS) - {"sandbox_missing", "random_weights", "no_tests", "not_cooled"}
+RECOMPUTED = frozenset(EXPLANATIONS) - {*UNGRADABLE, "sandbox_missing", "not_cooled"}
 """What the runner says of these is not taken over."""
 
 
@@ -151,12 +155,14 @@ def request_checks(
     failed = float((measured & ~requests.ok).sum())
     cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
     misordered = float(requests.misordered.sum())
+    # Each pass over a recording has prompts of its own: no later one is cheaper.
+    as_recorded = bool(cached) and replays_lengths(requests)
     checks = [
         Check("errors", failed > 0, failed, "requests", hi=0.0),
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
         Check(
             "prefix_cache_hit",
-            bool(cached) and not prefix_cache,
+            bool(cached) and not prefix_cache and not as_recorded,
             cached,
             "tokens",
             hi=0.0,

@@ -71,7 +71,8 @@ def measure(
             if todo:
                 study = order.study
                 write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))
-                checkpoints = build_all(study.models, study.own_variants)  # there already: in the store
+                # There already: in the store.
+                checkpoints = build_all(study.models, study.own_variants, study.defined)
                 measure_all(Local(study), order, checkpoints, known_reasons)
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")
@@ -86,7 +87,9 @@ def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
     """
     order = Order.read(run.study, run.root)
     study = order.study
-    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.own_variants), study.engine)
+    refuse_what_cannot_be_served(
+        tuple(load_variant(name, study.defined) for name in study.own_variants), study.engine
+    )
     for variant in study.remote:
         check_secrets(study, variant)
     if of_this_process() is not None:

@@ -21,8 +21,10 @@ from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
 from study.measure.meter import OpenMeter
 from study.measure.metered import metered, record_cell
+from study.measure.wording import with_wording
 from study.plan.arrivals import as_kept
 from study.plan.cells import PlannedCell
+from study.plan.prompts import codes_of
 from study.records.run_id import known_run_id
 from traces.cell import CellRecord, CoolStart, Served
 from traces.layout import RunDir
@@ -114,7 +116,7 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         engine_start=cell.engine_start if engine.served.url is None else None,
         cool_start=bench.cool_start,
         served=engine.served,
-        validity=list(bench.known_reasons),
+        validity=[*bench.known_reasons, *codes_of(cell.load)],
     )
 
 
@@ -143,6 +145,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         seed=study.seed,
         block=cell.key.block,
     )
+    spec = with_wording(spec, bench.api_key)
     if study.generator != "own":
         bench.announce(f"load by {study.generator.workers} Locust workers")
         return run_distributed(spec, bench.run.cell(cell.key), study.generator, check=check)

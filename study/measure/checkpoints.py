@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.loader import named_variant
+from configs.loader import NONE, Defined, named_variant
 from server.build.checkpoints import build_variant
 from server.build.foresight import known_model, source_of
 from server.build.store import Checkpoint, Store, store_root
@@ -14,23 +14,25 @@ _LARGE_BYTES = 2e9
 Checkpoints = dict[tuple[str, str], Checkpoint]
 
 
-def build_all(models: tuple[str, ...], variants: tuple[str, ...]) -> Checkpoints:
+def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> Checkpoints:
     """The checkpoint of every model and variant; nothing is done for those in the store."""
     store = Store(store_root())
-    warn_of_downloads(models, variants)
+    warn_of_downloads(models, variants, defined)
     checkpoints: Checkpoints = {}
     with Display("checkpoint", len(models) * len(variants)) as display:
         for model in models:
             for name in variants:
                 display.title(f"{model} · {name}")
-                checkpoints[model, name] = build_variant(model, named_variant(name), store, display.note)
+                checkpoints[model, name] = build_variant(
+                    model, named_variant(name, defined), store, display.note
+                )
                 display.advance()
     return checkpoints
 
 
-def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...]) -> None:
+def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> None:
     """Tell of each model that is about to be fetched from the hub, where it is large or nobody knows how large."""
-    sources = {source_of(model, named_variant(name)) for model in models for name in variants}
+    sources = {source_of(model, named_variant(name, defined)) for model in models for name in variants}
     for source in sorted(sources):
         try:
             size = known_model(source).fetch_bytes

@@ -93,7 +93,7 @@ class Campaign:
         """What is started for the cells of an engine, of which ``first`` is the first."""
         return EngineSpec(
             model=first.key.model,
-            variant=load_variant(first.variant),
+            variant=load_variant(first.variant, self.study.defined),
             checkpoint=self.checkpoints[first.model, first.variant],
             settings=self.study.engine,
             port=free_port(),

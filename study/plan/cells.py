@@ -14,6 +14,7 @@ from configs.restarts import Resident
 from configs.schema import Measure, Prompts, Study
 from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.prompts import seeded
+from loadgen.planning.recorded import with_lengths
 from starwatt_errors import UsageError
 from traces.layout import CellKey, model_slug
 from traces.schemas import PLAN
@@ -169,6 +170,8 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
 
 def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
     """Phases, and the window that is asked for, with answers that take no time."""
+    recording = with_lengths(load)
+    tasks = tasks if recording is None else len(recording.offsets_ns)
     per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0
     measured_s = max(measure.min_s, measure.passes * per_pass_s)
     return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

@@ -102,7 +102,7 @@ def _served(study: Study, name: str) -> str:
     """A variant, with what serves it where that is not vLLM with graphs."""
     if name in study.remote:
         return f"{name} (at {study.remote[name].url})"
-    variant = load_variant(name)
+    variant = load_variant(name, study.defined)
     if variant.engine == "transformers":
         return f"{name} (transformers)"
     eager = study.engine.enforce_eager or variant.enforce_eager

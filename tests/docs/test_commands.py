@@ -21,7 +21,7 @@ from configs.datasets import load_dataset
 from server.engines.engine import free_port
 from tests.analysis.compare.test_with_paper import in_the_papers_formats
 from tests.docs.listed import NOT_TYPED, why_not_typed
-from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts, recording
 from tests.docs.place import Place, bring_humaneval, fetch_humaneval, keep_checkpoints, place
 from tests.docs.quick import SECRET, quick_command, shorten
 from tests.golden.world import LOADS, World
@@ -162,6 +162,7 @@ def _set_up(page: str, there: Place) -> None:
                 shutil.copyfile(CAPTURED / source / name, there.folder / kept)
     if page == "docs/how-to.md":
         (there.folder / "prompts.jsonl").write_text(own_prompts())
+        (there.folder / "azure.csv").write_text(recording())
         bring_humaneval(there.folder / "HumanEvalPlus.jsonl.gz")
         tasks = load_dataset("starwatt-24").tasks
         solved = [{"task_id": t.task_id, "solution": t.prompt + t.canonical_solution} for t in tasks]

@@ -16,11 +16,12 @@ from configs import loader
 from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
+from configs.recordings import read_recording
 from server.power.nvidia.nvml import Board
 from study.cli.app import app
 from study.executors import slots, slurm
 from study.preflight import checks as preflight
-from tests.docs.pages import Block, all_blocks, own_prompts
+from tests.docs.pages import Block, all_blocks, own_prompts, recording
 from tests.docs.place import bring_humaneval
 from tests.golden.world import LOADS, World
 
@@ -128,6 +129,12 @@ def test_prompts_of_ones_own_are_read(block: Block, tmp_path: Path) -> None:
     read = load_dataset(str(tmp_path / "prompts.jsonl"))
     assert len(read.tasks) == len(block.text.splitlines())
     assert read.has_tests == ("entry_point" in block.text)
+
+
+def test_the_recording_is_read(tmp_path: Path) -> None:
+    (tmp_path / "azure.csv").write_text(recording(), encoding="utf-8")
+    read = read_recording(tmp_path / "azure.csv", 1024)
+    assert (read.too_long, len(read.lengths or ())) == (1, 3)
 
 
 def test_readmes_short_demo_is_the_demo() -> None:

@@ -47,7 +47,18 @@ _Qps = Annotated[
 _Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
     Path | None,
-    typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+    typer.Option(
+        help="In place of --qps: a file of arrivals, one offset in seconds a line; or a recording with lengths of "
+        "prompts and answers (Azure's or BurstGPT's table, Mooncake's JSON Lines), which are then asked."
+    ),
+]
+_MostTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--most-tokens",
+        min=2,
+        help="With a --trace that has lengths: requests of more tokens, prompt and answer, are left out.",
+    ),
 ]
 _Duration = Annotated[
     float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
@@ -100,6 +111,7 @@ def load(
     qps: _Qps = None,
     arrivals: _Arrivals = None,
     trace: _Trace = None,
+    most_tokens: _MostTokens = None,
     duration: _Duration = None,
     requests: _Requests = None,
     warmup: _Warmup = None,
@@ -135,6 +147,7 @@ def load(
         trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
         max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
         client=client, timeout=timeout, continuous_usage=continuous_usage, endpoint=endpoint,
+        most_tokens=most_tokens,
     )  # fmt: skip
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
     if len(specs) == 1:
