@@ -74,6 +74,7 @@ _THROUGHPUT = (
     Metric("tokens_per_draft", "tokens", "tokens a draft", "1 + accepted tokens / drafts, by the same counters", better=_HIGHER),
     Metric("client_cpu_share", "cpus", "load generator's CPUs", "CPU time of the load generator / wall time"),
     Metric("sidecar_cpu_share", "cpus", "sidecar's CPUs", "CPU time of the power sidecar / wall time"),
+    Metric("residents_cpu_share", "cpus", "idle engines' CPUs", "CPU time of engines loaded beside it / wall time"),
     Metric("trend_<trend>", "ratio", "trend of <trend>", "change along a line from the window's start to its end; of a temperature in °C"),
     Metric("trend_<trend>_p", "probability", "p of the trend of <trend>", "probability of such a trend where there is none"),
 )

@@ -64,7 +64,9 @@ def summary_table(
     chosen = meter or next(iter(meters_in(cells)), None)
     shown = [row for row in cells if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
     passed = {metric: passed_in(accuracy, tests) for metric, tests in _TESTS.items()}
-    points = sorted(points_of(shown, context.started_once), key=lambda point: _order(point, context))
+    points = sorted(
+        points_of(shown, context.started_once, context.start_of), key=lambda point: _order(point, context)
+    )
     rows = [_row(point, chosen, passed, metrics) for point in points]
     return pa.Table.from_pylist(rows, schema=_schema(metrics))
 
@@ -122,5 +124,5 @@ def _of_blocks(point: Point, metric: str) -> Interval:
         return Interval(reasons=("one_engine_start",))
     if min(known) <= 0:
         return Interval(reasons=("not_positive",))
-    found = geometric_mean(known)
+    found = geometric_mean(point.by_start(metric))
     return Interval(found.bounds, "blocks" if found.bounds else None, found.reasons)

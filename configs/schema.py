@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from configs.board import BoardSetting
 from configs.datasets import DATASETS, DatasetName
 from configs.engine_settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
-from configs.executor import Executor, SideBySide
+from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
     LONGEST_S,
     MOST_TOKENS,
@@ -33,6 +33,7 @@ from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
+from configs.restarts import EngineRestarts, Resident
 from configs.variant import Variant
 
 
@@ -242,8 +243,10 @@ class Study(StrictModel):
     attempts: int = Field(
         default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
     )
-    engine_restarts: Literal["each_block", "once"] = Field(
-        default="each_block", description="once: all blocks of a variant on one engine start"
+    engine_restarts: EngineRestarts = Field(
+        default="each_block",
+        description="once: all blocks of a variant on one engine start; {resident: auto, every: N}: all engines loaded"
+        " beside each other, one at a time asked, and started anew every N blocks",
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
     meters: Annotated[
@@ -298,6 +301,8 @@ class Study(StrictModel):
         self._check_loads()
         self._check_boards()
         self._check_prompts()
+        if isinstance(self.engine_restarts, Resident):
+            self._check_again(self.engine_restarts.alone, "engine_restarts.alone")
         if isinstance(self.executor, SideBySide):
             self._check_side_by_side(self.executor)
         return self
@@ -344,6 +349,9 @@ class Study(StrictModel):
             )
         if isinstance(self.cpus, Cpus):
             raise inconsistent("cpus", "is shared or split within each slot: name CPUs in executor.slots")
+        if isinstance(self.engine_restarts, Resident) and any(not slot.gpus for slot in executor.slots or ()):
+            words = "takes each_block or once where slots have no boards: their engines share one memory"
+            raise inconsistent("engine_restarts", words)
         if self.generator != "own":
             raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
         if "rapl" in self.meter_settings.sources or self.meter_settings.external:
@@ -354,13 +362,15 @@ class Study(StrictModel):
                 "engine.tensor_parallel",
                 f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",
             )
-        check = executor.neighbours
+        self._check_again(executor.neighbours, "executor.neighbours")
+
+    def _check_again(self, check: NeighbourCheck | None, at: str) -> None:
+        """A cell that is measured again is one of the study's."""
+        loads = [load.slug for load in self.loads]
         if check is not None and check.variant not in (None, *self.variants):
-            raise inconsistent("executor.neighbours.variant", f"takes one of {', '.join(self.variants)}")
-        if check is not None and check.load not in (None, *(load.slug for load in self.loads)):
-            raise inconsistent(
-                "executor.neighbours.load", f"takes one of {', '.join(load.slug for load in self.loads)}"
-            )
+            raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
+        if check is not None and check.load not in (None, *loads):
+            raise inconsistent(f"{at}.load", f"takes one of {', '.join(loads)}")
 
     @property
     def own_variants(self) -> tuple[str, ...]:

@@ -77,7 +77,10 @@ class Served(_Record):
     engine_args: dict[str, Any] = Field(
         default={}, description="The variant's own settings of the engine, as they were given"
     )
-    started_s: float | None = Field(default=None, description="When its process started, seconds since 1970")
+    started_s: float | None = Field(
+        default=None,
+        description="When its process started, seconds since 1970: cells of one start say the same",
+    )
 
 
 class Node(_Record):
@@ -103,6 +106,10 @@ class Audit(_Record):
     sidecar_late_p99_ms: float | None = None
     sidecar_skipped: int | None = Field(
         default=None, description="Instants of its schedule that passed during a reading"
+    )
+    residents_cpu_share: float | None = Field(
+        default=None,
+        description="CPU seconds per second of the study's other engines, loaded and not asked; null: there are none",
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
@@ -162,7 +169,8 @@ class CellRecord(_Record):
     )
     cool_start: CoolStart | None = Field(
         default=None,
-        description="Before its engine was started; null: no board says, or it was not asked for",
+        description="Before its engine was started; null: no board says, it was not asked for, or other engines of the"
+        " study were loaded there",
     )
     board: BoardHeld | None = Field(
         default=None, description="What its boards were set to; null: they were left alone"

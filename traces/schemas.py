@@ -103,7 +103,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "unit": (_TEXT, "Unit of the figure"),
     "lo": (_FLOAT, "Lower end of its 95 % interval"),
     "hi": (_FLOAT, "Upper end of its 95 % interval"),
-    "interval_kind": (_TEXT, "What the interval covers, such as `measurement`, `blocks`, `tasks` or `gain`"),
+    "interval_kind": (_TEXT, "What the interval covers: `measurement`, `blocks`, `starts`, `tasks`, `gain` and others"),
     "valid": (_BOOL, "Whether the figure is to be believed"),
     "reasons": (pa.list_(_TEXT), "Reason codes: see [troubleshooting](../troubleshooting.md#reason-codes)"),
     "tokens_in_window": (_FLOAT, "Output tokens that arrived inside the window"),

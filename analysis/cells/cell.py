@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,13 @@ from analysis.requests.window import Window, WindowShare, measured_window, share
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock
-from analysis.validity.gpu_conditions import board_checks, client_check, occupancy_checks, throttle_checks
+from analysis.validity.gpu_conditions import (
+    board_checks,
+    client_check,
+    occupancy_checks,
+    residents_checks,
+    throttle_checks,
+)
 from analysis.validity.imported import imported_checks
 from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
@@ -51,6 +57,7 @@ from analysis.validity.whose_boards import (
 from configs.board import AS_FOUND
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
+from configs.restarts import Resident
 from configs.schema import Slo, Study
 from starwatt_errors import TraceError
 from traces.attempts import read_attempts
@@ -130,16 +137,30 @@ class Context:
         """Map each variant to its control, from which it differs in its weights or in how it is served, not in both."""
         return self.study.controls if self.study else {}
 
-    @property
-    def one_engine_start(self) -> bool:
-        """Tell whether all blocks of a variant ran on one engine start."""
-        return self.study is not None and self.study.engine_restarts == "once"
+    def start_of(self, block: int) -> int:
+        """Number the start of its engine that serves a block of a variant, of one model."""
+        restarts = self.study.engine_restarts if self.study else "each_block"
+        if isinstance(restarts, Resident):
+            return restarts.start_of(block)
+        return 0 if restarts == "once" else block
 
     def started_once(self, *variants: str) -> bool:
         """Tell whether one of these variants had one engine start, or an engine that others started."""
-        return self.one_engine_start or (
-            self.study is not None and not self.study.remote.keys().isdisjoint(variants)
+        if self.study is None:
+            return False
+        only_one = self.study.blocks > 1 and self.start_of(1) == self.start_of(self.study.blocks)
+        return only_one or self.study.engine_restarts == "once" or self._elsewhere(variants)
+
+    def took_turns(self, *variants: str) -> bool:
+        """Tell whether the engines of these variants were loaded beside each other: blocks of one start are pairs."""
+        return (
+            self.study is not None
+            and isinstance(self.study.engine_restarts, Resident)
+            and not self._elsewhere(variants)
         )
+
+    def _elsewhere(self, variants: Iterable[str]) -> bool:
+        return self.study is not None and not self.study.remote.keys().isdisjoint(variants)
 
     @property
     def _loads(self) -> tuple[Load, ...]:
@@ -280,18 +301,18 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
         return CellResult(key, record, checks=tuple(checks), codes=codes)
     checks.append(window_check(window, context.min_s(key.load)))
-    if engine is not None:
-        checks.append(engine_check(engine, window))
+    checks += [] if engine is None else [engine_check(engine, window)]
     series, boards = _series(power), boards_seen(occupancy, window)
     own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
-    outside = outside_solutions(grades, requests)
-    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
+    share, outside = shares_in(requests, window), outside_solutions(grades, requests)
+    measured = Measured(requests, window, share, latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    checks += [*length_checks(requests), *imported_checks(record.imported, requests, window)]
+    beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
+    checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
     checks += board_checks(record.board, power)
     energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, engines, primary(list(energies)), window)

@@ -35,6 +35,8 @@ def cell_rows(result: CellResult) -> list[Row]:
         audit = result.record.audit
         rows.add("client_cpu_share", audit.cpu_share, [])
         rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, [])
+        if audit.residents_cpu_share is not None:
+            rows.add("residents_cpu_share", audit.residents_cpu_share, [])
         if result.record.board is not None:
             _boards(rows, result.record.board)
     for name, line in result.trends.found.items():

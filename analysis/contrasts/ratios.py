@@ -15,7 +15,8 @@ from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import PairedComparison, family_rows
 from analysis.contrasts.gain import gain_of_ratio, gain_rows
 from analysis.contrasts.paired_blocks import CellFigures, key_of, paired_blocks, ratio_row, value_row
-from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio
+from analysis.contrasts.starts import THESE_STARTS, StartOf, ratio_over_starts
+from analysis.contrasts.statistics import RatioEstimate, no_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
 from traces.layout import board_of
@@ -112,27 +113,38 @@ def _variants(
         if other == side or other not in figures.sides:
             continue
         key = key_of(contrast, side, other, meter)
-        starts_differ = side.variant != other.variant and context.started_once(side.variant, other.variant)
-        why = ("one_engine_start",) if starts_differ else ()
+        both = side.variant, other.variant
+        starts_differ = side.variant != other.variant and context.started_once(*both)
+        why = ("one_engine_start",) if starts_differ and not context.took_turns(*both) else ()
+        start_of = context.start_of if context.took_turns(*both) else None
         estimates = {
-            name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name)
+            name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name, start_of)
             for name in _AGAINST
         }
         rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in estimates.items()]
         gain = gain_of_ratio(figures, side, other, meter)
         for name in _BY_METER:
             rows += gain_rows(key, f"{name}_ratio", estimates[name], gain)
-        yield None if why else PairedComparison(key, "j_per_request_ratio", estimates["j_per_request"]), rows
+        joules = estimates["j_per_request"]
+        of_these = why or joules.kind == THESE_STARTS
+        yield None if of_these else PairedComparison(key, "j_per_request_ratio", joules), rows
 
 
 def _ratio(
-    figures: CellFigures, top: Condition, bottom: Condition, meter: MeterKey | None, name: str
+    figures: CellFigures,
+    top: Condition,
+    bottom: Condition,
+    meter: MeterKey | None,
+    name: str,
+    start_of: StartOf | None = None,
 ) -> RatioEstimate:
+    """Pair blocks; with ``start_of`` blocks of one engine start are no more than one sample of what starts do."""
     used, why = paired_blocks(figures, top, bottom, meter, name)
     if not used:
         return no_ratio(*why)
     above, below = (figures.good(side, meter, name) for side in (top, bottom))
-    estimate = paired_ratio([above[block] for block in used], [below[block] for block in used])
+    starts = used if start_of is None else list(map(start_of, used))
+    estimate = ratio_over_starts([above[block] for block in used], [below[block] for block in used], starts)
     if "node_confounded" in why:  # how much its blocks scatter says nothing of how much nodes differ
         estimate = RatioEstimate(estimate.ratio, None, None, estimate.blocks, ())
     return replace(estimate, reasons=tuple(sorted({*why, *estimate.reasons})))

@@ -147,7 +147,7 @@ def read_results(run: OpenedRun, meter: MeterKey | None = None) -> Results:
     return Results(
         pair=chosen,
         pairs=run.meters,
-        points=tuple(sorted(points_of(shown, run.context.started_once), key=order)),
+        points=tuple(sorted(points_of(shown, run.context.started_once, run.context.start_of), key=order)),
         contrasts=tuple(sorted(contrasts, key=order)),
         cell_rows=tuple(run.cells),
         memorised=run.memorised,

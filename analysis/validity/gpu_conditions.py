@@ -97,3 +97,12 @@ def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
         return None
     share = sum(known) / (cpus or 1)
     return Check("client_cpu", False, share, "share of CPUs", hi=CLIENT_BOUND, noted=share > CLIENT_BOUND)
+
+
+def residents_checks(share: float | None, cpus: int | None) -> list[Check]:
+    """``residents_busy``, a note: what engines took of the CPUs that were loaded beside the one that was measured."""
+    if share is None:
+        return []
+    share /= cpus or 1
+    noted = share > CLIENT_BOUND
+    return [Check("residents_busy", False, share, "share of CPUs", hi=CLIENT_BOUND, noted=noted)]

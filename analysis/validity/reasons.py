@@ -50,6 +50,7 @@ EXPLANATIONS = {
     "board_not_held": "A board was not at the power limit or clock that the study had set, or did not show it.",
     "throttled": "Heat or the power supply held the GPU's clocks down.",
     "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
+    "residents_busy": "The study's other engines, loaded and asked nothing, took more than 5 % of the CPUs.",
     "no_power": "There are no power readings.",
     "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
     "clock_uncertain": "Requests and power were recorded by clocks whose offset is not known well enough.",
@@ -92,6 +93,7 @@ EXPLANATIONS = {
     "neighbours_disturb": "The same cell took measurably more or less beside others than alone.",
     "neighbours_idle": "In every block others were measured for less than half of the cell's window.",
     "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
+    "too_few_starts": "Each variant had two engine starts: how much starts differ is not known well enough.",
 }
 _OF_ENERGY = (
     "drift", "counter_disagrees", "aliased", "counter_backwards", "counter_jumped", "counter_silent", "power_gap",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 
 import numpy as np
 import pyarrow as pa
 
 from configs.board import BoardSetting, slug_of
 from configs.loads import Load, Open
+from configs.restarts import Resident
 from configs.schema import Measure, Prompts, Study
 from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.prompts import seeded
@@ -50,14 +51,15 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
 
     A block holds every cell once, its variants in random order, each with one engine start and its loads (each at every
     setting of the boards) in random order, the same however many blocks there are; block 1 holds the probes too. With
-    ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other.
+    ``engine_restarts: once`` whole variants are ordered, and all blocks of one follow each other. Where engines stay
+    loaded the order is that of ``each_block``, model by model, and blocks share engine starts.
 
     Raises:
         UsageError: there would be more than a million cells.
     """
     _check_count(study)
     cells: list[PlannedCell] = []
-    for engine_start, (model, variant, blocks, order) in enumerate(_starts(study)):
+    for engine_start, model, variant, blocks, order in _turns(study):
         for block in blocks:
             asked = _asked(study, block)
             for index in order.permutation(len(asked)):
@@ -79,8 +81,15 @@ def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
     return cells
 
 
-def _starts(study: Study) -> Iterator[tuple[str, str, list[int], np.random.Generator]]:
-    """Model, variant and blocks of each engine start in order, and what draws the order of its loads."""
+_Turn = tuple[int, str, str, list[int], np.random.Generator]
+"""Which engine start, model and variant of it, blocks that follow each other on it, what draws the order of loads."""
+
+
+def _turns(study: Study) -> Iterator[_Turn]:
+    """Turns of engines, in order."""
+    if isinstance(study.engine_restarts, Resident):
+        yield from _resident_turns(study, study.engine_restarts)
+        return
     pairs = [(model, variant) for model in study.models for variant in study.variants]
     blocks = list(range(1, study.blocks + 1))
     drawn = (
@@ -88,9 +97,26 @@ def _starts(study: Study) -> Iterator[tuple[str, str, list[int], np.random.Gener
         if study.engine_restarts == "once"
         else [(seeded(study.seed, "plan", block), [block]) for block in blocks]
     )
+    number = count()
     for order, together in drawn:
         for index in order.permutation(len(pairs)):
-            yield *pairs[index], together, order
+            yield next(number), *pairs[index], together, order
+
+
+def _resident_turns(study: Study, restarts: Resident) -> Iterator[_Turn]:
+    """One model after the other between two starts of all engines: memory holds the variants of one."""
+    started = 0
+    for start, blocks in groupby(range(1, study.blocks + 1), key=restarts.start_of):
+        together = list(blocks)
+        for model in seeded(study.seed, "plan of models", start).permutation(len(study.models)):
+            numbers: dict[str, int] = {}
+            for block in together:
+                order = seeded(study.seed, "plan", block)
+                for index in order.permutation(len(study.variants)):
+                    variant = study.variants[index]
+                    number = numbers.setdefault(variant, started + len(numbers))
+                    yield number, study.models[model], variant, [block], order
+            started += len(numbers)
 
 
 _Asked = tuple[Load, Prompts, Measure, BoardSetting | None]
@@ -117,14 +143,22 @@ def _check_count(study: Study) -> None:
         )
 
 
-def by_engine_start(cells: list[PlannedCell]) -> list[list[PlannedCell]]:
-    """The cells of each engine start, in order."""
+def by_engine_start(cells: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
+    """The cells that follow each other on one engine start, in order: its turn, where several engines are loaded."""
     return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
 
 
-def expected_s(cells: list[PlannedCell]) -> dict[CellKey, float]:
+def first_of_each_start(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
+    """The first cell of each engine start, in order."""
+    first: dict[int, PlannedCell] = {}
+    for cell in cells:
+        first.setdefault(cell.engine_start, cell)
+    return list(first.values())
+
+
+def expected_s(cells: Sequence[PlannedCell]) -> dict[CellKey, float]:
     """Sum up what each cell was estimated to take, with the start of its engine where it is the first on it."""
-    first = {group[0].key for group in by_engine_start(cells)}
+    first = {cell.key for cell in first_of_each_start(cells)}
     return {cell.key: cell.estimated_s + cell.start_s * (cell.key in first) for cell in cells}
 
 

@@ -39,6 +39,8 @@ class Chaos:
     study: Path
     rng: random.Random
     longest_wait_s: float = 1.5
+    one_of_many: bool = False
+    """Whether one process of a part is struck, in place of all that there are."""
     struck: Counter[str] = field(default_factory=Counter)
     finished: list[RunDir] = field(default_factory=list)
     _before_reboot: set[str] = field(default_factory=set)
@@ -87,7 +89,8 @@ class Chaos:
             self.machine.runner.send_signal(_SIGNALS[how])
             self._ended(self.machine.end(), (*INTERRUPTED, -signal.SIGKILL, *DONE))
         else:
-            for process in self.machine.processes(part):
+            there = self.machine.processes(part)
+            for process in self.rng.sample(there, 1) if self.one_of_many and there else there:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(_SIGNALS[how])
 

@@ -33,6 +33,10 @@ BOARDS = (
         "GPU-00000000-c0de", offers=INSTANT | COUNTER | TEMPERATURE, update_s=0.02, window_s=0.02, step_s=0.02
     ),
 )
+MODEL = {
+    "model_type": "starcoder2", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
+}  # fmt: skip
 ENGINE_MODEL = {"step_s": 0.008, "per_prompt_token_s": 0.00001, "idle_w": IDLE_W}
 PARTS = {
     "engine": "vllm.entrypoints",
@@ -62,7 +66,7 @@ class Machine:
     def __post_init__(self) -> None:
         for name in ("boots", "model", "tmp", "logs"):
             (self.folder / name).mkdir()
-        (self.folder / "model" / "config.json").write_text('{"model_type": "starcoder2"}')
+        (self.folder / "model" / "config.json").write_text(json.dumps(MODEL))
         (self.folder / "model" / "model.safetensors").write_bytes(bytes(64))
         self._boot(boot_id(), 0)
 

@@ -28,12 +28,16 @@ prompts: {{dataset: starwatt-24, tasks: 8, max_tokens: 64}}
 measure: {{passes: 1, min_s: 0}}
 phases: {{idle_s: 0.5, warmup_requests: 4, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
 board: {board}
-blocks: 1
+blocks: {blocks}
+engine_restarts: {restarts}
 attempts: 1000
 engine: {{hang_timeout_s: 3, start_timeout_s: 8}}
 meters: {{sample_hz: 50}}
 seed: 7
 """
+
+
+RESIDENT = "{resident: auto, every: 2}"
 
 
 @pytest.fixture
@@ -43,9 +47,15 @@ def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F81
         yield made
 
 
-def study_file(world: Machine, variants: str = "[bf16, fp16]", board: str = "[]") -> Path:
+def study_file(
+    world: Machine, variants: str = "[bf16, fp16]", board: str = "[]", *, resident: bool = False
+) -> Path:
     path = world.folder / "study.yaml"
-    path.write_text(STUDY.format(model=world.folder / "model", variants=variants, board=board))
+    restarts, blocks = (RESIDENT, 2) if resident else ("each_block", 1)
+    model = world.folder / "model"
+    path.write_text(
+        STUDY.format(model=model, variants=variants, board=board, restarts=restarts, blocks=blocks)
+    )
     return path
 
 
@@ -59,12 +69,15 @@ def undisturbed(world: Machine, study: Path) -> Outcome:
     return outcome_of(run, world.boards)
 
 
-def compare(quiet: Outcome, struck: Outcome) -> int:
-    """Hold them against each other; how many cells' energy could be compared."""
+def compare(quiet: Outcome, struck: Outcome, *, resident: bool = False) -> int:
+    """Hold them against each other; how many cells' energy could be compared.
+
+    An engine that is started anew beside others that are loaded finds no board as cool as it was.
+    """
     assert struck.plan == quiet.plan
     assert struck.requests == quiet.requests
     assert struck.grades == quiet.grades
-    assert None not in struck.cool_starts.values()
+    assert resident or None not in struck.cool_starts.values()
     both = quiet.joules.keys() & struck.joules.keys()
     for key in both:
         for one in (quiet.joules[key], struck.joules[key]):
@@ -73,19 +86,21 @@ def compare(quiet: Outcome, struck: Outcome) -> int:
     return len(both)
 
 
-def chaos(world: Machine, blows: int, seed: int, variants: str, *settings: str) -> None:
-    study = study_file(world, variants, f"[{', '.join(settings)}]")
+def chaos(
+    world: Machine, blows: int, seed: int, variants: str, *settings: str, resident: bool = False
+) -> None:
+    study = study_file(world, variants, f"[{', '.join(settings)}]", resident=resident)
     quiet = undisturbed(world, study)
-    cells = 2 * (variants.count(",") + 1) * max(len(settings), 1)
+    cells = 2 * (variants.count(",") + 1) * max(len(settings), 1) * (2 if resident else 1)
     assert len(quiet.requests) == len(quiet.plan) == cells
     assert all(start is not None and start.cooled for start in quiet.cool_starts.values())
     assert {row["status"] for rows in quiet.requests.values() for row in rows} == {"ok"}
-    struck = Chaos(world, study, random.Random(seed))  # noqa: S311 -- no secret
+    struck = Chaos(world, study, random.Random(seed), one_of_many=resident)  # noqa: S311 -- no secret
     struck.blows(blows)
     assert struck.struck.total() == blows
     compared = 0
     for run in struck.finished:
-        compared += compare(quiet, outcome_of(run, world.boards))
+        compared += compare(quiet, outcome_of(run, world.boards), resident=resident)
         assert scraps(run) == []
         assert holding(run, SECRET) == []
     assert compared > 0
@@ -101,6 +116,22 @@ def chaos(world: Machine, blows: int, seed: int, variants: str, *settings: str) 
 @pytest.mark.timeout(600)
 def test_a_study_that_is_struck_twenty_times_is_the_one_that_nobody_disturbed(world: Machine) -> None:
     chaos(world, 20, seed=25, variants="[bf16]")
+
+
+@pytest.mark.timeout(600)
+def test_engines_that_stay_loaded_are_struck_twenty_times_and_give_what_nobody_disturbed(
+    world: Machine,
+) -> None:
+    chaos(world, 20, seed=26, variants="[bf16, fp16]", resident=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(2))
+def test_engines_that_stay_loaded_are_struck_a_hundred_times_and_give_what_nobody_disturbed(
+    world: Machine, seed: int
+) -> None:
+    chaos(world, 50, seed=seed, variants="[bf16, fp16, fp32]", resident=True)
 
 
 @pytest.mark.long

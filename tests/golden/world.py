@@ -10,6 +10,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ import pyarrow as pa
 
 from configs.board import BoardSetting, slug_of
 from configs.loader import dump_study
+from configs.restarts import EngineRestarts
 from configs.schema import Study
+from study.plan.cells import plan_cells
 from tests.golden.engine import SECOND, Load, Model, Request, Simulation, Trace
 from tests.golden.limits import Limited
 from traces.atomic import write_json, write_parquet, write_text
@@ -75,7 +78,7 @@ class World:
     variants: tuple[str, ...] = ("bf16", "int8-bnb", "pruned-last-1")
     loads: tuple[Load, ...] = LOADS
     blocks: int = 3
-    engine_restarts: str = "each_block"
+    engine_restarts: EngineRestarts = "each_block"
     sensor: Sensor = field(default_factory=Sensor)
     solved: dict[str, float] = field(
         default_factory=lambda: {"bf16": 1.0, "int8-bnb": 0.75, "pruned-last-1": 0.0}
@@ -92,6 +95,8 @@ class World:
     slo: dict[str, float] | None = None
     jitter: float = 0.0
     """How much the watts of a cell differ from those of the same cell of another run: a share, as one deviation."""
+    drift: float = 0.0
+    """How much more the plan's last cell draws than its first, for the same work: a share, evenly along the plan."""
 
     @property
     def run(self) -> RunDir:
@@ -141,6 +146,8 @@ class World:
         if self.jitter:
             luck = random.Random(f"{self.root.name} {key}").gauss(0, self.jitter)  # noqa: S311 - a simulation
             model = drawing(model, 1 + luck)
+        if self.drift:
+            model = drawing(model, 1 + self.drift * self._how_late[key])
         rng = random.Random(self.tasks)  # noqa: S311 - a simulation
         tasks = [(f"T/{n}", rng.randint(40, 200), rng.randint(20, 90)) for n in range(self.tasks)]
         if board is not None:
@@ -165,6 +172,12 @@ class World:
 
     def _board(self, key: CellKey) -> BoardSetting | None:
         return next((one for one in self.boards if one.slug == board_of(key.load)), None)
+
+    @cached_property
+    def _how_late(self) -> dict[CellKey, float]:
+        """Where each cell stands in the plan of its study, from 0 to 1."""
+        cells = plan_cells(self._study(), self.tasks)
+        return {cell.key: cell.position / (len(cells) - 1) for cell in cells}
 
     def _manifest(self) -> dict[str, Any]:
         """Calibrated: the world's sensor shows power as it is at that instant."""

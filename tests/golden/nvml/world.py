@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import subprocess
@@ -10,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from traces.clock import now_ns
 
-BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 8
+BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 16
 (INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS, FIXED_LIMIT,
  FIXED_CLOCK, REFUSES_LOCKS) = (1 << bit for bit in range(12))  # fmt: skip
 CALLS = {
@@ -84,6 +87,13 @@ class BoardModel:
     most_w: float = 700.0
     bmc_w: float = 0.0
     slow_s: float = 0.0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def compile_library(folder: Path) -> Path:
@@ -196,6 +206,14 @@ class GoldenBoards:
         for index, pid in enumerate(pids):
             own.pids[index] = pid
         own.processes = len(pids)
+
+    def join(self, *pids: int, board: int = 0) -> None:
+        """These are on the board too, beside those of its processes that have not ended."""
+        own = self._world.board[board]
+        with self.path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            there = [pid for pid in own.pids[: own.processes] if _runs(pid)]
+            self.run_on(*there, *pids, board=board)
 
     def heat(self, temperature_c: float, *, board: int = 0) -> None:
         """The board is as warm as that from now on."""
