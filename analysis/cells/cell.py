@@ -33,6 +33,7 @@ from analysis.validity.reasons import (
     Check,
     energy_checks,
     engine_check,
+    noted_checks,
     request_checks,
     window_check,
 )
@@ -250,6 +251,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     latency = latencies(requests, most_in_flight)
     is_open, is_capped = context.kind(key.load) == "open", most_in_flight is not None
     checks = request_checks(requests, latency, is_open=is_open, is_capped=is_capped)
+    checks += noted_checks(record.served.notes)
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
