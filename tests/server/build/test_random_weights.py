@@ -17,6 +17,7 @@ from server.build.compress import quantize_compressed
 from server.build.families.loading import made_config
 from server.build.quantize import quantize_bitsandbytes
 from server.build.random_weights import build_random, plan_shards, tensor_shapes
+from server.build.shape import shape_of
 from server.build.zero_codes import TOLERANCE, check_zero_codes, expected_share
 from starwatt_errors import BuildError
 
@@ -167,3 +168,41 @@ def test_every_architecture_is_called_as_its_file() -> None:
         architecture = load_architecture(path.stem)
         assert architecture is not None
         assert architecture.name == path.stem
+
+
+@pytest.mark.parametrize("name", sorted(BILLIONS))
+def test_a_size_is_read_from_a_configuration_of_any_family(name: str) -> None:
+    preset = load_architecture(name)
+    assert preset is not None
+    words = preset.weights.vocabulary
+    config = made_config(preset.family, vocab_size=words, **preset.settings)
+    true = sum(shape.numel() for shape in tensor_shapes(config).values())
+    for said in ({"vocab_size": words, "model_type": preset.family, **preset.config}, config.to_dict()):
+        shape = shape_of(said)
+        assert shape is not None
+        assert shape.parameters == pytest.approx(true, rel=0.05), "without biases, norms and positions"
+        assert shape.layers == config.num_hidden_layers
+
+
+def test_the_first_starcoder_names_its_dimensions_otherwise() -> None:
+    starcoderbase_1b = {
+        "model_type": "gpt_bigcode", "vocab_size": 49152, "n_embd": 2048, "n_inner": 8192, "n_layer": 24, "n_head": 16,
+        "n_positions": 8192, "multi_query": True,
+    }  # fmt: skip
+    for said in (starcoderbase_1b, {**starcoderbase_1b, "n_inner": None}):
+        found = shape_of(said)
+        assert found is not None
+        assert (found.kv_heads, found.positions) == (1, 8192)
+        assert found.parameters == pytest.approx(1.12e9, rel=0.02)
+    assert shape_of({**starcoderbase_1b, "n_embd": "wide"}) is None
+
+
+def test_a_mixture_weighs_all_its_experts() -> None:
+    qwen3_coder = {
+        "model_type": "qwen3_moe", "vocab_size": 151936, "hidden_size": 2048, "num_hidden_layers": 48,
+        "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 6144,
+        "num_experts": 128, "moe_intermediate_size": 768, "tie_word_embeddings": False,
+    }  # fmt: skip
+    found = shape_of(qwen3_coder)
+    assert found is not None
+    assert found.parameters == pytest.approx(30.5e9, rel=0.01)
