@@ -51,6 +51,8 @@ class Known:
     """The method that it says it was quantised by."""
     family: str | None = None
     """As transformers names it; None where that is not known yet."""
+    config: Path | None = None
+    """The folder of its ``config.json``; None where that is not here."""
     fetch_bytes: float | None = 0.0
     """Bytes to be downloaded; None: the hub could not be asked."""
     doubt: str | None = None
@@ -98,8 +100,8 @@ def check_variant(known: Known, variant: Variant) -> None:
             check_prune(variant.prune, known.shape.layers)
         except BuildError as error:
             raise UsageError(f"{variant.name} of {known.model}: {error}") from error
-    if known.folder is not None and known.family not in TRIED:
-        check_suits(known.model, known.folder, variant)
+    if known.config is not None and known.family not in TRIED:
+        check_suits(known.model, known.config, variant)
 
 
 def source_of(model: str, variant: Variant) -> str:
@@ -158,8 +160,9 @@ def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
 def _read(model: str, folder: Path, digest: str | None) -> Known:
     config, quantised = read_config(folder), quantised_by(folder)
     return Known(
-        model, shape_of(config), folder=folder, digest=digest, quantised=quantised, family=family_of(config)
-    )
+        model, shape_of(config), folder=folder, digest=digest, quantised=quantised, family=family_of(config),
+        config=folder,
+    )  # fmt: skip
 
 
 def _cached(model: str) -> Path | None:
@@ -195,7 +198,23 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     if not any(file.rfilename.endswith(".safetensors") for file in files):
         raise no_safetensors(model)
     fetched = float(sum(file.size or 0 for file in files)) or None
-    return Known(model, likely_shape(model), fetch_bytes=fetched, family=family_of(config))
+    known = Known(model, likely_shape(model), fetch_bytes=fetched, family=family_of(config))
+    return known if known.family in TRIED else _with_config(known, trust=trust)
+
+
+def _with_config(known: Known, *, trust: bool) -> Known:
+    """The same by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
+    import httpx
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        folder = Path(huggingface_hub.hf_hub_download(known.model, "config.json")).parent
+    except (HfHubHTTPError, httpx.HTTPError, OSError):
+        return known
+    config = read_config(folder)
+    check_config(known.model, config, trust_remote_code=trust)
+    return replace(known, shape=shape_of(config), family=family_of(config), config=folder)
 
 
 def likely_shape(model: str) -> Shape | None:
