@@ -251,12 +251,11 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     latency = latencies(requests, most_in_flight)
     is_open, is_capped = context.kind(key.load) == "open", most_in_flight is not None
     checks = request_checks(requests, latency, is_open=is_open, is_capped=is_capped)
-    checks += noted_checks(record.served.notes)
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
         return CellResult(key, record, checks=tuple(checks), codes=codes)
-    checks.append(window_check(window, context.min_s(key.load)))
+    checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
     if engine is not None:
         checks.append(engine_check(engine, window))
     series, boards = _series(power), boards_seen(occupancy, window)

@@ -43,6 +43,13 @@ def family_of(config: Mapping[str, Any]) -> str | None:
     return family if isinstance(family, str) and family else None
 
 
+def class_of(config: Mapping[str, Any]) -> str | None:
+    """The class that a checkpoint names first; None where it names none."""
+    named = config.get("architectures")
+    classes = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+    return classes[0] if classes else None
+
+
 def note_of(family: str | None) -> tuple[str, ...]:
     """The note of a family that nobody tried here; nothing for one that is tried, or that is not known."""
     return () if family is None or family in TRIED else (UNTRIED_NOTE,)
@@ -58,9 +65,8 @@ def _why_not(config: Mapping[str, Any]) -> str | None:
     family = family_of(config)
     if family is None:
         return "names no model_type in its config.json"
-    named = config.get("architectures")
-    classes = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
-    what = classes[0] if classes else family
+    named = class_of(config)
+    what = named or family
     sense = next((words for key, words in _SENSES.items() if config.get(key) is not None), None)
     if sense is not None:
         return f"{sense} ({what}), and is no model of text alone"
@@ -68,6 +74,6 @@ def _why_not(config: Mapping[str, Any]) -> str | None:
         return f"is an encoder with a decoder ({what})"
     if family in _ENCODERS and not config.get("is_decoder"):
         return f"is an encoder ({what}), which writes no text"
-    if classes and not any(one.endswith(_WRITES) for one in classes):
+    if named is not None and not named.endswith(_WRITES):
         return f"is a {what}, which writes no text from left to right"
     return None

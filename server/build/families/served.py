@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
-from server.build.families.kinds import family_of, note_of
+from server.build.families.kinds import class_of, family_of, note_of
 from server.build.sources import read_config
 from server.build.store import Checkpoint
 from starwatt_errors import UsageError
@@ -32,10 +32,9 @@ def facts_of(checkpoint: Checkpoint) -> Facts:
     )
 
 
-def class_of(folder: Path) -> str | None:
+def named_class(folder: Path) -> str | None:
     """The class that a checkpoint names; None where it names none."""
-    named = _config(folder).get("architectures")
-    return str(named[0]) if isinstance(named, list) and named else None
+    return class_of(_config(folder))
 
 
 def _config(folder: Path) -> Mapping[str, Any]:
