@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,10 +123,15 @@ def set_beside(
     variant: str, checkpoint: Checkpoint, bf16: Checkpoint, answers: list[Answer], served: Served
 ) -> Agreement:
     """What was answered, beside the checkpoint and the model in bf16 in Transformers."""
-    dtype = getattr(torch, load_variant(variant).dtype)
-    own = compared(answers, unserved(checkpoint, dtype))
-    other = compared(answers, unserved(bf16, torch.bfloat16))
-    return Agreement(own[0], other[0], own[1], bits_a_weight(checkpoint.path, bf16.path), served)
+    own = Unserved(checkpoint, getattr(torch, load_variant(variant).dtype))
+    plain = Unserved(bf16, torch.bfloat16)
+    return Agreement(
+        worst_logprob(answers, own),
+        worst_logprob(answers, plain),
+        equal_share(answers, own),
+        bits_a_weight(checkpoint.path, bf16.path),
+        served,
+    )
 
 
 def engine_spec(variant: str, checkpoint: Checkpoint) -> EngineSpec:
@@ -158,35 +163,46 @@ def ask(url: str, prompt: str) -> Answer:
     )
 
 
-def unserved(checkpoint: Checkpoint, dtype: torch.dtype) -> Callable[[str], tuple[torch.Tensor, str]]:
-    """The checkpoint in Transformers: log-probabilities (vocabulary,) of the first token, and the completion."""
-    model = AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=dtype, device_map={"": "cpu"})
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+class Unserved:
+    """A checkpoint in Transformers."""
 
-    def answer(prompt: str) -> tuple[torch.Tensor, str]:
-        inputs = tokenizer(prompt, return_tensors="pt")
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+        self._model = AutoModelForCausalLM.from_pretrained(
+            checkpoint.path, dtype=dtype, device_map={"": "cpu"}
+        )
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+
+    def logprobs(self, prompt: str) -> torch.Tensor:
+        """Log-probabilities (vocabulary,) of the first token."""
         with torch.no_grad():
-            logits = model(**inputs).logits[0, -1].float().log_softmax(-1)
-            ids = model.generate(
+            logits: torch.Tensor = self._model(**self._tokenizer(prompt, return_tensors="pt")).logits
+        return logits[0, -1].float().log_softmax(-1)
+
+    def completion(self, prompt: str) -> str:
+        """The greedy completion."""
+        inputs = self._tokenizer(prompt, return_tensors="pt")
+        with torch.no_grad():
+            ids = self._model.generate(
                 **inputs, max_new_tokens=TOKENS, do_sample=False, eos_token_id=0, pad_token_id=0
             )
-        return logits, tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-    return answer
+        return str(self._tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def compared(
-    answers: list[Answer], reference: Callable[[str], tuple[torch.Tensor, str]]
-) -> tuple[float, float]:
-    """The largest difference of log-probabilities, and the share of equal completions."""
-    worst, equal = 0.0, 0
+def worst_logprob(answers: list[Answer], reference: Unserved) -> float:
+    """The largest difference of log-probabilities of the first tokens."""
+    worst = 0.0
     for prompt, answer in zip(prompts(), answers, strict=True):
-        logprobs, text = reference(prompt)
+        logprobs = reference.logprobs(prompt)
         for token, value in answer.first.items():
             difference = abs(float(logprobs[token]) - value)
             worst = max(worst, difference if math.isfinite(difference) else math.inf)
-        equal += text == answer.text
-    return worst, equal / len(answers)
+    return worst
+
+
+def equal_share(answers: list[Answer], reference: Unserved) -> float:
+    """The share of completions that are equal."""
+    pairs = zip(prompts(), answers, strict=True)
+    return sum(reference.completion(prompt) == answer.text for prompt, answer in pairs) / len(answers)
 
 
 def bits_a_weight(folder: Path, bf16: Path) -> float:

@@ -74,6 +74,12 @@ def _why_not(config: Mapping[str, Any]) -> str | None:
         return f"is an encoder with a decoder ({what})"
     if family in _ENCODERS and not config.get("is_decoder"):
         return f"is an encoder ({what}), which writes no text"
-    if named is not None and not named.endswith(_WRITES):
+    if named is not None and not _writes(named, config.get("auto_map")):
         return f"is a {what}, which writes no text from left to right"
     return None
+
+
+def _writes(named: str, code_beside: Any) -> bool:
+    """Say whether a class writes text, by its name or by what the code beside the weights calls itself."""
+    own = isinstance(code_beside, Mapping) and "AutoModelForCausalLM" in code_beside
+    return own or named.endswith(_WRITES)

@@ -20,6 +20,9 @@ DECODERS: dict[str, dict[str, Any]] = {
     "one whose vision is null": {
         "model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "vision_config": None,
     },
+    "one of its own code": {
+        "model_type": "chatglm", "architectures": ["ChatGLMModel"], "auto_map": {"AutoModelForCausalLM": "m.ChatGLM"},
+    },
     "BERT as a decoder": {"model_type": "bert", "architectures": ["BertLMHeadModel"], "is_decoder": True},
 }  # fmt: skip
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
