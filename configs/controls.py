@@ -1,18 +1,21 @@
-"""Control variants: what a format costs must not be confused with what another way of serving costs.
+"""Control variants: what is asked about must not be confused with what else differs.
 
 LLM.int8 is served without CUDA graphs. Compared with a baseline that has them, its figure would hold both costs.
 Compared with the baseline's own format without graphs (its control), it holds the format's alone.
+``int4-awq+ngram`` beside a baseline ``bf16`` differs in weights and in a setting of the engine. Its control is
+``int4-awq``: the same weights, served as the baseline is, so that their contrast holds the setting's cost alone.
 """
 
 from __future__ import annotations
 
-from configs.loader import load_variant
-from configs.schema import Study
+from configs.engine_args import other_arguments, with_arguments
+from configs.loader import load_variant, variant_names
+from configs.schema import EngineSettings, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
 
-_Mode = tuple[str, bool]
-_SUFFIX: dict[_Mode, str] = {("vllm", True): "-eager", ("vllm", False): "", ("transformers", False): "-hf"}
+_Way = tuple[str, bool]
+_SUFFIX: dict[_Way, str] = {("vllm", True): "-eager", ("vllm", False): "", ("transformers", False): "-hf"}
 
 
 def with_controls(study: Study) -> Study:
@@ -26,34 +29,78 @@ def with_controls(study: Study) -> Study:
     variants = list(study.variants)
     controls = dict(study.controls)
     baseline = load_variant(study.baseline)
-    for name in study.own_variants:
+    for name in variants:  # which grow: a control may need one itself
+        if name in study.remote:
+            continue
         if name not in controls:
-            control = control_of(load_variant(name), baseline, all_eager=study.engine.enforce_eager)
+            control = control_of(load_variant(name), baseline, study.engine, among=study.own_variants)
             if control is not None:
                 controls[name] = control
-    variants += [name for name in dict.fromkeys(controls.values()) if name not in variants]
+        if name in controls and controls[name] not in variants:
+            variants.append(controls[name])
     return study.model_copy(update={"variants": tuple(variants), "controls": controls})
 
 
-def control_of(variant: Variant, baseline: Variant, *, all_eager: bool) -> str | None:
-    """The name of the baseline's weights served as ``variant`` is; None where the baseline itself is that.
+def control_of(
+    variant: Variant, baseline: Variant, settings: EngineSettings, *, among: tuple[str, ...] = ()
+) -> str | None:
+    """The name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
 
-    Also None for a variant with the baseline's own weights: it is a control.
+    Where settings of the engine differ, and more than they, it is the variant's weights with the baseline's settings.
+    Else, where weights and the way of serving differ, it is the baseline's weights served as ``variant`` is.
+
+    Args:
+        variant: what is measured.
+        baseline: what the study compares with.
+        settings: the study's own, for all variants.
+        among: names of the study's variants.
 
     Raises:
-        UsageError: the baseline's weights cannot be served so.
+        UsageError: there is no such variant, or it cannot be served so.
     """
-    wanted = _mode(variant, all_eager)
-    if _weights(variant) == _weights(baseline) or wanted == _mode(baseline, all_eager):
-        return None
-    name = baseline.name.removesuffix("-eager").removesuffix("-hf") + _SUFFIX[wanted]
+    way = _way(variant, settings)
+    other_way, other_weights = way != _way(baseline, settings), _weights(variant) != _weights(baseline)
+    other_settings = variant.engine == "vllm" and _served(variant, settings) != _served(baseline, settings)
+    if other_settings and (other_way or other_weights):
+        return _same_weights(variant, baseline, settings, among)
+    if other_way and other_weights:
+        return _served_likewise(variant, baseline, settings)
+    return None
+
+
+def _same_weights(
+    variant: Variant, baseline: Variant, settings: EngineSettings, among: tuple[str, ...]
+) -> str:
+    """Find the variant's own weights, with the engine's settings that the baseline has."""
+    base, _, _ = variant.name.partition("+")
+    for name in dict.fromkeys((base + _settings_of(baseline), *among, *variant_names())):
+        try:
+            control = load_variant(name)
+        except UsageError:  # a file of one's own has another name than its settings would give it
+            continue
+        if (_weights(control), _way(control, settings)) == (_weights(variant), _way(variant, settings)) and (
+            _served(control, settings) == _served(baseline, settings)
+        ):
+            return name
+    raise UsageError(
+        f"variants: {variant.name} has other engine_args and other weights than the baseline {baseline.name}: their "
+        f"contrast would hold both. Add a variant with the weights of {variant.name} and the baseline's engine_args"
+    )
+
+
+def _served_likewise(variant: Variant, baseline: Variant, settings: EngineSettings) -> str:
+    """Find the baseline's weights, served in the variant's way."""
+    base, _, _ = baseline.name.partition("+")
+    way = _way(variant, settings)
+    tail = _settings_of(baseline) if variant.engine == "vllm" else ""
+    name = base.removesuffix("-eager").removesuffix("-hf") + _SUFFIX[way] + tail
     try:
         control = load_variant(name)
     except UsageError as error:
         raise UsageError(
             f"variants: {variant.name} needs {name} as its control: {error}; take another baseline"
         ) from error
-    if _weights(control) != _weights(baseline) or _mode(control, all_eager) != wanted:
+    if _weights(control) != _weights(baseline) or _way(control, settings) != way:
         raise UsageError(
             f"variants: {variant.name} is served otherwise than the baseline {baseline.name}, which cannot be "
             "served like it: their contrast would hold both. Take another baseline"
@@ -61,8 +108,20 @@ def control_of(variant: Variant, baseline: Variant, *, all_eager: bool) -> str |
     return name
 
 
-def _mode(variant: Variant, all_eager: bool) -> _Mode:
-    return (variant.engine, variant.engine == "vllm" and (all_eager or variant.enforce_eager))
+def _settings_of(variant: Variant) -> str:
+    """Return what its name has of settings, ``+`` included."""
+    _, plus, settings = variant.name.partition("+")
+    return plus + settings
+
+
+def _way(variant: Variant, settings: EngineSettings) -> _Way:
+    eager = variant.engine == "vllm" and (settings.enforce_eager or variant.enforce_eager)
+    return (variant.engine, eager)
+
+
+def _served(variant: Variant, settings: EngineSettings) -> tuple[object, object]:
+    args = variant.engine_args
+    return (with_arguments(settings, args), other_arguments(args))
 
 
 def _weights(variant: Variant) -> tuple[object, object]:

@@ -4,6 +4,7 @@
 ``[NAME-]pruned-RULE-N``: without layers, RULE being last, first, middle, every, influence or angular; of bf16 unless
 named.
 They combine, ways of serving last: ``int4-awq-pruned-influence-2-eager``.
+``NAME+SETTING``: with settings of the engine (``configs/settings``), as many as go together: ``int4-awq+kv-fp8+ngram``.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from configs.files.problems import words_of
-from configs.variant import Prune, Variant
+from configs.variant import Prune, Setting, Variant
 from starwatt_errors import UsageError
 
 FORMS = (
-    "NAME-eager, NAME-hf, NAME-pruned-RULE-N with RULE one of last, first, middle, every, influence, angular"
+    "NAME-eager, NAME-hf, NAME-pruned-RULE-N with RULE one of last, first, middle, every, influence, angular; "
+    "and NAME+SETTING"
 )
 _RULES = {
     "last": "last", "first": "first", "middle": "middle", "every": "every",
@@ -60,8 +62,29 @@ def derived_variant(name: str, load: Callable[[str], Variant]) -> Variant | None
     return _changed(base, name, {"prune": prune.model_dump(exclude_none=True)}, words)
 
 
+def combined_variant(base: Variant, names: list[str], load: Callable[[str], Setting]) -> Variant:
+    """A variant with settings of the engine, each by its name.
+
+    Raises:
+        UsageError: one is missing, is named twice, sets what another or the variant sets, or cannot be combined.
+    """
+    name = "+".join([base.name, *names])
+    args, said_by = dict(base.engine_args), dict.fromkeys(base.engine_args, base.name)
+    for place, setting in enumerate(map(load, names)):
+        if setting.name in names[:place]:
+            raise UsageError(f"variant {name}: names {setting.name} twice")
+        for argument, value in setting.engine_args.items():
+            if argument in args and args[argument] != value:
+                other = said_by[argument]
+                raise UsageError(
+                    f"variant {name}: {other} and {setting.name} both set {argument}, to two values"
+                )
+            args[argument], said_by[argument] = value, setting.name
+    return _changed(base, name, {"engine_args": args}, f"with {', '.join(names)}")
+
+
 def _changed(base: Variant, name: str, changes: dict[str, Any], words: str) -> Variant:
-    fields = base.model_dump(exclude_none=True) | changes
+    fields = base.model_dump(exclude_none=True) | {"engine_args": base.engine_args} | changes
     try:
         return Variant.model_validate(fields | {"name": name, "description": f"{base.description}; {words}"})
     except ValidationError as error:

@@ -9,18 +9,21 @@ from pydantic import BaseModel, ValidationError
 
 from configs.architecture import Architecture
 from configs.datasets import is_own, load_dataset
-from configs.derived import FORMS, derived_variant
+from configs.derived import FORMS, combined_variant, derived_variant
+from configs.engine_args import other_arguments, with_arguments
+from configs.executor import SideBySide
 from configs.files.documents import Document, read_document
 from configs.files.plain_yaml import dump_yaml
 from configs.files.problems import problems
 from configs.loads import Load, Open
 from configs.offsets import read_offsets_ns
 from configs.schema import RecordedOutput, Study
-from configs.variant import Variant
+from configs.variant import Setting, Variant
 from starwatt_errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 VARIANTS = HERE / "variants"
+SETTINGS = HERE / "settings"
 ARCHITECTURES = HERE / "architectures"
 STUDIES = HERE / "studies"
 
@@ -71,6 +74,7 @@ def _check_variants(document: Document, study: Study) -> None:
         with document.at("variants", index):
             variant = load_variant(name)
             _check_loads(variant, study.loads)
+            _check_slots(variant, study)
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
             raise document.refusal(
@@ -81,8 +85,13 @@ def _check_variants(document: Document, study: Study) -> None:
 def _content(variant: Variant, study: Study) -> str:
     """Return what makes a variant another one: all but its name and its description."""
     eager = variant.engine == "vllm" and (variant.enforce_eager or study.engine.enforce_eager)
-    said = variant.model_copy(update={"enforce_eager": eager})
-    return said.model_dump_json(exclude={"name", "description"}, exclude_none=True)
+    said = variant.model_copy(
+        update={"enforce_eager": eager, "engine_args": other_arguments(variant.engine_args)}
+    )
+    settings = with_arguments(study.engine, variant.engine_args)
+    return (
+        said.model_dump_json(exclude={"name", "description"}, exclude_none=True) + settings.model_dump_json()
+    )
 
 
 def _with_models_found(path: Path, study: Study) -> Study:
@@ -165,6 +174,17 @@ def _check_loads(variant: Variant, loads: tuple[Load, ...]) -> None:
         raise UsageError(f"{variant.name} is served by transformers, which takes single_stream loads alone")
 
 
+def _check_slots(variant: Variant, study: Study) -> None:
+    """Raises UsageError where an engine takes more boards than a slot has; the schema looks at the study's own."""
+    if not isinstance(study.executor, SideBySide):
+        return
+    slots = study.executor.slots
+    boards = min((len(slot.gpus) for slot in slots or ()), default=study.executor.gpus_each)
+    wanted = with_arguments(study.engine, variant.engine_args).boards
+    if 0 < boards < wanted:  # 0: engines of the CPUs
+        raise UsageError(f"{variant.name} takes {wanted} boards, and a slot has {boards}: name more of them")
+
+
 def _with_traces_found(document: Document, study: Study) -> Study:
     """The study with the trace files of its open loads as absolute paths, each read once to see that it does."""
     loads: list[Load] = []
@@ -183,10 +203,13 @@ def load_variant(name: str) -> Variant:
     """The preset ``configs/variants/<name>.yaml``, or what the name makes of one (``configs/derived.py``).
 
     Raises:
-        UsageError: no such variant (the message lists those there are), or its file is wrong.
+        UsageError: no such variant or setting (the message lists those there are), or its file is wrong.
     """
+    base, *settings = name.split("+")
+    if settings:
+        return combined_variant(load_variant(base), settings, load_setting)
     if name in variant_names():
-        return _preset(VARIANTS / f"{name}.yaml", Variant)
+        return _with_template_found(*_preset(VARIANTS / f"{name}.yaml", Variant))
     derived = derived_variant(name, load_variant)
     if derived is None:
         raise UsageError(
@@ -196,12 +219,36 @@ def load_variant(name: str) -> Variant:
 
 
 def named_variant(name: str) -> Variant:
-    """A variant by its name, or by the path of its file (``./mine.yaml``).
+    """A variant by its name, or by the path of its file (``./mine.yaml``), which takes settings too.
 
     Raises:
         UsageError: as ``load_variant``, or the file is wrong.
     """
-    return _load(Path(name), Variant)[1] if "/" in name or name.endswith(".yaml") else load_variant(name)
+    path, suffix, settings = name.partition(".yaml+")
+    if suffix:
+        return combined_variant(named_variant(f"{path}.yaml"), settings.split("+"), load_setting)
+    if "/" in name or name.endswith(".yaml"):
+        return _with_template_found(*_load(Path(name), Variant))
+    return load_variant(name)
+
+
+def load_setting(name: str) -> Setting:
+    """The settings of ``configs/settings/<name>.yaml``.
+
+    Raises:
+        UsageError: there are none of that name (the message lists those there are), or the file is wrong.
+    """
+    if name not in setting_names():
+        raise UsageError(
+            f"there is no setting {name!r}; there are: {', '.join(setting_names())} (a variant's own ways come first: "
+            "NAME-eager+SETTING)"
+        )
+    return _with_template_found(*_preset(SETTINGS / f"{name}.yaml", Setting))
+
+
+def setting_names() -> list[str]:
+    """All settings that a variant's name may be combined with, sorted."""
+    return sorted(path.stem for path in SETTINGS.glob("*.yaml"))
 
 
 def variant_names() -> list[str]:
@@ -217,7 +264,7 @@ def load_architecture(name: str) -> Architecture | None:
     """
     if "/" in name or name not in {path.stem for path in ARCHITECTURES.glob("*.json")}:
         return None
-    return _preset(ARCHITECTURES / f"{name}.json", Architecture)
+    return _preset(ARCHITECTURES / f"{name}.json", Architecture)[1]
 
 
 def dump_study(study: Study) -> str:
@@ -225,17 +272,31 @@ def dump_study(study: Study) -> str:
     return dump_yaml(study.model_dump(mode="json"))
 
 
-_Preset = TypeVar("_Preset", Variant, Architecture)
+_Preset = TypeVar("_Preset", Variant, Setting, Architecture)
 
 
-def _preset(path: Path, model: type[_Preset]) -> _Preset:
+_Served = TypeVar("_Served", Variant, Setting)
+
+
+def _with_template_found(document: Document, served: _Served) -> _Served:
+    """A variant or setting with the chat template that it names by a path: a relative one lies beside its file."""
+    template = served.engine_args.get("chat_template")
+    if not isinstance(template, str) or "{" in template:  # none, or the template itself
+        return served
+    place = _beside(document.path, Path(template))
+    if not _is_there(place):
+        raise document.refusal(("engine_args", "chat_template"), f"there is no file {place}")
+    return served.model_copy(update={"engine_args": served.engine_args | {"chat_template": str(place)}})
+
+
+def _preset(path: Path, model: type[_Preset]) -> tuple[Document, _Preset]:
     """Read a preset's file, which must say the name by which it is found."""
     document, preset = _load(path, model)
     if preset.name != path.stem:
         raise document.refusal(
             ("name",), f"takes {path.stem}, which the file is called (given: {preset.name!r})"
         )
-    return preset
+    return document, preset
 
 
 def _load(path: Path, model: type[_Model]) -> tuple[Document, _Model]:

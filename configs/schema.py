@@ -199,6 +199,12 @@ class EngineSettings(StrictModel):
         default=False, description="No torch.compile and no CUDA graphs, for all variants"
     )
     tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
+    pipeline_parallel: int = Field(
+        default=1, ge=1, le=1024, description="Groups of layers, on GPUs of their own (vLLM)"
+    )
+    data_parallel: int = Field(
+        default=1, ge=1, le=1024, description="Whole copies, on GPUs of their own (vLLM)"
+    )
     start_timeout_s: TimeLimit = Field(
         default=900.0, description="An engine that is not ready by then has failed"
     )
@@ -208,6 +214,11 @@ class EngineSettings(StrictModel):
         le=LONGEST_S,
         description="An engine that answers nothing, or makes no token, for so long has failed",
     )
+
+    @property
+    def boards(self) -> int:
+        """How many GPUs one engine takes."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
 
 
 class Cpus(StrictModel):

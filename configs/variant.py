@@ -1,4 +1,4 @@
-"""The pydantic models of variants: one way each to compress and to serve a model.
+"""The pydantic models of variants and settings: one way each to compress and to serve a model.
 
 A format's class names the rule that makes its numbers; ``server/engines/hardware.py`` says whether this machine can
 serve it.
@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.files.strict import Line, Many, Name, StrictModel, inconsistent
+from configs.engine_args import EngineArgs
+from configs.files.strict import Line, Many, Name, StrictModel, VariantName, inconsistent
 
 Dtype = Literal["bfloat16", "float16", "float32"]
 
@@ -134,7 +135,7 @@ class Prune(StrictModel):
 class Variant(StrictModel):
     """One way to compress and serve a model: ``configs/variants/<name>.yaml``."""
 
-    name: Name
+    name: VariantName
     description: str
     quantization: Quantization = NoQuantization()
     prune: Prune | None = None
@@ -147,6 +148,10 @@ class Variant(StrictModel):
     trust_remote_code: bool = Field(
         default=False, description="Run code that lies beside the weights; never unless said here"
     )
+    engine_args: EngineArgs = Field(
+        default={},
+        description="vLLM's own flags without the dashes; its parser checks them before anything starts",
+    )
 
     @model_validator(mode="after")
     def _served_as_made(self) -> Variant:
@@ -157,7 +162,14 @@ class Variant(StrictModel):
                 raise inconsistent("engine", "transformers takes quantization none or bitsandbytes")
             if self.enforce_eager:
                 raise inconsistent("enforce_eager", "belongs to engine: vllm; transformers compiles nothing")
+            if self.engine_args:
+                raise inconsistent("engine_args", "belongs to engine: vllm, whose flags these are")
         return self
+
+    @property
+    def built_as(self) -> str:
+        """Its name without settings of the engine, which are no part of a checkpoint."""
+        return self.name.partition("+")[0]
 
     @property
     def dtype(self) -> Dtype | Literal["auto"]:
@@ -165,3 +177,11 @@ class Variant(StrictModel):
         if isinstance(self.quantization, NoQuantization | BitsAndBytes):
             return self.quantization.dtype
         return "auto" if isinstance(self.quantization, ReadyMade) else "bfloat16"
+
+
+class Setting(StrictModel):
+    """Settings of vLLM that any variant can be served with: ``configs/settings/<name>.yaml``, ``VARIANT+<name>``."""
+
+    name: Name
+    description: str
+    engine_args: EngineArgs = Field(min_length=1)

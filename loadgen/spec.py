@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from configs.files.strict import Line, Seed, StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
@@ -78,17 +78,10 @@ class LoadSpec(StrictModel):
     block: int = Field(ge=1)
     client: Literal["auto", "wire", "httptools", "aiohttp"] = Field(
         default="auto",
-        description="wire: sent and timed outside Python, for http; httptools: on the event loop; aiohttp: the second"
+        description="wire: sent and timed outside Python; httptools: on the event loop; aiohttp: the second"
         " opinion; auto: wire where endpoint and machine allow it, else httptools",
     )
     workers: int = Field(default=1, ge=1, le=256, description="Processes that share the schedule")
-
-    @field_validator("client")
-    @classmethod
-    def _can_be_had(cls, client: str, info: ValidationInfo) -> str:
-        if client == "wire" and str(info.data.get("url", "")).lower().startswith("https:"):
-            raise ValueError("wire speaks no TLS: take httptools, or auto, for https")
-        return client
 
     @model_validator(mode="after")
     def _can_be_shared(self) -> LoadSpec:

@@ -111,7 +111,7 @@ def run_study(
     if order.todo() or (retry_failed and order.unmeasured()):
         preflight_of(order, executor).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
-            tell(f"{variant} is also set against {control}, which is served as it is")
+            tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
     claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
     with told_when_full(order.run.root), claim:
         _open(order, retry_failed=retry_failed)

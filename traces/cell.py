@@ -68,6 +68,20 @@ class Served(_Record):
     root: str | None = Field(default=None, description="What an engine that ran already says it loaded")
     max_model_len: int | None = Field(default=None, description="Its own limit, tokens, where it says so")
     prefix_cache: bool | None = Field(default=None, description="Whether it reuses prompts, where it says so")
+    speculation: str | None = Field(
+        default=None,
+        description="How tokens are drafted, such as ngram; null: not at all, or it does not say",
+    )
+    kv_cache_dtype: str | None = Field(
+        default=None, description="Of the KV cache; auto: as the model computes"
+    )
+    chunked_prefill: bool | None = Field(default=None, description="Whether long prompts are read in pieces")
+    parallel: dict[str, int] = Field(
+        default={}, description="Boards by kind (tensor, pipeline, data), where it says so"
+    )
+    engine_args: dict[str, Any] = Field(
+        default={}, description="The variant's own settings of the engine, as they were given"
+    )
     started_s: float | None = Field(default=None, description="When its process started, seconds since 1970")
 
 
@@ -99,9 +113,8 @@ class Audit(_Record):
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
     client: str | None = Field(
         default=None,
-        description="Which client made the requests: wire sends and times outside Python; the others, and so all of"
-        " https, on the event loop, TTFT about 0.1 ms later in the mean at 400 requests/s, https 0.2 ms at 1.6"
-        " times its CPU (docs/decisions/0025-wire.md)",
+        description="Which client made the requests: wire sends and times outside Python; the others on the"
+        " event loop, TTFT about 0.1 ms later in the mean at 400 requests/s (docs/decisions/0025-wire.md)",
     )
     connections_opened_late: int | None = Field(
         default=None,

@@ -69,6 +69,9 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "generation_tokens_total": (_FLOAT, "Output tokens since the engine's start"),
     "prefix_hits_total": (_FLOAT, "Prompt tokens that came from the prefix cache since the engine's start"),
     "preemptions_total": (_FLOAT, "Requests that were preempted since the engine's start"),
+    "drafts_total": (_FLOAT, "Steps of a request in which tokens were drafted since the engine's start; null without speculation"),
+    "drafted_tokens_total": (_FLOAT, "Tokens drafted since the engine's start"),
+    "accepted_tokens_total": (_FLOAT, "Of these, tokens that were kept"),
     "base": (_BOOL, "Whether the base tests passed"),
     "plus": (_BOOL, "Whether base and plus tests passed"),
     "grades.reason": (_TEXT, "The verdict: see [troubleshooting](../troubleshooting.md#verdicts-of-a-program)"),
@@ -153,7 +156,7 @@ OCCUPANCY = _schema("occupancy", "t_ns device state pids foreign engine power_w"
 ENGINE = _schema(
     "engine",
     "t_ns running waiting kv_cache_usage prompt_tokens_total generation_tokens_total prefix_hits_total "
-    "preemptions_total",
+    "preemptions_total drafts_total drafted_tokens_total accepted_tokens_total",
 )
 GRADES = _schema("grades", "request_id task_id base plus reason detail retried solution_chars")
 PLAN = _schema("plan", f"{_CONDITION} block position engine_start estimated_s")
@@ -180,6 +183,7 @@ TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRAD
 LATER_COLUMNS = {
     "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
     "power": ("power_limit_w",),
+    "engine": ("drafts_total", "drafted_tokens_total", "accepted_tokens_total"),
     "occupancy": ("engine", "power_w"),
     "grades": ("solution_chars",),
 }

@@ -16,6 +16,7 @@ from analysis.attribution.phase import PhaseInput, stretches_of
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
 from analysis.attribution.steps import work_of
 from analysis.cells.readings import each_once
+from analysis.cells.speculation import Drafts, drafts_in
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
 from analysis.energy.mirrors import without_mirrors
@@ -93,6 +94,12 @@ class Context:
         temperature = asked.get("temperature")
         return isinstance(temperature, int | float) and temperature > 0
 
+    def asks_for_cache(self, record: CellRecord) -> bool:
+        """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
+        if record.served.url is None:
+            return bool(record.served.prefix_cache)
+        return self.study is not None and self.study.engine.prefix_cache
+
     def min_s(self, load: str) -> float | None:
         """The shortest window of a load that the study accepts."""
         if self.study is None:
@@ -108,7 +115,7 @@ class Context:
 
     @property
     def controls(self) -> Mapping[str, str]:
-        """Map each variant to its control: the baseline's weights served as that variant is."""
+        """Map each variant to its control, from which it differs in its weights or in how it is served, not in both."""
         return self.study.controls if self.study else {}
 
     @property
@@ -185,6 +192,7 @@ class CellResult:
     trends: Trends = field(default_factory=lambda: Trends({}))  # within the window
     slo: Slo | None = None  # what the study calls a good request
     sampled: bool = False  # its answers were drawn at random
+    drafts: Drafts | None = None  # what speculation drafted in the window; None: it did not
     phase: PhaseInput | None = None  # what the rule phase needs of this cell; it is fitted over many
 
     @property
@@ -247,10 +255,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         return damaged_cell(key, str(error))
     accuracy = cell_accuracy(grades, requests, record.validity)
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
-    most_in_flight = context.most_in_flight(key.load)
-    latency = latencies(requests, most_in_flight)
-    is_open, is_capped = context.kind(key.load) == "open", most_in_flight is not None
-    checks = request_checks(requests, latency, is_open=is_open, is_capped=is_capped)
+    latency = latencies(requests, context.most_in_flight(key.load))
+    checks = _of_requests(requests, latency, record, context)
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
@@ -286,8 +292,19 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
         attributions=attributions,
         slo=context.study.slo if context.study else None,
         sampled=context.sampled,
+        drafts=drafts_in(engine, window),
         phase=phase,
         trends=trends,
+    )
+
+
+def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:
+    return request_checks(
+        requests,
+        latency,
+        is_open=context.kind(record.load) == "open",
+        is_capped=context.most_in_flight(record.load) is not None,
+        prefix_cache=context.asks_for_cache(record),
     )
 
 

@@ -9,6 +9,7 @@ from analysis.arrays import mean, spread
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
+from analysis.cells.speculation import draft_rows
 from analysis.requests.latency import latency_samples
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
@@ -25,6 +26,7 @@ def cell_rows(result: CellResult) -> list[Row]:
             rows.add_check(check)
         return rows.rows
     _throughput(rows, measured, reasons)
+    draft_rows(rows, result.drafts, reasons)
     _latency(rows, measured, reasons, result.unknown)
     if not is_probe(result.key.load):
         _accuracy(rows, result, measured)
@@ -66,6 +68,11 @@ def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     }
     for name, value in values.items():
         rows.add(name, value, reasons)
+    requests = measured.requests
+    known = completed & np.isfinite(requests.cached_tokens) & np.isfinite(requests.prompt_tokens)
+    if known.any():
+        cached, prompts = (float(of[known].sum()) for of in (requests.cached_tokens, requests.prompt_tokens))
+        rows.add("prompt_cached_share", ratio(cached, prompts), reasons)
 
 
 _TOLD_BY = {"dispatch_lag": "lag_unknown", "itl": "chunks_unknown"}

@@ -26,6 +26,7 @@ class PhaseCell:
     measured: Bools  # (n,) requests
     valid: bool
     outside: Outside | None = None
+    speculates: bool = False  # its engine drafted tokens
 
 
 def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
@@ -33,14 +34,20 @@ def keep(result: CellResult, *, valid: bool) -> PhaseCell | None:
     if result.measured is None:
         return None
     slim = replace(result, record=None, measured=None, attributions={})
-    return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside)
+    said = result.record is not None and result.record.served.speculation is not None
+    speculates = said or result.drafts is not None  # an engine elsewhere tells by its counters alone
+    return PhaseCell(slim, result.measured.requests.measured, valid, result.measured.outside, speculates)
 
 
 def fit_variants(cells: Sequence[PhaseCell]) -> dict[tuple[str, str], PhaseFit]:
     """The fit of every (model, variant), to its valid cells alone."""
     fits = {}
     for name in sorted({_variant(cell.result.key) for cell in cells}):
-        own = [cell for cell in cells if _variant(cell.result.key) == name and cell.valid]
+        own = [cell for cell in cells if _variant(cell.result.key) == name]
+        if any(cell.speculates for cell in own):
+            fits[name] = PhaseFit(None, None, "phase_speculation")
+            continue
+        own = [cell for cell in own if cell.valid]
         rows = [cell.result.phase.rows(cell.result.key.load) for cell in own if cell.result.phase is not None]
         fits[name] = fit_phase(rows)
     return fits

@@ -48,6 +48,8 @@ def configuration_of(
         return "the paper did not measure this format or pruning with such answers"
     if chosen.engine == "vllm":
         differs = (*differs, "served by vLLM here, by Hugging Face's generate there")
+    if chosen.engine_args:
+        differs = (*differs, f"the engine's own {', '.join(chosen.engine_args)} set here")
     return nearest, differs
 
 

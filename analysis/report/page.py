@@ -16,6 +16,7 @@ from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
 from analysis.report.tables.costs import costs_table
 from analysis.report.tables.heat import heat_table
+from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
 from analysis.report.words.head import engines, head_of, length_words
@@ -114,6 +115,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": sections.main_table(results, model),
+        "settings": settings_table(results, model, _records(run, results)),
         "contrasts": sections.contrast_tables(results, model),
         "tests": conclusions.tests_table(results, model),
         "rates": conclusions.rates_table(results, model),

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from analysis.arrays import floats, ints
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
 from analysis.requests.columns import Requests
+from analysis.requests.counters import rise_of
 from analysis.requests.latency import Latencies
 from analysis.requests.window import Window
 
@@ -71,6 +71,7 @@ EXPLANATIONS = {
     "no_crossover": "One of the two costs less at every concurrency that was measured.",
     "several_crossovers": "The two costs cross more than once over the concurrencies that were measured.",
     "beyond_measured": "The interval reaches beyond the concurrencies that were measured.",
+    "phase_speculation": "Speculation makes several tokens a step: phase does not hold, in_flight and tokens do.",
     "phase_not_identified": "The loads do not tell the cost of a step, a token and a prompt apart: it takes probes.",
     "imported": "Another program measured this: what it says of its requests is taken for true.",
     "lag_unknown": "Nothing says when requests were due, nor how late they were: latency counts from their sending.",
@@ -139,9 +140,17 @@ def noted_checks(codes: Iterable[str]) -> list[Check]:
 
 
 def request_checks(
-    requests: Requests, latency: Latencies, *, is_open: bool, is_capped: bool = False
+    requests: Requests,
+    latency: Latencies,
+    *,
+    is_open: bool,
+    is_capped: bool = False,
+    prefix_cache: bool = False,
 ) -> list[Check]:
-    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them."""
+    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them.
+
+    With ``prefix_cache`` the study asks that prompts be reused, and hits are noted.
+    """
     measured = requests.measured
     failed = float((measured & ~requests.ok).sum())
     cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
@@ -149,7 +158,14 @@ def request_checks(
     checks = [
         Check("errors", failed > 0, failed, "requests", hi=0.0),
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
-        Check("prefix_cache_hit", bool(cached), cached, "tokens", hi=0.0),
+        Check(
+            "prefix_cache_hit",
+            bool(cached) and not prefix_cache,
+            cached,
+            "tokens",
+            hi=0.0,
+            noted=bool(cached),
+        ),
     ]
     open_checks = _open_checks(requests, latency) if is_open else []
     return checks + [check for check in open_checks if not (is_capped and check.code == "rate_not_reached")]
@@ -181,16 +197,8 @@ def window_check(window: Window, min_s: float | None) -> Check:
 
 def engine_check(engine: pa.Table, window: Window) -> Check:
     """Check whether the engine's count of preemptions rose between the last reading before and first after."""
-    t_ns, _ = ints(engine, "t_ns")
-    total = floats(engine, "preemptions_total")
-    known = np.isfinite(total)
-    t_ns, total = t_ns[known], total[known]
-    if t_ns.size < 2:
-        return Check("preempted", False, None, "requests", hi=0.0)
-    first = max(int(np.searchsorted(t_ns, window.start_ns, side="right")) - 1, 0)
-    last = min(int(np.searchsorted(t_ns, window.end_ns, side="left")), t_ns.size - 1)
-    rose = float(total[last] - total[first])
-    return Check("preempted", rose > 0, rose, "requests", hi=0.0)
+    rose = rise_of(engine, "preemptions_total", window)
+    return Check("preempted", bool(rose), rose, "requests", hi=0.0)
 
 
 def energy_checks(energy: BoundaryEnergy) -> list[Check]:

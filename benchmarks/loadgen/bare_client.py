@@ -1,14 +1,16 @@
 """The limit: an asyncio protocol, httptools, uvloop, and nothing recorded but times.
 
-``python -m benchmarks.loadgen.bare_client PORT RATE SECONDS OUT.npz``: equal gaps, nothing caps what is in flight.
+``python -m benchmarks.loadgen.bare_client URL RATE SECONDS OUT.npz``: equal gaps, nothing caps what is in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from time import monotonic_ns
+from urllib.parse import urlsplit
 
 import httptools
 import numpy as np
@@ -49,17 +51,27 @@ class Bare(asyncio.Protocol):
         Bare.idle.append(self)
 
 
-async def _open(port: int) -> Bare:
-    _, bare = await asyncio.get_running_loop().create_connection(Bare, "127.0.0.1", port)
-    return bare
+class Server:
+    """Where connections are opened."""
+
+    def __init__(self, url: str) -> None:
+        asked = urlsplit(url)
+        self._host, self._port = asked.hostname or "", asked.port or 0
+        self._tls = ssl.create_default_context() if asked.scheme == "https" else None
+
+    async def open(self) -> Bare:
+        """A new connection."""
+        loop = asyncio.get_running_loop()
+        _, bare = await loop.create_connection(Bare, self._host, self._port, ssl=self._tls)
+        return bare
+
+    async def open_and_begin(self, due_ns: int) -> None:
+        """A new connection, and a request on it."""
+        (await self.open()).begin(due_ns)
 
 
-async def _open_and_begin(port: int, due_ns: int) -> None:
-    (await _open(port)).begin(due_ns)
-
-
-async def _drive(port: int, rate: float, count: int) -> None:
-    Bare.idle += await asyncio.gather(*(_open(port) for _ in range(_OPENED_AHEAD)))
+async def _drive(server: Server, rate: float, count: int) -> None:
+    Bare.idle += await asyncio.gather(*(server.open() for _ in range(_OPENED_AHEAD)))
     opening: set[asyncio.Task[None]] = set()
     start_ns = monotonic_ns()
     for number in range(count):
@@ -69,7 +81,7 @@ async def _drive(port: int, rate: float, count: int) -> None:
         if Bare.idle:
             Bare.idle.pop().begin(due_ns)
         else:
-            opening.add(asyncio.create_task(_open_and_begin(port, due_ns)))
+            opening.add(asyncio.create_task(server.open_and_begin(due_ns)))
     deadline_ns = monotonic_ns() + round(_DRAIN_S * 1e9)
     while len(Bare.answers) < count and monotonic_ns() < deadline_ns:
         await asyncio.sleep(0.05)
@@ -77,8 +89,8 @@ async def _drive(port: int, rate: float, count: int) -> None:
 
 def main() -> None:
     """Drive the load and save the times."""
-    port, rate, seconds, out = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-    uvloop.run(_drive(port, rate, round(rate * seconds)))
+    url, rate, seconds, out = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    uvloop.run(_drive(Server(url), rate, round(rate * seconds)))
     np.savez(
         out,
         scheduled_ns=np.array([scheduled for scheduled, _, _ in Bare.answers], dtype=np.int64),

@@ -50,7 +50,7 @@ class Figures:
     truth_ttft_p99_ms: float
     disturbed: bool
     cpu_ratio: float | None = None
-    """CPU per request over the bare client's in the run just before."""
+    """CPU per request over that of the bare client before it, which speaks TLS where this one does."""
 
 
 def main() -> int:
@@ -61,16 +61,16 @@ def main() -> int:
     print(_HEAD)
     with tempfile.TemporaryDirectory(prefix="starwatt-bench-") as folder:
         plain = compile_server(Path(folder))
-        tls = compile_server(Path(folder), tls=True) if "https" in asked.clients else None
+        tls = compile_server(Path(folder), tls=True) if any(map(_over_tls, asked.clients)) else None
         for rate in asked.rates:
             bare_cpu: float | None = None
             for client in asked.clients:
-                binary = tls if client == "https" and tls is not None else plain
+                binary = tls if _over_tls(client) and tls is not None else plain
                 for _ in range(asked.tries):
                     figures = one_run(client, rate, asked.seconds, binary, stall_s=asked.stall_s)
                     if not figures.disturbed:
                         break
-                if client == "bare":
+                if client.startswith("bare"):
                     bare_cpu = figures.cpu_s_per_1000
                 if bare_cpu and figures.cpu_s_per_1000:
                     figures = Figures(**{**asdict(figures), "cpu_ratio": figures.cpu_s_per_1000 / bare_cpu})
@@ -83,6 +83,10 @@ def main() -> int:
     return 0
 
 
+def _over_tls(client: str) -> bool:
+    return client.endswith("-tls")
+
+
 def one_run(client: str, rate: float, seconds: float, binary: Path, *, stall_s: float = 0.0) -> Figures:
     """One generator on a server of its own."""
     with tempfile.TemporaryDirectory(prefix="starwatt-bench-") as folder:
@@ -90,7 +94,7 @@ def one_run(client: str, rate: float, seconds: float, binary: Path, *, stall_s: 
         timing = {"first-ms": FIRST_MS, "every-ms": EVERY_MS, "tokens": TOKENS}
         if stall_s:
             timing |= {"stall-at": 1.0 + seconds / 3, "stall-s": stall_s}
-        pem = self_signed(scratch) if client == "https" else None
+        pem = self_signed(scratch) if _over_tls(client) else None
         if pem is not None:
             os.environ["SSL_CERT_FILE"] = str(pem)
         with TruthServer(binary, scratch, timing, cpu=SERVER_CPU, pem=pem) as server:
@@ -143,7 +147,7 @@ def _mean_p99_ms(values_ns: Times) -> tuple[float, float]:
 
 
 _HEAD = (
-    "client    rate  achieved  failed  TTFT error mean/p99 ms  (relative)       lag p99 ms  ITL error ms  "
+    "client         rate  achieved  failed  TTFT error mean/p99 ms  (relative)       lag p99 ms  ITL error ms  "
     "ITL median ms  CPU s/1000  / bare    MB  truth p99 ms  steal  others"
 )
 
@@ -152,7 +156,7 @@ def _line(row: Figures) -> str:
     cpu = "" if row.cpu_s_per_1000 is None else f"{row.cpu_s_per_1000:.3f}"
     ratio = "" if row.cpu_ratio is None else f"{row.cpu_ratio:.2f}"
     return (
-        f"{row.client:8}{row.rate:6.0f}{row.achieved * 100:9.2f}%{row.failed:8d}"
+        f"{row.client:13}{row.rate:6.0f}{row.achieved * 100:9.2f}%{row.failed:8d}"
         f"{row.ttft_error_mean_ms:14.2f} /{row.ttft_error_p99_ms:8.2f}"
         f"{row.ttft_off_mean * 100:8.1f} /{row.ttft_off_p99 * 100:6.1f} %"
         f"{row.lag_p99_ms:13.2f}{row.itl_error_mean_ms:14.4f}{row.itl_median_ms:15.3f}"

@@ -63,7 +63,7 @@ def ours(order: Order) -> Reported:
 
 
 def httptools(order: Order) -> Reported:
-    """The same with the client of the event loop, which is that of https."""
+    """The same with the client of the event loop."""
     return _driven(order, "httptools")
 
 
@@ -98,7 +98,7 @@ def _driven(order: Order, client: Literal["auto", "httptools"]) -> Reported:
 def bare(order: Order) -> Reported:
     """The limit; latency from the schedule, as ours."""
     out = order.scratch / "bare.npz"
-    arguments = [order.url.rpartition(":")[2], str(order.rate), str(order.seconds), str(out)]
+    arguments = [order.url, str(order.rate), str(order.seconds), str(out)]
     _run(order, [sys.executable, "-m", "benchmarks.loadgen.bare_client", *arguments])
     return _saved(out, order.count, from_schedule=True)
 
@@ -140,9 +140,10 @@ def vllm(order: Order) -> Reported:
 
 
 CLIENTS: dict[str, Client] = {
-    "bare": bare, "ours": ours, "httptools": httptools, "https": ours, "vllm": vllm, "locust": locust,
+    "bare": bare, "ours": ours, "httptools": httptools, "vllm": vllm, "locust": locust,
+    "bare-tls": bare, "ours-tls": ours, "httptools-tls": httptools,
 }  # fmt: skip
-OF_THEMSELVES = ("bare", "ours", "vllm", "locust")
+OF_THEMSELVES = ("bare", "ours", "vllm", "locust", "bare-tls", "ours-tls")
 
 
 def _run(order: Order, command: list[str], **environment: str) -> None:

@@ -35,6 +35,14 @@ def checked_name(value: str) -> str:
     return value
 
 
+def checked_variant(value: str) -> str:
+    """A name, or several that are combined (``bf16+ngram``); anything else is a ValueError."""
+    if value.startswith("+") or value.endswith("+") or "++" in value:
+        raise ValueError("takes NAME or NAME+SETTING")
+    checked_name(value.replace("+", "-"))
+    return value
+
+
 def checked_line(value: str) -> str:
     """A text that stands on one line, and nothing invisible around it; anything else is a ValueError."""
     if not value or value != value.strip() or not value.isprintable():
@@ -60,6 +68,8 @@ def inconsistent(at: str, message: str) -> PydanticCustomError:
 
 Name = Annotated[str, AfterValidator(checked_name)]
 """Becomes a folder's name."""
+VariantName = Annotated[str, AfterValidator(checked_variant)]
+"""The same of a variant, which may be combined with settings."""
 Line = Annotated[str, AfterValidator(checked_line)]
 """Stands in tables, messages and command lines."""
 FilePath = Annotated[Path, Strict(False), BeforeValidator(_named), AfterValidator(_checked_path)]

@@ -54,7 +54,7 @@ def client_for(spec: LoadSpec) -> tuple[str, Client]:
         from loadgen.clients.aiohttp_client import AiohttpClient
 
         return "aiohttp", AiohttpClient(endpoint, timeout_s=spec.request_timeout_s)
-    if spec.client == "wire" or (spec.client == "auto" and not endpoint.tls):
+    if spec.client in ("wire", "auto"):
         from loadgen.wire.client import WireClient
 
         try:

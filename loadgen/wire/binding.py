@@ -22,6 +22,14 @@ class _Taken(ctypes.Structure):
     )  # fmt: skip
 
 
+class TlsFunctions(ctypes.Structure):
+    """``struct tls``: the addresses of OpenSSL's functions."""
+
+    _fields_ = (
+        ("read", c_void_p), ("write", c_void_p), ("get_error", c_void_p), ("clear_errors", c_void_p),
+    )  # fmt: skip
+
+
 class Received(NamedTuple):
     """Hold what a slot received since it was last asked, and how it stands. Instants in nanoseconds."""
 
@@ -60,13 +68,17 @@ class Wire:
         """Readable while ``news`` has something to say."""
         return int(self._c.wire_news_fd(self._wire))
 
-    def add(self, fd: int) -> int:
-        """Hand a socket over; returns its slot.
+    def speak_tls(self, functions: TlsFunctions) -> None:
+        """Know how TLS is spoken, before the first slot that speaks it."""
+        self._c.wire_speak_tls(self._wire, byref(functions))
+
+    def add(self, fd: int, tls: int | None = None) -> int:
+        """Hand a socket over; returns its slot. ``tls``: OpenSSL's connection on it, after the handshake.
 
         Raises:
             OSError: it can't be watched.
         """
-        slot = int(self._c.wire_add(self._wire, fd))
+        slot = int(self._c.wire_add(self._wire, fd, tls))
         if slot < 0:
             raise OSError(-slot, os.strerror(-slot))
         return slot
@@ -108,7 +120,8 @@ def _load(library: Path) -> ctypes.CDLL:
     c = ctypes.CDLL(str(library), use_errno=True)
     c.wire_open.restype = c_void_p
     c.wire_news_fd.argtypes = [c_void_p]
-    c.wire_add.argtypes, c.wire_add.restype = [c_void_p, c_int], c_int64
+    c.wire_speak_tls.argtypes, c.wire_speak_tls.restype = [c_void_p, c_void_p], None
+    c.wire_add.argtypes, c.wire_add.restype = [c_void_p, c_int, c_void_p], c_int64
     c.wire_send.argtypes = [c_void_p, c_uint32, c_char_p, c_int64, c_int64]
     c.wire_news.argtypes, c.wire_news.restype = [c_void_p, c_void_p, c_int64], c_int64
     c.wire_take.argtypes, c.wire_take.restype = [c_void_p, c_uint32, c_void_p], None

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 
 from loadgen.clients.addresses import Addresses, in_words
 from loadgen.clients.demand import Demand
@@ -18,6 +19,7 @@ from loadgen.clients.pool import Deadline, NotSentError, Pool, UnansweredError
 from loadgen.planning.payload import Endpoint
 from loadgen.wire.binding import Received, Wire
 from loadgen.wire.build import library
+from loadgen.wire.tls import Secured, Tls
 from traces.clock import now_ns
 
 _AHEAD_NS = 40_000_000
@@ -29,10 +31,11 @@ _GATHERED_S = 0.02
 class WireConnection:
     """One keep-alive connection; one exchange at a time."""
 
-    def __init__(self, wire: Wire, connected: socket.socket) -> None:
+    def __init__(self, wire: Wire, connected: socket.socket, secured: Secured | None = None) -> None:
         self._wire = wire
         self._socket = connected
-        self.slot = wire.add(connected.fileno())
+        self._secured = secured
+        self.slot = wire.add(connected.fileno(), None if secured is None else secured.pointer)
         self._answer: Answer | None = None
         self._ended: asyncio.Future[None] | None = None
         self._open = True
@@ -131,6 +134,8 @@ class WireConnection:
         self._deadline.close()
         if self._socket.fileno() >= 0:
             self._wire.remove(self.slot)
+            if self._secured is not None:
+                self._secured.close()
             self._socket.close()
 
 
@@ -148,7 +153,7 @@ def _fail(ended: asyncio.Future[None], error: Exception) -> None:
 
 
 class WireClient(Pool):
-    """A pool of connections to one endpoint of plain HTTP."""
+    """A pool of connections to one endpoint, in clear or over TLS."""
 
     ahead_ns = _AHEAD_NS
 
@@ -156,11 +161,14 @@ class WireClient(Pool):
         """Start its thread; ``at_once``: whether something waits for the end of each answer.
 
         Raises:
-            LoadError: ``wire.c`` can't be compiled here.
+            LoadError: ``wire.c`` can't be compiled here, or https is asked for and there is no OpenSSL.
         """
         super().__init__(timeout_s=timeout_s, demand=demand)
         self._addresses = Addresses(endpoint.host, endpoint.port)
+        self._tls = Tls(endpoint.host) if endpoint.tls else None
         self._wire = Wire(library())
+        if self._tls is not None:
+            self._wire.speak_tls(self._tls.functions)
         self._connections: dict[int, WireConnection] = {}
         self._at_once = at_once
         self._looking: asyncio.Task[None] | None = None
@@ -173,6 +181,8 @@ class WireClient(Pool):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
         self._wire.close()
+        if self._tls is not None:
+            self._tls.close()
 
     def look(self) -> None:
         """Take what was received so far, of answers under way too."""
@@ -184,11 +194,18 @@ class WireClient(Pool):
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_always())
         connected = await self._addresses.connected()
+        secured: Secured | None = None
         try:
-            connection = WireConnection(self._wire, connected)
-        except OSError as error:
+            if self._tls is not None:
+                secured = await self._tls.secured(connected)
+            connection = WireConnection(self._wire, connected, secured)
+        except BaseException as error:
+            if secured is not None:
+                secured.close()
             connected.close()
-            raise in_words(error) from error
+            if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+                raise in_words(error) from error
+            raise
         self._connections[connection.slot] = connection
         return connection
 

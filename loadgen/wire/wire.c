@@ -1,8 +1,8 @@
 /* Sends requests at their instants and notes when bytes arrive, in a thread that never waits for Python.
  *
  * Python opens the sockets, parses the answers and keeps the rows: see client.py. Here is only what it would do late:
- * send() at an instant, and reading the clock right after each recv(). One thread of ours sends and receives; the
- * functions may be called from one other thread. Instants are nanoseconds of CLOCK_MONOTONIC.
+ * send() at an instant, and reading the clock right after each recv(), of TLS too. One thread of ours sends and
+ * receives; the functions may be called from one other thread. Instants are nanoseconds of CLOCK_MONOTONIC.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,6 +24,7 @@
 
 #define EVENTS_AT_ONCE 64
 #define READ_AT_ONCE (64 << 10)
+#define LONGEST_WRITE (1 << 30)
 #define LONGEST_HEAD (16 << 10)
 #define SWEEP_NS 50000000 /* bytes that look like no end of an answer are handed over after so much silence */
 #define SHORT_SLICE_NS 100000
@@ -33,12 +34,22 @@ static const uint64_t TIMER = UINT64_MAX, WAKE = UINT64_MAX - 1;
 static const char EMPTY_LINE[4] = "\r\n\r\n"; /* with the end of the line before it */
 #define TAIL_LENGTH (sizeof EMPTY_LINE + 1)
 
+/* OpenSSL's functions, which Python found, so that its headers are not needed here; its constants never changed. */
+struct tls {
+    int (*read)(void *ssl, void *into, int most);
+    int (*write)(void *ssl, const void *from, int length);
+    int (*get_error)(const void *ssl, int result);
+    void (*clear_errors)(void);
+};
+enum { TLS_WANTS_TO_READ = 2, TLS_WANTS_TO_WRITE = 3, TLS_SYSTEM_ERROR = 5, TLS_CLOSED = 6 };
+
 struct piece {
     int64_t t_ns, end; /* end: its offset among the bytes taken with it */
 };
 
 struct slot {
     int fd; /* -1: free */
+    void *ssl; /* OpenSSL's connection, Python's to free; NULL: in clear */
     uint32_t generation;
     uint32_t next; /* free, or with news */
     bool has_news, untold;
@@ -73,6 +84,7 @@ struct wire {
     pthread_t thread;
     int epoll, timer, wake, news;
     bool stopping;
+    struct tls tls;
     struct slot *slots;
     size_t slot_count, slot_room;
     uint32_t first_free, first_news, last_news;
@@ -169,6 +181,45 @@ static void sweep(struct wire *wire) {
 
 static int64_t receive(struct wire *wire, uint32_t number, bool ends);
 
+/* ---- a socket's bytes, in clear or in TLS ---- */
+
+static void watch(struct wire *wire, uint32_t number, int operation, bool writing);
+
+/* What OpenSSL's failure is in the words of recv() and send(): 0 for the end, or -1 and errno. */
+static ssize_t in_words_of_sockets(struct wire *wire, const struct slot *slot, int result, int retried) {
+    int system_error = errno;
+    int why = wire->tls.get_error(slot->ssl, result);
+    if (why == TLS_CLOSED || (why == TLS_SYSTEM_ERROR && !system_error)) return 0;
+    bool again = why == TLS_WANTS_TO_READ || why == TLS_WANTS_TO_WRITE;
+    errno = why == TLS_SYSTEM_ERROR ? system_error : again && why >= retried ? EAGAIN : EPROTO;
+    return -1;
+}
+
+static ssize_t read_some(struct wire *wire, uint32_t number) {
+    struct slot *slot = &wire->slots[number];
+    if (!slot->ssl) return recv(slot->fd, wire->read, sizeof wire->read, MSG_DONTWAIT);
+    wire->tls.clear_errors();
+    errno = 0;
+    int length = wire->tls.read(slot->ssl, wire->read, sizeof wire->read);
+    if (length > 0) return length;
+    bool must_write = wire->tls.get_error(slot->ssl, length) == TLS_WANTS_TO_WRITE; /* the answer to a change of keys */
+    ssize_t result = in_words_of_sockets(wire, slot, length, TLS_WANTS_TO_READ);
+    if (!must_write || slot->waits_to_write) return result;
+    watch(wire, number, EPOLL_CTL_MOD, true);
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t write_some(struct wire *wire, const struct slot *slot, const char *from, size_t length) {
+    if (!slot->ssl) return send(slot->fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    wire->tls.clear_errors();
+    errno = 0;
+    int written = wire->tls.write(slot->ssl, from, length < LONGEST_WRITE ? (int)length : LONGEST_WRITE);
+    if (written > 0) return written;
+    if (in_words_of_sockets(wire, slot, written, TLS_WANTS_TO_WRITE) == 0) errno = EPIPE;
+    return -1;
+}
+
 /* ---- sending ---- */
 
 static void watch(struct wire *wire, uint32_t number, int operation, bool writing) {
@@ -199,8 +250,8 @@ static void send_what_is_left(struct wire *wire, uint32_t number) {
         slot->sent_ns = now_ns();
     }
     while (slot->request_sent < slot->request_length) {
-        ssize_t sent = send(slot->fd, slot->request + slot->request_sent, slot->request_length - slot->request_sent,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t sent = write_some(wire, slot, slot->request + slot->request_sent,
+                                  slot->request_length - slot->request_sent);
         if (sent >= 0) {
             slot->request_sent += (size_t)sent;
         } else if (errno == EAGAIN) {
@@ -332,17 +383,18 @@ static void keep(struct wire *wire, uint32_t number, ssize_t length, int64_t t_n
     }
 }
 
-/* Read until nothing is left, since the kernel tells of it once: a short read was the last, unless the end follows. */
+/* Read until nothing is left, since the kernel tells of it once: a short read was the last, unless the end follows, or
+ * it is TLS, which reads record by record. */
 static int64_t receive(struct wire *wire, uint32_t number, bool ends) {
     struct slot *slot = &wire->slots[number];
     for (;;) {
-        ssize_t length = recv(slot->fd, wire->read, sizeof wire->read, MSG_DONTWAIT);
+        ssize_t length = read_some(wire, number);
         int64_t t_ns = now_ns();
         if (length < 0 && errno == EINTR) continue;
         if (length < 0 && errno == EAGAIN) return t_ns;
         if (length > 0) keep(wire, number, length, t_ns);
         else lose(wire, number, length < 0 ? errno : 0);
-        if (slot->closed || (!ends && (size_t)length < sizeof wire->read)) return t_ns;
+        if (slot->closed || (!ends && !slot->ssl && (size_t)length < sizeof wire->read)) return t_ns;
     }
 }
 
@@ -356,8 +408,8 @@ static int64_t heed(struct wire *wire, const struct epoll_event *event) {
     struct slot *slot = &wire->slots[number];
     if (slot->fd < 0 || slot->closed || slot->generation != event->data.u64 >> 32) return 0; /* removed meanwhile */
     if (event->events & EPOLLOUT) send_what_is_left(wire, number);
-    const uint32_t ending = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-    if (!(event->events & (EPOLLIN | ending)) || slot->closed) return 0;
+    const uint32_t ending = EPOLLRDHUP | EPOLLHUP | EPOLLERR, reading = EPOLLIN | (slot->ssl ? EPOLLOUT : 0);
+    if (!(event->events & (reading | ending)) || slot->closed) return 0;
     return receive(wire, number, event->events & ending);
 }
 
@@ -453,8 +505,11 @@ struct wire *wire_open(void) {
 /* Readable while a slot has news. */
 int wire_news_fd(const struct wire *wire) { return wire->news; }
 
-/* Read from this connected socket from now on; returns its slot, or -errno. */
-int64_t wire_add(struct wire *wire, int fd) {
+/* Speak TLS by these functions on the slots that have an `ssl`. */
+void wire_speak_tls(struct wire *wire, const struct tls *tls) { wire->tls = *tls; }
+
+/* Read from this connected socket from now on; returns its slot, or -errno. `ssl`: its TLS, after the handshake. */
+int64_t wire_add(struct wire *wire, int fd, void *ssl) {
     pthread_mutex_lock(&wire->lock);
     int64_t result = -ENOMEM;
     if (wire->first_free == NONE && ROOM(wire->slots, wire->slot_room, wire->slot_count + 1)) {
@@ -473,7 +528,9 @@ int64_t wire_add(struct wire *wire, int fd) {
         } else {
             wire->first_free = slot->next;
             slot->fd = fd;
+            slot->ssl = ssl;
             result = number;
+            if (ssl) receive(wire, number, false); /* what came with the handshake's last record */
         }
     }
     pthread_mutex_unlock(&wire->lock);

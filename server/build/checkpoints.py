@@ -60,7 +60,7 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
         )
     if isinstance(quantization, NoQuantization | ReadyMade):
         return checkpoint
-    about = f"{model} · {variant.name} · {_words(quantization.model_dump(exclude_none=True))}"
+    about = f"{model} · {variant.built_as} · {_words(quantization.model_dump(exclude_none=True))}"
     quantize_job = QuantizeJob(
         source=checkpoint.path, quantize=quantization, random_weights=checkpoint.random_weights
     )

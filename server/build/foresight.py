@@ -122,14 +122,14 @@ def steps(known: Known, variant: Variant, store: Store) -> Iterator[Step]:
         recipe = recipes.pruned(source, variant.prune)
         if known.digest is None or not store.has(recipe):
             left = None if shape is None else 2 * pruned_shape(shape, variant).parameters
-            yield Step("prune", f"{known.model} · {variant.name}", left, parameters)
+            yield Step("prune", f"{known.model} · {variant.built_as}", left, parameters)
         source = Checkpoint(Path(), recipe_digest(recipe), memorised=False)
     quantization = variant.quantization
     if isinstance(quantization, NoQuantization | ReadyMade):
         return
     if known.digest is None or not store.has(recipes.quantised(source, quantization)):
         size = None if shape is None else weight_bytes(pruned_shape(shape, variant), variant)
-        yield Step("quantise", f"{known.model} · {variant.name}", size, parameters, quantization.kind)
+        yield Step("quantise", f"{known.model} · {variant.built_as}", size, parameters, quantization.kind)
 
 
 def _to_be_made(architecture: Architecture) -> Known:

@@ -39,7 +39,7 @@ class Allotment:
 
 
 def allot(meters: Meters, engine: EngineSettings) -> Allotment:
-    """The first ``tensor_parallel`` of the boards that a study names, or that are visible, and that tell their power.
+    """The first of the boards that a study names, or that are visible, and that tell their power: as many as it takes.
 
     Raises:
         MeterError: a driver is there, but it fails, or a board that the study names does not answer.
@@ -49,8 +49,8 @@ def allot(meters: Meters, engine: EngineSettings) -> Allotment:
     there = readable(meters.gpus)
     if not there:
         return Allotment(meters)
-    own = dict(list(there.items())[: engine.tensor_parallel])
-    hides = len(own) == engine.tensor_parallel and set(own) != {gpu.uuid for gpu in visible_gpus()}
+    own = dict(list(there.items())[: engine.boards])
+    hides = len(own) == engine.boards and set(own) != {gpu.uuid for gpu in visible_gpus()}
     return Allotment(meters.model_copy(update={"gpus": tuple(own)}), tuple(own.values()) if hides else None)
 
 

@@ -23,6 +23,10 @@ _KERNEL = re.compile(
 )
 _QUANTIZATION = re.compile(r"\bquantization=([\w-]+)")
 _DTYPE = re.compile(r"\bdtype=torch\.(\w+)")
+_SPECULATION = re.compile(r"\bspeculative_config=SpeculativeConfig\(method='(\w+)'")
+_KV_DTYPE = re.compile(r"\bkv_cache_dtype=([\w.]+)")
+_SWITCH = r"\b{}=(True|False)\b"
+_PARALLEL = re.compile(r"\b(tensor|pipeline|data)_parallel_size=(\d+)\b")
 _LONGEST = 160
 
 
@@ -53,10 +57,8 @@ def strip_prefix(line: str) -> str:
 def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: Checkpoint) -> Served:
     """Read what the engine resolved from its log; null for what it does not say."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    architecture = _ARCHITECTURE.search(text)
-    quantization = _QUANTIZATION.search(text)
-    dtype = _DTYPE.search(text)
-    implementation = architecture.group(1) if architecture else None
+    quantization = _first(_QUANTIZATION, text)
+    implementation = _first(_ARCHITECTURE, text)
     if implementation and "Using Transformers modeling backend" in text:
         implementation += " (Transformers modelling backend)"
     kernels = [strip_prefix(line)[:_LONGEST] for line in text.splitlines() if _KERNEL.search(line)]
@@ -65,15 +67,28 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         version=version,
         model_implementation=implementation,
         kernels=list(dict.fromkeys(kernels)),
-        quantization=None
-        if quantization is None or quantization.group(1) == "None"
-        else quantization.group(1),
-        dtype=dtype.group(1) if dtype else None,
+        quantization=None if quantization == "None" else quantization,
+        dtype=_first(_DTYPE, text),
         kv_cache_tokens=_kv_cache_tokens(text),
+        speculation=_first(_SPECULATION, text),
+        kv_cache_dtype=_first(_KV_DTYPE, text),
+        prefix_cache=_switch("enable_prefix_caching", text),
+        chunked_prefill=_switch("enable_chunked_prefill", text),
+        parallel={kind: int(size) for kind, size in _PARALLEL.findall(text)},
         command=command,
         checkpoint=checkpoint.digest,
         **facts_of(checkpoint),
     )
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.search(text)
+    return found.group(1) if found else None
+
+
+def _switch(name: str, text: str) -> bool | None:
+    said = _first(re.compile(_SWITCH.format(name)), text)
+    return None if said is None else said == "True"
 
 
 def _kv_cache_tokens(text: str) -> int | None:

@@ -25,6 +25,9 @@ METRICS = {
     "vllm:generation_tokens_total": "generation_tokens_total",
     "vllm:prefix_cache_hits_total": "prefix_hits_total",
     "vllm:num_preemptions_total": "preemptions_total",
+    "vllm:spec_decode_num_drafts_total": "drafts_total",
+    "vllm:spec_decode_num_draft_tokens_total": "drafted_tokens_total",
+    "vllm:spec_decode_num_accepted_tokens_total": "accepted_tokens_total",
 }
 _SHARES = frozenset({"kv_cache_usage"})
 _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time stamp may follow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.engine_args import with_arguments
 from configs.schema import EngineSettings
 from configs.variant import Variant
 from server.build.store import Checkpoint
@@ -21,6 +22,7 @@ class EngineSpec:
     variant: Variant
     checkpoint: Checkpoint
     settings: EngineSettings
+    """Those of all variants: ``served`` has them as this one is served."""
     port: int
     host: str = HOST
     api_key: str | None = None
@@ -28,3 +30,8 @@ class EngineSpec:
     seed: int = 0
     boards: tuple[int, ...] | None = None
     """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""
+
+    @property
+    def served(self) -> EngineSettings:
+        """The settings, with those that the variant has of its own."""
+        return with_arguments(self.settings, self.variant.engine_args)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
+from configs.engine_args import with_arguments
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, Variant
-from server.build.shape import Shape
+from server.build.shape import Shape, pruned_shape
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.choice import choose
 from server.power.nvidia.library import NoDriverError, opened
@@ -32,6 +34,8 @@ class Machine:
     """Describe what can compute here; without GPUs the CPU does."""
 
     gpus: tuple[Board, ...]
+    cpu_units: frozenset[str] = frozenset()
+    """As ``/proc/cpuinfo`` names them; empty where GPUs compute."""
 
 
 _OLDEST = (7, 5)
@@ -40,6 +44,7 @@ _BFLOAT16 = (8, 0)
 _FP8 = (8, 9)
 _NO_INT8 = (10, 0)
 """From here on vLLM has no kernel for 8-bit integers times 8-bit integers, and notices only as it loads."""
+_CPU_ATTENTION = "CPU_ATTN"
 _NOT_ON_A_CPU = {
     "int8-w8a16": "vLLM has no CPU kernel for 8-bit weights with 16-bit activations",
 }
@@ -54,7 +59,7 @@ def this_machine() -> Machine:
         UsageError: ``STARWATT_TARGET`` says neither.
     """
     if told_target() == "cpu":
-        return Machine(())
+        return Machine((), _cpu_units())
     try:
         with opened():
             boards = []
@@ -64,7 +69,15 @@ def this_machine() -> Machine:
                 boards.append(Board(place.name, pair))
             return Machine(tuple(boards))
     except NoDriverError:
-        return Machine(())
+        return Machine((), _cpu_units())
+
+
+def _cpu_units() -> frozenset[str]:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, units = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(units.split())
+    return frozenset()
 
 
 def told_target() -> str | None:
@@ -76,20 +89,35 @@ def told_target() -> str | None:
 
 
 def why_not(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
-    """Say why this machine cannot serve ``variant``, or None where nothing is known to be against it."""
-    quantization = variant.quantization
-    if settings.tensor_parallel > max(len(machine.gpus), 1):
-        return f"tensor_parallel is {settings.tensor_parallel}, and there are {len(machine.gpus)} GPUs"
+    """Say why this machine cannot serve ``variant``, or None where nothing is known to be against it.
+
+    Args:
+        variant: what is to be served, with settings of its own.
+        settings: those of all variants.
+        machine: what computes here.
+    """
+    quantization, served = variant.quantization, with_arguments(settings, variant.engine_args)
+    if served.boards > max(len(machine.gpus), 1):
+        return f"{_sizes(served)}, and there are {len(machine.gpus)} GPUs"
     if not machine.gpus:
-        return _NOT_ON_A_CPU.get(quantization.kind)
-    if settings.tensor_parallel > 1 and isinstance(quantization, BitsAndBytes):
+        return _NOT_ON_A_CPU.get(quantization.kind) or _not_its_setting(variant, machine)
+    if served.tensor_parallel > 1 and isinstance(quantization, BitsAndBytes):
         return "vLLM cannot split a checkpoint that bitsandbytes quantised over GPUs (tensor_parallel)"
-    for board in machine.gpus[: settings.tensor_parallel]:
+    for board in machine.gpus[: served.boards]:
         reason = None if board.capability is None else _lacks(board.capability, variant)
         if reason is not None:
             major, minor = board.capability or (0, 0)
             return f"{board.name} has compute capability {major}.{minor}; {variant.name} takes {reason}"
     return None
+
+
+def cannot_be_shared(shape: Shape, variant: Variant, settings: EngineSettings) -> str | None:
+    """Say why vLLM cannot serve a model on so many boards, or None where nothing is known against it."""
+    served = with_arguments(settings, variant.engine_args)
+    layers = pruned_shape(shape, variant).layers
+    if served.pipeline_parallel > layers:
+        return f"its {layers} layers cannot be shared by {served.pipeline_parallel} boards one after another"
+    return cannot_be_split(shape, variant, served.tensor_parallel)
 
 
 def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
@@ -109,8 +137,22 @@ def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
 
 def takes_flashinfer(machine: Machine, settings: EngineSettings) -> bool:
     """Say whether vLLM would choose FlashInfer's attention: its kernels are compiled or fetched at start."""
-    capabilities = [board.capability for board in machine.gpus[: settings.tensor_parallel]]
+    capabilities = [board.capability for board in machine.gpus[: settings.boards]]
     return any(capability is not None and capability[0] == 10 for capability in capabilities)
+
+
+def attention_for(variant: Variant, settings: EngineSettings, machine: Machine) -> str | None:
+    """Name the attention that vLLM is to be told to take; None where its own choice needs nothing compiled.
+
+    Left alone it takes FlashInfer's at 10.x, and for a KV cache in fp8 everywhere but at 9.x, where FlashAttention
+    reads such a cache.
+    """
+    if "attention_backend" in variant.engine_args or variant.dtype == "float32":
+        return None
+    capabilities = [board.capability for board in machine.gpus[: settings.boards]]
+    if _has_fp8_cache(variant) and any(one is not None and one[0] != 9 for one in capabilities):
+        return "TRITON_ATTN"
+    return "FLASH_ATTN" if takes_flashinfer(machine, settings) else None
 
 
 def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
@@ -124,4 +166,27 @@ def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
         return "8.0 (bfloat16 units): serve fp16, or bitsandbytes with dtype: float16"
     if kind == "int8-w8a8" and capability >= _NO_INT8:
         return "less than 10.0: vLLM has no int8 kernel for newer boards; serve fp8"
+    backend = variant.engine_args.get("attention_backend")
+    if _has_fp8_cache(variant) and capability < _FP8 and backend != "FLASHINFER":
+        return "8.9 (fp8 units) for kv_cache_dtype: fp8; older boards have FlashInfer's kernels alone (+flashinfer)"
     return None
+
+
+def _sizes(settings: EngineSettings) -> str:
+    """The parallel sizes that are not 1, and what they take together."""
+    fields = ("tensor_parallel", "pipeline_parallel", "data_parallel")
+    sizes = [f"{name} is {getattr(settings, name)}" for name in fields if getattr(settings, name) > 1]
+    return " and ".join(sizes) + (f" ({settings.boards} boards)" if len(sizes) > 1 else "")
+
+
+def _not_its_setting(variant: Variant, machine: Machine) -> str | None:
+    """Name a setting that a CPU does not have, or that vLLM would pass over in silence there."""
+    if variant.engine_args.get("attention_backend", _CPU_ATTENTION) != _CPU_ATTENTION:
+        return f"vLLM has one attention_backend on a CPU, {_CPU_ATTENTION}, and would take it all the same"
+    if _has_fp8_cache(variant) and not machine.cpu_units & {"avx512f", "amx_tile"}:
+        return "kv_cache_dtype: fp8 takes a CPU with AVX-512 or AMX"
+    return None
+
+
+def _has_fp8_cache(variant: Variant) -> bool:
+    return str(variant.engine_args.get("kv_cache_dtype", "")).startswith("fp8")

@@ -33,7 +33,7 @@ class TransformersServe:
             raise EngineError(
                 "the transformers engine asks nobody for a key: unset STARWATT_API_KEY, or serve a variant by vLLM"
             )
-        if spec.settings.tensor_parallel > 1:
+        if spec.settings.boards > 1:
             raise EngineError("the transformers engine has no tensor_parallel: serve a variant by vLLM")
 
     def command(self, spec: EngineSpec) -> list[str]:

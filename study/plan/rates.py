@@ -94,7 +94,7 @@ def boards_for(names: Sequence[str], settings: EngineSettings) -> Hardware:
     """The boards of one engine, by their names in NVML; without any, one that is not known."""
     rows = [row for name in names for row in [_row(name)] if row is not None]
     low, high = (rows[0], rows[0]) if rows else _ANY_BOARD
-    parts = settings.tensor_parallel
+    parts = settings.boards
     return Hardware(
         names[0] if rows else "a board that is not known here",
         Span(high[1] * _OF_BANDWIDTH.low, low[1] * _OF_BANDWIDTH.high) * (1e9 * parts),

@@ -15,6 +15,7 @@ from configs.variant import Variant
 from loadgen.planning.arrivals import mean_rate
 from server.build.shape import Shape, pruned_shape, weight_bytes
 from study.plan.cells import PlannedCell
+from study.plan.engines import settings_of
 from study.plan.rates import Hardware, overhead
 from study.plan.span import NOTHING, Span
 from traces.layout import model_slug
@@ -93,11 +94,11 @@ class Reckoner:
 
     def _cell(self, cell: PlannedCell) -> Span:
         phases = self.study.phases
-        one = self._request(cell, _in_flight(cell.load, self.study.engine.max_num_seqs))
+        one = self._request(cell, self._in_flight(cell))
         window = _window(cell.measure, self._pass(cell))
         warmup = Span.exactly(phases.warmup_s)
         if phases.warmup_requests is not None and not isinstance(cell.load, Open):
-            rounds = math.ceil(phases.warmup_requests / _in_flight(cell.load, self.study.engine.max_num_seqs))
+            rounds = math.ceil(phases.warmup_requests / self._in_flight(cell))
             warmup = one * rounds
         drain = Span(0.0, min(one.high, phases.drain_s))
         quiet = Span.exactly(2 * phases.idle_s + phases.rest_s)
@@ -106,7 +107,7 @@ class Reckoner:
     def _pass(self, cell: PlannedCell) -> Span:
         """Every task asked once."""
         count, load = len(self.tasks), cell.load
-        together = _in_flight(load, self.study.engine.max_num_seqs)
+        together = self._in_flight(cell)
         busy = self._request(cell, together) * (count / together)
         if not isinstance(load, Open):
             return busy.at_least(self._request(cell, together)) + _CLIENT_S * count
@@ -117,20 +118,30 @@ class Reckoner:
         """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
         prompt = _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
         shape = self._shape(cell)
-        reading = self._computed(shape, 1.0).times(prompt) * together
+        reading = self._computed(cell, shape, 1.0).times(prompt) * together
         return reading + self._step(cell, together).times(self._answer(cell))
 
     def _step(self, cell: PlannedCell, together: int) -> Span:
         """Seconds in which each of so many sequences gets one token."""
         variant, shape = self._variant(cell), self._shape(cell)
         size, extra = weight_bytes(shape, variant), overhead(variant, self.study.engine, self.hardware)
-        read = Span(size / self.hardware.bandwidth.low, size / self.hardware.bandwidth.high)
+        rate = self.hardware.bandwidth * self._more_boards(cell)
+        read = Span(size / rate.low, size / rate.high)
         fixed = (extra.once + extra.a_layer * shape.layers + extra.a_sequence * together) * 1e-3
-        return read.at_least(self._computed(shape, together)) + fixed
+        return read.at_least(self._computed(cell, shape, together)) + fixed
 
-    def _computed(self, shape: Shape, tokens: float) -> Span:
-        work = 2 * shape.parameters * tokens
-        return Span(work / self.hardware.flops.low, work / self.hardware.flops.high)
+    def _computed(self, cell: PlannedCell, shape: Shape, tokens: float) -> Span:
+        work, rate = 2 * shape.parameters * tokens, self.hardware.flops * self._more_boards(cell)
+        return Span(work / rate.low, work / rate.high)
+
+    def _more_boards(self, cell: PlannedCell) -> float:
+        """By what a variant's boards are more than those that the hardware is of."""
+        if not self.hardware.on_gpu:
+            return 1.0
+        return settings_of(self.study, cell.variant).boards / self.study.engine.boards
+
+    def _in_flight(self, cell: PlannedCell) -> int:
+        return _in_flight(cell.load, settings_of(self.study, cell.variant).max_num_seqs)
 
     def _answer(self, cell: PlannedCell) -> Span:
         """Tokens of a mean answer."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from configs.datasets import is_own
+from configs.engine_args import with_arguments
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
@@ -23,8 +24,9 @@ from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import cannot_be_split, this_machine, why_not
+from server.engines.hardware import cannot_be_shared, this_machine, why_not
 from server.engines.toolchain import check_environment
+from server.engines.vllm import check_own_arguments, look_at_arguments, vllm_is_installed
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
@@ -33,7 +35,7 @@ from study.measure.remote_engine import ask_once, check_secrets
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
 from study.preflight.meters_here import missing_devices, missing_meters
-from study.preflight.problems import Problem, found_by, problem_of, refuse
+from study.preflight.problems import Field, Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
 from traces.layout import model_slug
@@ -78,6 +80,8 @@ class Preflight:
             yield from missing_devices(study)
             yield from missing_meters(study)
             yield from _of_the_engines(study, self.api_key)
+        elif vllm_is_installed():
+            yield from _of_their_arguments(_specs(study, self.api_key))
         models, problems = models_of(study)
         yield from problems
         if not only_looking:
@@ -155,20 +159,40 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     if unfit:
         yield from unfit
         return
-    nothing_yet, machine = Checkpoint(Path(), "", memorised=False), this_machine()
+    machine = this_machine()
     boards = max(len(machine.gpus), 1)
     if study.engine.tensor_parallel > boards and study.own_variants:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
         yield Problem(("engine", "tensor_parallel"), words)
         return
-    for index, name in enumerate(study.variants):
-        if name in study.own_variants:
-            variant = load_variant(name)
-            reason = why_not(variant, study.engine, machine)
-            if reason is not None:
-                yield Problem(("variants", index), f"this machine cannot serve {name}: {reason}")
-            spec = EngineSpec(name, variant, nothing_yet, study.engine, port=0, api_key=api_key)
-            yield from found_by(("variants", index), partial(ADAPTERS[variant.engine].check, spec))
+    specs = _specs(study, api_key)
+    wrong = list(_of_their_arguments(specs))
+    yield from wrong
+    told: set[Field] = {problem.field for problem in wrong}
+    for index, spec in specs.items():
+        reason = why_not(spec.variant, study.engine, machine)
+        if reason is not None:
+            yield Problem(("variants", index), f"this machine cannot serve {spec.model}: {reason}")
+        if told.isdisjoint({("variants",), ("variants", index)}):
+            yield from found_by(("variants", index), partial(ADAPTERS[spec.variant.engine].check, spec))
+
+
+def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
+    """What would be started, by the place of its variant."""
+    nothing_yet = Checkpoint(Path(), "", memorised=False)
+    return {
+        index: EngineSpec(name, load_variant(name), nothing_yet, study.engine, port=0, api_key=api_key)
+        for index, name in enumerate(study.variants)
+        if name in study.own_variants
+    }
+
+
+def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[Problem]:
+    """Arguments that vLLM does not take; it is asked once about all of them."""
+    unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
+    yield from unanswered
+    for index, spec in specs.items() if not unanswered else ():
+        yield from found_by(("variants", index), partial(check_own_arguments, spec))
 
 
 def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
@@ -191,19 +215,28 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
                 f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
             )
             yield Problem(("engine", "max_model_len"), words)
-        for name in study.own_variants:
-            reason = cannot_be_split(shape, load_variant(name), settings.tensor_parallel)
-            if reason is not None:
+        for index, name in enumerate(study.variants):
+            variant = None if name in study.remote else load_variant(name)
+            reason = None if variant is None else cannot_be_shared(shape, variant, settings)
+            if variant is None or reason is None:
+                continue
+            if with_arguments(settings, variant.engine_args) == settings:
                 yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
+            else:
+                yield Problem(("variants", index), f"{name} cannot serve {model}: {reason}")
 
 
 def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
     """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
-    for number, model in enumerate(study.models if study.endpoint == "chat" else ()):
+    if study.endpoint != "chat":
+        return
+    lacking = [name for name in study.own_variants if "chat_template" not in load_variant(name).engine_args]
+    for number, model in enumerate(study.models if lacking else ()):
         if model in folders and not _has_template(folders[model]):
             words = (
                 f"{model} has no chat template, so that its server refuses every chat: take an instruct model, put a "
-                "chat_template.jinja beside its tokenizer, or ask for completions (endpoint: completions)"
+                "chat_template.jinja beside its tokenizer, give each variant one (engine_args: {chat_template: FILE}), "
+                "or ask for completions (endpoint: completions)"
             )
             yield Problem(("models", number), words)
 
@@ -225,12 +258,13 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
         return
     if not boards:
         return
-    room = _room(study.engine, boards)
     for index, name in enumerate(study.variants):
         if name not in study.own_variants:
             continue
+        variant = load_variant(name)
+        room = _room(with_arguments(study.engine, variant.engine_args), boards)
         for model, known in models.items():
-            size = _weights(known, load_variant(name))
+            size = _weights(known, variant)
             if size is not None and size > room:
                 words = (
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
@@ -251,8 +285,9 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem
 
 
 def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Bytes that the boards of one engine may take."""
-    return min(boards) * settings.tensor_parallel * settings.gpu_memory_utilization
+    """Bytes that one copy of the weights may take on the boards of one engine."""
+    of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
+    return min(boards) * of_a_copy * settings.gpu_memory_utilization
 
 
 def _weights(known: Known, variant: Variant) -> float | None:

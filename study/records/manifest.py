@@ -23,6 +23,7 @@ from server.power.calibration.heater import heated
 from server.power.meters import available_sources, choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from study.plan.cpus import place
+from study.plan.engines import largest_engine
 from study.records.sessions import continued, known_calibration
 from traces.clock import ClockPair, boot_id
 from traces.schemas import SCHEMA_VERSION
@@ -92,7 +93,7 @@ def sensor_calibration(study: Study) -> dict[str, Any]:
     """
     meters = study.meter_settings
     if study.own_variants and not study.remote and not isinstance(study.executor, SideBySide):
-        meters = allot(meters, study.engine).meters
+        meters = allot(meters, largest_engine(study)).meters
     return calibrate(meters.gpus, load=heated if study.own_variants else None)
 
 

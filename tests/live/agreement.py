@@ -12,10 +12,11 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTBigCodePreTrainedModel
 
 from configs.datasets import load_dataset
 from configs.loader import load_variant
@@ -167,9 +168,11 @@ class Unserved:
     """A checkpoint in Transformers."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
-        self._model = AutoModelForCausalLM.from_pretrained(
-            checkpoint.path, dtype=dtype, device_map={"": "cpu"}
-        )
+        # GPTBigCode begins weights by name, and packed ones have another (transformers 5.17): there is nothing to begin.
+        with patch.object(GPTBigCodePreTrainedModel, "_init_weights"):
+            self._model = AutoModelForCausalLM.from_pretrained(
+                checkpoint.path, dtype=dtype, device_map={"": "cpu"}
+            )
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
 
     def logprobs(self, prompt: str) -> torch.Tensor:

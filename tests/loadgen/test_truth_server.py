@@ -64,7 +64,7 @@ def test_behind_tls_the_truth_is_as_well_known(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     with TruthServer(binary, tmp_path, {"first-ms": 10, "every-ms": 2, "tokens": TOKENS}, pem=pem) as server:
         driven = drive(make_spec(server.url, closed(3), amount=requests(40)), tmp_path)
-    assert driven.result.audit.client == "httptools"
+    assert driven.result.audit.client == "wire"
     assert {row["status"] for row in driven.of("measured")} == {"ok"}
     seen = sorted(row["first_token_ns"] for row in driven.rows if row["status"] == "ok")
     assert len(seen) == len(server.truth.arrival_ns)

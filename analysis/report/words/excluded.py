@@ -12,7 +12,8 @@ from analysis.validity.reasons import EXPLANATIONS
 
 _MOST_NAMED = 6
 _NOTED = {
-    "clock_uncertain": "The clocks of requests and power ran apart meanwhile, by less than what would matter."
+    "clock_uncertain": "The clocks of requests and power ran apart meanwhile, by less than what would matter.",
+    "prefix_cache_hit": "Parts of prompts came from the prefix cache, which the study asks for.",
 }
 """Codes whose usual words are of a figure that was left out."""
 
@@ -20,6 +21,7 @@ _NOTED = {
 _NEVER_THERE = frozenset(
     {
         "sandbox_missing", "random_weights", "no_tests", "not_graded", "phase_not_identified", "none_in_slo",
+        "phase_speculation",
         "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
         "solution_unknown",
     }

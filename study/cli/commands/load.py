@@ -65,7 +65,7 @@ _IgnoreEos = Annotated[bool, typer.Option("--ignore-eos", help="Every answer has
 _Client = Annotated[
     str,
     typer.Option(
-        help="wire (sent and timed outside Python; http only), httptools, or aiohttp for proxies and odd servers."
+        help="wire (sent and timed outside Python), httptools, or aiohttp for proxies and odd servers."
     ),
 ]
 _ContinuousUsage = Annotated[

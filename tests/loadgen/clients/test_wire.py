@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic_ns
 
@@ -13,11 +15,13 @@ import pytest
 
 from loadgen.clients.choice import client_for
 from loadgen.clients.exchange import Exchange
-from loadgen.wire import build
+from loadgen.wire import build, tls
 from loadgen.wire.binding import Received, Wire
 from loadgen.wire.build import library
 from loadgen.wire.client import WireConnection
+from loadgen.wire.tls import Tls
 from starwatt_errors import LoadError
+from tests.loadgen.clients.test_tls import certified
 from tests.support.driving import SINGLE, closed, drive, make_spec
 from tests.support.server import TruthServer
 
@@ -29,11 +33,30 @@ MS = 1_000_000
 class Ends:
     """A wire with one slot, and the far end of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: ssl.SSLContext | None = None) -> None:
         self.wire = Wire(library())
-        self.near, self.far = socket.socketpair()
+        self.near, far = socket.socketpair()
         self.near.setblocking(False)
-        self.slot = self.wire.add(self.near.fileno())
+        self._tls = Tls("127.0.0.1") if server else None
+        if server is None or self._tls is None:
+            self.far = far
+            self.slot = self.wire.add(self.near.fileno())
+            return
+        self.wire.speak_tls(self._tls.functions)
+        with ThreadPoolExecutor() as aside:
+            shaking = aside.submit(server.wrap_socket, far, server_side=True)
+            self._secured = asyncio.run(self._tls.secured(self.near))
+            self.far = shaking.result()
+        self.slot = self.wire.add(self.near.fileno(), self._secured.pointer)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.wire.close()
+        if self._tls is not None:
+            self._secured.close()
+            self._tls.close()
+        self.near.close()
+        self.far.close()
 
     def news(self, within_s: float = 20.0) -> list[int]:
         """What the wire tells next."""
@@ -49,14 +72,22 @@ class Ends:
         return data
 
 
-@pytest.fixture
-def ends() -> Iterator[Ends]:
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """For 127.0.0.1."""
+    return certified(tmp_path_factory.mktemp("tls"), "127.0.0.1")
+
+
+@pytest.fixture(params=["in clear", "over TLS"])
+def ends(
+    request: pytest.FixtureRequest, certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ends]:
     """Closed at the end."""
-    both = Ends()
+    pem, context = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    both = Ends(context if request.param == "over TLS" else None)
     yield both
-    both.wire.close()
-    both.near.close()
-    both.far.close()
+    both.close()
 
 
 def test_a_request_goes_out_no_earlier_than_it_is_due(ends: Ends) -> None:
@@ -188,7 +219,7 @@ def test_a_request_is_not_sent_where_something_came_since_the_last_answer(ends: 
     assert (received.data, received.sent_ns) == (b"stray", 0)
     assert received.closed_ns
     ends.far.setblocking(False)
-    with pytest.raises(BlockingIOError):
+    with pytest.raises((BlockingIOError, ssl.SSLWantReadError)):
         ends.far.recv(100)
     assert not ends.wire.send(ends.slot, b"third", 0)
 
@@ -292,11 +323,28 @@ def test_a_server_that_refuses_on_opening_is_heard_though_nothing_could_be_sent(
     assert 0 < exchange.sent_ns <= exchange.end_ns
 
 
-def test_plain_http_goes_over_the_wire_and_tls_over_the_event_loop(tmp_path: Path) -> None:
-    with TruthServer() as server:
+@pytest.mark.parametrize("secured", [False, True], ids=["http", "https"])
+def test_http_and_https_go_over_the_wire(
+    tmp_path: Path,
+    certificate: tuple[Path, ssl.SSLContext],
+    monkeypatch: pytest.MonkeyPatch,
+    secured: bool,
+) -> None:
+    pem, context = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    with TruthServer(tls=context if secured else None) as server:
         assert drive(make_spec(server.url, closed(2)), tmp_path).result.audit.client == "wire"
+
+
+def test_where_there_is_no_openssl_the_event_loop_serves_and_wire_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tls, "_LIBRARIES", ())
+    monkeypatch.setattr("ctypes.util.find_library", lambda _: "libc.so.6")
     name, _ = client_for(make_spec("https://127.0.0.1:1", SINGLE))
     assert name == "httptools"
+    with pytest.raises(LoadError, match="no OpenSSL library"):
+        client_for(make_spec("https://127.0.0.1:1", SINGLE, client="wire"))
 
 
 def test_where_nothing_can_be_compiled_the_event_loop_serves_and_wire_says_why(

@@ -246,6 +246,10 @@ vllm:kv_cache_usage_perc{engine="0"} 0.25 1700000000000
 vllm:generation_tokens_total{engine="0"} 1.5e+06
 vllm:prompt_tokens_total{engine="0"} much
 vllm:generation_tokens_created{engine="0"} 99
+vllm:spec_decode_num_draft_tokens_total{engine="0"} 40.0
+vllm:spec_decode_num_accepted_tokens_total{engine="0"} 12.0
+vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="0",position="0"} 9.0
+vllm:spec_decode_num_drafts_total{engine="0"} 9.0
 """
 
 
@@ -256,7 +260,8 @@ def test_a_share_of_several_caches_is_their_mean() -> None:
 
 def test_metrics_are_summed_over_label_sets_and_what_is_missing_is_left_out() -> None:
     assert parse_metrics(METRICS) == {
-        "running": 5.0, "waiting": 7.0, "kv_cache_usage": 0.25, "generation_tokens_total": 1.5e6
+        "running": 5.0, "waiting": 7.0, "kv_cache_usage": 0.25, "generation_tokens_total": 1.5e6,
+        "drafts_total": 9.0, "drafted_tokens_total": 40.0, "accepted_tokens_total": 12.0,
     }  # fmt: skip
     assert parse_metrics("<html>") == {}
 

@@ -14,7 +14,14 @@ from server.build.shape import Shape, shape_of
 from server.build.store import Checkpoint
 from server.engines import refusal
 from server.engines.engine_spec import EngineSpec
-from server.engines.hardware import Board, Machine, cannot_be_split, why_not
+from server.engines.hardware import (
+    Board,
+    Machine,
+    attention_for,
+    cannot_be_shared,
+    cannot_be_split,
+    why_not,
+)
 from server.engines.vllm import vllm_command
 from starwatt_errors import UsageError
 
@@ -138,3 +145,56 @@ def test_vllm_is_told_its_attention_only_where_it_would_take_one_that_must_be_co
         "m", load_variant(name), Checkpoint(Path(), "", memorised=False), EngineSettings(), 8000
     )
     assert (vllm_command(spec)[-2:] == ["--attention-backend", "FLASH_ATTN"]) == told
+
+
+AVX512 = Machine((), frozenset({"avx512f"}))
+
+
+@pytest.mark.parametrize(
+    ("machine", "name", "words"),
+    [
+        (CPU, "bf16+kv-fp8", "kv_cache_dtype: fp8 takes a CPU with AVX-512 or AMX"), (AVX512, "bf16+kv-fp8", None),
+        (Machine((A100,)), "bf16+kv-fp8", "takes 8.9 (fp8 units) for kv_cache_dtype: fp8"),
+        (Machine((A100,)), "bf16+kv-fp8+flashinfer", None), (Machine((L4,)), "bf16+kv-fp8", None),
+        (CPU, "bf16+triton-attn", "one attention_backend on a CPU"), (Machine((H100,)), "bf16+triton-attn", None),
+        (AVX512, "bf16+tensor-2", "tensor_parallel is 2, and there are 0 GPUs"),
+        (Machine((H100,)), "bf16+data-2", "data_parallel is 2, and there are 1 GPUs"),
+        (Machine((H100,) * 3), "bf16+tensor-2+pipeline-2", "pipeline_parallel is 2 (4 boards), and there are 3 GPUs"),
+        (Machine((H100,) * 4), "bf16+tensor-2+pipeline-2", None), (Machine((H100,) * 2), "nf4-bnb+data-2", None),
+        (Machine((H100,) * 2), "nf4-bnb+tensor-2", "bitsandbytes quantised over GPUs"),
+        (Machine((H100, A100)), "fp8+data-2", "A100"), (CPU, "bf16+ngram+prefix-cache+seqs-32", None),
+    ],
+)  # fmt: skip
+def test_a_setting_that_the_hardware_does_not_have_is_refused(
+    machine: Machine, name: str, words: str | None
+) -> None:
+    said = why_not(load_variant(name), EngineSettings(), machine)
+    assert (said is None) == (words is None), said
+    assert (words or "") in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bf16+pipeline-2", None), ("bf16+data-2", None),
+        ("pruned-last-3+pipeline-2", "its 1 layers cannot be shared by 2 boards one after another"),
+        ("int4-w4a16+tensor-4", "256 weights a row are no whole groups of 128 on each of 4 boards"),
+    ],
+)  # fmt: skip
+def test_a_model_that_a_variant_s_own_boards_cannot_share_is_refused(name: str, words: str | None) -> None:
+    said = cannot_be_shared(shape("starcoder2-memorised"), load_variant(name), EngineSettings())
+    assert (said is None) == (words is None), said
+    assert (words or "") in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("board", "name", "attention"),
+    [
+        (H100, "bf16+kv-fp8", None), (L4, "bf16+kv-fp8", "TRITON_ATTN"), (B200, "bf16+kv-fp8", "TRITON_ATTN"),
+        (B200, "bf16+ngram", "FLASH_ATTN"), (B200, "bf16+flashinfer", None), (A100, "bf16+ngram", None),
+    ],
+)  # fmt: skip
+def test_a_cache_in_fp8_is_read_by_kernels_that_need_not_be_compiled(
+    board: Board, name: str, attention: str | None
+) -> None:
+    assert attention_for(load_variant(name), EngineSettings(), Machine((board,))) == attention

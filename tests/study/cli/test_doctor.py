@@ -43,6 +43,15 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
         assert one.remedy or one.state == "ok"
 
 
+def test_a_machine_without_openssl_is_told_what_https_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor.load_client().state == "ok"
+    monkeypatch.setattr("loadgen.wire.tls._LIBRARIES", ("libc.so.6",))
+    monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
+    found = doctor.load_client()
+    assert (found.state, "https on the event loop" in found.detail) == ("missing", True)
+    assert "libssl" in str(found.remedy)
+
+
 @pytest.mark.parametrize(
     ("governors", "state"),
     [((), "ok"), (("performance",) * 2, "ok"), (("performance", "powersave"), "missing")],

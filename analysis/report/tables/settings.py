@@ -1,0 +1,46 @@
+"""The report's table of variants with settings of the engine of their own: what they are, and what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from analysis.metrics import metric
+from analysis.report.tables.table import Columns, TextTable, percent, table_of
+from analysis.results.headline import significant
+from analysis.results.points import Point, Results
+from traces.cell import CellRecord
+from traces.layout import CellKey
+
+_CACHED, _KEPT, _A_DRAFT = "prompt_cached_share", "draft_accepted_share", "tokens_per_draft"
+
+
+def settings_table(results: Results, model: str, records: Mapping[CellKey, CellRecord]) -> TextTable:
+    """Variant x load: its engine arguments, prompt tokens from the cache, and drafted tokens that were kept."""
+    given = {
+        key.variant: record.served.engine_args
+        for key, record in records.items()
+        if key.model == model and record.served.engine_args
+    }
+    columns: Columns[Point] = (
+        ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        ("settings of its own", lambda one: _words(given.get(one.variant, {}))),
+        (metric(_CACHED).label, lambda one: percent(one.mean(_CACHED))),
+        (metric(_KEPT).label, lambda one: percent(one.mean(_KEPT))),
+        (metric(_A_DRAFT).label, lambda one: significant(one.mean(_A_DRAFT))),
+    )
+    return table_of(
+        columns, [one for one in results.points if one.model == model and _is_told(one, given)], 3
+    )
+
+
+def _is_told(point: Point, given: Mapping[str, object]) -> bool:
+    return point.variant in given or bool(point.mean(_CACHED)) or point.mean(_KEPT) is not None
+
+
+def _words(args: Mapping[str, object]) -> str:
+    """As a variant's file has them, on one line."""
+    return (
+        ", ".join(f"{name}: {json.dumps(value).replace(chr(34), '')}" for name, value in args.items()) or "–"
+    )
