@@ -168,7 +168,7 @@ class Unserved:
     """A checkpoint in Transformers."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
-        # GPTBigCode begins weights by name, and packed ones have another (transformers 5.17): there is nothing to begin.
+        # GPTBigCode begins weights by name, and packed ones have others (transformers 5.17): there is nothing to begin
         with patch.object(GPTBigCodePreTrainedModel, "_init_weights"):
             self._model = AutoModelForCausalLM.from_pretrained(
                 checkpoint.path, dtype=dtype, device_map={"": "cpu"}
