@@ -59,6 +59,12 @@ class Served(_Record):
     random_weights: bool = Field(
         default=False, description="The weights are random: energy and speed alone mean something"
     )
+    family: str | None = Field(
+        default=None, description="The model's family, as transformers names it; null: not known"
+    )
+    notes: list[str] = Field(
+        default=[], description="Codes of what is to be known of it, which spoil nothing"
+    )
     url: str | None = Field(default=None, description="Where it ran already; null: started for this study")
     root: str | None = Field(default=None, description="What an engine that ran already says it loaded")
     max_model_len: int | None = Field(default=None, description="Its own limit, tokens, where it says so")

@@ -41,6 +41,7 @@ from analysis.validity.reasons import (
     Check,
     energy_checks,
     engine_check,
+    noted_checks,
     request_checks,
     window_check,
 )
@@ -300,7 +301,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context) -> CellResult:
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
         return CellResult(key, record, checks=tuple(checks), codes=codes)
-    checks.append(window_check(window, context.min_s(key.load)))
+    checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
     checks += [] if engine is None else [engine_check(engine, window)]
     series, boards = _series(power), boards_seen(occupancy, window)
     own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)

@@ -62,6 +62,7 @@ EXPLANATIONS = {
     "no_completed_request": "No measured request completed, so there is no window.",
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
+    "untested_family": "Nobody tried this family of models here: see that its answers are what they should be.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
     "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
     "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
@@ -138,6 +139,11 @@ def scope_of(code: str) -> Scope:
 def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
     """The codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
     return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
+
+
+def noted_checks(codes: Iterable[str]) -> list[Check]:
+    """What the runner notes of what was served, and what spoils nothing."""
+    return [Check(code, False, None, "", noted=True) for code in codes]
 
 
 def request_checks(

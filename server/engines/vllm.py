@@ -105,6 +105,7 @@ def vllm_command(spec: EngineSpec) -> list[str]:
         "--max-num-seqs", str(settings.max_num_seqs),
         "--gpu-memory-utilization", str(utilization),
         "--seed", str(spec.seed),
+        "--generation-config", "vllm",  # else a checkpoint's own penalties and temperatures change every answer
         "--enable-prefix-caching" if settings.prefix_cache else "--no-enable-prefix-caching",
         "--enable-prompt-tokens-details",
         "--disable-uvicorn-access-log",

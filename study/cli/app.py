@@ -41,7 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
+    help="What it costs, in joules, to serve a code model under load, and what that buys in solved tasks.",
 )
 app.callback()(everywhere)
 _COMMANDS = (

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from configs.files.problems import words_of
 from study.cli.answers import print_if_json
 
-NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
+NAME = "starwatt - what serving a code model under load costs in joules, and what that buys in solved tasks"
 DESCRIPTION = (
     "Builds compressed variants of a model, serves each behind an OpenAI endpoint, replays prompts at it (one at a "
     "time, at a fixed concurrency, at a fixed rate), records power beside it, grades the answers in a sandbox, and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configs.loader import NONE, Defined, named_variant
 from server.build.checkpoints import build_variant
-from server.build.foresight import known_model, source_of
+from server.build.foresight import check_variant, known_model, source_of
 from server.build.store import Checkpoint, Store, store_root
 from starwatt_errors import StarwattError
 from study.plan.preparation import size_words
@@ -17,6 +17,7 @@ Checkpoints = dict[tuple[str, str], Checkpoint]
 def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> Checkpoints:
     """The checkpoint of every model and variant; nothing is done for those in the store."""
     store = Store(store_root())
+    refuse_what_cannot_be_made(models, variants, defined)
     warn_of_downloads(models, variants, defined)
     checkpoints: Checkpoints = {}
     with Display("checkpoint", len(models) * len(variants)) as display:
@@ -28,6 +29,22 @@ def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defin
                 )
                 display.advance()
     return checkpoints
+
+
+def refuse_what_cannot_be_made(
+    models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE
+) -> None:
+    """See, before the first is built, that none of the variants is one that its model cannot have.
+
+    Raises:
+        UsageError: one is, or a model is none that is measured.
+        BuildError: a model is a checkpoint of a store, and damaged.
+    """
+    for model in models:
+        for name in variants:
+            variant = named_variant(name, defined)
+            source = source_of(model, variant)
+            check_variant(known_model(source, trust_remote_code=variant.trust_remote_code), variant)
 
 
 def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> None:
