@@ -59,13 +59,13 @@ def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
     match quantization:
         case Awq():
             fed = _said(model, "awq")
-            mappings = fed and [AWQMapping(one.norm, list(one.matrices)) for one in fed]
+            mappings = None if fed is None else [AWQMapping(one.norm, list(one.matrices)) for one in fed]
             return [AWQModifier(mappings=mappings), QuantizationModifier(**groups)]
         case Gptq():
             return [GPTQModifier(**groups)]
         case W8A8():
             fed = _said(model, "smoothquant")
-            pairs = fed and [(list(one.matrices), one.norm) for one in fed]
+            pairs = None if fed is None else [(list(one.matrices), one.norm) for one in fed]
             smoothing = SmoothQuantModifier(smoothing_strength=quantization.smoothing, mappings=pairs)
             return [smoothing, QuantizationModifier(**groups)]
         case _:
