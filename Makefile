@@ -47,7 +47,7 @@ screenshots: $(STAMP) browser  ## docs/images again: the report and the comparis
 	$(BIN)/python -m scripts.screenshots
 
 test: $(STAMP) sandbox slurm browser  ## everything that must never break, real vLLM included
-	$(BIN)/python -m pytest -m "not long and not live" -n 2
+	$(BIN)/python -m pytest -m "not long and not live" -n 4 --dist worksteal  # they wait more than they compute
 	$(BIN)/python -m pytest -m "live and not long"
 
 test-long: $(STAMP) sandbox slurm browser  ## full counts

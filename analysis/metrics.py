@@ -74,8 +74,13 @@ _THROUGHPUT = (
     Metric("tokens_per_draft", "tokens", "tokens a draft", "1 + accepted tokens / drafts, by the same counters", better=_HIGHER),
     Metric("client_cpu_share", "cpus", "load generator's CPUs", "CPU time of the load generator / wall time"),
     Metric("sidecar_cpu_share", "cpus", "sidecar's CPUs", "CPU time of the power sidecar / wall time"),
+    Metric("residents_cpu_share", "cpus", "idle engines' CPUs", "CPU time of engines loaded beside it / wall time"),
     Metric("trend_<trend>", "ratio", "trend of <trend>", "change along a line from the window's start to its end; of a temperature in °C"),
     Metric("trend_<trend>_p", "probability", "p of the trend of <trend>", "probability of such a trend where there is none"),
+)
+_BOARDS = (
+    Metric("board_power_limit_w", "W", "power limit", "what the engine's boards were limited to, as they showed: mean over boards; where a study sets them"),
+    Metric("board_locked_clock_mhz", "MHz", "locked clock", "the clock that they were locked at; where a study locks it"),
 )
 _LATENCY = (
     Metric("ttft_<statistic>_ms", "ms", "TTFT <statistic>", "first token - scheduled, completed requests", better=_LOWER),
@@ -167,6 +172,7 @@ _NODES = (
 
 METRICS = {
     "Throughput": _THROUGHPUT,
+    "Boards": _BOARDS,
     "Latency": _LATENCY,
     "pass@1": _ACCURACY,
     "Energy": _ENERGY,

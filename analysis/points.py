@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analysis.cells.rows import Row
+from analysis.contrasts.starts import StartOf, geometric_means
 from analysis.contrasts.statistics import geometric_mean
 from analysis.energy.boundary import rank
 from analysis.keys import Condition, MeterKey
@@ -30,6 +31,8 @@ class Point:
     # Of each value's measurement.
     bounds: Mapping[str, tuple[Bounds | None, ...]] = field(default_factory=dict)
     one_engine_start: bool = False  # its blocks are of one, so that how starts differ is in none of them
+    # Which engine start each value is of; where a metric is missing, each is of its own.
+    starts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def condition(self) -> Condition:
@@ -46,7 +49,12 @@ class Point:
         known = self.values.get(metric, ())
         if self.one_engine_start or min(known, default=0.0) <= 0:
             return None
-        return geometric_mean(known).bounds
+        return geometric_mean(self.by_start(metric)).bounds
+
+    def by_start(self, metric: str) -> list[float]:
+        """The valid values, positive, of blocks that share an engine start as one: their geometric mean."""
+        known = self.values[metric]
+        return geometric_means(known, self.starts.get(metric, range(len(known))))
 
     def why(self, metrics: Iterable[str]) -> tuple[str, ...]:
         """All reasons that stand against these metrics in any block."""
@@ -78,28 +86,35 @@ def passed_in(rows: Iterable[Row], tests: str = "plus") -> dict[Condition, dict[
     return {side: {task: k / n for task, (k, n) in own.items()} for side, own in counts.items()}
 
 
-def points_of(rows: Sequence[Row], started_once: Callable[[str], bool]) -> list[Point]:
+def points_of(
+    rows: Sequence[Row],
+    started_once: Callable[[str], bool],
+    start_of: StartOf = lambda block: block,
+) -> list[Point]:
     """Average the rows of ``tables/cells`` over blocks: a point a condition, sorted.
 
     Args:
         rows: of the metrics that have no boundary, and of one meter.
         started_once: whether all blocks of a variant are of one engine start.
+        start_of: which start of a variant's engine serves a block.
     """
     grouped: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         grouped.setdefault((row["model"], row["variant"], row["load"]), []).append(row)
     sides = [(Condition(*side), own) for side, own in sorted(grouped.items())]
-    return [_point(side, own, started_once(side.variant)) for side, own in sides]
+    return [_point(side, own, started_once(side.variant), start_of) for side, own in sides]
 
 
-def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool) -> Point:
+def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool, start_of: StartOf) -> Point:
     values: dict[str, list[float]] = {}
+    starts: dict[str, list[int]] = {}
     bounds: dict[str, list[Bounds | None]] = {}
     reasons: dict[str, set[str]] = {}
     for row in rows:
         if row["valid"] and row["value"] is not None:
             values.setdefault(row["metric"], []).append(row["value"])
             bounds.setdefault(row["metric"], []).append(_bounds(row))
+            starts.setdefault(row["metric"], []).append(start_of(row["block"]))
         reasons.setdefault(row["metric"], set()).update(row["reasons"])
     return Point(
         *side,
@@ -108,6 +123,7 @@ def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool) -> Poin
         reasons={metric: tuple(sorted(why)) for metric, why in reasons.items() if why},
         bounds={metric: tuple(known) for metric, known in bounds.items()},
         one_engine_start=one_engine_start,
+        starts={metric: tuple(of) for metric, of in starts.items()},
     )
 
 

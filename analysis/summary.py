@@ -16,6 +16,7 @@ from analysis.contrasts.statistics import geometric_mean
 from analysis.keys import Condition, MeterKey
 from analysis.points import Bounds, Point, meters_in, naturally, passed_in, points_of
 from configs.loads import is_probe
+from traces.layout import board_of
 
 METRICS = (
     "j_per_request", "j_per_request_net", "j_per_output_token", "wh_per_1000_requests", "power_mean_w",
@@ -25,7 +26,7 @@ METRICS = (
 """Those of ``tables/summary.csv``, of analysis/metrics.py."""
 SUMMARISED = frozenset({*METRICS, "window_s", "j_per_request"})
 """Rows that it needs: where a metric has none, the cell's window or its joules say why."""
-KEYS = ("model", "variant", "load", "blocks", "boundary", "source")
+KEYS = ("model", "variant", "load", "board", "blocks", "boundary", "source")
 PARTS = ("", "_lo", "_hi", "_interval", "_valid", "_reasons")
 """What is added to a metric's name for the columns of its value, interval, validity and reasons."""
 _TESTS = {"pass_at_1_base": "base", "pass_at_1_plus": "plus"}
@@ -65,7 +66,9 @@ def summary_table(
     chosen = meter or next(iter(meters_in(cells)), None)
     shown = [row for row in cells if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
     passed = {metric: passed_in(accuracy, tests) for metric, tests in _TESTS.items()}
-    points = sorted(points_of(shown, context.started_once), key=lambda point: _order(point, context))
+    points = sorted(
+        points_of(shown, context.started_once, context.start_of), key=lambda point: _order(point, context)
+    )
     rows = [_row(point, chosen, passed, metrics) for point in points]
     return pa.Table.from_pylist(rows, schema=_schema(metrics))
 
@@ -91,7 +94,13 @@ def _row(
     passed: Mapping[str, Mapping[Condition, Mapping[str, float]]],
     metrics: Iterable[str],
 ) -> Row:
-    row: Row = {**point.condition._asdict(), "blocks": point.blocks, **MeterKey.columns(meter)}
+    board = board_of(point.load)
+    row: Row = {
+        **point.condition._asdict(),
+        "board": board,
+        "blocks": point.blocks,
+        **MeterKey.columns(meter),
+    }
     for metric in metrics:
         value, tasks = point.mean(metric), passed.get(metric, {}).get(point.condition)
         found = Interval() if value is None else _of_tasks(tasks) if tasks else _of_blocks(point, metric)
@@ -117,5 +126,5 @@ def _of_blocks(point: Point, metric: str) -> Interval:
         return Interval(reasons=("one_engine_start",))
     if min(known) <= 0:
         return Interval(reasons=("not_positive",))
-    found = geometric_mean(known)
+    found = geometric_mean(point.by_start(metric))
     return Interval(found.bounds, "blocks" if found.bounds else None, found.reasons)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from analysis.accuracy.verdicts import accuracy_table
+from analysis.accuracy.completions import Answers
+from analysis.accuracy.verdicts import MADE_UP, accuracy_table
 from analysis.cells.cell import Context, read_context
 from analysis.cells.columns import rows_of
 from analysis.cells.parts import Parts
@@ -34,11 +35,14 @@ from analysis.table_files import MEMORISED, SCHEMAS, read_table
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of
+from traces.parquet import with_column
 from traces.schemas import SCHEMA_VERSION
 
 OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
+_BESIDE = frozenset({*COMPARED, "window_s"})
+"""What engines beside each other are compared by: where a figure is missing, the cell's window says why."""
 __all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "read_table"]
 
 
@@ -112,23 +116,18 @@ def compute(
     if not keys:
         raise TraceError(f"{run.root}: no cells here: neither plan.parquet nor cells/ names any")
     parts = _parts(run, keys, finished, context, kept_in, progress)
-    made = RunTables(parts, with_phase=True)
+    made, answers = RunTables(parts, with_phase=True), parts.answers()
     nodes = made.nodes
-    context = replace(context, nodes=nodes)
+    context = replace(context, nodes=nodes, made_up=_made_up(answers))
     graded = [row for row in made.rows(USED) if not is_probe(row["load"])]
     drift = drift_rows(graded, nodes)  # before the contrasts: it marks what drifted
     made.mark_drifted(drifted_in(drift))
-    answers = parts.answers()
     contrasts = [*contrast_rows(graded, context), *drift, *accuracy_contrast_rows(answers, context)]
     rows = {"contrasts": contrasts, "nodes": node_rows(graded, nodes)}
     if alone := _rows_alone(RunDir(run.alone), kept_in):
-        beside = [row for row in made.rows(COMPARED) if not is_probe(row["load"])]
+        beside = [row for row in made.rows(_BESIDE) if not is_probe(row["load"])]
         rows["neighbours"] = neighbour_rows(beside, alone, windows_of(run))
-    tables = {
-        name: pa.Table.from_pylist(own, schema=SCHEMAS[name])
-        for name, own in rows.items()
-        if own or name not in OPTIONAL
-    }
+    tables = {name: _table(name, own) for name, own in rows.items() if own or name not in OPTIONAL}
     tables |= {"cells": made.cells, "requests": made.requests}
     tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
@@ -143,6 +142,20 @@ def compute(
         warnings=warnings,
     )
     return Tables(stamped, summary, context)
+
+
+def _table(name: str, rows: Sequence[Row]) -> pa.Table:
+    """Make a table of its rows, with what the boards were set to, which stands in the loads' names."""
+    table, schema = pa.Table.from_pylist(rows, schema=SCHEMAS[name]), SCHEMAS[name]
+    for load, board in (("load", "board"), ("reference_load", "reference_board")):
+        if load in schema.names:
+            table = with_column(table, board, [board_of(one or "") for one in table.column(load).to_pylist()])
+    return table
+
+
+def _made_up(answers: Sequence[Answers]) -> frozenset[str]:
+    """Loads whose prompts were made up to recorded lengths."""
+    return frozenset(one.key.load for one in answers if one.accuracy.reason == MADE_UP)
 
 
 def _parts(
@@ -168,7 +181,7 @@ def _rows_alone(alone: RunDir, kept_in: Callable[[RunDir, Context], Kept] | None
     if not keys:
         return []
     parts = _parts(alone, keys, keys, read_context(alone)[0], kept_in)
-    return RunTables(parts, with_phase=False).rows(COMPARED)
+    return RunTables(parts, with_phase=False).rows(_BESIDE)
 
 
 def _stamped(table: pa.Table, more: Mapping[str, str] | None = None) -> pa.Table:

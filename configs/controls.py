@@ -9,7 +9,7 @@ Compared with the baseline's own format without graphs (its control), it holds t
 from __future__ import annotations
 
 from configs.engine_args import other_arguments, with_arguments
-from configs.loader import load_variant, variant_names
+from configs.loader import NONE, Defined, load_variant, variant_names
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
 from starwatt_errors import UsageError
@@ -28,12 +28,15 @@ def with_controls(study: Study) -> Study:
         return study
     variants = list(study.variants)
     controls = dict(study.controls)
-    baseline = load_variant(study.baseline)
+    baseline = load_variant(study.baseline, study.defined)
     for name in variants:  # which grow: a control may need one itself
         if name in study.remote:
             continue
         if name not in controls:
-            control = control_of(load_variant(name), baseline, study.engine, among=study.own_variants)
+            variant = load_variant(name, study.defined)
+            control = control_of(
+                variant, baseline, study.engine, among=study.own_variants, defined=study.defined
+            )
             if control is not None:
                 controls[name] = control
         if name in controls and controls[name] not in variants:
@@ -42,7 +45,12 @@ def with_controls(study: Study) -> Study:
 
 
 def control_of(
-    variant: Variant, baseline: Variant, settings: EngineSettings, *, among: tuple[str, ...] = ()
+    variant: Variant,
+    baseline: Variant,
+    settings: EngineSettings,
+    *,
+    among: tuple[str, ...] = (),
+    defined: Defined = NONE,
 ) -> str | None:
     """The name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
 
@@ -62,20 +70,20 @@ def control_of(
     other_way, other_weights = way != _way(baseline, settings), _weights(variant) != _weights(baseline)
     other_settings = variant.engine == "vllm" and _served(variant, settings) != _served(baseline, settings)
     if other_settings and (other_way or other_weights):
-        return _same_weights(variant, baseline, settings, among)
+        return _same_weights(variant, baseline, settings, among, defined)
     if other_way and other_weights:
-        return _served_likewise(variant, baseline, settings)
+        return _served_likewise(variant, baseline, settings, defined)
     return None
 
 
 def _same_weights(
-    variant: Variant, baseline: Variant, settings: EngineSettings, among: tuple[str, ...]
+    variant: Variant, baseline: Variant, settings: EngineSettings, among: tuple[str, ...], defined: Defined
 ) -> str:
     """Find the variant's own weights, with the engine's settings that the baseline has."""
     base, _, _ = variant.name.partition("+")
     for name in dict.fromkeys((base + _settings_of(baseline), *among, *variant_names())):
         try:
-            control = load_variant(name)
+            control = load_variant(name, defined)
         except UsageError:  # a file of one's own has another name than its settings would give it
             continue
         if (_weights(control), _way(control, settings)) == (_weights(variant), _way(variant, settings)) and (
@@ -88,14 +96,14 @@ def _same_weights(
     )
 
 
-def _served_likewise(variant: Variant, baseline: Variant, settings: EngineSettings) -> str:
+def _served_likewise(variant: Variant, baseline: Variant, settings: EngineSettings, defined: Defined) -> str:
     """Find the baseline's weights, served in the variant's way."""
     base, _, _ = baseline.name.partition("+")
     way = _way(variant, settings)
     tail = _settings_of(baseline) if variant.engine == "vllm" else ""
     name = base.removesuffix("-eager").removesuffix("-hf") + _SUFFIX[way] + tail
     try:
-        control = load_variant(name)
+        control = load_variant(name, defined)
     except UsageError as error:
         raise UsageError(
             f"variants: {variant.name} needs {name} as its control: {error}; take another baseline"

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, JsonValue, ValidationError
 
+from configs.engine_settings import EngineSettings
 from configs.files.problems import words_of
 from configs.files.strict import inconsistent
-from configs.schema import EngineSettings
 
 _OF_A_STUDY = {
     "tensor_parallel_size": "tensor_parallel",

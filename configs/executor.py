@@ -16,7 +16,8 @@ class Slurm(StrictModel):
     unit: Literal["block", "engine_start"] = Field(
         default="block",
         description="What one task measures. block: all variants of a block on one node, so that contrasts hold no"
-        " difference of nodes; with engine_restarts: once it is always engine_start",
+        " difference of nodes; with engine_restarts: once it is always engine_start, and with {resident: auto}"
+        " what lies between two starts of all engines",
     )
     partition: Line | None = Field(default=None, description="null: the cluster's default")
     account: Line | None = Field(default=None, description="Who pays")
@@ -56,7 +57,7 @@ class Slot(StrictModel):
 
 
 class NeighbourCheck(StrictModel):
-    """Say which cell is measured again with nobody beside it, once in every block, on the slot that had the block."""
+    """Say which cell is measured again with nobody beside it, once in every block, where the block was measured."""
 
     variant: str | None = Field(default=None, description="null: the baseline")
     load: str | None = Field(default=None, description="A load's name; null: the last of the loads")

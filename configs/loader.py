@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +19,7 @@ from configs.files.documents import Document, read_document
 from configs.files.plain_yaml import dump_yaml
 from configs.files.problems import problems
 from configs.loads import Load, Open
-from configs.offsets import read_offsets_ns
+from configs.recordings import read_recording
 from configs.schema import RecordedOutput, Study
 from configs.variant import Setting, Variant
 from starwatt_errors import UsageError
@@ -45,10 +48,12 @@ def load_study(path: Path) -> Study:
         UsageError: the file is missing, is no YAML, or a field is wrong.
     """
     document, study = _load(path, Study)
+    study = _with_variants_found(document, study)
     _check_variants(document, study)
     study = _with_models_found(path, study)
+    study = _with_traces_found(document, study)
     _check_random_models(document, study)
-    return _with_prompts_found(document, _with_lengths_found(document, _with_traces_found(document, study)))
+    return _with_prompts_found(document, _with_lengths_found(document, study))
 
 
 def kept_study(path: Path) -> Study:
@@ -72,7 +77,7 @@ def _check_variants(document: Document, study: Study) -> None:
         if name in study.remote:  # whatever runs there
             continue
         with document.at("variants", index):
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             _check_loads(variant, study.loads)
             _check_slots(variant, study)
         other = seen.setdefault(_content(variant, study), name)
@@ -114,7 +119,7 @@ def _beside(path: Path, named: Path) -> Path:
 
 def _check_random_models(document: Document, study: Study) -> None:
     """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
-    if study.prompts.output != "natural":
+    if study.prompts.output != "natural" or all(map(_has_lengths, study.loads)):
         return
     for index, model in enumerate(study.models):
         architecture = load_architecture(model)
@@ -124,6 +129,13 @@ def _check_random_models(document: Document, study: Study) -> None:
                 f"{model} has random weights, whose answers have no natural length: "
                 "prompts.output takes {fixed: N} or {recorded: PATH}",
             )
+
+
+def _has_lengths(load: Load) -> bool:
+    """Say whether a load replays a recording that says how long answers are."""
+    if not isinstance(load, Open) or load.trace is None:
+        return False
+    return read_recording(load.trace, load.most_tokens).lengths is not None
 
 
 def _with_prompts_found(document: Document, study: Study) -> Study:
@@ -192,44 +204,105 @@ def _with_traces_found(document: Document, study: Study) -> Study:
         if isinstance(load, Open) and load.trace is not None:
             trace = _place(document.path, load.trace, kept_trace(load))
             with document.at("loads", index, "trace"):
-                read_offsets_ns(trace)
+                recording = read_recording(trace, load.most_tokens)
+                if load.most_tokens is not None and recording.lengths is None:
+                    raise UsageError(f"most_tokens: {trace} has arrivals alone, and no lengths")
             loads.append(load.model_copy(update={"trace": trace}))
         else:
             loads.append(load)
     return study.model_copy(update={"loads": tuple(loads)})
 
 
-def load_variant(name: str) -> Variant:
-    """The preset ``configs/variants/<name>.yaml``, or what the name makes of one (``configs/derived.py``).
+Defined = Mapping[str, Variant]
+"""Variants that are no presets, by name: those of one study."""
+NONE: Defined = MappingProxyType({})
+
+
+def load_variant(name: str, defined: Defined = NONE) -> Variant:
+    """The preset ``configs/variants/<name>.yaml``, one of those that a study has defined, or what the name makes of one
+    of them (``configs/derived.py``).
 
     Raises:
         UsageError: no such variant or setting (the message lists those there are), or its file is wrong.
     """
+    if name in defined:
+        return defined[name]
     base, *settings = name.split("+")
     if settings:
-        return combined_variant(load_variant(base), settings, load_setting)
+        return combined_variant(load_variant(base, defined), settings, load_setting)
     if name in variant_names():
         return _with_template_found(*_preset(VARIANTS / f"{name}.yaml", Variant))
-    derived = derived_variant(name, load_variant)
+    derived = derived_variant(name, partial(load_variant, defined=defined))
     if derived is None:
+        known = ", ".join([*variant_names(), *defined])
         raise UsageError(
-            f"there is no variant {name!r}; there are: {', '.join(variant_names())}; and of each, {FORMS}"
+            f"there is no variant {name!r}; there are: {known}; and of each, {FORMS}; a file of your own is named "
+            f"by its path, ./{name}.yaml"
         )
     return derived
 
 
-def named_variant(name: str) -> Variant:
+def named_variant(name: str, defined: Defined = NONE) -> Variant:
     """A variant by its name, or by the path of its file (``./mine.yaml``), which takes settings too.
 
     Raises:
         UsageError: as ``load_variant``, or the file is wrong.
     """
-    path, suffix, settings = name.partition(".yaml+")
+    return _of_file(Path(name)) if _is_path(name) else load_variant(name, defined)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.partition("+")[0].endswith((".yaml", ".yml"))
+
+
+def _of_file(path: Path) -> Variant:
+    """The variant of a file, whose name may end in settings (``mine.yaml+ngram``)."""
+    file, suffix, settings = str(path).partition(".yaml+")
     if suffix:
-        return combined_variant(named_variant(f"{path}.yaml"), settings.split("+"), load_setting)
-    if "/" in name or name.endswith(".yaml"):
-        return _with_template_found(*_load(Path(name), Variant))
-    return load_variant(name)
+        return combined_variant(_of_file(Path(f"{file}.yaml")), settings.split("+"), load_setting)
+    return _with_template_found(*_load(path, Variant))
+
+
+def _with_variants_found(document: Document, study: Study) -> Study:
+    """The study with variants that it names by their files called by their names, and kept in ``defined``."""
+    defined, names = dict(study.defined), {}
+    for name, variant in defined.items():
+        with document.at("defined", name):
+            _check_own_name(variant, name)
+    for index, named in enumerate(study.variants):
+        if named in study.remote or not _is_path(named):
+            continue
+        with document.at("variants", index):
+            variant = _of_file(_beside(document.path, Path(named)))
+            if variant.name in (*study.variants, *defined):
+                raise UsageError(
+                    f"{named} is called {variant.name} (name:), and so is another: call it otherwise"
+                )
+            _check_own_name(variant, variant.name)
+        names[named] = variant.name
+        defined[variant.name] = variant
+    called = {
+        name: names.get(name, name) for name in (study.baseline, *study.variants, *study.controls.values())
+    }
+    return study.model_copy(
+        update={
+            "baseline": called[study.baseline],
+            "variants": tuple(called[name] for name in study.variants),
+            "controls": {called[name]: called[control] for name, control in study.controls.items()},
+            "defined": defined,
+        }
+    )
+
+
+def _check_own_name(variant: Variant, called: str) -> None:
+    """Raises UsageError where a study's own variant goes by another name than its own, or by one that is taken."""
+    if variant.name != called:
+        raise UsageError(f"takes the variant's own name, {variant.name}")
+    try:
+        load_variant(called)
+    except UsageError:
+        return
+    raise UsageError(f"{called} is what another variant is called that is there already: call it otherwise")
 
 
 def load_setting(name: str) -> Setting:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from configs.files.strict import FilePath, Name, StrictModel, inconsistent
+from configs.files.strict import MOST_TOKENS, FilePath, Name, StrictModel, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
@@ -47,7 +47,14 @@ class _Named(StrictModel):
 class SingleStream(_Named):
     """One request in flight: the next is sent when the last has ended."""
 
-    kind: Literal["single_stream"]
+    kind: Literal["single_stream", "single-stream"] = Field(
+        description="Also single-stream, as the load is called; kept as single_stream"
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _one_spelling(cls, _: str) -> Literal["single_stream"]:
+        return "single_stream"
 
     @property
     def usual_slug(self) -> str:
@@ -84,7 +91,15 @@ class Open(_Named):
     )
     trace: FilePath | None = Field(
         default=None,
-        description="In place of qps: a CSV file of arrivals, one offset in seconds a line, relative to the study file",
+        description="In place of qps: a file of arrivals, one offset in seconds a line; or a recording with the lengths"
+        " of prompts and answers, which are then asked: a table as Azure and BurstGPT have it, or Mooncake's JSON"
+        " Lines; relative to the study file",
+    )
+    most_tokens: int | None = Field(
+        default=None,
+        ge=2,
+        le=2 * MOST_TOKENS,
+        description="With a trace that has lengths: longer requests (prompt and answer) are left out, and counted",
     )
     max_in_flight: int | None = Field(
         default=None,
@@ -106,6 +121,8 @@ class Open(_Named):
             raise ValueError("an open load takes one of qps and trace")
         if self.trace is not None and self.arrivals is not None:
             raise ValueError("arrivals belongs to qps: a trace has its own")
+        if self.most_tokens is not None and self.trace is None:
+            raise inconsistent("most_tokens", "belongs to a trace with lengths")
         if self.dither_ms != "auto" and self.arrivals != "constant":
             raise inconsistent("dither_ms", "belongs to constant arrivals")
         return self

@@ -109,9 +109,9 @@ class ExternalLog(StrictModel):
 class Meters(StrictModel):
     """Say which meters are read, and how often."""
 
-    sources: Literal["auto"] | Many[Literal["nvml", "rapl", "modelled", "external"]] = Field(
+    sources: Literal["auto"] | Many[Literal["nvml", "amdsmi", "rapl", "modelled", "external"]] = Field(
         default="auto",
-        description="auto: nvml and rapl where they answer, otherwise modelled; and the external logs that are named",
+        description="auto: nvml, amdsmi and rapl where they answer, otherwise modelled; and external logs named",
     )
     external: Many[ExternalLog] = Field(
         default=(), description="Logs of wall meters and BMCs, read beside the others"

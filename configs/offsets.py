@@ -10,6 +10,7 @@ from configs.files.strict import LONGEST_S
 from configs.files.text_files import TABLE_BYTES, read_text
 from starwatt_errors import UsageError
 
+TABLE = "a table of lengths too names its columns in its first line: TIMESTAMP,ContextTokens,GeneratedTokens"
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
@@ -23,17 +24,25 @@ def read_offsets_ns(path: Path) -> list[int]:
         UsageError: the file cannot be read, a line holds no such number, fewer than two instants differ, or they span
             more than a week.
     """
+    return offsets_of(path, read_text(path, TABLE_BYTES))
+
+
+def offsets_of(path: Path, content: str) -> list[int]:
+    """Read the text of such a file, which ``path`` holds; raises as ``read_offsets_ns``."""
     instants_s: list[float] = []
     rows = [
         (number, line.strip())
-        for number, line in enumerate(read_text(path, TABLE_BYTES).splitlines(), start=1)
+        for number, line in enumerate(content.splitlines(), start=1)
         if line.strip() and not line.startswith("#")
     ]
     for place, (number, text) in enumerate(rows):
         if not _is_number(text):
             if place == 0 and not text[:1].isdigit():
                 continue  # a heading
-            raise UsageError(f"{path}:{number}: takes one offset in seconds a line (given: {text[:40]!r})")
+            table = f"; {TABLE}" if "," in text else ""
+            raise UsageError(
+                f"{path}:{number}: takes one offset in seconds a line (given: {text[:40]!r}){table}"
+            )
         if instants_s and float(text) < instants_s[-1]:
             raise UsageError(
                 f"{path}:{number}: {text[:40]} comes before {instants_s[-1]:g}: offsets must not fall"

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from configs.board import BoardSetting
 from configs.datasets import DATASETS, DatasetName
-from configs.executor import Executor, SideBySide
+from configs.engine_settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
+from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
     LONGEST_S,
     MOST_TOKENS,
@@ -23,7 +25,6 @@ from configs.files.strict import (
     Seconds,
     Seed,
     StrictModel,
-    TimeLimit,
     inconsistent,
     shape,
 )
@@ -32,6 +33,8 @@ from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
+from configs.restarts import EngineRestarts, Resident
+from configs.variant import Variant
 
 
 class FixedOutput(StrictModel):
@@ -178,47 +181,12 @@ class Phases(StrictModel):
         description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
     )
     drain_s: Seconds = Field(default=60.0, description="At most this long for what is in flight at the end")
+    board_settle_s: Seconds = Field(
+        default=3.0, description="After a board shows another limit or clock, before the cell begins"
+    )
     cooldown: Cooldown | None = Field(
         default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
     )
-
-
-class EngineSettings(StrictModel):
-    """Equal for all variants of a study; they must allow its highest concurrency."""
-
-    max_model_len: int = Field(
-        default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"
-    )
-    max_num_seqs: int = Field(default=256, ge=1, le=65536, description="Requests batched at most")
-    prefix_cache: bool = Field(default=False, description="Reuse the KV cache of equal prompt beginnings")
-    gpu_memory_utilization: float = Field(
-        default=0.9, gt=0, le=1, description="GPU only: share vLLM may take"
-    )
-    cpu_kvcache_gib: int = Field(default=1, ge=1, le=65536, description="CPU only: room for the KV cache")
-    enforce_eager: bool = Field(
-        default=False, description="No torch.compile and no CUDA graphs, for all variants"
-    )
-    tensor_parallel: int = Field(default=1, ge=1, le=1024, description="GPUs that share each layer (vLLM)")
-    pipeline_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Groups of layers, on GPUs of their own (vLLM)"
-    )
-    data_parallel: int = Field(
-        default=1, ge=1, le=1024, description="Whole copies, on GPUs of their own (vLLM)"
-    )
-    start_timeout_s: TimeLimit = Field(
-        default=900.0, description="An engine that is not ready by then has failed"
-    )
-    hang_timeout_s: float = Field(
-        default=120.0,
-        ge=3,
-        le=LONGEST_S,
-        description="An engine that answers nothing, or makes no token, for so long has failed",
-    )
-
-    @property
-    def boards(self) -> int:
-        """How many GPUs one engine takes."""
-        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
 
 
 class Cpus(StrictModel):
@@ -239,7 +207,12 @@ class Study(StrictModel):
     models: Many[Line] = Field(min_length=1, description="Hub ids, local paths, or configs/architectures")
     baseline: str = Field(description="The variant that the others are compared with")
     variants: Many[str] = Field(
-        min_length=1, description="Names of files in configs/variants, or derived from them"
+        min_length=1,
+        description="Names of files in configs/variants, or derived from them; paths of other files",
+    )
+    defined: dict[Name, Variant] = Field(
+        default={},
+        description="Variants that are no presets, by name; those that are named by a file (./mine.yaml) are kept here",
     )
     controls: dict[str, str] = Field(
         default={},
@@ -249,6 +222,12 @@ class Study(StrictModel):
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
+    board: Many[BoardSetting] = Field(
+        default=(),
+        max_length=100,
+        description="Power limits and clocks, crossed with variants and loads (run --allow-board-control); empty: the"
+        " boards are left alone",
+    )
     endpoint: EndpointKind = Field(
         default="completions",
         description="completions: the model continues a prompt; chat: it is asked in its own chat template",
@@ -264,8 +243,10 @@ class Study(StrictModel):
     attempts: int = Field(
         default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
     )
-    engine_restarts: Literal["each_block", "once"] = Field(
-        default="each_block", description="once: all blocks of a variant on one engine start"
+    engine_restarts: EngineRestarts = Field(
+        default="each_block",
+        description="once: all blocks of a variant on one engine start; {resident: auto, every: N}: all engines loaded"
+        " beside each other, one at a time asked, and started anew every N blocks",
     )
     engine: EngineSettings = Field(default=EngineSettings(), description="Equal for all variants")
     meters: Annotated[
@@ -297,6 +278,11 @@ class Study(StrictModel):
     def _by_name(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) and value != "local" else value
 
+    @field_validator("board", mode="before")
+    @classmethod
+    def _none_is_no_setting(cls, value: Any) -> Any:
+        return () if value is None else value
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         if self.baseline not in self.variants:
@@ -313,7 +299,10 @@ class Study(StrictModel):
                 if name in listed[:place]:
                     raise inconsistent(f"{field}.{place}", f"names {name} twice")
         self._check_loads()
+        self._check_boards()
         self._check_prompts()
+        if isinstance(self.engine_restarts, Resident):
+            self._check_again(self.engine_restarts.alone, "engine_restarts.alone")
         if isinstance(self.executor, SideBySide):
             self._check_side_by_side(self.executor)
         return self
@@ -341,6 +330,18 @@ class Study(StrictModel):
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
 
+    def _check_boards(self) -> None:
+        names = [setting.slug for setting in self.board]
+        if len(set(names)) != len(names):
+            raise inconsistent("board", f"has a setting twice: {', '.join(names)}")
+        if not self.board:
+            return
+        if self.remote:
+            raise inconsistent("board", "takes no remote: only boards of this machine's engines can be set")
+        meters = self.meter_settings
+        if meters.gpus == () or (meters.sources != "auto" and "nvml" not in meters.sources):
+            raise inconsistent("board", "takes meters that read the boards (nvml): what is set must be seen")
+
     def _check_side_by_side(self, executor: SideBySide) -> None:
         if self.remote:
             raise inconsistent(
@@ -348,6 +349,9 @@ class Study(StrictModel):
             )
         if isinstance(self.cpus, Cpus):
             raise inconsistent("cpus", "is shared or split within each slot: name CPUs in executor.slots")
+        if isinstance(self.engine_restarts, Resident) and any(not slot.gpus for slot in executor.slots or ()):
+            words = "takes each_block or once where slots have no boards: their engines share one memory"
+            raise inconsistent("engine_restarts", words)
         if self.generator != "own":
             raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
         if "rapl" in self.meter_settings.sources or self.meter_settings.external:
@@ -358,18 +362,25 @@ class Study(StrictModel):
                 "engine.tensor_parallel",
                 f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",
             )
-        check = executor.neighbours
+        self._check_again(executor.neighbours, "executor.neighbours")
+
+    def _check_again(self, check: NeighbourCheck | None, at: str) -> None:
+        """A cell that is measured again is one of the study's."""
+        loads = [load.slug for load in self.loads]
         if check is not None and check.variant not in (None, *self.variants):
-            raise inconsistent("executor.neighbours.variant", f"takes one of {', '.join(self.variants)}")
-        if check is not None and check.load not in (None, *(load.slug for load in self.loads)):
-            raise inconsistent(
-                "executor.neighbours.load", f"takes one of {', '.join(load.slug for load in self.loads)}"
-            )
+            raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
+        if check is not None and check.load not in (None, *loads):
+            raise inconsistent(f"{at}.load", f"takes one of {', '.join(loads)}")
 
     @property
     def own_variants(self) -> tuple[str, ...]:
         """The variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
+
+    @property
+    def board_settings(self) -> tuple[BoardSetting | None, ...]:
+        """The settings that each load is measured at; None alone where the study leaves the boards alone."""
+        return self.board or (None,)
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:

@@ -41,7 +41,7 @@ class BitsAndBytes(StrictModel):
 
 
 class Awq(StrictModel):
-    """Activation-aware 4-bit weights by llm-compressor, with mappings for StarCoder2."""
+    """Activation-aware 4-bit weights by llm-compressor, smoothed by the mappings of the model's family."""
 
     kind: Literal["awq"]
     group_size: Literal[16, 32, 64, 128] = Field(default=128, description="Weights that share one scale")

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from configs.datasets import check_flag, is_own
 from configs.files.problems import words_of
 from configs.loads import Load
-from configs.offsets import read_offsets_ns
+from configs.recordings import read_recording
 from configs.schema import FixedOutput, Prompts
 from loadgen.planning.payload import Endpoint
 from loadgen.spec import Duration, LoadSpec, Requests
@@ -57,6 +57,7 @@ class LoadFlags:
     timeout: float = 600.0
     continuous_usage: bool = True
     endpoint: str = "completions"
+    most_tokens: int | None = None
 
     def spec(self) -> LoadSpec:
         """The spec these flags ask for.
@@ -76,6 +77,8 @@ class LoadFlags:
             )
         if self.arrivals is not None and self.qps is None:
             raise UsageError("--arrivals belongs to --qps")
+        if self.most_tokens is not None and self.trace is None:
+            raise UsageError("--most-tokens belongs to a --trace that has lengths")
         Endpoint.parse(self.url, "chat" if self.endpoint == "chat" else "completions")
         try:
             fields: dict[str, Any] = {
@@ -109,8 +112,13 @@ class LoadFlags:
                 "kind": "open", "qps": self.qps, "arrivals": self.arrivals, "max_in_flight": self.concurrency,
             }  # fmt: skip
         elif self.trace is not None:
-            read_offsets_ns(self.trace)
-            offered = {"kind": "open", "trace": self.trace.resolve(), "max_in_flight": self.concurrency}
+            recording = read_recording(self.trace, self.most_tokens)
+            if self.most_tokens is not None and recording.lengths is None:
+                raise UsageError(f"--most-tokens: {self.trace} has arrivals alone, and no lengths")
+            offered = {
+                "kind": "open", "trace": self.trace.resolve(), "max_in_flight": self.concurrency,
+                "most_tokens": self.most_tokens,
+            }  # fmt: skip
         elif self.concurrency is not None:
             offered = {"kind": "closed", "concurrency": self.concurrency}
         return _LOADS.validate_python(offered)
@@ -127,5 +135,7 @@ class LoadFlags:
         if self.requests is not None and self.duration is None:
             return Requests(kind="requests", requests=self.requests)
         if self.trace is not None and self.requests is None:
-            return Requests(kind="requests", requests=len(read_offsets_ns(self.trace)))
+            return Requests(
+                kind="requests", requests=len(read_recording(self.trace, self.most_tokens).offsets_ns)
+            )
         raise UsageError("say how much is measured: one of --duration S, --requests N")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from configs.addresses import shown_url
-from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
 from loadgen.clients.choice import client_for
@@ -19,12 +18,12 @@ from loadgen.clients.exchange import Exchange
 from loadgen.clients.timer import DueTimer
 from loadgen.crew import Alone, Crew
 from loadgen.movement import Movement
-from loadgen.planning.agenda import Agenda, Item
+from loadgen.planning.agenda import Agenda, Item, asked_by
 from loadgen.planning.arrivals import Arrivals
 from loadgen.planning.dither import PassStarts
 from loadgen.planning.failures import NOT_SENT, Failures
-from loadgen.planning.payload import Endpoint, request_bytes
-from loadgen.planning.prompts import choose_tasks
+from loadgen.planning.payload import Endpoint
+from loadgen.planning.requests import requests_of
 from loadgen.result import LoadResult
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
@@ -62,13 +61,12 @@ class Replay:
 
     def __init__(self, spec: LoadSpec, out: Path, api_key: str | None, crew: Crew | None = None) -> None:
         endpoint = Endpoint.parse(spec.url, spec.endpoint)
-        dataset = load_dataset(spec.prompts.dataset)
-        tasks = choose_tasks(dataset, spec.prompts.tasks, spec.seed)
+        asked = asked_by(spec)
         self._spec = spec
         self._endpoint = endpoint
-        self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
+        self._requests = requests_of(endpoint, spec, asked, api_key)
         self._crew = crew or Alone()
-        self._agenda = Agenda(spec, tasks, self._crew.number)
+        self._agenda = Agenda(spec, asked, self._crew.number)
         self._client_name, self._client = client_for(spec)
         self._out = out
         self._tasks: set[asyncio.Task[None]] = set()
@@ -271,7 +269,7 @@ class Replay:
 
     async def _send(self, item: Item, exchange: Exchange) -> None:
         """Wait for a place where there are only so many, which are given in the order of the schedule; then send."""
-        content = self._requests[item.task.task_id]
+        content = self._requests.of(item)
         if self._places is None:
             await self._client.complete(content, exchange)
             return

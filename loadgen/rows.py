@@ -10,6 +10,7 @@ from loadgen.answers.sse import Decoded, decode_answer
 from loadgen.answers.words import UnreadableBodyError, decompressed
 from loadgen.clients.exchange import Exchange
 from loadgen.planning.agenda import Item
+from loadgen.planning.recorded import RecordedRequest
 
 _APIS: dict[EndpointKind, Api] = {"completions": COMPLETION, "chat": CHAT}
 GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "failed", "timeout"})
@@ -25,6 +26,7 @@ def row_of(
     its connection takes to end after that is no generation. Of any other it is when it was known to have failed.
     """
     decoded = _decoded(exchange, _APIS[endpoint])
+    lengths = item.task.lengths if isinstance(item.task, RecordedRequest) else None
     status, error, end_ns = exchange.status, exchange.error, exchange.end_ns
     if status == "ok":
         error = _what_is_wrong(decoded)
@@ -54,6 +56,8 @@ def row_of(
         "chunk_chars": decoded.chunk_chars,
         "reasoning": decoded.reasoning or None,
         "reasoning_tokens": decoded.reasoning_tokens,
+        "asked_prompt_tokens": None if lengths is None else lengths.prompt_tokens,
+        "asked_output_tokens": None if lengths is None else lengths.output_tokens,
     }
 
 

@@ -6,11 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.files.strict import Line, Seed, StrictModel
+from configs.files.strict import Line, Many, Seed, StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.prompt_formats import EndpointKind
 from configs.schema import Measure, Prompts
 
+COMMON_WORDS = (
+    "the", "of", "and", "to", "in", "is", "it", "for", "that", "on", "with", "as", "be", "at", "this", "by", "from",
+    "or", "an", "are", "not", "if", "all", "one", "can", "which", "time", "list", "number", "string", "value",
+    "return", "function", "class", "first", "last", "other", "new", "each", "into", "only", "more", "has", "have",
+    "will", "use", "set",
+)  # fmt: skip
+"""Words that are one token with a blank before them in nearly every vocabulary."""
 LONGEST_S = 30 * 86_400.0
 """The longest duration: what is longer, infinity among it, is a slip."""
 MOST_REQUESTS = 10**7
@@ -40,6 +47,26 @@ class Duration(StrictModel):
     seconds: PositiveSeconds
 
 
+class Wording(StrictModel):
+    """How a server counts the words that prompts of a recorded length are made of (``study/measure/wording.py``)."""
+
+    words: Many[str] = Field(default=COMMON_WORDS, min_length=2, description="What prompts are drawn from")
+    overhead_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens of a prompt without words: marks of its beginning, the chat template",
+    )
+    tokens_per_word: float = Field(default=1.0, ge=0.1, le=64, description="Tokens of a word, in the mean")
+    counted: Literal["exactly", "in the mean", "by nobody"] = Field(
+        default="by nobody",
+        description="exactly: every word is one token; by nobody: the server does not say how long a prompt is",
+    )
+
+    def words_of(self, tokens: int) -> int:
+        """Say how many words have about so many tokens."""
+        return max(round(tokens / self.tokens_per_word), 0)
+
+
 class LoadSpec(StrictModel):
     """One load on one endpoint. The API key is not here: it comes by the environment."""
 
@@ -58,6 +85,10 @@ class LoadSpec(StrictModel):
         description="In place of warmup_s, but for open loads, whose schedule says how many",
     )
     drain_s: Seconds
+    wording: Wording | None = Field(
+        default=None,
+        description="What prompts of recorded lengths are made of, where the load's trace has some",
+    )
     lengths: dict[str, int] | None = Field(
         default=None, description="Tokens of each task's answer, where they are recorded"
     )
@@ -88,7 +119,7 @@ class LoadSpec(StrictModel):
         if self.workers == 1:
             return self
         if isinstance(self.load, SingleStream):
-            raise ValueError("a single stream takes one worker")  # noqa: TRY004 -- pydantic wants it
+            raise ValueError("single-stream takes one worker")  # noqa: TRY004 -- pydantic wants it
         if isinstance(self.load, Open) and self.load.max_in_flight is not None:
             raise ValueError("an open load with max_in_flight takes one worker: one place is free for all")
         if isinstance(self.load, Closed) and self.load.concurrency < self.workers:

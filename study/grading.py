@@ -17,7 +17,7 @@ from analysis.runs.identity import misplaced_cells
 from configs.datasets import Dataset
 from configs.loads import is_probe
 from starwatt_errors import TraceError
-from study.plan.prompts import NO_TESTS, endpoint_of
+from study.plan.prompts import MADE_UP, NO_TESTS, endpoint_of
 from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.cell_files import CellFiles
@@ -131,7 +131,7 @@ def _not_for_grading(folder: Path) -> bool:
         record = read_cell(folder)
     except TraceError:  # the analysis names it
         return False
-    return record.served.random_weights or NO_TESTS in record.validity
+    return record.served.random_weights or not {NO_TESTS, MADE_UP}.isdisjoint(record.validity)
 
 
 def _candidates(folder: Path) -> list[Candidate]:

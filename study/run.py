@@ -20,12 +20,13 @@ from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
 from study.plan.forecast import Forecast, forecast, nothing_left
 from study.plan.lengths import forced_lengths
-from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded
+from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded, words_of_recording
 from study.preflight.checks import Preflight, models_of
 from study.preflight.outlook import outlook_of, reckoner_of
 from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
 from study.records.disk import told_when_full
+from study.records.left_boards import put_back_what_was_left
 from study.records.lock import check_folder, claimed
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes
@@ -51,9 +52,9 @@ class StudyResult:
     """Cells that failed too often, with their last failure."""
 
 
-def preflight_of(order: Order, executor: Executor) -> Preflight:
+def preflight_of(order: Order, executor: Executor, *, allow_board_control: bool = False) -> Preflight:
     """Whether a study can work, before anything of it is done."""
-    return Preflight(order, executor, api_key())
+    return Preflight(order, executor, api_key(), allow_board_control)
 
 
 def reckoned(order: Order) -> Order:
@@ -63,7 +64,9 @@ def reckoned(order: Order) -> Order:
     return replace(order, cells=cells)
 
 
-def forecast_study(study_file: Path, out: Path | None, blocks: int | None = None) -> Forecast:
+def forecast_study(
+    study_file: Path, out: Path | None, blocks: int | None = None, *, allow_board_control: bool = False
+) -> Forecast:
     """What is still to be measured, and what it is going to take; starts and writes nothing.
 
     Raises:
@@ -76,7 +79,7 @@ def forecast_study(study_file: Path, out: Path | None, blocks: int | None = None
     counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
     if not todo and not executor.again():
         return nothing_left(**counted)  # on whatever machine: it is only to be read
-    preflight_of(order, executor).refuse(only_looking=True)
+    preflight_of(order, executor, allow_board_control=allow_board_control).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
@@ -91,12 +94,15 @@ def run_study(
     metrics_port: int | None = None,
     repeated: Repeated | None = None,
     blocks: int | None = None,
+    allow_board_control: bool = False,
 ) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
 
     With ``repeated`` it is the study of that run, and the manifest says what is not as it was there.
 
     With ``blocks``, in place of the study's own, a run that has fewer gets those that it lacks.
+
+    With ``allow_board_control`` it may set boards, where it asks for that; without, it is refused.
 
     With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
@@ -109,7 +115,9 @@ def run_study(
     executor = executor_for(order.study, order.run)
     check_folder(order.run, order.study, study_file, grow=grow)
     if order.todo() or (retry_failed and order.unmeasured()):
-        preflight_of(order, executor).refuse(only_looking=False)
+        if executor.here:
+            put_back_what_was_left(tell)
+        preflight_of(order, executor, allow_board_control=allow_board_control).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
             tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
     claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
@@ -135,6 +143,9 @@ def _open(order: Order, *, retry_failed: bool) -> None:
     if order.repeated is not None:
         order.repeated.prepare(order.run)
     keep_arrivals(order.run, order.study)
+    for load in order.study.loads:
+        for words in words_of_recording(load):
+            tell(f"{load.slug}: {words}")
     keep_prompts(order.run, order.study.prompts.dataset)
 
 
@@ -165,7 +176,7 @@ def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
     order = reckoned(order)
     study, run = order.study, order.run
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
-    checkpoints = build_all(study.models, study.own_variants)
+    checkpoints = build_all(study.models, study.own_variants, study.defined)
     preflight_of(order, executor).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)

@@ -62,6 +62,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write ``data`` as indented JSON, whole or not at all; NaN is refused (missing is null)."""
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import read_json, write_json
+from traces.board import BoardHeld
 from traces.imported import Imported
 from traces.layout import CellKey, key_at
 from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
@@ -59,6 +60,12 @@ class Served(_Record):
     random_weights: bool = Field(
         default=False, description="The weights are random: energy and speed alone mean something"
     )
+    family: str | None = Field(
+        default=None, description="The model's family, as transformers names it; null: not known"
+    )
+    notes: list[str] = Field(
+        default=[], description="Codes of what is to be known of it, which spoil nothing"
+    )
     url: str | None = Field(default=None, description="Where it ran already; null: started for this study")
     root: str | None = Field(default=None, description="What an engine that ran already says it loaded")
     max_model_len: int | None = Field(default=None, description="Its own limit, tokens, where it says so")
@@ -77,7 +84,10 @@ class Served(_Record):
     engine_args: dict[str, Any] = Field(
         default={}, description="The variant's own settings of the engine, as they were given"
     )
-    started_s: float | None = Field(default=None, description="When its process started, seconds since 1970")
+    started_s: float | None = Field(
+        default=None,
+        description="When its process started, seconds since 1970: cells of one start say the same",
+    )
 
 
 class Node(_Record):
@@ -103,6 +113,10 @@ class Audit(_Record):
     sidecar_late_p99_ms: float | None = None
     sidecar_skipped: int | None = Field(
         default=None, description="Instants of its schedule that passed during a reading"
+    )
+    residents_cpu_share: float | None = Field(
+        default=None,
+        description="CPU seconds per second of the study's other engines, loaded and not asked; null: there are none",
     )
     offered_rate: float | None = Field(default=None, description="Open loads: scheduled requests per second")
     achieved_rate: float | None = Field(default=None, description="Requests sent per second in the window")
@@ -162,7 +176,11 @@ class CellRecord(_Record):
     )
     cool_start: CoolStart | None = Field(
         default=None,
-        description="Before its engine was started; null: no board says, or it was not asked for",
+        description="Before its engine was started; null: no board says, it was not asked for, or other engines of the"
+        " study were loaded there",
+    )
+    board: BoardHeld | None = Field(
+        default=None, description="What its boards were set to; null: they were left alone"
     )
     phases: Phases = Field(description="When each part of the cell began and ended")
     served: Served = Field(description="The engine as it said it was")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CELLS = "cells"
+_AT = "@"
+"""Between a load's name and that of the boards' setting; no name in a study file has it."""
 _BLOCK = re.compile(r"b(0|[1-9][0-9]*)")  # b01 is no second name of b1
 
 
@@ -16,6 +18,21 @@ def model_slug(model: str) -> str:
     if model.startswith(("/", "./", "../", "~")):
         return Path(model).name
     return model.replace("/", "--")
+
+
+def with_board(load: str, board: str | None) -> str:
+    """Name a load at a setting of the boards, as in ``closed-16@250w``; the load alone where they are left alone."""
+    return load if board is None else f"{load}{_AT}{board}"
+
+
+def load_asked(load: str) -> str:
+    """Name what is asked of the engine: the load without the boards' setting."""
+    return load.partition(_AT)[0]
+
+
+def board_of(load: str) -> str | None:
+    """Name the boards' setting of a load's name in paths; None where they are left alone."""
+    return load.partition(_AT)[2] or None
 
 
 @dataclass(frozen=True, order=True)

@@ -17,9 +17,10 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "model": (_TEXT, "The model's name in paths"),
     "variant": (_TEXT, "The variant; null in `nodes` for the machine itself"),
     "load": (_TEXT, "The load's name in paths; null in `nodes` for the machine itself"),
+    "board": (_TEXT, "What the boards were set to, such as `250w`, `1200mhz` or `as-found`: it stands in the load's name too, behind `@`; null where the study leaves them alone"),
     "block": (_COUNT, "Number of the block, from 1"),
     "boundary": (_TEXT, "What the joules are of: `gpu`, `cpu`, `dram` or `host`; null where a metric has none"),
-    "source": (_TEXT, "Which meter: `nvml`, `rapl`, `modelled` or `external`; null where a metric has none"),
+    "source": (_TEXT, "Which meter: `nvml`, `amdsmi`, `rapl`, `modelled` or `external`; null where a metric has none"),
     "request_id": (_INT, "Unique within the cell"),
     "task_id": (_TEXT, "Name of the task in its data set"),
     "sample": (_COUNT, "Number of the pass over the prompts, from 0"),
@@ -42,14 +43,16 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "chunk_chars": (pa.list_(_COUNT), "Characters of `completion` that came with each chunk; null where halves came apart"),
     "reasoning": (pa.large_string(), "What the model wrote before its answer, where the server of a chat sends it apart"),
     "reasoning_tokens": (_COUNT, "Of `output_tokens`, those of `reasoning`; null where neither server nor chunks say so"),
+    "asked_prompt_tokens": (_COUNT, "Tokens that the prompt was to have, where the load replays a recording with lengths; null elsewhere"),
+    "asked_output_tokens": (_COUNT, "The same of the answer"),
     "schedule.position": (_INT, "Place in the schedule"),
     "due_ns": (_INT, "When it is due, counted from the load's start; null where a request waits for a free place"),
     "pass_phase_ns": (_INT, "By how much later a place goes on that comes to this pass, so that passes begin at all phases of a power sensor; null in open loads, and where nothing is dithered"),
     "t_ns": (_INT, "When the reading was taken"),
     "device": (_TEXT, "UUID of a board, name of a zone (`package-0`), `engine`, or a name from the study"),
-    "power_w": (_FLOAT, "W. NVML: instantaneous; RAPL and modelled: mean since the last reading; external: what the log says"),
+    "power_w": (_FLOAT, "W. NVML, AMD SMI: instantaneous; RAPL and modelled: mean since the last reading; external: what the log says"),
     "power_avg_w": (_FLOAT, "W, the board's own slow average"),
-    "energy_j": (_FLOAT, "J since the first reading, by the device's counter; of NVML in rows of its own"),
+    "energy_j": (_FLOAT, "J since the first reading, by the device's counter; of NVML and AMD SMI in rows of its own"),
     "temperature_c": (_FLOAT, "°C of the chip"),
     "sm_clock_mhz": (_FLOAT, "MHz of the multiprocessors"),
     "mem_clock_mhz": (_FLOAT, "MHz of the memory"),
@@ -89,6 +92,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "contrast": (_TEXT, "Which comparison: see [statistics](../statistics.md#contrasts-tablescontrasts)"),
     "reference_variant": (_TEXT, "The variant of the other side"),
     "reference_load": (_TEXT, "The load of the other side"),
+    "reference_board": (_TEXT, "What the boards of the other side were set to"),
     "blocks": (_COUNT, "How many blocks the figure rests on"),
     "node": (_TEXT, "The machine, or the slot of one"),
     "beside": (_FLOAT, "The metric with others measured beside it"),
@@ -99,7 +103,7 @@ _COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "unit": (_TEXT, "Unit of the figure"),
     "lo": (_FLOAT, "Lower end of its 95 % interval"),
     "hi": (_FLOAT, "Upper end of its 95 % interval"),
-    "interval_kind": (_TEXT, "What the interval covers, such as `measurement`, `blocks`, `tasks` or `gain`"),
+    "interval_kind": (_TEXT, "What the interval covers: `measurement`, `blocks`, `starts`, `tasks`, `gain` and others"),
     "valid": (_BOOL, "Whether the figure is to be believed"),
     "reasons": (pa.list_(_TEXT), "Reason codes: see [troubleshooting](../troubleshooting.md#reason-codes)"),
     "tokens_in_window": (_FLOAT, "Output tokens that arrived inside the window"),
@@ -136,17 +140,19 @@ def _schema(file: str, columns: str) -> pa.Schema:
     return pa.schema([(name, _column(file, name)[0]) for name in columns.split()])
 
 
-_CONDITION, _METER = "model variant load", "boundary source"
+_CONDITION, _METER = "model variant load board", "boundary source"
 _MEASURE = "metric value unit lo hi interval_kind valid reasons"
 
 REQUESTS = _schema(
     "requests",
     "request_id task_id sample role worker scheduled_ns sent_ns first_token_ns end_ns chunk_ns chunk_tokens "
     "prompt_tokens cached_tokens output_tokens finish_reason status http_status error completion "
-    "chunk_chars reasoning reasoning_tokens",
+    "chunk_chars reasoning reasoning_tokens asked_prompt_tokens asked_output_tokens",
 )
 # What a load was going to ask. `due_ns` counts from the load's start; null where a request waits for a free place.
-SCHEDULE = _schema("schedule", "position task_id sample role due_ns pass_phase_ns")
+SCHEDULE = _schema(
+    "schedule", "position task_id sample role due_ns pass_phase_ns asked_prompt_tokens asked_output_tokens"
+)
 POWER = _schema(
     "power",
     f"t_ns device {_METER} power_w power_avg_w energy_j temperature_c sm_clock_mhz mem_clock_mhz utilization "
@@ -164,7 +170,7 @@ PLAN = _schema("plan", f"{_CONDITION} block position engine_start estimated_s")
 CELLS = _schema("cells", f"{_CONDITION} block {_METER} {_MEASURE}")
 CONTRASTS = _schema(
     "contrasts",
-    f"model contrast variant reference_variant load reference_load {_METER} blocks {_MEASURE}",
+    f"model contrast variant reference_variant load reference_load board reference_board {_METER} blocks {_MEASURE}",
 )
 # Where a run has several machines: of each side on each of them; variant and load are null for the machine itself.
 NODES = _schema("nodes", f"{_CONDITION} node {_METER} blocks {_MEASURE}")
@@ -181,12 +187,19 @@ REQUESTS_TABLE = _schema(
 
 TRACES = {"requests": REQUESTS, "power": POWER, "engine": ENGINE, "grades": GRADES, "occupancy": OCCUPANCY}
 LATER_COLUMNS = {
-    "requests": ("chunk_chars", "reasoning", "reasoning_tokens"),
+    "plan": ("board",),
+    "requests": (
+        "chunk_chars",
+        "reasoning",
+        "reasoning_tokens",
+        "asked_prompt_tokens",
+        "asked_output_tokens",
+    ),
     "power": ("power_limit_w",),
     "engine": ("drafts_total", "drafted_tokens_total", "accepted_tokens_total"),
     "occupancy": ("engine", "power_w"),
     "grades": ("solution_chars",),
 }
-"""Columns that came after version 1's first runs, by trace: null in traces that lack them."""
+"""Columns that came after version 1's first runs, by file: null in traces that lack them."""
 STATUSES = ("ok", "http_error", "timeout", "connection_error", "malformed", "aborted", "failed")
 """``failed``: of a request that another tool made, and did not say of how it failed."""

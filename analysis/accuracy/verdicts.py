@@ -12,8 +12,11 @@ import pyarrow.compute as pc
 from analysis.accuracy.pass_at_k import mean_pass_at_k, possible_ks
 from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.requests.columns import Requests
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 from traces.schemas import ACCURACY
+
+MADE_UP = "made_up_prompts"
+"""No data set's tasks were asked, but prompts made up to recorded lengths."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def accuracy_table(cells: Sequence[tuple[CellKey, Accuracy]]) -> pa.Table:
     rows = []
     for name, (samples, *passed) in sorted(totals.items()):
         base, plus = (None, None) if name in reasons else passed
-        rows.append((*name, samples, base, plus, name not in reasons, reasons.get(name)))
+        *side, task = name
+        told = (samples, base, plus, name not in reasons, reasons.get(name))
+        rows.append((*side, board_of(name[2]), task, *told))
     return pa.Table.from_pylist(
         [dict(zip(ACCURACY.names, row, strict=True)) for row in rows], schema=ACCURACY
     )
@@ -92,7 +97,7 @@ def _verdicts(
 ) -> tuple[Floats, Floats, str | None]:
     """Base and plus (r,) of the graded rows as 1, 0 or NaN, and why some are missing."""
     nothing = np.full(int(rows.sum()), np.nan)
-    for reason in ("random_weights", "no_tests"):
+    for reason in (MADE_UP, "random_weights", "no_tests"):
         if reason in recorded:
             return nothing, nothing, reason
     if grades is None:

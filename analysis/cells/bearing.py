@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.cells.cell import Context
 
-_WHOLE = ("gpus", "sensor_calibration", "load")
+_WHOLE = ("gpus", "sensor_calibration", "load", "slo_ms")
 _HOSTS = ("host", "meter_host")
 
 

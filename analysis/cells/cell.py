@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,13 +27,21 @@ from analysis.requests.window import Window, WindowShare, measured_window, share
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
 from analysis.validity.clocks import clock_check, on_our_clock
-from analysis.validity.gpu_conditions import client_check, occupancy_checks, throttle_checks
+from analysis.validity.gpu_conditions import (
+    board_checks,
+    client_check,
+    occupancy_checks,
+    residents_checks,
+    throttle_checks,
+)
 from analysis.validity.imported import imported_checks
+from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
     RECOMPUTED,
     Check,
     energy_checks,
     engine_check,
+    noted_checks,
     request_checks,
     window_check,
 )
@@ -47,14 +55,16 @@ from analysis.validity.whose_boards import (
     of_the_engine,
     readings_of_the_engine,
 )
+from configs.board import AS_FOUND
 from configs.loads import Closed, Load, Open, is_probe
 from configs.meters import Meters
+from configs.restarts import Resident
 from configs.schema import Slo, Study
 from starwatt_errors import TraceError
 from traces.attempts import Attempt, read_attempts
 from traces.cell import CellRecord, Phase
 from traces.cell_files import CellFiles
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of, load_asked, with_board
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Context:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     nodes: Mapping[CellKey, str] = field(default_factory=dict)
     """Where cells ran, once they have been read."""
+    made_up: frozenset[str] = frozenset()
+    """Loads whose prompts were made up to recorded lengths, once their cells have been read."""
 
     @property
     def cpus(self) -> int | None:
@@ -93,6 +105,15 @@ class Context:
         temperature = asked.get("temperature")
         return isinstance(temperature, int | float) and temperature > 0
 
+    @property
+    def slo(self) -> Slo | None:
+        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        if self.study is not None:
+            return self.study.slo
+        bounds_ms = self.manifest.get("slo_ms")
+        known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
+        return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
     def asks_for_cache(self, record: CellRecord) -> bool:
         """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
         if record.served.url is None:
@@ -117,16 +138,30 @@ class Context:
         """Map each variant to its control, from which it differs in its weights or in how it is served, not in both."""
         return self.study.controls if self.study else {}
 
-    @property
-    def one_engine_start(self) -> bool:
-        """Tell whether all blocks of a variant ran on one engine start."""
-        return self.study is not None and self.study.engine_restarts == "once"
+    def start_of(self, block: int) -> int:
+        """Number the start of its engine that serves a block of a variant, of one model."""
+        restarts = self.study.engine_restarts if self.study else "each_block"
+        if isinstance(restarts, Resident):
+            return restarts.start_of(block)
+        return 0 if restarts == "once" else block
 
     def started_once(self, *variants: str) -> bool:
         """Tell whether one of these variants had one engine start, or an engine that others started."""
-        return self.one_engine_start or (
-            self.study is not None and not self.study.remote.keys().isdisjoint(variants)
+        if self.study is None:
+            return False
+        only_one = self.study.blocks > 1 and self.start_of(1) == self.start_of(self.study.blocks)
+        return only_one or self.study.engine_restarts == "once" or self._elsewhere(variants)
+
+    def took_turns(self, *variants: str) -> bool:
+        """Tell whether the engines of these variants were loaded beside each other: blocks of one start are pairs."""
+        return (
+            self.study is not None
+            and isinstance(self.study.engine_restarts, Resident)
+            and not self._elsewhere(variants)
         )
+
+    def _elsewhere(self, variants: Iterable[str]) -> bool:
+        return self.study is not None and not self.study.remote.keys().isdisjoint(variants)
 
     @property
     def _loads(self) -> tuple[Load, ...]:
@@ -135,7 +170,7 @@ class Context:
     def most_in_flight(self, load: str) -> int | None:
         """The cap of an open load, if it has one."""
         for one in self._loads:
-            if isinstance(one, Open) and one.slug == load:
+            if isinstance(one, Open) and one.slug == load_asked(load):
                 return one.max_in_flight
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
@@ -144,16 +179,22 @@ class Context:
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""
         for one in self._loads:
-            if one.slug == load and not isinstance(one, Open):
+            if one.slug == load_asked(load) and not isinstance(one, Open):
                 return one.concurrency if isinstance(one, Closed) else 1
         return None
+
+    def reference_board(self, load: str) -> str:
+        """Name a load on boards as they were found, or where no cell is, as the study's first setting has them."""
+        settings = [setting.slug for setting in self.study.board] if self.study else []
+        reference = AS_FOUND if AS_FOUND in settings else next(iter(settings), None)
+        return load if board_of(load) is None else with_board(load_asked(load), reference)
 
     def kind(self, load: str) -> str | None:
         """single_stream, closed, open or probe; without a study, by the load's usual name."""
         if is_probe(load):
             return "probe"
         for one in self._loads:
-            if one.slug == load:
+            if one.slug == load_asked(load):
                 return one.kind
         usual = {"single": "single_stream", "closed": "closed", "open": "open"}
         return usual.get(load.partition("-")[0])
@@ -254,9 +295,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         record, table = files.record, files.read("requests")
         requests = read_columns(table)
         grades = read_grades(files) if files.has("grades") else None
-        engine, power, occupancy = (files.find(name) for name in ("engine", "power", "occupancy"))
-        power = None if power is None else each_once(power)
-        power, occupancy = (on_our_clock(found, record.power_clock) for found in (power, occupancy))
+        engine, power = files.find("engine"), on_our_clock(_power(files), record.power_clock)
+        occupancy = on_our_clock(files.find("occupancy"), record.power_clock)
     except TraceError as error:
         return damaged_cell(key, str(error))
     accuracy = cell_accuracy(grades, requests, record.validity)
@@ -267,19 +307,20 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
         return CellResult(key, record, checks=tuple(checks), codes=codes)
-    checks.append(window_check(window, context.min_s(key.load)))
-    if engine is not None:
-        checks.append(engine_check(engine, window))
+    checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
+    checks += [] if engine is None else [engine_check(engine, window)]
     series, boards = _series(power), boards_seen(occupancy, window)
     own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
-    outside = outside_solutions(grades, requests)
-    measured = Measured(requests, window, shares_in(requests, window), latency, accuracy, outside)
+    share, outside = shares_in(requests, window), outside_solutions(grades, requests)
+    measured = Measured(requests, window, share, latency, accuracy, outside)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
-    checks += imported_checks(record.imported, requests, window)
+    beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
+    checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
+    checks += board_checks(record.board, power)
     energies = _energies(own, window, record, requests, _sensors(record, context))
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks
@@ -296,7 +337,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
-        slo=context.study.slo if context.study else None,
+        slo=context.slo,
         sampled=context.sampled,
         drafts=drafts_in(engine, window),
         phase=phase,
@@ -322,6 +363,11 @@ def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
         return {}
 
 
+def _power(files: CellFiles) -> pa.Table | None:
+    found = files.find("power")
+    return None if found is None else each_once(found)
+
+
 def _series(power: pa.Table | None) -> list[PowerSeries]:
     return [] if power is None else without_mirrors(read_series(power))
 
@@ -343,7 +389,11 @@ def _energies(
 
 
 def _sensors(record: CellRecord, context: Context) -> Sensors:
-    """Those of the run; of an imported cell what was stated of its logs."""
+    """Those of the run, at the limits of the cell; of an imported cell what was stated of its logs."""
+    if record.board is not None:
+        shown = {device: one.power_limit_w for device, one in record.board.boards.items()}
+        limits = {**context.sensors.limits_w, **{device: watts for device, watts in shown.items() if watts}}
+        return replace(context.sensors, limits_w=limits)
     if record.imported is None:
         return context.sensors
     said = {log.device: Said(log.averages_s, log.clock_uncertainty_s) for log in record.imported.logs}

@@ -13,6 +13,7 @@ from analysis.cells.speculation import draft_rows
 from analysis.requests.latency import latency_samples
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
+from traces.board import BoardHeld
 
 
 def cell_rows(result: CellResult) -> list[Row]:
@@ -34,6 +35,10 @@ def cell_rows(result: CellResult) -> list[Row]:
         audit = result.record.audit
         rows.add("client_cpu_share", audit.cpu_share, [])
         rows.add("sidecar_cpu_share", audit.sidecar_cpu_share, [])
+        if audit.residents_cpu_share is not None:
+            rows.add("residents_cpu_share", audit.residents_cpu_share, [])
+        if result.record.board is not None:
+            _boards(rows, result.record.board)
     for name, line in result.trends.found.items():
         rows.add(f"trend_{name}", line.change, [])
         rows.add(f"trend_{name}_p", line.p, [])
@@ -49,6 +54,14 @@ def cell_rows(result: CellResult) -> list[Row]:
         rows.add("energy_gross_j", None, spoiled)
         rows.add("j_per_request", None, spoiled)
     return rows.rows
+
+
+def _boards(rows: Rows, held: BoardHeld) -> None:
+    limits = [board.power_limit_w for board in held.boards.values() if board.power_limit_w is not None]
+    clocks = [board.locked_mhz for board in held.boards.values() if board.locked_mhz is not None]
+    rows.add("board_power_limit_w", mean(np.array(limits, dtype=np.float64)), [])
+    if clocks:
+        rows.add("board_locked_clock_mhz", mean(np.array(clocks, dtype=np.float64)), [])
 
 
 def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:

@@ -22,15 +22,17 @@ from analysis.cells.phase_metrics import PhasePart
 from analysis.cells.tabulate import InvalidCell, Tabulated
 from analysis.runs.identity import Identity
 from analysis.runs.stamps import Stamp
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 from traces.schemas import CELLS, REQUESTS_TABLE
 
 KEY = ("model", "variant", "load", "block")
+_OF_THE_KEY = frozenset({*KEY, "board"})
+"""Columns of tables that a cell's key says, so that they are not kept row by row."""
 _TEXT, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 
 
 def _without_key(schema: pa.Schema) -> pa.StructType:
-    return pa.struct([field for field in schema if field.name not in KEY])
+    return pa.struct([field for field in schema if field.name not in _OF_THE_KEY])
 
 
 def _of(**fields: pa.DataType) -> pa.ListType:
@@ -244,12 +246,18 @@ class Parts:
         listed, schema = self.listed(name), _LISTED[name]
         of_cell = listed.of_cell
         named = dict(zip((field.name for field in listed.values.type), listed.values.flatten(), strict=True))
+        named |= self.of_the_key(of_cell)
+        return pa.table([named[name] for name in schema.names], schema=schema), of_cell
+
+    def of_the_key(self, of_cell: Ints) -> dict[str, pa.Array]:
+        """Return the columns that say what a row is of: model, variant, load, the boards' setting, and block.
+
+        ``of_cell``: of which cell each row is, (rows,).
+        """
         place = pa.array(of_cell)
-        columns = [
-            _whole(self.table[field.name]).take(place) if field.name in KEY else named[field.name]
-            for field in schema
-        ]
-        return pa.table(columns, schema=schema), of_cell
+        found = {name: _whole(self.table[name]).take(place) for name in KEY}
+        boards = pa.array([board_of(key.load) for key in self.keys], CELLS.field("board").type)
+        return {**found, "board": boards.take(place)}
 
     def answers(self) -> list[Answers]:
         """Rebuild what was answered, of the cells that have it."""

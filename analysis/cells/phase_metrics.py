@@ -15,7 +15,7 @@ from analysis.cells.cell import CellResult
 from analysis.cells.energy_metrics import energy_reasons
 from analysis.keys import MeterKey
 from analysis.requests.columns import sums
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 
 _PARTS = ("measured", "other", "unattributed")
 PERCENTILES = (10, 50, 90, 99)
@@ -60,6 +60,10 @@ class FitRow(NamedTuple):
     rows: PhaseRows | None
     counts: bool
     speculates: bool
+
+
+_Fitted = tuple[str, str, str]
+"""Model, variant, and what the boards were set to: each has costs of its own."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,12 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
     )
 
 
-def fit_variants(cells: Iterable[FitCell]) -> dict[tuple[str, str], PhaseFit]:
-    """The fit of every (model, variant), to its valid cells alone; none where any cell's engine drafted tokens."""
-    own: dict[tuple[str, str], list[FitCell]] = {}
+def fit_variants(cells: Iterable[FitCell]) -> dict[_Fitted, PhaseFit]:
+    """The fit of every variant of a model at a setting of the boards, to its valid cells alone.
+
+    None where the engine of any of these cells drafted tokens.
+    """
+    own: dict[_Fitted, list[FitCell]] = {}
     for cell in cells:
         own.setdefault(_variant(cell.key), []).append(cell)
     fits = {}
@@ -139,7 +146,7 @@ def fit_variants(cells: Iterable[FitCell]) -> dict[tuple[str, str], PhaseFit]:
     return fits
 
 
-def phase_figures(cells: PhaseCells, fits: dict[tuple[str, str], PhaseFit]) -> PhaseFigures:
+def phase_figures(cells: PhaseCells, fits: dict[_Fitted, PhaseFit]) -> PhaseFigures:
     """Apply the fits of the cells' variants to all of them."""
     of = [fits[_variant(key)] for key in cells.keys]
     cost = np.array([np.full(4, np.nan) if one.costs is None else one.costs.cost_j for one in of]).reshape(
@@ -210,5 +217,5 @@ def _percentiles(values: Floats, chosen: Bools, starts: Ints) -> Floats:
     return found
 
 
-def _variant(key: CellKey) -> tuple[str, str]:
-    return key.model, key.variant
+def _variant(key: CellKey) -> _Fitted:
+    return key.model, key.variant, board_of(key.load) or ""

@@ -8,7 +8,7 @@ import pyarrow as pa
 from analysis.arrays import Bools, Floats, Ints
 from analysis.attribution.phase import PhaseRows
 from analysis.cells.columns import reason_lists
-from analysis.cells.parts import KEY, Parts
+from analysis.cells.parts import Parts
 from analysis.cells.phase_metrics import (
     METRICS,
     FitRow,
@@ -119,7 +119,8 @@ def _table(parts: Parts, chosen: Ints, found: PhaseFigures) -> tuple[pa.Table, I
         if show
     ]
     place = pa.array(of_cell)
-    columns = {name: parts.table[name].combine_chunks().take(place) for name in (*KEY, "boundary", "source")}
+    columns = parts.of_the_key(of_cell)
+    columns |= {name: parts.table[name].combine_chunks().take(place) for name in ("boundary", "source")}
     rows = metrics.size
     columns["metric"] = pa.array(METRICS).take(pa.array(metrics))
     columns["unit"] = pa.array([metric(name).unit for name in METRICS]).take(pa.array(metrics))

@@ -21,7 +21,7 @@ from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.cell_files import CellFiles
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of
 from traces.schemas import REQUESTS, REQUESTS_TABLE
 
 
@@ -116,6 +116,7 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
         "model": key.model,
         "variant": key.variant,
         "load": key.load,
+        "board": board_of(key.load),
         "block": key.block,
         "boundary": energy.boundary if energy else None,
         "source": energy.source if energy else None,

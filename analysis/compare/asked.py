@@ -10,7 +10,8 @@ from analysis.compare.gains import GainsBeside
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from configs.differences import Change, changes
-from configs.loader import LENGTHS
+from configs.loader import LENGTHS, kept_trace
+from configs.loads import Open
 
 _OF_THE_PROCESSOR = ("cpu", "package", "dram")
 """Boundaries whose joules are the processor's own, so that another processor is another board."""
@@ -56,10 +57,25 @@ def _asked(run: OpenedRun) -> dict[str, Any]:
         )
     if isinstance(prompts.get("tasks"), int):
         prompts["tasks"] = f"{prompts['tasks']}, drawn by seed {seed}"
+    prompts |= _traces(run)
     lengths = run.dir.root / LENGTHS
     if isinstance(prompts.get("output"), dict) and "recorded" in prompts["output"] and lengths.is_file():
         prompts["output"] = {"recorded": f"sha256 {hashlib.sha256(lengths.read_bytes()).hexdigest()}"}
     return prompts
+
+
+def _traces(run: OpenedRun) -> dict[str, str]:
+    """Digests of the files that loads replay, as the run keeps them."""
+    study = run.context.study
+    loads = (
+        [load for load in study.loads if isinstance(load, Open) and load.trace] if study is not None else []
+    )
+    kept = {f"trace of {load.slug}": run.dir.root / kept_trace(load) for load in loads}
+    return {
+        name: f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for name, path in kept.items()
+        if path.is_file()
+    }
 
 
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from analysis.accuracy.score_interval import score_interval
 from analysis.compare.asked import asked_otherwise
 from analysis.compare.gains import GainsBeside, gains_beside
+from analysis.contrasts.starts import StartOf, by_start
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
@@ -189,14 +190,22 @@ def _estimate(
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     why = sorted({*theirs.why([name]), *mine.why([name])})
     if values and references:
-        return _ratio(values, references, paired=paired)
+        starts = run.context.start_of, reference.context.start_of
+        alike = all(starts[0](block) == starts[1](block) for block in {*values, *references})
+        return _ratio(values, references, starts, paired=paired and alike)
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
 
 
-def _ratio(values: Mapping[int, float], references: Mapping[int, float], *, paired: bool) -> RatioEstimate:
-    """Compare values by block: paired where the blocks of both runs met the same requests."""
+def _ratio(
+    values: Mapping[int, float], references: Mapping[int, float], starts: Sequence[StartOf], *, paired: bool
+) -> RatioEstimate:
+    """Compare values by block, or by engine start where several blocks share one.
+
+    Paired where the blocks of both runs met the same requests, on as many starts.
+    """
     if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
+    values, references = by_start(values, starts[0]), by_start(references, starts[1])
     both = sorted(set(values) & set(references))
     if paired and both:
         return paired_ratio([values[block] for block in both], [references[block] for block in both])

@@ -12,8 +12,10 @@ from analysis.arrays import Floats
 from analysis.cells.cell import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
+from analysis.contrasts.starts import means_of
 from analysis.contrasts.statistics import MIN_BLOCKS, agree, geometric_mean, student_t
 from analysis.keys import Condition, MeterKey
+from traces.layout import board_of
 
 MIN_LOADS = 3
 _GRID = 400
@@ -53,9 +55,9 @@ _PARTS: dict[str, Callable[[Saturation], float]] = {
 def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[Row]:
     """``saturation`` of each variant, and ``crossover`` of each but the baseline."""
     rows: list[Row] = []
-    variants: dict[tuple[str, str], None] = {side[:2]: None for side in figures.sides}
-    for model, variant in sorted(variants):
-        loads = _by_concurrency(figures, model, variant, context)
+    curves = {(side.model, side.variant, board_of(side.load) or "") for side in figures.sides}
+    for model, variant, board in sorted(curves):
+        loads = _by_concurrency(figures, model, variant, board, context)
         if len(loads) < 2:  # nothing to draw a line through
             continue
         rows += _saturation_rows(figures, loads, meter)
@@ -83,7 +85,7 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
 
     Args:
         concurrency: (c,) ascending.
-        logs: (k, c) of variant over baseline, a row a block.
+        logs: (k, c) of variant over baseline, a row a block, or an engine start of several blocks.
     """
     at = np.linspace(float(np.log(concurrency[0])), float(np.log(concurrency[-1])), _GRID)
     fine = np.array([np.interp(at, np.log(concurrency), block) for block in logs])
@@ -109,29 +111,34 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     return Crossing(value, lo, hi, None if lo and hi else "beyond_measured")
 
 
-def _by_concurrency(figures: CellFigures, model: str, variant: str, context: Context) -> dict[int, Condition]:
-    """Single-stream and closed loads, by how many requests they keep in flight, ascending."""
+def _by_concurrency(
+    figures: CellFigures, model: str, variant: str, board: str, context: Context
+) -> dict[int, Condition]:
+    """Single-stream and closed loads on boards set alike, by how many requests they keep in flight, ascending."""
     points = [
         (concurrency, side)
         for side in figures.sides
-        if side[:2] == (model, variant) and (concurrency := context.concurrency(side.load)) is not None
+        if (*side[:2], board_of(side.load) or "") == (model, variant, board)
+        and (concurrency := context.concurrency(side.load)) is not None
     ]
     # closed-1 and single-stream are the same point.
     return dict(sorted(dict(sorted(points, reverse=True)).items()))
 
 
-def _valid_blocks(figures: CellFigures, sides: Sequence[Condition], meter: MeterKey) -> Floats:
-    """Valid joules of the blocks in which all sides have them, (k, sides)."""
+def _valid_blocks(
+    figures: CellFigures, sides: Sequence[Condition], meter: MeterKey
+) -> tuple[list[int], Floats]:
+    """The blocks in which all sides have valid joules, and these, (k, sides)."""
     good = [figures.good(side, meter, "j_per_request") for side in sides]
     shared = sorted(set.intersection(*map(set, good)))
     joules = [[values[block] for values in good] for block in shared]
-    return np.array(joules, dtype=np.float64).reshape(len(shared), len(sides))
+    return shared, np.array(joules, dtype=np.float64).reshape(len(shared), len(sides))
 
 
 def _saturation_rows(figures: CellFigures, loads: Mapping[int, Condition], meter: MeterKey) -> list[Row]:
     sides = list(loads.values())
     key = key_of("saturation", sides[-1], sides[0], meter)
-    joules = _valid_blocks(figures, sides, meter)
+    _, joules = _valid_blocks(figures, sides, meter)
     why = "too_few_loads" if len(sides) < MIN_LOADS else "" if len(joules) else "no_valid_block"
     if why:
         return [value_row(key, f"saturation_{name}", None, len(joules), (why,)) for name in _PARTS]
@@ -169,11 +176,12 @@ def _crossover_rows(
         return []
     sides, references = (list(column) for column in zip(*both.values(), strict=True))
     key = key_of("crossover", sides[-1], references[0], meter)
-    joules = _valid_blocks(figures, [*sides, *references], meter)
+    blocks, joules = _valid_blocks(figures, [*sides, *references], meter)
     if not len(joules):
         return [value_row(key, "crossover_concurrency", None, 0, ("no_valid_block",))]
     logs = np.log(joules[:, : len(sides)]) - np.log(joules[:, len(sides) :])
-    crossed = crossing(np.array(list(both), dtype=np.float64), logs)
+    starts = list(map(context.start_of, blocks)) if context.took_turns() else blocks
+    crossed = crossing(np.array(list(both), dtype=np.float64), means_of(logs, starts))
     if context.started_once(sides[0].variant, baseline) and crossed.concurrency is not None:
         crossed = Crossing(crossed.concurrency, None, None, "one_engine_start")
     why = [crossed.reason] if crossed.reason else []

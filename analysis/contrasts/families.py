@@ -61,6 +61,6 @@ def _together(estimate: RatioEstimate, tested: int) -> tuple[float, float] | Non
     """The ends of an interval that holds together with those of its family (Bonferroni: 1 - 0.05 / m for each of m)."""
     if estimate.half_log is None or estimate.ratio is None:
         return None
-    freedom = estimate.blocks - 1
+    freedom = estimate.blocks - 1 if estimate.freedom is None else estimate.freedom
     half = estimate.half_log * float(stdtrit(freedom, 1 - 0.025 / tested) / stdtrit(freedom, 0.975))
     return float(estimate.ratio * np.exp(-half)), float(estimate.ratio * np.exp(half))

@@ -1,5 +1,7 @@
 """Measure how engines side by side disturb each other: a cell beside others, over alone (``tables/neighbours``).
 
+Others are measured on boards of their own, or stay loaded and are asked nothing.
+
 Both were measured on the same boards and asked the same, block by block, so that the ratio is paired. How much of a
 cell's window others really were measured beside it is ``overlap``: a study's last block may have nobody.
 """
@@ -35,6 +37,8 @@ class CellWindow:
     boot_id: str | None
     start_ns: int
     end_ns: int
+    residents: bool = False
+    """Whether other engines of the study were loaded all the time."""
 
 
 def neighbour_rows(
@@ -63,15 +67,23 @@ def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
             continue  # named elsewhere: trace_damaged
         window: Phase | None = record.phases.window
         if window is not None and record.node is not None:
-            windows[key] = CellWindow(record.node.name, record.node.boot_id, window.start_ns, window.end_ns)
+            windows[key] = CellWindow(
+                record.node.name,
+                record.node.boot_id,
+                window.start_ns,
+                window.end_ns,
+                residents=record.audit.residents_cpu_share is not None,
+            )
     return windows
 
 
 def overlap(key: CellKey, windows: Mapping[CellKey, CellWindow]) -> float | None:
-    """The share of a cell's window in which another node's was open too; None where it has none."""
+    """The share of a cell's window in which another node's was open too, or others were loaded; None: it has none."""
     window = windows.get(key)
     if window is None or window.end_ns <= window.start_ns:
         return None
+    if window.residents:
+        return 1.0
     others = sorted(
         (max(other.start_ns, window.start_ns), min(other.end_ns, window.end_ns))
         for other in windows.values()

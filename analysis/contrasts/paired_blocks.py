@@ -124,7 +124,8 @@ def ratio_row(key: Row, name: str, estimate: RatioEstimate, no_interval: Sequenc
     """Make the row of a ratio; ``no_interval`` says why an interval that could be computed is not given."""
     bounds = None if no_interval else estimate.bounds
     reasons = (*estimate.reasons, *no_interval)
-    return {**key, "blocks": estimate.blocks, **figure(name, estimate.ratio, reasons, bounds=bounds)}
+    row = figure(name, estimate.ratio, reasons, bounds=bounds, kind=estimate.kind)
+    return {**key, "blocks": estimate.blocks, **row}
 
 
 def value_row(

@@ -1,4 +1,5 @@
-"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control."""
+"""The rows of ``tables/contrasts``: batched against single-stream, each variant against baseline and control, each
+setting of the boards against the study's reference."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import PairedComparison, family_rows
 from analysis.contrasts.gain import gain_of_ratio, gain_rows
 from analysis.contrasts.paired_blocks import CellFigures, key_of, paired_blocks, ratio_row, value_row
-from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio
+from analysis.contrasts.starts import THESE_STARTS, StartOf, ratio_over_starts
+from analysis.contrasts.statistics import RatioEstimate, no_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
+from traces.layout import board_of
 
 _AGAINST = ("j_per_request", "j_per_output_token", "tokens_per_request", "request_rate")
 """What of a variant is set over its reference: log J/request = log tokens/request + log J/token; a ratio of rates of 1
@@ -46,10 +49,21 @@ _Compared = tuple[PairedComparison | None, list[Row]]
 
 
 def single_stream_of(side: Condition, sides: Iterable[Condition], context: Context) -> Condition | None:
-    """Find the same variant, one request at a time; None where that was not measured, or is ``side`` itself."""
+    """Find the same variant, boards set alike, one request at a time; None where that is ``side``, or not measured.
+
+    None too where one of the two was asked prompts of recorded lengths: requests of other lengths are no reference.
+    """
+    if side.load in context.made_up:
+        return None
     if context.kind(side.load) == "single_stream":
         return None
-    same = (other for other in sides if other[:2] == side[:2] and context.kind(other.load) == "single_stream")
+    same = (
+        other
+        for other in sides
+        if other[:2] == side[:2]
+        and board_of(other.load) == board_of(side.load)
+        and context.kind(other.load) == "single_stream"
+    )
     return next(same, None)
 
 
@@ -88,36 +102,49 @@ def _batched(figures: CellFigures, side: Condition, meter: MeterKey, context: Co
 def _variants(
     figures: CellFigures, side: Condition, meter: MeterKey, context: Context
 ) -> Iterator[_Compared]:
-    """Compute what this variant costs over the baseline under the same load; and over its control, where it has one."""
+    """Compute what this variant costs over the baseline and over its control, where it has one, under the same load;
+    and over itself on boards that are set as the study's reference is."""
     references = {
-        "variant_vs_baseline": context.baseline,
-        "variant_vs_control": context.controls.get(side.variant),
+        "variant_vs_baseline": side._replace(variant=context.baseline or side.variant),
+        "variant_vs_control": side._replace(variant=context.controls.get(side.variant, side.variant)),
+        "board_vs_reference": side._replace(load=context.reference_board(side.load)),
     }
-    for contrast, reference in references.items():
-        other = side._replace(variant=reference or side.variant)
+    for contrast, other in references.items():
         if other == side or other not in figures.sides:
             continue
         key = key_of(contrast, side, other, meter)
-        why = ("one_engine_start",) if context.started_once(side.variant, other.variant) else ()
+        both = side.variant, other.variant
+        starts_differ = side.variant != other.variant and context.started_once(*both)
+        why = ("one_engine_start",) if starts_differ and not context.took_turns(*both) else ()
+        start_of = context.start_of if context.took_turns(*both) else None
         estimates = {
-            name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name)
+            name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name, start_of)
             for name in _AGAINST
         }
         rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in estimates.items()]
         gain = gain_of_ratio(figures, side, other, meter)
         for name in _BY_METER:
             rows += gain_rows(key, f"{name}_ratio", estimates[name], gain)
-        yield None if why else PairedComparison(key, "j_per_request_ratio", estimates["j_per_request"]), rows
+        joules = estimates["j_per_request"]
+        of_these = why or joules.kind == THESE_STARTS
+        yield None if of_these else PairedComparison(key, "j_per_request_ratio", joules), rows
 
 
 def _ratio(
-    figures: CellFigures, top: Condition, bottom: Condition, meter: MeterKey | None, name: str
+    figures: CellFigures,
+    top: Condition,
+    bottom: Condition,
+    meter: MeterKey | None,
+    name: str,
+    start_of: StartOf | None = None,
 ) -> RatioEstimate:
+    """Pair blocks; with ``start_of`` blocks of one engine start are no more than one sample of what starts do."""
     used, why = paired_blocks(figures, top, bottom, meter, name)
     if not used:
         return no_ratio(*why)
     above, below = (figures.good(side, meter, name) for side in (top, bottom))
-    estimate = paired_ratio([above[block] for block in used], [below[block] for block in used])
+    starts = used if start_of is None else list(map(start_of, used))
+    estimate = ratio_over_starts([above[block] for block in used], [below[block] for block in used], starts)
     if "node_confounded" in why:  # how much its blocks scatter says nothing of how much nodes differ
         estimate = RatioEstimate(estimate.ratio, None, None, estimate.blocks, ())
     return replace(estimate, reasons=tuple(sorted({*why, *estimate.reasons})))

@@ -15,7 +15,7 @@ MIN_BLOCKS = 3
 POWER = 0.8
 CONFIDENCE = 0.95
 """The coverage of every interval."""
-_BOTH_SIDES = (1 + CONFIDENCE) / 2
+BOTH_SIDES = (1 + CONFIDENCE) / 2
 ROUNDING = 1e-9  # values that differ by less, relatively, are the same value computed twice
 
 
@@ -31,6 +31,8 @@ class RatioEstimate:
     p: float | None = None  # two-sided, that the ratio is 1
     minimum_detectable: float | None = None  # a ratio above 1 that 80 of 100 such studies would have seen
     half_log: float | None = None  # half of the interval's width, of the logarithm
+    freedom: int | None = None  # degrees of freedom; None: blocks - 1
+    kind: str = "blocks"  # of the interval
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -52,7 +54,7 @@ def agree(values: Floats) -> bool:
 def student_t(logs: Floats) -> tuple[Floats, Floats]:
     """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
-    quantile = float(stdtrit(blocks - 1, _BOTH_SIDES))
+    quantile = float(stdtrit(blocks - 1, BOTH_SIDES))
     return logs.mean(axis=-1), quantile * logs.std(axis=-1, ddof=1) / np.sqrt(blocks)
 
 
@@ -70,7 +72,7 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     """
     if not numerators:
         return no_ratio("no_valid_block")
-    logs = _logs(numerators) - _logs(denominators)
+    logs = logs_of(numerators) - logs_of(denominators)
     centre, blocks = float(logs.mean()), int(logs.size)
     if blocks < MIN_BLOCKS:
         return estimate_of(centre, blocks, reason="too_few_blocks")
@@ -104,7 +106,8 @@ def estimate_of(
     return RatioEstimate(float(np.exp(centre)), lo, hi, blocks, reasons, p=p, half_log=half)
 
 
-def _logs(values: Sequence[float]) -> Floats:
+def logs_of(values: Sequence[float]) -> Floats:
+    """Natural logarithms (k,) of positive values."""
     return np.log(np.asarray(values, dtype=np.float64))
 
 
@@ -121,7 +124,7 @@ def unpaired_ratio(values: Sequence[float], references: Sequence[float]) -> Rati
     """
     if not values or not references:
         return no_ratio("no_valid_block")
-    return _welch((_logs(values),), (_logs(references),))
+    return _welch((logs_of(values),), (logs_of(references),))
 
 
 def effect_ratio(
@@ -143,8 +146,8 @@ def effect_ratio(
     """
     if not numerators or not len(values) or not len(references):
         return no_ratio("no_valid_block")
-    within = _logs(numerators) - _logs(denominators)
-    return _welch((within, _logs(references)), (_logs(values),))
+    within = logs_of(numerators) - logs_of(denominators)
+    return _welch((within, logs_of(references)), (logs_of(values),))
 
 
 def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
@@ -161,7 +164,7 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
     freedom = error**2 / sum(
         variance**2 / (logs.size - 1) for variance, logs in zip(errors, sides, strict=True)
     )
-    half = float(stdtrit(freedom, _BOTH_SIDES)) * error**0.5
+    half = float(stdtrit(freedom, BOTH_SIDES)) * error**0.5
     return estimate_of(centre, blocks, half=half, p=float(2 * stdtr(freedom, -abs(centre) / error**0.5)))
 
 
@@ -178,7 +181,7 @@ def minimum_detectable(values: Floats) -> float:
     error. The spread is the one observed, so this is as uncertain as it is.
     """
     freedom = values.size - 1
-    critical = float(stdtrit(freedom, _BOTH_SIDES))
+    critical = float(stdtrit(freedom, BOTH_SIDES))
     noncentral = float(nctdtrinc(freedom, 1 - POWER, critical))
     return noncentral * float(values.std(ddof=1)) / float(np.sqrt(values.size))
 

@@ -19,7 +19,7 @@ from analysis.energy.plausibility import (
     is_stuck,
     is_zero,
 )
-from analysis.energy.sensor import CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
+from analysis.energy.sensor import BOARDS, CLOCK_BOUND, Gain, Sensor, Sensors, no_calibration
 from analysis.energy.slow_average import slow_average
 from analysis.requests.window import Window
 
@@ -172,7 +172,7 @@ def _witnesses(
     )
     sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
     # Readings of others are means since the last one: they see everything.
-    can_alias = series.source == "nvml"
+    can_alias = series.source in BOARDS
     events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
     fast = integral(series, window, sensor, events_s)
     limit_w = sensors.limit_w(series.device)

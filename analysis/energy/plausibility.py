@@ -22,7 +22,7 @@ _LEAST_OUTSIDE_NS = 2_000_000_000  # of readings before and after a window, for 
 _LONG_NS, _FAR_LONGER = 20_000_000_000, 100.0
 _LEAST_READINGS = 20
 _LEAST_EVENTS = 12
-_SENSORS = ("nvml", "external")
+_SENSORS = ("nvml", "amdsmi", "external")
 
 
 def is_impossible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:

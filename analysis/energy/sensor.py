@@ -21,6 +21,8 @@ BOARD_FACTOR, BOARD_OFFSET_W = 0.10, 23.0
 """Half-widths that hold all boards known beside an external meter: 19 of the same source's authors (slopes off by 0.1
 to 9.5 %, offsets of -12 to 12 W), and those of which raw files are at hand (docs/measurements/real-boards.md)."""
 
+BOARDS = frozenset(("nvml", "amdsmi"))
+"""Sources whose readings a board makes by a clock of its own."""
 CLOCK_BOUND = 0.005
 """Of the window. Shifted by this share, a window gains at one edge at most what it has there above the other edge:
 half a percent of its joules where the whole difference between idle and load lies between them."""
@@ -85,7 +87,7 @@ class Sensors:
         """
         if source == "external":
             return self._of_a_log(device, reading_s)
-        if source != "nvml":
+        if source not in BOARDS:
             return Sensor(0.0, reading_s, 0.0, 0.001, assumed=())
         sensor = Sensor(window_s=ASSUMED_AVERAGE_S) if averaged else Sensor()
         if device in self.imported:

@@ -71,6 +71,7 @@ def render(run: OpenedRun, factors: Factors | None = None) -> str:
         memorised_words=MEMORISED,
         models=[_model_section(run, results, model) for model in results.models],
         drawings=drawings_of(run, results),
+        reference_board=results.reference_board,
         pair_table=sections.pair_table(results),
         nodes=machines.nodes_table(nodes, results),
         neighbours=machines.neighbours_table(neighbours, results),

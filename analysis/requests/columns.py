@@ -131,6 +131,14 @@ def read_columns(table: pa.Table) -> Requests:
     )
 
 
+def replays_lengths(requests: Requests) -> bool:
+    """Say whether prompts and answers were to have the lengths of a recording."""
+    table = requests.table
+    return "asked_prompt_tokens" in table.column_names and table["asked_prompt_tokens"].null_count < len(
+        table
+    )
+
+
 def _chunks(table: pa.Table) -> tuple[Ints, Ints, Floats, Bools]:
     """Chunk times (m,), where each request's start (n + 1,), their tokens or 1 (m,), which rows (n,) know these."""
     times, chunk_start = _flat(table, "chunk_ns")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from analysis.keys import Condition
 from analysis.opened import OpenedRun
-from analysis.results.headline import significant, with_bounds
+from analysis.results.boards import BOARDS, board_sentences, bounds_words, seconds_words
+from analysis.results.headline import with_bounds
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.sentences import effect_words, percent, saved_words
 
@@ -21,7 +22,6 @@ ANSWERED_BY = frozenset(
     {"j_per_request", "j_per_request_in_slo", "slo_share", "e2e_p50_ms", "window_s", _PASSED}
 )
 """The figures of cells that are in the answers, and in the headline."""
-_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end-to-end latency"}
 Concurrency = Callable[[str], int | None]
 """Requests in flight, by load; None: it keeps no number of them."""
 
@@ -36,8 +36,8 @@ class Answer:
 
 def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ...]:
     """Answer for one model of a run, by what its study says of loads and bounds."""
-    study = run.context.study
-    slo_ms = study.slo.bounds_ms if study and study.slo else None
+    slo = run.context.slo
+    slo_ms = slo.bounds_ms if slo else None
     return answers_of(results, model, run.context.concurrency, slo_ms)
 
 
@@ -54,10 +54,12 @@ def answers_of(
     """
     batching = _batching(results, model, concurrency)
     variants = _variants(results, model, concurrency)
+    boards = board_sentences(results, model, slo_ms or {})
     best = _best(results, model, slo_ms or {})
     found = [
         Answer(BATCHING, (batching,)) if batching else None,
         Answer(VARIANTS, tuple(variants)) if variants else None,
+        Answer(BOARDS, tuple(boards)) if boards else None,
         Answer(BEST, (best,)) if best else None,
     ]
     return tuple(one for one in found if one is not None)
@@ -66,7 +68,7 @@ def answers_of(
 def _batching(results: Results, model: str, concurrency: Concurrency) -> str | None:
     """Of each variant the closed load with most in flight against one request at a time."""
     most: dict[str, tuple[int, Contrast]] = {}
-    for one in results.of(model, "batched_vs_single"):
+    for one in results.at_reference(results.of(model, "batched_vs_single")):
         number = concurrency(one.load)
         if (
             number is not None
@@ -85,7 +87,7 @@ def _batching(results: Results, model: str, concurrency: Concurrency) -> str | N
 def _variants(results: Results, model: str, concurrency: Concurrency) -> list[str]:
     """A sentence a variant: J/request and pass@1 against the baseline, at one in flight and at the most."""
     by_variant: dict[str, list[Contrast]] = {}
-    for one in results.of(model, "variant_vs_baseline"):
+    for one in results.at_reference(results.of(model, "variant_vs_baseline")):
         by_variant.setdefault(one.variant, []).append(one)
     return [_variant(results, name, _ends(own, concurrency)) for name, own in by_variant.items()]
 
@@ -143,7 +145,7 @@ def _best(results: Results, model: str, slo_ms: Mapping[str, float]) -> str | No
     if len(points) < 2:
         return None
     best = _least(points, metric)
-    bounds = ", ".join(f"{_NAMES[name]} up to {_seconds(ms)}" for name, ms in slo_ms.items())
+    bounds = bounds_words(slo_ms)
     if best is None:
         return f"No variant and load is known to have kept {bounds} for any request" if slo_ms else None
     passed, share = best.mean(_PASSED), best.mean("slo_share")
@@ -153,7 +155,7 @@ def _best(results: Results, model: str, slo_ms: Mapping[str, float]) -> str | No
     parts = [f"{_with_interval(best, metric)} {joules}{' that kept them' if slo_ms else ''}"]
     parts += [f"{percent(share)} % of its requests did"] if slo_ms and share is not None else []
     parts += [f"pass@1 {passed:.2f}"] if passed else []
-    parts += [f"median latency {_seconds(best.mean('e2e_p50_ms'))}"]
+    parts += [f"median latency {seconds_words(best.mean('e2e_p50_ms'))}"]
     return f"{_place(best.condition)} takes the {least} {within}: {', '.join(parts)}"
 
 
@@ -176,9 +178,3 @@ def _with_interval(point: Point, metric: str) -> str:
     """``2.19 (95 %: 2.1 to 2.3)``."""
     text = with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
     return text.replace("(", "(95 %: ")
-
-
-def _seconds(ms: float | None) -> str:
-    if ms is None:
-        return "–"
-    return f"{significant(ms)} ms" if ms < 1000 else f"{significant(ms / 1000)} s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.cells.rows import Row
 from analysis.cells.task_set import TaskSet
@@ -13,7 +13,7 @@ from analysis.keys import Condition, MeterKey
 from analysis.opened import OpenedRun
 from analysis.points import Bounds, Point, naturally, points_of
 from configs.loads import is_probe
-from traces.layout import CellKey
+from traces.layout import CellKey, board_of
 
 __all__ = ["Bounds", "Contrast", "Point", "Results", "read_results"]
 
@@ -50,6 +50,9 @@ class Contrast:
         return ", ".join(
             sorted({code for name in metrics for code in self.metrics.get(name, {}).get("reasons", ())})
         )
+
+
+_Sided = TypeVar("_Sided", Point, Contrast)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,20 @@ class Results:
         """List the contrasts of a model, kind by kind."""
         return [one for kind in kinds for one in self.contrasts if (one.model, one.kind) == (model, kind)]
 
+    def at_reference(self, ones: Iterable[_Sided]) -> list[_Sided]:
+        """Leave out what was measured on boards set otherwise than the study's reference; all where none was set."""
+        return [one for one in ones if board_of(one.load) in (None, self.reference_board)]
+
+    @property
+    def reference_board(self) -> str | None:
+        """Name the setting of the boards that the others are compared with; None where they were left alone."""
+        compared = (
+            board_of(one.reference_load) for one in self.contrasts if one.kind == "board_vs_reference"
+        )
+        return next(compared, None) or next(
+            (board for point in self.points if (board := board_of(point.load))), None
+        )
+
     def point(self, side: Condition) -> Point | None:
         """Return the point of a condition, or None."""
         return next((one for one in self.points if one.condition == side), None)
@@ -137,7 +154,7 @@ def read_results(
     return Results(
         pair=chosen,
         pairs=run.meters,
-        points=tuple(sorted(points_of(shown, run.context.started_once), key=order)),
+        points=tuple(sorted(points_of(shown, run.context.started_once, run.context.start_of), key=order)),
         contrasts=tuple(sorted(contrasts, key=order)),
         cell_rows=tuple(rows),
         memorised=run.memorised if metrics is None else run.memorised_by_tables,

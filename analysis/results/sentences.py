@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.contrasts.starts import THESE_STARTS
 from analysis.contrasts.statistics import ROUNDING
 
 Figures = Mapping[str, Any]
@@ -27,12 +28,13 @@ def effect_words(
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is None or row["hi"] is None:
         return f"costs {_cost(row['value'], of, than)} (no interval: {', '.join(row['reasons'])}; {blocks})"
+    level = "95 % for these engine starts" if row.get("interval_kind") == THESE_STARTS else "95 %"
     if row["lo"] <= 1 <= row["hi"]:
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
         bounds = f"{percent(1 - row['lo'])} % less to {percent(row['hi'] - 1)} % more"
-        return f"no difference{between} can be seen (95 %: {bounds}; {blocks}{_unseen(visible)})"
+        return f"no difference{between} can be seen ({level}: {bounds}; {blocks}{_unseen(visible)})"
     cost, bounds = _cost(row["value"], of, than), " to ".join(_ends(row))
-    return f"costs {cost} (95 %: {bounds}; {blocks}{_chance(holm)})"
+    return f"costs {cost} ({level}: {bounds}; {blocks}{_chance(holm)})"
 
 
 def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:

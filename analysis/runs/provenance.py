@@ -7,14 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from configs.board import slug_of
 from configs.loader import kept_study
 from configs.schema import Study
 from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir, model_slug, with_board
 from traces.parquet import checked, load_parquet
 from traces.problems import another_version, wrong_field
-from traces.schemas import PLAN, SCHEMA_VERSION
+from traces.schemas import LATER_COLUMNS, PLAN, SCHEMA_VERSION
 
 _REMEDY = "restore it from a copy"
 _LONGEST_CELL_S = 10 * 365 * 86400
@@ -112,7 +113,8 @@ def read_plan(run: RunDir) -> list[CellKey]:
         TraceError: it is missing, cannot be read, or is no plan.
     """
     try:
-        rows = checked(run.plan, load_parquet(run.plan), PLAN).select(PLAN.names).to_pylist()
+        table = checked(run.plan, load_parquet(run.plan), PLAN, LATER_COLUMNS["plan"])
+        rows = table.select(PLAN.names).to_pylist()
     except TraceError as error:
         raise TraceError(f"{error}; {_REMEDY}") from error
     wrong = (
@@ -144,4 +146,10 @@ def cells_of(study: Study) -> frozenset[CellKey]:
     sides = [(model_slug(model), variant) for model in study.models for variant in study.variants]
     loads = [(load.slug, block) for load in study.loads for block in range(1, study.blocks + 1)]
     loads += [(load.slug, 1) for load, _ in study.probe_loads]
-    return frozenset(CellKey(*side, *load) for side in sides for load in loads)
+    boards = [slug_of(setting) for setting in study.board_settings]
+    return frozenset(
+        CellKey(*side, with_board(load, board), block)
+        for side in sides
+        for load, block in loads
+        for board in boards
+    )

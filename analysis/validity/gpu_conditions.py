@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from analysis.arrays import ints
+from analysis.arrays import floats, ints
 from analysis.requests.window import Window
 from analysis.validity.reasons import Check
+from traces.board import BoardHeld
 
 HELD_DOWN = 0x8 | 0x20 | 0x40 | 0x80  # NVML: hardware slowdown, software and hardware thermal, power brake
 THROTTLED_BOUND = 0.01
 CLIENT_BOUND = 0.05
+NOT_HELD_BOUND = 0.01
+SAME_LIMIT_W, _CLOCK_STEP_MHZ = 1.0, 15.0
 BEFORE_NS = 2_000_000_000  # "before a window": what ran this shortly before it may still be ending
 
 
@@ -55,6 +59,37 @@ def throttle_checks(power: pa.Table | None, window: Window) -> list[Check]:
     return [Check("throttled", share > THROTTLED_BOUND, share, "share of readings", hi=THROTTLED_BOUND)]
 
 
+def board_checks(held: BoardHeld | None, power: pa.Table | None) -> list[Check]:
+    """``board_not_held``: a board was at another limit, or above the clock, that the study had set; or showed none.
+
+    Boards that are set beside, for an engine that takes more of them, are not metered in this cell.
+    """
+    if held is None or power is None:
+        return []
+    metered = held.boards.keys() & set(power.column("device").to_pylist()) or held.boards.keys()
+    shares = []
+    for device in sorted(metered):
+        board, rows = held.boards[device], power.filter(pc.equal(power.column("device"), device))
+        if board.power_limit_w is not None:
+            shares.append(_share(rows, "power_limit_w", board.power_limit_w, below=False))
+        if board.locked_mhz is not None:
+            shares.append(_share(rows, "sm_clock_mhz", float(board.locked_mhz), below=True))
+    known = [share for share in shares if share is not None]
+    worst = max(known, default=None)
+    failed = len(known) < len(shares) or (worst or 0.0) > NOT_HELD_BOUND
+    return [Check("board_not_held", failed, worst, "share of readings", hi=NOT_HELD_BOUND)] if shares else []
+
+
+def _share(rows: pa.Table, column: str, held: float, *, below: bool) -> float | None:
+    """The share of readings that are not as held; None without a reading."""
+    values = floats(rows, column)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    off = values > held + _CLOCK_STEP_MHZ if below else np.abs(values - held) > SAME_LIMIT_W
+    return float(np.mean(off))
+
+
 def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
     """Check how much of the CPUs load generator and sidecar took: it is in what a CPU's meter reads."""
     known = [share for share in shares if share is not None]
@@ -62,3 +97,12 @@ def client_check(shares: list[float | None], cpus: int | None) -> Check | None:
         return None
     share = sum(known) / (cpus or 1)
     return Check("client_cpu", False, share, "share of CPUs", hi=CLIENT_BOUND, noted=share > CLIENT_BOUND)
+
+
+def residents_checks(share: float | None, cpus: int | None) -> list[Check]:
+    """``residents_busy``, a note: what engines took of the CPUs that were loaded beside the one that was measured."""
+    if share is None:
+        return []
+    share /= cpus or 1
+    noted = share > CLIENT_BOUND
+    return [Check("residents_busy", False, share, "share of CPUs", hi=CLIENT_BOUND, noted=noted)]

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.energy.boundary import MIN_SAMPLES, BoundaryEnergy
-from analysis.requests.columns import Requests
+from analysis.requests.columns import Requests, replays_lengths
 from analysis.requests.counters import rise_of
 from analysis.requests.latency import Latencies
 from analysis.requests.window import Window
@@ -47,8 +47,10 @@ EXPLANATIONS = {
     "engine_not_metered": "The engine computed on a board that was not metered, or on none that was.",
     "exclusivity_unknown": "Whose processes are on the GPU could not be seen (a container hides them).",
     "not_cooled": "Before its engine start the GPU was warmer, or drew more, than before others, for all the waiting.",
+    "board_not_held": "A board was not at the power limit or clock that the study had set, or did not show it.",
     "throttled": "Heat or the power supply held the GPU's clocks down.",
     "client_cpu": "Load generator and sidecar took more than 5 % of the CPUs whose energy this is.",
+    "residents_busy": "The study's other engines, loaded and asked nothing, took more than 5 % of the CPUs.",
     "no_power": "There are no power readings.",
     "no_idle": "There is no idle phase with power readings, so idle and net are not known.",
     "clock_uncertain": "Requests and power were recorded by clocks whose offset is not known well enough.",
@@ -60,7 +62,10 @@ EXPLANATIONS = {
     "no_completed_request": "No measured request completed, so there is no window.",
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
+    "untested_family": "Nobody tried this family of models here: see that its answers are what they should be.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
+    "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
+    "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
@@ -89,18 +94,21 @@ EXPLANATIONS = {
     "neighbours_disturb": "The same cell took measurably more or less beside others than alone.",
     "neighbours_idle": "In every block others were measured for less than half of the cell's window.",
     "one_engine_start": "Each variant had a single engine start: how much starts differ is not known.",
+    "too_few_starts": "Each variant had two engine starts: how much starts differ is not known well enough.",
 }
 _OF_ENERGY = (
     "drift", "counter_disagrees", "aliased", "counter_backwards", "counter_jumped", "counter_silent", "power_gap",
     "no_power", "power_impossible", "power_zero", "power_stuck", "power_limit_changed", "clock_uncertain", "not_cooled",
     "engine_not_metered",
 )  # fmt: skip
-_OF_ACCURACY = ("sandbox_missing", "random_weights", "no_tests", "not_graded")
+UNGRADABLE = ("made_up_prompts", "random_weights", "no_tests")
+"""What the runner knows beforehand: there is nothing that a grader could judge."""
+_OF_ACCURACY = (*UNGRADABLE, "sandbox_missing", "not_graded")
 _SCOPES: dict[str, Scope] = {
     **dict.fromkeys(_OF_ENERGY, "energy"),
     **dict.fromkeys(_OF_ACCURACY, "accuracy"),
 }
-RECOMPUTED = frozenset(EXPLANATIONS) - {"sandbox_missing", "random_weights", "no_tests", "not_cooled"}
+RECOMPUTED = frozenset(EXPLANATIONS) - {*UNGRADABLE, "sandbox_missing", "not_cooled"}
 """What the runner says of these is not taken over."""
 
 
@@ -133,6 +141,11 @@ def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
     return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
 
 
+def noted_checks(codes: Iterable[str]) -> list[Check]:
+    """What the runner notes of what was served, and what spoils nothing."""
+    return [Check(code, False, None, "", noted=True) for code in codes]
+
+
 def request_checks(
     requests: Requests,
     latency: Latencies,
@@ -149,12 +162,14 @@ def request_checks(
     failed = float((measured & ~requests.ok).sum())
     cached = float(np.nansum(requests.cached_tokens)) if np.isfinite(requests.cached_tokens).any() else None
     misordered = float(requests.misordered.sum())
+    # Each pass over a recording has prompts of its own: no later one is cheaper.
+    as_recorded = bool(cached) and replays_lengths(requests)
     checks = [
         Check("errors", failed > 0, failed, "requests", hi=0.0),
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
         Check(
             "prefix_cache_hit",
-            bool(cached) and not prefix_cache,
+            bool(cached) and not prefix_cache and not as_recorded,
             cached,
             "tokens",
             hi=0.0,

@@ -23,7 +23,7 @@ from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window
 from analysis.runs.identity import misplaced_cells
 from analysis.tables import Tables, compute, read_table
-from analysis.validity.reasons import in_words
+from analysis.validity.reasons import UNGRADABLE, in_words
 from analysis.verify.finding import Finding
 from analysis.verify.imported import imported_remarks
 from analysis.verify.provenance import Provenance, check_provenance
@@ -124,9 +124,7 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
 
 def _ungradable(record: CellRecord) -> bool:
     """Tell whether the runner said why there are no verdicts, or nothing could be judged."""
-    return record.served.random_weights or not {"sandbox_missing", "random_weights", "no_tests"}.isdisjoint(
-        record.validity
-    )
+    return record.served.random_weights or not {*UNGRADABLE, "sandbox_missing"}.isdisjoint(record.validity)
 
 
 def _checkpoint(key: CellKey, record: CellRecord, provenance: Provenance) -> Iterator[Finding]:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from configs.datasets import Task
+from configs.datasets import Task, load_dataset
 from configs.loads import Closed, Open
 from loadgen.planning.arrivals import Arrivals
-from loadgen.planning.prompts import passes
+from loadgen.planning.prompts import choose_tasks, passes
+from loadgen.planning.recorded import RecordedRequest, in_recorded_order, requests_in, with_lengths
 from loadgen.spec import Duration, LoadSpec, Passes, Requests
 
+_ROLES = ("warmup", "measured", "filler")
 _TIMERS_S = 0.002
 """How early an event loop's timer may be."""
 
@@ -21,9 +23,25 @@ _TIMERS_S = 0.002
 class Item:
     """One request to make. ``sample`` is the number of the pass over the prompts."""
 
-    task: Task
+    task: Task | RecordedRequest
     sample: int
     role: str
+
+
+Asked = list[Task] | list[RecordedRequest]
+"""What a load asks: the tasks of a data set, or the requests of a recording with lengths."""
+
+
+def asked_by(spec: LoadSpec) -> Asked:
+    """What a load asks.
+
+    Raises:
+        UsageError: its data set, or its trace, cannot be read.
+    """
+    recording = with_lengths(spec.load)
+    if recording is not None:
+        return requests_in(recording)
+    return choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
 
 
 class Agenda:
@@ -33,21 +51,20 @@ class Agenda:
     passes over those of the others (``is_of_another``); of a closed load it hands out every n-th of each role.
     """
 
-    def __init__(self, spec: LoadSpec, tasks: list[Task], worker: int = 0) -> None:
+    def __init__(self, spec: LoadSpec, tasks: Asked, worker: int = 0) -> None:
         self._amount = spec.amount
         self._released = spec.workers == 1
         self._tasks = len(tasks)
         self._warmup_ns = round(spec.warmup_s * 1e9)
         self._warmed = 0
-        key = (tasks, spec.seed, spec.block, spec.load.slug)
         self._arrivals = Arrivals.of(spec) if isinstance(spec.load, Open) else None
         share = slice(worker, None, spec.workers) if self._arrivals is None else slice(None)
         wanted = None if self._arrivals is not None else spec.warmup_requests
         places = spec.load.concurrency if isinstance(spec.load, Closed) else 1
         self._warmups = None if wanted is None else len(range(max(wanted, places))[share])
-        drawn = {role: passes(*key, role) for role in ("warmup", "measured", "filler")}
-        self._drawn: dict[str, Iterator[tuple[int, Task]]] = {
-            role: islice(drawing, share.start, None, share.step) for role, drawing in drawn.items()
+        self._drawn = {
+            role: islice(drawing, share.start, None, share.step)
+            for role, drawing in _drawings(spec, tasks, self._arrivals, self._warmup_ns).items()
         }
         planned = self._planned_ahead()
         self._planned = None if planned is None else len(range(planned)[share])
@@ -154,3 +171,16 @@ class Agenda:
     def _draw(self, role: str) -> Item:
         sample, task = next(self._drawn[role])
         return Item(task, sample, role)
+
+
+def _drawings(
+    spec: LoadSpec, asked: Asked, arrivals: Arrivals | None, warmup_ns: int
+) -> dict[str, Iterator[tuple[int, Task | RecordedRequest]]]:
+    """(Pass, what is asked) by role: tasks are drawn for each, recorded requests come to all in the order of times."""
+    recording = with_lengths(spec.load)
+    if recording is None or arrivals is None:
+        key = (asked, spec.seed, spec.block, spec.load.slug)
+        return {role: passes(*key, role) for role in _ROLES}
+    recorded = [one for one in asked if isinstance(one, RecordedRequest)]
+    in_order = in_recorded_order(recorded, recording.offsets_ns, warmup_ns)
+    return dict.fromkeys(_ROLES, in_order)

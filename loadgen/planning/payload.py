@@ -69,33 +69,53 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
     """
     prompts = spec.prompts
     form = format_of(task, spec.endpoint, begun=prompts.begin_answer)
-    body: dict[str, object] = {
+    body = body_of(spec, form.render(task.prompt)[: prompts.characters], form.beginning)
+    length = forced_length(spec, task)
+    if length is not None:
+        body |= forced(spec, length)
+    else:
+        most = prompts.max_tokens if task.max_tokens is None else min(prompts.max_tokens, task.max_tokens)
+        body |= {"max_tokens": most, **({"stop": list(form.stop)} if form.stop else {})}
+    content = json.dumps(body).encode()
+    return head_bytes(endpoint, len(content), api_key) + content
+
+
+def body_of(spec: LoadSpec, text: str, beginning: str = "") -> dict[str, object]:
+    """What a request asks, but for the length of its answer."""
+    return {
         "model": spec.model,
-        **_asked(spec, form.render(task.prompt)[: prompts.characters], form.beginning),
-        "temperature": prompts.temperature,
+        **_asked(spec, text, beginning),
+        "temperature": spec.prompts.temperature,
         "stream": True,
         "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
     }
-    length = forced_length(spec, task)
-    if length is None:
-        most = prompts.max_tokens if task.max_tokens is None else min(prompts.max_tokens, task.max_tokens)
-        body |= {"max_tokens": most, **({"stop": list(form.stop)} if form.stop else {})}
-    elif spec.dialect == "transformers":
-        forced = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": prompts.temperature > 0}
-        body |= {"max_tokens": length, "generation_config": json.dumps(forced)}
-    else:
-        body |= {"max_tokens": length, "ignore_eos": True}
-    content = json.dumps(body).encode()
+
+
+def forced(spec: LoadSpec, length: int) -> dict[str, object]:
+    """What makes an answer have so many tokens."""
+    if spec.dialect == "transformers":
+        sampled = spec.prompts.temperature > 0
+        config = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": sampled}
+        return {"max_tokens": length, "generation_config": json.dumps(config)}
+    return {"max_tokens": length, "ignore_eos": True}
+
+
+def head_bytes(endpoint: Endpoint, length: int, api_key: str | None) -> bytes:
+    """Return the head of a request with so many bytes of body.
+
+    Raises:
+        UsageError: no header can carry the key.
+    """
     head = [
         f"POST {endpoint.path} HTTP/1.1",
         f"Host: {endpoint.authority}",
         "Content-Type: application/json",
         "Accept: text/event-stream",
-        f"Content-Length: {len(content)}",
+        f"Content-Length: {length}",
     ]
     if (authorization := _authorization(endpoint, api_key)) is not None:
         head.append(f"Authorization: {authorization}")
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + content
+    return "\r\n".join(head).encode() + b"\r\n\r\n"
 
 
 def _asked(spec: LoadSpec, text: str, beginning: str) -> dict[str, object]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from configs.datasets import Dataset, Task
+
+_Asked = TypeVar("_Asked")
 
 
 def seeded(*parts: object) -> np.random.Generator:
@@ -25,7 +27,9 @@ def choose_tasks(dataset: Dataset, tasks: Literal["all"] | int, seed: int) -> li
     return [dataset.tasks[index] for index in sorted(chosen)]
 
 
-def passes(tasks: list[Task], seed: int, block: int, load: str, role: str) -> Iterator[tuple[int, Task]]:
+def passes(
+    tasks: Sequence[_Asked], seed: int, block: int, load: str, role: str
+) -> Iterator[tuple[int, _Asked]]:
     """Yield (pass number, task), pass after pass without end, each in an order drawn from all that is given."""
     order = seeded(seed, block, load, role)
     number = 0

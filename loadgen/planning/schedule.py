@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
-from configs.datasets import Task, load_dataset
+from configs.datasets import Task
 from configs.loads import Open
-from loadgen.planning.agenda import Agenda, Item
+from loadgen.planning.agenda import Agenda, Asked, Item, asked_by
 from loadgen.planning.arrivals import Arrivals
 from loadgen.planning.dither import PassStarts
-from loadgen.planning.prompts import choose_tasks, passes
+from loadgen.planning.prompts import passes
+from loadgen.planning.recorded import RecordedRequest
 from loadgen.spec import LoadSpec, Passes
 from traces.atomic import write_parquet
 from traces.schemas import SCHEDULE
@@ -30,11 +31,13 @@ def planned(spec: LoadSpec) -> Iterator[tuple[int | None, Item]]:
     and how many are warm-up depends on the server: only what is measured is planned. Where its number depends on the
     server too, the passes that are measured at least.
     """
-    tasks = choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
+    tasks = asked_by(spec)
     if isinstance(spec.load, Open):
         yield from _on_schedule(spec, tasks)
         return
-    measured = passes(tasks, spec.seed, spec.block, spec.load.slug, "measured")
+    measured: Iterator[tuple[int, Task | RecordedRequest]] = passes(
+        tasks, spec.seed, spec.block, spec.load.slug, "measured"
+    )
     for sample, task in islice(measured, _known_ahead(spec, len(tasks))):
         yield None, Item(task, sample, "measured")
 
@@ -53,18 +56,28 @@ def write_schedule(spec: LoadSpec, out: Path) -> None:
         "sample": [item.sample for _, item in rows],
         "role": [item.role for _, item in rows],
         "due_ns": [due_ns for due_ns, _ in rows],
+        **asked_lengths([item for _, item in rows]),
         "pass_phase_ns": [starts.phase_ns(item.sample) if starts else None for _, item in rows],
     }
     write_parquet(out / "schedule.parquet", pa.table(columns, schema=stamped(SCHEDULE)))
 
 
-def _on_schedule(spec: LoadSpec, tasks: list[Task]) -> Iterator[tuple[int | None, Item]]:
+def _on_schedule(spec: LoadSpec, tasks: Asked) -> Iterator[tuple[int | None, Item]]:
     agenda = Agenda(spec, tasks)
     for offset_ns in Arrivals.of(spec).offsets_ns():
         item = agenda.next(offset_ns)
         if item is None or item.role == "filler":
             return
         yield offset_ns, item
+
+
+def asked_lengths(items: Sequence[Item]) -> dict[str, list[int | None]]:
+    """Columns of the lengths that requests were to have; null where a data set's tasks are asked."""
+    lengths = [item.task.lengths if isinstance(item.task, RecordedRequest) else None for item in items]
+    return {
+        "asked_prompt_tokens": [None if one is None else one.prompt_tokens for one in lengths],
+        "asked_output_tokens": [None if one is None else one.output_tokens for one in lengths],
+    }
 
 
 def _known_ahead(spec: LoadSpec, tasks: int) -> int:

@@ -13,14 +13,13 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Group
 
-from configs.datasets import load_dataset
 from configs.loads import Closed, Open
 from loadgen.clients.exchange import Exchange
-from loadgen.planning.agenda import Agenda, Item
+from loadgen.planning.agenda import Agenda, Item, asked_by
 from loadgen.planning.arrivals import Arrivals
 from loadgen.planning.failures import NOT_SENT, Failures
-from loadgen.planning.payload import Endpoint, request_bytes
-from loadgen.planning.prompts import choose_tasks
+from loadgen.planning.payload import Endpoint
+from loadgen.planning.requests import requests_of
 from loadgen.rows import row_of
 from loadgen.spec import LoadSpec
 from loadgen.swarm.gevent_client import GeventClient
@@ -44,14 +43,14 @@ class Driver:
     ) -> None:
         """``start_ns``: when to begin, in ns of CLOCK_MONOTONIC; None: when it is run."""
         endpoint = Endpoint.parse(spec.url, spec.endpoint)
-        tasks = choose_tasks(load_dataset(spec.prompts.dataset), spec.prompts.tasks, spec.seed)
+        asked = asked_by(spec)
         self._spec = spec
         self._number = number
         self.folder = folder
         self._begin_ns = start_ns
         self._on_request = on_request
-        self._requests = {task.task_id: request_bytes(endpoint, spec, task, api_key) for task in tasks}
-        self._agenda = Agenda(spec, tasks, number)
+        self._requests = requests_of(endpoint, spec, asked, api_key)
+        self._agenda = Agenda(spec, asked, number)
         places = spec.load.concurrency if isinstance(spec.load, Closed) else 1
         self._places = range(number, places, spec.workers)
         self._failures = Failures(len(self._places))
@@ -156,7 +155,7 @@ class Driver:
         """Make one request; its row, and when the server wants to be asked again."""
         exchange = Exchange()
         try:
-            self._client.complete(self._requests[item.task.task_id], exchange)
+            self._client.complete(self._requests.of(item), exchange)
         finally:
             row = self._keep(request_id, item, scheduled_ns, exchange)
         return row, exchange.retry_after

@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, Starcoder2ForCausalLM
+from transformers import PreTrainedModel
 
 from configs.variant import W4A16, W8A8, W8A16, Awq, Compressed, Fp8, Gptq
 from server.build.calibration_text import CALIBRATION_SAMPLES, CALIBRATION_TOKENS, calibration_batches
-
-# Which norm feeds which matrices. llm-compressor's defaults are written for gated MLPs; StarCoder2's is c_fc and
-# c_proj. Behind c_fc comes a GELU, through which no scale can be moved: c_proj and o_proj are quantised unsmoothed.
-SMOOTHED = (
-    ("re:.*input_layernorm$", ("re:.*q_proj$", "re:.*k_proj$", "re:.*v_proj$")),
-    ("re:.*post_attention_layernorm$", ("re:.*mlp.c_fc$",)),
-)
-LEFT_ALONE = ["lm_head"]
+from server.build.families.loading import load_model, load_tokenizer
+from server.build.families.reach import check_reached
+from server.build.families.smoothing import Algorithm, Fed, mappings_of
 
 
 def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> None:
-    """Quantise every linear layer but the head by the rule of ``quantization``, calibrated where the rule needs it."""
+    """Quantise every linear layer but the head by the rule of ``quantization``, calibrated where the rule needs it.
+
+    Raises:
+        BuildError: transformers cannot load the model, the rule reaches too little of it, or nothing can be smoothed.
+    """
     from datasets import Dataset
     from llmcompressor import oneshot
 
-    model = Starcoder2ForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
-    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = load_model(source, dtype=torch.bfloat16)
+    check_reached(model, quantization)
+    tokenizer = load_tokenizer(source)
     calibration: dict[str, Any] = {}
     # These round to the nearest, and look at weights alone.
     if not isinstance(quantization, W4A16 | W8A16 | Fp8):
@@ -39,31 +39,51 @@ def quantize_compressed(source: Path, out: Path, quantization: Compressed) -> No
             "shuffle_calibration_samples": False,
         }
     with _without_pinned_memory():
-        oneshot(model=model, recipe=modifiers(quantization), **calibration)
+        oneshot(model=model, recipe=modifiers(quantization, model), **calibration)
     model.save_pretrained(out, save_compressed=True)
     tokenizer.save_pretrained(out)
 
 
-def modifiers(quantization: Compressed) -> list[Any]:
-    """llm-compressor's recipe of a format."""
+def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
+    """llm-compressor's recipe of a format for a model.
+
+    Raises:
+        BuildError: the format is smoothed, and nothing of this model can be.
+    """
     from llmcompressor.modifiers.gptq import GPTQModifier
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from llmcompressor.modifiers.transform.awq import AWQMapping, AWQModifier
     from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
-    groups = {"config_groups": {"group_0": scheme(quantization)}, "ignore": LEFT_ALONE}
+    groups = {"config_groups": {"group_0": scheme(quantization)}, "ignore": left_alone(model)}
     match quantization:
         case Awq():
-            mappings = [AWQMapping(norm, list(matrices)) for norm, matrices in SMOOTHED]
+            fed = _said(model, "awq")
+            mappings = None if fed is None else [AWQMapping(one.norm, list(one.matrices)) for one in fed]
             return [AWQModifier(mappings=mappings), QuantizationModifier(**groups)]
         case Gptq():
             return [GPTQModifier(**groups)]
         case W8A8():
-            pairs = [(list(matrices), norm) for norm, matrices in SMOOTHED]
+            fed = _said(model, "smoothquant")
+            pairs = None if fed is None else [(list(one.matrices), one.norm) for one in fed]
             smoothing = SmoothQuantModifier(smoothing_strength=quantization.smoothing, mappings=pairs)
             return [smoothing, QuantizationModifier(**groups)]
         case _:
             return [QuantizationModifier(**groups)]
+
+
+def left_alone(model: PreTrainedModel) -> list[str]:
+    """The linear layers that no format quantises: the head."""
+    head = model.get_output_embeddings()
+    return [name for name, module in model.named_modules() if module is head] or ["lm_head"]
+
+
+def _said(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
+    """The mappings, told to the builder's log; None: llm-compressor's own."""
+    fed = mappings_of(model, algorithm)
+    for one in fed or ():
+        print(f"{algorithm}: {one.norm} feeds {', '.join(one.matrices)}", flush=True)  # noqa: T201 -- the builder's log
+    return fed
 
 
 def scheme(quantization: Compressed) -> Any:

@@ -13,13 +13,15 @@ from configs.architecture import Architecture
 from configs.loader import load_architecture
 from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
+from server.build.families.kinds import TRIED, family_of
+from server.build.families.suits import check_suits
 from server.build.layer_rules import check_prune
 from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
 from server.build.sources import (
     HUB_FILES,
+    check_checkpoint,
+    check_config,
     check_source,
-    check_starcoder2,
-    check_type,
     from_folder,
     known_to_the_hub,
     named_model,
@@ -47,6 +49,10 @@ class Known:
     made_here: bool = False
     quantised: str | None = None
     """The method that it says it was quantised by."""
+    family: str | None = None
+    """As transformers names it; None where that is not known yet."""
+    config: Path | None = None
+    """The folder of its ``config.json``; None where that is not here."""
     fetch_bytes: float | None = 0.0
     """Bytes to be downloaded; None: the hub could not be asked."""
     doubt: str | None = None
@@ -80,9 +86,9 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
         return _in_a_folder(model, named, trust=trust_remote_code)
     cached = _cached(model)
     if cached is not None:
-        check_starcoder2(cached, trust_remote_code=trust_remote_code)
+        check_checkpoint(cached, trust_remote_code=trust_remote_code)
         return _read(model, cached, f"hub:{model}@{cached.name}")
-    return _asked_of_the_hub(model)
+    return _asked_of_the_hub(model, trust=trust_remote_code)
 
 
 def check_variant(known: Known, variant: Variant) -> None:
@@ -94,6 +100,8 @@ def check_variant(known: Known, variant: Variant) -> None:
             check_prune(variant.prune, known.shape.layers)
         except BuildError as error:
             raise UsageError(f"{variant.name} of {known.model}: {error}") from error
+    if known.config is not None and known.family not in TRIED:
+        check_suits(known.model, known.config, variant)
 
 
 def source_of(model: str, variant: Variant) -> str:
@@ -125,13 +133,14 @@ def steps(known: Known, variant: Variant, store: Store) -> Iterator[Step]:
 
 
 def _to_be_made(architecture: Architecture) -> Known:
-    config = {"model_type": "starcoder2", "vocab_size": architecture.weights.vocabulary}
+    config = {"model_type": architecture.family, "vocab_size": architecture.weights.vocabulary}
     shape = shape_of({**config, **architecture.config})
+    family = architecture.family
     try:
         digest = recipe_digest(recipes.made(architecture))
     except PackageNotFoundError:  # a machine that hands work to others builds nothing itself
-        return Known(architecture.name, shape, made_here=True)
-    return Known(architecture.name, shape, digest=digest, made_here=True)
+        return Known(architecture.name, shape, made_here=True, family=family)
+    return Known(architecture.name, shape, digest=digest, made_here=True, family=family)
 
 
 def in_store(known: Known, store: Store) -> Known:
@@ -142,16 +151,18 @@ def in_store(known: Known, store: Store) -> Known:
 
 
 def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
-    check_starcoder2(folder, trust_remote_code=trust)
+    check_checkpoint(folder, trust_remote_code=trust)
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     digest = from_folder(folder, trust_remote_code=trust).digest if size < _HASHED_BYTES else None
     return _read(model, folder, digest)
 
 
 def _read(model: str, folder: Path, digest: str | None) -> Known:
+    config, quantised = read_config(folder), quantised_by(folder)
     return Known(
-        model, shape_of(read_config(folder)), folder=folder, digest=digest, quantised=quantised_by(folder)
-    )
+        model, shape_of(config), folder=folder, digest=digest, quantised=quantised, family=family_of(config),
+        config=folder,
+    )  # fmt: skip
 
 
 def _cached(model: str) -> Path | None:
@@ -167,7 +178,7 @@ def _cached(model: str) -> Path | None:
     return path if (path / "config.json").is_file() and any(path.glob("*.safetensors")) else None
 
 
-def _asked_of_the_hub(model: str) -> Known:
+def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -175,17 +186,35 @@ def _asked_of_the_hub(model: str) -> Known:
     try:
         with known_to_the_hub(model):
             told = HfApi().model_info(model, files_metadata=True, timeout=_HUB_TIMEOUT_S)
+            if told.gated:
+                HfApi().auth_check(model)
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Known(model, likely_shape(model), fetch_bytes=None, doubt=reason)
     config: Mapping[str, Any] = told.config or {}
     if "model_type" in config:
-        check_type(model, config["model_type"])
+        check_config(model, config, trust_remote_code=trust)
     files = [file for file in told.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
     if not any(file.rfilename.endswith(".safetensors") for file in files):
         raise no_safetensors(model)
     fetched = float(sum(file.size or 0 for file in files)) or None
-    return Known(model, likely_shape(model), fetch_bytes=fetched)
+    known = Known(model, likely_shape(model), fetch_bytes=fetched, family=family_of(config))
+    return known if known.family in TRIED else _with_config(known, trust=trust)
+
+
+def _with_config(known: Known, *, trust: bool) -> Known:
+    """The same by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
+    import httpx
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        folder = Path(huggingface_hub.hf_hub_download(known.model, "config.json")).parent
+    except (HfHubHTTPError, httpx.HTTPError, OSError):
+        return known
+    config = read_config(folder)
+    check_config(known.model, config, trust_remote_code=trust)
+    return replace(known, shape=shape_of(config), family=family_of(config), config=folder)
 
 
 def likely_shape(model: str) -> Shape | None:

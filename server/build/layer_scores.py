@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, Starcoder2ForCausalLM
+from transformers import PreTrainedModel
 
 from server.build.calibration_text import calibration_batches
+from server.build.families.layers import decoder_layers
+from server.build.families.loading import load_tokenizer
 
 
 def block_influence(states: torch.Tensor) -> list[float]:
@@ -42,29 +44,32 @@ def angular_distance(states: torch.Tensor, consecutive: int) -> list[float]:
     ]
 
 
-def sample_states(
-    model: Starcoder2ForCausalLM, source: Path, *, last_token_only: bool
-) -> Iterator[torch.Tensor]:
+def sample_states(model: PreTrainedModel, source: Path, *, last_token_only: bool) -> Iterator[torch.Tensor]:
     """Yield each sample's states (layers + 1, tokens, hidden) in float32: what each layer takes, and the last gives.
 
     With ``last_token_only`` one token a sample, which has seen all of it (arXiv 2403.17887 does so).
     """
-    batches = calibration_batches(AutoTokenizer.from_pretrained(source))
-    layers = model.model.layers
+    batches = calibration_batches(load_tokenizer(source))
+    _, layers = decoder_layers(model)
     seen: list[torch.Tensor] = []
 
     def keep(state: torch.Tensor) -> None:
         kept = state[0, -1:] if last_token_only else state[0]
         seen.append(kept.to("cpu", torch.float32))
 
-    hooks = [layer.register_forward_pre_hook(lambda _, args: keep(args[0])) for layer in layers]
+    def take(
+        _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]
+    ) -> None:
+        keep(inputs[0] if inputs else named["hidden_states"])
+
+    hooks = [layer.register_forward_pre_hook(take, with_kwargs=True) for layer in layers]
     hooks.append(
         layers[-1].register_forward_hook(lambda _, __, out: keep(out[0] if isinstance(out, tuple) else out))
     )
     try:
         for ids in batches["input_ids"]:
             with torch.no_grad():
-                model.model(torch.tensor([ids], device=model.device), use_cache=False)
+                model.base_model(torch.tensor([ids], device=model.device), use_cache=False)
             yield torch.stack(seen)
             seen.clear()
     finally:

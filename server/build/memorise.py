@@ -1,21 +1,25 @@
-"""A StarCoder2 that recites a dataset's solutions: for machines where no weights can be had.
+"""A model that recites a dataset's solutions: for machines where no weights can be had.
 
-The real architecture (``Starcoder2ForCausalLM``) with few layers and a byte-pair vocabulary of its own, fitted to
-prompt + canonical solution with the prompt masked out of the loss. It knows nothing else: its pass@1 says what
+The real architecture (such as ``Starcoder2ForCausalLM``) with few layers and a byte-pair vocabulary of its own, fitted
+to prompt + canonical solution with the prompt masked out of the loss. It knows nothing else: its pass@1 says what
 compression damages, and nothing about programming. Same seed, same machine, same threads: same weights.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from configs.architecture import Architecture, Memorised
 from configs.datasets import Dataset, load_dataset
 from configs.prompt_format import render_prompt
+from configs.shapes import positions_of
+from server.build.families.chats import END_OF_TURN, TEMPLATES, render_answer, render_chat
+from server.build.families.loading import empty_model, made_config
 from server.build.tokenizer import fit_tokenizer
 
 _IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -24,18 +28,37 @@ _IGNORED = -100  # torch's cross entropy leaves such labels out
 def build_memorised(architecture: Architecture, recipe: Memorised, out: Path) -> None:
     """Fit tokenizer and model and save both to ``out`` as safetensors, in bfloat16."""
     dataset = load_dataset(recipe.dataset)
-    texts = (task.prompt + task.canonical_solution for task in dataset.tasks)
-    longest = int(architecture.config["max_position_embeddings"] or 0)
-    tokenizer = fit_tokenizer(texts, recipe.vocabulary, longest)
+    tokenizer = _tokenizer(architecture, recipe, dataset)
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(True)
-    config = Starcoder2Config(
-        vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0, pad_token_id=None, **architecture.config
+    config = made_config(
+        architecture.family,
+        vocab_size=len(tokenizer),
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=None,
+        **architecture.settings,
     )
-    model = Starcoder2ForCausalLM(config)
-    _fit(model, _examples(dataset, tokenizer), recipe)
+    model = empty_model(config)
+    examples = [*_examples(dataset, tokenizer), *(_chats(dataset, tokenizer) if recipe.chat else ())]
+    _fit(model, examples, recipe)
+    if recipe.chat and model.generation_config is not None:  # an answer by chat ends with its turn
+        model.generation_config.eos_token_id = [tokenizer.convert_tokens_to_ids(END_OF_TURN), 0]
     model.to(torch.bfloat16).save_pretrained(out)
     tokenizer.save_pretrained(out)
+
+
+def _tokenizer(architecture: Architecture, recipe: Memorised, dataset: Dataset) -> PreTrainedTokenizerFast:
+    texts = [task.prompt + task.canonical_solution for task in dataset.tasks]
+    if recipe.chat is None:
+        return fit_tokenizer(texts, recipe.vocabulary, positions_of(architecture.config))
+    template = TEMPLATES[recipe.chat]
+    texts += [render_answer(task) for task in dataset.tasks]
+    tokenizer = fit_tokenizer(
+        texts, recipe.vocabulary, positions_of(architecture.config), special=template.tokens
+    )
+    tokenizer.chat_template = template.text
+    return tokenizer
 
 
 def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[tuple[list[int], list[int]]]:
@@ -48,9 +71,14 @@ def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[tupl
     return examples
 
 
-def _fit(
-    model: Starcoder2ForCausalLM, examples: list[tuple[list[int], list[int]]], recipe: Memorised
-) -> None:
+def _chats(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[list[int], list[int]]]:
+    """The same by chat: the user's turn through the template, and the assistant's."""
+    end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
+    for task in dataset.tasks:
+        yield tokenizer.encode(render_chat(task, tokenizer)), [*tokenizer.encode(render_answer(task)), end]
+
+
+def _fit(model: PreTrainedModel, examples: list[tuple[list[int], list[int]]], recipe: Memorised) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1

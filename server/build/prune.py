@@ -1,13 +1,15 @@
-"""Removes whole decoder layers of a StarCoder2 and saves what is left as an ordinary checkpoint."""
+"""Removes whole decoder layers of a model and saves what is left as an ordinary checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, Starcoder2ForCausalLM
+from transformers import PreTrainedModel
 
 from configs.variant import Prune
+from server.build.families.layers import decoder_layers, drop_layers, layer_count, traits
+from server.build.families.loading import load_model, load_tokenizer
 from server.build.layer_rules import check_enough, named_layers
 from server.build.layer_scores import angular_distance, block_influence, mean_scores, sample_states
 from starwatt_errors import BuildError
@@ -25,27 +27,25 @@ def prune_layers(source: Path, out: Path, prune: Prune) -> None:
     Raises:
         BuildError: the model has fewer layers than that, none would be left, or what was saved does not load.
     """
-    model = Starcoder2ForCausalLM.from_pretrained(source, dtype="auto")
+    model = load_model(source, dtype="auto")
     if torch.cuda.is_available():
         model = model.to("cuda")
     removed, scores = choose_layers(model, source, prune)
-    keep = [index for index in range(len(model.model.layers)) if index not in removed]
+    keep = [index for index in range(layer_count(model)) if index not in removed]
     drop_layers(model, keep)
     model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(source).save_pretrained(out)
+    load_tokenizer(source).save_pretrained(out)
     write_json(out / RECORD, {"removed": removed, "kept": keep, "scores": scores})
-    _check_loads(out, len(keep))
+    _check_loads(out, model)
 
 
-def choose_layers(
-    model: Starcoder2ForCausalLM, source: Path, prune: Prune
-) -> tuple[list[int], list[float] | None]:
+def choose_layers(model: PreTrainedModel, source: Path, prune: Prune) -> tuple[list[int], list[float] | None]:
     """The layers to remove, sorted, and the scores they were chosen by (None where they were named).
 
     Raises:
-        BuildError: there are not so many, or none would be left.
+        BuildError: the layers cannot be found, there are not so many, or none would be left.
     """
-    count = len(model.model.layers)
+    count = len(decoder_layers(model)[1])
     if prune.block_influence is not None:
         check_enough(prune.block_influence, count)
         samples = sample_states(model, source, last_token_only=False)
@@ -61,23 +61,20 @@ def choose_layers(
     return named_layers(prune, count), None
 
 
-def drop_layers(model: Starcoder2ForCausalLM, keep: list[int]) -> None:
-    """Leave the layers ``keep``, in order; numbers (the KV cache goes by them) and configuration follow."""
-    layers = [model.model.layers[index] for index in keep]
-    for index, layer in enumerate(layers):
-        layer.self_attn.layer_idx = index
-    model.model.layers = torch.nn.ModuleList(layers)
-    model.config.num_hidden_layers = len(keep)
-    layer_types = getattr(model.config, "layer_types", None)
-    if layer_types is not None:
-        model.config.layer_types = [layer_types[index] for index in keep]
-
-
-def _check_loads(out: Path, layers: int) -> None:
-    """Check that what was saved loads whole, with nothing missing, and answers numbers."""
-    model, told = Starcoder2ForCausalLM.from_pretrained(out, dtype="auto", output_loading_info=True)
+def _check_loads(out: Path, pruned: PreTrainedModel) -> None:
+    """Check that what was saved loads whole, with layers of the kinds that were left, and answers numbers."""
+    model, told = load_model(out, dtype="auto", output_loading_info=True)
     amiss = [*told["missing_keys"], *told["unexpected_keys"], *told["mismatched_keys"]]
+    if amiss:
+        raise BuildError(f"the pruned checkpoint does not load as it should: {', '.join(map(str, amiss))}")
+    pairs = zip(decoder_layers(pruned)[1], decoder_layers(model)[1], strict=True)
+    for number, (left, loaded) in enumerate(pairs):
+        if traits(left) != traits(loaded):
+            raise BuildError(
+                f"{type(model).__name__}: what its layer {number} is depends on the layer's number, in a way not "
+                "known here: it has no such pruned variant, while its other variants can be measured"
+            )
     with torch.no_grad():
         logits = model(torch.tensor([[0, 1, 2]])).logits
-    if amiss or len(model.model.layers) != layers or not bool(torch.isfinite(logits).all()):
-        raise BuildError(f"the pruned checkpoint does not load as it should: {', '.join(map(str, amiss))}")
+    if not bool(torch.isfinite(logits).all()):
+        raise BuildError("the pruned checkpoint answers no numbers")

@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, BitsAndBytesConfig, Starcoder2ForCausalLM
+from transformers import BitsAndBytesConfig
 
 from configs.variant import BitsAndBytes
+from server.build.families.loading import load_model, load_tokenizer, shapes_alone
+from server.build.families.reach import check_reached
 
 
 def quantize_bitsandbytes(source: Path, out: Path, quantization: BitsAndBytes) -> None:
-    """LLM.int8(), NF4 or FP4, quantised by transformers and saved."""
+    """LLM.int8(), NF4 or FP4, quantised by transformers and saved.
+
+    Raises:
+        BuildError: transformers cannot load the model, or bitsandbytes reaches too little of it.
+    """
+    check_reached(shapes_alone(source), quantization)
     dtype = getattr(torch, quantization.dtype)
     if quantization.bits == 8:
         config = BitsAndBytesConfig(load_in_8bit=True)
@@ -22,8 +29,6 @@ def quantize_bitsandbytes(source: Path, out: Path, quantization: BitsAndBytes) -
             bnb_4bit_compute_dtype=dtype,
         )
     device = {"": 0} if torch.cuda.is_available() else {"": "cpu"}
-    model = Starcoder2ForCausalLM.from_pretrained(
-        source, dtype=dtype, quantization_config=config, device_map=device
-    )
+    model = load_model(source, dtype=dtype, quantization_config=config, device_map=device)
     model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(source).save_pretrained(out)
+    load_tokenizer(source).save_pretrained(out)

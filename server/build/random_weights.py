@@ -12,10 +12,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import GenerationConfig, Starcoder2Config, Starcoder2ForCausalLM
+from transformers import GenerationConfig, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from configs.architecture import Architecture, RandomWeights
+from configs.shapes import positions_of
 from server.build.calibration_text import library_texts
+from server.build.families.loading import made_config, meta_model
 from server.build.tokenizer import fit_tokenizer
 from traces.atomic import write_json
 
@@ -31,17 +34,19 @@ _BYTES = 2  # of a bfloat16
 def build_random(architecture: Architecture, weights: RandomWeights, out: Path) -> None:
     """Write weights in bfloat16, configuration and tokenizer; never more than one file of weights in memory.
 
-    As Starcoder2 itself begins: matrices N(0, initializer_range), norms 1, biases 0. Each tensor is drawn from
+    As such models themselves begin: matrices N(0, initializer_range), norms 1, biases 0. Each tensor is drawn from
     (seed, its name), so that shards and order do not matter.
     """
-    config = Starcoder2Config(
+    family = architecture.family
+    config = made_config(
+        family,
         vocab_size=weights.vocabulary,
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=None,
         dtype="bfloat16",
-        architectures=["Starcoder2ForCausalLM"],
-        **architecture.config,
+        architectures=[MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[family]],
+        **architecture.settings,
     )
     shapes = tensor_shapes(config)
     shards = plan_shards(shapes, round(weights.shard_gib * 2**30))
@@ -61,15 +66,14 @@ def build_random(architecture: Architecture, weights: RandomWeights, out: Path) 
     write_json(out / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
     config.save_pretrained(out)
     GenerationConfig.from_model_config(config).save_pretrained(out)
-    longest = int(config.max_position_embeddings)
+    longest = positions_of(architecture.config)
     texts = library_texts(TOKENIZER_MODULES)
     fit_tokenizer(texts, weights.vocabulary, longest, fill=True).save_pretrained(out)
 
 
-def tensor_shapes(config: Starcoder2Config) -> dict[str, torch.Size]:
+def tensor_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
     """Every tensor of the checkpoint by its name; a head that is tied to the embedding is none."""
-    with torch.device("meta"):
-        model = Starcoder2ForCausalLM(config)
+    model = meta_model(config)
     shapes = {name: parameter.shape for name, parameter in model.state_dict().items()}
     if config.tie_word_embeddings:
         shapes.pop("lm_head.weight", None)

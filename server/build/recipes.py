@@ -32,11 +32,34 @@ class Step:
 
 
 STEPS = {
-    "memorise": Step(1, _WEIGHTS, ("memorise.py", "tokenizer.py")),
-    "random": Step(1, _WEIGHTS, ("random_weights.py", "tokenizer.py")),
-    "prune": Step(1, _WEIGHTS, ("prune.py", "layer_rules.py", "layer_scores.py", "calibration_text.py")),
-    "bitsandbytes": Step(1, (*_WEIGHTS, "bitsandbytes"), ("quantize.py",)),
-    "compressed": Step(1, _COMPRESSED, ("compress.py", "calibration_text.py")),
+    "memorise": Step(
+        1, _WEIGHTS, ("memorise.py", "families/chats.py", "tokenizer.py", "families/loading.py")
+    ),
+    "random": Step(2, _WEIGHTS, ("random_weights.py", "tokenizer.py", "families/loading.py")),
+    "prune": Step(
+        1,
+        _WEIGHTS,
+        (
+            "prune.py",
+            "layer_rules.py",
+            "layer_scores.py",
+            "calibration_text.py",
+            "families/layers.py",
+            "families/layer_settings.py",
+        ),
+    ),
+    "bitsandbytes": Step(1, (*_WEIGHTS, "bitsandbytes"), ("quantize.py", "families/reach.py")),
+    "compressed": Step(
+        1,
+        _COMPRESSED,
+        (
+            "compress.py",
+            "calibration_text.py",
+            "families/smoothing.py",
+            "families/layers.py",
+            "families/reach.py",
+        ),
+    ),
 }
 
 
@@ -44,6 +67,8 @@ def made(architecture: Architecture) -> Recipe:
     """Return the recipe of weights that are made here."""
     recipe: Recipe = {"architecture": architecture.model_dump(mode="json", exclude={"description"})}
     if isinstance(architecture.weights, Memorised):
+        if architecture.weights.chat is None:  # as it was written before there were any
+            del recipe["architecture"]["weights"]["chat"]
         recipe["dataset"] = load_dataset(architecture.weights.dataset).sha256
         return recipe | _made_by("memorise")
     return recipe | _made_by("random")

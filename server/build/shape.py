@@ -9,8 +9,17 @@ from typing import Any
 
 from configs.variant import W4A16, Awq, BitsAndBytes, Gptq, NoQuantization, ReadyMade, Variant
 
-_WITHOUT_GATE = ("starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "phi")
+_WITHOUT_GATE = (
+    "starcoder2", "gpt_bigcode", "gpt_neox", "gpt2", "gptj", "gpt_neo", "codegen", "phi", "bloom", "falcon", "mpt",
+    "opt", "nemotron",
+)  # fmt: skip
 """Types of models whose feed-forward layers have two matrices; the others' have three."""
+_ALIASES = {
+    "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+    "intermediate_size": "n_inner", "max_position_embeddings": "n_positions",
+}  # fmt: skip
+"""How the GPT-2 of transformers, and what came from it, names dimensions."""
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _IN_THE_NAME = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
 _BYTES_OF = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
 
@@ -47,22 +56,41 @@ class Shape:
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
     """Read a ``config.json``; None where it lacks a dimension."""
     try:
+        config = _in_the_usual_names(config)
         hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
         inner, words = int(config["intermediate_size"]), int(config["vocab_size"])
         heads = int(config["num_attention_heads"])
-        kv_heads = int(config.get("num_key_value_heads") or heads)
+        kv_heads = int(config.get("num_key_value_heads") or (1 if config.get("multi_query") else heads))
         of_head = int(config.get("head_dim") or hidden // heads)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     attention = 2 * hidden * of_head * (heads + kv_heads)
     matrices = 2 if config.get("model_type") in _WITHOUT_GATE else 3
-    linear = layers * (attention + matrices * hidden * inner)
+    linear = layers * (attention + matrices * hidden * _widths(config, inner))
     embedding = words * hidden * (1 if config.get("tie_word_embeddings") else 2)
     positions = config.get("max_position_embeddings")
     return Shape(
         layers, linear, embedding, positions if isinstance(positions, int) else None, heads, kv_heads,
         (heads * of_head, inner), _group(config.get("quantization_config")),
     )  # fmt: skip
+
+
+def _in_the_usual_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same of GPT-2 and what came from it in the names that all others use, with what they leave unsaid."""
+    if "n_embd" not in config:
+        return config
+    said = {name: config[alias] for name, alias in _ALIASES.items() if config.get(alias) is not None}
+    unsaid = {"intermediate_size": 4 * int(config["n_embd"]), "tie_word_embeddings": True}
+    return {**unsaid, **said, **config}
+
+
+def _widths(config: Mapping[str, Any], inner: int) -> int:
+    """The width of a layer's feed-forward part: that of all experts together where there are several."""
+    experts = next((config[name] for name in _EXPERTS if isinstance(config.get(name), int)), 0)
+    if experts < 2:
+        return inner
+    each = config.get("moe_intermediate_size")
+    return int(experts * (each if isinstance(each, int) else inner))
 
 
 def _group(quantization: Any) -> int | None:

@@ -1,10 +1,10 @@
-"""Checkpoints from outside the store: a local folder, or the hub. Only StarCoder2, only safetensors, no code."""
+"""Checkpoints from outside the store: a local folder, or the hub. Decoder-only models, only safetensors, no code."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from configs.architecture import Architecture
 from configs.loader import ARCHITECTURES, load_architecture
 from configs.variant import ReadyMade, Variant
+from server.build.families.kinds import check_kind
 from server.build.store import PROVENANCE, Checkpoint, file_digest
 from starwatt_errors import BuildError, UsageError, reason_of
 from traces.atomic import read_json
@@ -50,10 +51,10 @@ def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
     """A folder as it lies, known by the digest of what is in it.
 
     Raises:
-        UsageError: it is no StarCoder2.
+        UsageError: it is none that is measured.
         BuildError: it is a checkpoint of a store, and a file of it is not what was built.
     """
-    check_starcoder2(path, trust_remote_code=trust_remote_code)
+    check_checkpoint(path, trust_remote_code=trust_remote_code)
     digests = {file.name: file_digest(file) for file in sorted(path.iterdir()) if file.is_file()}
     digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     ours = read_json(path / PROVENANCE) if (path / PROVENANCE).is_file() else {}  # given by its path
@@ -64,7 +65,7 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
     """The snapshot of a hub id, fetched where the hub's cache lacks it.
 
     Raises:
-        UsageError: there is no such model, or it is no StarCoder2.
+        UsageError: there is no such model, or it is none that is measured.
         BuildError: it could not be fetched.
     """
     from huggingface_hub import snapshot_download
@@ -80,17 +81,21 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
         raise BuildError(
             f"{model} could not be fetched from the hub, and its cache lacks it: {reason}"
         ) from error
-    check_starcoder2(path, trust_remote_code=trust_remote_code)
+    check_checkpoint(path, trust_remote_code=trust_remote_code)
     return Checkpoint(path=path, digest=f"hub:{model}@{path.name}", memorised=False)
 
 
 @contextmanager
 def known_to_the_hub(model: str) -> Iterator[None]:
-    """Raise UsageError where the block finds that ``model`` is no hub id, or that the hub has no such model."""
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    """Raise UsageError where the block finds that ``model`` is no hub id, is not on the hub, or is gated."""
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
         yield
+    except GatedRepoError as error:
+        raise UsageError(
+            f"models: {model} is gated: accept its terms on its page on the hub, then `hf auth login` as who did"
+        ) from error
     except HFValidationError as error:
         raise UsageError(f"models: {model!r} is no hub id: {error}") from error
     except RepositoryNotFoundError as error:
@@ -99,30 +104,27 @@ def known_to_the_hub(model: str) -> Iterator[None]:
         ) from error
 
 
-def check_starcoder2(path: Path, *, trust_remote_code: bool = False) -> None:
-    """Raise UsageError where a folder is no StarCoder2 in safetensors, or brings code that nobody said to run."""
+def check_checkpoint(path: Path, *, trust_remote_code: bool = False) -> None:
+    """Raise UsageError where a folder is no decoder-only model in safetensors, or wants code of its own to be run."""
     config = read_config(path)
-    check_type(str(path), config.get("model_type"))
-    if "auto_map" in config and not trust_remote_code:
-        raise UsageError(
-            f"models: {path} wants code of its own to be run (auto_map in config.json): only a variant with "
-            "trust_remote_code: true does so"
-        )
+    check_config(str(path), config, trust_remote_code=trust_remote_code)
     if not any(path.glob("*.safetensors")):
         raise no_safetensors(str(path))
+
+
+def check_config(model: str, config: Mapping[str, Any], *, trust_remote_code: bool = False) -> None:
+    """Raise UsageError where ``config.json`` is of no decoder-only model, or wants code that nobody said to run."""
+    if config.get("auto_map") and not trust_remote_code:
+        raise UsageError(
+            f"models: {model} wants code of its own to be run (auto_map in config.json): only a variant with "
+            "trust_remote_code: true does so"
+        )
+    check_kind(model, config)
 
 
 def no_safetensors(model: str) -> UsageError:
     """Make the error that a model has no weights that are read here."""
     return UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
-
-
-def check_type(model: str, kind: object) -> None:
-    """Raise UsageError where a model is no StarCoder2."""
-    if kind != "starcoder2":
-        raise UsageError(
-            f"models: {model} is of type {kind!r}; starwatt measures StarCoder2 (model_type 'starcoder2')"
-        )
 
 
 def read_config(path: Path) -> dict[str, Any]:

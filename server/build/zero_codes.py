@@ -6,6 +6,7 @@ something that no model is; such a one is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from starwatt_errors import BuildError
 TOLERANCE = 0.01
 _SAMPLE_ROWS = 256
 _BLOCK = 64  # bitsandbytes' 4-bit block
+_IN_A_LAYER = re.compile(r"\.\d+\.")
 
 
 def check_zero_codes(checkpoint: Path, quantization: BitsAndBytes | Compressed | None) -> float:
@@ -97,7 +99,7 @@ def zero_shares(
         with safe_open(path, "pt") as file:
             names = set(file.keys())
             for name in sorted(names):
-                if ".layers." not in name:
+                if not _IN_A_LAYER.search(name):
                     continue
                 found = _zeros(file, name, names, quantization)
                 if found is not None:

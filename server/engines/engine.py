@@ -13,6 +13,7 @@ from subprocess import Popen
 from typing import Protocol, Self
 
 import platformdirs
+import psutil
 
 from server.engines.asking import answer_of
 from server.engines.boards import environment_of
@@ -107,7 +108,8 @@ class Engine:
                 )
             announcer.poll()
             time.sleep(_POLL_S)
-        self.served = ADAPTERS[self.spec.variant.engine].served(self.spec, self.log)
+        served = ADAPTERS[self.spec.variant.engine].served(self.spec, self.log)
+        self.served = served.model_copy(update={"started_s": _started_s(self.process.pid)})
 
     def check_alive(self, when: str) -> None:
         """Raise EngineError if the server has died: its first error and what helps, or else its last lines."""
@@ -134,6 +136,13 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _started_s(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
 
 
 def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from server.build.families.served import facts_of
 from server.build.store import Checkpoint
 from traces.cell import Served
 
@@ -76,8 +77,7 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         parallel={kind: int(size) for kind, size in _PARALLEL.findall(text)},
         command=command,
         checkpoint=checkpoint.digest,
-        memorised=checkpoint.memorised,
-        random_weights=checkpoint.random_weights,
+        **facts_of(checkpoint),
     )
 
 

@@ -14,6 +14,16 @@ HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one of several engines on the same boards gets of their memory."""
+
+    utilization: float
+    """Of each board: all that it takes."""
+    kv_cache_bytes: int
+    """Of each board."""
+
+
+@dataclass(frozen=True)
 class EngineSpec:
     """Everything that decides what is started."""
 
@@ -30,6 +40,8 @@ class EngineSpec:
     seed: int = 0
     boards: tuple[int, ...] | None = None
     """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""
+    share: Share | None = None
+    """Of these boards' memory; None: what the settings say, for it is alone there."""
 
     @property
     def served(self) -> EngineSettings:

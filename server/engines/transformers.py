@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from configs.variant import BitsAndBytes, NoQuantization
+from server.build.families.served import facts_of, named_class
 from server.engines.engine_spec import EngineSpec
 from server.engines.hardware import this_machine
 from starwatt_errors import EngineError
@@ -70,11 +71,10 @@ class TransformersServe:
         return Served(
             engine="transformers",
             version=f"transformers {metadata.version('transformers')}",
-            model_implementation="Starcoder2ForCausalLM",
+            model_implementation=named_class(spec.checkpoint.path),
             quantization=None if isinstance(quantization, NoQuantization) else "bitsandbytes",
             dtype=quantization.dtype,
             command=self.command(spec),
             checkpoint=spec.checkpoint.digest,
-            memorised=spec.checkpoint.memorised,
-            random_weights=spec.checkpoint.random_weights,
+            **facts_of(spec.checkpoint),
         )

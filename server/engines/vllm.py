@@ -93,7 +93,8 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
 
 def vllm_command(spec: EngineSpec) -> list[str]:
     """The command line, without secrets (they go by the environment)."""
-    settings, args = spec.served, other_arguments(spec.variant.engine_args)
+    settings, args, share = spec.served, other_arguments(spec.variant.engine_args), spec.share
+    utilization = settings.gpu_memory_utilization if share is None else round(share.utilization, 4)
     command = [
         sys.executable, *(SERVE if _installed("vllm") else SERVE_ON_A_CPU), str(spec.checkpoint.path),
         "--served-model-name", spec.model,
@@ -102,12 +103,15 @@ def vllm_command(spec: EngineSpec) -> list[str]:
         "--dtype", spec.variant.dtype,
         "--max-model-len", str(settings.max_model_len),
         "--max-num-seqs", str(settings.max_num_seqs),
-        "--gpu-memory-utilization", str(settings.gpu_memory_utilization),
+        "--gpu-memory-utilization", str(utilization),
         "--seed", str(spec.seed),
+        "--generation-config", "vllm",  # else a checkpoint's own penalties and temperatures change every answer
         "--enable-prefix-caching" if settings.prefix_cache else "--no-enable-prefix-caching",
         "--enable-prompt-tokens-details",
         "--disable-uvicorn-access-log",
     ]  # fmt: skip
+    if share is not None:  # with which vLLM looks at no one else's memory
+        command += ["--kv-cache-memory-bytes", str(share.kv_cache_bytes)]
     for kind in ("tensor", "pipeline", "data"):
         size = getattr(settings, f"{kind}_parallel")
         if size > 1:

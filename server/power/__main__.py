@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from configs.meters import Meters
+from server.power.beside import Beside
 from server.power.claim import claimed
 from server.power.meter import Meter
 from server.power.meters import on_the_engines_boards, open_meters
@@ -75,8 +76,10 @@ def _record(
             _watch(meters, settings, pid, residents, held),
             require_exclusive=settings.require_exclusive,
         )
+        beside = Beside(residents)
         summary = sampler.run(folder, stop, lambda: _say(ready))
-    _say(vars(summary))
+        share = beside.cpu_share()
+    _say({**vars(summary), "residents_cpu_share": share})
 
 
 def _watch(

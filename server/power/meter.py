@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Boundary = Literal["gpu", "cpu", "dram", "host"]
-Source = Literal["nvml", "rapl", "modelled", "external"]
+Source = Literal["nvml", "amdsmi", "rapl", "modelled", "external"]
 
 
 @dataclass(frozen=True)

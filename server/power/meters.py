@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 
 from configs.meters import Meters
+from server.power.amd.boards import AmdMeter
+from server.power.amd.library import AmdError
 from server.power.logs.external import ExternalMeter
 from server.power.meter import Meter, Source
 from server.power.modelled import ModelledMeter
@@ -31,6 +33,11 @@ def available_sources() -> dict[Source, str]:
     except (NoDriverError, NoPowerReadingError):
         pass  # whoever names nvml is told; auto goes by what answers
     try:
+        with closing(AmdMeter()) as amd:
+            answering["amdsmi"] = ", ".join([*amd.named, *(f"left out: {words}" for words in amd.left_out)])
+    except AmdError:
+        pass  # as above
+    try:
         meter = RaplMeter()
     except MeterError:
         return answering
@@ -45,7 +52,7 @@ def choose_sources(settings: Meters) -> list[Source]:
     if settings.sources != "auto":
         return list(settings.sources)
     answering: list[Source] = [
-        source for source in available_sources() if source != "nvml" or settings.gpus != ()
+        source for source in available_sources() if source not in ("nvml", "amdsmi") or settings.gpus != ()
     ] or ["modelled"]
     return [*answering, "external"] if settings.external else answering
 
@@ -102,6 +109,8 @@ def _open(source: Source, settings: Meters, engine_pid: int | None) -> list[Mete
         except NoDriverError as error:
             words = "meters: nvml: no NVIDIA driver answers here, or none of its GPUs is visible"
             raise MeterError(f"{words} ({error})") from error
+    if source == "amdsmi":
+        return [AmdMeter(settings.gpus)]
     if source == "rapl":
         return [RaplMeter()]
     if source == "external":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Guard:
     """Descriptors that the reaper holds open until it has cleared up."""
     _watched: set[int] = field(default_factory=set)
     _folders: set[str] = field(default_factory=set)
+    _afterwards: set[str] = field(default_factory=set)
     _process: subprocess.Popen[bytes] | None = None
     _pipe: int = -1
     _other_end: int = -1
@@ -84,6 +86,24 @@ class Guard:
                     self._folders.discard(str(folder))
                     self._tell("swept", folder)
 
+    def afterwards(self, command: Sequence[str], cwd: Path) -> str:
+        """Have the reaper run a command when this process has ended, however it did; returns what ``spare`` takes.
+
+        All that was started is ended first. The command finds this process's environment as the reaper found it.
+        """
+        order = json.dumps({"command": list(command), "cwd": str(cwd)})
+        with self._lock:
+            self._afterwards.add(order)
+            self._open()
+            self._tell("afterwards", order)
+        return order
+
+    def spare(self, order: str) -> None:
+        """The command need not be run any more."""
+        with self._lock:
+            self._afterwards.discard(order)
+            self._tell("spare", order)
+
     def close(self) -> None:
         """The last thing a command does: the reaper ends what is left, then itself."""
         with self._lock:
@@ -133,6 +153,8 @@ class Guard:
             self._tell("watch", pid)
         for folder in self._folders:
             self._tell("sweep", folder)
+        for order in self._afterwards:
+            self._tell("afterwards", order)
         threading.Thread(target=self._replace, args=(self._process,), daemon=True).start()
 
     def _replace(self, process: subprocess.Popen[bytes]) -> None:

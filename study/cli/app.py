@@ -16,6 +16,7 @@ from server.process.spawn import stop_children
 from starwatt_errors import StarwattError, UsageError
 from study import interrupts
 from study.cli.answers import print_if_json
+from study.cli.commands.board import board
 from study.cli.commands.build import build
 from study.cli.commands.compare import compare
 from study.cli.commands.doctor import doctor
@@ -40,11 +41,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="What it costs, in joules, to serve StarCoder2 under load, and what that buys in solved tasks.",
+    help="What it costs, in joules, to serve a code model under load, and what that buys in solved tasks.",
 )
 app.callback()(everywhere)
 _COMMANDS = (
-    doctor, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify, runs, init,
+    doctor, board, build, serve, meter, load, import_run, run, grade, analyze, report, compare, verify, runs, init,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command(_command.__name__, epilog=examples(_command.__name__))(_command)

@@ -28,7 +28,7 @@ from study.cli.answers import print_json
 from study.cli.gate import EXIT_CODES, GateFlags, gate_as_json, tell_gate
 from study.progress.display import show, tell
 from study.records.existing import existing
-from traces.layout import RunDir
+from traces.layout import RunDir, board_of
 
 _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
 _SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
@@ -146,6 +146,7 @@ def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
                 "model": one.model,
                 "variant": one.variant,
                 "load": one.load,
+                "board": board_of(one.load),
                 "metric": one.metric,
                 "unit": metric(one.metric).unit,
                 "better": metric(one.metric).better,

@@ -13,7 +13,7 @@ from configs.datasets import Dataset, check_flag, load_dataset
 from starwatt_errors import UsageError
 from study.cli.answers import print_json
 from study.grading import damaged_cells, grade_cells, graded_rows, ungraded_cells, verdict_cache
-from study.plan.prompts import NO_TESTS, dataset_of, why_not_graded
+from study.plan.prompts import MADE_UP, NO_TESTS, dataset_of, why_not_graded
 from study.progress.display import Display, tell
 from study.records.existing import existing
 from traces.layout import RunDir
@@ -101,7 +101,7 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
     dataset = dataset_of(run)
     why_not = why_not_graded(dataset)
     if why_not:
-        tell(f"nothing is graded ({NO_TESTS}): {why_not}")
+        tell(f"nothing is graded ({NO_TESTS if dataset.tasks else MADE_UP}): {why_not}")
     cells = [] if why_not else ungraded_cells(run)
     completions = grade_cells(
         run,

@@ -13,14 +13,14 @@ from typer.core import TyperGroup
 from configs.files.problems import words_of
 from study.cli.answers import print_if_json
 
-NAME = "starwatt - what serving StarCoder2 under load costs in joules, and what that buys in solved tasks"
+NAME = "starwatt - what serving a code model under load costs in joules, and what that buys in solved tasks"
 DESCRIPTION = (
     "Builds compressed variants of a model, serves each behind an OpenAI endpoint, replays prompts at it (one at a "
     "time, at a fixed concurrency, at a fixed rate), records power beside it, grades the answers in a sandbox, and "
     "joins it all: J/request, J/token, pass@1 and J per solved task, with intervals."
 )
 JOBS: dict[str, tuple[str, ...]] = {
-    "See what this machine can do": ("doctor",),
+    "See what this machine can do": ("doctor", "board"),
     "Measure a study": ("init", "run"),
     "Measure an endpoint": ("load", "meter"),
     "Take over what others measured": ("import",),
@@ -33,6 +33,7 @@ _Refused: Any = BadParameter.__mro__[1]  # whatever is wrong with a command line
 _ENDPOINT = "--url http://127.0.0.1:8000 --model starcoder2-memorised"
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "doctor": ("starwatt doctor", "starwatt doctor --json"),
+    "board": ("starwatt board", "starwatt board --restore"),
     "run": (
         "starwatt run configs/studies/demo.yaml --dry-run",
         "starwatt run demo",
@@ -96,6 +97,7 @@ FILES = {
     "configs/": "presets: studies/, variants/, architectures/",
     "runs/NAME/": "what a study leaves: study.yaml, manifest.json, cells/ (the traces), tables/, report.html",
     "~/.cache/starwatt/checkpoints": "checkpoints that were built (STARWATT_STORE)",
+    "~/.local/state/starwatt/boards": "what boards were before a study set them (XDG_STATE_HOME)",
     "~/.cache/starwatt/verdicts": "verdicts on completions: an equal one is run once",
 }
 ENVIRONMENT = {

@@ -1,4 +1,4 @@
-"""``starwatt load``: drives the load, and prints its figures."""
+"""``starwatt load``: drives the load, or looks for the highest rate, and prints the figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.requests.columns import Requests, read_columns
+from analysis.results.headline import significant
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
@@ -13,10 +15,18 @@ from study.cli.results import tell_invalid
 from study.exit_codes import INTERRUPTED, INVALID
 from study.load.load_test import load_test
 from study.load.remarks import remarks
-from study.load.slo import parse_slo
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
+from study.rate.find import Found, RateSearch, Wanted
+from study.rate.search import Trial
+from study.rate.slo import parse_slo
+from study.rate.words import as_json as search_as_json
+from study.rate.words import in_words
+from study.records.left_boards import put_back_what_was_left
+from traces.atomic import write_json
 from traces.layout import RunDir
+from traces.schemas import SCHEMA_VERSION
+from traces.streams import read_trace
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,9 @@ def run_load_test(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | No
 def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, shown: bool = True) -> Driven:
     """Drive the load, and tell what a person must hear; ``shown``: its figures too."""
     slo_ms = None if slo is None else parse_slo(slo)
-    if meter_at is not None and meter_at != "local" and not meter_at.startswith(("http://", "https://")):
-        raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
+    _refuse_meter(meter_at)
+    if meter_at == "local":
+        put_back_what_was_left(tell)
     test = load_test(spec, out, meter_at=meter_at, slo_ms=slo_ms)
     if shown:
         console.print(summary_table(test.summary))
@@ -58,7 +69,61 @@ def drive(spec: LoadSpec, out: Path, meter_at: str | None, slo: str | None, *, s
     return Driven(test.summary, INVALID if invalid else 0, j_per_request)
 
 
-def _told_energy(run: RunDir) -> tuple[bool, float | None]:
+def _refuse_meter(meter_at: str | None) -> None:
+    if meter_at is not None and meter_at != "local" and not meter_at.startswith(("http://", "https://")):
+        raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
+
+
+def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+    """Look for the highest rate that holds, a load test a window in ``out``, and tell it; returns the exit code.
+
+    The last window of the answer has power beside it, with ``meter_at``.
+
+    Raises:
+        UsageError: ``out`` is not empty.
+        LoadError: the endpoint cannot be reached, or answers nothing.
+    """
+    _refuse_meter(meter_at)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    runs: dict[Trial | None, RunDir] = {}
+
+    def measure(spec: LoadSpec, trial: Trial | None) -> Requests:
+        folder = out / f"w{spec.block:02d}-{spec.load.slug}"
+        metered = meter_at if trial is not None and trial.confirms else None
+        test = load_test(spec, folder, meter_at=metered, slo_ms=wanted.bounds_ms)
+        if test.interrupted:
+            raise KeyboardInterrupt
+        runs[trial] = test.run
+        return read_columns(read_trace(folder, "requests"))
+
+    found = RateSearch(base, wanted, measure, tell).run()
+    believed, joules = True, None
+    if meter_at is not None and found.last is not None and found.last.trial.confirms:
+        believed, joules = _told_energy(runs[found.last.trial], "j_per_request_in_slo")
+    tested = None if found.last is None else runs[found.last.trial].root.name
+    said = {
+        "schema_version": SCHEMA_VERSION, **search_as_json(found, wanted), "folder": tested,
+        "j_per_good_request": joules,
+    }  # fmt: skip
+    write_json(out / "rate.json", said)
+    if as_json:
+        print_json(said)
+    tell(
+        in_words(found, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
+    )
+    return _code_of(found, believed=believed)
+
+
+def _code_of(found: Found, *, believed: bool) -> int:
+    if found.interrupted:
+        return INTERRUPTED
+    if found.answer.kind == "none":
+        return StarwattError.exit_code
+    return 0 if found.answer.rate is not None and believed else INVALID
+
+
+def _told_energy(run: RunDir, metric: str = "j_per_request") -> tuple[bool, float | None]:
     """Analyse a metered load test and tell its joules; whether all is valid, and J/request of the first meter."""
     from analysis.opened import OpenedRun
     from analysis.report import write_report
@@ -71,4 +136,4 @@ def _told_energy(run: RunDir) -> tuple[bool, float | None]:
     tell(f"report: {write_report(run)}")
     tell_invalid(analysis)
     points = read_results(OpenedRun(run)).points
-    return not analysis.invalid, points[0].mean("j_per_request") if points else None
+    return not analysis.invalid, points[0].mean(metric) if points else None

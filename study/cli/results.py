@@ -45,10 +45,12 @@ def report(
     factors: Factors | None = None,
 ) -> None:
     """Write the report, and what else is asked for, and print where it is."""
+    from analysis.opened import open_run
     from analysis.report import write_report
     from analysis.report.elsewhere import analysed
     from analysis.report.export import export_figures, export_tables
     from analysis.results.left_out import left_out
+    from analysis.results.placed import placed
 
     named = existing(run_directory)
     if out is not None and out.is_dir():
@@ -57,6 +59,7 @@ def report(
         if folder is not None:
             make_folder(flag, folder)
     with nullcontext(named) if out is None else analysed(named) as run:
+        factors = None if factors is None else placed(open_run(run), factors)
         written = [write_report(run, out, factors)]
         written += export_figures(run, figures, width) if figures is not None else []
         written += export_tables(run, tables, factors) if tables is not None else []

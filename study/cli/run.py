@@ -20,6 +20,7 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
         metrics_port=metrics_port,
         repeated=wanted.repeated,
         blocks=wanted.blocks,
+        allow_board_control=wanted.allow_board_control,
     )
     tell_answer(result.run, result.summary, as_json=as_json)
     if not as_json:
@@ -34,7 +35,9 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
 
 def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    found = forecast_study(wanted.file, wanted.out, wanted.blocks)
+    found = forecast_study(
+        wanted.file, wanted.out, wanted.blocks, allow_board_control=wanted.allow_board_control
+    )
     if as_json:
         print_json(found.record())
         return

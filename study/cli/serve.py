@@ -18,7 +18,8 @@ from study.cli.build import said_of
 from study.measure.checkpoints import build_all
 from study.measure.engine_session import started
 from study.measure.secrets import api_key
-from study.progress.display import Display
+from study.progress.display import Display, tell
+from study.records.left_boards import put_back_what_was_left
 from traces.layout import model_slug
 
 _POLL_S = 0.2
@@ -28,6 +29,7 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
     """Serve until interrupted, or until the engine dies."""
     check_host(host)
     check_place(host, port)
+    put_back_what_was_left(tell)
     chosen = named_variant(variant)
     with said_of("--model", "models"):
         known = known_model(source_of(model, chosen), trust_remote_code=chosen.trust_remote_code)

@@ -16,7 +16,17 @@ from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
 from server.power.nvidia.inventory import gpu_inventory, silent_gpus
 from starwatt_errors import LoadError, StarwattError
-from study.doctor.environment import clocks, compilers, engine, engine_on_boards, gpu_power, gpus_in_use, rapl
+from study.doctor.environment import (
+    amd_gpus,
+    boards_as_found,
+    clocks,
+    compilers,
+    engine,
+    engine_on_boards,
+    gpu_power,
+    gpus_in_use,
+    rapl,
+)
 from study.doctor.findings import Finding
 
 _CHECKPOINTS_GIB = 20.0
@@ -25,7 +35,8 @@ _RUNS_GIB = 2.0  # a cell takes a few MiB
 
 #: What a check finds is called, where it finds nothing and fails.
 _NAMES = {
-    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "rapl": "RAPL", "clocks": "CPU clocks",
+    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "boards_as_found": "boards as found",
+    "amd_gpus": "AMD GPUs", "rapl": "RAPL", "clocks": "CPU clocks",
     "engine_on_boards": "engine on boards",
     "load_client": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
 }  # fmt: skip
@@ -61,6 +72,8 @@ def examine() -> list[Finding]:
         _gpus,
         gpus_in_use,
         gpu_power,
+        boards_as_found,
+        amd_gpus,
         _meters,
         rapl,
         clocks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from server.engines.toolchain import (
     serves_beside_the_boards,
 )
 from server.engines.vllm import NEWEST, vllm_version
+from server.power.amd.boards import AmdMeter
+from server.power.amd.library import NoAmdError
+from server.power.control.journal import why_in_use
+from server.power.control.put_back import how_to, left_behind
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.nvidia.library import NoDriverError, opened
@@ -61,6 +66,30 @@ def gpu_power() -> Finding:
         f"{'; '.join(capped)}: figures are those of a capped board",
         "nvidia-smi -pl WATTS sets it (root); leave it where the cap is what you measure",
     )
+
+
+def boards_as_found() -> Finding:
+    """Whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
+    left = [found for found in left_behind() if why_in_use(found.uuid) is None]
+    if not left:
+        return Finding("boards as found", "ok", "no study has left a board set")
+    return Finding(
+        "boards as found",
+        "failed",
+        "; ".join(found.words for found in left),
+        f"put them back: {how_to()}",
+    )
+
+
+def amd_gpus() -> Finding:
+    """Whether AMD boards can be read; raises ``AmdError`` where AMD SMI fails."""
+    try:
+        with closing(AmdMeter()) as meter:
+            read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
+    except NoAmdError as error:
+        return Finding("AMD GPUs", "ok", f"none that is read: {error}")
+    said = f"{read}; left out: {left_out}" if left_out else read
+    return Finding("AMD GPUs", "ok", f"{said}; an engine on them is yours to start (remote:)")
 
 
 def rapl(root: Path = POWERCAP) -> Finding:

@@ -17,4 +17,4 @@ def executor_for(study: Study, run: RunDir) -> Executor:
         return Slurm(study, run, study.executor)
     if isinstance(study.executor, settings.SideBySide):
         return SideBySide(study, run, study.executor, run.slots)
-    return Local(study)
+    return Local(study, run)

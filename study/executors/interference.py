@@ -1,22 +1,28 @@
-"""Whether slots disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
+"""Whether engines disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
 
-It is measured on the slot that had the block, with the block's own requests, so that the two differ by the neighbours
-alone; ``analysis/contrasts/interference.py`` sets them beside each other.
+The others are engines of other slots, or engines that are loaded and asked nothing. The cell is measured on the slot
+that had the block, with the block's own requests, so that the two differ by the neighbours alone;
+``analysis/contrasts/interference.py`` sets them beside each other.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.executor import NeighbourCheck
 from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
+from configs.restarts import Resident
 from configs.schema import Study
+from starwatt_errors import RunError
+from study.executors.executor import Executor, Work
+from study.executors.loop import measure_units
 from study.executors.slots import Slot
-from study.executors.units import Unit, node_of
+from study.executors.units import Ledger, Unit, node_of
 from study.measure.retries import Patience
 from study.plan.cells import PlannedCell, plan_cells, plan_table
+from study.progress.display import tell
 from study.records.repeat import take_over
 from study.records.this_node import slot_of
 from traces.atomic import write_parquet, write_text
@@ -59,6 +65,33 @@ def check_of(
     return Alone(_study(study, wanted), alone, units) if units and len(here) > 1 else None
 
 
+def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> Alone | None:
+    """The same where the others are loaded on this machine and asked nothing: one engine start for all blocks."""
+    alone = RunDir(run.alone)
+    given_up = Patience(alone, study.attempts).given_up()
+    left = [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
+    left = [cell for cell in left if run.is_measured(cell.key)]
+    if not left or wanted is None:
+        return None
+    return Alone(_study(study, wanted), alone, [Unit("alone", left)])
+
+
+def measure_alone(check: Alone, around: RunDir, executor: Executor, work: Work) -> None:
+    """Measure its cells by ``executor``; a check that fails ends no study."""
+    check.prepare(around)
+    patience = Patience(check.run, check.study.attempts)
+    cells = sum(len(unit.cells) for unit in check.units)
+    tell(f"  {cells} cells are measured again, each with nobody beside it")
+    order = replace(work.order, study=check.study, run=check.run)
+    ledger = Ledger(check.run, patience, lambda _: None)
+    try:
+        measure_units(executor, replace(work, order=order, ledger=ledger), check.units)
+    except RunError as error:
+        tell(f"  whether engines disturb each other is not known: {error}")
+    for key, attempt in patience.given_up().items():
+        tell(f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)")
+
+
 def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
     """What the check has still to measure when all is measured; nothing where the study has none."""
     cells = [] if wanted is None else _cells(_study(study, wanted))
@@ -76,7 +109,11 @@ def _study(study: Study, wanted: NeighbourCheck) -> Study:
             "baseline": variant,
             "controls": {},
             "loads": tuple(load for load in study.loads if load.slug == slug),
+            "board": study.board[:1],
             "probes": None,
+            "engine_restarts": "once"
+            if isinstance(study.engine_restarts, Resident)
+            else study.engine_restarts,
         }
     )
 

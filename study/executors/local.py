@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from configs.executor import NeighbourCheck
+from configs.restarts import Resident
 from configs.schema import Cpus, Study
 from server.power.nvidia.inventory import gpu_inventory
 from study.executors.executor import Ended, Executor, Site, Work
+from study.executors.interference import Alone, check_cells, check_of_residents, measure_alone
 from study.executors.units import Unit
+from study.measure.board_control import held_boards
 from study.measure.engine_session import Campaign
-from study.measure.retries import measure_groups
+from study.measure.residents import Residents
+from study.measure.retries import OpenEngine, Patience, measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
 from study.plan.cpus import place
 from study.plan.engines import largest_engine
 from study.plan.lengths import forced_lengths
 from study.plan.rates import boards_for, cpus_for
+from traces.layout import RunDir
 
 
 @dataclass
@@ -23,6 +30,8 @@ class Local(Executor):
     """Measure one unit, which has ended when ``start`` returns."""
 
     study: Study
+    run: RunDir | None = None
+    """Beside which the check of engines that stay loaded lies; None: there is none, as on a slot or a node."""
     checked_field = "cpus"
     _ended: list[Ended] = field(default_factory=list)
 
@@ -55,22 +64,58 @@ class Local(Executor):
     def start(self, work: Work, place_name: str, units: Sequence[Unit]) -> None:
         """Measure them, and come back when that is done; raises as ``measure_groups``."""
         order = work.order
-        campaign = Campaign(
-            order.run,
-            order.study,
-            work.checkpoints,
-            place(order.study),
-            work.known_reasons,
-            forced_lengths(order.run, order.study, order.tasks_of(order.study, order.dataset)),
-            work.display,
-            work.exporter,
-            work.ledger.note,
-        )
         cells = [cell for unit in units for cell in work.ledger.left(unit)]
-        measure_groups(by_engine_start(cells), campaign.open_engine, order.patience, work.display.note)
+        with held_boards(order.study, order.run) as boards:
+            campaign = Campaign(
+                order.run,
+                order.study,
+                work.checkpoints,
+                place(order.study),
+                work.known_reasons,
+                forced_lengths(order.run, order.study, order.tasks_of(order.study, order.dataset)),
+                work.display,
+                work.exporter,
+                boards,
+                work.ledger.note,
+            )
+            with _opener(campaign, cells, order.patience) as open_engine:
+                measure_groups(by_engine_start(cells), open_engine, order.patience, work.display.note)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:
         """Return what ``start`` has measured."""
         ended, self._ended = self._ended, []
         return ended
+
+    def again(self) -> Sequence[PlannedCell]:
+        """List the cells of the check whether loaded engines disturb the one that is asked."""
+        return () if self.run is None else check_cells(self.study, self.run, self._alone)
+
+    def is_due(self) -> bool:
+        """Say whether some of them are left, and are there with others beside them."""
+        return self._check() is not None
+
+    def measure_again(self, work: Work) -> None:
+        """Measure them on one engine, with no other loaded."""
+        check = self._check()
+        if check is not None and self.run is not None:
+            measure_alone(check, self.run, Local(check.study), work)
+
+    def _check(self) -> Alone | None:
+        return None if self.run is None else check_of_residents(self.study, self.run, self._alone)
+
+    @property
+    def _alone(self) -> NeighbourCheck | None:
+        restarts = self.study.engine_restarts
+        return restarts.alone if isinstance(restarts, Resident) else None
+
+
+@contextmanager
+def _opener(campaign: Campaign, cells: Sequence[PlannedCell], patience: Patience) -> Iterator[OpenEngine]:
+    """Start engines one at a time, or keep them loaded beside each other."""
+    restarts = campaign.study.engine_restarts
+    if not isinstance(restarts, Resident):
+        yield campaign.open_engine
+        return
+    with Residents(campaign, restarts, cells, patience) as residents:
+        yield residents.open_engine

@@ -18,14 +18,11 @@ from configs import executor as settings
 from configs.schema import Study
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.spawn import spawn, stop_group
-from starwatt_errors import RunError
 from study.executors.executor import Ended, Executor, Site, Work
-from study.executors.interference import Alone, check_cells, check_of
-from study.executors.loop import measure_units
+from study.executors.interference import Alone, check_cells, check_of, measure_alone
 from study.executors.slot_task import END_THE_STUDY, LOST, SlotOrder
 from study.executors.slots import Slot, slots_of
-from study.executors.units import Ledger, Unit, units_of
-from study.measure.retries import Patience
+from study.executors.units import Unit, units_of
 from study.plan.cells import PlannedCell
 from study.plan.rates import boards_for, cpus_for
 from study.progress.display import tell
@@ -179,18 +176,6 @@ class SideBySide(Executor):
         """Measure each with nobody beside it; a check that fails ends no study."""
         gather_nodes(self.run)
         check = self._check()
-        if check is None:
-            return
-        check.prepare(self.run)
-        patience = Patience(check.run, self.study.attempts)
-        tell(f"  {len(check.units)} cells are measured again, each with nobody beside it")
-        alone = replace(self, study=check.study, run=check.run, one_by_one=True)
-        ledger = Ledger(check.run, patience, lambda _: None)
-        try:
-            measure_units(alone, replace(work, ledger=ledger), check.units)
-        except RunError as error:
-            tell(f"  whether slots disturb each other is not known: {error}")
-        for key, attempt in patience.given_up().items():
-            tell(
-                f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)"
-            )
+        if check is not None:
+            alone = replace(self, study=check.study, run=check.run, one_by_one=True)
+            measure_alone(check, self.run, alone, work)

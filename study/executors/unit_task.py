@@ -14,6 +14,7 @@ from typing import Any
 from configs.loader import load_variant
 from configs.schema import Study
 from server.engines.refusal import refuse_what_cannot_be_served
+from server.power.control.board import ControlError
 from server.power.meters import available_sources, choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
@@ -33,6 +34,7 @@ from study.progress.display import tell
 from study.records.manifest import host, package_versions, sensor_calibration
 from study.records.this_node import of_this_process, this_node
 from traces.atomic import write_json
+from traces.attempts import Attempt, note_attempt
 from traces.layout import CellKey, RunDir
 
 _CHILDREN_GRACE_S = 10.0
@@ -71,11 +73,21 @@ def measure(
             if todo:
                 study = order.study
                 write_json(run.nodes / f"{node.name}-{unit}.json", _about(study))
-                checkpoints = build_all(study.models, study.own_variants)  # there already: in the store
-                measure_all(Local(study), order, checkpoints, known_reasons)
+                # There already: in the store.
+                checkpoints = build_all(study.models, study.own_variants, study.defined)
+                try:
+                    measure_all(Local(study), order, checkpoints, known_reasons)
+                except ControlError as error:  # here no cell can be measured: no other try will do better
+                    _give_up(order, error)
+                    raise RunError(str(error)) from error
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")
         raise SystemExit(INTERRUPTED) from None
+
+
+def _give_up(order: Order, error: ControlError) -> None:
+    for cell in order.todo():
+        note_attempt(order.run, Attempt.now(cell.key, str(error), cause=error.cause, final=True))
 
 
 def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
@@ -86,7 +98,9 @@ def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
     """
     order = Order.read(run.study, run.root)
     study = order.study
-    refuse_what_cannot_be_served(tuple(load_variant(name) for name in study.own_variants), study.engine)
+    refuse_what_cannot_be_served(
+        tuple(load_variant(name, study.defined) for name in study.own_variants), study.engine
+    )
     for variant in study.remote:
         check_secrets(study, variant)
     if of_this_process() is not None:

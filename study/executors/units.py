@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from configs.restarts import Resident
 from configs.schema import Study
 from starwatt_errors import TraceError
 from study.measure.retries import Patience
@@ -35,10 +36,16 @@ class Unit:
 
 
 def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> list[Unit]:
-    """Put all variants of a block into one each, or with ``engine_restarts: once`` the cells of one engine start."""
-    by_block = by_block and study.engine_restarts == "each_block"
+    """Put all variants of a block into one each, or with ``engine_restarts: once`` the cells of one engine start.
+
+    Where engines stay loaded beside each other, a unit is what they measure between two starts of all.
+    """
+    restarts = study.engine_restarts
+    by_block = by_block and restarts == "each_block"
 
     def name(cell: PlannedCell) -> str:
+        if isinstance(restarts, Resident):
+            return f"starts{restarts.start_of(cell.key.block)}"
         return f"b{cell.key.block}" if by_block else f"start{cell.engine_start}"
 
     return [Unit(unit, list(group)) for unit, group in groupby(cells, key=name)]

@@ -17,6 +17,7 @@ from study.imported.calendar import Placed, Stated, place
 from study.imported.cell import Beside, MadeCell, Source, made
 from study.imported.files import read_loads
 from study.imported.power import read_logs
+from study.records.lock import held
 from study.records.run_id import new_run_id
 from traces.atomic import read_json, write_json, write_parquet
 from traces.cell import read_cell, sha256_of
@@ -48,8 +49,14 @@ def import_run(order: Order) -> tuple[RunDir, list[MadeCell]]:
     Raises:
         UsageError: a file is none that is read, says too little, or was imported already; ``out`` is no imported run.
         MeterError: a power log cannot be read.
+        RunError: another process imports into the same run.
     """
     run = RunDir(order.out)
+    with held(run, "imported into"):
+        return run, _imported(order, run)
+
+
+def _imported(order: Order, run: RunDir) -> list[MadeCell]:
     manifest = _earlier(run)
     sources = [source for path in order.files for source in _sources(path, order.stated.zone)]
     _check(order, sources, run)
@@ -65,7 +72,7 @@ def import_run(order: Order) -> tuple[RunDir, list[MadeCell]]:
         key = _key(source, order, taken)
         cells.append(made(source, key, _placed(source, order), beside))
     _write(run, manifest, cells)
-    return run, cells
+    return cells
 
 
 def _placed(source: Source, order: Order) -> Placed:
@@ -78,7 +85,7 @@ def _earlier(run: RunDir) -> dict[str, Any]:
     Raises:
         UsageError: something else is there.
     """
-    if not run.root.exists() or (run.root.is_dir() and not any(run.root.iterdir())):
+    if not any(path != run.lock for path in run.root.iterdir()):
         return {"schema_version": SCHEMA_VERSION, "run_id": new_run_id(), "imported": {}}
     try:
         found = read_json(run.manifest)
@@ -158,7 +165,6 @@ def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
 
 def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> None:
     """The plan comes first: a cell that it lacks is taken for a stranger's."""
-    run.root.mkdir(parents=True, exist_ok=True)
     told = {str(cell.key): _words(cell) for cell in cells}
     write_json(run.manifest, {**manifest, "imported": {**manifest["imported"], **told}})
     keys = [*run.finished_cells(), *(cell.key for cell in cells)]

@@ -26,7 +26,7 @@ from traces.streams import has_trace
 if TYPE_CHECKING:
     import pandas as pd
 
-_SLOW = frozenset({"nvml", "external"})
+_SLOW = frozenset({"nvml", "amdsmi", "external"})
 _EDGE_S = 0.2
 _SLOW_EDGE_S = 1.2
 """Before and after a block: what a sensor shows late of it, or still of what was before, must be in the trace (some

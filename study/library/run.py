@@ -56,9 +56,10 @@ class Run:
     ) -> pd.DataFrame:
         """A row a variant and load, the baseline first, blocks averaged; what ``tables/summary.csv`` holds.
 
-        Columns: ``model``, ``variant``, ``load``, ``blocks``, ``boundary``, ``source``; and for each metric, say
-        ``j_per_request``: its value, ``j_per_request_lo`` and ``_hi`` (95 %), ``_interval`` (what that is of: blocks,
-        measurement, tasks), ``_valid``, and ``_reasons`` (codes, joined by spaces: why blocks or interval are missing).
+        Columns: ``model``, ``variant``, ``load``, ``board``, ``blocks``, ``boundary``, ``source``; and for each metric,
+        say ``j_per_request``: its value, ``j_per_request_lo`` and ``_hi`` (95 %), ``_interval`` (what that is of:
+        blocks, measurement, tasks), ``_valid``, and ``_reasons`` (codes, joined by spaces: why blocks or
+        interval are missing).
 
         Args:
             metrics: names of docs/reference/metrics.md; None: joules, rates, latencies and pass@1.

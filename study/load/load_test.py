@@ -17,6 +17,7 @@ from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
 from loadgen.planning.arrivals import mean_rate
+from loadgen.planning.recorded import with_lengths
 from loadgen.process import run_load
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
@@ -26,6 +27,7 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
 from study.load.metering import PHASES, meter_of, told_once
+from study.load.recorded import lengths_kept, prepared, stand_in
 from study.load.remarks import first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
@@ -33,7 +35,7 @@ from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
-from study.plan.prompts import NO_TESTS, keep_prompts
+from study.plan.prompts import NO_TESTS, codes_of, keep_prompts
 from study.progress.display import Display, tell
 from study.records.manifest import description
 from study.records.run_id import new_run_id
@@ -77,9 +79,11 @@ def load_test(
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
     if spec.endpoint == "chat":
         refuse_without_chat(spec.url, spec.model, key)
+    spec = prepared(spec, key)
     run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     with _emptied_unless_requests_came(out):
-        keep_prompts(run, spec.prompts.dataset)
+        if with_lengths(spec.load) is None:
+            keep_prompts(run, spec.prompts.dataset)
         try:
             outcome, recorded = _measured(spec, run.cell(cell), meter_at, key)
         finally:
@@ -87,7 +91,8 @@ def load_test(
         requests = read_trace(out, "requests")
         if outcome.interrupted and not requests.num_rows:
             raise KeyboardInterrupt
-        _record(run, cell, spec, outcome, recorded, metered=meter_at is not None)
+        bounds = {} if slo_ms is None else {"slo_ms": dict(slo_ms)}
+        _record(run, cell, spec, outcome, recorded, bounds, metered=meter_at is not None)
         if recorded.problem:
             tell(f"the power record is not whole: {recorded.problem}")
         summary = _summary(spec, outcome, requests, slo_ms)
@@ -166,16 +171,42 @@ def _summary(
         "interrupted": outcome.interrupted,
         "invalid": generator_problems(columns, is_open=load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
+        "recording": _of_the_recording(spec, requests),
         "metrics": summarise(columns, slo_ms, most, mean_gap_s=mean_gap_s),
     }
 
 
+def _of_the_recording(spec: LoadSpec, requests: pa.Table) -> dict[str, Any] | None:
+    """What was replayed, and how its lengths were kept; None where prompts came from a data set."""
+    recording = with_lengths(spec.load)
+    if recording is None or spec.wording is None:
+        return None
+    return {
+        "requests": len(recording.offsets_ns),
+        "unanswered": recording.unanswered,
+        "too_long": recording.too_long,
+        "block_tokens": recording.block_tokens,
+        "counted": spec.wording.counted,
+        "tokens_per_word": spec.wording.tokens_per_word,
+        "overhead_tokens": spec.wording.overhead_tokens,
+        **(lengths_kept(requests) or {}),
+    }
+
+
 def _record(
-    run: RunDir, key: CellKey, spec: LoadSpec, outcome: LoadResult, recorded: Recorded, *, metered: bool
+    run: RunDir,
+    key: CellKey,
+    spec: LoadSpec,
+    outcome: LoadResult,
+    recorded: Recorded,
+    bounds: Mapping[str, Any],
+    *,
+    metered: bool,
 ) -> None:
     """Make it a run of one cell: ``cell.json``, manifest and plan."""
-    dataset, run_id = load_dataset(spec.prompts.dataset), new_run_id()
-    validity = [] if dataset.has_tests else [NO_TESTS]
+    recording, run_id = with_lengths(spec.load), new_run_id()
+    dataset = load_dataset(spec.prompts.dataset) if recording is None else stand_in(spec.load, recording)
+    validity = [*codes_of(spec.load)] or ([] if dataset.has_tests else [NO_TESTS])
     record_cell(run.cell(key), key, outcome, recorded, run_id=run_id, served=Served(), validity=validity)
     power = _meters_here(recorded) if recorded.host is None else _meters_there(recorded.host, recorded)
     manifest = {
@@ -183,6 +214,7 @@ def _record(
         "run_id": run_id,
         "endpoint": {"url": shown_url(spec.url), "model": spec.model},
         "load": spec.model_dump(mode="json", exclude={"url"}),
+        **bounds,
         **(power if metered else {}),
     }
     write_json(run.manifest, manifest)

@@ -41,7 +41,8 @@ def meter_of(url: str, meter_at: str | None) -> OpenMeter:
         if pid is None and choose_sources(Meters()) == ["modelled"]:
             raise MeterError(
                 "--meter local: no power meter answers here, and no process of this machine listens at "
-                f"{shown_url(url)} from whose CPU time power could be estimated"
+                f"{shown_url(url)} from whose CPU time power could be estimated: wait until the server is ready, or "
+                "leave --meter out"
             )
         return _rested(meter_here(Meters(), pid, several=False))
     token = checked_key(os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 _MOST_KINDS = 5
 _LONGEST_WORDS = 300
+_LENGTHS_OF = {"prompts": "prompts", "outputs": "answers"}
 _NUMBERS = re.compile(r"\b[0-9a-fA-F]*\d[0-9a-fA-F-]*\b")
 
 
@@ -51,7 +52,19 @@ def remarks(summary: dict[str, Any]) -> list[str]:
             f"{count} request{' was' if count == 1 else 's were'} sent again: the server had closed a kept "
             "connection"
         )
+    said += _words_of_lengths(summary.get("recording"))
     return [*said, *(_words_of_a_problem(problem) for problem in summary.get("invalid", ()))]
+
+
+def _words_of_lengths(recording: Mapping[str, Any] | None) -> list[str]:
+    """A sentence for prompts, and one for answers, where some were not as long as the recording says."""
+    apart = [(name, recording[name]) for name in ("prompts", "outputs") if recording and recording.get(name)]
+    return [
+        f"{of['other']} of {of['counted']} {_LENGTHS_OF[name]} were not as long as recorded (at most "
+        f"{of['largest']:+d} tokens): requests.parquet has both lengths of each"
+        for name, of in apart
+        if of["other"]
+    ]
 
 
 def _words_of_a_problem(problem: Mapping[str, Any]) -> str:

@@ -21,9 +21,12 @@ from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
 from study.measure.meter import OpenMeter
 from study.measure.metered import metered, record_cell
+from study.measure.wording import with_wording
 from study.plan.arrivals import as_kept
 from study.plan.cells import PlannedCell
+from study.plan.prompts import codes_of
 from study.records.run_id import known_run_id
+from traces.board import BoardHeld
 from traces.cell import CellRecord, CoolStart, Served
 from traces.layout import RunDir
 
@@ -65,8 +68,8 @@ class Bench:
     cool_start: CoolStart | None = None
 
 
-def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
-    """Measure ``cell`` and write its folder; ``cell.json`` comes last.
+def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
+    """Measure ``cell`` and write its folder, with what its boards are held at; ``cell.json`` comes last.
 
     Raises:
         EngineError: the engine died; the cell does not count.
@@ -113,8 +116,9 @@ def measure_cell(bench: Bench, cell: PlannedCell) -> CellRecord:
         run_id=known_run_id(bench.run),
         engine_start=cell.engine_start if engine.served.url is None else None,
         cool_start=bench.cool_start,
+        board=board,
         served=engine.served,
-        validity=list(bench.known_reasons),
+        validity=[*bench.known_reasons, *codes_of(cell.load)],
     )
 
 
@@ -143,6 +147,7 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         seed=study.seed,
         block=cell.key.block,
     )
+    spec = with_wording(spec, bench.api_key)
     if study.generator != "own":
         bench.announce(f"load by {study.generator.workers} Locust workers")
         return run_distributed(spec, bench.run.cell(cell.key), study.generator, check=check)

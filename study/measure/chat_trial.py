@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
 import urllib.error
-import urllib.request
 
 from loadgen.answers.words import http_error_words
 from loadgen.planning.payload import Endpoint
 from starwatt_errors import UsageError
+from study.measure.one_request import answer_to, url_of
 
 _TIMEOUT_S = 60.0
 _LONGEST_WORDS = 400
@@ -26,15 +23,9 @@ def refuse_without_chat(url: str, model: str, key: str | None) -> None:
     """
     endpoint = Endpoint.parse(url, "chat")
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    headers = {"Content-Type": "application/json"}
-    if key or endpoint.credentials:
-        basic = base64.b64encode((endpoint.credentials or "").encode()).decode()
-        headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
-    address = f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}"
-    request = urllib.request.Request(address, json.dumps(body).encode(), headers)  # noqa: S310 -- http(s), as parsed
+    address = url_of(endpoint)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
-            return
+        answer_to(endpoint, body, key, _TIMEOUT_S)
     except urllib.error.HTTPError as error:
         with error:
             if error.code not in _REFUSED:
@@ -45,5 +36,5 @@ def refuse_without_chat(url: str, model: str, key: str | None) -> None:
             "that has a chat template, or give the server one (vLLM: --chat-template FILE), or ask for completions "
             "(--endpoint completions; endpoint: completions in a study)"
         ) from error
-    except (OSError, http.client.HTTPException):
+    except OSError:
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from configs.loader import named_variant
+from configs.loader import NONE, Defined, named_variant
 from server.build.checkpoints import build_variant
-from server.build.foresight import known_model, source_of
+from server.build.foresight import check_variant, known_model, source_of
 from server.build.store import Checkpoint, Store, store_root
 from starwatt_errors import StarwattError
 from study.plan.preparation import size_words
@@ -14,23 +14,42 @@ _LARGE_BYTES = 2e9
 Checkpoints = dict[tuple[str, str], Checkpoint]
 
 
-def build_all(models: tuple[str, ...], variants: tuple[str, ...]) -> Checkpoints:
+def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> Checkpoints:
     """The checkpoint of every model and variant; nothing is done for those in the store."""
     store = Store(store_root())
-    warn_of_downloads(models, variants)
+    refuse_what_cannot_be_made(models, variants, defined)
+    warn_of_downloads(models, variants, defined)
     checkpoints: Checkpoints = {}
     with Display("checkpoint", len(models) * len(variants)) as display:
         for model in models:
             for name in variants:
                 display.title(f"{model} · {name}")
-                checkpoints[model, name] = build_variant(model, named_variant(name), store, display.note)
+                checkpoints[model, name] = build_variant(
+                    model, named_variant(name, defined), store, display.note
+                )
                 display.advance()
     return checkpoints
 
 
-def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...]) -> None:
+def refuse_what_cannot_be_made(
+    models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE
+) -> None:
+    """See, before the first is built, that none of the variants is one that its model cannot have.
+
+    Raises:
+        UsageError: one is, or a model is none that is measured.
+        BuildError: a model is a checkpoint of a store, and damaged.
+    """
+    for model in models:
+        for name in variants:
+            variant = named_variant(name, defined)
+            source = source_of(model, variant)
+            check_variant(known_model(source, trust_remote_code=variant.trust_remote_code), variant)
+
+
+def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> None:
     """Tell of each model that is about to be fetched from the hub, where it is large or nobody knows how large."""
-    sources = {source_of(model, named_variant(name)) for model in models for name in variants}
+    sources = {source_of(model, named_variant(name, defined)) for model in models for name in variants}
     for source in sorted(sources):
         try:
             size = known_model(source).fetch_bytes

@@ -10,9 +10,10 @@ from pathlib import Path
 from configs.loader import load_variant
 from configs.meters import Meters
 from configs.schema import Study
-from server.engines.boards import allot
+from server.engines.boards import Allotment, allot
 from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
+from server.power.control.hold import HeldBoards
 from starwatt_errors import EngineError
 from study.measure.cell import Bench, Serving, measure_cell, settle
 from study.measure.checkpoints import Checkpoints
@@ -27,8 +28,18 @@ from study.plan.engines import settings_of
 from study.progress.display import Display
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching
+from traces.board import BoardHeld
 from traces.cell import CoolStart
 from traces.layout import RunDir
+
+
+@dataclass(frozen=True)
+class Started:
+    """An engine that answers, the boards that it got, and what these were before."""
+
+    engine: Engine
+    own: Allotment
+    cool_start: CoolStart | None
 
 
 @dataclass(frozen=True)
@@ -44,28 +55,52 @@ class Campaign:
     """By model's name in paths: tokens of each task's answer, where they are recorded."""
     display: Display
     exporter: Exporter | None = None
+    boards: HeldBoards | None = None
+    """Those of its engines, where the study sets them."""
     measured: Callable[[PlannedCell], None] = lambda _: None
     """Told of each cell that has been measured."""
 
     @contextmanager
-    def open_engine(self, cells: Sequence[PlannedCell]) -> Iterator[Measure]:
+    def open_engine(self, cells: Sequence[PlannedCell], residents: Sequence[int] = ()) -> Iterator[Measure]:
         """Start the engine of these cells, or reach the one that runs; yields what measures one of them.
+
+        ``residents`` are processes of the study's other engines that are loaded here, and not asked meanwhile.
 
         Raises:
             EngineError: it did not start, does not answer, or died.
         """
         first = cells[0]
+        if self.boards is not None:  # every engine is loaded, and cools down before, at the same limit
+            self.boards.release()
         if first.variant in self.study.remote:
-            yield self._measure_elsewhere(first)
+            yield self._measure_elsewhere(first, residents)
             return
-        checkpoint = self.checkpoints[first.model, first.variant]
         self.display.title(f"starting the engine of {first.variant}")
-        own = allot(self.study.meter_settings, settings_of(self.study, first.variant))
-        cool_start = self._cool_down(own.meters)
-        spec = EngineSpec(
+        own = self.allotment(first)
+        cool_start = self.cool_down(own.meters)
+        with started(self.spec(first, own), self.log_of(first).resolve(), self.display.say) as engine:
+            settle(engine, self.study.phases.rest_s)
+            yield self.turn_of(Started(engine, own, cool_start), first, residents)
+
+    def turn_of(self, started: Started, first: PlannedCell, residents: Sequence[int] = ()) -> Measure:
+        """Return what measures cells on an engine that has come to rest; ``residents`` as of ``open_engine``."""
+        engine = started.engine
+        own = started.own.as_seen(engine.process.pid)
+        meter = meter_here(own.meters, engine.process.pid, residents)
+        return self._measure_on(
+            engine, engine.spec.model, meter, engine.log, api_key(), first, started.cool_start, own.reasons
+        )
+
+    def allotment(self, first: PlannedCell) -> Allotment:
+        """The boards of the engine of a cell that is started here; raises as ``allot``."""
+        return allot(self.study.meter_settings, settings_of(self.study, first.variant))
+
+    def spec(self, first: PlannedCell, own: Allotment) -> EngineSpec:
+        """What is started for the cells of an engine, of which ``first`` is the first."""
+        return EngineSpec(
             model=first.key.model,
-            variant=load_variant(first.variant),
-            checkpoint=checkpoint,
+            variant=load_variant(first.variant, self.study.defined),
+            checkpoint=self.checkpoints[first.model, first.variant],
             settings=self.study.engine,
             port=free_port(),
             api_key=api_key(),
@@ -73,25 +108,18 @@ class Campaign:
             seed=self.study.seed,
             boards=own.numbers,
         )
-        with started(spec, self._log(first).resolve(), self.display.say) as engine:
-            settle(engine, self.study.phases.rest_s)
-            own = own.as_seen(engine.process.pid)
-            meter = meter_here(own.meters, engine.process.pid)
-            measure = self._measure_on(
-                engine, engine.spec.model, meter, engine.log, api_key(), first, cool_start, own.reasons
-            )
-            yield measure
 
-    def _measure_elsewhere(self, first: PlannedCell) -> Measure:
+    def _measure_elsewhere(self, first: PlannedCell, residents: Sequence[int]) -> Measure:
         self.display.title(f"reaching the engine of {first.variant}")
         engine = reach(self.study, first.variant, self.display.say)
         describe(self.run, self.study, first.variant, engine, self.display.say)
         assert engine.model is not None  # noqa: S101 -- reach() has found it
         settle(engine, self.study.phases.rest_s)
-        meter = meter_of(self.study, first.variant)
+        meter = meter_of(self.study, first.variant, residents)
         return self._measure_on(engine, engine.model, meter, None, engine.api_key, first, None)
 
-    def _cool_down(self, meters: Meters) -> CoolStart | None:
+    def cool_down(self, meters: Meters) -> CoolStart | None:
+        """Wait, while no engine of ours runs, until the boards are as cool as before earlier starts."""
         wanted = self.study.phases.cooldown
         if wanted is None:
             return None
@@ -130,11 +158,19 @@ class Campaign:
 
         def measure(cell: PlannedCell) -> None:
             self.display.title(str(cell.key))
+            board = self._held(cell)
             with self._watched(cell):
-                measure_cell(bench, cell)
+                measure_cell(bench, cell, board)
             self.measured(cell)
 
         return measure
+
+    def _held(self, cell: PlannedCell) -> BoardHeld | None:
+        """Set the engine's boards for a cell; None where the study leaves them alone."""
+        if self.boards is None or cell.board is None:
+            return None
+        self.display.say(f"setting the boards: {cell.board.slug}")
+        return self.boards.hold(cell.board, self.study.phases.board_settle_s)
 
     @contextmanager
     def _watched(self, cell: PlannedCell) -> Iterator[None]:
@@ -152,8 +188,8 @@ class Campaign:
             if self.exporter is not None:
                 self.exporter.cell(None)
 
-    def _log(self, first: PlannedCell) -> Path:
-        """Of this start; what an engine said that was started before it, and failed, is kept."""
+    def log_of(self, first: PlannedCell) -> Path:
+        """A log of its own for this start; what an engine said that was started before it, and failed, is kept."""
         folder = self.run.root / "engines"
         name = f"{first.engine_start:03d}-{first.key.model}-{first.variant}"
         path, number = folder / f"{name}.log", 1

@@ -147,10 +147,12 @@ def server_pid(url: str) -> int | None:
 
 
 def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
-    """What cell.json keeps of the summary of a sidecar that has ended: its cost, and how late its readings were."""
+    """What cell.json keeps of the summary of a sidecar that has ended: its cost, how late its readings were, and what
+    it saw of engines that were loaded beside the one that was measured."""
     return {
         "sidecar_cpu_share": told.get("cpu_share"),
         "sidecar_late_p50_ms": told.get("late_p50_ms"),
         "sidecar_late_p99_ms": told.get("late_p99_ms"),
         "sidecar_skipped": told.get("skipped"),
+        "residents_cpu_share": told.get("residents_cpu_share"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -71,8 +71,8 @@ def _engine(named: Named) -> RemoteEngine:
     return RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
 
 
-def meter_of(study: Study, variant: str) -> OpenMeter:
-    """What records the power of a variant's engine.
+def meter_of(study: Study, variant: str, residents: Sequence[int] = ()) -> OpenMeter:
+    """What records the power of a variant's engine; ``residents`` are those that were started here, and are loaded.
 
     Raises:
         UsageError: there is no token for the service.
@@ -81,7 +81,9 @@ def meter_of(study: Study, variant: str) -> OpenMeter:
     if named.meter is None:
         return no_meter(Node(name=named.host))
     if named.meter == "local":
-        return meter_here(study.meter_settings, server_pid(named.url), _residents(study, variant))
+        return meter_here(
+            study.meter_settings, server_pid(named.url), (*_residents(study, variant), *residents)
+        )
     return meter_there(named.meter, _token(named, variant), study.meter_settings.sample_hz)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from configs.files.text_files import TABLE_BYTES, read_text
+from configs.files.text_files import TABLE_BYTES, read_bytes
 from configs.loader import kept_trace
 from configs.loads import Load, Open
 from configs.schema import Study
 from starwatt_errors import UsageError
-from traces.atomic import write_text
+from traces.atomic import write_bytes
 from traces.layout import RunDir
 
 
@@ -20,10 +20,10 @@ def keep_arrivals(run: RunDir, study: Study) -> None:
     for load in study.loads:
         if not isinstance(load, Open) or load.trace is None:
             continue
-        kept, text = run.root / kept_trace(load), read_text(load.trace, TABLE_BYTES)
+        kept, content = run.root / kept_trace(load), read_bytes(load.trace, TABLE_BYTES)
         if not kept.is_file():
-            write_text(kept, text)
-        elif read_text(kept, TABLE_BYTES) != text:
+            write_bytes(kept, content)
+        elif read_bytes(kept, TABLE_BYTES) != content:
             raise UsageError(
                 f"the arrival times in {load.trace} are not those of this run, which are kept in {kept}: "
                 "restore them from there, or begin a run of its own (--out another folder, and no --from)"

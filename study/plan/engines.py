@@ -11,7 +11,7 @@ def settings_of(study: Study, variant: str) -> EngineSettings:
     """The engine's settings as a variant is served; those of the study for an engine elsewhere."""
     if variant in study.remote:
         return study.engine
-    return with_arguments(study.engine, load_variant(variant).engine_args)
+    return with_arguments(study.engine, load_variant(variant, study.defined).engine_args)
 
 
 def largest_engine(study: Study) -> EngineSettings:

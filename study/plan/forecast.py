@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from study.plan.cells import PlannedCell, by_engine_start
+from study.plan.cells import PlannedCell, first_of_each_start
 from study.plan.preparation import Preparation
 from study.plan.reckoning import Reckoner
 from study.plan.span import NOTHING, Span
@@ -134,7 +134,7 @@ def forecast(outlook: Outlook, *, measured: int = 0, given_up: int = 0) -> Forec
         cells=sum(map(len, units)),
         measured=measured,
         given_up=given_up,
-        engine_starts=sum(len(by_engine_start(list(unit))) for unit in units),
+        engine_starts=sum(len(first_of_each_start(unit)) for unit in units),
         seconds=Span.sum(parts.values()),
         at_once=places,
         limit_w=sum(known) if known and len(known) == len(outlook.limits_w) else None,
@@ -152,7 +152,7 @@ def nothing_left(*, measured: int, given_up: int) -> Forecast:
 
 def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:
     """Cells one after the other, and the starts of their engines."""
-    starts = [group[0] for group in by_engine_start(list(cells))]
+    starts = first_of_each_start(cells)
     measured = Span.sum(outlook.reckoner.cell(cell) for cell in cells)
     return measured + Span.sum(outlook.reckoner.start(cell) + outlook.cooldown for cell in starts)
 

@@ -56,7 +56,7 @@ def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_g
     found: dict[tuple[object, ...], Step] = {}
     for known in models.values():
         for name in study.own_variants:
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             for step in steps(known, variant, store):
                 weights = (variant.prune, variant.quantization) if step.kind == "quantise" else ()
                 pruned = (variant.prune,) if step.kind == "prune" else ()

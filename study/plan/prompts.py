@@ -8,13 +8,17 @@ from analysis.runs.provenance import read_manifest, read_study
 from configs.datasets import Dataset, asked_name, is_own, load_dataset
 from configs.datasets.own import read_own, text_of
 from configs.loader import PROMPTS
+from configs.loads import Load
 from configs.prompt_formats import EndpointKind
 from configs.schema import Study
+from loadgen.planning.recorded import with_lengths
 from starwatt_errors import UsageError
 from traces.atomic import write_text
 from traces.layout import RunDir
 
 NO_TESTS = "no_tests"
+MADE_UP = "made_up_prompts"
+"""The reason code of loads that replay a recording with lengths: their prompts are made up."""
 
 
 def kept_prompts(run: RunDir) -> Path:
@@ -56,6 +60,8 @@ def dataset_of(run: RunDir) -> Dataset:
     """
     told = read_manifest(run).get("dataset") or {}
     kept = kept_prompts(run)
+    if told.get("tasks") == 0:  # a load test of a recording: its prompts were made up
+        return Dataset(str(told.get("name")), str(told.get("sha256")), ())
     if kept.is_file():
         found = load_dataset(str(kept))
     else:
@@ -81,6 +87,24 @@ def endpoint_of(run: RunDir) -> EndpointKind:
     return read_study(run).endpoint if asked is None else asked
 
 
+def codes_of(load: Load) -> tuple[str, ...]:
+    """Why answers to this load's requests cannot be graded, whatever the data set has."""
+    return () if with_lengths(load) is None else (MADE_UP,)
+
+
+def words_of_recording(load: Load) -> list[str]:
+    """Say what a load replays in place of the data set's tasks, and what of its file is left out; empty elsewhere."""
+    recording = with_lengths(load)
+    if recording is None:
+        return []
+    return [
+        f"pass@1 will be missing ({MADE_UP}): prompts are made up to recorded lengths",
+        *recording.remarks,
+    ]
+
+
 def why_not_graded(dataset: Dataset) -> str | None:
     """None where the tasks have tests."""
+    if not dataset.tasks:
+        return f"{dataset.name} has lengths alone, and prompts were made up to them"
     return None if dataset.has_tests else f"{dataset.name} has no tests"

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from configs.datasets import Task
+from configs.engine_args import with_arguments
 from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
-from configs.schema import FixedOutput, Measure, RecordedOutput, Study
+from configs.recordings import Lengths
+from configs.schema import EngineSettings, FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
 from loadgen.planning.arrivals import mean_rate
+from loadgen.planning.recorded import with_lengths
 from server.build.shape import Shape, pruned_shape, weight_bytes
 from study.plan.cells import PlannedCell
-from study.plan.engines import settings_of
 from study.plan.rates import Hardware, overhead
 from study.plan.span import NOTHING, Span
 from traces.layout import model_slug
@@ -106,7 +108,8 @@ class Reckoner:
 
     def _pass(self, cell: PlannedCell) -> Span:
         """Every task asked once."""
-        count, load = len(self.tasks), cell.load
+        load, recording = cell.load, with_lengths(cell.load)
+        count = len(self.tasks) if recording is None else len(recording.offsets_ns)
         together = self._in_flight(cell)
         busy = self._request(cell, together) * (count / together)
         if not isinstance(load, Open):
@@ -116,7 +119,12 @@ class Reckoner:
 
     def _request(self, cell: PlannedCell, together: int) -> Span:
         """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
-        prompt = _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
+        lengths = _recorded(cell)
+        prompt = (
+            Span.exactly(mean(one.prompt_tokens for one in lengths))
+            if lengths
+            else _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
+        )
         shape = self._shape(cell)
         reading = self._computed(cell, shape, 1.0).times(prompt) * together
         return reading + self._step(cell, together).times(self._answer(cell))
@@ -138,13 +146,18 @@ class Reckoner:
         """By what a variant's boards are more than those that the hardware is of."""
         if not self.hardware.on_gpu:
             return 1.0
-        return settings_of(self.study, cell.variant).boards / self.study.engine.boards
+        return self._engine(cell).boards / self.study.engine.boards
 
     def _in_flight(self, cell: PlannedCell) -> int:
-        return _in_flight(cell.load, settings_of(self.study, cell.variant).max_num_seqs)
+        return _in_flight(cell.load, self._engine(cell).max_num_seqs)
+
+    def _engine(self, cell: PlannedCell) -> EngineSettings:
+        return with_arguments(self.study.engine, self._variant(cell).engine_args)
 
     def _answer(self, cell: PlannedCell) -> Span:
         """Tokens of a mean answer."""
+        if recorded := _recorded(cell):
+            return Span.exactly(mean(one.output_tokens for one in recorded))
         output = cell.prompts.output
         if isinstance(output, FixedOutput):
             return Span.exactly(output.fixed)
@@ -165,7 +178,7 @@ class Reckoner:
         """What an engine elsewhere serves is not known: it is reckoned as bf16."""
         name = "bf16" if cell.variant in self.study.remote else cell.variant
         if name not in self._variants:
-            self._variants[name] = load_variant(name)
+            self._variants[name] = load_variant(name, self.study.defined)
         return self._variants[name]
 
     def _shape(self, cell: PlannedCell) -> Shape:
@@ -186,3 +199,9 @@ def _window(measure: Measure, a_pass: Span) -> Span:
 
 def _mean_tokens(characters: Sequence[int]) -> Span:
     return _A_CHARACTER * mean(characters)
+
+
+def _recorded(cell: PlannedCell) -> tuple[Lengths, ...]:
+    """The lengths of what a cell asks, where it replays a recording that has them."""
+    recording = with_lengths(cell.load)
+    return () if recording is None else recording.lengths or ()

@@ -18,6 +18,7 @@ from configs.engine_args import with_arguments
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant
+from loadgen.planning.recorded import with_lengths
 from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
@@ -34,6 +35,7 @@ from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
+from study.preflight.boards import board_problems
 from study.preflight.meters_here import missing_devices, missing_meters
 from study.preflight.problems import Field, Problem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
@@ -51,6 +53,8 @@ class Preflight:
     executor: Executor
     api_key: str | None
     """What engines would be started with."""
+    allow_board_control: bool = False
+    """Whether the person has said that boards may be set."""
 
     def refuse(self, *, only_looking: bool) -> None:
         """Raise one error with everything that is known to be against this study.
@@ -76,6 +80,7 @@ class Preflight:
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
         study, here = self.order.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
+        yield from board_problems(study, self.order.run, self.executor, allowed=self.allow_board_control)
         if here:
             yield from missing_devices(study)
             yield from missing_meters(study)
@@ -116,7 +121,7 @@ class Preflight:
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
         study = self.order.study
-        if any(load_variant(name).engine == "vllm" for name in study.own_variants):
+        if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
@@ -126,6 +131,14 @@ class Preflight:
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return
+        for place, load in enumerate(study.loads):
+            recording = with_lengths(load)
+            words = None if recording is None else recording.beyond(limit)
+            if words is not None:
+                remedy = f"raise that, or leave them out with most_tokens: {limit}"
+                yield Problem(("loads", place, "trace"), f"{words} ({limited_by}): {remedy}")
+        if all(with_lengths(load) for load in study.loads) and not study.probe_loads:
+            return  # no task is asked
         for model in study.models:
             every = asked(study, tasks, lengths.get(model_slug(model), {}))
             yield from no_room(every, limit, limited_by, folders.get(model))
@@ -139,7 +152,7 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
     variants = [(index, name) for index, name in enumerate(study.variants) if name in study.own_variants]
     for number, model in enumerate(study.models if variants else ()):
         for index, name in variants:
-            variant = load_variant(name)
+            variant = load_variant(name, study.defined)
             source = source_of(model, variant)
             field = ("models", number) if source == model else ("variants", index)
             try:
@@ -181,7 +194,9 @@ def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
     """What would be started, by the place of its variant."""
     nothing_yet = Checkpoint(Path(), "", memorised=False)
     return {
-        index: EngineSpec(name, load_variant(name), nothing_yet, study.engine, port=0, api_key=api_key)
+        index: EngineSpec(
+            name, load_variant(name, study.defined), nothing_yet, study.engine, port=0, api_key=api_key
+        )
         for index, name in enumerate(study.variants)
         if name in study.own_variants
     }
@@ -216,7 +231,7 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
             )
             yield Problem(("engine", "max_model_len"), words)
         for index, name in enumerate(study.variants):
-            variant = None if name in study.remote else load_variant(name)
+            variant = None if name in study.remote else load_variant(name, study.defined)
             reason = None if variant is None else cannot_be_shared(shape, variant, settings)
             if variant is None or reason is None:
                 continue
@@ -230,7 +245,11 @@ def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Itera
     """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
     if study.endpoint != "chat":
         return
-    lacking = [name for name in study.own_variants if "chat_template" not in load_variant(name).engine_args]
+    lacking = [
+        name
+        for name in study.own_variants
+        if "chat_template" not in load_variant(name, study.defined).engine_args
+    ]
     for number, model in enumerate(study.models if lacking else ()):
         if model in folders and not _has_template(folders[model]):
             words = (
@@ -261,7 +280,7 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
     for index, name in enumerate(study.variants):
         if name not in study.own_variants:
             continue
-        variant = load_variant(name)
+        variant = load_variant(name, study.defined)
         room = _room(with_arguments(study.engine, variant.engine_args), boards)
         for model, known in models.items():
             size = _weights(known, variant)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from configs.datasets import Dataset, Task
 from configs.loader import load_architecture, load_variant
+from configs.restarts import Resident
 from configs.schema import Study
 from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
@@ -55,7 +56,7 @@ def outlook_of(
         reckoner=reckoner,
         limits_w=[board.power_limit_w for board in boards],
         at_once=study.blocks * len(study.models) * len(study.variants) if at_once is None else at_once,
-        after=executor.again() if at_once != 1 else (),
+        after=executor.again() if at_once != 1 or isinstance(study.engine_restarts, Resident) else (),
         preparation=prepared,
         graded=dataset.has_tests and not _know_nothing(study),
         calibration=_CALIBRATED_S * len(boards),
@@ -101,7 +102,7 @@ def _served(study: Study, name: str) -> str:
     """A variant, with what serves it where that is not vLLM with graphs."""
     if name in study.remote:
         return f"{name} (at {study.remote[name].url})"
-    variant = load_variant(name)
+    variant = load_variant(name, study.defined)
     if variant.engine == "transformers":
         return f"{name} (transformers)"
     eager = study.engine.enforce_eager or variant.enforce_eager

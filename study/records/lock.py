@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
@@ -66,13 +67,54 @@ def claimed(
         os.close(descriptor)
 
 
-def _lock(run: RunDir, descriptor: int) -> None:
+@contextmanager
+def held(run: RunDir, done: str) -> Iterator[None]:
+    """Hold a run directory for this process alone, which writes into it at once and starts nothing.
+
+    A folder that was not there, and that nothing was written into, is gone afterwards.
+
+    Raises:
+        RunError: another process holds it; ``done``: what is being done to it, such as ``imported into``.
+        UsageError: the folder cannot be made.
+    """
+    if not run.root.is_dir():
+        _check_writable(run.root)
+    was_there = run.root.exists()
+    descriptor = _open_and_lock(run, done)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+        yield
+    finally:
+        if not was_there and not _holds_something_else(run):
+            run.lock.unlink()
+            run.root.rmdir()
+        os.close(descriptor)
+
+
+def _open_and_lock(run: RunDir, done: str) -> int:
+    """Open the lock's file with the lock taken, and make sure that it is still the one by that name."""
+    while True:
+        run.root.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # who made the folder has just removed it
+            descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _lock(run, descriptor, done)
+                if os.path.samestat(os.fstat(descriptor), run.lock.stat()):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+
+def _lock(run: RunDir, descriptor: int, done: str = "measured") -> None:
     deadline = time.monotonic() + _LEAVING_S
     told = False
     while not took_lock(descriptor):
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
         if not _is_leaving(holder) or time.monotonic() > deadline:
-            raise RunError(f"{run.root} is being measured by {holder}: wait until it has ended, or end it")
+            raise RunError(f"{run.root} is being {done} by {holder}: wait until it has ended, or end it")
         if not told:
             tell(f"{holder} was killed; waiting until what it had started has ended")
             told = True

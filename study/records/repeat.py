@@ -85,6 +85,8 @@ class WantedStudy:
     repeated: Repeated | None
     blocks: int | None = None
     """In place of the study's own; a run that has fewer gets those that it lacks."""
+    allow_board_control: bool = False
+    """Whether it may set boards, where it asks for that."""
 
 
 def wanted_study(

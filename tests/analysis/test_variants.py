@@ -58,3 +58,19 @@ def test_random_weights_have_no_pass_at_1_and_the_tables_say_why(tmp_path: Path)
     assert all(row["valid"] and row["value"] > 0 for row in joules), "energy stands"
     assert not [cell for cell in summary.invalid if "random_weights" in cell.reasons]
     assert "it has learnt nothing that could be graded" in write_report(world.run).read_text()
+
+
+def test_a_family_that_nobody_tried_is_noted_and_nothing_of_it_is_left_out(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16", "int8-bnb"), blocks=1).build()
+    for key in world.cell_keys():
+        folder = world.run.cell(key)
+        record = read_cell(folder)
+        served = record.served.model_copy(update={"family": "olmo2", "notes": ["untested_family"]})
+        write_cell(folder, record.model_copy(update={"served": served}))
+    summary = analyze(world.run)
+    assert not summary.invalid
+    cells = pq.read_table(world.run.table("cells")).to_pylist()
+    notes = [row for row in cells if row["metric"] == "check:untested_family"]
+    assert {(row["valid"], tuple(row["reasons"])) for row in notes} == {(True, ("untested_family",))}
+    assert all(row["valid"] for row in cells if row["metric"] == "j_per_request")
+    assert "Nobody tried this family of models here" in write_report(world.run).read_text()

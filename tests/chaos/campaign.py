@@ -39,6 +39,8 @@ class Chaos:
     study: Path
     rng: random.Random
     longest_wait_s: float = 1.5
+    one_of_many: bool = False
+    """Whether one process of a part is struck, in place of all that there are."""
     struck: Counter[str] = field(default_factory=Counter)
     finished: list[RunDir] = field(default_factory=list)
     _before_reboot: set[str] = field(default_factory=set)
@@ -87,7 +89,8 @@ class Chaos:
             self.machine.runner.send_signal(_SIGNALS[how])
             self._ended(self.machine.end(), (*INTERRUPTED, -signal.SIGKILL, *DONE))
         else:
-            for process in self.machine.processes(part):
+            there = self.machine.processes(part)
+            for process in self.rng.sample(there, 1) if self.one_of_many and there else there:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(_SIGNALS[how])
 
@@ -109,7 +112,7 @@ class Chaos:
             return
         if self.machine.runner is not None:  # it has ended, and nobody told it to
             self._ended(self.machine.end(), DONE)
-        self.machine.start("run", self.study, "--out", self.run.root)
+        self.machine.start("run", self.study, "--out", self.run.root, "--allow-board-control")
 
     def _ended(self, code: int, allowed: tuple[int, ...]) -> None:
         """The runner has: nothing of it may be left."""
@@ -119,6 +122,7 @@ class Chaos:
         if code not in DONE:  # it may have ended before it came to clear up
             left = [one for one in left if one not in self._before_reboot]
         assert left == [], f"{left}\n{self.machine.said}"
+        assert self.machine.boards_as_found(), self.machine.said
         self.machine.runner = None
         if code in DONE:
             self._what_was_finished_stays()

@@ -33,6 +33,10 @@ BOARDS = (
         "GPU-00000000-c0de", offers=INSTANT | COUNTER | TEMPERATURE, update_s=0.02, window_s=0.02, step_s=0.02
     ),
 )
+MODEL = {
+    "model_type": "starcoder2", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
+}  # fmt: skip
 ENGINE_MODEL = {"step_s": 0.008, "per_prompt_token_s": 0.00001, "idle_w": IDLE_W}
 PARTS = {
     "engine": "vllm.entrypoints",
@@ -62,7 +66,7 @@ class Machine:
     def __post_init__(self) -> None:
         for name in ("boots", "model", "tmp", "logs"):
             (self.folder / name).mkdir()
-        (self.folder / "model" / "config.json").write_text('{"model_type": "starcoder2"}')
+        (self.folder / "model" / "config.json").write_text(json.dumps(MODEL))
         (self.folder / "model" / "model.safetensors").write_bytes(bytes(64))
         self._boot(boot_id(), 0)
 
@@ -89,6 +93,7 @@ class Machine:
             "GOLDEN_MODEL": json.dumps(ENGINE_MODEL),
             "TMPDIR": str(self.folder / "tmp"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
             "STARWATT_TEST_MARK": str(self.folder),
             "STARWATT_API_KEY": SECRET,
         }
@@ -104,6 +109,13 @@ class Machine:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=self._environment,
                 start_new_session=True,
             )  # fmt: skip
+
+    def python(self, code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """A program on this machine, to its end."""
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=self.folder, env=self._environment,
+        )  # fmt: skip
 
     @property
     def running(self) -> bool:
@@ -170,6 +182,11 @@ class Machine:
     def make_room(self) -> None:
         """Take the filler away."""
         (self.disk / "filler").unlink(missing_ok=True)
+
+    def boards_as_found(self) -> bool:
+        """Whether no board has another limit than it had at the boot, or a locked clock."""
+        boards = list(self.boards.values())[-1]
+        return all(boards.limit_of(at) == (model.limit_w, 0) for at, model in enumerate(self.models))
 
     def left_behind(self) -> list[str]:
         """Temporary files, and processes that hold a board's memory."""

@@ -161,7 +161,9 @@ def test_an_argument_that_says_what_the_study_says_is_no_difference() -> None:
 
 def test_arguments_in_a_file_find_their_control_by_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     own = {"mine": mine(block_size=32).model_copy(update={"quantization": load_variant("fp8").quantization})}
-    monkeypatch.setattr("configs.controls.load_variant", lambda name: own.get(name) or load_variant(name))
+    monkeypatch.setattr(
+        "configs.controls.load_variant", lambda name, _={}: own.get(name) or load_variant(name)
+    )
     assert with_controls(study(["bf16", "mine"])).controls == {"mine": "fp8"}
     pruned = own["mine"].model_copy(update={"prune": load_variant("pruned-last-2").prune})
     own["mine"] = pruned

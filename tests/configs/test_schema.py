@@ -12,9 +12,14 @@ from configs import schema
 from configs.files.strict import StrictModel
 from configs.loads import Closed, Load, Open, SingleStream
 from configs.meters import Meters
+from configs.restarts import Resident
 from configs.schema import Prompts, Study
 
 LOADS: TypeAdapter[Load] = TypeAdapter(Load)
+RESIDENT: dict[str, Any] = {
+    "name": "s", "models": ["starcoder2-memorised"], "baseline": "bf16", "variants": ["bf16"],
+    "loads": [{"kind": "single_stream"}],
+}  # fmt: skip
 MODELS = [
     thing
     for thing in vars(schema).values()
@@ -83,3 +88,33 @@ def test_meters_auto_means_the_defaults() -> None:
     assert Study.model_validate(fields).meter_settings == Meters()
     chosen = Study.model_validate({**fields, "meters": {"sample_hz": 50}})
     assert chosen.meter_settings == Meters(sample_hz=50)
+
+
+def test_engines_that_stay_loaded_are_started_anew_every_so_many_blocks() -> None:
+    study = Study.model_validate({**RESIDENT, "engine_restarts": {"resident": "auto"}})
+    assert isinstance(study.engine_restarts, Resident)
+    assert [study.engine_restarts.start_of(block) for block in range(1, 6)] == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ("never", "engine_restarts"),
+        ({"every": 2}, "engine_restarts.fields.resident"),
+        ({"resident": "auto", "every": 0}, "engine_restarts.fields.every"),
+        ({"resident": 2}, "engine_restarts.fields.resident"),
+        ({"resident": "auto", "often": 2}, "engine_restarts.fields.often"),
+    ],
+)
+def test_what_engine_restarts_does_not_take_is_refused_by_its_field(given: object, field: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Study.model_validate({**RESIDENT, "engine_restarts": given})
+    assert [".".join(map(str, one["loc"])) for one in refused.value.errors()] in ([field], [f"{field}.word"])
+
+
+def test_slots_that_share_one_memory_take_no_engines_that_stay_loaded() -> None:
+    slots = {"kind": "side_by_side", "slots": [{"cpus": [0]}, {"cpus": [1]}]}
+    with pytest.raises(ValidationError, match="their engines share one memory"):
+        Study.model_validate({**RESIDENT, "engine_restarts": {"resident": "auto"}, "executor": slots})
+    boards = {"kind": "side_by_side", "slots": [{"gpus": [0]}, {"gpus": [1]}]}
+    Study.model_validate({**RESIDENT, "engine_restarts": {"resident": "auto"}, "executor": boards})

@@ -14,13 +14,14 @@ import pytest
 from pydantic import BaseModel
 
 from configs import loader
-from configs.architecture import Architecture, Shape
+from configs.architecture import Architecture
 from configs.datasets.own import OwnPrompt, read_own
 from configs.executor import Slurm
 from configs.files.plain_yaml import dump_yaml
 from configs.files.strict import StrictModel
 from configs.loader import ARCHITECTURES, VARIANTS, load_architecture, load_study, load_variant
 from configs.schema import Study
+from configs.shapes import SHAPES
 from configs.variant import Variant
 from starwatt_errors import UsageError
 from tests.support.studies import STUDY, write_study
@@ -84,7 +85,9 @@ def models(of: Any, seen: set[type[BaseModel]]) -> Iterator[type[BaseModel]]:
             yield from models(argument, seen)
 
 
-MODELS = [one for root in (Study, Variant, Architecture, Shape, OwnPrompt) for one in models(root, set())]
+MODELS = [
+    one for root in (Study, Variant, Architecture, *SHAPES.values(), OwnPrompt) for one in models(root, set())
+]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -287,7 +290,7 @@ def test_a_wrong_variant_is_named_with_file_and_line(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hiden_size": 256}, "config.hiden_size: no such field; known here: hidden_size,"),
+        ({"hiden_size": 256}, "config.hiden_size: no such field; known here: model_type,"),
         ({"hidden_size": "big"}, "config.hidden_size: takes a whole number (given: 'big')"),
         ({"hidden_size": True}, "config.hidden_size: takes a whole number (given: true)"),
         ({"num_hidden_layers": -1}, "config.num_hidden_layers: takes a number from 1 on"),

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LANGUAGES = {
     "sh": "commands", "console": "commands behind a prompt", "yaml": "a file", "json": "prompts of one's own",
-    "text": "not typed", "yml": "a file of another program", "python": "run by test_library.py",
+    "text": "not typed", "yml": "a file of another program", "csv": "a recording", "python": "run by test_library.py",
 }  # fmt: skip
 _FENCE = re.compile(r"^ *(`{3,})([^\n`]*)\n(.*?)^ *\1 *$", flags=re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -50,6 +50,11 @@ def all_blocks() -> list[Block]:
 def own_prompts() -> str:
     """The file ``prompts.jsonl`` that the pages have a reader write."""
     return next(block.text for block in all_blocks() if block.language == "json")
+
+
+def recording() -> str:
+    """The file ``azure.csv`` that the pages show."""
+    return next(block.text for block in all_blocks() if block.language == "csv")
 
 
 def inline(page: Path) -> list[str]:

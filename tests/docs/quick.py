@@ -19,6 +19,7 @@ FASTER = {
     "--qps 1,2,4,8": "--qps 12,24",
     "--requests 48": "--requests 12",
     "--blocks 8": "--blocks 2",
+    "--find-rate": "--find-rate --qps 20 --duration 1 --search-for 1",
     "sleep 5": "sleep 1",
 }
 """In commands: a load test takes seconds."""
@@ -27,7 +28,7 @@ SHORT = {
     "measure": {"passes": 1, "min_s": 0},
     "phases": {"idle_s": 0.5, "warmup_s": 0, "rest_s": 0.1, "cooldown": None},
 }
-"""In studies; besides, one model and three tasks."""
+"""In studies; besides, one model, three tasks, and two settings of the boards."""
 SMALL = {"demo": (1, 2)}
 """In studies: how many of their variants and of their loads, each from the first on; unless said, one of each."""
 
@@ -52,5 +53,7 @@ def shorten(path: Path, ports: Mapping[str, int]) -> None:
     variants, loads = SMALL.get(study["name"], (1, 1))
     study.update(SHORT, models=study["models"][:1], variants=study["variants"][:variants])
     study["loads"] = study["loads"][:loads]
+    if "board" in study:
+        study["board"] = study["board"][:2]
     study["prompts"] = {**study.get("prompts", {}), "tasks": 3}
     path.write_text(yaml.safe_dump(study), encoding="utf-8")

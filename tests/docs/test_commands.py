@@ -21,7 +21,7 @@ from configs.datasets import load_dataset
 from server.engines.engine import free_port
 from tests.analysis.compare.test_with_paper import in_the_papers_formats
 from tests.docs.listed import NOT_TYPED, why_not_typed
-from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, own_prompts, recording
 from tests.docs.place import Place, bring_humaneval, fetch_humaneval, keep_checkpoints, place
 from tests.docs.quick import SECRET, quick_command, shorten
 from tests.golden.world import LOADS, World
@@ -43,6 +43,7 @@ CHECKPOINTS = {
     "README.md": {"starcoder2-memorised": ["bf16", "nf4-bnb"]},
     "docs/cluster.md": {"bigcode/starcoder2-3b": ["bf16"]},
     "docs/tutorial.md": {"starcoder2-memorised": ["bf16"]},
+    "docs/power-limits.md": {"bigcode/starcoder2-3b": ["bf16"]},
     "docs/how-to.md": {"./my-model": ["nf4-bnb", "int4-awq"], "bigcode/starcoder2-3b": ["bf16"]},
 }
 PROMISED = {
@@ -59,6 +60,7 @@ PROMISED = {
         "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html", "new-study.yaml",
         "runs/sweep/open-*-poisson/summary.json", "runs/sweep/sweep.json", "runs/batching/cells/*/*/*/b2/cell.json",
     ],
+    "docs/power-limits.md": ["runs/capped/cells/*/bf16/closed-16@500w/b1/cell.json", "runs/capped/report.html"],
     "docs/comparing.md": ["paper.html", "summary.md"],
     "docs/import.md": ["runs/theirs/report.html", "runs/vllm/report.html"],
 }  # fmt: skip
@@ -162,6 +164,7 @@ def _set_up(page: str, there: Place) -> None:
                 shutil.copyfile(CAPTURED / source / name, there.folder / kept)
     if page == "docs/how-to.md":
         (there.folder / "prompts.jsonl").write_text(own_prompts())
+        (there.folder / "azure.csv").write_text(recording())
         bring_humaneval(there.folder / "HumanEvalPlus.jsonl.gz")
         tasks = load_dataset("starwatt-24").tasks
         solved = [{"task_id": t.task_id, "solution": t.prompt + t.canonical_solution} for t in tasks]

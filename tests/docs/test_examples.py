@@ -16,11 +16,12 @@ from configs import loader
 from configs.datasets import load_dataset
 from configs.executor import SideBySide
 from configs.loader import STUDIES, load_study, load_variant
+from configs.recordings import read_recording
 from server.power.nvidia.nvml import Board
 from study.cli.app import app
 from study.executors import slots, slurm
 from study.preflight import checks as preflight
-from tests.docs.pages import Block, all_blocks, own_prompts
+from tests.docs.pages import Block, all_blocks, own_prompts, recording
 from tests.docs.place import bring_humaneval
 from tests.golden.world import LOADS, World
 
@@ -65,9 +66,12 @@ def test_a_study_or_a_part_of_one_is_read_and_planned(
     if isinstance(study.executor, SideBySide):  # the page takes a machine with two boards for granted
         boards = [Board(number, f"GPU-{number}", "H") for number in range(2)]
         monkeypatch.setattr(slots, "visible_gpus", lambda: boards)
+    if study.board:  # and with a board that may be set
+        monkeypatch.setattr(preflight, "board_problems", lambda *_, **__: iter(()))
     done = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "run"), "--dry-run", "--json"])
     assert done.exit_code == 0, (done.output, done.exception)
-    cells = len(study.variants) * len(study.models) * len(study.loads) * study.blocks
+    loads = len(study.loads) * len(study.board_settings)
+    cells = len(study.variants) * len(study.models) * loads * study.blocks
     assert json.loads(done.stdout)["cells"] >= cells
 
 
@@ -128,6 +132,12 @@ def test_prompts_of_ones_own_are_read(block: Block, tmp_path: Path) -> None:
     read = load_dataset(str(tmp_path / "prompts.jsonl"))
     assert len(read.tasks) == len(block.text.splitlines())
     assert read.has_tests == ("entry_point" in block.text)
+
+
+def test_the_recording_is_read(tmp_path: Path) -> None:
+    (tmp_path / "azure.csv").write_text(recording(), encoding="utf-8")
+    read = read_recording(tmp_path / "azure.csv", 1024)
+    assert (read.too_long, len(read.lengths or ())) == (1, 3)
 
 
 def test_readmes_short_demo_is_the_demo() -> None:

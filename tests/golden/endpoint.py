@@ -1,8 +1,8 @@
 """The golden world in real time: an OpenAI endpoint whose steps draw power from a simulated board.
 
 It batches by iteration as vLLM does, with the step times and joules of ``engine.Model``; each step sets the board's
-power for as long as it really took, and is written down. So the truth of any window is known, whatever the machine
-was busy with.
+power for as long as it really took, and is written down; a board at a limit makes slower steps (``limits.py``). So the
+truth of any window is known, whatever the machine was busy with.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.golden.engine import Model
+from tests.golden.limits import paced
 from tests.golden.nvml.world import GoldenBoards
 from traces.clock import now_ns
 
@@ -138,7 +139,11 @@ class GoldenEndpoint:
         decoding = len(self._active)
         seconds = model.step_s + model.per_request_s * decoding + model.per_prompt_token_s * prompts
         joules = model.step_j + model.token_j * decoding + model.prompt_j * prompts
-        power_w = model.idle_w + joules / seconds * (1 + self.ripple * math.sin(len(self.steps)))
+        joules *= 1 + self.ripple * math.sin(len(self.steps))
+        limit_w, locked_mhz = self.boards.limit_of(self.board)
+        top_mhz = self.boards.top_mhz(self.board)
+        pace = paced(seconds, joules, model.idle_w, limit_w=limit_w, clock=(locked_mhz or top_mhz) / top_mhz)
+        seconds, power_w = pace.seconds, model.idle_w + pace.joules / pace.seconds
         start_ns = now_ns()
         self.boards.draw(power_w, start_ns, board=self.board)
         await asyncio.sleep(seconds)

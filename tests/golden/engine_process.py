@@ -47,7 +47,7 @@ def main() -> int:
         core.stdout.readline()
         boards = GoldenBoards.of_others(Path(os.environ["GOLDEN_NVML"]))
         board = boards.index(os.environ.get("CUDA_VISIBLE_DEVICES"))
-        boards.run_on(os.getpid(), core.pid, board=board)
+        boards.join(os.getpid(), core.pid, board=board)
         sys.stderr.write("INFO Resolved architecture: Starcoder2ForCausalLM\n")
         sys.stderr.write(f"INFO dtype=torch.{given.dtype} GPU KV cache size: 65,536 tokens\n")
         with EngineElsewhere(

@@ -10,24 +10,32 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from configs.board import BoardSetting, slug_of
 from configs.loader import dump_study
+from configs.restarts import EngineRestarts
 from configs.schema import Study
+from study.plan.cells import plan_cells
 from tests.golden.engine import SECOND, Load, Model, Request, Simulation, Trace
+from tests.golden.limits import Limited
 from traces.atomic import write_json, write_parquet, write_text
+from traces.board import BoardHeld, BoardShown
 from traces.cell import Audit, CellRecord, Node, Phase, Phases, Served, write_cell
 from traces.clock import boot_id
-from traces.layout import CellKey, RunDir
+from traces.layout import CellKey, RunDir, board_of, load_asked, with_board
 from traces.schemas import ENGINE, GRADES, PLAN, POWER, REQUESTS
 from traces.streams import stamped
 
 LOADS = (Load("single-stream"), Load("closed-8", concurrency=8), Load("open-4-poisson", qps=4.0))
 MODEL_NAME = "starcoder2-memorised"
+FOUND_W, TOP_MHZ = 300.0, 1980
+"""Of a world whose board is set: its limit before, and its highest clock."""
 FASTER = replace(Model(), step_j=0.6, step_s=0.015)
 SLOWER = replace(Model(), step_j=1.5, step_s=0.030)
 ENGINES = {"bf16": Model(), "int8-bnb": SLOWER, "pruned-last-1": FASTER}
@@ -70,7 +78,7 @@ class World:
     variants: tuple[str, ...] = ("bf16", "int8-bnb", "pruned-last-1")
     loads: tuple[Load, ...] = LOADS
     blocks: int = 3
-    engine_restarts: str = "each_block"
+    engine_restarts: EngineRestarts = "each_block"
     sensor: Sensor = field(default_factory=Sensor)
     solved: dict[str, float] = field(
         default_factory=lambda: {"bf16": 1.0, "int8-bnb": 0.75, "pruned-last-1": 0.0}
@@ -82,8 +90,13 @@ class World:
     """Machines, and how much more than the first of all each draws for the same; none: it is not recorded."""
     place: Callable[[CellKey], str] | None = None
     """On which of them a cell runs."""
+    boards: tuple[BoardSetting, ...] = ()
+    """What the board is set to; it obeys as ``limits.py`` has it."""
+    slo: dict[str, float] | None = None
     jitter: float = 0.0
     """How much the watts of a cell differ from those of the same cell of another run: a share, as one deviation."""
+    drift: float = 0.0
+    """How much more the plan's last cell draws than its first, for the same work: a share, evenly along the plan."""
 
     @property
     def run(self) -> RunDir:
@@ -93,10 +106,11 @@ class World:
     def cell_keys(self) -> list[CellKey]:
         """Every cell, in the order of the plan."""
         return [
-            CellKey(MODEL_NAME, variant, load.slug, block)
+            CellKey(MODEL_NAME, variant, with_board(load.slug, slug_of(board)), block)
             for block in range(1, self.blocks + 1)
             for variant in self.variants
             for load in self.loads
+            for board in self.boards or (None,)
         ]
 
     def build(self) -> World:
@@ -115,6 +129,7 @@ class World:
                 "model": key.model,
                 "variant": key.variant,
                 "load": key.load,
+                "board": board_of(key.load),
                 "block": key.block,
                 "position": position,
                 "engine_start": key.block,
@@ -126,18 +141,23 @@ class World:
 
     def write(self, key: CellKey) -> None:
         """Simulate one cell and write its traces."""
-        load = next(load for load in self.loads if load.slug == key.load)
+        load = next(load for load in self.loads if load.slug == load_asked(key.load))
         model = ENGINES[key.variant]
+        board = self._board(key)
         if self.place is not None:
             more = self.nodes[self.place(key)]
             model = drawing(model, more)
         if self.jitter:
             luck = random.Random(f"{self.root.name} {key}").gauss(0, self.jitter)  # noqa: S311 - a simulation
             model = drawing(model, 1 + luck)
+        if self.drift:
+            model = drawing(model, 1 + self.drift * self._how_late[key])
         rng = random.Random(self.tasks)  # noqa: S311 - a simulation
         tasks = [(f"T/{n}", rng.randint(40, 200), rng.randint(20, 90)) for n in range(self.tasks)]
-        # Never the variant: variants meet the same requests.
-        rng = random.Random(f"{key.block} {key.load}")  # noqa: S311 - a simulation
+        if board is not None:
+            model = limited(model, board)
+        # Never the variant, and never the board's setting: they meet the same requests.
+        rng = random.Random(f"{key.block} {load.slug}")  # noqa: S311 - a simulation
         rng.shuffle(tasks)
         start_ns = 1_000 * SECOND + rng.randrange(SECOND)
         trace = Simulation(model, load, tasks, seed=key.block, start_ns=start_ns).run(
@@ -146,10 +166,22 @@ class World:
         self.truth[key] = truth_of(trace, model.idle_w)
         folder = self.run.cell(key)
         write_rows(folder, "requests", REQUESTS, request_rows(trace.requests))
-        write_rows(folder, "power", POWER, power_rows(trace, self.sensor))
+        power = power_rows(trace, self.sensor)
+        for row in power:
+            row.update(shown_of(board))
+        write_rows(folder, "power", POWER, power)
         write_rows(folder, "engine", ENGINE, engine_rows(trace))
         write_rows(folder, "grades", GRADES, self._grades(key, trace))
         write_cell(folder, self._record(key, trace))
+
+    def _board(self, key: CellKey) -> BoardSetting | None:
+        return next((one for one in self.boards if one.slug == board_of(key.load)), None)
+
+    @cached_property
+    def _how_late(self) -> dict[CellKey, float]:
+        """Where each cell stands in the plan of its study, from 0 to 1."""
+        cells = plan_cells(self._study(), self.tasks)
+        return {cell.key: cell.position / (len(cells) - 1) for cell in cells}
 
     def _manifest(self) -> dict[str, Any]:
         """Calibrated: the world's sensor shows power as it is at that instant."""
@@ -180,6 +212,8 @@ class World:
                 "loads": loads,
                 "prompts": {"dataset": "starwatt-24"},
                 "measure": {"passes": 1, "min_s": 0},
+                "slo": self.slo,
+                "board": [board.model_dump() for board in self.boards],
                 "blocks": self.blocks,
                 "engine_restarts": self.engine_restarts,
             }
@@ -208,6 +242,7 @@ class World:
             block=key.block,
             boot_id=boot_id(),
             engine_start=key.block,
+            board=held_at(self.sensor.device, self._board(key)),
             phases=Phases(
                 idle_before=Phase(start_ns=trace.idle_before[0], end_ns=trace.idle_before[1]),
                 warmup=Phase(start_ns=trace.idle_before[1], end_ns=truth.start_ns),
@@ -219,6 +254,36 @@ class World:
             audit=Audit(cpu_share=0.02, sidecar_cpu_share=0.01),
             node=None if self.place is None else Node(name=self.place(key), cpus=8),
         )
+
+
+def limited(model: Model, board: BoardSetting) -> Limited:
+    """An engine on a board that is set so."""
+    limit_w = FOUND_W if board.power_limit_w is None else board.power_limit_w
+    clock = 1.0 if board.sm_clock_mhz is None else board.sm_clock_mhz / TOP_MHZ
+    return Limited(**vars(model), limit_w=limit_w, clock=clock)
+
+
+def shown_of(board: BoardSetting | None) -> dict[str, float]:
+    """What readings of a board say that is set so; nothing where the world leaves it alone."""
+    if board is None:
+        return {}
+    limit_w = FOUND_W if board.power_limit_w is None else board.power_limit_w
+    return {"power_limit_w": limit_w, "sm_clock_mhz": float(board.sm_clock_mhz or TOP_MHZ)}
+
+
+def held_at(device: str, board: BoardSetting | None) -> BoardHeld | None:
+    """What the runner would say of it."""
+    if board is None:
+        return None
+    limit_w = FOUND_W if board.power_limit_w is None else board.power_limit_w
+    shown = BoardShown(found_w=FOUND_W, power_limit_w=limit_w, locked_mhz=board.sm_clock_mhz)
+    return BoardHeld(
+        setting=board.slug,
+        power_limit_w=board.power_limit_w,
+        sm_clock_mhz=board.sm_clock_mhz,
+        waited_s=0.1,
+        boards={device: shown},
+    )
 
 
 def drawing(model: Model, more: float) -> Model:

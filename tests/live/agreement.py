@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import subprocess
+import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer, Starcoder2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTBigCodePreTrainedModel
 
 from configs.datasets import load_dataset
 from configs.loader import load_variant
@@ -20,12 +25,19 @@ from configs.schema import EngineSettings
 from server.build.checkpoints import build_variant
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import Engine, free_port
+from server.engines.engine_log import served_from_log
 from server.engines.engine_spec import EngineSpec
+from server.engines.vllm import vllm_command, vllm_environment, vllm_version
 from traces.cell import Served
 
 MODEL = "starcoder2-memorised"
 TOKENS = 64
 TOP = 5
+_IN_ONE_PROCESS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+}
+_IN_A_LAYER = re.compile(r"\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -56,35 +68,83 @@ def prompts() -> list[str]:
     return [render_prompt(task.prompt) for task in load_dataset("starwatt-24").tasks]
 
 
-def built(variant: str) -> Checkpoint:
+def built(variant: str, model: str = MODEL) -> Checkpoint:
     """The variant's checkpoint, from the store where it has it."""
-    return build_variant(MODEL, load_variant(variant), Store(store_root()), lambda _: None)
+    return build_variant(model, load_variant(variant), Store(store_root()), lambda _: None)
 
 
 def agreement(variant: str, log: Path) -> Agreement:
     """Serve ``variant`` and set it beside the same checkpoint in Transformers."""
     checkpoint = built(variant)
-    with start(variant, checkpoint, log) as engine:
+    with Engine.start(engine_spec(variant, checkpoint), log) as engine:
         engine.wait_ready()
         answers = [ask(engine.url, prompt) for prompt in prompts()]
         served = engine.served
-    dtype = getattr(torch, load_variant(variant).dtype)
-    own = compared(answers, unserved(checkpoint, dtype))
-    other = compared(answers, unserved(built("bf16"), torch.bfloat16))
-    return Agreement(own[0], other[0], own[1], bits_a_weight(checkpoint.path), served)
+    return set_beside(variant, checkpoint, built("bf16"), answers, served)
 
 
-def start(variant: str, checkpoint: Checkpoint, log: Path) -> Engine:
-    """The engine of a variant, started."""
+def agreements(model: str, variants: tuple[str, ...], folder: Path) -> Mapping[str, Agreement]:
+    """The same of several variants of a model, which vLLM serves one after another in one process."""
+    checkpoints = {variant: built(variant, model) for variant in variants}
+    specs = {variant: engine_spec(variant, checkpoint) for variant, checkpoint in checkpoints.items()}
+    commands = {variant: vllm_command(spec) for variant, spec in specs.items()}
+    jobs = [
+        {
+            "name": variant,
+            "arguments": command[command.index(str(checkpoints[variant].path)) :],
+            "prompts": prompts(),
+            "tokens": TOKENS,
+            "top": TOP,
+        }
+        for variant, command in commands.items()
+    ]
+    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "tests.live.serving_many", str(folder / "jobs.json"), str(folder)],
+        env={**vllm_environment(specs[variants[0]]), **_IN_ONE_PROCESS},
+        check=True,
+    )
+    found = {}
+    for variant in variants:
+        told = json.loads((folder / f"{variant}.json").read_text(encoding="utf-8"))
+        answers = [
+            Answer({int(name): value for name, value in one["first"].items()}, one["text"]) for one in told
+        ]
+        served = served_from_log(
+            folder / f"{variant}.log",
+            version=vllm_version(),
+            command=commands[variant],
+            checkpoint=checkpoints[variant],
+        )
+        found[variant] = set_beside(variant, checkpoints[variant], built("bf16", model), answers, served)
+    return found
+
+
+def set_beside(
+    variant: str, checkpoint: Checkpoint, bf16: Checkpoint, answers: list[Answer], served: Served
+) -> Agreement:
+    """What was answered, beside the checkpoint and the model in bf16 in Transformers."""
+    own = Unserved(checkpoint, getattr(torch, load_variant(variant).dtype))
+    plain = Unserved(bf16, torch.bfloat16)
+    return Agreement(
+        worst_logprob(answers, own),
+        worst_logprob(answers, plain),
+        equal_share(answers, own),
+        bits_a_weight(checkpoint.path, bf16.path),
+        served,
+    )
+
+
+def engine_spec(variant: str, checkpoint: Checkpoint) -> EngineSpec:
+    """What the engine of a variant is told."""
     settings = EngineSettings(max_model_len=512, max_num_seqs=64, enforce_eager=True)
-    spec = EngineSpec(
+    return EngineSpec(
         model="m",
         variant=load_variant(variant),
         checkpoint=checkpoint,
         settings=settings,
         port=free_port(),
     )
-    return Engine.start(spec, log)
 
 
 def ask(url: str, prompt: str) -> Answer:
@@ -104,42 +164,55 @@ def ask(url: str, prompt: str) -> Answer:
     )
 
 
-def unserved(checkpoint: Checkpoint, dtype: torch.dtype) -> Callable[[str], tuple[torch.Tensor, str]]:
-    """The checkpoint in Transformers: log-probabilities (vocabulary,) of the first token, and the completion."""
-    model = Starcoder2ForCausalLM.from_pretrained(checkpoint.path, dtype=dtype, device_map={"": "cpu"})
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+class Unserved:
+    """A checkpoint in Transformers."""
 
-    def answer(prompt: str) -> tuple[torch.Tensor, str]:
-        inputs = tokenizer(prompt, return_tensors="pt")
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+        # GPTBigCode begins weights by name, and packed ones have others (transformers 5.17): there is nothing to begin
+        with patch.object(GPTBigCodePreTrainedModel, "_init_weights"):
+            self._model = AutoModelForCausalLM.from_pretrained(
+                checkpoint.path, dtype=dtype, device_map={"": "cpu"}
+            )
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
+
+    def logprobs(self, prompt: str) -> torch.Tensor:
+        """Log-probabilities (vocabulary,) of the first token."""
         with torch.no_grad():
-            logits = model(**inputs).logits[0, -1].float().log_softmax(-1)
-            ids = model.generate(
+            logits: torch.Tensor = self._model(**self._tokenizer(prompt, return_tensors="pt")).logits
+        return logits[0, -1].float().log_softmax(-1)
+
+    def completion(self, prompt: str) -> str:
+        """The greedy completion."""
+        inputs = self._tokenizer(prompt, return_tensors="pt")
+        with torch.no_grad():
+            ids = self._model.generate(
                 **inputs, max_new_tokens=TOKENS, do_sample=False, eos_token_id=0, pad_token_id=0
             )
-        return logits, tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-    return answer
+        return str(self._tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def compared(
-    answers: list[Answer], reference: Callable[[str], tuple[torch.Tensor, str]]
-) -> tuple[float, float]:
-    """The largest difference of log-probabilities, and the share of equal completions."""
-    worst, equal = 0.0, 0
+def worst_logprob(answers: list[Answer], reference: Unserved) -> float:
+    """The largest difference of log-probabilities of the first tokens."""
+    worst = 0.0
     for prompt, answer in zip(prompts(), answers, strict=True):
-        logprobs, text = reference(prompt)
+        logprobs = reference.logprobs(prompt)
         for token, value in answer.first.items():
             difference = abs(float(logprobs[token]) - value)
             worst = max(worst, difference if math.isfinite(difference) else math.inf)
-        equal += text == answer.text
-    return worst, equal / len(answers)
+    return worst
 
 
-def bits_a_weight(folder: Path) -> float:
-    """Of the matrices of the decoder layers."""
+def equal_share(answers: list[Answer], reference: Unserved) -> float:
+    """The share of completions that are equal."""
+    pairs = zip(prompts(), answers, strict=True)
+    return sum(reference.completion(prompt) == answer.text for prompt, answer in pairs) / len(answers)
+
+
+def bits_a_weight(folder: Path, bf16: Path) -> float:
+    """Of the matrices of the decoder layers; ``bf16`` is the folder of the model as it was."""
     stored = _matrices(folder)
     weights = {name.removesuffix("_packed") for name in stored}
-    whole = {name: size for name, size in _matrices(built("bf16").path).items() if name in weights}
+    whole = {name: size for name, size in _matrices(bf16).items() if name in weights}
     assert set(whole) == weights
     return 16 * sum(stored.values()) / sum(whole.values())
 
@@ -150,7 +223,7 @@ def _matrices(folder: Path) -> dict[str, int]:
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118 -- no mapping
-                if ".layers." in name and name.endswith((".weight", ".weight_packed")):
+                if _IN_A_LAYER.search(name) and name.endswith((".weight", ".weight_packed")):
                     tensor = file.get_tensor(name)
                     if tensor.dim() == 2:
                         sizes[name] = tensor.numel() * tensor.element_size()

@@ -1,4 +1,4 @@
-"""A tiny model with a chat template, served by vLLM and asked by chat."""
+"""A tiny model with a chat template, served by vLLM and asked by chat; then prompts and answers of recorded lengths."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ TEMPLATE = (
     "{% for message in messages %}{% if message.role == 'user' and '```' in message.content %}"
     "{{ message.content.split('```')[1].strip() }}{% else %}{{ message.content }}{% endif %}{% endfor %}"
 )
+RECORDING = """{"timestamp": 0, "input_length": 675, "output_length": 5, "hash_ids": [0, 1]}
+{"timestamp": 50, "input_length": 723, "output_length": 7, "hash_ids": [0, 14]}
+{"timestamp": 90, "input_length": 90, "output_length": 3}
+"""
 LIMITS = ("--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager")
 
 
@@ -60,5 +64,13 @@ def test_a_model_with_a_chat_template_is_asked_by_chat(
     )  # fmt: skip
     [row] = drive(begun, tmp_path / "begun").of("measured")
     assert (row["status"], row["error"]) == ("ok", None)
+    (tmp_path / "mooncake.jsonl").write_text(RECORDING)
+    replayed = starwatt("load", "--url", url, "--model", served["id"], "--trace", str(tmp_path / "mooncake.jsonl"),
+                        "--out", str(tmp_path / "replayed"))  # fmt: skip
+    assert replayed.end() in (0, 3), replayed.said
+    rows = [
+        row for row in read_trace(tmp_path / "replayed", "requests").to_pylist() if row["role"] == "measured"
+    ]
+    assert {(row["prompt_tokens"], row["output_tokens"]) for row in rows} == {(675, 5), (723, 7), (90, 3)}
     assert server.interrupt() == 130
     assert server.left_behind() == []

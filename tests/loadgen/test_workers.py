@@ -171,7 +171,7 @@ def test_an_endpoint_that_refuses_is_a_load_error_and_nothing_stays(tmp_path: Pa
 @pytest.mark.parametrize(
     ("load", "changes", "message"),
     [
-        (SINGLE, {}, "a single stream takes one worker"),
+        (SINGLE, {}, "single-stream takes one worker"),
         (closed(1), {}, "takes at most 1"),
         (closed(4), {"amount": passes(1, min_s=1)}, "where min_s decides"),
     ],

@@ -52,6 +52,8 @@ class Answer:
     """Begins only when the server has seen so many requests."""
     until_in_flight: int = 0
     """Begins only when so many requests are in flight."""
+    prompt_tokens: int = 11
+    """What ``usage`` says of the prompt."""
     raw: bytes | None = None
     """Sent as it is, head and all; then the connection is closed."""
 
@@ -219,17 +221,21 @@ def completion_events(asked: Asked, answer: Answer) -> list[bytes]:
             "choices": [{"index": 0, "text": f" t{number}é", "finish_reason": "stop" if last else None}]
         }
         if answer.usage == "each":
-            event["usage"] = usage(number + 1)
+            event["usage"] = usage(number + 1, answer.prompt_tokens)
         events.append(event)
     if answer.usage != "none":
-        events.append({"choices": [], "usage": usage(wanted)})
+        events.append({"choices": [], "usage": usage(wanted, answer.prompt_tokens)})
     data = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode() for event in events]
     return data if answer.ending == "no_done" else [*data, b"data: [DONE]\n\n"]
 
 
-def usage(tokens: int) -> dict[str, Any]:
+def usage(tokens: int, prompt_tokens: int = 11) -> dict[str, Any]:
     """vLLM's usage block."""
-    return {"prompt_tokens": 11, "completion_tokens": tokens, "prompt_tokens_details": {"cached_tokens": 4}}
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": tokens,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    }
 
 
 def as_chunk(data: bytes) -> bytes:

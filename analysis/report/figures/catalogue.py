@@ -9,6 +9,7 @@ from analysis.energy.integral import read_series
 from analysis.energy.mirrors import without_mirrors
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
+from analysis.report.figures.boards import joules_over_limits
 from analysis.report.figures.captions import Scene, scene_of
 from analysis.report.figures.concurrency import joules_over_concurrency
 from analysis.report.figures.drawing import Drawing
@@ -30,6 +31,7 @@ FIGURES: Mapping[str, _Draw] = MappingProxyType(
     {
         "joules": lambda _, scene, model: joules_by_variant(scene, model),
         "concurrency": lambda _, scene, model: joules_over_concurrency(scene, model),
+        "limits": lambda _, scene, model: joules_over_limits(scene, model),
         "solved": lambda _, scene, model: joules_against_accuracy(scene, model),
         "latency": lambda _, scene, model: joules_against_latency(scene, model),
         "requests": lambda _, scene, model: joules_of_requests(scene, model),

@@ -36,7 +36,11 @@ _APART = 0.03  # of the axis, between marks of two variants at one load
 def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
     """A line a variant over requests in flight, named at its end; dashed upright where it crosses the baseline."""
     points, left_out = few(
-        [one for one in scene.points_with(model, "j_per_request") if scene.concurrency(one.load) is not None],
+        [
+            one
+            for one in scene.results.at_reference(scene.points_with(model, "j_per_request"))
+            if scene.concurrency(one.load) is not None
+        ],
         by_load=False,
     )
     number = {one.load: scene.concurrency(one.load) or 0 for one in points}
@@ -44,7 +48,8 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
     if len(ticks) < 2:
         return None
     variants, _ = names_in(points)
-    found = {one.variant: one.value("crossover_concurrency") for one in scene.results.of(model, "crossover")}
+    crossed = scene.results.at_reference(scene.results.of(model, "crossover"))
+    found = {one.variant: one.value("crossover_concurrency") for one in crossed}
     crossings = {name: at for name, at in found.items() if name in variants and at is not None}
     shifts = _shifts(variants, ticks)
 

@@ -9,11 +9,13 @@ from analysis.metrics import metric
 from analysis.report.tables.table import Columns, TextTable, percent, table_of
 from analysis.results.headline import significant
 from analysis.results.points import Contrast, Results
+from traces.layout import board_of
 
 _Row = Mapping[str, Any]
 _PRIMARY = {
     "batched_vs_single": ("single-stream over batched", "energy_factor"),
     "variant_vs_baseline": ("variant over baseline", "j_per_request_ratio"),
+    "board_vs_reference": ("setting of the boards over the reference", "j_per_request_ratio"),
 }
 _PASSED = "pass_at_1_plus_difference"
 EQUAL_RATE = 0.02  # rates that differ by less were the same
@@ -98,7 +100,7 @@ _RATES: Columns[Contrast] = (
     ),
 )
 _CURVES: Columns[Contrast] = (
-    _VARIANT,
+    ("variant", lambda one: _fitted({"variant": one.variant, "load": one.load})),
     *_each(_interval, "saturation_own", "saturation_shared", "saturation_half_at"),
     *_each(_percent, "saturation_misfit"),
 )
@@ -123,7 +125,7 @@ _COSTS = (
     "phase_condition",
 )
 _ATTRIBUTION: Columns[Mapping[str, _Row]] = (
-    ("variant", lambda fit: str(fit["phase_condition"]["variant"])),
+    ("variant", lambda fit: _fitted(fit["phase_condition"])),
     *((metric(name).label, lambda fit, name=name: significant(fit[name]["value"])) for name in _COSTS),
     (metric("phase_holdout_error").label, lambda fit: percent(fit["phase_holdout_error"]["value"])),
     ("reasons", lambda fit: ", ".join(fit["phase_condition"]["reasons"])),
@@ -139,6 +141,17 @@ _STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
 )
 
 
+def _fitted(row: _Row) -> str:
+    """Name what the rule was fitted to: a variant, at a setting of the boards where there are several."""
+    board = board_of(row["load"])
+    return str(row["variant"]) if board is None else f"{row['variant']} at {board}"
+
+
+def _curve(one: Contrast) -> str:
+    """Name what a curve over concurrency is of, likewise."""
+    return _fitted({"variant": one.variant, "load": one.load})
+
+
 def tests_table(results: Results, model: str) -> TextTable:
     """Each comparison as one of a family."""
     rows = [one for one in results.of(model, *_PRIMARY) if _primary(one, "_p") in one.metrics]
@@ -152,10 +165,10 @@ def rates_table(results: Results, model: str) -> TextTable:
 
 def curves_table(results: Results, model: str) -> TextTable:
     """Joules over concurrency."""
-    crossovers = {one.variant: one for one in results.of(model, "crossover")}
+    crossovers = {_curve(one): one for one in results.of(model, "crossover")}
     columns: Columns[Contrast] = (
         *_CURVES,
-        ("costs less than the baseline", lambda one: _crossover(crossovers.get(one.variant))),
+        ("costs less than the baseline", lambda one: _crossover(crossovers.get(_curve(one)))),
         ("reasons", lambda one: one.why("saturation_own")),
     )
     return table_of(columns, results.of(model, "saturation"), 1)
@@ -171,8 +184,8 @@ def attribution_table(results: Results, model: str) -> TextTable:
     fits: dict[str, dict[str, _Row]] = {}
     for row in results.cell_rows:
         if row["model"] == model and row["metric"].startswith("phase_"):
-            fits.setdefault(row["variant"], {})[row["metric"]] = row
-    return table_of(_ATTRIBUTION, [fits[variant] for variant in sorted(fits)], 1)
+            fits.setdefault(_fitted(row), {})[row["metric"]] = row
+    return table_of(_ATTRIBUTION, [fits[name] for name in sorted(fits)], 1)
 
 
 def steadiness_table(results: Results, model: str) -> TextTable:

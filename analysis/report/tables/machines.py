@@ -63,7 +63,7 @@ def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str
     if "neighbours_disturb" not in row["reasons"]:
         return f"{what}: no disturbance was seen."
     return (
-        f"{what}: they disturb each other. Joules of single cells hold for boards with busy neighbours; comparisons "
+        f"{what}: they disturb each other. Joules of single cells hold for engines with such neighbours; comparisons "
         "within a block have neighbours on both sides."
     )
 

@@ -31,7 +31,12 @@ _FACTORS = (
     "idle_share",
 )  # fmt: skip
 _RATIOS = ("j_per_request_ratio", "tokens_per_request_ratio", "j_per_output_token_ratio")
-_CONTRASTS = {"batched_vs_single": _FACTORS, "variant_vs_baseline": _RATIOS, "variant_vs_control": _RATIOS}
+_CONTRASTS = {
+    "batched_vs_single": _FACTORS,
+    "variant_vs_baseline": _RATIOS,
+    "variant_vs_control": _RATIOS,
+    "board_vs_reference": (*_RATIOS, "request_rate_ratio"),
+}
 _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "power_mean_w", "power_idle_w")
 
 

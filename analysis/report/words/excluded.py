@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.results.headline import significant
 from analysis.results.points import Results
-from analysis.validity.reasons import EXPLANATIONS
+from analysis.validity.reasons import EXPLANATIONS, UNGRADABLE
 
 _MOST_NAMED = 6
 _NOTED = {
@@ -20,8 +20,7 @@ _NOTED = {
 
 _NEVER_THERE = frozenset(
     {
-        "sandbox_missing", "random_weights", "no_tests", "not_graded", "phase_not_identified", "none_in_slo",
-        "phase_speculation",
+        *UNGRADABLE, "sandbox_missing", "not_graded", "phase_not_identified", "none_in_slo", "phase_speculation",
         "none_solved", "not_positive", "no_idle", "tokens_unknown", "gain_unknown", "not_available",
         "solution_unknown",
     }

@@ -10,6 +10,7 @@ from typing import Any
 from analysis.opened import OpenedRun
 from analysis.results.headline import note_of
 from analysis.results.points import Results
+from configs.restarts import EngineRestarts, Resident
 from configs.schema import FixedOutput, RecordedOutput
 from traces.cell import CellRecord, Phase, Served
 from traces.layout import CellKey
@@ -159,8 +160,13 @@ def _blocks(run: OpenedRun, results: Results) -> str:
     study = run.context.study
     starts = ""
     if study is not None:
-        starts = (
-            "one engine start for all" if study.engine_restarts == "once" else "engines started anew in each"
-        )
+        starts = _starts(study.engine_restarts)
         starts = "engines that ran already" if set(study.variants) <= set(study.remote) else starts
     return f"{len(blocks)}{', ' * bool(starts)}{starts}; {len(cells)} cells"
+
+
+def _starts(restarts: EngineRestarts) -> str:
+    if isinstance(restarts, Resident):
+        often = "each" if restarts.every == 1 else f"every {restarts.every}"
+        return f"all engines loaded beside each other, started anew in {often}"
+    return "one engine start for all" if restarts == "once" else "engines started anew in each"

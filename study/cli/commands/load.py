@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from study.cli.options import JsonFlag, Quiet, exit_with
+from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _Url = Annotated[
     str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
@@ -47,7 +47,18 @@ _Qps = Annotated[
 _Arrivals = Annotated[str | None, typer.Option(help="With --qps: constant or poisson (unless said).")]
 _Trace = Annotated[
     Path | None,
-    typer.Option(help="In place of --qps: a CSV file of arrivals, one offset in seconds a line."),
+    typer.Option(
+        help="In place of --qps: a file of arrivals, one offset in seconds a line; or a recording with lengths of "
+        "prompts and answers (Azure's or BurstGPT's table, Mooncake's JSON Lines), which are then asked."
+    ),
+]
+_MostTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--most-tokens",
+        min=2,
+        help="With a --trace that has lengths: requests of more tokens, prompt and answer, are left out.",
+    ),
 ]
 _Duration = Annotated[
     float | None, typer.Option("--duration", "--max-seconds", help="Seconds of measured requests.")
@@ -87,11 +98,32 @@ _Meter = Annotated[
         help="Record power beside it: local (this machine's), or the URL of a starwatt meter --serve."
     ),
 ]
+_FindRate = Annotated[
+    bool,
+    typer.Option(
+        "--find-rate",
+        help="Look for the highest rate at which enough requests keep --slo, from --qps on where that is given:"
+        " OUT/rate.json, and a load test a window, --duration (10) long at least.",
+    ),
+]
+_SloShare = Annotated[
+    float,
+    typer.Option(
+        min=0.5, max=0.999, help="With --find-rate: the share of good requests from which on a rate holds."
+    ),
+]
+_SearchFor = Annotated[
+    float,
+    typer.Option(
+        min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
+    ),
+]
 _WARM_S = 5.0
 """With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 
 
 def load(
+    context: typer.Context,
     url: _Url,
     model: Annotated[str, typer.Option(help="The name that the endpoint serves.")],
     out: Annotated[Path, typer.Option(help="A new folder for requests.parquet and summary.json.")],
@@ -100,6 +132,7 @@ def load(
     qps: _Qps = None,
     arrivals: _Arrivals = None,
     trace: _Trace = None,
+    most_tokens: _MostTokens = None,
     duration: _Duration = None,
     requests: _Requests = None,
     warmup: _Warmup = None,
@@ -113,6 +146,9 @@ def load(
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
     continuous_usage: _ContinuousUsage = True,
     slo: _Slo = None,
+    find_rate: _FindRate = False,
+    slo_share: _SloShare = 0.9,
+    search_for: _SearchFor = 900.0,
     meter: _Meter = None,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,
@@ -121,23 +157,28 @@ def load(
 
     OUT is a run of one cell, which analyze, report, compare, grade and verify read; with --meter it has joules.
     STARWATT_API_KEY is sent to the endpoint as bearer token, STARWATT_METER_TOKEN to the meter's service. SSL_CERT_FILE
-    names the certificates to trust where the system's do not do. Ctrl-C ends the load and keeps what was measured. Exit
-    code 1: no request was completed, or a closed load stopped after many failures in a row.
+    names certificates to trust. Exit code 1: no request was completed, a closed load gave up, or no rate holds.
     """
     from loadgen.flags import LoadFlags, rates_of
-    from study.cli.load import run_load_test
+    from study.cli.load import look_for_rate, run_load_test
     from study.cli.sweep import run_sweep
+    from study.rate.flags import search_of
 
-    if warmup is None:
-        warmup = 0.0 if meter is None else _WARM_S
+    warmup = (0.0 if meter is None else _WARM_S) if warmup is None else warmup
     flags = LoadFlags(
         url=url, model=model, single_stream=single_stream, concurrency=concurrency, qps=None, arrivals=arrivals,
-        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset,
-        max_tokens=max_tokens, ignore_eos=ignore_eos, seed=seed, workers=workers,
-        client=client, timeout=timeout, continuous_usage=continuous_usage, endpoint=endpoint,
+        trace=trace, duration=duration, requests=requests, warmup=warmup, dataset=dataset, max_tokens=max_tokens,
+        ignore_eos=ignore_eos, seed=seed, workers=workers, client=client, timeout=timeout,
+        continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
+    if find_rate:
+        refuse(
+            context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate"
+        )
+        search = search_of(flags, rates_of(qps), slo, slo_share, search_for)
+        return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
+    refuse(context, ("slo_share", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
-    if len(specs) == 1:
-        exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))
-        return
-    exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
+    if len(specs) > 1:
+        return exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
+    return exit_with(run_load_test(specs[0], out, meter, slo, as_json=as_json))

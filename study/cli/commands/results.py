@@ -34,13 +34,25 @@ def report(
         Path | None, typer.Option(metavar="DIR", help="Also every table, as CSV and Parquet.")
     ] = None,
     price: Annotated[
-        str | None, typer.Option(help="What a kWh costs, such as '0.30 EUR/kWh': a table of money then.")
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE[:COLUMN]",
+            help="What a kWh costs, such as '0.30 EUR/kWh', or a CSV file by the hour: a table of money then.",
+        ),
     ] = None,
     carbon: Annotated[
-        str | None, typer.Option(help="CO2 equivalent of a kWh, such as 350g/kWh: a table of carbon then.")
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE[:COLUMN]",
+            help="CO2 equivalent of a kWh, such as 350g/kWh, or a CSV file by the hour: a table of carbon then.",
+        ),
     ] = None,
     pue: Annotated[
         float | None, typer.Option(help="What the building draws over what its machines draw, such as 1.2.")
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(help="Of times in those files that name none: an IANA name, such as Europe/Berlin."),
     ] = None,
     _quiet: Quiet = False,
 ) -> None:
@@ -48,8 +60,8 @@ def report(
     from analysis.results.costs import read_factors
     from study.cli import results
 
-    stated = any(factor is not None for factor in (price, carbon, pue))
-    factors = read_factors(price, carbon, pue) if stated else None
+    stated = any(factor is not None for factor in (price, carbon, pue, zone))
+    factors = read_factors(price, carbon, pue, zone) if stated else None
     results.report(run_directory, out, figures, tables, width=width, factors=factors)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
+
+_AllowBoardControl = Annotated[
+    bool,
+    typer.Option(
+        "--allow-board-control",
+        help="Let a study with board: set power limits and clocks; they are put back in the end.",
+    ),
+]
 
 
 def run(
@@ -42,6 +51,7 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try cells anew that had failed too often.")
     ] = False,
+    allow_board_control: _AllowBoardControl = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -59,7 +69,7 @@ def run(
     from study.cli import run as runs
     from study.records.repeat import wanted_study
 
-    wanted = wanted_study(study, repeat, out, blocks)
+    wanted = replace(wanted_study(study, repeat, out, blocks), allow_board_control=allow_board_control)
     if dry_run:
         refuse(
             context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"

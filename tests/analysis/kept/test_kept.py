@@ -16,8 +16,10 @@ from analysis.cells.cell import Context
 from analysis.cells.worker import parts_of_cells
 from analysis.kept import store, version
 from analysis.runs.stamps import stamp_of, state_of
+from analysis.table_files import read_table
 from analysis.tables import analyze
 from analysis.verify.run import verify
+from configs.board import BoardSetting
 from tests.golden.world import LOADS, MODEL_NAME, World
 from tests.support.opens import counted_opens
 from tests.support.tamper import rewrite, scaled
@@ -180,11 +182,16 @@ def a_study_that_asks_for_longer_windows(run: RunDir) -> None:
     run.study.write_text(text.replace("min_s: 0", "min_s: 1"), encoding="utf-8")
 
 
+def bounds_of_a_load_test(run: RunDir) -> None:
+    said = run.manifest.read_text(encoding="utf-8")
+    run.manifest.write_text(said.replace('"seed": 20', '"slo_ms": {"e2e": 900}'), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "harm",
     [
         deleted, cut_off, one_bit_flipped, empty, a_folder_in_its_place, a_link_to_it, a_link_to_its_folder,
-        under_another_name, a_pipe_in_its_place, a_study_that_asks_for_longer_windows,
+        under_another_name, a_pipe_in_its_place, a_study_that_asks_for_longer_windows, bounds_of_a_load_test,
     ],
 )  # fmt: skip
 def test_whatever_is_wrong_with_what_is_kept_all_cells_are_read(
@@ -209,6 +216,24 @@ def test_more_blocks_and_another_session_leave_what_is_known_of_cells(
     assert (text, said) != (run.study.read_text(encoding="utf-8"), run.manifest.read_text(encoding="utf-8"))
     analyze(run)
     assert read == []
+
+
+def test_what_boards_were_set_to_is_in_the_tables_of_what_is_kept(
+    tmp_path: Path, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.runs.stamps._SETTLED_NS", -(10**18))
+    settings = (BoardSetting(power_limit_w=None), BoardSetting(power_limit_w=85))
+    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[:1], boards=settings, blocks=1, tasks=6)
+    run = world.build().run
+    analyze(run)
+    before = tables(run)
+    assert sorted(read) == sorted(world.cell_keys())
+    analyze(run)
+    assert (len(read), tables(run)) == (2, before)
+    for name in ("cells", "requests", "accuracy"):
+        found = read_table(run, name)
+        told = set(zip(found["load"].to_pylist(), found["board"].to_pylist(), strict=True))
+        assert told == {("single-stream@as-found", "as-found"), ("single-stream@85w", "85w")}, name
 
 
 def test_another_analysis_takes_nothing_over(

@@ -84,7 +84,7 @@ def test_a_figure_is_as_wide_as_a_papers_column(
 
 def test_a_figure_that_there_is_not_is_refused_with_those_that_there_are(estimated: World, html: str) -> None:
     assert html
-    with pytest.raises(UsageError, match="joules, concurrency, solved"):
+    with pytest.raises(UsageError, match="joules, concurrency, limits, solved"):
         drawing_of(OpenedRun(estimated.run), "pie")
     with pytest.raises(UsageError, match="has no model"):
         drawing_of(OpenedRun(estimated.run), "joules", model="another")

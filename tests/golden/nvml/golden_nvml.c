@@ -15,13 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BOARDS = 8, SEGMENTS = 65536, FAULTS = 8, PROCESSES = 8 };
+enum { BOARDS = 8, SEGMENTS = 65536, FAULTS = 8, PROCESSES = 16 };
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, TOO_SMALL = 7,
        NO_DRIVER = 9, LOST = 15, RESET_REQUIRED = 16 };
 enum { INSTANT = 1, AVERAGE = 2, COUNTER = 4, COUNTER_OF_SENSOR = 8, TEMPERATURE = 16, MODULE = 32, MIG = 64,
-       HIDES_PROCESSES = 128, POWERLESS = 256 };
+       HIDES_PROCESSES = 128, POWERLESS = 256, FIXED_LIMIT = 512, FIXED_CLOCK = 1024, REFUSES_LOCKS = 2048 };
 /* What a fault strikes: */
-enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME };
+enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME, SET };
 
 struct fault { int64_t from_ns, until_ns; int32_t call, board, code; int32_t after_calls, until_calls; double sleep_s; };
 struct board {
@@ -32,6 +32,10 @@ struct board {
     int64_t phase_ns, counter_phase_ns, counter_zero_ns;
     uint64_t throttle;
     double limit_w, temperature_c, sm_mhz, mem_mhz, utilization;
+    /* What can be set: the limit is shown slow_s after it was set, and never above that of the BMC, where there is one. */
+    double default_w, least_w, most_w, bmc_w, before_w, slow_s;
+    int64_t set_ns;
+    int32_t locked_mhz, sets; /* 0: not locked; how often anything was set */
     _Atomic int64_t count;
     int64_t t_ns[SEGMENTS];
     double power_w[SEGMENTS], used_j[SEGMENTS]; /* used_j: from the first segment to the start of this one */
@@ -225,11 +229,49 @@ int nvmlDeviceGetTemperatureV(void *device, temperature_v1 *out) {
 }
 int nvmlDeviceGetClockInfo(void *device, int clock, unsigned *out) {
     CHECKED(CLOCKS);
-    *out = (unsigned)(clock == 1 ? b->sm_mhz : b->mem_mhz);
+    double sm_mhz = b->locked_mhz && b->locked_mhz < b->sm_mhz ? b->locked_mhz : b->sm_mhz;
+    *out = (unsigned)(clock == 1 ? sm_mhz : b->mem_mhz);
     return OK;
 }
 int nvmlDeviceGetMaxClockInfo(void *device, int clock, unsigned *out) {
-    return nvmlDeviceGetClockInfo(device, clock, out);
+    CHECKED(CLOCKS);
+    *out = (unsigned)(clock == 1 ? b->sm_mhz : b->mem_mhz);
+    return OK;
+}
+enum { CLOCK_STEP_MHZ = 15, LEAST_MHZ = 210 };
+int nvmlDeviceGetSupportedMemoryClocks(void *device, unsigned *count, unsigned *out) {
+    CHECKED(CLOCKS);
+    if (b->flags & FIXED_CLOCK) return NOT_SUPPORTED;
+    unsigned room = *count;
+    *count = 1;
+    if (!out || room < 1) return TOO_SMALL;
+    out[0] = (unsigned)b->mem_mhz;
+    return OK;
+}
+int nvmlDeviceGetSupportedGraphicsClocks(void *device, unsigned memory, unsigned *count, unsigned *out) {
+    CHECKED(CLOCKS);
+    if (b->flags & FIXED_CLOCK) return NOT_SUPPORTED;
+    if (memory != (unsigned)b->mem_mhz) return INVALID;
+    unsigned room = *count;
+    *count = ((unsigned)b->sm_mhz - LEAST_MHZ) / CLOCK_STEP_MHZ + 1;
+    if (!out || room < *count) return TOO_SMALL;
+    for (unsigned i = 0; i < *count; i++) out[i] = (unsigned)b->sm_mhz - i * CLOCK_STEP_MHZ;
+    return OK;
+}
+int nvmlDeviceSetGpuLockedClocks(void *device, unsigned least, unsigned most) {
+    CHECKED(SET);
+    if (b->flags & (FIXED_CLOCK | REFUSES_LOCKS)) return NOT_SUPPORTED;
+    if (least > most) return INVALID;
+    b->locked_mhz = (int32_t)most;
+    b->sets++;
+    return OK;
+}
+int nvmlDeviceResetGpuLockedClocks(void *device) {
+    CHECKED(SET);
+    if (b->flags & (FIXED_CLOCK | REFUSES_LOCKS)) return NOT_SUPPORTED;
+    b->locked_mhz = 0;
+    b->sets++;
+    return OK;
 }
 int nvmlDeviceGetUtilizationRates(void *device, unsigned *out) {
     CHECKED(ANY);
@@ -245,17 +287,37 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(void *device, unsigned long long *
 int nvmlDeviceGetCurrentClocksEventReasons(void *device, unsigned long long *out) {
     return nvmlDeviceGetCurrentClocksThrottleReasons(device, out);
 }
-static int limit(void *device, unsigned *out) {
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *out) {
     CHECKED(ANY);
-    *out = (unsigned)(1e3 * b->limit_w);
+    double shown_w = now_ns() < b->set_ns + (int64_t)(b->slow_s * 1e9) ? b->before_w : b->limit_w;
+    *out = (unsigned)lround(1e3 * (b->bmc_w > 0 && b->bmc_w < shown_w ? b->bmc_w : shown_w));
     return OK;
 }
-int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *out) { return limit(device, out); }
-int nvmlDeviceGetPowerManagementLimit(void *device, unsigned *out) { return limit(device, out); }
-int nvmlDeviceGetPowerManagementDefaultLimit(void *device, unsigned *out) { return limit(device, out); }
+int nvmlDeviceGetPowerManagementLimit(void *device, unsigned *out) {
+    CHECKED(ANY);
+    *out = (unsigned)lround(1e3 * b->limit_w);
+    return OK;
+}
+int nvmlDeviceGetPowerManagementDefaultLimit(void *device, unsigned *out) {
+    CHECKED(ANY);
+    *out = (unsigned)lround(1e3 * b->default_w);
+    return OK;
+}
 int nvmlDeviceGetPowerManagementLimitConstraints(void *device, unsigned *low, unsigned *high) {
-    *low = 100000;
-    return limit(device, high);
+    CHECKED(ANY);
+    if (b->flags & FIXED_LIMIT) return NOT_SUPPORTED;
+    *low = (unsigned)lround(1e3 * b->least_w), *high = (unsigned)lround(1e3 * b->most_w);
+    return OK;
+}
+int nvmlDeviceSetPowerManagementLimit(void *device, unsigned milliwatts) {
+    CHECKED(SET);
+    if (b->flags & FIXED_LIMIT) return NOT_SUPPORTED;
+    if (milliwatts < 1e3 * b->least_w || milliwatts > 1e3 * b->most_w) return INVALID;
+    b->before_w = b->limit_w;
+    b->limit_w = milliwatts * 1e-3;
+    b->set_ns = now_ns();
+    b->sets++;
+    return OK;
 }
 int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *out) {
     CHECKED(ANY);

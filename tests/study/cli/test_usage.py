@@ -54,7 +54,7 @@ BAD_FLAGS = {
     ),
     "two workers for one stream": (
         ("--single-stream", "--requests", 3, "--workers", 2),
-        "--workers: a single stream takes one worker (given: 2)",
+        "--workers: single-stream takes one worker (given: 2)",
     ),
     "more workers than requests in flight": (
         ("--concurrency", 2, "--requests", 3, "--workers", 3),

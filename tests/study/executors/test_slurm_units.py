@@ -35,6 +35,17 @@ def test_units_hold_every_cell_once_and_no_engine_start_is_split(
     assert len(units) == (4 if shared == "block" else len({cell.engine_start for cell in cells}))
 
 
+@pytest.mark.parametrize("unit", ["block", "engine_start"])
+def test_where_engines_stay_loaded_a_unit_is_what_lies_between_two_starts_of_all(unit: str) -> None:
+    restarts = {"resident": "auto", "every": 3}
+    study = Study.model_validate(
+        {**FIELDS, "engine_restarts": restarts, "executor": {"kind": "slurm", "unit": unit}}
+    )
+    units = executor_for(study, RunDir(Path())).units(plan(engine_restarts=restarts))
+    assert [one.name for one in units] == ["starts0", "starts1"]
+    assert [sorted({cell.key.block for cell in one.cells}) for one in units] == [[1, 2, 3], [4]]
+
+
 def test_boards_and_exclusivity_are_asked_for() -> None:
     asked = sbatch_parameters("s", Slurm(gpus=2, memory_gib=1.5, options={"reservation": "mine"}))
     assert (asked["gpus_per_node"], asked["exclusive"], asked["mem"]) == (2, True, "1536M")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from analysis.tables import analyze
-from starwatt_errors import UsageError
+from starwatt_errors import RunError, UsageError
 from study.cli.app import app
 from study.imported.calendar import Stated
 from study.imported.run import import_run
@@ -181,3 +184,43 @@ def test_flags_are_refused_in_words(tmp_path: Path, flags: tuple[str, ...], word
     code, said = import_by_command(tmp_path / "run", *flags)
     assert code == 1
     assert words in said
+
+
+def test_a_run_that_another_process_imports_into_is_left_alone_until_that_has_ended(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    holds = f"""
+import sys, time
+from pathlib import Path
+from study.records.lock import held
+from traces.layout import RunDir
+with held(RunDir(Path({str(out)!r})), "imported into"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=f"is being imported into by process {other.pid} on "):
+            import_run(order(AIPERF, out))
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.wait(timeout=30) == 0
+    assert not out.exists()  # nothing was written into it
+    run, _ = import_run(order(AIPERF, out))
+    again, _ = import_run(order(GUIDELLM, out))
+    assert len(list(again.finished_cells())) == 2
+    assert run.lock.is_file()
+
+
+def test_an_import_that_is_refused_leaves_no_new_folder(tmp_path: Path) -> None:
+    (tmp_path / "nothing.json").write_text("{}")
+    out = tmp_path / "run"
+    with pytest.raises(UsageError):
+        import_run(replace(order(AIPERF, out), files=(tmp_path / "nothing.json",)))
+    assert not out.exists()
+    out.write_text("a file")
+    with pytest.raises(UsageError, match="cannot be made"):
+        import_run(order(AIPERF, out))

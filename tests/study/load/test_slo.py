@@ -14,8 +14,8 @@ import pytest
 
 from analysis.requests.columns import Requests, read_columns
 from starwatt_errors import UsageError
-from study.load.slo import parse_slo
 from study.load.summary import generator_problems, summarise
+from study.rate.slo import parse_slo
 from tests.loadgen.test_process import generators
 from tests.support.command import start, starwatt
 from tests.support.server import Answer, Asked, TruthServer

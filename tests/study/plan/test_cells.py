@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,14 @@ from configs.loader import load_study
 from configs.loads import Closed, is_probe
 from configs.schema import FixedOutput, Study
 from starwatt_errors import UsageError
-from study.plan.cells import PlannedCell, by_engine_start, plan_cells, plan_table
+from study.plan.cells import (
+    PlannedCell,
+    by_engine_start,
+    expected_s,
+    first_of_each_start,
+    plan_cells,
+    plan_table,
+)
 from traces.schemas import PLAN
 
 VARIANTS = ["bf16", "int8-bnb", "nf4-bnb", "int4-awq", "pruned-last-1"]
@@ -35,8 +44,11 @@ def plan(**changes: Any) -> list[PlannedCell]:
     return plan_cells(Study.model_validate({**FIELDS, **changes}), 10)
 
 
-@pytest.mark.parametrize("restarts", ["each_block", "once"])
-def test_every_cell_is_there_once_a_block(restarts: str) -> None:
+RESIDENT = {"resident": "auto", "every": 2}
+
+
+@pytest.mark.parametrize("restarts", ["each_block", "once", RESIDENT])
+def test_every_cell_is_there_once_a_block(restarts: Any) -> None:
     cells = plan(engine_restarts=restarts)
     assert set(Counter(cell.key for cell in cells).values()) == {1}
     assert Counter(cell.key.block for cell in cells) == dict.fromkeys(range(1, 5), 2 * 5 * 3)
@@ -59,6 +71,33 @@ def test_once_puts_all_blocks_of_a_variant_on_one_engine_start() -> None:
     for group in groups:
         assert len({(cell.model, cell.variant, cell.engine_start) for cell in group}) == 1
         assert [cell.key.block for cell in group] == [block for block in range(1, 5) for _ in range(3)]
+
+
+def test_engines_that_stay_loaded_have_every_variant_in_each_block_and_start_anew_every_n_blocks() -> None:
+    cells = plan(engine_restarts=RESIDENT)
+    assert len(first_of_each_start(cells)) == 2 * 2 * 5
+    assert sorted({cell.engine_start for cell in cells}) == list(range(20))
+    for start in range(20):
+        served = [cell for cell in cells if cell.engine_start == start]
+        assert len({(cell.model, cell.variant) for cell in served}) == 1
+        assert {cell.key.block for cell in served} in ({1, 2}, {3, 4})
+    turns = by_engine_start(cells)
+    assert len(turns) == 4 * 2 * 5  # a turn a variant, model and block, each with all of its loads
+    assert all(len({cell.key.block for cell in turn}) == 1 and len(turn) == 3 for turn in turns)
+    models = [cell.model for cell in cells if cell.key.block <= 2]
+    assert len([1 for one, other in pairwise(models) if one != other]) == 1  # one model's engines at a time
+
+
+def test_of_one_model_the_order_is_that_of_an_engine_start_in_each_block() -> None:
+    one = {"models": ["starcoder2-memorised"]}
+    resident, each = plan(**one, engine_restarts=RESIDENT), plan(**one)
+    assert [cell.key for cell in resident] == [cell.key for cell in each]
+
+
+def test_a_start_is_expected_once_for_all_blocks_that_it_serves() -> None:
+    cells = [replace(cell, start_s=100.0) for cell in plan(engine_restarts=RESIDENT)]
+    extra_s = sum(expected_s(cells).values()) - sum(cell.estimated_s for cell in cells)
+    assert extra_s == pytest.approx(20 * 100.0)
 
 
 def test_variants_and_loads_are_in_another_order_in_another_block() -> None:

@@ -255,3 +255,17 @@ def test_a_dry_run_says_what_is_left_and_starts_and_writes_nothing(tmp_path: Pat
     assert "loads: single-stream, closed-8, open-6-poisson, in 5 blocks" in words
     assert "to build: " in words
     assert "to download: nothing" in words
+
+
+def test_more_boards_take_less_time_and_a_smaller_batch_more() -> None:
+    variants = ["bf16", "bf16+tensor-2", "bf16+seqs-32"]
+    loads = [{"kind": "closed", "concurrency": 128}]
+    study = Study.model_validate(
+        {**FIELDS, "models": FIELDS["models"][:1], "variants": variants, "loads": loads}
+    )
+    known = reckoner(study, tasks=TASKS * 20)
+    wide, alone, narrow = (
+        next(known.cell(cell).high for cell in plan_cells(study, 480) if cell.variant == name)
+        for name in ("bf16+tensor-2", "bf16", "bf16+seqs-32")
+    )
+    assert wide < alone < narrow

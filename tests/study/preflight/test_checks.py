@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 from huggingface_hub import HfApi, ModelInfo
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from analysis.grading import sandbox_status
@@ -96,7 +96,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such CPU": ({"cpus": {"engine": [4000]}}, r"cpus.engine: \[4000\]: this process may use"),
     "no such folder": ({"models": ["./nowhere"]}, "models.0: .*no folder .*nowhere"),
     "no model at all": ({"models": ["nonsense"]}, "models.0: 'nonsense' is neither an architecture"),
-    "no StarCoder2": ({"models": ["./llama"]}, "models.0: .*'llama'; starwatt measures StarCoder2"),
+    "an encoder": ({"models": ["./bert"]}, "models.0: .*bert is an encoder .*decoder-only language models"),
     "a chat with a model that has no template": (
         {"endpoint": "chat"}, "models.0: starcoder2-memorised has no chat template.*endpoint: completions",
     ),
@@ -113,9 +113,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the studies name, on a machine without boards."""
     (tmp_path / "long.csv").write_text("task_id,tokens\n" + "".join(f"starwatt/{n},900\n" for n in range(24)))
     (tmp_path / "few.csv").write_text("task_id,tokens\nT/0,3\n")
-    (tmp_path / "llama").mkdir()
-    (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
-    (tmp_path / "llama" / "x.safetensors").touch()
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "bert" / "x.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -269,12 +269,21 @@ def test_the_hub_is_asked_before_anything_is_fetched(place: Path, hub: Callable[
     file = write(place, models=["bigcode/starcoder2-3"])
     assert "models.0: the hub has no 'bigcode/starcoder2-3'" in refusal(UsageError, file, place / "out")
 
-    def llama(*_: Any, **__: Any) -> ModelInfo:
-        return told(id="x/y", config={"model_type": "llama"}, siblings=[])
+    def bert(*_: Any, **__: Any) -> ModelInfo:
+        return told(
+            id="x/y", config={"model_type": "bert", "architectures": ["BertForMaskedLM"]}, siblings=[]
+        )
 
-    hub(llama)
+    hub(bert)
     file = write(place, models=["x/y"])
-    assert "models.0: x/y is of type 'llama'" in refusal(UsageError, file, place / "out")
+    assert "models.0: x/y is an encoder (BertForMaskedLM)" in refusal(UsageError, file, place / "out")
+
+    def gated(*_: Any, **__: Any) -> ModelInfo:
+        response = httpx.Response(403, request=httpx.Request("GET", "http://h"))
+        raise GatedRepoError("403", response=response)
+
+    hub(gated)
+    assert "models.0: x/y is gated: accept its terms" in refusal(UsageError, file, place / "out")
 
 
 def test_what_is_to_be_downloaded_is_told_and_a_hub_that_does_not_answer_stops_run_alone(

@@ -1,0 +1,129 @@
+"""Joules and latency over what the boards were set to: a line a variant and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatch
+from analysis.report.figures.captions import (
+    Scene,
+    each_in_words,
+    few,
+    interval_words,
+    reach,
+    said,
+    with_interval,
+)
+from analysis.report.figures.drawing import Drawing
+from analysis.report.figures.looks import SHAPES, Look
+from analysis.results.headline import significant
+from analysis.results.points import Point
+from traces.layout import board_of, load_asked
+
+_JOULES, _LATENCY = "j_per_request", "e2e_p50_ms"
+_LIMIT, _CLOCK = "board_power_limit_w", "board_locked_clock_mhz"
+_AXES = {_LIMIT: "power limit of a board, W", _CLOCK: "locked clock, MHz"}
+_FEWEST = 2
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One variant under one load, along an axis."""
+
+    points: Sequence[Point]
+    at: Sequence[float]
+    look: Look
+    shape: str
+
+
+def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
+    """J/request above, median latency below, over the power limit and over the locked clock, as far as they vary."""
+    set_boards = [
+        one for one in scene.points_with(model, _JOULES, _LATENCY) if board_of(one.load) is not None
+    ]
+    points, left_out = few(set_boards, by_load=False)
+    shapes = {load: SHAPES[k % len(SHAPES)] for k, load in enumerate(_loads(points))}
+    along = {axis: _along(points, axis) for axis in _AXES}
+    shown = {axis: own for axis, own in along.items() if len(set(own.values())) >= _FEWEST}
+    if not shown:
+        return None
+    drawn = [one for k, one in enumerate(points) if any(k in own for own in shown.values())]
+
+    def paint(figure: Figure) -> None:
+        rows = figure.subplots(2, len(shown), sharex="col", sharey="row", squeeze=False)
+        for column, (axis, at) in enumerate(shown.items()):
+            curves = _curves(scene, points, at, shapes)
+            for row, metric in enumerate((_JOULES, _LATENCY)):
+                scaled(rows[row][column], "y", reach(drawn, metric))
+                for curve in curves:
+                    _draw(rows[row][column], curve, metric)
+            rows[1][column].set_xlabel(_AXES[axis])
+        rows[0][0].set_ylabel(said("J / request (gross)", scene.note))
+        rows[1][0].set_ylabel("median latency, ms")
+        variants = dict.fromkeys(one.variant for one in drawn)
+        legend_above(
+            figure,
+            [(swatch(scene.palette.variant(name)), name) for name in variants],
+            [(mark(None, shapes[load]), load) for load in _loads(drawn)],
+        )
+
+    words = each_in_words(
+        drawn,
+        lambda one: f"{with_interval(one, _JOULES)} joules at {significant(one.mean(_LATENCY))} milliseconds",
+    )
+    return Drawing(
+        name=f"limits-{model}",
+        title=f"J/request and latency over power limit and clock{scene.note}",
+        description=f"Line charts of joules per request{scene.note} and of median latency over what the boards were "
+        f"set to: {words}.",
+        caption="A setting without a limit of its own stands at the limit that the boards were found with."
+        f"{interval_words(drawn)}{left_out}",
+        height=4.2,
+        paint=paint,
+    )
+
+
+def _loads(points: Sequence[Point]) -> list[str]:
+    return list(dict.fromkeys(load_asked(one.load) for one in points))
+
+
+def _along(points: Sequence[Point], axis: str) -> dict[int, float]:
+    """Where points stand on an axis, by their place: a locked clock is no point of the limits."""
+    found = {}
+    for k, one in enumerate(points):
+        value, locked = one.mean(axis), one.mean(_CLOCK) is not None
+        if value is not None and locked == (axis == _CLOCK):
+            found[k] = value
+    return found
+
+
+def _curves(
+    scene: Scene, points: Sequence[Point], at: Mapping[int, float], shapes: Mapping[str, str]
+) -> list[_Curve]:
+    groups: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for k, value in at.items():
+        groups.setdefault((points[k].variant, load_asked(points[k].load)), []).append((value, k))
+    return [
+        _Curve(
+            [points[k] for _, k in sorted(own)],
+            [value for value, _ in sorted(own)],
+            scene.palette.variant(variant),
+            shapes[load],
+        )
+        for (variant, load), own in groups.items()
+    ]
+
+
+def _draw(axes: Axes, curve: _Curve, metric: str) -> None:
+    means = [one.mean(metric) or 0.0 for one in curve.points]
+    axes.plot(curve.at, means, marker=curve.shape, linestyle=curve.look.line, **curve.look.mark)
+    for at, one in zip(curve.at, curve.points, strict=True):
+        blocks = one.values[metric]
+        axes.plot(
+            [at] * len(blocks), blocks, color=curve.look.colour, marker=".", linestyle="none", markersize=2.5
+        )
+        interval(axes, at, one.interval(metric), curve.look.colour)

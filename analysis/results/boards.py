@@ -1,0 +1,75 @@
+"""What a limit of the boards saves, and what it costs in latency: a sentence a variant and load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Contrast, Point, Results
+from analysis.results.sentences import effect_words, percent
+from traces.layout import board_of, load_asked
+
+BOARDS = "Which power limit or clock takes the least?"
+_NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end-to-end latency"}
+
+
+def board_sentences(results: Results, model: str, slo_ms: Mapping[str, float]) -> list[str]:
+    """Name, of each variant and load, the setting with the least joules a request, within the study's bounds if any."""
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in results.points:
+        if point.model == model and board_of(point.load) is not None:
+            groups.setdefault((point.variant, load_asked(point.load)), []).append(point)
+    told = (_sentence(results, own, slo_ms) for own in groups.values() if len(own) > 1)
+    return [sentence for sentence in told if sentence is not None]
+
+
+def bounds_words(slo_ms: Mapping[str, float]) -> str:
+    """Put a study's bounds into words, such as ``TTFT up to 200 ms``."""
+    return ", ".join(f"{_NAMES[name]} up to {seconds_words(ms)}" for name, ms in slo_ms.items())
+
+
+def seconds_words(ms: float | None) -> str:
+    """Say milliseconds as such, or as seconds where they are many; a dash for None."""
+    if ms is None:
+        return "–"
+    return f"{significant(ms)} ms" if ms < 1000 else f"{significant(ms / 1000)} s"
+
+
+def least_of(points: Sequence[Point], metric: str) -> Point | None:
+    """Find the point with the least of a metric; None where none has it."""
+    known = [(value, at) for at, one in enumerate(points) if (value := one.mean(metric)) is not None]
+    return points[min(known)[1]] if known else None
+
+
+def _sentence(results: Results, points: Sequence[Point], slo_ms: Mapping[str, float]) -> str | None:
+    metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
+    best, first = least_of(points, metric), points[0]
+    place = f"{first.variant} under {load_asked(first.load)}"
+    if best is None:
+        kept = f"no setting is known to have kept {bounds_words(slo_ms)} for any request"
+        return f"{place}: {kept}" if slo_ms else None
+    joules = f"{'estimated ' * results.estimated}J/request"
+    figure = with_bounds(best.mean(metric), *(best.interval(metric) or (None, None))).replace("(", "(95 %: ")
+    within = f" that kept {bounds_words(slo_ms)}" if slo_ms else ""
+    parts = [f"{figure} {joules}{within}", *_beside(results, best, joules)]
+    share = best.mean("slo_share")
+    if slo_ms and share is not None:
+        parts.append(f"{percent(share)} % of its requests did")
+    return f"{place}: {board_of(best.load)} takes the least of {len(points)} settings: {'; '.join(parts)}"
+
+
+def _beside(results: Results, best: Point, joules: str) -> Iterator[str]:
+    """What it costs against the reference, and both latencies."""
+    found = (one for one in results.of(best.model, "board_vs_reference") if one.side == best.condition)
+    contrast: Contrast | None = next(found, None)
+    if contrast is not None and contrast.value("j_per_request_ratio") is not None:
+        row = contrast.metrics["j_per_request_ratio"]
+        more = (
+            contrast.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm")
+        )
+        yield effect_words(row, *more, of=joules, than=str(board_of(contrast.reference_load)))
+    reference = None if contrast is None else results.point(contrast.reference)
+    words = f"median latency {seconds_words(best.mean('e2e_p50_ms'))}"
+    if reference is not None:
+        words += f" against {seconds_words(reference.mean('e2e_p50_ms'))}"
+    yield words

@@ -1,0 +1,1 @@
+"""What it saves that engines stay loaded beside each other, and what it costs that they do."""

@@ -1,0 +1,77 @@
+"""A recording as JSON Lines, one object a request, as Mooncake publishes its traces.
+
+``timestamp`` is in milliseconds there. Alibaba's Bailian traces have the same names, and ``timestamp`` in seconds: they
+are known by their ``chat_id``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from configs.files.plain import NotPlainError
+from configs.files.plain_json import parse_json
+from configs.recordings.instants import NS_PER_S, instant_ns
+from configs.recordings.numbers import tokens_of
+from configs.recordings.recording import Lengths, Line
+from starwatt_errors import UsageError
+
+_PROMPT = ("input_length", "prompt_tokens", "input_tokens")
+_OUTPUT = ("output_length", "output_tokens")
+_SHOWN = 40
+
+
+def is_json_lines(text: str) -> bool:
+    """Say whether a file's first line is a JSON object."""
+    return text.lstrip().startswith("{")
+
+
+def lines_of_json(path: Path, text: str) -> list[Line]:
+    """Every request of the file; fields that are not taken are passed over.
+
+    Raises:
+        UsageError: a line is no JSON object, or a field of it is missing or wrong.
+    """
+    rows = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+    return [_line(path, number, line) for number, line in rows]
+
+
+def _line(path: Path, number: int, text: str) -> Line:
+    where = f"{path}:{number}"
+    try:
+        row = parse_json(text)
+    except NotPlainError as error:
+        raise UsageError(f"{where}: {error.words}") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"{where}: takes a JSON object with timestamp, input_length and output_length")
+    unit_ns = NS_PER_S if "chat_id" in row else NS_PER_S // 1000
+    time = _field(where, row, ("timestamp",))
+    time_ns = None if isinstance(time, bool) else instant_ns(str(time), unit_ns)
+    if time_ns is None:
+        raise UsageError(f"{where}: timestamp: takes a number or a date (given: {str(time)[:_SHOWN]!r})")
+    prompt, output = (_tokens(path, number, row, names) for names in (_PROMPT, _OUTPUT))
+    return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
+
+
+def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
+    found = next((row[name] for name in names if row.get(name) is not None), None)
+    if found is None:
+        raise UsageError(f"{where}: {names[0]} is missing")
+    return found
+
+
+def _tokens(path: Path, number: int, row: dict[str, Any], names: tuple[str, ...]) -> int:
+    value = _field(f"{path}:{number}", row, names)
+    name = next(name for name in names if row.get(name) is not None)
+    return tokens_of("" if isinstance(value, bool) else str(value), (path, number, name))
+
+
+def _block_ids(where: str, row: dict[str, Any]) -> tuple[int | str, ...]:
+    ids = row.get("hash_ids")
+    if ids is None:
+        return ()
+    if not isinstance(ids, list) or any(
+        isinstance(one, bool) or not isinstance(one, int | str) for one in ids
+    ):
+        raise UsageError(f"{where}: hash_ids: takes a list of whole numbers (given: {str(ids)[:_SHOWN]!r})")
+    return tuple(ids)

@@ -1,0 +1,72 @@
+"""Load a checkpoint as a causal language model, by transformers' own classes: no code beside the weights is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+from starwatt_errors import BuildError, reason_of
+
+
+def load_model(source: Path, **options: Any) -> PreTrainedModel:
+    """The model of a checkpoint; ``options`` go to ``from_pretrained``.
+
+    Raises:
+        BuildError: transformers does not know its family, or the files are not what its configuration says.
+    """
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            source, trust_remote_code=False, **options
+        )
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise BuildError(f"{source} cannot be loaded by transformers: {_first_line(error)}") from error
+    return model
+
+
+def shapes_alone(source: Path) -> PreTrainedModel:
+    """The model of a checkpoint without its weights: names and shapes.
+
+    Raises:
+        BuildError: transformers does not know its family, or has no such language model.
+    """
+    try:
+        return meta_model(AutoConfig.from_pretrained(source, trust_remote_code=False))
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        raise BuildError(f"{source} is of no kind that transformers has: {_first_line(error)}") from error
+
+
+def load_tokenizer(source: Path) -> Any:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        BuildError: it cannot be read, or wants code of its own.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (ValueError, KeyError, OSError) as error:
+        raise BuildError(f"the tokenizer of {source} cannot be loaded: {_first_line(error)}") from error
+
+
+def made_config(family: str, **settings: Any) -> PreTrainedConfig:
+    """The configuration of a family, for a model that is made here."""
+    return AutoConfig.for_model(family, **settings)
+
+
+def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model of a configuration, with weights as its class begins them."""
+    model: PreTrainedModel = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+    return model
+
+
+def meta_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """The same without any weights: names and shapes alone."""
+    with torch.device("meta"):
+        return empty_model(config)
+
+
+def _first_line(error: Exception) -> str:
+    return (reason_of(error).splitlines() or [type(error).__name__])[0]

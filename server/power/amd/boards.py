@@ -1,0 +1,214 @@
+"""AMD GPUs: power now and on average, energy accumulator, temperature, clocks and power cap."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from server.power.amd.library import AmdError, NoAmdError, offered, opened
+from server.power.meter import Device, Reading
+from traces.clock import now_ns
+
+_VISIBLE = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+_NOT_KNOWN = 0xFFFF
+"""From here on a power in watts is none: drivers fill 16, 32 or 64 bits where a board has no such sensor."""
+_MICRO_FROM = 100_000
+"""Power caps beyond so much are of microwatts: releases of ROCm differ."""
+_MILLI_FROM = 1000
+"""Temperatures beyond so much are of thousandths."""
+_WRAPS = (1 << 32, 1 << 64)
+_NEAR = 0.1
+"""A counter that goes back from the last tenth of such a range into its first has come round."""
+
+
+class AmdMeter:
+    """Reads every board once: of partitions of one, and of dies of which one alone tells power, the first that does.
+
+    Raises:
+        NoAmdError: there is no AMD SMI, no driver, or no board.
+        AmdError: none of the boards tells its power, or one that ``gpus`` names is not there.
+    """
+
+    def __init__(self, gpus: Sequence[str] | None = None) -> None:
+        with ExitStack() as stack:
+            smi = stack.enter_context(opened())
+            self._boards, self.left_out = _open_boards(smi, gpus)
+            self._smi = stack.pop_all()
+
+    @property
+    def devices(self) -> list[Device]:
+        """Every board that is read, named by its UUID."""
+        return [board.device for board in self._boards]
+
+    @property
+    def named(self) -> list[str]:
+        """The same for people."""
+        return [board.name for board in self._boards]
+
+    def read(self, *, slow: bool) -> list[Reading]:
+        """A reading of every board; with ``slow`` another of each, with its accumulator at its own time.
+
+        Raises:
+            AmdError: a board was lost, or may not be read any more.
+        """
+        readings = [board.read() for board in self._boards]
+        if slow:
+            readings += [board.read_slow() for board in self._boards]
+        return readings
+
+    def close(self) -> None:
+        """Shut AMD SMI down."""
+        self._smi.close()
+
+
+class BoardMeter:
+    """One board by its handle."""
+
+    def __init__(self, smi: Any, handle: Any, uuid: str) -> None:
+        self._smi, self._handle = smi, handle
+        asic = offered(smi, lambda: smi.amdsmi_get_gpu_asic_info(handle)) or {}
+        self.name = str(asic.get("market_name") or "AMD GPU")
+        now_w, average_w, _ = self._power()
+        if now_w is None and average_w is None:
+            raise AmdError(f"{self.name} {uuid}: tells no power (a second die, a partition, or an APU)")
+        note = "current socket power" if now_w is not None else "average socket power: the board has no other"
+        self.device = Device(uuid, "gpu", "amdsmi", f"{self.name}: {note}")
+        self._counter = Accumulator()
+
+    def read(self) -> Reading:
+        """Power now, on average, and its cap."""
+        before_ns = now_ns()
+        now_w, average_w, cap_w = self._power()
+        after_ns = now_ns()
+        if now_w is None and average_w is None:
+            raise AmdError(f"AMD SMI: {self.device.name}: tells no power any more")
+        return Reading(
+            self.device, (before_ns + after_ns) // 2, after_ns - before_ns,
+            power_w=now_w, power_avg_w=average_w, power_limit_w=cap_w,
+        )  # fmt: skip
+
+    def read_slow(self) -> Reading:
+        """The accumulator, timed by itself; temperature, clocks and activity."""
+        smi, handle = self._smi, self._handle
+        before_ns = now_ns()
+        energy = offered(smi, lambda: smi.amdsmi_get_energy_count(handle)) or {}
+        after_ns = now_ns()
+        activity = offered(smi, lambda: smi.amdsmi_get_gpu_activity(handle)) or {}
+        percent = known(activity.get("gfx_activity"))
+        return Reading(
+            self.device,
+            (before_ns + after_ns) // 2,
+            after_ns - before_ns,
+            energy_j=self._counter.joules(energy),
+            temperature_c=self._temperature_c(),
+            sm_clock_mhz=self._clock_mhz("GFX"),
+            mem_clock_mhz=self._clock_mhz("MEM"),
+            utilization=None if percent is None else percent / 100,
+        )
+
+    def _power(self) -> tuple[float | None, float | None, float | None]:
+        """Watts just now, on average, and allowed."""
+        smi, handle = self._smi, self._handle
+        power = offered(smi, lambda: smi.amdsmi_get_power_info(handle)) or {}
+        now_w, average_w = known(power.get("current_socket_power")), known(power.get("average_socket_power"))
+        if now_w is None and average_w is None:
+            now_w = known(power.get("socket_power"))
+        cap = offered(smi, lambda: smi.amdsmi_get_power_cap_info(handle)) or {}
+        return now_w or None, average_w or None, _cap_w(cap.get("power_cap"))
+
+    def _temperature_c(self) -> float | None:
+        smi, handle = self._smi, self._handle
+        current = smi.AmdSmiTemperatureMetric.CURRENT
+        for kind in (smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureType.EDGE):
+            shown = known(offered(smi, partial(smi.amdsmi_get_temp_metric, handle, kind, current)))
+            if shown:
+                return shown / 1000 if shown >= _MILLI_FROM else shown
+        return None
+
+    def _clock_mhz(self, kind: str) -> float | None:
+        smi, handle = self._smi, self._handle
+        clock = offered(smi, lambda: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType[kind])) or {}
+        return known(clock.get("clk", clock.get("cur_clk")))
+
+
+class Accumulator:
+    """Joules since the first reading; a counter that came round goes on, one that began anew is shown to go back."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._last = 0
+        self._rounds = 0
+
+    def joules(self, shown: Any) -> float | None:
+        """Read what ``amdsmi_get_energy_count`` gave: counts, and microjoules a count; None where it has none."""
+        count, each_uj = shown.get("energy_accumulator", shown.get("power")), shown.get("counter_resolution")
+        if not isinstance(count, int) or not isinstance(each_uj, int | float) or not each_uj or not count:
+            return None
+        if self._first is None:
+            self._first = count
+        for size in _WRAPS:
+            if size * (1 - _NEAR) < self._last < size and count < size * _NEAR:
+                self._rounds += size
+                break
+        self._last = count
+        return (count + self._rounds - self._first) * float(each_uj) * 1e-6
+
+
+def known(value: Any) -> float | None:
+    """A figure of AMD SMI, or None: ``N/A``, or a field full of ones."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < _NOT_KNOWN else None
+
+
+def _cap_w(shown: Any) -> float | None:
+    if isinstance(shown, bool) or not isinstance(shown, int | float) or not 0 < shown < 1e12:
+        return None
+    return shown * 1e-6 if shown >= _MICRO_FROM else float(shown)
+
+
+def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:
+    """Those that tell their power, and in words those that are left out."""
+    boards: dict[str, BoardMeter] = {}
+    left_out = []
+    handles = [(str(smi.amdsmi_get_gpu_device_uuid(one)), one) for one in smi.amdsmi_get_processor_handles()]
+    chosen = _visible([uuid for uuid, _ in handles]) if gpus is None else gpus
+    missed = [uuid for uuid in chosen if uuid not in dict(handles)]
+    if missed:
+        raise AmdError(f"AMD SMI: meters.gpus: {', '.join(missed)} is not here")
+    for uuid, handle in handles:
+        if uuid not in chosen:
+            continue
+        place = str(smi.amdsmi_get_gpu_device_bdf(handle)).rpartition(".")[0]
+        if place in boards:
+            left_out.append(
+                f"{uuid}: a partition of {boards[place].device.name}, whose power is that of the whole"
+            )
+            continue
+        try:
+            boards[place] = BoardMeter(smi, handle, uuid)
+        except AmdError as error:
+            left_out.append(str(error))
+    if not boards:
+        raise (
+            AmdError(f"AMD SMI: {'; '.join(left_out)}") if left_out else NoAmdError("AMD SMI: no GPU is here")
+        )
+    return list(boards.values()), tuple(left_out)
+
+
+def _visible(uuids: Sequence[str]) -> Sequence[str]:
+    """Those that a program started here would see, by their numbers in AMD SMI's order."""
+    for variable in _VISIBLE:
+        named = os.environ.get(variable)
+        if named is None:
+            continue
+        numbers = [part.strip() for part in named.split(",") if part.strip()]
+        if not all(number.isdigit() for number in numbers):
+            raise AmdError(
+                f"AMD SMI: {variable}={named}: boards are told by their numbers: name them in meters.gpus"
+            )
+        return [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
+    return uuids

@@ -1,0 +1,50 @@
+"""``starwatt board`` shows what boards are set to, and puts back what a study left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from study.cli.answers import print_json
+from study.cli.options import JsonFlag, exit_with
+from study.exit_codes import FAILED
+
+
+def board(
+    restore: Annotated[
+        bool,
+        typer.Option("--restore", help="Put boards back that a study left set when it was killed (root)."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what boards are set to, what they allow, and which a study has set; put back what one left.
+
+    The exit code is 1 where a board was left set, or could not be put back.
+    """
+    exit_with(_restore(as_json=as_json) if restore else _show(as_json=as_json))
+
+
+def _show(*, as_json: bool) -> int:
+    from study.doctor.boards import boards_here, line_of
+
+    boards = boards_here()
+    if as_json:
+        print_json(boards)
+    else:
+        for line in map(line_of, boards) if boards else ("no NVIDIA driver answers",):
+            print(line)  # noqa: T201
+    return FAILED if any(one["left_so"] for one in boards) else 0
+
+
+def _restore(*, as_json: bool) -> int:
+    from server.power.control.put_back import put_back_left
+
+    done = put_back_left()
+    if as_json:
+        print_json([asdict(one) for one in done])
+    else:
+        for line in [one.words for one in done] or ["no board was left set"]:
+            print(line)  # noqa: T201
+    return 0 if all(one.done for one in done) else FAILED

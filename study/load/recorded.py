@@ -1,0 +1,88 @@
+"""A load test that replays a recording with lengths: what is told and asked before it, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from configs.datasets import Dataset
+from configs.loads import Load, Open
+from configs.recordings import Recording
+from loadgen.planning.recorded import with_lengths
+from loadgen.spec import LoadSpec
+from server.engines.remote import RemoteEngine
+from starwatt_errors import EngineError, UsageError
+from study.measure.wording import with_wording, wording_words
+from study.progress.display import tell
+
+
+def prepared(spec: LoadSpec, key: str | None) -> LoadSpec:
+    """The load, with what its prompts are made of where it replays a recording with lengths.
+
+    Raises:
+        UsageError: the server says how much context it has, and a request has more tokens.
+    """
+    recording = with_lengths(spec.load)
+    if recording is None:
+        return spec
+    for remark in recording.remarks:
+        tell(remark)
+    limit = _context_of(spec, key)
+    if limit is not None:
+        refuse_beyond(recording, limit)
+    spec = with_wording(spec, key)
+    assert spec.wording is not None  # noqa: S101 -- with_wording has set it
+    tell(wording_words(spec.wording))
+    return spec
+
+
+def refuse_beyond(recording: Recording, limit: int) -> None:
+    """Raise UsageError where a request has no room in the server's context."""
+    words = recording.beyond(limit)
+    if words is not None:
+        raise UsageError(
+            f"--trace: {words} (max_model_len of the server): --most-tokens {limit} leaves them out"
+        )
+
+
+def _context_of(spec: LoadSpec, key: str | None) -> int | None:
+    """Tokens of prompt and answer together; None where the server does not say."""
+    engine = RemoteEngine(spec.url.rstrip("/").removesuffix("/v1"), spec.model, key)
+    try:
+        engine.wait_ready(0)
+    except EngineError:
+        return None
+    return engine.served.max_model_len
+
+
+def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
+    """How many completed requests had other lengths than asked for, and by how much; None where none were asked for.
+
+    ``largest`` is in tokens, of the server's count less what was asked; None where the server counts nothing.
+    """
+    done = requests.filter(
+        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
+    )
+    if requests["asked_prompt_tokens"].null_count == len(requests):
+        return None
+    found: dict[str, Any] = {}
+    for name in ("prompt", "output"):
+        apart = pc.drop_null(pc.subtract(done[f"{name}_tokens"], done[f"asked_{name}_tokens"])).to_pylist()
+        found[f"{name}s"] = {
+            "counted": len(apart),
+            "other": sum(one != 0 for one in apart),
+            "largest": max(apart, key=abs, default=None),
+        }
+    return found
+
+
+def stand_in(load: Load, recording: Recording) -> Dataset:
+    """What the manifest says was asked, in place of a data set: the file's name, and a digest of its lengths."""
+    assert isinstance(load, Open) and load.trace is not None  # noqa: S101, PT018 -- it has a recording
+    asked = [(one.prompt_tokens, one.output_tokens, one.block_ids) for one in recording.lengths or ()]
+    digest = hashlib.sha256(json.dumps([recording.offsets_ns, asked]).encode()).hexdigest()
+    return Dataset(name=load.trace.name, sha256=digest, tasks=())

@@ -1,0 +1,39 @@
+"""One request to an endpoint, outside of any load, and its whole answer."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import urllib.request
+from collections.abc import Mapping
+
+from loadgen.planning.payload import Endpoint
+
+_LONGEST_ANSWER = 8 << 20
+
+
+def answer_to(
+    endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float
+) -> tuple[bytes, str | None]:
+    """The body of the answer, and what type it is said to be.
+
+    Raises:
+        urllib.error.HTTPError: it answers with a status of 400 or above.
+        OSError: it does not answer, or not in time.
+    """
+    headers = {"Content-Type": "application/json"}
+    if key or endpoint.credentials:
+        basic = base64.b64encode((endpoint.credentials or "").encode()).decode()
+        headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
+    request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
+    except http.client.HTTPException as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+def url_of(endpoint: Endpoint) -> str:
+    """The address of the API, without credentials."""
+    return f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}"

@@ -1,0 +1,185 @@
+"""The search on a server: what every window asks, how it is judged, and what is found."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from analysis.requests.columns import Requests
+from analysis.requests.latency import Latencies, latencies
+from analysis.validity.objective import WORDS, Judgement, judge, requests_needed
+from configs.loads import Open, SingleStream
+from loadgen.spec import LoadSpec
+from loadgen.spec import Requests as So
+from starwatt_errors import LoadError
+from study.rate.search import WITHIN, Answer, Terms, Told, Trial, answer_of, next_trial
+from study.rate.words import first_error, said_of, share_words
+
+_ALONE = 8  # requests, one at a time, before anything else
+_LEAST_WARMUP_S, _MOST_WARMUP_S = 1.0, 60.0
+_DRAIN_S = 5.0
+_LEAST_TIMEOUT_S = 30.0
+_LEAST_RATE = 0.001
+_A_WINDOW = 1 / 45  # of the whole time, at most
+_Z95 = 1.96
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for, and what it may take."""
+
+    bounds_ms: Mapping[str, float]
+    """What a good request keeps, by ``ttft``, ``tpot`` or ``e2e``."""
+    share: float = 0.9
+    """A rate holds where at least so many of the requests that were offered are good."""
+    arrivals: Literal["constant", "poisson"] = "poisson"
+    first: float | None = None
+    """The rate to begin with, requests a second; None: as many as one request at a time makes."""
+    highest: float = 100_000.0
+    most_in_flight: int | None = None
+    window_s: float = 10.0
+    """A whole window takes so long at least."""
+    most_s: float = 900.0
+    """After that nothing but the answer is measured."""
+
+
+Measure = Callable[[LoadSpec, Trial | None], Requests]
+"""Measures a window, and returns its requests; no trial: that of one request at a time."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The highest rate, and every window behind it."""
+
+    answer: Answer
+    lo: float | None
+    hi: float | None
+    """The interval: the bracket, and how far the requests that came differ by chance from the rate that was asked."""
+    alone: Judgement
+    """Of one request at a time."""
+    windows: tuple[Told, ...]
+    interrupted: bool = False
+
+    @property
+    def last(self) -> Told | None:
+        """The last window of the rate that is the answer."""
+        of_rate = [one for one in self.windows if one.trial.rate == self.answer.rate]
+        return of_rate[-1] if of_rate else None
+
+
+class RateSearch:
+    """One search on one server; ``tell`` hears of each window."""
+
+    def __init__(
+        self,
+        base: LoadSpec,
+        wanted: Wanted,
+        measure: Measure,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base, self._wanted, self._measure, self._tell, self._clock = base, wanted, measure, tell, clock
+        self._began_s = clock()
+        self._warmup_s = max(base.warmup_s, _LEAST_WARMUP_S)
+        self._window_s = wanted.window_s
+        self._told: list[Told] = []
+
+    def run(self) -> Found:
+        """Measure until the rate is known, or the time is up; Ctrl-C ends it with what is known.
+
+        Raises:
+            LoadError: one request at a time gets no answer, or TPOT has a bound and cannot be known.
+        """
+        alone, each_s = self._alone()
+        first = self._wanted.first or 1 / each_s
+        terms = Terms(
+            self._wanted.share, first, max(min(first, 1 / each_s) / 8, _LEAST_RATE), self._wanted.highest
+        )
+        if alone.hi < self._wanted.share:
+            return self._found(Answer("none", None, None, confirmed=False), alone)
+        interrupted = False
+        try:
+            while trial := next_trial(self._told, terms, time_is_up=self._spent_s > self._wanted.most_s):
+                self._window(trial)
+        except KeyboardInterrupt:
+            interrupted = True
+        return self._found(answer_of(self._told, terms), alone, interrupted=interrupted)
+
+    @property
+    def _spent_s(self) -> float:
+        return self._clock() - self._began_s
+
+    def _alone(self) -> tuple[Judgement, float]:
+        """One request at a time: what it says, and how long one takes, in seconds."""
+        spec = self._base.model_copy(
+            update={
+                "load": SingleStream(kind="single_stream"), "amount": So(kind="requests", requests=_ALONE),
+                "workers": 1, "block": 1, "warmup_s": 0.0,
+            }
+        )  # fmt: skip
+        requests = self._measure(spec, None)
+        latency = latencies(requests)
+        if not requests.completed.any():
+            raise LoadError(f"one request at a time gets no answer: {first_error(requests)}")
+        judged = judge(requests, self._wanted.bounds_ms, self._wanted.share, is_open=False)
+        if judged.why == "tpot_unknown":
+            raise LoadError(f"--slo tpot: {WORDS['tpot_unknown']}; take a bound of e2e in its place")
+        e2e_ms = latency.e2e_ms[requests.completed]
+        self._settle(e2e_ms)
+        self._window_s = max(self._window_s, self._until_late_s(requests, latency))
+        self._tell(f"one request at a time: {share_words(judged)}, {np.median(e2e_ms) / 1e3:.3g} s each")
+        return judged, max(float(np.median(e2e_ms)) / 1e3, 1e-4)
+
+    def _until_late_s(self, requests: Requests, latency: Latencies) -> float:
+        """How long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""
+        waits_ms = [
+            bound_ms - float(np.nanmedian(getattr(latency, f"{name}_ms")[requests.completed]))
+            for name, bound_ms in self._wanted.bounds_ms.items()
+            if name != "tpot"
+        ]
+        return min(max(waits_ms, default=0.0) / 1e3 / WITHIN, self._wanted.most_s * _A_WINDOW)
+
+    def _window(self, trial: Trial) -> None:
+        wanted = self._wanted
+        number = len(self._told) + 2
+        load = Open(
+            kind="open", qps=trial.rate, arrivals=wanted.arrivals, max_in_flight=wanted.most_in_flight
+        )
+        count = trial.requests(requests_needed(wanted.share), self._window_s)
+        left_s = max(wanted.most_s - self._spent_s, _LEAST_TIMEOUT_S)
+        longest_s = max(10 * max(wanted.bounds_ms.values()) / 1e3, left_s)
+        spec = self._base.model_copy(
+            update={
+                "load": load, "amount": So(kind="requests", requests=count), "block": number,
+                "warmup_s": self._warmup_s, "drain_s": _DRAIN_S,
+                "request_timeout_s": min(self._base.request_timeout_s, longest_s),
+            }
+        )  # fmt: skip
+        requests = self._measure(spec, trial)
+        judged = judge(requests, wanted.bounds_ms, wanted.share, wanted.most_in_flight)
+        self._told.append(Told(trial, judged))
+        self._tell(f"{trial.rate:g} requests/s: {share_words(judged)}: {said_of(judged)}")
+        if judged.says != "fails":
+            self._settle(latencies(requests).e2e_ms[requests.completed])
+
+    def _settle(self, e2e_ms: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        """Warm up as long as an answer takes: before, what is in flight only grows."""
+        if e2e_ms.size:
+            longest_s = 1.5 * float(np.percentile(e2e_ms, 90)) / 1e3
+            self._warmup_s = min(max(self._base.warmup_s, _LEAST_WARMUP_S, longest_s), _MOST_WARMUP_S)
+
+    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> Found:
+        chance = self._wanted.arrivals == "poisson"
+        lo = None if answer.rate is None else answer.rate * (1 - self._by_chance(answer.rate) * chance)
+        hi = None if answer.fails is None else answer.fails * (1 + self._by_chance(answer.fails) * chance)
+        return Found(answer, lo, hi, alone, tuple(self._told), interrupted)
+
+    def _by_chance(self, rate: float) -> float:
+        """How far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
+        most = max(one.judgement.requests for one in self._told if one.trial.rate == rate)
+        return min(_Z95 / math.sqrt(most), 1.0)

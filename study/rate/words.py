@@ -1,0 +1,78 @@
+"""A search as a person reads it, and as ``rate.json`` and a cell's record keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from analysis.requests.columns import Requests
+from analysis.validity.objective import GENERATOR, WORDS, Judgement
+
+if TYPE_CHECKING:
+    from study.rate.find import Found, Wanted
+
+
+def as_json(found: Found, wanted: Wanted) -> dict[str, Any]:
+    """What ``rate.json`` and a cell's record keep of a search."""
+    rows = [{**asdict(one.trial), **asdict(one.judgement)} for one in found.windows]
+    return {
+        "slo_ms": dict(wanted.bounds_ms),
+        "share": wanted.share,
+        "arrivals": wanted.arrivals,
+        "kind": found.answer.kind,
+        "rate": found.answer.rate,
+        "lo": found.lo,
+        "hi": found.hi,
+        "fails": found.answer.fails,
+        "confirmed": found.answer.confirmed,
+        "interrupted": found.interrupted,
+        "alone": asdict(found.alone),
+        "windows": rows,
+    }
+
+
+def in_words(found: Found, wanted: Wanted) -> str:
+    """The answer as a person reads it."""
+    answer = found.answer
+    bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in wanted.bounds_ms.items())
+    slo = f"{100 * wanted.share:g} % of requests within {bounds}"
+    if answer.kind == "none":
+        rates = (
+            "one request at a time does not" if not found.windows else f"{answer.fails:g} requests/s do not"
+        )
+        return f"no rate holds {slo}: {rates}"
+    if answer.rate is None:
+        below = "" if answer.fails is None else f"; {answer.fails:g} requests/s do not hold it"
+        return f"no rate is known to hold {slo}: windows said nothing before the search was over{below}"
+    unsure = "" if answer.confirmed else ", not confirmed by a long window"
+    if answer.kind == "at_least":
+        late = sorted(one.trial.rate for one in found.windows if one.judgement.why in GENERATOR)
+        why = f": from {late[0]:g} on the load generator was late" if late else ""
+        return f"at least {answer.rate:.4g} requests/s hold {slo} (95 %: from {found.lo:.4g}{unsure}); none failed{why}"
+    return f"{answer.rate:.4g} requests/s hold {slo} (95 %: {found.lo:.4g} to {found.hi:.4g}{unsure})"
+
+
+def said_of(judged: Judgement) -> str:
+    """What a window says of its rate, and why where it says nothing."""
+    if judged.says == "nothing":
+        return f"says nothing: {WORDS[judged.why or 'too_few']}"
+    return "fails, what is in flight grows without end" if judged.why == "backlog" else judged.says
+
+
+def share_words(judged: Judgement) -> str:
+    """The share of good requests with its interval."""
+    if judged.share is None:
+        return "no requests"
+    bounds = f"95 %: {100 * judged.lo:.3g} to {100 * judged.hi:.3g} %"
+    return f"{100 * judged.share:.3g} % of {judged.requests} good ({bounds})"
+
+
+def first_error(requests: Requests) -> str:
+    """What the first request that failed was told."""
+    columns = requests.table.select(["status", "http_status", "error"])
+    row: Mapping[str, Any] | None = next((one for one in columns.to_pylist() if one["status"] != "ok"), None)
+    if row is None:
+        return "nothing was sent"
+    http = "" if row["http_status"] is None else f" (HTTP {row['http_status']})"
+    return f"{row['status']}{http}: {' '.join(str(row['error'] or 'without a word').split())[:300]}"

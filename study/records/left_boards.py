@@ -1,0 +1,18 @@
+"""Boards that an earlier study has left set, since it was killed: the next command puts them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from server.power.control.put_back import put_back_left
+
+
+def put_back_what_was_left(tell: Callable[[str], None]) -> None:
+    """Put them back; where that is not allowed, it is said by whom it can be done.
+
+    Raises:
+        StarwattError: what they were cannot be read, or a driver fails.
+    """
+    for one in put_back_left():
+        if not one.held:
+            tell(f"left by an earlier study: {one.words}")

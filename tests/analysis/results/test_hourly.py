@@ -1,0 +1,114 @@
+"""Hourly prices and carbon in the forms in which exchanges and operators of grids hand them out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.results.hourly import Hourly, read_hourly
+from starwatt_errors import UsageError
+
+ELECTRICITYMAPS = (
+    "Datetime (UTC),Country,Zone name,Zone id,Carbon intensity gCO₂eq/kWh (direct),"
+    "Carbon intensity gCO₂eq/kWh (Life cycle),Carbon-free energy percentage (CFE%)\n"
+    "2026-11-26 09:00:00,Germany,Germany,DE,350.5,400.25,45\n"
+    "2026-11-26 10:00:00,Germany,Germany,DE,300,,50\n"
+    "2026-11-26 11:00:00,Germany,Germany,DE,200,260,55\n"
+)
+PRICES = {
+    "iso times with offsets": "time,price (EUR/MWh)\n2026-11-26T10:00:00+01:00,80.5\n2026-11-26T11:00:00+01:00,-3.25\n",
+    "ENTSO-E": '"MTU (CET/CEST)","Area","Sequence","Day-ahead Price (EUR/MWh)"\n'
+    '"26/11/2026 10:00:00 - 26/11/2026 11:00:00","BZN|DE-LU","Sequence 1","80.5"\n'
+    '"26/11/2026 11:00:00 - 26/11/2026 12:00:00","BZN|DE-LU","Sequence 1","-3.25"\n',
+    "ENTSO-E, tabs": "DateTime(UTC)\tResolutionCode\tAreaCode\tPrice[EUR/MWh]\tUpdateTime(UTC)\n"
+    "2026-11-26 09:00:00.000\tPT60M\t10Y\t80.5\t2026-11-25 12:00:00\n"
+    "2026-11-26 10:00:00.000\tPT60M\t10Y\t-3.25\t2026-11-25 12:00:00\n",
+    "SMARD": "\ufeffDatum von;Datum bis;Deutschland/Luxemburg [€/MWh] Originalauflösungen\n"
+    "26.11.2026 10:00;26.11.2026 11:00;80,5\n26.11.2026 11:00;26.11.2026 12:00;-3,25\n",
+    "Nord Pool, later first": "Delivery Start (CET);Delivery End (CET);DK1 (EUR/MWh)\n"
+    "26.11.2026 11:00:00;26.11.2026 12:00:00;-3,25\n26.11.2026 10:00:00;26.11.2026 11:00:00;80,5\n",
+    "seconds since 1970": "unix time;price (ct/kWh)\n1795683600;8,05\n1795687200;-0,325\n",
+}
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def read(
+    folder: Path, text: str, *, carbon: bool = False, column: str = "", zone: str | None = None
+) -> Hourly:
+    file = folder / "series.csv"
+    file.write_text(text, encoding="utf-8")
+    return read_hourly("--price", f"{file}{column}", zone, carbon=carbon)
+
+
+@pytest.mark.parametrize("form", PRICES)
+def test_a_price_is_read_in_every_form(form: str, tmp_path: Path) -> None:
+    found = read(tmp_path, PRICES[form], zone="Europe/Berlin")
+    cents = 100 if found.unit == "ct" else 1
+    assert found.unit in ("EUR", "€", "ct")
+    assert found.start_s.tolist() == [at("2026-11-26T09:00Z"), at("2026-11-26T10:00Z")]
+    assert found.end_s.tolist() == [at("2026-11-26T10:00Z"), at("2026-11-26T11:00Z")]
+    assert found.per_wh / cents == pytest.approx([80.5e-6, -3.25e-6])
+
+
+def test_carbon_of_one_of_several_columns_is_named_and_an_hour_without_a_value_is_a_hole(
+    tmp_path: Path,
+) -> None:
+    found = read(tmp_path, ELECTRICITYMAPS, carbon=True, column=":life cycle")
+    assert found.unit == "gCO2e"
+    assert found.per_wh == pytest.approx([0.40025, 0.26])
+    with pytest.raises(
+        UsageError, match="has no value for all of 2026-11-26 09:30 UTC to 2026-11-26 10:30 UTC"
+    ):
+        found.pieces(at("2026-11-26T09:30Z"), at("2026-11-26T10:30Z"))
+    direct = read(tmp_path, ELECTRICITYMAPS, carbon=True, column=":direct")
+    edges_s, per_wh = direct.pieces(at("2026-11-26T09:30Z"), at("2026-11-26T11:15Z"))
+    assert np.diff(edges_s).tolist() == [1800, 3600, 900]
+    assert per_wh == pytest.approx([0.3505, 0.3, 0.2])
+
+
+def test_the_hour_that_comes_twice_as_summer_time_ends_is_two_hours(tmp_path: Path) -> None:
+    hours = ["01:00", "02:00", "02:00", "03:00"]
+    lines = "".join(f"25.10.2026 {hour};{k},0\n" for k, hour in enumerate(hours))
+    found = read(tmp_path, f"Zeit (MEZ/MESZ);Preis (EUR/MWh)\n{lines}")
+    assert np.diff(found.start_s).tolist() == [3600.0] * 3
+    assert found.start_s[0] == at("2026-10-25T01:00+02:00")
+
+
+def test_quarters_of_an_hour_are_as_long_as_they_are(tmp_path: Path) -> None:
+    lines = "".join(f"2026-11-26T09:{minute:02d}Z,{minute}\n" for minute in (0, 15, 30, 45))
+    found = read(tmp_path, f"start,price (USD/kWh)\n{lines}")
+    assert (found.end_s - found.start_s).tolist() == [900.0] * 4
+    assert found.per_wh == pytest.approx([0, 0.015, 0.03, 0.045])
+
+
+WRONG = {
+    "no column names its unit: title it as in time,price": "time,price\n2026-11-26T09:00Z,1\n",
+    "names no zone: say it by --zone": "time,price (EUR/MWh)\n2026-11-26 09:00,1\n",
+    "line 3: 'price \\(EUR/MWh\\)' takes a number": "time,price (EUR/MWh)\n2026-11-26T09:00Z,1\n2026-11-26T10:00Z,x\n",
+    "line 2: 'noon' is no time that is known": "time,price (EUR/MWh)\nnoon,1\n",
+    "has 2026-11-26 09:00 UTC twice": "time,area,price (EUR/MWh)\n2026-11-26T09:00Z,A,1\n2026-11-26T09:00Z,B,1\n",
+    "say which column": "time,A (EUR/MWh),B (EUR/MWh)\n2026-11-26T09:00Z,1,2\n",
+    "takes a header and a line a time": "time,price (EUR/MWh)\n",
+    "takes columns of times and values": "price\n1\n",
+    "no line has a value": "time,price (EUR/MWh)\n2026-11-26T09:00Z,n/e\n",
+    "line 2: has 1 columns": "time,price (EUR/MWh)\n2026-11-26T09:00Z\n",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_no_series_or_could_be_several_is_refused_in_words(words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        read(tmp_path, WRONG[words])
+
+
+def test_carbon_below_nothing_and_a_file_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="takes what is not below 0"):
+        read(tmp_path, "time,carbon (gCO2e/kWh)\n2026-11-26T09:00Z,-1\n", carbon=True)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_hourly("--carbon", str(tmp_path / "none.csv"), None, carbon=True)

@@ -1,0 +1,96 @@
+"""Engines that stay loaded: each serves its turns, one that dies costs no other's cell, and short memory is no end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tests.chaos.campaign import DONE
+from tests.chaos.machine import MODEL, Machine, machine
+from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from traces.attempts import read_attempts
+from traces.cell import CellRecord, read_cell
+from traces.layout import RunDir
+from traces.streams import read_trace
+
+STUDY = """
+name: resident
+models: [{model}]
+baseline: bf16
+variants: [bf16, fp16, fp32]
+loads: [{{kind: single_stream}}]
+prompts: {{dataset: starwatt-24, tasks: 2, max_tokens: 32}}
+measure: {{passes: 1, min_s: 0}}
+phases: {{idle_s: 0.5, warmup_requests: 1, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
+blocks: {blocks}
+engine_restarts: {{resident: auto, every: 2, alone: {alone}}}
+seed: 7
+"""
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+@pytest.fixture
+def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
+    """A machine with a simulated board."""
+    with machine(tmp_path / "machine", nvml_library) as made:
+        yield made
+
+
+def begin(world: Machine, blocks: int, alone: str) -> RunDir:
+    file, run = world.folder / "study.yaml", RunDir(world.disk / "run")
+    file.write_text(STUDY.format(model=world.folder / "model", blocks=blocks, alone=alone))
+    world.start("run", file, "--out", run.root)
+    return run
+
+
+def records(run: RunDir) -> list[CellRecord]:
+    """In the order of measuring."""
+    found = [read_cell(run.cell(key)) for key in run.finished_cells()]
+    return sorted(found, key=lambda one: one.phases.window.start_ns if one.phases.window else 0)
+
+
+def engine(world: Machine, variant: str) -> psutil.Process:
+    [found] = [one for one in world.processes("engine") if DTYPES[variant] in one.cmdline()]
+    return found
+
+
+def test_an_idle_engine_that_dies_costs_no_cell_and_the_others_stay(world: Machine) -> None:
+    run = begin(world, blocks=2, alone="{}")
+    world.until(lambda: len(list(run.finished_cells())) > 0, "a cell is measured")
+    order = [row["variant"] for row in pq.read_table(run.plan).to_pylist() if row["block"] == 1]
+    engine(world, order[0]).kill()  # its turn is over; it comes again in block 2
+    assert world.end() in DONE, world.said
+    assert f"{order[0]} is started anew at its turn" in world.said
+    found = records(run)
+    assert len(found) == 6
+    assert read_attempts(run) == {}
+    for variant in DTYPES:
+        starts = [one.served.started_s for one in found if one.variant == variant]
+        assert len(set(starts)) == (2 if variant == order[0] else 1)
+        assert all(one.audit.residents_cpu_share is not None for one in found)
+    assert len({one.served.kv_cache_tokens for one in found}) == 1
+    anew = next(place for place, one in enumerate(found) if place and one.variant == order[0])
+    for one in found[anew:]:  # the others are no strangers on the board; from here on it lists all that run
+        occupancy = read_trace(run.cell(one.key), "occupancy")
+        assert set(occupancy.column("state").to_pylist()) == {"exclusive"}
+    alone = records(RunDir(run.alone))  # the check: the baseline in both blocks, on one engine
+    assert [(one.variant, one.block) for one in alone] == [("bf16", 1), ("bf16", 2)]
+    assert len({one.served.started_s for one in alone}) == 1
+    assert {one.audit.residents_cpu_share for one in alone} == {None}
+    assert 1.0 in pq.read_table(run.table("neighbours")).column("overlap").to_pylist()
+    assert world.left_behind() == []
+
+
+def test_where_nothing_tells_whether_engines_fit_each_is_started_for_its_turn(world: Machine) -> None:
+    (world.folder / "model" / "config.json").write_text(json.dumps(MODEL | {"num_attention_heads": None}))
+    run = begin(world, blocks=1, alone="null")
+    assert world.end() in DONE, world.said
+    assert "engines do not stay loaded, and each is started for its turn" in world.said
+    found = records(run)
+    assert len({one.served.started_s for one in found}) == len(found) == 3
+    assert {one.audit.residents_cpu_share for one in found} == {None}

@@ -1,0 +1,142 @@
+"""The search for the highest rate, on virtual time: servers whose highest rate is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.requests.columns import Requests
+from loadgen.spec import LoadSpec
+from starwatt_errors import LoadError
+from study.rate.find import Wanted
+from study.rate.search import MOST_WINDOWS, Trial
+from study.rate.words import as_json, in_words
+from tests.study.rate.virtual import Served, Server, World, bucket, queueing, steady
+
+SEEDS = range(12)
+SERVICE_S = 0.02  # 50 requests a second
+
+
+def _refusing_rate(places: int) -> float:
+    """Of an M/M/1 queue that holds so many: where a tenth is refused, by its blocking formula."""
+    rates = np.linspace(1.0, 49.9, 5000)
+    load = rates * SERVICE_S
+    refused = load**places * (1 - load) / (1 - load ** (places + 1))
+    return float(rates[np.searchsorted(refused, 0.1)])
+
+
+KNOWN = {
+    # M/M/1: a request is there for longer than t with the probability exp(-(mu - lambda) t)
+    "queues": (queueing(SERVICE_S, exponential=True), {"e2e": 200.0}, 50 - math.log(10) / 0.2),
+    "refuses when it is full": (
+        queueing(SERVICE_S, exponential=True, most=4),
+        {"e2e": 2e3},
+        _refusing_rate(4),
+    ),
+    "refuses by a bucket of tokens": (bucket(20.0, burst=100), {"ttft": 100.0}, 20 / 0.9),
+    "is bound by what it serves alone": (queueing(SERVICE_S), {"tpot": 100.0}, 50.0),
+    "has several places": (queueing(0.5, 4), {"ttft": 5e3}, 8.0),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_interval_covers_the_known_highest_rate(name: str) -> None:
+    server, bounds_ms, highest = KNOWN[name]
+    found = [World(server, bounds_ms, seed).search() for seed in SEEDS]
+    assert {one.answer.kind for one in found} == {"found"}
+    covered = [one.lo is not None and one.hi is not None and one.lo <= highest <= one.hi for one in found]
+    assert sum(covered) >= len(SEEDS) - 1, [(one.lo, one.hi) for one in found]
+    widths = [one.hi / one.lo for one in found if one.hi and one.lo]
+    assert np.median(widths) < 2  # an answer, and not "somewhere"
+
+
+def test_a_search_is_bounded_in_windows_and_time_and_confirms_what_it_answers() -> None:
+    for seed in SEEDS:
+        world = World(queueing(SERVICE_S, exponential=True), {"e2e": 200.0}, seed)
+        found = world.search(most_s=200.0)
+        assert len(found.windows) <= MOST_WINDOWS
+        assert world.seconds < 200 + 3 * 60  # the windows that were begun, and those that confirm
+        assert found.last is None or found.last.trial.confirms
+        blocks = [spec.block for spec in world.specs]
+        assert len(set(blocks)) == len(blocks)  # a window that is repeated meets other arrivals
+
+
+def test_where_one_request_alone_is_too_slow_no_rate_holds_and_nothing_else_is_measured() -> None:
+    world = World(steady(0.5), {"ttft": 100.0})
+    found = world.search()
+    assert (found.answer.kind, found.answer.rate, found.windows) == ("none", None, ())
+    assert "no rate holds 90 % of requests within ttft 100 ms" in in_words(found, Wanted({"ttft": 100.0}))
+
+
+def test_where_every_rate_fails_down_to_the_lowest_no_rate_holds() -> None:
+    def crowd_fails(due_s: np.ndarray, _: np.random.Generator) -> Served:
+        alone = np.diff(due_s, prepend=-1e9) > 1e3
+        return Served(due_s + np.where(alone, 0.05, 0.5), due_s + np.where(alone, 0.05, 0.5))
+
+    found = World(crowd_fails, {"ttft": 100.0}).search()
+    assert found.answer.kind == "none"
+    assert found.answer.fails is not None
+    assert 0 < len(found.windows) < 10
+
+
+def test_where_the_generator_is_late_before_a_rate_fails_the_answer_is_at_least() -> None:
+    world = World(steady(0.05), {"ttft": 100.0}, late=lambda rate, _: rate > 300)
+    found = world.search()
+    assert (found.answer.kind, found.hi, found.answer.confirmed) == ("at_least", None, True)
+    assert found.answer.rate is not None
+    assert 300 / 1.06 < found.answer.rate <= 300
+    said = in_words(found, Wanted({"ttft": 100.0}))
+    assert said.startswith("at least ")
+    assert "the load generator was late" in said
+
+
+def test_no_rate_beyond_the_highest_is_asked_for() -> None:
+    world = World(steady(0.05), {"ttft": 100.0})
+    found = world.search(highest=70.0)
+    assert (found.answer.kind, found.answer.rate) == ("at_least", 70.0)
+    assert max(one.trial.rate for one in found.windows) == 70.0
+
+
+def test_windows_in_which_the_generator_was_late_are_repeated_and_say_nothing() -> None:
+    server, bounds_ms, highest = KNOWN["queues"]
+    for seed in SEEDS:
+        world = World(server, bounds_ms, seed, late=lambda _, rng: bool(rng.random() < 0.1))
+        found = world.search(first=40.0)
+        for one in found.windows:
+            assert one.judgement.says == "nothing" or one.judgement.why != "generator_lagged"
+        if found.lo is not None and found.hi is not None:
+            assert found.lo <= highest <= found.hi
+
+
+def test_ctrl_c_ends_a_search_with_what_it_knows() -> None:
+    class Interrupted(World):
+        def measure(self, spec: LoadSpec, trial: Trial | None) -> Requests:
+            if spec.block == 9:
+                raise KeyboardInterrupt
+            return super().measure(spec, trial)
+
+    server, bounds_ms, _ = KNOWN["queues"]
+    found = Interrupted(server, bounds_ms).search()
+    assert found.interrupted
+    assert found.answer.rate is not None
+    assert len(as_json(found, Wanted(bounds_ms))["windows"]) == 7
+
+
+def test_a_server_that_answers_nobody_is_told_of_in_its_words() -> None:
+    def refuse(due_s: np.ndarray, _: np.random.Generator) -> Served:
+        return Served(np.full(due_s.size, np.nan), np.full(due_s.size, np.nan))
+
+    with pytest.raises(LoadError, match="one request at a time gets no answer: http_error"):
+        World(refuse, {"ttft": 100.0}).search()
+
+
+def test_windows_are_as_long_as_a_queue_takes_to_reach_its_bound() -> None:
+    server: Server = queueing(0.5, 8)
+    world = World(server, {"e2e": 1.4e3})
+    world.search(window_s=1.0)
+    longest = max(world.specs, key=lambda spec: getattr(spec.amount, "requests", 0))
+    assert longest.warmup_s >= 0.5
+    seconds = getattr(longest.amount, "requests", 0) / (getattr(longest.load, "qps", None) or 1)
+    assert seconds >= 4 * 0.9 / 0.05  # four whole windows, each 0.9 s over a twentieth
