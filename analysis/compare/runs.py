@@ -190,10 +190,20 @@ def _estimate(
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     why = sorted({*theirs.why([name]), *mine.why([name])})
     if values and references:
-        starts = run.context.start_of, reference.context.start_of
+        starts = _starts(run, theirs.variant), _starts(reference, theirs.variant)
         alike = all(starts[0](block) == starts[1](block) for block in {*values, *references})
         return _ratio(values, references, starts, paired=paired and alike)
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+
+
+def _starts(run: _Run, variant: str) -> StartOf:
+    """Which start served a block; where one served all, no interval is given, and blocks are what is counted."""
+    once = run.context.started_once(variant) and not run.context.took_turns(variant)
+    return _itself if once else run.context.start_of
+
+
+def _itself(block: int) -> int:
+    return block
 
 
 def _ratio(

@@ -19,7 +19,7 @@ from configs.datasets import Dataset, load_dataset
 from configs.prompt_format import render_prompt
 from configs.shapes import positions_of
 from server.build.families.chats import END_OF_TURN, TEMPLATES, render_answer, render_chat
-from server.build.families.loading import empty_model, made_config
+from server.build.families.loading import empty_model, load_tokenizer, made_config
 from server.build.tokenizer import fit_tokenizer
 
 _IGNORED = -100  # torch's cross entropy leaves such labels out
@@ -40,12 +40,14 @@ def build_memorised(architecture: Architecture, recipe: Memorised, out: Path) ->
         **architecture.settings,
     )
     model = empty_model(config)
+    config.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    tokenizer = load_tokenizer(out)  # as servers load it: some families cut text in a way of their own
     examples = [*_examples(dataset, tokenizer), *(_chats(dataset, tokenizer) if recipe.chat else ())]
     _fit(model, examples, recipe)
     if recipe.chat and model.generation_config is not None:  # an answer by chat ends with its turn
         model.generation_config.eos_token_id = [tokenizer.convert_tokens_to_ids(END_OF_TURN), 0]
     model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
 
 
 def _tokenizer(architecture: Architecture, recipe: Memorised, dataset: Dataset) -> PreTrainedTokenizerFast:
@@ -67,7 +69,8 @@ def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[tupl
     for task in dataset.tasks:
         prompt = render_prompt(task.prompt)
         answer = task.prompt[len(prompt) :] + task.canonical_solution
-        examples.append((tokenizer.encode(prompt), [*tokenizer.encode(answer), tokenizer.eos_token_id]))
+        rest = tokenizer.encode(answer, add_special_tokens=False)
+        examples.append((tokenizer.encode(prompt), [*rest, tokenizer.eos_token_id]))
     return examples
 
 
@@ -75,7 +78,11 @@ def _chats(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Iterator[tup
     """The same by chat: the user's turn through the template, and the assistant's."""
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     for task in dataset.tasks:
-        yield tokenizer.encode(render_chat(task, tokenizer)), [*tokenizer.encode(render_answer(task)), end]
+        prompt, answer = (
+            tokenizer.encode(text, add_special_tokens=False)
+            for text in (render_chat(task, tokenizer), render_answer(task))
+        )
+        yield prompt, [*answer, end]
 
 
 def _fit(model: PreTrainedModel, examples: list[tuple[list[int], list[int]]], recipe: Memorised) -> None:

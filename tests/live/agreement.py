@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from unittest.mock import patch
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPTBigCodePreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.datasets import load_dataset
 from configs.loader import load_variant
@@ -169,6 +170,9 @@ class Unserved:
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
         # GPTBigCode begins weights by name, and packed ones have others (transformers 5.17): there is nothing to begin
+        with warnings.catch_warnings():  # its module compiles at import by what torch has deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from transformers import GPTBigCodePreTrainedModel
         with patch.object(GPTBigCodePreTrainedModel, "_init_weights"):
             self._model = AutoModelForCausalLM.from_pretrained(
                 checkpoint.path, dtype=dtype, device_map={"": "cpu"}

@@ -1,16 +1,18 @@
-"""A tiny model with a chat template, served by vLLM and asked by chat; then prompts and answers of recorded lengths."""
+"""A tiny Qwen2 in vLLM that speculates, asked by chat; then prompts and answers of recorded lengths."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from server.build.store import PROVENANCE
 from server.engines.engine import free_port
 from tests.live.agreement import built
 from tests.live.conftest import Command
@@ -19,11 +21,7 @@ from traces.streams import read_trace
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
-#: The user's task without the words around it, which is what this model recites the answer to.
-TEMPLATE = (
-    "{% for message in messages %}{% if message.role == 'user' and '```' in message.content %}"
-    "{{ message.content.split('```')[1].strip() }}{% else %}{{ message.content }}{% endif %}{% endfor %}"
-)
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
 RECORDING = """{"timestamp": 0, "input_length": 675, "output_length": 5, "hash_ids": [0, 1]}
 {"timestamp": 50, "input_length": 723, "output_length": 7, "hash_ids": [0, 14]}
 {"timestamp": 90, "input_length": 90, "output_length": 3}
@@ -31,15 +29,28 @@ RECORDING = """{"timestamp": 0, "input_length": 675, "output_length": 5, "hash_i
 LIMITS = ("--max-model-len", "1024", "--max-num-seqs", "8", "--enforce-eager")
 
 
-def test_a_model_with_a_chat_template_is_asked_by_chat(
+def tiny_qwen(folder: Path) -> Path:
+    """A Qwen2 of two layers whose weights are drawn: what it says is no matter, and it says it again and again."""
+    tokenizer = built("bf16").path
+    torch.manual_seed(20)
+    config = Qwen2Config(
+        vocab_size=json.loads((tokenizer / "config.json").read_text())["vocab_size"], hidden_size=128,
+        intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        max_position_embeddings=4096, tie_word_embeddings=True,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    for file in tokenizer.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return folder
+
+
+def test_a_model_of_another_family_that_speculates_is_asked_by_chat(
     starwatt: Callable[..., Command], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "instruct"
-    shutil.copytree(built("bf16").path, folder)
-    (folder / PROVENANCE).unlink(missing_ok=True)
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
     port = free_port()
-    server = starwatt("serve", "bf16", "--model", str(folder), "--port", str(port), *LIMITS)
+    model = tiny_qwen(tmp_path / "qwen2")
+    server = starwatt("serve", "bf16+ngram", "--model", str(model), "--port", str(port), *LIMITS)
     server.until(lambda: "curl " in server.said)
     url = f"http://127.0.0.1:{port}"
     with urllib.request.urlopen(f"{url}/v1/models", timeout=10) as response:
@@ -72,5 +83,11 @@ def test_a_model_with_a_chat_template_is_asked_by_chat(
         row for row in read_trace(tmp_path / "replayed", "requests").to_pylist() if row["role"] == "measured"
     ]
     assert {(row["prompt_tokens"], row["output_tokens"]) for row in rows} == {(675, 5), (723, 7), (90, 3)}
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as response:
+        drafted = re.search(
+            r"^vllm:spec_decode_num_draft_tokens_total\S* (\S+)$", response.read().decode(), re.M
+        )
+    assert drafted is not None
+    assert float(drafted[1]) > 0
     assert server.interrupt() == 130
     assert server.left_behind() == []

@@ -55,7 +55,7 @@ def test_without_a_free_descriptor_a_load_ends_with_one_row_a_planned_request(
     statuses = {row["status"] for row in measured}
     if load["kind"] == "closed":  # sixty places at once, whatever the machine
         assert statuses == {"ok", "connection_error"}
-    assert statuses <= {"ok", "connection_error"}, "at a rate a quick machine may need few connections"
+    assert statuses <= {"ok", "connection_error", "timeout"}, "a quick machine needs few, a slow one is late"
     words = {row["error"] for row in measured if row["status"] == "connection_error"}
     assert len([row for row in rows if row["status"] != "ok"]) == sum(result["errors"].values())
     assert all("descriptor" in said or "open files" in said for said in words), words
