@@ -8,7 +8,7 @@ Compared with the baseline's own format without graphs (its control), it holds t
 
 from __future__ import annotations
 
-from configs.engine_args import other_arguments, with_arguments
+from configs.engine.arguments import other_arguments, with_arguments
 from configs.loader import NONE, Defined, load_variant, variant_names
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant

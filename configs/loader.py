@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from configs.architecture import Architecture
 from configs.datasets import is_own, load_dataset
 from configs.derived import FORMS, combined_variant, derived_variant
-from configs.engine_args import other_arguments, with_arguments
+from configs.engine.arguments import other_arguments, with_arguments
 from configs.executor import SideBySide
 from configs.files.documents import Document, read_document
 from configs.files.plain_yaml import dump_yaml

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from configs.board import BoardSetting
 from configs.datasets import DATASETS, DatasetName
-from configs.engine_settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
+from configs.engine.settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
 from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
     LONGEST_S,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from configs.engine_args import EngineArgs
+from configs.engine.arguments import EngineArgs
 from configs.files.strict import Line, Many, Name, StrictModel, VariantName, inconsistent
 
 Dtype = Literal["bfloat16", "float16", "float32"]

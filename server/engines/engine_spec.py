@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configs.engine_args import with_arguments
+from configs.engine.arguments import with_arguments
 from configs.schema import EngineSettings
 from configs.variant import Variant
 from server.build.store import Checkpoint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from configs.engine_args import with_arguments
+from configs.engine.arguments import with_arguments
 from configs.schema import EngineSettings
 from configs.variant import BitsAndBytes, Variant
 from server.build.shape import Shape, pruned_shape

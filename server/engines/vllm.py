@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from configs.engine_args import flags, other_arguments
+from configs.engine.arguments import flags, other_arguments
 from configs.variant import BitsAndBytes
 from server.engines.arguments import Asked, ask_parser, check_arguments
 from server.engines.engine_log import served_from_log

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.engine_args import with_arguments
+from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from configs.datasets import Task
-from configs.engine_args import with_arguments
+from configs.engine.arguments import with_arguments
 from configs.loader import load_architecture, load_variant
 from configs.loads import Closed, Load, Open
 from configs.recordings import Lengths

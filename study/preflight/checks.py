@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from configs.datasets import is_own
-from configs.engine_args import with_arguments
+from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
 from configs.schema import EngineSettings, Study
 from configs.variant import Variant

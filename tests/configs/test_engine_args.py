@@ -12,7 +12,7 @@ from pydantic import JsonValue, ValidationError
 
 from configs import loader
 from configs.controls import control_of, with_controls
-from configs.engine_args import flags, other_arguments, with_arguments
+from configs.engine.arguments import flags, other_arguments, with_arguments
 from configs.loader import dump_study, load_setting, load_study, load_variant, named_variant, setting_names
 from configs.schema import EngineSettings, Study
 from configs.variant import Setting, Variant

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, JsonValue, ValidationError
 
-from configs.engine_settings import EngineSettings
+from configs.engine.settings import EngineSettings
 from configs.files.problems import words_of
 from configs.files.strict import inconsistent
 
