@@ -44,12 +44,12 @@ WRONG = {
     ),
     "a variant by a path": (
         ("[bf16, int8-bnb]", "[bf16, ../variants/fp16]"),
-        ":4: variants.1: there is no variant",
-        "there are: bf16",
+        ":4: variants.1: ",
+        "variants/fp16: cannot be read: No such file",
     ),
     "unknown load kind": (
         ("{kind: single_stream}", "{kind: burst}"),
-        ":6: loads.0.kind: takes one of single_stream, closed, open",
+        ":6: loads.0.kind: takes one of single_stream, single-stream, closed, open",
         "(given: 'burst')",
     ),
     "no load kind": (("{kind: single_stream}", "{name: x}"), ":6: loads.0.kind: is required", "single_stream"),

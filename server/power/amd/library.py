@@ -74,12 +74,19 @@ def _not_offered(smi: Any) -> frozenset[int]:
     return frozenset(getattr(codes, f"AMDSMI_STATUS_{name}") for name in names)
 
 
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("amdsmi") is not None
+    except ImportError:  # an environment that hides it
+        return False
+
+
 @cache
 def _package() -> Any:
     """Import it; what it prints where it finds no library is in the error."""
     home = Path(os.environ.get("ROCM_HOME") or os.environ.get("ROCM_PATH") or _ROCM) / "share" / "amd_smi"
     own = str(home) if (home / "amdsmi" / "__init__.py").is_file() else None
-    if own is None and importlib.util.find_spec("amdsmi") is None:
+    if own is None and not _installed():
         raise NoAmdError(f"AMD SMI: no package amdsmi in {home}, and none is installed")
     said = io.StringIO()
     if own is not None:

@@ -156,13 +156,6 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path, flags: tuple[object, ...
     assert message in str(result.exception)
 
 
-def test_wire_is_refused_for_https_before_anything_is_sent(tmp_path: Path) -> None:
-    arguments = [*LOAD, "--url", "https://127.0.0.1:9", "--client", "wire", "--requests", "1"]
-    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
-    assert isinstance(result.exception, UsageError)
-    assert "--client: wire speaks no TLS" in str(result.exception)
-
-
 @pytest.mark.parametrize("key", ["sk-1\r\nX-More: 2", "sk-\x00", "sk-1\n"])
 def test_a_key_that_no_header_can_carry_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
