@@ -79,7 +79,7 @@ def analyze(run: RunDir, progress: Progress | None = None) -> AnalysisSummary:
     ``summary.csv`` beside them sums cells and accuracy up.
 
     The same files give the same tables, byte for byte. A damaged or unfinished cell is a row that says so. What is
-    made of a cell alone is kept in the run (``.kept``), and taken from there while its files have the same bytes.
+    made of a cell alone is kept in the run (``kept``), and taken from there while its files have the same bytes.
 
     Args:
         run: the run directory; ``study.yaml`` and ``plan.parquet`` may be missing (one measured endpoint).

@@ -100,7 +100,7 @@ class RunDir:
     """A run directory in this one: cells measured again with nobody beside them."""
     cells = _Inside(_CELLS)
     """All measured cells."""
-    kept = _Inside(".kept")
+    kept = _Inside("kept")
     """What analysis made of each cell, derived: deleted or damaged, it is made again."""
     report = _Inside("report.html")
     """The report, derived."""

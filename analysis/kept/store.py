@@ -1,4 +1,4 @@
-"""The folder ``.kept`` of a run: parts of its tables by the bytes of the cells that they were made from.
+"""The folder ``kept`` of a run: parts of its tables by the bytes of the cells that they were made from.
 
 Whatever is wrong with it costs time and nothing else: a file counts only where it is a regular one of our own user,
 is called by the SHA-256 of its bytes, and says that this very analysis made it, for a study and a manifest that say

@@ -39,7 +39,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 def run(measured: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A copy that was analysed."""
     monkeypatch.setattr("analysis.runs.stamps._SETTLED_NS", -(10**18))  # as if it lay there for long
-    shutil.copytree(measured.root, tmp_path / "copy", ignore=shutil.ignore_patterns(".kept", "tables"))
+    shutil.copytree(measured.root, tmp_path / "copy", ignore=shutil.ignore_patterns("kept", "tables"))
     copy = RunDir(tmp_path / "copy")
     analyze(copy)
     return copy
