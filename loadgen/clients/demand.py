@@ -28,7 +28,7 @@ class Demand:
 
     @property
     def opening_s(self) -> float:
-        """Say how long it takes to open one."""
+        """Say how long it takes to open one where nothing else is being opened."""
         return self._opened_s or 0.0
 
     def used(self, seconds: float) -> None:
@@ -36,8 +36,11 @@ class Demand:
         self._used_s = _mean(self._used_s, seconds)
 
     def opened(self, seconds: float) -> None:
-        """A connection took so long to be opened."""
-        self._opened_s = _mean(self._opened_s, seconds)
+        """A connection took so long to be opened.
+
+        The shortest counts: many at once wait for each other, and what they took would call for more of them.
+        """
+        self._opened_s = seconds if self._opened_s is None else min(self._opened_s, seconds)
 
     def wanted(self, in_use: int) -> int:
         """Say how many should be open: those in use and due while another one opens, or those that the rate needs."""
