@@ -21,7 +21,7 @@ from loadgen.wire.build import library
 from loadgen.wire.client import WireConnection
 from loadgen.wire.tls import Tls
 from starwatt_errors import LoadError
-from tests.loadgen.clients.test_tls import certified
+from tests.support.certificates import certified
 from tests.support.driving import SINGLE, closed, drive, make_spec
 from tests.support.server import TruthServer
 

@@ -16,7 +16,7 @@ from server.power.service.client import MeterUnreachableError, ServiceClient
 from server.power.service.complaints import MOST, Complaints
 from server.power.service.gate import Limits
 from starwatt_errors import StarwattError
-from tests.loadgen.clients.test_tls import certified
+from tests.support.certificates import certified
 from tests.support.metering import TOKEN, served, serving
 
 HOST = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\n"

@@ -24,9 +24,9 @@ from server.power.service.remote import RemoteMeter
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards
-from tests.loadgen.clients.test_tls import certified
 from tests.server.power.conftest import A, B
 from tests.server.power.test_sidecar import wait_for
+from tests.support.certificates import certified
 from tests.support.metering import MODELLED, TOKEN, served, serving
 from traces.clock import boot_id
 from traces.streams import read_trace
