@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ STUDIES = HERE / "studies"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_SHOWN = 10  # wrong fields of a file
+_WITH_SETTINGS = re.compile(r"(.+\.(?:yaml|yml|json))\+([^/]+)", re.DOTALL)
+"""The path of a variant's file, with settings behind it."""
 
 LENGTHS = "lengths.csv"
 """In a run: recorded lengths, as they were forced."""
@@ -257,9 +260,9 @@ def _is_path(name: str) -> bool:
 
 def _of_file(path: Path) -> Variant:
     """The variant of a file, whose name may end in settings (``mine.yaml+ngram``)."""
-    file, suffix, settings = str(path).partition(".yaml+")
-    if suffix:
-        return combined_variant(_of_file(Path(f"{file}.yaml")), settings.split("+"), load_setting)
+    combined = _WITH_SETTINGS.fullmatch(str(path))
+    if combined is not None:
+        return combined_variant(_of_file(Path(combined[1])), combined[2].split("+"), load_setting)
     return _with_template_found(*_load(path, Variant))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_it_may_be_the_baseline_and_others_are_derived_from_it(tmp_path: Path) -
     eager = load_variant("mine-eager", study.defined)
     assert (eager.enforce_eager, eager.prune) == (True, load_variant("mine", study.defined).prune)
     assert with_controls(study).variants == ("mine", "mine-eager")
+
+
+@pytest.mark.parametrize("ending", ["yaml", "yml", "json"])
+def test_settings_go_behind_the_path_of_any_kind_of_file(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "a+b"
+    folder.mkdir()
+    mine = {"name": "mine", "description": "d", "quantization": {"kind": "none"}}
+    (folder / f"mine.{ending}").write_text(json.dumps(mine))  # JSON is YAML too
+    study = load_study(written(tmp_path, f"[bf16, a+b/mine.{ending}+seqs-32]"))
+    assert study.variants == ("bf16", "mine+seqs-32")
+    assert load_variant("mine+seqs-32", study.defined).engine_args == {"max_num_seqs": 32}
 
 
 def test_a_variant_may_be_written_into_the_study(tmp_path: Path) -> None:
