@@ -21,6 +21,7 @@ from configs.files.plain_yaml import dump_yaml
 from configs.files.problems import problems
 from configs.loads import Load, Open
 from configs.recordings import read_recording
+from configs.restarts import Resident
 from configs.schema import RecordedOutput, Study
 from configs.variant import Setting, Variant
 from starwatt_errors import UsageError
@@ -83,6 +84,7 @@ def _check_variants(document: Document, study: Study) -> None:
             variant = load_variant(name, study.defined)
             _check_loads(variant, study.loads)
             _check_slots(variant, study)
+            _check_share(variant, study)
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
             raise document.refusal(
@@ -198,6 +200,15 @@ def _check_slots(variant: Variant, study: Study) -> None:
     wanted = with_arguments(study.engine, variant.engine_args).boards
     if 0 < boards < wanted:  # 0: engines of the CPUs
         raise UsageError(f"{variant.name} takes {wanted} boards, and a slot has {boards}: name more of them")
+
+
+def _check_share(variant: Variant, study: Study) -> None:
+    """Raises UsageError where an engine sets the memory of which each gets a share, as all stay loaded."""
+    if isinstance(study.engine_restarts, Resident) and "kv_cache_memory_bytes" in variant.engine_args:
+        raise UsageError(
+            f"{variant.name}: engine_args: kv_cache_memory_bytes is each engine's share where engines stay loaded: "
+            "leave it out, or take engine_restarts: each_block"
+        )
 
 
 def _with_traces_found(document: Document, study: Study) -> Study:

@@ -69,6 +69,20 @@ def test_a_variant_may_be_written_into_the_study(tmp_path: Path) -> None:
     assert load_variant("mine", study.defined).description == "d"
 
 
+def test_no_variant_sets_the_memory_that_resident_engines_share(tmp_path: Path) -> None:
+    more = "engine_restarts: {resident: auto}\n"
+    study = written(tmp_path, more=more)
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, description: d, engine_args: {kv_cache_memory_bytes: 9}}\n"
+    )
+    with pytest.raises(
+        UsageError, match=r"variants\.1: mine: engine_args: kv_cache_memory_bytes is each engine's"
+    ):
+        load_study(study)
+    study.write_text(study.read_text().replace(more, ""))
+    assert load_study(study).variants == ("bf16", "mine")
+
+
 @pytest.mark.parametrize(
     ("variants", "content", "message"),
     [
