@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from configs.files.plain_yaml import dump_yaml
 from configs.files.problems import problems
 from configs.loads import Load, Open
 from configs.recordings import read_recording
+from configs.restarts import Resident
 from configs.schema import RecordedOutput, Study
 from configs.variant import Setting, Variant
 from starwatt_errors import UsageError
@@ -32,6 +34,8 @@ STUDIES = HERE / "studies"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_SHOWN = 10  # wrong fields of a file
+_WITH_SETTINGS = re.compile(r"(.+\.(?:yaml|yml|json))\+([^/]+)", re.DOTALL)
+"""The path of a variant's file, with settings behind it."""
 
 LENGTHS = "lengths.csv"
 """In a run: recorded lengths, as they were forced."""
@@ -80,6 +84,7 @@ def _check_variants(document: Document, study: Study) -> None:
             variant = load_variant(name, study.defined)
             _check_loads(variant, study.loads)
             _check_slots(variant, study)
+            _check_share(variant, study)
         other = seen.setdefault(_content(variant, study), name)
         if other != name:
             raise document.refusal(
@@ -197,6 +202,15 @@ def _check_slots(variant: Variant, study: Study) -> None:
         raise UsageError(f"{variant.name} takes {wanted} boards, and a slot has {boards}: name more of them")
 
 
+def _check_share(variant: Variant, study: Study) -> None:
+    """Raises UsageError where an engine sets the memory of which each gets a share, as all stay loaded."""
+    if isinstance(study.engine_restarts, Resident) and "kv_cache_memory_bytes" in variant.engine_args:
+        raise UsageError(
+            f"{variant.name}: engine_args: kv_cache_memory_bytes is each engine's share where engines stay loaded: "
+            "leave it out, or take engine_restarts: each_block"
+        )
+
+
 def _with_traces_found(document: Document, study: Study) -> Study:
     """The study with the trace files of its open loads as absolute paths, each read once to see that it does."""
     loads: list[Load] = []
@@ -257,9 +271,9 @@ def _is_path(name: str) -> bool:
 
 def _of_file(path: Path) -> Variant:
     """The variant of a file, whose name may end in settings (``mine.yaml+ngram``)."""
-    file, suffix, settings = str(path).partition(".yaml+")
-    if suffix:
-        return combined_variant(_of_file(Path(f"{file}.yaml")), settings.split("+"), load_setting)
+    combined = _WITH_SETTINGS.fullmatch(str(path))
+    if combined is not None:
+        return combined_variant(_of_file(Path(combined[1])), combined[2].split("+"), load_setting)
     return _with_template_found(*_load(path, Variant))
 
 

@@ -31,6 +31,7 @@ from configs.files.strict import (
 from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, Load
 from configs.meters import Meters
+from configs.phases import Phases
 from configs.prompt_formats import EndpointKind
 from configs.remote import RemoteEngine
 from configs.restarts import EngineRestarts, Resident
@@ -146,47 +147,6 @@ class Slo(StrictModel):
     def bounds_ms(self) -> dict[str, float]:
         """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
         return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
-
-
-class Cooldown(StrictModel):
-    """Before each engine start: wait until the boards are as cool as before the others."""
-
-    within_c: float = Field(
-        default=5.0, ge=0, le=200, description="Above the coolest they were before an engine start"
-    )
-    within_w: float = Field(
-        default=15.0, ge=0, le=10_000, description="The same of the power that they draw without an engine"
-    )
-    timeout_s: Seconds = Field(
-        default=180.0,
-        description="After that it starts all the same, and its cells are marked not_cooled",
-    )
-
-
-class Phases(StrictModel):
-    """Say how long each phase around the measured window lasts."""
-
-    idle_s: float = Field(
-        default=20.0, ge=0.5, le=LONGEST_S, description="Server loaded, nothing in flight; before and after"
-    )
-    warmup_s: Seconds = Field(default=15.0, description="The same load, not measured")
-    warmup_requests: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000,
-        description="Single-stream and closed loads: in place of warmup_s so many requests, at least those in flight",
-    )
-    rest_s: Seconds = Field(
-        default=1.5,
-        description="Between the last request (or the engine's start) and idle: vLLM's worker polls for a second",
-    )
-    drain_s: Seconds = Field(default=60.0, description="At most this long for what is in flight at the end")
-    board_settle_s: Seconds = Field(
-        default=3.0, description="After a board shows another limit or clock, before the cell begins"
-    )
-    cooldown: Cooldown | None = Field(
-        default=Cooldown(), description="Between engine starts, where GPUs say how warm they are; null: none"
-    )
 
 
 class Cpus(StrictModel):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
-from configs.files.plain import NotPlainError, finite
-from configs.files.plain_json import parse_json
+from configs.files.plain import finite
+from configs.files.plain_json import json_object, numbered_lines
 from configs.files.problems import problems
 from configs.files.strict import Line, Many, StrictModel
 from configs.files.text_files import PROMPTS_BYTES, decoded, read_packed
@@ -75,10 +75,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         UsageError: the file cannot be read.
     """
-    text = decoded(path, read_packed(path, PROMPTS_BYTES))
-    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
-        if line.strip():
-            yield number, line
+    return numbered_lines(decoded(path, read_packed(path, PROMPTS_BYTES)))
 
 
 def checked_object(where: str, line: str, model: type[_Model], what: str) -> tuple[dict[str, Any], _Model]:
@@ -87,12 +84,7 @@ def checked_object(where: str, line: str, model: type[_Model], what: str) -> tup
     Raises:
         UsageError: it is none, or fields of it are wrong: a sentence each, behind ``where``.
     """
-    try:
-        data = parse_json(line)
-    except NotPlainError as error:
-        raise UsageError(f"{where}: {error.words}") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{where}: takes a JSON object with a {what}, not {type(data).__name__}")
+    data = json_object(where, line, what)
     try:
         return data, model.model_validate(data)
     except ValidationError as error:

@@ -6,9 +6,11 @@ Infinity and NaN, which only Python writes, are left to the models: they know in
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from configs.files.plain import NotPlainError, check_plain, too_deep, too_long
+from starwatt_errors import UsageError
 
 
 def parse_json(text: str, *, most_digits: int | None = None) -> Any:
@@ -26,6 +28,28 @@ def parse_json(text: str, *, most_digits: int | None = None) -> Any:
     except ValueError as error:
         raise too_long() from error
     check_plain(data, most_digits=most_digits)
+    return data
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of JSON Lines with something in them, and their numbers."""
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
+        if line.strip():
+            yield number, line
+
+
+def json_object(where: str, line: str, what: str) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Raises:
+        UsageError: it is none, behind ``where``; ``what`` says what it takes: a JSON object with a ``what``.
+    """
+    try:
+        data = parse_json(line)
+    except NotPlainError as error:
+        raise UsageError(f"{where}: {error.words}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: takes a JSON object with a {what}, not {type(data).__name__}")
     return data
 
 

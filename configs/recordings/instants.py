@@ -27,7 +27,7 @@ def instant_ns(text: str, unit_ns: int) -> int | None:
     text = text.strip()
     if len(text) > _LONGEST:
         return None
-    if text[4:5] != "-" and _NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text):
         found = round(Decimal(text) * unit_ns)
         return found if abs(found) <= _MOST_NS else None
     dated = _DATE.fullmatch(text)

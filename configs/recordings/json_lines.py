@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from configs.files.plain import NotPlainError
-from configs.files.plain_json import parse_json
+from configs.files.plain_json import json_object, numbered_lines
 from configs.recordings.instants import NS_PER_S, instant_ns
 from configs.recordings.numbers import tokens_of
 from configs.recordings.recording import Lengths, Line
@@ -32,18 +31,12 @@ def lines_of_json(path: Path, text: str) -> list[Line]:
     Raises:
         UsageError: a line is no JSON object, or a field of it is missing or wrong.
     """
-    rows = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-    return [_line(path, number, line) for number, line in rows]
+    return [_line(path, number, line) for number, line in numbered_lines(text)]
 
 
 def _line(path: Path, number: int, text: str) -> Line:
     where = f"{path}:{number}"
-    try:
-        row = parse_json(text)
-    except NotPlainError as error:
-        raise UsageError(f"{where}: {error.words}") from error
-    if not isinstance(row, dict):
-        raise UsageError(f"{where}: takes a JSON object with timestamp, input_length and output_length")
+    row = json_object(where, text, "timestamp, an input_length and an output_length")
     unit_ns = NS_PER_S if "chat_id" in row else NS_PER_S // 1000
     time = _field(where, row, ("timestamp",))
     time_ns = None if isinstance(time, bool) else instant_ns(str(time), unit_ns)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,10 +74,11 @@ def ask_parser(every: Iterable[Asked]) -> None:
         return
     answers = _answers(list(new.values()))
     _known.update(zip(new, answers, strict=True))
-    for digest in new:
-        if _known[digest] is None:  # a refusal may be another one once something else is installed
-            _remembered(digest).parent.mkdir(parents=True, exist_ok=True)
-            _remembered(digest).touch()
+    with suppress(OSError):  # a home that cannot be written: the next process asks again
+        for digest in new:
+            if _known[digest] is None:  # a refusal may be another one once something else is installed
+                _remembered(digest).parent.mkdir(parents=True, exist_ok=True)
+                _remembered(digest).touch()
 
 
 def _is_known(digest: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configs.addresses import shown_url
 from configs.meters import Meters
-from configs.schema import Phases
+from configs.phases import Phases
 from loadgen.planning.payload import Endpoint, checked_key
 from server.power.meters import choose_sources
 from server.power.service.listen import TOKEN_VARIABLE

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.meters import Meters
-from configs.schema import Cooldown
+from configs.phases import Cooldown
 from server.power.meters import choose_sources
 from server.power.nvidia.nvml import NvmlMeter
 from starwatt_errors import TraceError

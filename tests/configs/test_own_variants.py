@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,35 @@ def test_it_may_be_the_baseline_and_others_are_derived_from_it(tmp_path: Path) -
     assert with_controls(study).variants == ("mine", "mine-eager")
 
 
+@pytest.mark.parametrize("ending", ["yaml", "yml", "json"])
+def test_settings_go_behind_the_path_of_any_kind_of_file(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "a+b"
+    folder.mkdir()
+    mine = {"name": "mine", "description": "d", "quantization": {"kind": "none"}}
+    (folder / f"mine.{ending}").write_text(json.dumps(mine))  # JSON is YAML too
+    study = load_study(written(tmp_path, f"[bf16, a+b/mine.{ending}+seqs-32]"))
+    assert study.variants == ("bf16", "mine+seqs-32")
+    assert load_variant("mine+seqs-32", study.defined).engine_args == {"max_num_seqs": 32}
+
+
 def test_a_variant_may_be_written_into_the_study(tmp_path: Path) -> None:
     more = "defined: {mine: {name: mine, description: d, prune: {last: 1}}}\n"
     study = load_study(written(tmp_path, "[bf16, mine]", more=more))
     assert load_variant("mine", study.defined).description == "d"
+
+
+def test_no_variant_sets_the_memory_that_resident_engines_share(tmp_path: Path) -> None:
+    more = "engine_restarts: {resident: auto}\n"
+    study = written(tmp_path, more=more)
+    (tmp_path / "mine.yaml").write_text(
+        "{name: mine, description: d, engine_args: {kv_cache_memory_bytes: 9}}\n"
+    )
+    with pytest.raises(
+        UsageError, match=r"variants\.1: mine: engine_args: kv_cache_memory_bytes is each engine's"
+    ):
+        load_study(study)
+    study.write_text(study.read_text().replace(more, ""))
+    assert load_study(study).variants == ("bf16", "mine")
 
 
 @pytest.mark.parametrize(

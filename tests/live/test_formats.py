@@ -23,6 +23,7 @@ TOLERANCE = 0.15
 KERNELS = {
     "int4-awq": "CPUWNA16LinearKernel",
     "int4-gptq": "CPUWNA16LinearKernel",
+    "int4-w4a16": "CPUWNA16LinearKernel",
     "int8-w8a8": "CPUInt8ScaledMMLinearKernel",
     "fp8": "FP8ScaledMMLinearKernel",
 }
@@ -34,6 +35,7 @@ KERNELS = {
         ("int4-awq", 4, "bfloat16", "compressed-tensors"),
         ("int8-w8a8", 8, "bfloat16", "compressed-tensors"),
         pytest.param("int4-gptq", 4, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
+        pytest.param("int4-w4a16", 4, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
         pytest.param("fp8", 8, "bfloat16", "compressed-tensors", marks=pytest.mark.long),
         pytest.param("int8-bnb", 8, "bfloat16", "bitsandbytes", marks=pytest.mark.long),
         pytest.param("nf4-bnb", 4, "bfloat16", "bitsandbytes", marks=pytest.mark.long),

@@ -135,6 +135,16 @@ def test_what_was_taken_once_is_not_asked_again_and_a_refusal_is(
     assert later == [1, 1]
 
 
+def test_an_answer_that_cannot_be_kept_holds_for_this_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").touch()
+    calls = known(monkeypatch, tmp_path / "a file", None)
+    for _ in range(2):
+        check_arguments(Asked({"block_size": 16}, (), "vllm 0.32.0"), "mine")
+    assert calls == [1]
+
+
 def test_the_parser_is_asked_about_nothing_where_a_variant_has_no_arguments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

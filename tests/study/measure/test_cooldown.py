@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from configs.meters import Meters
-from configs.schema import Cooldown
+from configs.phases import Cooldown
 from study.measure.cooldown import Clock, States, cool_down, coolest, wait_until_cool
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_library  # noqa: F401 -- fixtures
