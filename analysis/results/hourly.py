@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from analysis.arrays import Floats
+from configs.files.text_files import decoded, read_packed
+from configs.files.values import figure, is_missing, seconds
 from starwatt_errors import UsageError
 
 _TIME = re.compile(r"time|date|datum|start|begin|from|von|mtu|hour|stunde|zeit|utc", re.IGNORECASE)
@@ -35,8 +37,7 @@ _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/
 _ZONE = re.compile(r"\b(UTC|GMT|CET|CEST|MEZ|MESZ)\b", re.IGNORECASE)
 _FORMS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S",
           "%Y/%m/%d %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M")  # fmt: skip
-_MISSING = frozenset(("", "-", "n/e", "n/a", "na", "nan", "null", "none"))
-_NUMBER = re.compile(r"[-+\u2212]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
 _MOST_BYTES = 256 << 20
 _HOLE = 1.5  # usual steps: months differ, and a line that is missing is a hole
 
@@ -83,8 +84,8 @@ def read_hourly(flag: str, named: str, zone: str | None, *, carbon: bool) -> Hou
         UsageError: it cannot be read, or can be read in several ways.
     """
     path, column = _file_of(named)
-    rows = _rows(flag, path)
-    reader = _Reader(f"{flag} {path}", rows[0][1], column, zone, carbon=carbon)
+    separator, rows = _rows(flag, path)
+    reader = _Reader(f"{flag} {path}", separator, rows[0][1], column, zone, carbon=carbon)
     return reader.series(path.name, [reader.span(row, number) for number, row in rows[1:]])
 
 
@@ -95,18 +96,12 @@ def _file_of(named: str) -> tuple[Path, str | None]:
     return (Path(path), column.strip()) if path and Path(path).is_file() else (Path(named), None)
 
 
-def _rows(flag: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Lines that are not empty, with their numbers; the header first."""
+def _rows(flag: str, path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The separator, and the lines that are not empty, with their numbers; the header first."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(
-                f"{flag} {path}: is larger than {_MOST_BYTES >> 20} MiB: cut the days of the run out of it"
-            )
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{flag} {path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{flag} {path}: is not UTF-8: save it as CSV in UTF-8") from error
+        text = decoded(path, read_packed(path, _MOST_BYTES))
+    except UsageError as error:
+        raise UsageError(f"{flag} {error}") from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" ;,\t")]
     if len(lines) < 2:
         raise UsageError(f"{flag} {path}: takes a header and a line a time")
@@ -118,7 +113,7 @@ def _rows(flag: str, path: Path) -> list[tuple[int, list[str]]]:
     try:
         rows = csv.reader([line for _, line in lines], delimiter=separator)
         fields = [[field.strip() for field in row] for row in rows]
-        return list(zip([number for number, _ in lines], fields, strict=True))
+        return separator, list(zip([number for number, _ in lines], fields, strict=True))
     except ValueError as error:
         raise UsageError(f"{flag} {path}: has a field of several lines, which no time or value is") from error
     except csv.Error as error:
@@ -129,8 +124,16 @@ class _Reader:
     """The columns of one file, and how their fields are read."""
 
     def __init__(
-        self, where: str, header: Sequence[str], column: str | None, zone: str | None, *, carbon: bool
+        self,
+        where: str,
+        separator: str,
+        header: Sequence[str],
+        column: str | None,
+        zone: str | None,
+        *,
+        carbon: bool,
     ) -> None:
+        self._separator = separator
         self._where, self._header, self._carbon = where, header, carbon
         units = {k: unit for k, name in enumerate(header) if (unit := _unit_in(name, carbon=carbon))}
         self._value = self._chosen(units, column)
@@ -163,22 +166,18 @@ class _Reader:
         start, *end = _BETWEEN.split(row[self._time], maxsplit=1)
         if self._end is not None and self._end < len(row):
             end = [row[self._end]]
-        value = np.nan if row[self._value].lower() in _MISSING else self._number(row[self._value], where)
+        value = np.nan if is_missing(row[self._value]) else self._number(row[self._value], where)
         start_s = self._seconds(start, where, follows=True)
         end_s = self._seconds(end[0], where, follows=False) if end else np.nan
         return start_s, end_s if end_s > start_s else np.nan, value * self._scale
 
     def _number(self, text: str, where: str) -> float:
-        digits = re.sub(r"[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))", "", text)
-        if "," in digits:
-            digits = (
-                digits.replace(".", "").replace(",", ".")
-                if digits.rfind(",") > digits.rfind(".")
-                else digits.replace(",", "")
-            )
-        if not _NUMBER.fullmatch(digits):
+        try:
+            value, unit = figure(text.replace("\u2212", "-"), comma_separated=self._separator == ",")
+        except ValueError as error:
+            raise UsageError(f"{where}: {self._header[self._value]!r} takes a number: {error}") from None
+        if unit:
             raise UsageError(f"{where}: {self._header[self._value]!r} takes a number (given: {text!r})")
-        value = float(digits.replace("\u2212", "-"))
         if self._carbon and value < 0:
             raise UsageError(
                 f"{where}: {self._header[self._value]!r} takes what is not below 0 (given: {text!r})"
@@ -186,8 +185,8 @@ class _Reader:
         return value
 
     def _seconds(self, text: str, where: str, *, follows: bool) -> float:
-        if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
-            return float(text)
+        if _SINCE_1970.fullmatch(text):
+            return seconds(text, None)
         at = _parsed(text)
         if at is None:
             raise UsageError(f"{where}: {text!r} is no time that is known, such as 2026-11-26T09:00:00+01:00")

@@ -31,6 +31,7 @@ PRICES = {
     "Nord Pool, later first": "Delivery Start (CET);Delivery End (CET);DK1 (EUR/MWh)\n"
     "26.11.2026 11:00:00;26.11.2026 12:00:00;-3,25\n26.11.2026 10:00:00;26.11.2026 11:00:00;80,5\n",
     "seconds since 1970": "unix time;price (ct/kWh)\n1795683600;8,05\n1795687200;-0,325\n",
+    "milliseconds since 1970": "start_timestamp;price (EUR/MWh)\n1795683600000;80,5\n1795687200000;\u22123,25\n",
 }
 
 
@@ -91,6 +92,8 @@ WRONG = {
     "no column names its unit: title it as in time,price": "time,price\n2026-11-26T09:00Z,1\n",
     "names no zone: say it by --zone": "time,price (EUR/MWh)\n2026-11-26 09:00,1\n",
     "line 3: 'price \\(EUR/MWh\\)' takes a number": "time,price (EUR/MWh)\n2026-11-26T09:00Z,1\n2026-11-26T10:00Z,x\n",
+    "line 2: .* may have a decimal comma, or one between thousands": "time,price (EUR/MWh)\n"
+    '2026-11-26T09:00Z,"1,234"\n',
     "line 2: 'noon' is no time that is known": "time,price (EUR/MWh)\nnoon,1\n",
     "has 2026-11-26 09:00 UTC twice": "time,area,price (EUR/MWh)\n2026-11-26T09:00Z,A,1\n2026-11-26T09:00Z,B,1\n",
     "say which column": "time,A (EUR/MWh),B (EUR/MWh)\n2026-11-26T09:00Z,1,2\n",
