@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -27,14 +27,20 @@ _START = re.compile(r"start|begin|von|from", re.IGNORECASE)
 _END = re.compile(r"\b(end|ende|bis|until)\b", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s+-\s+|\s*/(?=\d{4}-)")
 _UNITS = re.compile(
-    r"(?P<amount>[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*(?P<energy>[kM]?Wh)\b", re.IGNORECASE
+    r"(?P<amount>\b(?:mg|kg|g|t)\s+CO[2₂](?:\s?e[a-z]*)?|[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*"
+    r"(?P<energy>[kM]?Wh)\b",
+    re.IGNORECASE,
 )
 _WH = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
 _GRAMS = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6}
-_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)(?:CO[2₂](?:e(?:q|quiv\w*)?)?)?", re.IGNORECASE)
+_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)\s*(?:CO[2₂](?:\s?e(?:q|quiv\w*)?)?)?", re.IGNORECASE)
 _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/Brussels", "mez": "Europe/Berlin",
           "mesz": "Europe/Berlin"}  # fmt: skip
-_ZONE = re.compile(r"\b(UTC|GMT|CET|CEST|MEZ|MESZ)\b", re.IGNORECASE)
+_ZONE = re.compile(
+    r"(?<![A-Z])(?:UTC|GMT|CES?T|MES?Z)(?![A-Za-z])|(?<![A-Za-z])(?:utc|gmt|ces?t|mes?z)(?![A-Za-z])"
+)
+_HOURS_EAST = {"utc": 0, "gmt": 0, "z": 0, "cet": 1, "mez": 1, "cest": 2, "mesz": 2}
+_MARK = re.compile(r"\s*\(?(?P<zone>UTC|GMT|Z|CES?T|MES?Z)\)?$")  # ENTSO-E, on days that change summer time
 _FORMS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S",
           "%Y/%m/%d %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M")  # fmt: skip
 _SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
@@ -140,7 +146,7 @@ class _Reader:
         self._scale, self._unit = units[self._value]
         self._time, self._end = _times([k for k in range(len(header)) if k not in units], header)
         said = _ZONE.search(header[self._time])
-        self._zone = _ZONES[said[1].lower()] if said else zone
+        self._zone = _ZONES[said[0].lower()] if said else zone
         self._last: datetime | None = None
 
     def _chosen(self, units: Iterable[int], column: str | None) -> int:
@@ -244,14 +250,18 @@ def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
 
 
 def _parsed(text: str) -> datetime | None:
-    plain = re.sub(r"\s*(UTC|GMT|Z)$", "", text.strip())
+    text = text.strip()
+    mark = _MARK.search(text)
+    plain = text if mark is None else text[: mark.start()]
     at: datetime | None = None
     with suppress(ValueError):
         at = datetime.fromisoformat(plain)
     for form in _FORMS if at is None else ():
         with suppress(ValueError):
             at = datetime.strptime(plain, form)
-    return at.replace(tzinfo=UTC) if at is not None and plain != text.strip() and at.tzinfo is None else at
+    if at is None or mark is None or at.tzinfo is not None:
+        return at
+    return at.replace(tzinfo=timezone(timedelta(hours=_HOURS_EAST[mark["zone"].lower()])))
 
 
 def _utc(seconds: float) -> str:
