@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -31,9 +32,9 @@ _UNITS = re.compile(
     r"(?P<energy>[kM]?Wh)\b",
     re.IGNORECASE,
 )
-_WH = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
+WH = MappingProxyType({"wh": 1.0, "kwh": 1e3, "mwh": 1e6})
 _GRAMS = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6}
-_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)\s*(?:CO[2₂](?:\s?e(?:q|quiv\w*)?)?)?", re.IGNORECASE)
+_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)\s*(?i:CO[2₂](?:\s?e(?:q|quiv\w*)?)?)?")  # Mg is none of mg
 _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/Brussels", "mez": "Europe/Berlin",
           "mesz": "Europe/Berlin"}  # fmt: skip
 _ZONE = re.compile(
@@ -243,10 +244,16 @@ def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
     found = _UNITS.search(title)
     if found is None:
         return None
-    wh, mass = _WH[found["energy"].lower()], _CARBON.fullmatch(found["amount"])
+    wh, grams = WH[found["energy"].lower()], grams_of(found["amount"])
     if carbon:
-        return None if mass is None else (_GRAMS[mass["mass"].lower()] / wh, "gCO2e")
-    return None if mass is not None else (1 / wh, found["amount"])
+        return None if grams is None else (grams / wh, "gCO2e")
+    return None if grams is not None else (1 / wh, found["amount"])
+
+
+def grams_of(unit: str) -> float | None:
+    """Grams of CO2 equivalent in a unit such as ``g``, ``kgCO2`` or ``gCO2eq``; None: it is none of carbon."""
+    mass = _CARBON.fullmatch(unit)
+    return None if mass is None else _GRAMS[mass["mass"]]
 
 
 def _parsed(text: str) -> datetime | None:
