@@ -200,7 +200,7 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
 
 
 def _visible(uuids: Sequence[str]) -> Sequence[str]:
-    """Those that a program started here would see, by their numbers in AMD SMI's order."""
+    """Those that a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves."""
     for variable in _VISIBLE:
         named = os.environ.get(variable)
         if named is None:
@@ -210,5 +210,5 @@ def _visible(uuids: Sequence[str]) -> Sequence[str]:
             raise AmdError(
                 f"AMD SMI: {variable}={named}: boards are told by their numbers: name them in meters.gpus"
             )
-        return [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
+        uuids = [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
     return uuids

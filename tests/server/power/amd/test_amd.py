@@ -119,6 +119,14 @@ def test_boards_that_the_environment_hides_are_not_read(
         AmdMeter()
 
 
+def test_hip_counts_among_the_boards_that_rocr_leaves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host(line(uuid="a"), line(bdf=0xC900, uuid="b"), line(bdf=0xD100, uuid="c"))
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1,2")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    with closing(AmdMeter()) as meter:
+        assert [device.name for device in meter.devices] == ["c"]
+
+
 def test_a_board_that_is_lost_or_says_no_power_any_more_is_an_error(host: Host) -> None:
     for becomes in (line(status=33), line(current=_NONE_16)):  # busy; without power
         host(line())
