@@ -32,7 +32,7 @@ def test_what_a_board_of_the_mi300_kind_offers_is_read_and_nothing_else_is_made_
     host(line())
     with closing(AmdMeter()) as meter:
         quick, slow = both(meter)
-    assert (quick.power_w, quick.power_avg_w, quick.power_limit_w) == (700.0, None, 750.0)
+    assert (quick.power_w, quick.power_avg_w, slow.power_limit_w) == (700.0, None, 750.0)
     assert quick.energy_j is None
     assert (slow.temperature_c, slow.sm_clock_mhz, slow.mem_clock_mhz, slow.utilization) == (
         55,
@@ -50,7 +50,7 @@ def test_a_board_of_the_mi200_kind_has_its_average_power_and_says_so(host: Host)
         host(line(current=absent, average=94, temperature=41_000, cap=560))
         with closing(AmdMeter()) as meter:
             quick, slow = both(meter)
-        assert (quick.power_w, quick.power_avg_w, quick.power_limit_w) == (None, 94.0, 560.0)
+        assert (quick.power_w, quick.power_avg_w, slow.power_limit_w) == (None, 94.0, 560.0)
         assert slow.temperature_c == 41.0
         assert "average" in quick.device.note
 
