@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from analysis.keys import Condition
-from analysis.results.hourly import Hourly, read_hourly
+from analysis.results.hourly import WH, Hourly, grams_of, read_hourly
 from analysis.results.points import Bounds, Point, Results
 from starwatt_errors import UsageError
 from traces.layout import CellKey
@@ -22,8 +22,6 @@ PER = MappingProxyType(
 _FACTOR = re.compile(
     r"(?P<symbol>[^\d\s/.-]*)\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[^\d\s/.][^\s/]*)?\s*/\s*(?P<energy>[kM]?Wh)"
 )
-_WH = {"Wh": 1.0, "kWh": 1e3, "MWh": 1e6}
-_GRAMS = {"g": 1.0, "kg": 1e3, "mg": 1e-3, "t": 1e6}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def _series(flag: str, text: str | None, zone: str | None, *, carbon: bool) -> H
 
 def _read_grams(carbon: str) -> float:
     amount, unit = _read("--carbon", carbon, "350 g/kWh")
-    scale = _GRAMS.get(re.sub(r"CO2(e|eq)?$", "", unit))
+    scale = grams_of(unit)
     if scale is None:
         raise UsageError(f"--carbon is {carbon!r}: it takes grams of CO2 equivalent, such as 350 g/kWh")
     return amount * scale
@@ -104,7 +102,7 @@ def _read(flag: str, text: str, example: str) -> tuple[float, str]:
     found = _FACTOR.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{flag} is {text!r}: it takes an amount for each kWh, such as {example}")
-    return float(found["amount"]) / _WH[found["energy"]], found["symbol"] or found["unit"] or ""
+    return float(found["amount"]) / WH[found["energy"].lower()], found["symbol"] or found["unit"] or ""
 
 
 def cost_rows(results: Results, factors: Factors) -> list[CostRow]:

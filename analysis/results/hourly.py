@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from analysis.arrays import Floats
+from configs.files.text_files import decoded, read_packed
+from configs.files.values import figure, is_missing, seconds
 from starwatt_errors import UsageError
 
 _TIME = re.compile(r"time|date|datum|start|begin|from|von|mtu|hour|stunde|zeit|utc", re.IGNORECASE)
@@ -25,18 +28,23 @@ _START = re.compile(r"start|begin|von|from", re.IGNORECASE)
 _END = re.compile(r"\b(end|ende|bis|until)\b", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s+-\s+|\s*/(?=\d{4}-)")
 _UNITS = re.compile(
-    r"(?P<amount>[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*(?P<energy>[kM]?Wh)\b", re.IGNORECASE
+    r"(?P<amount>\b(?:mg|kg|g|t)\s+CO[2₂](?:\s?e[a-z]*)?|[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*"
+    r"(?P<energy>[kM]?Wh)\b",
+    re.IGNORECASE,
 )
-_WH = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
+WH = MappingProxyType({"wh": 1.0, "kwh": 1e3, "mwh": 1e6})
 _GRAMS = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6}
-_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)(?:CO[2₂](?:e(?:q|quiv\w*)?)?)?", re.IGNORECASE)
+_CARBON = re.compile(r"(?P<mass>mg|kg|g|t)\s*(?i:CO[2₂](?:\s?e(?:q|quiv\w*)?)?)?")  # Mg is none of mg
 _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/Brussels", "mez": "Europe/Berlin",
           "mesz": "Europe/Berlin"}  # fmt: skip
-_ZONE = re.compile(r"\b(UTC|GMT|CET|CEST|MEZ|MESZ)\b", re.IGNORECASE)
+_ZONE = re.compile(
+    r"(?<![A-Z])(?:UTC|GMT|CES?T|MES?Z)(?![A-Za-z])|(?<![A-Za-z])(?:utc|gmt|ces?t|mes?z)(?![A-Za-z])"
+)
+_HOURS_EAST = {"utc": 0, "gmt": 0, "z": 0, "cet": 1, "mez": 1, "cest": 2, "mesz": 2}
+_MARK = re.compile(r"\s*\(?(?P<zone>UTC|GMT|Z|CES?T|MES?Z)\)?$")  # ENTSO-E, on days that change summer time
 _FORMS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S",
           "%Y/%m/%d %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M")  # fmt: skip
-_MISSING = frozenset(("", "-", "n/e", "n/a", "na", "nan", "null", "none"))
-_NUMBER = re.compile(r"[-+\u2212]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
 _MOST_BYTES = 256 << 20
 _HOLE = 1.5  # usual steps: months differ, and a line that is missing is a hole
 
@@ -83,8 +91,8 @@ def read_hourly(flag: str, named: str, zone: str | None, *, carbon: bool) -> Hou
         UsageError: it cannot be read, or can be read in several ways.
     """
     path, column = _file_of(named)
-    rows = _rows(flag, path)
-    reader = _Reader(f"{flag} {path}", rows[0][1], column, zone, carbon=carbon)
+    separator, rows = _rows(flag, path)
+    reader = _Reader(f"{flag} {path}", separator, rows[0][1], column, zone, carbon=carbon)
     return reader.series(path.name, [reader.span(row, number) for number, row in rows[1:]])
 
 
@@ -95,18 +103,12 @@ def _file_of(named: str) -> tuple[Path, str | None]:
     return (Path(path), column.strip()) if path and Path(path).is_file() else (Path(named), None)
 
 
-def _rows(flag: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Lines that are not empty, with their numbers; the header first."""
+def _rows(flag: str, path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The separator, and the lines that are not empty, with their numbers; the header first."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(
-                f"{flag} {path}: is larger than {_MOST_BYTES >> 20} MiB: cut the days of the run out of it"
-            )
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{flag} {path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{flag} {path}: is not UTF-8: save it as CSV in UTF-8") from error
+        text = decoded(path, read_packed(path, _MOST_BYTES))
+    except UsageError as error:
+        raise UsageError(f"{flag} {error}") from error
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip(" ;,\t")]
     if len(lines) < 2:
         raise UsageError(f"{flag} {path}: takes a header and a line a time")
@@ -118,7 +120,7 @@ def _rows(flag: str, path: Path) -> list[tuple[int, list[str]]]:
     try:
         rows = csv.reader([line for _, line in lines], delimiter=separator)
         fields = [[field.strip() for field in row] for row in rows]
-        return list(zip([number for number, _ in lines], fields, strict=True))
+        return separator, list(zip([number for number, _ in lines], fields, strict=True))
     except ValueError as error:
         raise UsageError(f"{flag} {path}: has a field of several lines, which no time or value is") from error
     except csv.Error as error:
@@ -129,15 +131,23 @@ class _Reader:
     """The columns of one file, and how their fields are read."""
 
     def __init__(
-        self, where: str, header: Sequence[str], column: str | None, zone: str | None, *, carbon: bool
+        self,
+        where: str,
+        separator: str,
+        header: Sequence[str],
+        column: str | None,
+        zone: str | None,
+        *,
+        carbon: bool,
     ) -> None:
+        self._separator = separator
         self._where, self._header, self._carbon = where, header, carbon
         units = {k: unit for k, name in enumerate(header) if (unit := _unit_in(name, carbon=carbon))}
         self._value = self._chosen(units, column)
         self._scale, self._unit = units[self._value]
         self._time, self._end = _times([k for k in range(len(header)) if k not in units], header)
         said = _ZONE.search(header[self._time])
-        self._zone = _ZONES[said[1].lower()] if said else zone
+        self._zone = _ZONES[said[0].lower()] if said else zone
         self._last: datetime | None = None
 
     def _chosen(self, units: Iterable[int], column: str | None) -> int:
@@ -163,22 +173,18 @@ class _Reader:
         start, *end = _BETWEEN.split(row[self._time], maxsplit=1)
         if self._end is not None and self._end < len(row):
             end = [row[self._end]]
-        value = np.nan if row[self._value].lower() in _MISSING else self._number(row[self._value], where)
+        value = np.nan if is_missing(row[self._value]) else self._number(row[self._value], where)
         start_s = self._seconds(start, where, follows=True)
         end_s = self._seconds(end[0], where, follows=False) if end else np.nan
         return start_s, end_s if end_s > start_s else np.nan, value * self._scale
 
     def _number(self, text: str, where: str) -> float:
-        digits = re.sub(r"[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))", "", text)
-        if "," in digits:
-            digits = (
-                digits.replace(".", "").replace(",", ".")
-                if digits.rfind(",") > digits.rfind(".")
-                else digits.replace(",", "")
-            )
-        if not _NUMBER.fullmatch(digits):
+        try:
+            value, unit = figure(text.replace("\u2212", "-"), comma_separated=self._separator == ",")
+        except ValueError as error:
+            raise UsageError(f"{where}: {self._header[self._value]!r} takes a number: {error}") from None
+        if unit:
             raise UsageError(f"{where}: {self._header[self._value]!r} takes a number (given: {text!r})")
-        value = float(digits.replace("\u2212", "-"))
         if self._carbon and value < 0:
             raise UsageError(
                 f"{where}: {self._header[self._value]!r} takes what is not below 0 (given: {text!r})"
@@ -186,8 +192,8 @@ class _Reader:
         return value
 
     def _seconds(self, text: str, where: str, *, follows: bool) -> float:
-        if re.fullmatch(r"\d{9,10}(\.\d+)?", text):
-            return float(text)
+        if _SINCE_1970.fullmatch(text):
+            return seconds(text, None)
         at = _parsed(text)
         if at is None:
             raise UsageError(f"{where}: {text!r} is no time that is known, such as 2026-11-26T09:00:00+01:00")
@@ -238,21 +244,31 @@ def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
     found = _UNITS.search(title)
     if found is None:
         return None
-    wh, mass = _WH[found["energy"].lower()], _CARBON.fullmatch(found["amount"])
+    wh, grams = WH[found["energy"].lower()], grams_of(found["amount"])
     if carbon:
-        return None if mass is None else (_GRAMS[mass["mass"].lower()] / wh, "gCO2e")
-    return None if mass is not None else (1 / wh, found["amount"])
+        return None if grams is None else (grams / wh, "gCO2e")
+    return None if grams is not None else (1 / wh, found["amount"])
+
+
+def grams_of(unit: str) -> float | None:
+    """Grams of CO2 equivalent in a unit such as ``g``, ``kgCO2`` or ``gCO2eq``; None: it is none of carbon."""
+    mass = _CARBON.fullmatch(unit)
+    return None if mass is None else _GRAMS[mass["mass"]]
 
 
 def _parsed(text: str) -> datetime | None:
-    plain = re.sub(r"\s*(UTC|GMT|Z)$", "", text.strip())
+    text = text.strip()
+    mark = _MARK.search(text)
+    plain = text if mark is None else text[: mark.start()]
     at: datetime | None = None
     with suppress(ValueError):
         at = datetime.fromisoformat(plain)
     for form in _FORMS if at is None else ():
         with suppress(ValueError):
             at = datetime.strptime(plain, form)
-    return at.replace(tzinfo=UTC) if at is not None and plain != text.strip() and at.tzinfo is None else at
+    if at is None or mark is None or at.tzinfo is not None:
+        return at
+    return at.replace(tzinfo=timezone(timedelta(hours=_HOURS_EAST[mark["zone"].lower()])))
 
 
 def _utc(seconds: float) -> str:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.arrays import Floats, floats, ints
+from analysis.arrays import Floats
+from analysis.energy.boundary import boundary_energies
+from analysis.energy.integral import read_series
 from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
+from analysis.requests.window import Window
 from analysis.results.costs import Factors
 from analysis.results.hourly import Hourly
 from analysis.validity.clocks import on_our_clock
@@ -72,31 +74,15 @@ def _joules_at(
     run: OpenedRun, key: CellKey, record: CellRecord, at_ns: Floats, meter: MeterKey | None
 ) -> Floats:
     """Joules up to each instant, all devices of the meter together; zeros where nothing was metered."""
-    total, folder = np.zeros(at_ns.size), run.dir.cell(key)
+    nothing, folder = np.zeros(at_ns.size), run.dir.cell(key)
     if meter is None or not has_trace(folder, "power"):
-        return total
+        return nothing
     power = on_our_clock(read_trace(folder, "power"), record.power_clock)
     assert power is not None  # noqa: S101 -- it was read
-    for device in pc.unique(power.column("device")).to_pylist():
-        own = pc.and_(
-            pc.equal(power.column("device"), device), pc.equal(power.column("source"), meter.source)
-        )
-        rows = power.filter(pc.and_(own, pc.equal(power.column("boundary"), meter.boundary))).sort_by("t_ns")
-        total += _of_device(rows, at_ns)
-    return total
-
-
-def _of_device(rows: pa.Table, at_ns: Floats) -> Floats:
-    t_ns, _ = ints(rows, "t_ns")
-    watts, counted = floats(rows, "power_w"), floats(rows, "energy_j")
-    if np.isfinite(watts).sum() >= 2:
-        known = np.isfinite(watts)
-        seconds = (t_ns[known] - t_ns[known][0]) / 1e9
-        risen = np.diff(seconds) * (watts[known][1:] + watts[known][:-1]) / 2
-        joules = np.concatenate([[0.0], np.cumsum(risen)])
-    else:
-        known = np.isfinite(counted)
-        joules = counted[known]
-    if joules.size < 2:
-        return np.zeros(at_ns.size)
-    return np.asarray(np.interp(at_ns, t_ns[known].astype(np.float64), joules), dtype=np.float64)
+    own = [one for one in read_series(power) if (one.boundary, one.source) == (meter.boundary, meter.source)]
+    if not own:
+        return nothing
+    window = Window(int(at_ns[0]), int(at_ns[-1]))
+    [energy] = boundary_energies(own, window, None, None)
+    at_s = (at_ns - at_ns[0]) / 1e9
+    return sum((curve.at(at_s) for curve in energy.curves), start=nothing)

@@ -86,6 +86,8 @@ def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | Non
     _refuse_meter(meter_at)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    if meter_at == "local":
+        put_back_what_was_left(tell)
     runs: dict[Trial | None, RunDir] = {}
 
     def measure(spec: LoadSpec, trial: Trial | None) -> Requests:

@@ -9,8 +9,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from configs.files.values import is_missing, seconds
 from server.power.logs.table import separator_of
-from server.power.logs.values import is_missing, seconds
 from starwatt_errors import UsageError
 from study.imported.requests import LATEST_S, ImportedLoad, Request, nanoseconds
 from traces.schemas import STATUSES

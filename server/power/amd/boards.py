@@ -71,7 +71,7 @@ class BoardMeter:
         self._smi, self._handle = smi, handle
         asic = offered(smi, lambda: smi.amdsmi_get_gpu_asic_info(handle)) or {}
         self.name = str(asic.get("market_name") or "AMD GPU")
-        now_w, average_w, _ = self._power()
+        now_w, average_w = self._power()
         if now_w is None and average_w is None:
             raise AmdError(f"{self.name} {uuid}: tells no power (a second die, a partition, or an APU)")
         note = "current socket power" if now_w is not None else "average socket power: the board has no other"
@@ -79,45 +79,46 @@ class BoardMeter:
         self._counter = Accumulator()
 
     def read(self) -> Reading:
-        """Power now, on average, and its cap."""
+        """Power now and on average."""
         before_ns = now_ns()
-        now_w, average_w, cap_w = self._power()
+        now_w, average_w = self._power()
         after_ns = now_ns()
         if now_w is None and average_w is None:
             raise AmdError(f"AMD SMI: {self.device.name}: tells no power any more")
         return Reading(
             self.device, (before_ns + after_ns) // 2, after_ns - before_ns,
-            power_w=now_w, power_avg_w=average_w, power_limit_w=cap_w,
+            power_w=now_w, power_avg_w=average_w,
         )  # fmt: skip
 
     def read_slow(self) -> Reading:
-        """The accumulator, timed by itself; temperature, clocks and activity."""
+        """The accumulator, timed by itself; power cap, temperature, clocks and activity."""
         smi, handle = self._smi, self._handle
         before_ns = now_ns()
         energy = offered(smi, lambda: smi.amdsmi_get_energy_count(handle)) or {}
         after_ns = now_ns()
         activity = offered(smi, lambda: smi.amdsmi_get_gpu_activity(handle)) or {}
+        cap = offered(smi, lambda: smi.amdsmi_get_power_cap_info(handle)) or {}
         percent = known(activity.get("gfx_activity"))
         return Reading(
             self.device,
             (before_ns + after_ns) // 2,
             after_ns - before_ns,
             energy_j=self._counter.joules(energy),
+            power_limit_w=_cap_w(cap.get("power_cap")),
             temperature_c=self._temperature_c(),
             sm_clock_mhz=self._clock_mhz("GFX"),
             mem_clock_mhz=self._clock_mhz("MEM"),
             utilization=None if percent is None else percent / 100,
         )
 
-    def _power(self) -> tuple[float | None, float | None, float | None]:
-        """Watts just now, on average, and allowed."""
+    def _power(self) -> tuple[float | None, float | None]:
+        """Watts just now, and on average."""
         smi, handle = self._smi, self._handle
         power = offered(smi, lambda: smi.amdsmi_get_power_info(handle)) or {}
         now_w, average_w = known(power.get("current_socket_power")), known(power.get("average_socket_power"))
         if now_w is None and average_w is None:
             now_w = known(power.get("socket_power"))
-        cap = offered(smi, lambda: smi.amdsmi_get_power_cap_info(handle)) or {}
-        return now_w or None, average_w or None, _cap_w(cap.get("power_cap"))
+        return now_w or None, average_w or None
 
     def _temperature_c(self) -> float | None:
         smi, handle = self._smi, self._handle
@@ -200,7 +201,7 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
 
 
 def _visible(uuids: Sequence[str]) -> Sequence[str]:
-    """Those that a program started here would see, by their numbers in AMD SMI's order."""
+    """Those that a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves."""
     for variable in _VISIBLE:
         named = os.environ.get(variable)
         if named is None:
@@ -210,5 +211,5 @@ def _visible(uuids: Sequence[str]) -> Sequence[str]:
             raise AmdError(
                 f"AMD SMI: {variable}={named}: boards are told by their numbers: name them in meters.gpus"
             )
-        return [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
+        uuids = [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
     return uuids

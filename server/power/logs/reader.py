@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from configs.files.values import figure, is_missing, seconds
 from configs.meters import ExternalLog
-from server.power.logs.values import figure, is_missing, seconds
 from starwatt_errors import MeterError
 
 _UNITS = {"w": 1.0, "watts": 1.0, "watt": 1.0, "kw": 1e3, "uw": 1e-6, "\u00b5w": 1e-6, "\u03bcw": 1e-6}

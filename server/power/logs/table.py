@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.files.values import WATTS, is_missing, watts_of
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
-from server.power.logs.values import WATTS, is_missing, watts_of
 from starwatt_errors import MeterError
 
 _JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}

@@ -124,7 +124,7 @@ def _zone(zone: str | None) -> str | None:
 
 
 def _instant(at: str | None, zone: str | None) -> float | None:
-    from server.power.logs.values import seconds
+    from configs.files.values import seconds
 
     if at is None:
         return None

@@ -54,7 +54,8 @@ def test_prices_are_read_as_people_write_them(price: str, per_wh: float, currenc
 
 
 @pytest.mark.parametrize(
-    ("carbon", "grams"), [("350g/kWh", 0.35), ("0.35 kgCO2e/kWh", 0.35), ("350 gCO2/kWh", 0.35)]
+    ("carbon", "grams"),
+    [("350g/kWh", 0.35), ("0.35 kgCO2e/kWh", 0.35), ("350 gCO2/kWh", 0.35), ("350 gCO₂eq/kWh", 0.35)],
 )
 def test_carbon_is_in_grams_whatever_it_was_stated_in(carbon: str, grams: float) -> None:
     assert read_factors(None, carbon, None).carbon_g_per_wh == pytest.approx(grams)
@@ -65,6 +66,7 @@ def test_carbon_is_in_grams_whatever_it_was_stated_in(carbon: str, grams: float)
     [
         ("0.3", None, None, "--price"),
         (None, "350 lb/kWh", None, "--carbon"),
+        (None, "0.35 Mg/MWh", None, "--carbon"),
         ("-1/kWh", None, None, "--price"),
         (None, None, 0.9, "--pue"),
     ],

@@ -31,6 +31,7 @@ PRICES = {
     "Nord Pool, later first": "Delivery Start (CET);Delivery End (CET);DK1 (EUR/MWh)\n"
     "26.11.2026 11:00:00;26.11.2026 12:00:00;-3,25\n26.11.2026 10:00:00;26.11.2026 11:00:00;80,5\n",
     "seconds since 1970": "unix time;price (ct/kWh)\n1795683600;8,05\n1795687200;-0,325\n",
+    "milliseconds since 1970": "start_timestamp;price (EUR/MWh)\n1795683600000;80,5\n1795687200000;\u22123,25\n",
 }
 
 
@@ -80,6 +81,32 @@ def test_the_hour_that_comes_twice_as_summer_time_ends_is_two_hours(tmp_path: Pa
     assert found.start_s[0] == at("2026-10-25T01:00+02:00")
 
 
+def test_marks_of_summer_time_say_which_of_two_hours_it_is(tmp_path: Path) -> None:
+    spans = ["01:00:00 (CEST) - 25/10/2026 02:00:00 (CEST)", "02:00:00 (CEST) - 25/10/2026 02:00:00 (CET)",
+             "02:00:00 (CET) - 25/10/2026 03:00:00 (CET)", "03:00:00 (CET) - 25/10/2026 04:00:00 (CET)"]  # fmt: skip
+    lines = [f'"25/10/2026 {span}","{k}"\n' for k, span in enumerate(spans)]
+    for ordered in (lines, lines[::-1]):
+        found = read(tmp_path, '"MTU (CET/CEST)","Day-ahead Price (EUR/MWh)"\n' + "".join(ordered))
+        assert found.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
+        assert (found.end_s - found.start_s).tolist() == [3600.0] * 4
+        assert found.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
+
+
+@pytest.mark.parametrize("title", ["start_utc", "HourUTC", "Datetime (UTC)", "utc_timestamp"])
+def test_a_column_that_says_utc_in_its_title_is_of_utc_whatever_the_zone_of_others(
+    title: str, tmp_path: Path
+) -> None:
+    found = read(tmp_path, f"{title},price (EUR/MWh)\n2026-11-26 09:00,1\n", zone="Europe/Berlin")
+    assert found.start_s.tolist() == [at("2026-11-26T09:00Z")]
+
+
+@pytest.mark.parametrize("unit", ["g/kWh", "g CO2/kWh", "g CO₂ eq/kWh", "kgCO2e/MWh", "gCO2eq per kWh"])
+def test_a_unit_of_carbon_is_read_as_it_is_written_and_is_no_money(unit: str, tmp_path: Path) -> None:
+    text = f"time,carbon ({unit}),price (EUR/MWh)\n2026-11-26T09:00Z,350,80\n"
+    assert read(tmp_path, text, carbon=True).per_wh == pytest.approx([0.35])
+    assert read(tmp_path, text).unit == "EUR"
+
+
 def test_quarters_of_an_hour_are_as_long_as_they_are(tmp_path: Path) -> None:
     lines = "".join(f"2026-11-26T09:{minute:02d}Z,{minute}\n" for minute in (0, 15, 30, 45))
     found = read(tmp_path, f"start,price (USD/kWh)\n{lines}")
@@ -91,6 +118,8 @@ WRONG = {
     "no column names its unit: title it as in time,price": "time,price\n2026-11-26T09:00Z,1\n",
     "names no zone: say it by --zone": "time,price (EUR/MWh)\n2026-11-26 09:00,1\n",
     "line 3: 'price \\(EUR/MWh\\)' takes a number": "time,price (EUR/MWh)\n2026-11-26T09:00Z,1\n2026-11-26T10:00Z,x\n",
+    "line 2: .* may have a decimal comma, or one between thousands": "time,price (EUR/MWh)\n"
+    '2026-11-26T09:00Z,"1,234"\n',
     "line 2: 'noon' is no time that is known": "time,price (EUR/MWh)\nnoon,1\n",
     "has 2026-11-26 09:00 UTC twice": "time,area,price (EUR/MWh)\n2026-11-26T09:00Z,A,1\n2026-11-26T09:00Z,B,1\n",
     "say which column": "time,A (EUR/MWh),B (EUR/MWh)\n2026-11-26T09:00Z,1,2\n",

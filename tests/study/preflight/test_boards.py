@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from configs.schema import Study
 from server.engines import boards as of_engines
 from server.power.control.board import ControlError
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, read
-from starwatt_errors import RunError
+from starwatt_errors import LoadError, RunError
+from study.cli.app import app
 from study.doctor.environment import boards_as_found
 from study.executors.local import Local
 from study.measure.board_control import held_boards
@@ -114,6 +116,17 @@ def test_what_was_left_set_is_put_back_by_the_next_study(boards: GoldenBoards) -
     assert as_found(boards)
     assert "700 W again" in told[0]
     assert said(study()) == []
+
+
+def test_a_metered_search_for_a_rate_puts_back_what_was_left_set(
+    boards: GoldenBoards,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    left_set(boards)
+    url = ["load", "--url", "http://127.0.0.1:1", "--model", "m", "--meter", "local"]
+    done = CliRunner().invoke(app, [*url, "--find-rate", "--slo", "ttft=1s", "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, LoadError)
+    assert as_found(boards)
 
 
 def test_a_board_that_cannot_be_put_back_is_not_measured_on(boards: GoldenBoards) -> None:  # noqa: F811

@@ -32,7 +32,7 @@ def test_what_a_board_of_the_mi300_kind_offers_is_read_and_nothing_else_is_made_
     host(line())
     with closing(AmdMeter()) as meter:
         quick, slow = both(meter)
-    assert (quick.power_w, quick.power_avg_w, quick.power_limit_w) == (700.0, None, 750.0)
+    assert (quick.power_w, quick.power_avg_w, slow.power_limit_w) == (700.0, None, 750.0)
     assert quick.energy_j is None
     assert (slow.temperature_c, slow.sm_clock_mhz, slow.mem_clock_mhz, slow.utilization) == (
         55,
@@ -50,7 +50,7 @@ def test_a_board_of_the_mi200_kind_has_its_average_power_and_says_so(host: Host)
         host(line(current=absent, average=94, temperature=41_000, cap=560))
         with closing(AmdMeter()) as meter:
             quick, slow = both(meter)
-        assert (quick.power_w, quick.power_avg_w, quick.power_limit_w) == (None, 94.0, 560.0)
+        assert (quick.power_w, quick.power_avg_w, slow.power_limit_w) == (None, 94.0, 560.0)
         assert slow.temperature_c == 41.0
         assert "average" in quick.device.note
 
@@ -117,6 +117,14 @@ def test_boards_that_the_environment_hides_are_not_read(
     monkeypatch.setenv(variable, "GPU-aa")
     with pytest.raises(AmdError, match=r"name them in meters.gpus"):
         AmdMeter()
+
+
+def test_hip_counts_among_the_boards_that_rocr_leaves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host(line(uuid="a"), line(bdf=0xC900, uuid="b"), line(bdf=0xD100, uuid="c"))
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1,2")
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    with closing(AmdMeter()) as meter:
+        assert [device.name for device in meter.devices] == ["c"]
 
 
 def test_a_board_that_is_lost_or_says_no_power_any_more_is_an_error(host: Host) -> None:

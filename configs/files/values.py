@@ -1,4 +1,4 @@
-"""Read one field of people's logs: a number with its unit, a missing value, a time with or without its zone."""
+"""Read one field of people's tables and logs: a number with its unit, a missing value, a time with or without zone."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _UTC = re.compile(r"\s*(UTC|GMT)$")
 _PARTS = (1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)
 """From which count since 1970 on it is of nano-, micro- or milliseconds, in seconds; 1e11 s is the year 5138."""
 _MISSING = frozenset(
-    ("", "-", "--", "?", "nan", "n/a", "#n/a", "n.a.", "na", "none", "null", "unavailable", "unknown", "not supported",
-     "unknown error", "not available", "no data", "undefined", "missing", "err", "err!", "error", "gpu is lost",
-     "gpu requires reset")
+    ("", "-", "--", "?", "nan", "n/a", "n/e", "#n/a", "n.a.", "na", "none", "null", "unavailable", "unknown",
+     "not supported", "unknown error", "not available", "no data", "undefined", "missing", "err", "err!", "error",
+     "gpu is lost", "gpu requires reset")
 )  # fmt: skip
 _NUMBER = re.compile(r"([-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*([A-Za-z\u00b5\u03bc]*)")
 _SPACED = re.compile(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))")  # between groups of three digits
