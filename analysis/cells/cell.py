@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -151,6 +151,10 @@ class Context:
             return False
         only_one = self.study.blocks > 1 and self.start_of(1) == self.start_of(self.study.blocks)
         return only_one or self.study.engine_restarts == "once" or self._elsewhere(variants)
+
+    def counted_by(self, variant: str) -> Callable[[int], int]:
+        """Say which blocks count as one value: those of an engine start; each, where one start made all of them."""
+        return (lambda block: block) if self.started_once(variant) else self.start_of
 
     def took_turns(self, *variants: str) -> bool:
         """Tell whether the engines of these variants were loaded beside each other: blocks of one start are pairs."""

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.accuracy.score_interval import score_interval
 from analysis.compare.asked import asked_otherwise
 from analysis.compare.gains import GainsBeside, gains_beside
-from analysis.contrasts.starts import StartOf, by_start
+from analysis.contrasts.starts import StartOf, by_start, pairs_by_start
 from analysis.contrasts.statistics import RatioEstimate, no_ratio, paired_ratio, unpaired_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.metrics import metric
@@ -190,20 +190,10 @@ def _estimate(
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     why = sorted({*theirs.why([name]), *mine.why([name])})
     if values and references:
-        starts = _starts(run, theirs.variant), _starts(reference, theirs.variant)
+        starts = [side.context.counted_by(theirs.variant) for side in (run, reference)]
         alike = all(starts[0](block) == starts[1](block) for block in {*values, *references})
         return _ratio(values, references, starts, paired=paired and alike)
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
-
-
-def _starts(run: _Run, variant: str) -> StartOf:
-    """Which start served a block; where one served all, no interval is given, and blocks are what is counted."""
-    once = run.context.started_once(variant) and not run.context.took_turns(variant)
-    return _itself if once else run.context.start_of
-
-
-def _itself(block: int) -> int:
-    return block
 
 
 def _ratio(
@@ -215,10 +205,9 @@ def _ratio(
     """
     if min(*values.values(), *references.values()) <= 0:
         return no_ratio("not_positive")
+    if paired and values.keys() & references.keys():
+        return paired_ratio(*pairs_by_start(values, references, starts[0]))
     values, references = by_start(values, starts[0]), by_start(references, starts[1])
-    both = sorted(set(values) & set(references))
-    if paired and both:
-        return paired_ratio([values[block] for block in both], [references[block] for block in both])
     return unpaired_ratio(list(values.values()), list(references.values()))
 
 

@@ -17,7 +17,7 @@ from analysis.cells.paper_total import RAM_W
 from analysis.compare.paper import Configuration, read_runs
 from analysis.compare.paper_match import answers, configuration_of, original_of
 from analysis.compare.runs import names_of, without_interval
-from analysis.contrasts.starts import by_start
+from analysis.contrasts.starts import by_start, pairs_by_start
 from analysis.contrasts.statistics import RatioEstimate, effect_ratio, no_ratio, paired_ratio, unpaired_ratio
 from analysis.keys import Condition, MeterKey
 from analysis.opened import open_run
@@ -167,10 +167,9 @@ def _row(
     baseline = both.baseline(side.model)
     ours = _by_block(both.results, side, view)
     base = {} if baseline is None else _by_block(both.results, side._replace(variant=baseline), view)
-    count = len(ours)
-    ours, base = (by_start(values, both.context.start_of) for values in (ours, base))
-    blocks = sorted(set(ours) & set(base))
-    mine = [ours[block] for block in blocks], [base[block] for block in blocks]
+    start_of = both.context.counted_by(side.variant)
+    mine = pairs_by_start(ours, base, start_of)
+    count, ours = len(ours), by_start(ours, start_of)
     theirs, originals = both.joules(configuration, view), both.joules(original_of(configuration), view)
     absolute = unpaired_ratio(list(ours.values()), theirs)
     our_effect, effects = paired_ratio(*mine), effect_ratio(*mine, theirs, originals)

@@ -114,9 +114,11 @@ def _variants(
             continue
         key = key_of(contrast, side, other, meter)
         both = side.variant, other.variant
-        starts_differ = side.variant != other.variant and context.started_once(*both)
-        why = ("one_engine_start",) if starts_differ and not context.took_turns(*both) else ()
-        start_of = context.start_of if context.took_turns(*both) else None
+        starts_differ = side.variant != other.variant  # settings of boards are measured on the same
+        took_turns = starts_differ and context.took_turns(*both)
+        once = starts_differ and not took_turns and context.started_once(*both)
+        why = ("one_engine_start",) if once else ()
+        start_of = context.start_of if took_turns else None
         estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name, start_of)
             for name in _AGAINST

@@ -76,6 +76,15 @@ def by_start(values: Mapping[int, float], start_of: StartOf) -> dict[int, float]
     return dict(zip(sorted(set(starts)), geometric_means(list(values.values()), starts), strict=True))
 
 
+def pairs_by_start(
+    values: Mapping[int, float], others: Mapping[int, float], start_of: StartOf
+) -> tuple[list[float], list[float]]:
+    """Both sides of the blocks that both have, as ``by_start`` has them: a start's means are of the same blocks."""
+    both = sorted(values.keys() & others.keys())
+    ours, theirs = (by_start({block: side[block] for block in both}, start_of) for side in (values, others))
+    return list(ours.values()), list(theirs.values())
+
+
 def within_starts(logs: Floats, starts: Sequence[int]) -> tuple[Floats, Floats]:
     """Means (...) and half-widths (...) of intervals that hold for these starts, over the last axis of ``logs``.
 

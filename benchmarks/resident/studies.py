@@ -39,9 +39,9 @@ Side = tuple[str, str]
 
 @dataclass(frozen=True)
 class Effect:
-    """J/request of a variant over the baseline's: the logarithm of the ratio, and half of its interval."""
+    """J/request of a variant over the baseline's, as a logarithm, and half of its interval."""
 
-    ratio: float
+    log_ratio: float
     half: float
 
 
@@ -77,4 +77,4 @@ def effects_in(run: RunDir) -> dict[Side, Effect]:
 
 def agree(one: Effect, other: Effect) -> bool:
     """Say whether two effects differ by no more than their intervals together."""
-    return abs(one.ratio - other.ratio) <= math.hypot(one.half, other.half)
+    return abs(one.log_ratio - other.log_ratio) <= math.hypot(one.half, other.half)

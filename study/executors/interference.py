@@ -54,26 +54,21 @@ def check_of(
 
     A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
     """
-    alone = RunDir(run.alone)
-    given_up = Patience(alone, study.attempts).given_up()
-    left = [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
+    left = _left(study, run, wanted)
     if not left or wanted is None:
         return None  # and the slots are not asked for: a run that is whole needs no board
     here = {slot.name for slot in slots()}
     units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
     units = [unit for unit in units if slot_of(unit.home) in here]
-    return Alone(_study(study, wanted), alone, units) if units and len(here) > 1 else None
+    return Alone(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
 
 
 def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> Alone | None:
     """The same where the others are loaded on this machine and asked nothing: one engine start for all blocks."""
-    alone = RunDir(run.alone)
-    given_up = Patience(alone, study.attempts).given_up()
-    left = [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
-    left = [cell for cell in left if run.is_measured(cell.key)]
+    left = [cell for cell in _left(study, run, wanted) if run.is_measured(cell.key)]
     if not left or wanted is None:
         return None
-    return Alone(_study(study, wanted), alone, [Unit("alone", left)])
+    return Alone(_study(study, wanted), RunDir(run.alone), [Unit("alone", left)])
 
 
 def measure_alone(check: Alone, around: RunDir, executor: Executor, work: Work) -> None:
@@ -90,6 +85,12 @@ def measure_alone(check: Alone, around: RunDir, executor: Executor, work: Work) 
         tell(f"  whether engines disturb each other is not known: {error}")
     for key, attempt in patience.given_up().items():
         tell(f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)")
+
+
+def _left(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
+    """Those of ``check_cells`` that have not failed too often."""
+    given_up = Patience(RunDir(run.alone), study.attempts).given_up()
+    return [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
 
 
 def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:

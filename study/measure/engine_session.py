@@ -70,8 +70,7 @@ class Campaign:
             EngineError: it did not start, does not answer, or died.
         """
         first = cells[0]
-        if self.boards is not None:  # every engine is loaded, and cools down before, at the same limit
-            self.boards.release()
+        self.release_boards()
         if first.variant in self.study.remote:
             yield self._measure_elsewhere(first, residents)
             return
@@ -81,6 +80,11 @@ class Campaign:
         with started(self.spec(first, own), self.log_of(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
             yield self.turn_of(Started(engine, own, cool_start), first, residents)
+
+    def release_boards(self) -> None:
+        """Set them as they were found: every engine is loaded, and cools down before, at the same limit."""
+        if self.boards is not None:
+            self.boards.release()
 
     def turn_of(self, started: Started, first: PlannedCell, residents: Sequence[int] = ()) -> Measure:
         """Return what measures cells on an engine that has come to rest; ``residents`` as of ``open_engine``."""

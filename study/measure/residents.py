@@ -128,6 +128,7 @@ class Residents:
             specs = with_shares(campaign.study, own, specs)
         self._specs = {cell.engine_start: spec for cell, spec in zip(wanted, specs, strict=True)}
         widest = max(own, key=lambda one: len(one.meters.gpus or ()))
+        campaign.release_boards()
         cool_start = campaign.cool_down(widest.meters)
         if not on_boards():
             while left and not self._loaded:  # one that runs shows what one takes
@@ -190,6 +191,7 @@ class Residents:
     def _start_beside(self, first: PlannedCell) -> None:
         """Start one anew beside the others, with whose contexts on it no board is as cool as it was."""
         campaign = self.campaign
+        campaign.release_boards()
         campaign.display.title(f"starting the engine of {first.variant}")
         try:
             self._start([first], None)

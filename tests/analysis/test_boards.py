@@ -18,6 +18,7 @@ from analysis.results.answers import answers_in, answers_of
 from analysis.results.boards import BOARDS, board_sentences
 from analysis.results.points import Results, read_results
 from configs.board import BoardSetting
+from configs.restarts import EngineRestarts, Resident
 from tests.golden.engine import Load
 from tests.golden.world import MODEL_NAME, World
 from traces.cell import read_cell, write_cell
@@ -78,6 +79,19 @@ def test_joules_over_four_limits_are_the_known_curve_within_their_intervals(
         assert found["lo"] - 2e-3 <= math.exp(sum(logs) / 3) <= found["hi"] + 2e-3
         assert found["hi"] < 1  # each of these limits saves, and that is seen
     assert len(contrasts) == 2 * 4
+
+
+@pytest.mark.parametrize("restarts", ["once", Resident(resident="auto", every=3)])
+def test_settings_of_boards_are_compared_by_block_however_engines_start(
+    tmp_path: Path, restarts: EngineRestarts
+) -> None:
+    few = World(
+        tmp_path / "run", variants=("bf16",), loads=LOADS[:1], boards=SETTINGS[:2], engine_restarts=restarts
+    ).build()
+    rows = [one for one in open_run(few.run).rows("contrasts") if one["contrast"] == "board_vs_reference"]
+    [found] = [one for one in rows if one["metric"] == "j_per_request_ratio"]
+    assert (found["interval_kind"], found["reasons"]) == ("blocks", [])
+    assert "j_per_request_ratio_p" in {one["metric"] for one in rows}
 
 
 def test_slower_steps_are_in_latency_and_the_same_requests_are_asked_at_every_limit(results: Results) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.arrays import Floats
-from analysis.contrasts.starts import by_start, means_of, ratio_over_starts, within_starts
+from analysis.contrasts.starts import by_start, means_of, pairs_by_start, ratio_over_starts, within_starts
 from analysis.contrasts.statistics import paired_ratio, student_t
 from analysis.table_files import read_table
 from analysis.tables import analyze
@@ -90,6 +90,13 @@ def test_blocks_of_a_start_become_one_value() -> None:
         {0: 4.0, 1: 5.0}
     )
     assert by_start({1: 2.0, 2: 8.0}, lambda block: block) == {1: 2.0, 2: 8.0}
+
+
+def test_where_a_side_lacks_a_block_a_start_is_compared_over_the_blocks_that_both_have() -> None:
+    asked = {1: 1.0, 2: 4.0, 3: 2.0, 4: 2.0}  # block 2 was asked more, of both sides alike
+    lacking = {block: 1.5 * value for block, value in asked.items() if block != 2}
+    above, below = pairs_by_start(lacking, asked, lambda block: (block - 1) // 2)
+    assert [one / other for one, other in zip(above, below, strict=True)] == pytest.approx([1.5, 1.5])
 
 
 def contrasts(

@@ -15,6 +15,7 @@ from tests.chaos.machine import MODEL, Machine, machine
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, read_cell
+from traces.clock import boot_id
 from traces.layout import RunDir
 from traces.streams import read_trace
 
@@ -22,13 +23,14 @@ STUDY = """
 name: resident
 models: [{model}]
 baseline: bf16
-variants: [bf16, fp16, fp32]
+variants: {variants}
 loads: [{{kind: single_stream}}]
 prompts: {{dataset: starwatt-24, tasks: 2, max_tokens: 32}}
 measure: {{passes: 1, min_s: 0}}
 phases: {{idle_s: 0.5, warmup_requests: 1, rest_s: 0.1, cooldown: {{timeout_s: 0}}}}
+board: {board}
 blocks: {blocks}
-engine_restarts: {{resident: auto, every: 2, alone: {alone}}}
+engine_restarts: {{resident: auto, every: {every}, alone: {alone}}}
 seed: 7
 """
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -41,10 +43,11 @@ def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F81
         yield made
 
 
-def begin(world: Machine, blocks: int, alone: str) -> RunDir:
+def begin(world: Machine, *, blocks: int, alone: str, **more: object) -> RunDir:
     file, run = world.folder / "study.yaml", RunDir(world.disk / "run")
-    file.write_text(STUDY.format(model=world.folder / "model", blocks=blocks, alone=alone))
-    world.start("run", file, "--out", run.root)
+    settings = {"variants": f"[{', '.join(DTYPES)}]", "every": 2, "board": "[]", **more}
+    file.write_text(STUDY.format(model=world.folder / "model", blocks=blocks, alone=alone, **settings))
+    world.start("run", file, "--out", run.root, "--allow-board-control")
     return run
 
 
@@ -94,3 +97,11 @@ def test_where_nothing_tells_whether_engines_fit_each_is_started_for_its_turn(wo
     found = records(run)
     assert len({one.served.started_s for one in found}) == len(found) == 3
     assert {one.audit.residents_cpu_share for one in found} == {None}
+
+
+def test_engines_are_loaded_on_boards_that_are_as_they_were_found(world: Machine) -> None:
+    run = begin(world, blocks=2, alone="null", variants="[bf16]", every=1, board="[{power_limit_w: 300}]")
+    assert world.end() in DONE, world.said
+    assert len(records(run)) == 2
+    tried, for_a_start, back = 2, 1, 1  # whether it may be set is tried before the study and as it is held
+    assert world.boards[boot_id()].sets() == tried + 2 * (for_a_start + back)
