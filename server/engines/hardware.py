@@ -150,7 +150,7 @@ def attention_for(variant: Variant, settings: EngineSettings, machine: Machine) 
     if "attention_backend" in variant.engine_args or variant.dtype == "float32":
         return None
     capabilities = [board.capability for board in machine.gpus[: settings.boards]]
-    if _has_fp8_cache(variant) and any(one is not None and one[0] != 9 for one in capabilities):
+    if has_fp8_cache(variant) and any(one is not None and one[0] != 9 for one in capabilities):
         return "TRITON_ATTN"
     return "FLASH_ATTN" if takes_flashinfer(machine, settings) else None
 
@@ -167,7 +167,7 @@ def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
     if kind == "int8-w8a8" and capability >= _NO_INT8:
         return "less than 10.0: vLLM has no int8 kernel for newer boards; serve fp8"
     backend = variant.engine_args.get("attention_backend")
-    if _has_fp8_cache(variant) and capability < _FP8 and backend != "FLASHINFER":
+    if has_fp8_cache(variant) and capability < _FP8 and backend != "FLASHINFER":
         return "8.9 (fp8 units) for kv_cache_dtype: fp8; older boards have FlashInfer's kernels alone (+flashinfer)"
     return None
 
@@ -183,10 +183,11 @@ def _not_its_setting(variant: Variant, machine: Machine) -> str | None:
     """Name a setting that a CPU does not have, or that vLLM would pass over in silence there."""
     if variant.engine_args.get("attention_backend", _CPU_ATTENTION) != _CPU_ATTENTION:
         return f"vLLM has one attention_backend on a CPU, {_CPU_ATTENTION}, and would take it all the same"
-    if _has_fp8_cache(variant) and not machine.cpu_units & {"avx512f", "amx_tile"}:
+    if has_fp8_cache(variant) and not machine.cpu_units & {"avx512f", "amx_tile"}:
         return "kv_cache_dtype: fp8 takes a CPU with AVX-512 or AMX"
     return None
 
 
-def _has_fp8_cache(variant: Variant) -> bool:
+def has_fp8_cache(variant: Variant) -> bool:
+    """Say whether keys and values are kept in eight bits."""
     return str(variant.engine_args.get("kv_cache_dtype", "")).startswith("fp8")

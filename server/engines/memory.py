@@ -15,6 +15,7 @@ import psutil
 from server.build.shape import Shape, shape_of
 from server.build.store import Checkpoint
 from server.engines.engine_spec import EngineSpec, Share
+from server.engines.hardware import has_fp8_cache
 from server.process.free_memory import free_bytes
 from starwatt_errors import EngineError, TraceError
 from traces.atomic import read_json
@@ -113,7 +114,8 @@ def _kv_bytes(spec: EngineSpec, tokens: int) -> int:
     of_head = shape.inputs[0] // shape.heads
     heads = max(shape.kv_heads // spec.served.tensor_parallel, 1)
     layers = -(-shape.layers // spec.served.pipeline_parallel)
-    return 2 * layers * heads * of_head * _BYTES_OF.get(spec.variant.dtype, 2) * tokens
+    each = 1 if has_fp8_cache(spec.variant) else _BYTES_OF.get(spec.variant.dtype, 2)
+    return 2 * layers * heads * of_head * each * tokens
 
 
 def _parts(spec: EngineSpec) -> int:

@@ -48,12 +48,16 @@ def spec(folder: Path, variant: str = "bf16", *, gib: int = 6, **more: Any) -> E
 
 def test_each_engine_gets_its_weights_and_a_cache_of_as_many_tokens(tmp_path: Path) -> None:
     pruned = spec(tmp_path, "pruned-last-2", gib=5, config={"num_hidden_layers": 28})
-    wanted = [spec(tmp_path), spec(tmp_path, "fp32", gib=12), pruned]
+    wanted = [spec(tmp_path), spec(tmp_path, "fp32", gib=12), pruned, spec(tmp_path, "bf16+kv-fp8")]
     shared = shared_boards(wanted, 65536, 80 * GIB)
     caches = [one.share.kv_cache_bytes for one in shared if one.share]
-    assert caches == [65536 * A_TOKEN, 2 * 65536 * A_TOKEN, 65536 * A_TOKEN * 28 // 30]
+    cache = 65536 * A_TOKEN
+    assert caches == [cache, 2 * cache, cache * 28 // 30, cache // 2]
     taken = [one.share.utilization * 80 for one in shared if one.share]
-    assert taken == pytest.approx([6 + 2 * 0.9375 + 4, 12 + 4 * 0.9375 + 4, 5 + 2 * 0.875 + 4], abs=0.2)
+    of_cache = 2 * 0.9375
+    assert taken == pytest.approx(
+        [6 + of_cache + 4, 12 + 2 * of_cache + 4, 5 + 2 * 0.875 + 4, 6 + of_cache / 2 + 4], abs=0.2
+    )
     command = vllm_command(shared[0])
     assert command[command.index("--kv-cache-memory-bytes") + 1] == str(caches[0])
     assert float(command[command.index("--gpu-memory-utilization") + 1]) == pytest.approx(
