@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from analysis.cells.bearing import digest_of
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.parts import PARTS
 from analysis.cells.worker import LENGTH, parts_of_cells
 from traces.layout import CellKey, RunDir

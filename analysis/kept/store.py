@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.cells.bearing import bearing_on_cells, digest_of
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.parts import KEY, PARTS
 from analysis.kept.version import analysis_version
 from analysis.runs.stamps import stamp_of, state_of

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.cells import crew
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.worker import parts_of_cells
 from analysis.kept import store, version
 from analysis.runs.stamps import stamp_of, state_of
