@@ -274,29 +274,30 @@ def test_files_of_single_cells_become_one(run: RunDir, read: list[CellKey]) -> N
     assert set(read) == {key}
 
 
-def test_processes_give_what_this_one_gives(
-    run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def in_processes(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Nothing is kept, and what is read is read in two processes; returns the tables as they were."""
     before = tables(run)
     shutil.rmtree(run.kept)
     monkeypatch.setattr(crew, "WORTH_PROCESSES", 1)
     monkeypatch.setattr(crew, "BATCH", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    return before
+
+
+def test_processes_give_what_this_one_gives(
+    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes]
+) -> None:
     told: list[tuple[int, int]] = []
     analyze(run, lambda done, total: told.append((done, total)))
-    assert (read, tables(run)) == ([], before)
+    assert (read, tables(run)) == ([], in_processes)
     assert told[-1] == (12, 12)
 
 
 def test_what_a_process_leaves_when_it_dies_is_read_here(
-    run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
+    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tables(run)
-    shutil.rmtree(run.kept)
-    monkeypatch.setattr(crew, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(crew, "BATCH", 3)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr(crew, "digest_of", lambda _: "of another study")  # at which a process ends
     analyze(run)
     assert sorted(read) == sorted(run.finished_cells())
-    assert tables(run) == before
+    assert tables(run) == in_processes
