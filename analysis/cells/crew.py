@@ -81,7 +81,8 @@ def _elsewhere(
 @contextmanager
 def _process(run: RunDir, terms: str) -> Iterator[subprocess.Popen[bytes]]:
     """End it in any case: with its stdin it ends by itself, and a killed runner takes that along."""
-    command = [sys.executable, "-m", "analysis.cells.worker", str(run.root.resolve()), terms]
+    # -P: the folder that we are in may have an ``analysis`` of its own
+    command = [sys.executable, "-P", "-m", "analysis.cells.worker", str(run.root), terms]
     house = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path}

@@ -236,6 +236,17 @@ def test_what_boards_were_set_to_is_in_the_tables_of_what_is_kept(
         assert told == {("single-stream@as-found", "as-found"), ("single-stream@85w", "85w")}, name
 
 
+def test_what_is_wrong_with_a_cell_is_said_of_where_it_lies_now(run: RunDir, tmp_path: Path) -> None:
+    key = CellKey(MODEL_NAME, "bf16", "closed-8", 2)
+    rewrite(run.cell(key) / "requests.parquet", lambda own: pa.concat_tables([own, own.slice(0, 1)]))
+    analyze(run)
+    moved = RunDir(run.root.rename(tmp_path / "moved"))
+    (wrong,) = analyze(moved).invalid
+    assert wrong.key == key
+    assert wrong.problem is not None
+    assert wrong.problem.startswith(str(moved.cell(key)))
+
+
 def test_another_analysis_takes_nothing_over(
     run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,9 +296,17 @@ def in_processes(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> dict[str, byte
     return before
 
 
-def test_processes_give_what_this_one_gives(
-    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes]
+def test_processes_give_what_this_one_gives_in_whatever_folder_they_start(
+    run: RunDir,
+    read: list[CellKey],
+    in_processes: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    own = tmp_path / "analysis" / "__init__.py"  # of somebody who calls theirs so
+    own.parent.mkdir()
+    own.write_text("raise SystemExit('another analysis')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     told: list[tuple[int, int]] = []
     analyze(run, lambda done, total: told.append((done, total)))
     assert (read, tables(run)) == ([], in_processes)
