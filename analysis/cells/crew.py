@@ -24,6 +24,8 @@ from traces.layout import CellKey, RunDir
 BATCH = 32
 WORTH_PROCESSES = 200
 """Cells; of fewer the start of a process, which imports as much as we did, takes longer than it saves."""
+MOST_PROCESSES = 16
+"""Each takes a quarter of a gigabyte, and a container that may use two CPUs of a hundred is shown all of them."""
 Progress = Callable[[int], None]
 """Is told how many cells more are done."""
 
@@ -38,7 +40,7 @@ def read_cells(run: RunDir, keys: Sequence[CellKey], context: Context, progress:
         progress: called now and then, from several threads.
     """
     batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
-    workers = min(len(os.sched_getaffinity(0)), len(batches))
+    workers = min(len(os.sched_getaffinity(0)), len(batches), MOST_PROCESSES)
     if len(keys) < WORTH_PROCESSES or workers < 2:
         return pa.concat_tables([PARTS.empty_table(), *_here(run, batches, context, progress)])
     waiting: queue.SimpleQueue[Sequence[CellKey]] = queue.SimpleQueue()

@@ -313,6 +313,18 @@ def test_processes_give_what_this_one_gives_in_whatever_folder_they_start(
     assert told[-1] == (12, 12)
 
 
+def test_a_machine_of_many_cpus_gets_no_more_processes_than_pay(
+    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[RunDir] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(128)))
+    monkeypatch.setattr(crew, "MOST_PROCESSES", 3)
+    monkeypatch.setattr(crew, "_elsewhere", lambda run, *_: started.append(run) or [])
+    analyze(run)
+    assert len(started) == 3
+    assert (sorted(read), tables(run)) == (sorted(run.finished_cells()), in_processes)
+
+
 def test_what_a_process_leaves_when_it_dies_is_read_here(
     run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
