@@ -317,9 +317,14 @@ def test_a_machine_of_many_cpus_gets_no_more_processes_than_pay(
     run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[RunDir] = []
+
+    def spied(run: RunDir, *_: object) -> list[pa.Table]:
+        started.append(run)
+        return []
+
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(128)))
     monkeypatch.setattr(crew, "MOST_PROCESSES", 3)
-    monkeypatch.setattr(crew, "_elsewhere", lambda run, *_: started.append(run) or [])
+    monkeypatch.setattr(crew, "_elsewhere", spied)
     analyze(run)
     assert len(started) == 3
     assert (sorted(read), tables(run)) == (sorted(run.finished_cells()), in_processes)
