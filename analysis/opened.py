@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.cells.cell import Context, read_context
 from analysis.cells.columns import rows_of
+from analysis.cells.context import Context, read_context
 from analysis.cells.rows import Row
 from analysis.cells.task_set import TaskSet
 from analysis.keys import Condition, MeterKey

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.accuracy.score_interval import score_interval
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.statistics import geometric_mean
 from analysis.keys import Condition, MeterKey

@@ -13,8 +13,8 @@ import pyarrow.csv as pacsv
 
 from analysis.accuracy.completions import Answers
 from analysis.accuracy.verdicts import MADE_UP, accuracy_table
-from analysis.cells.cell import Context, read_context
 from analysis.cells.columns import rows_of
+from analysis.cells.context import Context, read_context
 from analysis.cells.parts import Parts
 from analysis.cells.rows import Row
 from analysis.cells.run_cells import Progress, cells_of_run

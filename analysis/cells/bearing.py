@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 
 _WHOLE = ("gpus", "sensor_calibration", "load", "slo_ms")
 _HOSTS = ("host", "meter_host")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from analysis.cells.bearing import digest_of
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.parts import PARTS
 from analysis.cells.worker import LENGTH, parts_of_cells
 from traces.layout import CellKey, RunDir
@@ -24,6 +24,8 @@ from traces.layout import CellKey, RunDir
 BATCH = 32
 WORTH_PROCESSES = 200
 """Cells; of fewer the start of a process, which imports as much as we did, takes longer than it saves."""
+MOST_PROCESSES = 16
+"""Each takes a quarter of a gigabyte, and a container that may use two CPUs of a hundred is shown all of them."""
 Progress = Callable[[int], None]
 """Is told how many cells more are done."""
 
@@ -38,7 +40,7 @@ def read_cells(run: RunDir, keys: Sequence[CellKey], context: Context, progress:
         progress: called now and then, from several threads.
     """
     batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
-    workers = min(len(os.sched_getaffinity(0)), len(batches))
+    workers = min(len(os.sched_getaffinity(0)), len(batches), MOST_PROCESSES)
     if len(keys) < WORTH_PROCESSES or workers < 2:
         return pa.concat_tables([PARTS.empty_table(), *_here(run, batches, context, progress)])
     waiting: queue.SimpleQueue[Sequence[CellKey]] = queue.SimpleQueue()
@@ -81,7 +83,8 @@ def _elsewhere(
 @contextmanager
 def _process(run: RunDir, terms: str) -> Iterator[subprocess.Popen[bytes]]:
     """End it in any case: with its stdin it ends by itself, and a killed runner takes that along."""
-    command = [sys.executable, "-m", "analysis.cells.worker", str(run.root.resolve()), terms]
+    # -P: the folder that we are in may have an ``analysis`` of its own
+    command = [sys.executable, "-P", "-m", "analysis.cells.worker", str(run.root), terms]
     house = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path}

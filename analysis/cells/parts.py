@@ -1,7 +1,7 @@
 """What is made of each cell alone, a row a cell: in Arrow, as processes hand it over and as a run keeps it.
 
 A study of ten thousand cells has a million figures. They stay in columns: as Python's dictionaries they would take
-gigabytes, and most of the time.
+more than half a gigabyte.
 """
 
 from __future__ import annotations

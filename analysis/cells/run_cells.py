@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.cells.bearing import bearing_on_cells
-from analysis.cells.cell import Context, damaged_cell, failures_of, unmeasured_cell
+from analysis.cells.cell import damaged_cell, failures_of, unmeasured_cell
+from analysis.cells.context import Context
 from analysis.cells.crew import read_cells
 from analysis.cells.parts import KEY, PARTS, Parts, parts_of
 from analysis.cells.tabulate import tabulate

@@ -10,8 +10,9 @@ import pyarrow as pa
 from analysis.accuracy.completions import Answers, answers_of
 from analysis.arrays import Ints, ints
 from analysis.attribution.rules import RULES
-from analysis.cells.cell import CellResult, Context, analyse_cell, damaged_cell
+from analysis.cells.cell import CellResult, analyse_cell, damaged_cell
 from analysis.cells.cell_rows import cell_rows
+from analysis.cells.context import Context
 from analysis.cells.paper_total import paper_total_rows
 from analysis.cells.phase_metrics import PhasePart, keep
 from analysis.cells.rows import Row

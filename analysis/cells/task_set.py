@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 
 
 @dataclass(frozen=True)

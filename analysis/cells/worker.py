@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from analysis.cells.bearing import bearing_on_cells, digest_of
-from analysis.cells.cell import Context, read_context
+from analysis.cells.context import Context, read_context
 from analysis.cells.parts import PARTS, parts_of
 from analysis.cells.tabulate import tabulated_cell
 from traces.layout import CellKey, RunDir

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.keys import MeterKey
 from analysis.results.points import Bounds, Results
 

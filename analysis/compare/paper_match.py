@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.compare.paper import Configuration
 from configs.loader import load_variant
 from configs.schema import FixedOutput

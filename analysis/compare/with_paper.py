@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.paper_total import RAM_W
 from analysis.compare.paper import Configuration, read_runs
 from analysis.compare.paper_match import answers, configuration_of, original_of

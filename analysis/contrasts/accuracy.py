@@ -15,7 +15,7 @@ from scipy.special import bdtr
 from analysis.accuracy.completions import Answers, flips
 from analysis.accuracy.score_interval import score_interval
 from analysis.arrays import Floats
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import key_of, value_row
 from analysis.contrasts.ratios import single_stream_of

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from analysis.arrays import Floats
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
 from analysis.contrasts.starts import means_of

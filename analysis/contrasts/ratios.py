@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.arrays import mean
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.rows import Row, ratio
 from analysis.contrasts.curves import curve_rows
 from analysis.contrasts.families import PairedComparison, family_rows

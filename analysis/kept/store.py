@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.cells.bearing import bearing_on_cells, digest_of
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.parts import KEY, PARTS
 from analysis.kept.version import analysis_version
 from analysis.runs.stamps import stamp_of, state_of
@@ -76,6 +76,7 @@ class Kept:
         """Write what was read now beside what was known; where that cannot be written it is read again next time."""
         sizes = read["order"].combine_chunks().value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
         whole = read["content"].is_valid().to_numpy() & ~read["damaged"].to_numpy() & (sizes <= MOST_REQUESTS)
+        whole &= ~read["wrong_traces"].is_valid().to_numpy()  # which names the folder, and runs are moved
         new = read.filter(pa.array(whole))
         with contextlib.suppress(TraceError, OSError):
             if self._obsolete or len(self._files) >= MOST_FILES:

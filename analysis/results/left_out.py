@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from analysis.runs.identity import misplaced_cells
 from analysis.table_files import read_table
 from traces.layout import CellKey, RunDir

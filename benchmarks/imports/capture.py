@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from benchmarks.imports.recording import RecordingEndpoint, shift_ns
 from benchmarks.imports.tools import REQUESTS, Tool, a_tokenizer
 from study.imported.calendar import Stated

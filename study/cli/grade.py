@@ -93,7 +93,7 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
     ``pass_at_1`` is of all completions of the run together; ``pass_at_k`` has each cell, and each variant and load with
     its blocks together (``block`` null).
     """
-    from analysis.cells.cell import read_context  # pandas and scipy: only what reads a run pays
+    from analysis.cells.context import read_context  # pandas and scipy: only what reads a run pays
 
     assert order.run_directory is not None  # noqa: S101 -- checked before
     display.title(str(order.run_directory))

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from analysis.report import write_report
 from analysis.runs.identity import misplaced_cells
 from analysis.runs.provenance import read_plan

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.attribution.phase import PhaseFit
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from analysis.cells.phase_metrics import fit_variants, keep
 from analysis.report import write_report
 from analysis.tables import analyze

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from tests.golden.nvml.world import GoldenBoards
 from traces.cell import CoolStart, read_cell
 from traces.layout import CellKey, RunDir

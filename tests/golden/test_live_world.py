@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from tests.golden.endpoint import GoldenEndpoint
 from tests.golden.nvml.world import COUNTER, INSTANT, TEMPERATURE, BoardModel
 from tests.server.power.conftest import A, golden_boards, nvml_library  # noqa: F401 -- a fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.compare.gains import gains_beside
 from analysis.compare.runs import PASSED, Comparison, Difference, compare, names_of
 from analysis.contrasts.statistics import unpaired_ratio

@@ -7,7 +7,7 @@ import pytest
 
 from analysis.accuracy.completions import Answers, answers_of
 from analysis.accuracy.verdicts import Accuracy
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.contrasts.accuracy import (
     accuracy_contrast_rows,
     mcnemar_p,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from analysis.cells import crew
-from analysis.cells.cell import Context
+from analysis.cells.context import Context
 from analysis.cells.worker import parts_of_cells
 from analysis.kept import store, version
 from analysis.runs.stamps import stamp_of, state_of
@@ -236,6 +236,17 @@ def test_what_boards_were_set_to_is_in_the_tables_of_what_is_kept(
         assert told == {("single-stream@as-found", "as-found"), ("single-stream@85w", "85w")}, name
 
 
+def test_what_is_wrong_with_a_cell_is_said_of_where_it_lies_now(run: RunDir, tmp_path: Path) -> None:
+    key = CellKey(MODEL_NAME, "bf16", "closed-8", 2)
+    rewrite(run.cell(key) / "requests.parquet", lambda own: pa.concat_tables([own, own.slice(0, 1)]))
+    analyze(run)
+    moved = RunDir(run.root.rename(tmp_path / "moved"))
+    (wrong,) = analyze(moved).invalid
+    assert wrong.key == key
+    assert wrong.problem is not None
+    assert wrong.problem.startswith(str(moved.cell(key)))
+
+
 def test_another_analysis_takes_nothing_over(
     run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,29 +285,55 @@ def test_files_of_single_cells_become_one(run: RunDir, read: list[CellKey]) -> N
     assert set(read) == {key}
 
 
-def test_processes_give_what_this_one_gives(
-    run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def in_processes(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Nothing is kept, and what is read is read in two processes; returns the tables as they were."""
     before = tables(run)
     shutil.rmtree(run.kept)
     monkeypatch.setattr(crew, "WORTH_PROCESSES", 1)
     monkeypatch.setattr(crew, "BATCH", 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    return before
+
+
+def test_processes_give_what_this_one_gives_in_whatever_folder_they_start(
+    run: RunDir,
+    read: list[CellKey],
+    in_processes: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = tmp_path / "analysis" / "__init__.py"  # of somebody who calls theirs so
+    own.parent.mkdir()
+    own.write_text("raise SystemExit('another analysis')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     told: list[tuple[int, int]] = []
     analyze(run, lambda done, total: told.append((done, total)))
-    assert (read, tables(run)) == ([], before)
+    assert (read, tables(run)) == ([], in_processes)
     assert told[-1] == (12, 12)
 
 
-def test_what_a_process_leaves_when_it_dies_is_read_here(
-    run: RunDir, read: list[CellKey], monkeypatch: pytest.MonkeyPatch
+def test_a_machine_of_many_cpus_gets_no_more_processes_than_pay(
+    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tables(run)
-    shutil.rmtree(run.kept)
-    monkeypatch.setattr(crew, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr(crew, "BATCH", 3)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    started: list[RunDir] = []
+
+    def spied(run: RunDir, *_: object) -> list[pa.Table]:
+        started.append(run)
+        return []
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(128)))
+    monkeypatch.setattr(crew, "MOST_PROCESSES", 3)
+    monkeypatch.setattr(crew, "_elsewhere", spied)
+    analyze(run)
+    assert len(started) == 3
+    assert (sorted(read), tables(run)) == (sorted(run.finished_cells()), in_processes)
+
+
+def test_what_a_process_leaves_when_it_dies_is_read_here(
+    run: RunDir, read: list[CellKey], in_processes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(crew, "digest_of", lambda _: "of another study")  # at which a process ends
     analyze(run)
     assert sorted(read) == sorted(run.finished_cells())
-    assert tables(run) == before
+    assert tables(run) == in_processes

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cells.cell import CellResult, analyse_cell, read_context
+from analysis.cells.cell import CellResult, analyse_cell
+from analysis.cells.context import read_context
 from analysis.tables import analyze, read_table
 from study.imported.calendar import Stated
 from study.imported.run import Order, import_run

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from configs.loader import load_study
 from server.engines.remote import RemoteEngine
 from server.power.service.client import MeterUnreachableError

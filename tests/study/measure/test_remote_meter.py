@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from analysis.cells.cell import analyse_cell, read_context
+from analysis.cells.cell import analyse_cell
+from analysis.cells.context import read_context
 from server.power.service.listen import TOKEN_VARIABLE
 from starwatt_errors import UsageError
 from study.cli.meter import record

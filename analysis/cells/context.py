@@ -1,0 +1,174 @@
+"""What a run's study and manifest say that the analysis of its cells needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.energy.sensor import Sensors
+from analysis.runs.provenance import read_manifest, read_study
+from analysis.runs.unread import unread
+from configs.board import AS_FOUND
+from configs.loads import Closed, Load, Open, is_probe
+from configs.meters import Meters
+from configs.restarts import Resident
+from configs.schema import Slo, Study
+from starwatt_errors import TraceError
+from traces.cell import CellRecord
+from traces.layout import CellKey, RunDir, board_of, load_asked, with_board
+
+
+@dataclass(frozen=True)
+class Context:
+    """Hold what the study's configuration says that analysis needs; unknown where a run has none."""
+
+    study: Study | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    nodes: Mapping[CellKey, str] = field(default_factory=dict)
+    """Where cells ran, once they have been read."""
+    made_up: frozenset[str] = frozenset()
+    """Loads whose prompts were made up to recorded lengths, once their cells have been read."""
+
+    @property
+    def cpus(self) -> int | None:
+        """Say how many CPUs the metered machine has; None where the manifest does not."""
+        cpus = (self.manifest.get("meter_host") or self.manifest.get("host") or {}).get("cpus")
+        return cpus if isinstance(cpus, int) else None
+
+    @property
+    def sensors(self) -> Sensors:
+        """Collect what the manifest says of the boards, and the study of their gains."""
+        calibration = self.manifest.get("sensor_calibration")
+        limits = {
+            gpu["uuid"]: float(gpu["power_limit_w"])
+            for gpu in self.manifest.get("gpus", [])
+            if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
+        }
+        found = calibration.get("devices") if isinstance(calibration, dict) else None
+        return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
+
+    @property
+    def sampled(self) -> bool:
+        """Tell whether answers were drawn at random, so that repeats are samples; greedy ones repeat one answer."""
+        if self.study is not None:
+            return self.study.prompts.temperature > 0
+        asked = (self.manifest.get("load") or {}).get("prompts") or {}  # a load test on its own has no study
+        temperature = asked.get("temperature")
+        return isinstance(temperature, int | float) and temperature > 0
+
+    @property
+    def slo(self) -> Slo | None:
+        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        if self.study is not None:
+            return self.study.slo
+        bounds_ms = self.manifest.get("slo_ms")
+        known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
+        return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
+    def asks_for_cache(self, record: CellRecord) -> bool:
+        """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
+        if record.served.url is None:
+            return bool(record.served.prefix_cache)
+        return self.study is not None and self.study.engine.prefix_cache
+
+    def min_s(self, load: str) -> float | None:
+        """The shortest window of a load that the study accepts."""
+        if self.study is None:
+            return None
+        if is_probe(load):
+            return self.study.probes.min_s if self.study.probes else None
+        return self.study.measure.min_s
+
+    @property
+    def baseline(self) -> str | None:
+        """The variant that the others are set against."""
+        return self.study.baseline if self.study else None
+
+    @property
+    def controls(self) -> Mapping[str, str]:
+        """Map each variant to its control, from which it differs in its weights or in how it is served, not in both."""
+        return self.study.controls if self.study else {}
+
+    def start_of(self, block: int) -> int:
+        """Number the start of its engine that serves a block of a variant, of one model."""
+        restarts = self.study.engine_restarts if self.study else "each_block"
+        if isinstance(restarts, Resident):
+            return restarts.start_of(block)
+        return 0 if restarts == "once" else block
+
+    def started_once(self, *variants: str) -> bool:
+        """Tell whether one of these variants had one engine start, or an engine that others started."""
+        if self.study is None:
+            return False
+        only_one = self.study.blocks > 1 and self.start_of(1) == self.start_of(self.study.blocks)
+        return only_one or self.study.engine_restarts == "once" or self._elsewhere(variants)
+
+    def counted_by(self, variant: str) -> Callable[[int], int]:
+        """Say which blocks count as one value: those of an engine start; each, where one start made all of them."""
+        return (lambda block: block) if self.started_once(variant) else self.start_of
+
+    def took_turns(self, *variants: str) -> bool:
+        """Tell whether the engines of these variants were loaded beside each other: blocks of one start are pairs."""
+        return (
+            self.study is not None
+            and isinstance(self.study.engine_restarts, Resident)
+            and not self._elsewhere(variants)
+        )
+
+    def _elsewhere(self, variants: Iterable[str]) -> bool:
+        return self.study is not None and not self.study.remote.keys().isdisjoint(variants)
+
+    @property
+    def _loads(self) -> tuple[Load, ...]:
+        return self.study.loads if self.study else ()
+
+    def most_in_flight(self, load: str) -> int | None:
+        """The cap of an open load, if it has one."""
+        for one in self._loads:
+            if isinstance(one, Open) and one.slug == load_asked(load):
+                return one.max_in_flight
+        asked = self.manifest.get("load")  # a load test on its own has no study
+        cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
+        return cap if isinstance(cap, int) else None
+
+    def concurrency(self, load: str) -> int | None:
+        """Say how many requests a single-stream or closed load keeps in flight; None for others."""
+        for one in self._loads:
+            if one.slug == load_asked(load) and not isinstance(one, Open):
+                return one.concurrency if isinstance(one, Closed) else 1
+        return None
+
+    def reference_board(self, load: str) -> str:
+        """Name a load on boards as they were found, or where no cell is, as the study's first setting has them."""
+        settings = [setting.slug for setting in self.study.board] if self.study else []
+        reference = AS_FOUND if AS_FOUND in settings else next(iter(settings), None)
+        return load if board_of(load) is None else with_board(load_asked(load), reference)
+
+    def kind(self, load: str) -> str | None:
+        """single_stream, closed, open or probe; without a study, by the load's usual name."""
+        if is_probe(load):
+            return "probe"
+        for one in self._loads:
+            if one.slug == load_asked(load):
+                return one.kind
+        usual = {"single": "single_stream", "closed": "closed", "open": "open"}
+        return usual.get(load.partition("-")[0])
+
+
+def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
+    """The run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
+
+    A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
+    any more: what was measured stays readable.
+    """
+    study, manifest, problems = None, {}, {}
+    try:
+        manifest = dict(read_manifest(run))
+    except TraceError as error:
+        problems[run.manifest] = error
+    try:
+        study = read_study(run)
+    except TraceError as error:
+        problems[run.study] = error
+    return Context(study, manifest), unread(run, manifest, problems)
