@@ -117,6 +117,12 @@ def test_they_are_put_back_whatever_ends_the_block(boards: GoldenBoards, error: 
     assert noted() == []
 
 
+def test_an_error_of_the_study_is_not_told_as_one_of_the_folder_of_boards(boards: GoldenBoards) -> None:
+    with pytest.raises(BrokenPipeError, match="of the study"), hold_boards(BOTH, RUN):
+        raise BrokenPipeError("of the study")
+    assert as_found(boards)
+
+
 def test_a_second_study_on_one_of_them_is_refused_and_the_first_goes_on(boards: GoldenBoards) -> None:
     with hold_boards([A], RUN) as held:
         held.hold(LIMIT)
