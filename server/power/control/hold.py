@@ -21,6 +21,7 @@ from server.power.control.put_back import put_back
 from server.power.nvidia.library import opened
 from server.process.guard import GUARD
 from server.process.waiting import wait_until
+from starwatt_errors import MeterError
 from traces.board import BoardHeld, BoardShown
 from traces.clock import boot_id
 
@@ -174,18 +175,18 @@ def _held(board: Board, by: str) -> _Held:
         boot_id=boot_id(),
         run=by,
         since=datetime.now(UTC).isoformat(timespec="seconds"),
-        limit_w=board.shown().managed_w,
+        limit_w=board.limit_w,
     )
     return _Held(board, found, board.range_w, board.clocks_mhz)
 
 
 def _put_all_back(boards: Sequence[_Held]) -> None:
-    """Put every board back, also where another one cannot be; raises the first ControlError."""
-    failed: list[ControlError] = []
+    """Put every board back, also where another one cannot be; raises the first MeterError."""
+    failed: list[MeterError] = []
     for one in boards:
         try:
             put_back(one.board, one.found)
-        except ControlError as error:
+        except MeterError as error:
             failed.append(error)
     if failed:
         raise failed[0]

@@ -68,6 +68,7 @@ def put_back(board: Board, found: Found) -> str:
 
     Raises:
         ControlError: it cannot be set, or does not take its limit back.
+        NvmlError: it is gone, or does not tell its limit.
     """
     if not found.of_this_boot:
         forget(found.uuid)
@@ -82,7 +83,7 @@ def put_back(board: Board, found: Found) -> str:
 
 
 def _limit_back(board: Board, found: Found) -> str:
-    now_w = board.shown().managed_w
+    now_w = board.limit_w
     if found.limit_w is None or now_w is None:
         return "its power limit was not set"
     if same_limit(now_w, found.limit_w):

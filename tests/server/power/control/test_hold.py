@@ -13,8 +13,9 @@ from server.power.control.board import ControlError, NotAllowedError, NotOffered
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, path_of, read
 from server.power.control.put_back import left_behind, put_back_left
+from server.power.nvidia.library import NvmlError
 from starwatt_errors import RunError, TraceError
-from tests.golden.nvml.world import NO_PERMISSION, REFUSES_LOCKS, GoldenBoards
+from tests.golden.nvml.world import LOST, NO_PERMISSION, REFUSES_LOCKS, UNKNOWN, GoldenBoards
 from tests.server.power.conftest import A, B
 from tests.server.power.control.conftest import BOTH, as_found
 
@@ -155,6 +156,28 @@ def test_one_that_cannot_be_put_back_keeps_no_other_from_it_and_is_put_back_late
     assert noted() == []
 
 
+def test_calls_that_fail_now_and_then_lose_no_limit(boards: GoldenBoards) -> None:
+    boards.strike("limit", UNKNOWN, until_calls=2)
+    with hold_boards([A], RUN) as held:
+        held.hold(LIMIT)
+        boards.strike("limit", UNKNOWN, until_calls=2)
+    assert as_found(boards)
+    assert noted() == []
+
+
+def test_a_board_that_does_not_answer_is_not_forgotten_and_keeps_no_other_from_being_put_back(
+    boards: GoldenBoards,
+) -> None:
+    with pytest.raises(NvmlError, match="lost"):
+        _ended_as_one_is_lost(boards)
+    assert [boards.limit_of(number)[0] for number in (0, 1)] == [250.0, 700.0]
+    boards.mend()
+    assert noted() == [A]
+    [told] = put_back_left()
+    assert told.done
+    assert as_found(boards)
+
+
 def test_a_limit_that_somebody_else_has_set_since_is_left_and_told(boards: GoldenBoards) -> None:
     with hold_boards([A], RUN) as held:
         held.hold(LIMIT)
@@ -222,3 +245,9 @@ def _ended_without_the_right(boards: GoldenBoards) -> None:
     with hold_boards(BOTH, RUN) as held:
         held.hold(LIMIT)
         boards.strike("set", NO_PERMISSION, board=0)
+
+
+def _ended_as_one_is_lost(boards: GoldenBoards) -> None:
+    with hold_boards(BOTH, RUN) as held:
+        held.hold(LIMIT)
+        boards.strike("limit", LOST, board=0)
