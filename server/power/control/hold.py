@@ -41,6 +41,8 @@ class _Held:
     found: Found
     range_w: tuple[float, float] | None
     clocks_mhz: Sequence[int]
+    enforced_w: float | None
+    """The limit that it showed when it was found, that of a BMC too."""
     at_mhz: int | None = None
 
     def set(self, setting: BoardSetting) -> None:
@@ -61,10 +63,19 @@ class _Held:
     def shows(self, setting: BoardSetting) -> bool:
         """Say whether the board shows what it was set to; a clock may be lower where the power limit holds it down."""
         shown = self.board.shown()
-        limit_w = setting.power_limit_w
-        at_limit = limit_w is None or same_limit(shown.enforced_w, limit_w)
+        if setting.power_limit_w is None:
+            at_limit = self._shows_no_limit_of_ours(shown.enforced_w)
+        else:
+            at_limit = same_limit(shown.enforced_w, setting.power_limit_w)
         clock = shown.sm_clock_mhz
         return at_limit and (self.at_mhz is None or clock is None or clock <= self.at_mhz + _CLOCK_STEP_MHZ)
+
+    def _shows_no_limit_of_ours(self, enforced_w: float | None) -> bool:
+        """Say whether it shows what it was found with, or what somebody else has set since."""
+        ours = any(same_limit(enforced_w, watts) for watts in self.found.set_w)
+        return (
+            not ours or same_limit(enforced_w, self.enforced_w) or same_limit(enforced_w, self.found.limit_w)
+        )
 
     def record(self) -> BoardShown:
         """Say what it shows now, and what it allows."""
@@ -177,7 +188,7 @@ def _held(board: Board, by: str) -> _Held:
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         limit_w=board.limit_w,
     )
-    return _Held(board, found, board.range_w, board.clocks_mhz)
+    return _Held(board, found, board.range_w, board.clocks_mhz, board.shown().enforced_w)
 
 
 def _put_all_back(boards: Sequence[_Held]) -> None:

@@ -71,8 +71,20 @@ def test_it_waits_until_the_board_shows_it(boards: GoldenBoards) -> None:
     boards.answer_late(0.3, board=0)
     with hold_boards([A], RUN) as held:
         record = held.hold(LIMIT)
+        again = held.hold(BoardSetting())
     assert record.boards[A].power_limit_w == 250.0
-    assert record.waited_s >= 0.3
+    assert again.boards[A].power_limit_w == 700.0
+    assert min(record.waited_s, again.waited_s) >= 0.3
+
+
+def test_a_limit_of_a_bmc_that_a_study_asks_for_too_is_as_found(boards: GoldenBoards) -> None:
+    boards.cap(500.0)
+    with hold_boards([A], RUN) as held:
+        held.hold(BoardSetting(power_limit_w=500))
+        record = held.hold(BoardSetting())
+    assert (record.boards[A].managed_w, record.boards[A].power_limit_w) == (700.0, 500.0)
+    boards.cap(0.0)
+    assert as_found(boards)
 
 
 def test_a_board_that_never_shows_it_is_an_error_that_says_what_it_shows(
