@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ class _Held:
 class HeldBoards:
     """Set the boards of one engine for each of its cells; ``hold_boards`` makes it and puts them back."""
 
-    boards: list[_Held] = field(default_factory=list)
+    boards: list[_Held]
     _at: BoardSetting | None = _AS_FOUND
     """What all of them show; None: they may have been set in part."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from server.power.control.board import Board, NotOfferedError, same_limit
 from server.power.control.journal import Found, folder, forget, held, noted, read
-from server.power.nvidia.library import NoDriverError, opened, places
+from server.power.nvidia.library import asked, opened, places
 from starwatt_errors import RunError, StarwattError
 
 
@@ -38,7 +38,7 @@ def left_behind() -> list[Found]:
     wanted = noted()
     if not wanted:
         return []
-    here = _here()
+    here = asked(_here, frozenset())
     return [found for uuid in wanted if uuid in here and (found := read(uuid)) is not None]
 
 
@@ -115,11 +115,7 @@ def _of_nobody(board: Board) -> list[PutBack]:
 
 
 def _here() -> frozenset[str]:
-    try:
-        with opened():
-            return frozenset(place.uuid for place in places() if place.problem is None)
-    except NoDriverError:
-        return frozenset()
+    return frozenset(place.uuid for place in places() if place.problem is None)
 
 
 def main(uuids: Sequence[str]) -> int:
