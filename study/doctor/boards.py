@@ -18,7 +18,7 @@ def boards_here() -> list[dict[str, Any]]:
         NvmlError: a driver is there, and fails.
     """
     left = {found.uuid: found for found in left_behind()}
-    boards = asked(_boards, [])
+    boards: list[dict[str, Any]] = asked(_boards, [])
     for board in boards:
         found = left.get(board["uuid"])
         board["set_by"] = None if found is None else found.run

@@ -38,7 +38,7 @@ def left_behind() -> list[Found]:
     wanted = noted()
     if not wanted:
         return []
-    here = asked(_here, frozenset())
+    here: frozenset[str] = asked(_here, frozenset())
     return [found for uuid in wanted if uuid in here and (found := read(uuid)) is not None]
 
 
