@@ -38,14 +38,14 @@ def ask_until(
         time.sleep(poll_s)
 
 
-def took_lock(descriptor: int) -> bool:
-    """Take the kernel's lock on an open file, unless another process holds it.
+def took_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Take the kernel's lock on an open file, unless another process holds it; ``shared``: beside others who share it.
 
     Raises:
         OSError: the file system has no locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -7,7 +7,7 @@ from typing import Any
 from server.power.control.board import Board
 from server.power.control.journal import why_in_use
 from server.power.control.put_back import left_behind
-from server.power.nvidia.library import NoDriverError, opened, places
+from server.power.nvidia.library import asked, places
 
 
 def boards_here() -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def boards_here() -> list[dict[str, Any]]:
         NvmlError: a driver is there, and fails.
     """
     left = {found.uuid: found for found in left_behind()}
-    boards = _boards()
+    boards: list[dict[str, Any]] = asked(_boards, [])
     for board in boards:
         found = left.get(board["uuid"])
         board["set_by"] = None if found is None else found.run
@@ -28,11 +28,7 @@ def boards_here() -> list[dict[str, Any]]:
 
 
 def _boards() -> list[dict[str, Any]]:
-    try:
-        with opened():
-            return [_about(Board(place)) for place in places() if place.problem is None]
-    except NoDriverError:
-        return []
+    return [_about(Board(place)) for place in places() if place.problem is None]
 
 
 def _about(board: Board) -> dict[str, Any]:
@@ -57,11 +53,13 @@ def line_of(board: dict[str, Any]) -> str:
         ends = board[name]
         return "takes none" if ends is None else f"takes {ends[0]:g} to {ends[1]:g} {unit}"
 
-    limit = "not told" if board["power_limit_w"] is None else f"{board['power_limit_w']:g} W"
-    line = f"{board['name']} ({board['uuid']}): limit {limit}, {span('allowed_w', 'W')}"
+    def now(name: str, unit: str) -> str:
+        return "not told" if board[name] is None else f"{board[name]:g} {unit}"
+
+    line = f"{board['name']} ({board['uuid']}): limit {now('power_limit_w', 'W')}, {span('allowed_w', 'W')}"
     if board["default_w"] is not None:
         line += f", {board['default_w']:g} W by default"
-    line += f"; clock {board['sm_clock_mhz']} MHz, {span('allowed_mhz', 'MHz')}"
+    line += f"; clock {now('sm_clock_mhz', 'MHz')}, {span('allowed_mhz', 'MHz')}"
     if not board["persistence"]:
         line += "; persistence mode is off: settings go with the driver's last client"
     if board["set_by"] is not None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.campaign import DONE, Chaos
-from tests.chaos.machine import SECRET, Machine, machine
+from tests.chaos.machine import SECRET, Machine
 from tests.chaos.outcome import Outcome, holding, outcome_of, scraps
-from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.layout import RunDir
 
 _LOG = logging.getLogger(__name__)
@@ -38,13 +36,6 @@ seed: 7
 
 
 RESIDENT = "{resident: auto, every: 2}"
-
-
-@pytest.fixture
-def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
-    """A machine with simulated boards."""
-    with machine(tmp_path / "machine", nvml_library) as made:
-        yield made
 
 
 def study_file(

@@ -10,12 +10,15 @@ from typing import Any
 from server.power.nvidia.binding import pynvml
 from server.power.nvidia.board import milli
 from server.power.nvidia.choice import choose
-from server.power.nvidia.library import Place, in_words
+from server.power.nvidia.library import PassingError, Place, in_words
+from server.process.waiting import ask_until
 from starwatt_errors import MeterError
 
 SAME_W = 1.0
 """Limits that differ by less are one: drivers round to what the board's regulator takes."""
 _NO_PERMISSION, _NOT_SUPPORTED = 4, 3
+_ASKED_S, _POLL_S = 5.0, 0.05
+"""So long is a board asked for its limit again: real ones answer ``Unknown Error`` now and then."""
 WHO_MAY = (
     "root alone may set a board: run starwatt as root (sudo -E env PATH=$PATH starwatt run …), give a container "
     "--cap-add=SYS_ADMIN, or have the administrator set the board and measure one limit a study"
@@ -89,6 +92,23 @@ class Board:
             self._place.ask(pynvml.nvmlDeviceGetSupportedGraphicsClocks, clock) or [] for clock in memory
         )
         return sorted({clock for clocks in offered for clock in clocks})
+
+    @property
+    def limit_w(self) -> float | None:
+        """Return the limit that was asked for last; None where it takes none.
+
+        Raises:
+            NvmlError: it is gone, or does not answer in time: that must not look like a board that takes no limit.
+        """
+        return milli(
+            ask_until(
+                lambda: self._place.demand(pynvml.nvmlDeviceGetPowerManagementLimit),
+                PassingError,
+                _ASKED_S,
+                poll_s=_POLL_S,
+                waiting=lambda: None,
+            )
+        )
 
     def shown(self) -> Shown:
         """Read what it shows now.

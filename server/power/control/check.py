@@ -58,7 +58,7 @@ def _refusals(boards: Sequence[Board], settings: Sequence[BoardSetting]) -> list
 def _why_never(board: Board, settings: Sequence[BoardSetting]) -> str | None:
     if board.has_mig:
         return f"{board}: MIG is on: a limit would be that of all its instances, others' too; switch MIG off"
-    limit_w = board.shown().managed_w
+    limit_w = board.limit_w
     try:
         if limit_w is not None and board.range_w is not None:
             board.set_limit(limit_w)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from server.power.control.put_back import put_back
 from server.power.nvidia.library import opened
 from server.process.guard import GUARD
 from server.process.waiting import wait_until
+from starwatt_errors import MeterError
 from traces.board import BoardHeld, BoardShown
 from traces.clock import boot_id
 
@@ -40,6 +41,8 @@ class _Held:
     found: Found
     range_w: tuple[float, float] | None
     clocks_mhz: Sequence[int]
+    enforced_w: float | None
+    """The limit that it showed when it was found, that of a BMC too."""
     at_mhz: int | None = None
 
     def set(self, setting: BoardSetting) -> None:
@@ -60,10 +63,19 @@ class _Held:
     def shows(self, setting: BoardSetting) -> bool:
         """Say whether the board shows what it was set to; a clock may be lower where the power limit holds it down."""
         shown = self.board.shown()
-        limit_w = setting.power_limit_w
-        at_limit = limit_w is None or same_limit(shown.enforced_w, limit_w)
+        if setting.power_limit_w is None:
+            at_limit = self._shows_no_limit_of_ours(shown.enforced_w)
+        else:
+            at_limit = same_limit(shown.enforced_w, setting.power_limit_w)
         clock = shown.sm_clock_mhz
         return at_limit and (self.at_mhz is None or clock is None or clock <= self.at_mhz + _CLOCK_STEP_MHZ)
+
+    def _shows_no_limit_of_ours(self, enforced_w: float | None) -> bool:
+        """Say whether it shows what it was found with, or what somebody else has set since."""
+        ours = any(same_limit(enforced_w, watts) for watts in self.found.set_w)
+        return (
+            not ours or same_limit(enforced_w, self.enforced_w) or same_limit(enforced_w, self.found.limit_w)
+        )
 
     def record(self) -> BoardShown:
         """Say what it shows now, and what it allows."""
@@ -89,7 +101,7 @@ class _Held:
 class HeldBoards:
     """Set the boards of one engine for each of its cells; ``hold_boards`` makes it and puts them back."""
 
-    boards: list[_Held] = field(default_factory=list)
+    boards: list[_Held]
     _at: BoardSetting | None = _AS_FOUND
     """What all of them show; None: they may have been set in part."""
 
@@ -174,18 +186,18 @@ def _held(board: Board, by: str) -> _Held:
         boot_id=boot_id(),
         run=by,
         since=datetime.now(UTC).isoformat(timespec="seconds"),
-        limit_w=board.shown().managed_w,
+        limit_w=board.limit_w,
     )
-    return _Held(board, found, board.range_w, board.clocks_mhz)
+    return _Held(board, found, board.range_w, board.clocks_mhz, board.shown().enforced_w)
 
 
 def _put_all_back(boards: Sequence[_Held]) -> None:
-    """Put every board back, also where another one cannot be; raises the first ControlError."""
-    failed: list[ControlError] = []
+    """Put every board back, also where another one cannot be; raises the first MeterError."""
+    failed: list[MeterError] = []
     for one in boards:
         try:
             put_back(one.board, one.found)
-        except ControlError as error:
+        except MeterError as error:
             failed.append(error)
     if failed:
         raise failed[0]

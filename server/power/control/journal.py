@@ -123,12 +123,19 @@ def held(uuid: str, by: str) -> Iterator[None]:
         RunError: somebody else holds it.
         TraceError: the lock cannot be made.
     """
-    with _lock_file(uuid) as descriptor:
-        if not wait_until(lambda: took_lock(descriptor), _QUESTION_S, poll_s=0.02):
-            raise RunError(_in_use(uuid, descriptor))
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{by} (process {os.getpid()} on {platform.node()})\n".encode(), 0)
+    descriptor = -1
+    try:
+        try:
+            folder().mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder() / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            _take(uuid, descriptor, by)
+        except OSError as error:
+            words = f"what boards were before cannot be kept there: {error.strerror}"
+            raise TraceError(f"{folder()}: {words}; XDG_STATE_HOME names another folder") from error
         yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def why_in_use(uuid: str) -> str | None:
@@ -137,27 +144,21 @@ def why_in_use(uuid: str) -> str | None:
         descriptor = os.open(folder() / f"{uuid}.lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # nobody ever set it, or not below a folder that is ours to look into
         return None
-    try:
-        taken = wait_until(lambda: took_lock(descriptor), _QUESTION_S, poll_s=0.02)
+    try:  # shared: NFS gives no other lock on a file that is open for reading
+        taken = wait_until(lambda: took_lock(descriptor, shared=True), _QUESTION_S, poll_s=0.02)
         return None if taken else _in_use(uuid, descriptor)
+    except OSError:  # a file system without locks: nobody holds one
+        return None
     finally:
         os.close(descriptor)
 
 
-@contextmanager
-def _lock_file(uuid: str) -> Iterator[int]:
-    """Open it, for the block; raises TraceError where the file, or a lock on it, cannot be had."""
-    descriptor = -1
-    try:
-        folder().mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder() / f"{uuid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        yield descriptor
-    except OSError as error:
-        words = f"what boards were before cannot be kept there: {error.strerror}"
-        raise TraceError(f"{folder()}: {words}; XDG_STATE_HOME names another folder") from error
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+def _take(uuid: str, descriptor: int, by: str) -> None:
+    """Take the lock, and write down who has; raises RunError where somebody else has."""
+    if not wait_until(lambda: took_lock(descriptor), _QUESTION_S, poll_s=0.02):
+        raise RunError(_in_use(uuid, descriptor))
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{by} (process {os.getpid()} on {platform.node()})\n".encode(), 0)
 
 
 def _in_use(uuid: str, descriptor: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from server.power.control.board import Board, NotOfferedError, same_limit
 from server.power.control.journal import Found, folder, forget, held, noted, read
-from server.power.nvidia.library import NoDriverError, opened, places
+from server.power.nvidia.library import asked, opened, places
 from starwatt_errors import RunError, StarwattError
 
 
@@ -38,7 +38,7 @@ def left_behind() -> list[Found]:
     wanted = noted()
     if not wanted:
         return []
-    here = _here()
+    here: frozenset[str] = asked(_here, frozenset())
     return [found for uuid in wanted if uuid in here and (found := read(uuid)) is not None]
 
 
@@ -68,6 +68,7 @@ def put_back(board: Board, found: Found) -> str:
 
     Raises:
         ControlError: it cannot be set, or does not take its limit back.
+        NvmlError: it is gone, or does not tell its limit.
     """
     if not found.of_this_boot:
         forget(found.uuid)
@@ -82,7 +83,7 @@ def put_back(board: Board, found: Found) -> str:
 
 
 def _limit_back(board: Board, found: Found) -> str:
-    now_w = board.shown().managed_w
+    now_w = board.limit_w
     if found.limit_w is None or now_w is None:
         return "its power limit was not set"
     if same_limit(now_w, found.limit_w):
@@ -114,11 +115,7 @@ def _of_nobody(board: Board) -> list[PutBack]:
 
 
 def _here() -> frozenset[str]:
-    try:
-        with opened():
-            return frozenset(place.uuid for place in places() if place.problem is None)
-    except NoDriverError:
-        return frozenset()
+    return frozenset(place.uuid for place in places() if place.problem is None)
 
 
 def main(uuids: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION 
 enum { INSTANT = 1, AVERAGE = 2, COUNTER = 4, COUNTER_OF_SENSOR = 8, TEMPERATURE = 16, MODULE = 32, MIG = 64,
        HIDES_PROCESSES = 128, POWERLESS = 256, FIXED_LIMIT = 512, FIXED_CLOCK = 1024, REFUSES_LOCKS = 2048 };
 /* What a fault strikes: */
-enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME, SET };
+enum { ANY, INIT, FIELDS, POWER, ENERGY, CLOCKS, PROCESS_LIST, HANDLE, COUNT, EACH_FIELD, NAME, SET, LIMIT };
 
 struct fault { int64_t from_ns, until_ns; int32_t call, board, code; int32_t after_calls, until_calls; double sleep_s; };
 struct board {
@@ -294,7 +294,7 @@ int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *out) {
     return OK;
 }
 int nvmlDeviceGetPowerManagementLimit(void *device, unsigned *out) {
-    CHECKED(ANY);
+    CHECKED(LIMIT);
     *out = (unsigned)lround(1e3 * b->limit_w);
     return OK;
 }

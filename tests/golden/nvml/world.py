@@ -20,7 +20,7 @@ BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 16
  FIXED_CLOCK, REFUSES_LOCKS) = (1 << bit for bit in range(12))  # fmt: skip
 CALLS = {
     "any": 0, "init": 1, "fields": 2, "power": 3, "energy": 4, "clocks": 5, "processes": 6, "handle": 7, "count": 8,
-    "each_field": 9, "name": 10, "set": 11,
+    "each_field": 9, "name": 10, "set": 11, "limit": 12,
 }  # fmt: skip
 NOT_SUPPORTED, NO_PERMISSION, UNKNOWN, LOST, RESET_REQUIRED = 3, 4, 999, 15, 16
 INSUFFICIENT_POWER, DRIVER_NOT_LOADED, TIMEOUT, IRQ_ISSUE, FUNCTION_NOT_FOUND, MISMATCH = 8, 9, 10, 11, 13, 18

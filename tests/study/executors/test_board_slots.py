@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,16 +9,15 @@ import pytest
 from configs.executor import NeighbourCheck
 from configs.loader import load_study
 from study.executors.interference import check_cells
-from tests.chaos.machine import BOARDS, Machine, machine
+from tests.chaos.machine import Machine
 from tests.golden.nvml.world import NO_PERMISSION
-from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from tests.study.executors.conftest import UUIDS
 from traces.attempts import read_attempts
 from traces.cell import read_cell
 from traces.clock import boot_id
 from traces.layout import RunDir, board_of
 
 pytestmark = pytest.mark.timeout(600)
-UUIDS = ("GPU-00000000-c0de", "GPU-11111111-c0de")
 STUDY = """
 name: slots
 models: [{model}]
@@ -39,28 +36,20 @@ seed: 7
 """
 
 
-@pytest.fixture
-def here(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
-    """A machine with two boards."""
-    boards = [replace(BOARDS[0], uuid=uuid) for uuid in UUIDS]
-    with machine(tmp_path / "machine", nvml_library, boards=boards) as made:
-        yield made
-
-
-def study_file(here: Machine, executor: str) -> Path:
-    path = here.folder / "study.yaml"
-    path.write_text(STUDY.format(model=here.folder / "model", executor=executor))
+def study_file(world: Machine, executor: str) -> Path:
+    path = world.folder / "study.yaml"
+    path.write_text(STUDY.format(model=world.folder / "model", executor=executor))
     return path
 
 
-def limits(here: Machine) -> list[tuple[float, int]]:
-    return [here.boards[boot_id()].limit_of(number) for number in (0, 1)]
+def limits(world: Machine) -> list[tuple[float, int]]:
+    return [world.boards[boot_id()].limit_of(number) for number in (0, 1)]
 
 
-def test_each_slot_sets_its_own_board_and_no_other(here: Machine) -> None:
-    run, executor = RunDir(here.disk / "run"), "{kind: side_by_side, neighbours: null}"
-    here.start("run", study_file(here, executor), "--out", run.root, "--allow-board-control")
-    assert here.end() in (0, 3), here.said
+def test_each_slot_sets_its_own_board_and_no_other(world: Machine) -> None:
+    run, executor = RunDir(world.disk / "run"), "{kind: side_by_side, neighbours: null}"
+    world.start("run", study_file(world, executor), "--out", run.root, "--allow-board-control")
+    assert world.end() in (0, 3), world.said
     held = {key: read_cell(run.cell(key)).board for key in run.finished_cells()}
     assert len(held) == 2 * 2
     used = set()
@@ -70,7 +59,7 @@ def test_each_slot_sets_its_own_board_and_no_other(here: Machine) -> None:
         used.add(uuid)
         assert shown.power_limit_w == (300.0 if board_of(key.load) == "300w" else 700.0)
     assert used == set(UUIDS)
-    assert limits(here) == [(700.0, 0)] * 2
+    assert limits(world) == [(700.0, 0)] * 2
 
 
 def test_whether_neighbours_disturb_is_checked_at_the_first_setting(tmp_path: Path) -> None:
@@ -96,15 +85,15 @@ except RunError as error:
 """
 
 
-def test_a_node_that_may_not_set_its_boards_refuses_in_words_and_is_not_asked_again(here: Machine) -> None:
-    run, study = RunDir(here.disk / "run"), study_file(here, "{kind: slurm, gpus: 1}")
+def test_a_node_that_may_not_set_its_boards_refuses_in_words_and_is_not_asked_again(world: Machine) -> None:
+    run, study = RunDir(world.disk / "run"), study_file(world, "{kind: slurm, gpus: 1}")
     run.slurm.mkdir(parents=True)
     run.study.write_text(study.read_text())
-    here.boards[boot_id()].strike("set", NO_PERMISSION)
-    done = here.python(TASK, study, run.root)
+    world.boards[boot_id()].strike("set", NO_PERMISSION)
+    done = world.python(TASK, study, run.root)
     assert "root alone may set a board" in done.stdout, done.stderr
     attempts = read_attempts(run)
     assert len(attempts) == 2 * 2
     assert all(tries[-1].final and "root alone" in tries[-1].error for tries in attempts.values())
-    assert limits(here) == [(700.0, 0)] * 2
+    assert limits(world) == [(700.0, 0)] * 2
     assert not list(run.root.rglob("cell.json"))

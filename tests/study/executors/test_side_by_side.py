@@ -8,8 +8,6 @@ import os
 import random
 import re
 import signal
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,16 +16,15 @@ from analysis.contrasts.interference import CellWindow, overlap, windows_of
 from analysis.tables import read_table
 from analysis.verify.run import verify
 from tests.chaos.campaign import DONE, Chaos
-from tests.chaos.machine import BOARDS, Machine, machine
+from tests.chaos.machine import Machine
 from tests.chaos.outcome import outcome_of, scraps
 from tests.chaos.test_chaos import compare
-from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from tests.study.executors.conftest import UUIDS
 from traces.cell import CellRecord, read_cell
 from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
 pytestmark = pytest.mark.timeout(600)
-UUIDS = ("GPU-00000000-c0de", "GPU-11111111-c0de")
 STUDY = """
 name: beside
 models: [{model}]
@@ -45,14 +42,6 @@ meters: {{sample_hz: 50}}
 executor: {{kind: side_by_side}}
 seed: 7
 """
-
-
-@pytest.fixture
-def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
-    """A machine with two boards."""
-    boards = [replace(BOARDS[0], uuid=uuid) for uuid in UUIDS]
-    with machine(tmp_path / "machine", nvml_library, boards=boards) as made:
-        yield made
 
 
 def study_file(world: Machine) -> Path:

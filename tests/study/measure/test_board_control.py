@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,10 +10,9 @@ import pytest
 from analysis.cells.cell import analyse_cell
 from analysis.cells.context import read_context
 from server.power.control.journal import Found
-from tests.chaos.machine import Machine, machine
+from tests.chaos.machine import Machine
 from tests.golden.engine import Model
 from tests.golden.limits import paced
-from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
 from traces.cell import CellRecord, read_cell
 from traces.clock import boot_id
 from traces.layout import RunDir
@@ -37,39 +34,32 @@ seed: 7
 BOARD = "GPU-00000000-c0de"
 
 
-@pytest.fixture
-def here(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
-    """A machine with one simulated board."""
-    with machine(tmp_path / "machine", nvml_library) as made:
-        yield made
-
-
-def said(here: Machine, *arguments: object) -> tuple[int, str]:
-    here.start(*arguments)
-    return here.end(), here.said
+def said(world: Machine, *arguments: object) -> tuple[int, str]:
+    world.start(*arguments)
+    return world.end(), world.said
 
 
 @pytest.mark.timeout(600)
-def test_a_study_over_limits_holds_each_records_it_and_leaves_the_board_as_it_was(here: Machine) -> None:
-    study, run = here.folder / "study.yaml", RunDir(here.disk / "run")
-    study.write_text(STUDY.format(model=here.folder / "model"))
-    boards = here.boards[boot_id()]
+def test_a_study_over_limits_holds_each_records_it_and_leaves_the_board_as_it_was(world: Machine) -> None:
+    study, run = world.folder / "study.yaml", RunDir(world.disk / "run")
+    study.write_text(STUDY.format(model=world.folder / "model"))
+    boards = world.boards[boot_id()]
 
-    code, words = said(here, "run", study, "--out", run.root)
+    code, words = said(world, "run", study, "--out", run.root)
     assert (code, "board: sets power limits" in words) == (2, True)
     assert not run.root.exists()
     assert boards.sets() == 0
 
-    code, words = said(here, "run", study, "--out", run.root, "--allow-board-control")
+    code, words = said(world, "run", study, "--out", run.root, "--allow-board-control")
     assert code in (0, 3), words
     assert "Which power limit or clock takes the least?" in words
     assert boards.limit_of() == (700.0, 0)
-    assert list((here.folder / "state" / "starwatt" / "boards").glob("*.json")) == []
+    assert list((world.folder / "state" / "starwatt" / "boards").glob("*.json")) == []
     records = {key.load: read_cell(run.cell(key)) for key in run.finished_cells()}
     assert {record.engine_start for record in records.values()} == {0}
     _is_recorded(records)
     assert set(pq.read_table(run.plan).column("board").to_pylist()) == {"as-found", "130w", "1000mhz"}
-    _is_as_the_world_used_it(here, run)
+    _is_as_the_world_used_it(world, run)
 
 
 def _is_recorded(records: dict[str, CellRecord]) -> None:
@@ -86,9 +76,9 @@ def _is_recorded(records: dict[str, CellRecord]) -> None:
     }
 
 
-def _is_as_the_world_used_it(here: Machine, run: RunDir) -> None:
+def _is_as_the_world_used_it(world: Machine, run: RunDir) -> None:
     """Joules of each window are the world's, and the power at the limit is what the law lets the board draw."""
-    world, context = here.boards[boot_id()], read_context(run)[0]
+    boards, context = world.boards[boot_id()], read_context(run)[0]
     for key in run.finished_cells():
         result = analyse_cell(run, key, context)
         assert "board_not_held" not in result.codes
@@ -96,35 +86,35 @@ def _is_as_the_world_used_it(here: Machine, run: RunDir) -> None:
         assert energy is not None
         assert energy.energy_j is not None
         assert own is not None
-        true_j = world.true_j(own.window.start_ns, own.window.end_ns)
+        true_j = boards.true_j(own.window.start_ns, own.window.end_ns)
         assert energy.energy_j == pytest.approx(true_j, rel=0.1)
         if key.load.endswith("@130w"):
-            assert world.most_w(own.window.start_ns, own.window.end_ns) <= 130.001
+            assert boards.most_w(own.window.start_ns, own.window.end_ns) <= 130.001
 
 
-def test_what_a_machine_left_set_is_shown_and_put_back_by_its_command(here: Machine) -> None:
-    boards = here.boards[boot_id()]
+def test_what_a_machine_left_set_is_shown_and_put_back_by_its_command(world: Machine) -> None:
+    boards = world.boards[boot_id()]
     boards.set_limit(250.0)
     found = Found(
         uuid=BOARD, name="Golden board", node="n", boot_id=boot_id(), run="the study of /runs/x", since="then",
         limit_w=700.0, set_w=(250.0,), locked=True,
     )  # fmt: skip
-    folder = here.folder / "state" / "starwatt" / "boards"
+    folder = world.folder / "state" / "starwatt" / "boards"
     folder.mkdir(parents=True)
     (folder / f"{BOARD}.json").write_text(found.model_dump_json())
 
-    code, words = said(here, "board", "--json")
+    code, words = said(world, "board", "--json")
     [shown] = json.loads(words)
     assert code == 1
     assert (shown["power_limit_w"], shown["found_w"], shown["left_so"]) == (250.0, 700.0, True)
     assert shown["allowed_w"] == [100.0, 700.0]
 
-    code, words = said(here, "board", "--restore")
+    code, words = said(world, "board", "--restore")
     assert (code, "700 W again" in words) == (0, True)
     assert boards.limit_of() == (700.0, 0)
-    code, words = said(here, "board", "--restore")
+    code, words = said(world, "board", "--restore")
     assert (code, words.strip()) == (0, "no board was left set")
-    code, words = said(here, "board")
+    code, words = said(world, "board")
     assert code == 0
     assert "limit 700 W, takes 100 to 700 W" in words
 

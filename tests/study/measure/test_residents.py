@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
-import pytest
 
 from tests.chaos.campaign import DONE
-from tests.chaos.machine import MODEL, Machine, machine
-from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from tests.chaos.machine import MODEL, Machine
 from traces.attempts import read_attempts
 from traces.cell import CellRecord, read_cell
 from traces.clock import boot_id
@@ -34,13 +30,6 @@ engine_restarts: {{resident: auto, every: {every}, alone: {alone}}}
 seed: 7
 """
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-
-
-@pytest.fixture
-def world(tmp_path: Path, nvml_library: Path) -> Iterator[Machine]:  # noqa: F811
-    """A machine with a simulated board."""
-    with machine(tmp_path / "machine", nvml_library) as made:
-        yield made
 
 
 def begin(world: Machine, *, blocks: int, alone: str, **more: object) -> RunDir:

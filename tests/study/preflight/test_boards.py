@@ -17,12 +17,13 @@ from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, read
 from starwatt_errors import LoadError, RunError
 from study.cli.app import app
+from study.doctor.boards import boards_here, line_of
 from study.doctor.environment import boards_as_found
 from study.executors.local import Local
 from study.measure.board_control import held_boards
 from study.preflight.boards import board_problems
 from study.records.left_boards import put_back_what_was_left
-from tests.golden.nvml.world import NO_PERMISSION, GoldenBoards
+from tests.golden.nvml.world import NO_PERMISSION, NOT_SUPPORTED, GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.server.power.control.conftest import as_found, boards  # noqa: F401 -- a fixture
 from traces.layout import RunDir
@@ -148,6 +149,12 @@ def test_doctor_finds_a_board_that_was_left_set_and_says_how_to_put_it_back(boar
     assert found.state == "failed"
     assert f"{A}) was set to 250 W by the study of" in found.detail
     assert "starwatt board --restore" in found.remedy
+
+
+def test_what_a_board_does_not_tell_is_not_shown_as_a_value(boards: GoldenBoards) -> None:  # noqa: F811
+    boards.strike("clocks", NOT_SUPPORTED)
+    assert "limit 700 W, takes 100 to 700 W" in line_of(boards_here()[0])
+    assert "clock not told, takes none" in line_of(boards_here()[0])
 
 
 def test_a_study_of_somebody_who_may_not_write_there_is_told_of_a_board_that_root_left_and_of_no_other(

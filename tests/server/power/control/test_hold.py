@@ -13,8 +13,9 @@ from server.power.control.board import ControlError, NotAllowedError, NotOffered
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, path_of, read
 from server.power.control.put_back import left_behind, put_back_left
+from server.power.nvidia.library import NvmlError
 from starwatt_errors import RunError, TraceError
-from tests.golden.nvml.world import NO_PERMISSION, REFUSES_LOCKS, GoldenBoards
+from tests.golden.nvml.world import LOST, NO_PERMISSION, REFUSES_LOCKS, UNKNOWN, GoldenBoards
 from tests.server.power.conftest import A, B
 from tests.server.power.control.conftest import BOTH, as_found
 
@@ -70,8 +71,20 @@ def test_it_waits_until_the_board_shows_it(boards: GoldenBoards) -> None:
     boards.answer_late(0.3, board=0)
     with hold_boards([A], RUN) as held:
         record = held.hold(LIMIT)
+        again = held.hold(BoardSetting())
     assert record.boards[A].power_limit_w == 250.0
-    assert record.waited_s >= 0.3
+    assert again.boards[A].power_limit_w == 700.0
+    assert min(record.waited_s, again.waited_s) >= 0.3
+
+
+def test_a_limit_of_a_bmc_that_a_study_asks_for_too_is_as_found(boards: GoldenBoards) -> None:
+    boards.cap(500.0)
+    with hold_boards([A], RUN) as held:
+        held.hold(BoardSetting(power_limit_w=500))
+        record = held.hold(BoardSetting())
+    assert (record.boards[A].managed_w, record.boards[A].power_limit_w) == (700.0, 500.0)
+    boards.cap(0.0)
+    assert as_found(boards)
 
 
 def test_a_board_that_never_shows_it_is_an_error_that_says_what_it_shows(
@@ -117,6 +130,12 @@ def test_they_are_put_back_whatever_ends_the_block(boards: GoldenBoards, error: 
     assert noted() == []
 
 
+def test_an_error_of_the_study_is_not_told_as_one_of_the_folder_of_boards(boards: GoldenBoards) -> None:
+    with pytest.raises(BrokenPipeError, match="of the study"), hold_boards(BOTH, RUN):
+        raise BrokenPipeError("of the study")
+    assert as_found(boards)
+
+
 def test_a_second_study_on_one_of_them_is_refused_and_the_first_goes_on(boards: GoldenBoards) -> None:
     with hold_boards([A], RUN) as held:
         held.hold(LIMIT)
@@ -147,6 +166,28 @@ def test_one_that_cannot_be_put_back_keeps_no_other_from_it_and_is_put_back_late
     assert told.done
     assert as_found(boards)
     assert noted() == []
+
+
+def test_calls_that_fail_now_and_then_lose_no_limit(boards: GoldenBoards) -> None:
+    boards.strike("limit", UNKNOWN, until_calls=2)
+    with hold_boards([A], RUN) as held:
+        held.hold(LIMIT)
+        boards.strike("limit", UNKNOWN, until_calls=2)
+    assert as_found(boards)
+    assert noted() == []
+
+
+def test_a_board_that_does_not_answer_is_not_forgotten_and_keeps_no_other_from_being_put_back(
+    boards: GoldenBoards,
+) -> None:
+    with pytest.raises(NvmlError, match="lost"):
+        _ended_as_one_is_lost(boards)
+    assert [boards.limit_of(number)[0] for number in (0, 1)] == [250.0, 700.0]
+    boards.mend()
+    assert noted() == [A]
+    [told] = put_back_left()
+    assert told.done
+    assert as_found(boards)
 
 
 def test_a_limit_that_somebody_else_has_set_since_is_left_and_told(boards: GoldenBoards) -> None:
@@ -216,3 +257,9 @@ def _ended_without_the_right(boards: GoldenBoards) -> None:
     with hold_boards(BOTH, RUN) as held:
         held.hold(LIMIT)
         boards.strike("set", NO_PERMISSION, board=0)
+
+
+def _ended_as_one_is_lost(boards: GoldenBoards) -> None:
+    with hold_boards(BOTH, RUN) as held:
+        held.hold(LIMIT)
+        boards.strike("limit", LOST, board=0)
