@@ -113,12 +113,7 @@ def _variants(
         if other == side or other not in figures.sides:
             continue
         key = key_of(contrast, side, other, meter)
-        both = side.variant, other.variant
-        starts_differ = side.variant != other.variant  # settings of boards are measured on the same
-        took_turns = starts_differ and context.took_turns(*both)
-        once = starts_differ and not took_turns and context.started_once(*both)
-        why = ("one_engine_start",) if once else ()
-        start_of = context.start_of if took_turns else None
+        start_of, why = _starts(side.variant, other.variant, context)
         estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name, start_of)
             for name in _AGAINST
@@ -130,6 +125,18 @@ def _variants(
         joules = estimates["j_per_request"]
         of_these = why or joules.kind == THESE_STARTS
         yield None if of_these else PairedComparison(key, "j_per_request_ratio", joules), rows
+
+
+def _starts(variant: str, other: str, context: Context) -> tuple[StartOf | None, tuple[str, ...]]:
+    """Which blocks share a start of both engines, None where none do, and why there is no interval.
+
+    Settings of the boards are compared on one variant, and measured on the same start of it: what it adds cancels.
+    """
+    if variant == other:
+        return None, ()
+    if context.took_turns(variant, other):
+        return context.start_of, ()
+    return None, ("one_engine_start",) if context.started_once(variant, other) else ()
 
 
 def _ratio(
