@@ -72,7 +72,8 @@ def test_an_open_load_opens_the_connections_that_its_rate_needs(tmp_path: Path, 
     assert {row["status"] for row in driven.rows} == {"ok"}
     assert driven.result.audit.connections_open_most is not None
     assert server.most_in_flight == 3
-    assert 3 <= driven.result.audit.connections_open_most <= 6
+    late = [row for row in driven.rows if row["sent_ns"] - row["scheduled_ns"] > 20e6]  # where a machine stands still
+    assert 3 <= driven.result.audit.connections_open_most <= 6 + len(late)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
