@@ -72,8 +72,9 @@ def test_an_open_load_opens_the_connections_that_its_rate_needs(tmp_path: Path, 
     assert {row["status"] for row in driven.rows} == {"ok"}
     assert driven.result.audit.connections_open_most is not None
     assert server.most_in_flight == 3
-    late = [row for row in driven.rows if row["sent_ns"] - row["scheduled_ns"] > 20e6]  # where a machine stands still
-    assert 3 <= driven.result.audit.connections_open_most <= 6 + len(late)
+    # A machine that stands still may open one more for each request that it delays.
+    delayed = [row for row in driven.rows if row["sent_ns"] - row["scheduled_ns"] > 20e6]
+    assert 3 <= driven.result.audit.connections_open_most <= 6 + len(delayed)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
