@@ -20,6 +20,7 @@ from analysis.cells.rows import Row
 from analysis.cells.run_cells import Progress, cells_of_run
 from analysis.cells.run_tables import RunTables
 from analysis.cells.tabulate import InvalidCell
+from analysis.collector import cycles_left_alone
 from analysis.contrasts.accuracy import accuracy_contrast_rows
 from analysis.contrasts.drift import drift_rows, drifted_in
 from analysis.contrasts.interference import METRICS as COMPARED
@@ -88,7 +89,13 @@ def analyze(run: RunDir, progress: Progress | None = None) -> AnalysisSummary:
     Raises:
         TraceError: there is not a single cell, planned or finished.
     """
-    found = compute(run, progress, Kept)
+    with cycles_left_alone():
+        found = compute(run, progress, Kept)
+        _write(run, found)
+    return found.summary
+
+
+def _write(run: RunDir, found: Tables) -> None:
     with ThreadPoolExecutor(len(found.tables)) as threads:
         written = [
             threads.submit(write_parquet, run.table(name), table) for name, table in found.tables.items()
@@ -100,7 +107,6 @@ def analyze(run: RunDir, progress: Progress | None = None) -> AnalysisSummary:
         run.table(name).unlink(missing_ok=True)
     with atomic_path(run.summary) as temporary:
         pacsv.write_csv(in_short, temporary)
-    return found.summary
 
 
 def compute(

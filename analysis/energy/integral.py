@@ -7,6 +7,7 @@ joules over a window, zero at its start.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -55,17 +56,17 @@ class PowerSeries:
         """Tell whether this is CPU time x watts, an estimate."""
         return self.source == "modelled"
 
-    @property
+    @cached_property
     def reading_s(self) -> float:
         """Give the usual time from one reading to the next."""
         return _usual_s(self.t_ns)
 
-    @property
+    @cached_property
     def counter_gap_bound_s(self) -> float:
         """The same of the counter, which is read at a rate of its own."""
         return _gap_bound_s(self.energy_t_ns)
 
-    @property
+    @cached_property
     def gap_bound_s(self) -> float:
         """The longest stretch without a reading that is not a gap."""
         return _gap_bound_s(self.t_ns)

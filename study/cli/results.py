@@ -5,6 +5,7 @@ The analysis is imported where it begins: pandas and scipy take longer than ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,9 @@ from study.cli.options import make_folder
 from study.progress.display import Display, tell
 from study.records.existing import existing
 from traces.layout import RunDir
+
+_MOST_NAMED = 6
+"""Stretches of blocks in one line."""
 
 if TYPE_CHECKING:
     from analysis.opened import OpenedRun
@@ -136,13 +140,31 @@ def _answers(run: OpenedRun, results: Results) -> list[str]:
 
 
 def tell_invalid(summary: AnalysisSummary) -> None:
+    """A line for all blocks of a variant and load of which the same is to be said."""
     from analysis.validity.reasons import in_words
 
+    alike: dict[tuple[str, str], list[int]] = {}
     for cell in summary.invalid:
         told = (
             in_words(code, cell.problem if code in ("trace_damaged", "not_measured") else None)
             for code in cell.reasons
         )
-        tell(f"not to be believed: {cell.key}: {'; '.join(told)}")
+        side = f"{cell.key.model} · {cell.key.variant} · {cell.key.load}"
+        alike.setdefault((side, "; ".join(told)), []).append(cell.key.block)
+    for (side, why), blocks in alike.items():
+        tell(f"not to be believed: {side} · {_blocks(blocks)}: {why}")
     for warning in summary.warnings:
         tell(warning)
+
+
+def _blocks(numbers: Sequence[int]) -> str:
+    """Name blocks in ascending order, those that follow each other by the first and the last."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    named = [f"b{run[0]}" if len(run) == 1 else f"b{run[0]} to b{run[-1]}" for run in runs]
+    left = sum(map(len, runs[_MOST_NAMED:]))
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {left} more blocks" if left else "")

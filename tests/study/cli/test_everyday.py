@@ -308,6 +308,19 @@ def test_a_doubtful_cell_is_told_in_words_with_its_code_in_brackets(tmp_path: Pa
     assert "There are no power readings (no_power) (invalid_cell)" in done.output
 
 
+def test_blocks_of_which_the_same_is_to_be_said_are_told_in_one_line(tmp_path: Path) -> None:
+    world = World(tmp_path / "run", variants=("bf16",), loads=LOADS[:1], blocks=6).build()
+    keys = world.cell_keys()
+    for key in keys:
+        if key.block in (1, 2, 3, 6):
+            (world.run.cell(key) / "power.parquet").unlink()
+        if key.block == 4:
+            (world.run.cell(key) / "requests.parquet").write_bytes(b"")
+    done = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["analyze", str(world.root)])
+    told = [line for line in done.output.splitlines() if "not to be believed" in line]
+    assert [line.split(": ")[1].split(" · ")[-1] for line in told] == ["b1 to b3, b6", "b4"]
+
+
 def test_blocks_are_added_to_a_plan_that_keeps_its_order(tmp_path: Path) -> None:
     said(
         "init",
