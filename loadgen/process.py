@@ -161,7 +161,7 @@ class _Foreman:
         errors = spec_file.with_name(f"errors-{number}")
         with errors.open("wb") as error_output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "loadgen", str(spec_file), str(folder.resolve()), str(number)],
+                [sys.executable, "-P", "-m", "loadgen", str(spec_file), str(folder.resolve()), str(number)],
                 stdin=subprocess.PIPE if heeds_us else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=error_output,

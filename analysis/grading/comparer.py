@@ -86,7 +86,13 @@ class Comparer:
                 raise ComparerDiedError("it was killed")
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", from_disk("analysis.grading.comparing"), str(self._cpu_limit_s)],
+                    [
+                        sys.executable,
+                        "-P",
+                        "-c",
+                        from_disk("analysis.grading.comparing"),
+                        str(self._cpu_limit_s),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -93,7 +93,7 @@ def run_distributed(
 
 def _command(spec: LoadSpec, spec_file: Path, out: Path, settings: Locust) -> list[str]:
     return [
-        sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE),
+        sys.executable, "-P", "-m", "locust", "-f", str(_LOCUSTFILE),
         "--master", "--headless", "--only-summary", "--loglevel", "WARNING",
         "--master-bind-host", settings.bind,
         "--master-bind-port", str(settings.port),

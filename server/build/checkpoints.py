@@ -102,7 +102,7 @@ def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], 
         with tempfile.TemporaryDirectory() as scratch:
             job_file, log = Path(scratch) / "job.json", Path(scratch) / "log"
             job_file.write_text(job.model_dump_json(exclude_none=True), encoding="utf-8")
-            command = [sys.executable, "-m", "server.build.builder", str(job_file), str(folder)]
+            command = [sys.executable, "-P", "-m", "server.build.builder", str(job_file), str(folder)]
             environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
             with log.open("wb") as output:
                 process = spawn(

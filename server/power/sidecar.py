@@ -44,7 +44,7 @@ class Sidecar:
             MeterError: no meter could be opened, or another recording is under way in ``folder``; the message says.
         """
         command = [
-            sys.executable, "-m", "server.power",
+            sys.executable, "-P", "-m", "server.power",
             "--out", str(folder.resolve()),
             "--meters", settings.model_dump_json(),
         ]  # fmt: skip

@@ -116,7 +116,7 @@ class SideBySide(Executor):
         ).write(order)
         with log.open("ab") as printed:
             process = spawn(
-                [sys.executable, "-m", "study.executors.slot_task", str(order.resolve())],
+                [sys.executable, "-P", "-m", "study.executors.slot_task", str(order.resolve())],
                 stdout=printed,
                 stderr=printed,
                 environment=slot.environment(),

@@ -30,7 +30,7 @@ _SILENCE_S = 600.0
 _CANCEL_S = 60.0
 _GONE_AFTER = 2
 """Looks at the queue that a task must be missing from: files of its node may take a moment to be seen here."""
-_PYTHON = f"exec {shlex.quote(sys.executable)}"
+_PYTHON = f"exec {shlex.quote(sys.executable)} -P"
 """In the place of the batch script's shell: that would fall at the first SIGTERM, and Slurm would think the task ended
 while its engine is still being stopped."""
 

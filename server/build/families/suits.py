@@ -54,7 +54,7 @@ def needs_of(variant: Variant) -> list[str]:
 def against(folder: Path) -> Mapping[str, str]:
     """What stands against each need, by need; empty where it cannot be told."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "server.build.families.suits", str(folder)]
+    command = [sys.executable, "-P", "-m", "server.build.families.suits", str(folder)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment, timeout=_TIMEOUT_S, check=False

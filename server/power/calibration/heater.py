@@ -86,7 +86,7 @@ def heated(uuid: str) -> Iterator[Heater]:
 @contextmanager
 def heater_on(device: str, environment: dict[str, str], size: int = SIZE) -> Iterator[Heater]:
     """The same on a device by torch's name for it."""
-    module = ["-m", "server.power.calibration.heater"]
+    module = ["-P", "-m", "server.power.calibration.heater"]
     command = [sys.executable, *module, "--device", device, "--size", str(size)]
     with ExitStack() as cleaning:
         cleaning.enter_context(suppress(BrokenPipeError))  # an order that a dead child did not take

@@ -30,7 +30,7 @@ SHOWN_S = 20.0
 _POLL_S = 0.05
 _CLOCK_STEP_MHZ = 15
 _AS_FOUND = BoardSetting()
-_PUT_BACK = [sys.executable, "-m", "server.power.control.put_back"]
+_PUT_BACK = [sys.executable, "-P", "-m", "server.power.control.put_back"]
 
 
 @dataclass
