@@ -9,9 +9,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from analysis.arrays import Floats
+from analysis.results.dates import AmbiguousDatesError, is_month_first, parsed
 from configs.files.text_files import decoded, read_packed
 from configs.files.values import figure, is_missing, seconds
 from starwatt_errors import UsageError
@@ -40,10 +40,6 @@ _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/
 _ZONE = re.compile(
     r"(?<![A-Z])(?:UTC|GMT|CES?T|MES?Z)(?![A-Za-z])|(?<![A-Za-z])(?:utc|gmt|ces?t|mes?z)(?![A-Za-z])"
 )
-_HOURS_EAST = {"utc": 0, "gmt": 0, "z": 0, "cet": 1, "mez": 1, "cest": 2, "mesz": 2}
-_MARK = re.compile(r"\s*\(?(?P<zone>UTC|GMT|Z|CES?T|MES?Z)\)?$")  # ENTSO-E, on days that change summer time
-_FORMS = ("%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S",
-          "%Y/%m/%d %H:%M", "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M")  # fmt: skip
 _SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
 _MOST_BYTES = 256 << 20
 _HOLE = 1.5  # usual steps: months differ, and a line that is missing is a hole
@@ -93,7 +89,7 @@ def read_hourly(flag: str, named: str, zone: str | None, *, carbon: bool) -> Hou
     path, column = _file_of(named)
     separator, rows = _rows(flag, path)
     reader = _Reader(f"{flag} {path}", separator, rows[0][1], column, zone, carbon=carbon)
-    return reader.series(path.name, [reader.span(row, number) for number, row in rows[1:]])
+    return reader.series(path.name, reader.all_spans(rows[1:]))
 
 
 def _file_of(named: str) -> tuple[Path, str | None]:
@@ -149,6 +145,16 @@ class _Reader:
         said = _ZONE.search(header[self._time])
         self._zone = _ZONES[said[0].lower()] if said else zone
         self._last: datetime | None = None
+        self._month_first = False
+
+    def all_spans(self, rows: Sequence[tuple[int, list[str]]]) -> list[tuple[float, float, float]]:
+        """Start, end (NaN where a line does not say) and value (NaN where it has none) of each line."""
+        starts = (_BETWEEN.split(row[self._time], maxsplit=1)[0] for _, row in rows if len(row) > self._time)
+        try:
+            self._month_first = is_month_first(starts)
+        except AmbiguousDatesError as error:
+            raise UsageError(f"{self._where}: {error}") from None
+        return [self._span(row, number) for number, row in rows]
 
     def _chosen(self, units: Iterable[int], column: str | None) -> int:
         known = list(units)
@@ -165,8 +171,7 @@ class _Reader:
             f"{self._where}: line 1: say which column by FILE:PART-OF-ITS-TITLE; these have a unit: {titles}"
         )
 
-    def span(self, row: Sequence[str], number: int) -> tuple[float, float, float]:
-        """Start, end (NaN where the line does not say) and value of a line; NaN where it has none."""
+    def _span(self, row: Sequence[str], number: int) -> tuple[float, float, float]:
         where = f"{self._where}: line {number}"
         if len(row) <= max(self._time, self._value):
             raise UsageError(f"{where}: has {len(row)} columns, and its header {len(self._header)}")
@@ -194,7 +199,7 @@ class _Reader:
     def _seconds(self, text: str, where: str, *, follows: bool) -> float:
         if _SINCE_1970.fullmatch(text):
             return seconds(text, None)
-        at = _parsed(text)
+        at = parsed(text, month_first=self._month_first)
         if at is None:
             raise UsageError(f"{where}: {text!r} is no time that is known, such as 2026-11-26T09:00:00+01:00")
         if at.tzinfo is not None:
@@ -254,21 +259,6 @@ def grams_of(unit: str) -> float | None:
     """Grams of CO2 equivalent in a unit such as ``g``, ``kgCO2`` or ``gCO2eq``; None: it is none of carbon."""
     mass = _CARBON.fullmatch(unit)
     return None if mass is None else _GRAMS[mass["mass"]]
-
-
-def _parsed(text: str) -> datetime | None:
-    text = text.strip()
-    mark = _MARK.search(text)
-    plain = text if mark is None else text[: mark.start()]
-    at: datetime | None = None
-    with suppress(ValueError):
-        at = datetime.fromisoformat(plain)
-    for form in _FORMS if at is None else ():
-        with suppress(ValueError):
-            at = datetime.strptime(plain, form)
-    if at is None or mark is None or at.tzinfo is not None:
-        return at
-    return at.replace(tzinfo=timezone(timedelta(hours=_HOURS_EAST[mark["zone"].lower()])))
 
 
 def _utc(seconds: float) -> str:

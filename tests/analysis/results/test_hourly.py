@@ -73,6 +73,32 @@ def test_carbon_of_one_of_several_columns_is_named_and_an_hour_without_a_value_i
     assert per_wh == pytest.approx([0.3505, 0.3, 0.2])
 
 
+@pytest.mark.parametrize(
+    ("dates", "first"),
+    [
+        (["11/25/2026", "11/26/2026"], "2026-11-25"),
+        (["25/11/2026", "26/11/2026"], "2026-11-25"),
+        (["11/01/2026", "11/02/2026", "11/03/2026"], "2026-11-01"),
+        (["01/11/2026", "02/11/2026", "03/11/2026"], "2026-11-01"),
+        (["1/12/2026", "1/13/2026"], "2026-01-12"),
+        (["11/11/2026"], "2026-11-11"),
+    ],
+)
+def test_whether_the_day_or_the_month_comes_first_is_told_by_all_dates_together(
+    dates: list[str], first: str, tmp_path: Path
+) -> None:
+    lines = "".join(f"{day} {hour:02d}:00,{hour}\n" for day in dates for hour in range(24))
+    found = read(tmp_path, f"time,price (USD/MWh)\n{lines}", zone="UTC")
+    assert found.start_s[0] == at(f"{first}T00:00Z")
+    assert set(np.diff(found.start_s)) == {3600.0}
+
+
+def test_hours_of_the_morning_and_of_the_afternoon_are_twelve_apart(tmp_path: Path) -> None:
+    text = "Date/Time,LMP ($/MWh)\n11/26/2026 01:00:00 AM,1\n11/26/2026 12:00:00 PM,2\n11/26/2026 01:00:00 PM,3\n"
+    found = read(tmp_path, text, zone="America/Chicago")
+    assert [(start - found.start_s[0]) / 3600 for start in found.start_s] == [0, 11, 12]
+
+
 def test_the_hour_that_comes_twice_as_summer_time_ends_is_two_hours(tmp_path: Path) -> None:
     hours = ["01:00", "02:00", "02:00", "03:00"]
     lines = "".join(f"25.10.2026 {hour};{k},0\n" for k, hour in enumerate(hours))
@@ -126,6 +152,8 @@ WRONG = {
     "takes a header and a line a time": "time,price (EUR/MWh)\n",
     "takes columns of times and values": "price\n1\n",
     "no line has a value": "time,price (EUR/MWh)\n2026-11-26T09:00Z,n/e\n",
+    "03/04/2026 may have the day first or the month": "time,price (EUR/MWh)\n03/04/2026 09:00,1\n03/04/2026 10:00,1\n",
+    "line 2: '13/14/2026 09:00' is no time": "time,price (EUR/MWh)\n13/14/2026 09:00,1\n",
     "line 2: has 1 columns": "time,price (EUR/MWh)\n2026-11-26T09:00Z\n",
 }
 
