@@ -29,6 +29,7 @@ phases: {{idle_s: 0.5, warmup_s: 0.2, rest_s: 0.5}}
 blocks: 5
 engine_restarts: {restarts}
 engine: {{max_model_len: 512, max_num_seqs: 64, enforce_eager: true}}
+meters: {{sample_hz: 50}}  # windows of half a second hold enough readings
 cpus: split
 seed: 20
 """
