@@ -105,7 +105,7 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
         files = CellFiles(run.cell(key))
         if not files.has("grades"):
             continue
-        requests = files.read("requests")
+        requests = files.open("requests").read(["request_id", "sample"])
         samples = dict(zip(requests["request_id"].to_pylist(), requests["sample"].to_pylist(), strict=True))
         rows += [
             {**asdict(key), "sample": samples[row["request_id"]], **row}

@@ -112,7 +112,8 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     requests, energy = measured.requests, result.primary
     rows, size = requests.measured, requests.count
     copied = [name for name in REQUESTS_TABLE.names if name in REQUESTS.names]
-    columns = {name: requests.table.column(name).combine_chunks() for name in copied}
+    told = requests.trace.read(copied)
+    columns = {name: told.column(name).combine_chunks() for name in copied}
     constant = {
         "model": key.model,
         "variant": key.variant,
@@ -138,7 +139,7 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     for name, values in computed.items():
         columns[name] = pa.array(values, from_pandas=True)  # NaN becomes null
     table = pa.table([columns[name] for name in REQUESTS_TABLE.names], schema=REQUESTS_TABLE)
-    identities, _ = ints(requests.table, "request_id")
+    identities, _ = ints(told, "request_id")
     order = np.flatnonzero(rows)
     order = order[np.argsort(identities[order], kind="stable")]
     return table.take(pa.array(order)), order

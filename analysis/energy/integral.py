@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from analysis.arrays import Floats, Ints, floats, ints
 from analysis.energy.log_clock import clock_step_s
+from analysis.energy.moments import Moments
 from analysis.energy.rhythm import Rhythm, rhythm_of
 from analysis.energy.sampling import (
     RESOLUTION_W,
@@ -188,13 +189,13 @@ def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
 
 
 def integral(
-    series: PowerSeries, window: Window, sensor: Sensor, events_s: tuple[Floats, ...] = ()
+    series: PowerSeries, window: Window, sensor: Sensor, events: tuple[Moments, ...] = ()
 ) -> Integral | None:
     """The trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
 
     Readings lag behind power by half an averaging window, the sensor's lag, and half an update period where it is
     polled more slowly: all are taken off, or the edges of a window would be those of another one. None where readings
-    do not reach it. ``events_s`` are sets of moments, from the window's start, at which the load acted.
+    do not reach it. ``events`` are sets of moments at which the load acted.
     """
     if not covers(series.power_t_ns, window, series.gap_bound_s):
         return None
@@ -210,7 +211,7 @@ def integral(
     steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
     within = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
     curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
-    rhythm = rhythm_of(within, sensor, window.seconds, events_s, curve.total_j) if within.t_s.size else None
+    rhythm = rhythm_of(within, sensor, window, events, curve.total_j) if within.t_s.size else None
     error = sampling_error(within, sensor)
     if error is not None:
         polled_s = polled_s[(polled_s > 0) & (polled_s < window.seconds)]

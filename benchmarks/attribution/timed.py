@@ -16,28 +16,40 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase, stretches_of
-from analysis.attribution.rules import by_tokens, flights, in_flight
+from analysis.attribution.rules import by_tokens, flights, in_flight, joules_at
 from analysis.attribution.steps import work_of
 from analysis.energy.boundary import boundary_energies
 from analysis.energy.integral import read_series
 from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window, shares_in
-from traces.streams import read_trace
+from traces.pieces import open_trace
 
+READ = (
+    "t_ns",
+    "device",
+    "boundary",
+    "source",
+    "power_w",
+    "power_avg_w",
+    "energy_j",
+    "power_limit_w",
+    "read_ns",
+)
 COSTS = PhaseCosts(np.array([1.2, 0.02, 0.006, 1e-5]), 1.0, None, 1, True)
 
 
 def ours(folder: Path) -> dict[str, float]:
     """From the files of a cell to joules of every request by every rule."""
     times = [time.perf_counter()]
-    table, power = read_trace(folder, "requests"), read_trace(folder, "power")
+    power = read_series(open_trace(folder, "power").read(READ))
     times.append(time.perf_counter())
-    requests = read_columns(table)
+    requests = read_columns(open_trace(folder, "requests"))
     window = measured_window(requests)
     assert window is not None
     share = shares_in(requests, window)
     times.append(time.perf_counter())
-    energy = boundary_energies(read_series(power), window, None, None)[0]
+    energy = boundary_energies(power, window, None, None)[0]
+    del power
     assert energy.energy_j is not None
     times.append(time.perf_counter())
     lives = flights(requests.sent_ns, requests.end_ns, window)
@@ -45,14 +57,14 @@ def ours(folder: Path) -> dict[str, float]:
     times.append(time.perf_counter())
     work = work_of(requests, window, stretches_of(window.seconds))
     idle_j = lives.idle_j(energy.curves, work.edges_s)
-    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
+    all_j = np.diff(joules_at(work.edges_s, energy.curves))
     cell = PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
     fit_phase([PhaseRows("this", work.stretches, cell.busy_j)])
     splits.append(by_phase(cell, COSTS))
     times.append(time.perf_counter())
     for split in splits:
         assert abs(split.total_j / energy.energy_j - 1) < 1e-9
-    names = ("files", "columns_and_shares", "window_energy", "in_flight_and_tokens", "phase")
+    names = ("power", "first_pass", "window_energy", "in_flight_and_tokens", "second_pass_and_phase")
     return dict(zip(names, np.diff(times).tolist(), strict=True))
 
 
