@@ -105,7 +105,12 @@ class OnDisk:
         if not self._parquet.metadata.num_rows:
             fields = [self._parquet.schema_arrow.field(name) for name in names]
             return iter([pa.RecordBatch.from_pylist([], pa.schema(fields))])
-        return _ahead(self._parquet.iter_batches(self._rows(names), columns=list(names), use_threads=False))
+        return _ahead(self._by_groups(list(names), self._rows(names)))
+
+    def _by_groups(self, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """One row group after the other: a reader of several keeps what it made for each until it ends."""
+        for group in range(self._parquet.metadata.num_row_groups):
+            yield from self._parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
 
     def _rows(self, names: Sequence[str]) -> int:
         """How many rows of these columns make a piece, where they take most."""

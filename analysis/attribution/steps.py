@@ -20,7 +20,8 @@ from analysis.requests.columns import Requests
 from analysis.requests.slabs import Slab
 from analysis.requests.window import Window
 
-_Number = TypeVar("_Number", np.float64, np.int64)
+Stretches = npt.NDArray[np.int16]
+_Number = TypeVar("_Number", np.float64, np.int16)
 KINDS = ("steps", "decoded", "prefilled", "context")
 MOST_BINS = 1 << 22
 FINEST_SHIFT = 18  # bins of 0.26 ms: tokens of one step arrive within less
@@ -125,14 +126,18 @@ class _Presence:
         first = (np.clip(spans.first_ns[here] - window.start_ns, 0, length_ns)) >> shift
         last = (np.clip(last_ns[here] - window.start_ns, 0, length_ns)) >> shift
         bins = (length_ns >> shift) + 2
-        changes = np.bincount(first, minlength=bins) - np.bincount(last + 1, minlength=bins)
+        present = np.bincount(first, minlength=bins)
+        present -= np.bincount(last + 1, minlength=bins)
+        np.cumsum(present, out=present)
         self._shift, self._length_ns = shift, length_ns
-        self.share: Floats = 1.0 / np.maximum(np.cumsum(changes), 1)  # (bins,) one over the number present
+        self.share: Floats = 1.0 / np.maximum(present, 1)  # (bins,) one over the number present
 
-    def stretches(self, count: int) -> Ints:
+    def stretches(self, count: int) -> Stretches:
         """Say in which of so many equal stretches of the window each bin lies, (bins,)."""
-        starts = np.arange(self.share.size, dtype=np.int64) << self._shift
-        return np.asarray(np.minimum(starts * count // self._length_ns, count - 1))
+        first = -(-(np.arange(count + 1) * self._length_ns) // count)  # of each, the first moment in whole ns
+        bins = -(-first // (1 << self._shift))
+        bins[-1] = self.share.size
+        return np.repeat(np.arange(count, dtype=np.int16), np.diff(bins))
 
     def at(self, of_bin: npt.NDArray[_Number], since_ns: Ints) -> npt.NDArray[_Number]:
         """Look up what a bin has, at moments from the window's start (not before it, not after its end)."""

@@ -1,7 +1,7 @@
 """The times between a cell's tokens: their mean, and percentiles that are exact however many there are.
 
-Some millions of them are kept. Of more, a first look counts how many lie in each of some thousand steps of a ruler, and
-a second one collects what lies in those steps that hold a percentile.
+A million of them are kept. Of more, a first look counts how many lie on each step of a ruler, and a second one collects
+what lies on those steps that hold a percentile.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 from analysis.arrays import Bools, Floats, Ints, spread
 from analysis.requests.slabs import Chunks, Slab
 
-MOST_KEPT = 1 << 22
+MOST_KEPT = 1 << 20
 PERCENTILES = (50, 90, 99)
-_STEP_BITS = 42  # of a float's 64: a step of the ruler is a thousandth of its place, and an octave has 1024
+_STEP_BITS = 44  # of a float's 64: the ruler has 256 steps to an octave
 _STEPS = 1 << (64 - _STEP_BITS)
 _MOST_DISTINCT = 1 << 20  # collected before equal ones are put together
 
@@ -27,9 +27,9 @@ class Gaps:
     Where tokens per chunk are not known, a chunk counts once.
     """
 
-    def __init__(self, chosen: Bools, most_kept: int = MOST_KEPT) -> None:
+    def __init__(self, chosen: Bools) -> None:
         """``chosen``: of which of the n requests."""
-        self._chosen, self._most_kept = chosen, most_kept
+        self._chosen = chosen
         self._kept: list[Floats] | None = [np.zeros(0)]
         self._counts: Ints | None = None
         self.count, self._sum_ms = 0, 0.0
@@ -41,7 +41,7 @@ class Gaps:
         self._sum_ms += float(values.sum())
         if self._kept is not None:
             self._kept.append(values)
-            if self.count > self._most_kept:
+            if self.count > MOST_KEPT:
                 for kept in self._kept:
                     self._count(kept)
                 self._kept = None

@@ -6,7 +6,6 @@ Prints JSON: seconds by stage, and the most memory that the process ever had.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from analysis.energy.boundary import boundary_energies
 from analysis.energy.integral import read_series
 from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window, shares_in
+from benchmarks.peak import most_bytes
 from traces.pieces import open_trace
 
 READ = (
@@ -103,8 +103,7 @@ def main() -> None:
     """As told by the command line."""
     folder, which = Path(sys.argv[1]), sys.argv[2]
     seconds = ours(folder) if which == "ours" else plain(folder)
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb}))
+    print(json.dumps({"seconds": seconds, "peak_gb": most_bytes() / 1e9}))
 
 
 if __name__ == "__main__":
