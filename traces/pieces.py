@@ -142,6 +142,13 @@ def open_trace(folder: Path, name: str) -> Trace:
     return InMemory(read_trace(folder, name))
 
 
+def read_through(folder: Path, name: str) -> None:
+    """Read all of a trace and keep nothing of it; raises TraceError as ``read_trace`` would."""
+    trace = open_trace(folder, name)
+    for _ in trace.pieces(trace.schema.names):
+        pass
+
+
 def _ahead(things: Iterator[_Thing]) -> Iterator[_Thing]:
     """Take each from its source while the one before it is worked on."""
     with ThreadPoolExecutor(max_workers=1) as reader:
