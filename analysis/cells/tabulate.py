@@ -78,17 +78,19 @@ def tabulated_cell(run: RunDir, key: CellKey, context: Context) -> Tabulated:
     state, stamp = state_of(folder), stamp_of(folder)
     files = CellFiles(folder, {} if stamp is None else {name: whole for name, _, whole, _ in stamp.files})
     identity = identity_of(files)
-    result = (
-        damaged_cell(key, identity.unreadable)
-        if identity.unreadable is not None
-        else analyse_cell(run, key, context, files)
-    )
     try:
         memorised = files.record.served.memorised
     except TraceError:  # the cell is damaged
         memorised = False
+    if identity.unreadable is not None:
+        found = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
+    else:
+        try:
+            found = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
+        except TraceError as error:  # large traces are read again: one may have changed since
+            found = tabulate(damaged_cell(key, str(error)), memorised=memorised)
     stamp = stamp if state == state_of(folder) else None
-    return replace(tabulate(result, memorised=memorised), identity=identity, stamp=stamp)
+    return replace(found, identity=identity, stamp=stamp)
 
 
 def _answers(result: CellResult) -> Answers | None:

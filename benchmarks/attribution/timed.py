@@ -49,21 +49,22 @@ def ours(folder: Path) -> dict[str, float]:
     share = shares_in(requests, window)
     times.append(time.perf_counter())
     energy = boundary_energies(power, window, None, None)[0]
-    del power
-    assert energy.energy_j is not None
+    curves, energy_j = energy.curves, energy.energy_j
+    assert energy_j is not None
+    del power, energy
     times.append(time.perf_counter())
     lives = flights(requests.sent_ns, requests.end_ns, window)
-    splits = [in_flight(lives, energy.curves), by_tokens(share.tokens, energy.energy_j)]
+    splits = [in_flight(lives, curves), by_tokens(share.tokens, energy_j)]
     times.append(time.perf_counter())
     work = work_of(requests, window, stretches_of(window.seconds))
-    idle_j = lives.idle_j(energy.curves, work.edges_s)
-    all_j = np.diff(joules_at(work.edges_s, energy.curves))
-    cell = PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
+    idle_j = lives.idle_j(curves, work.edges_s)
+    all_j = np.diff(joules_at(work.edges_s, curves))
+    cell = PhaseInput(work, all_j - idle_j, energy_j, float(idle_j.sum()))
     fit_phase([PhaseRows("this", work.stretches, cell.busy_j)])
     splits.append(by_phase(cell, COSTS))
     times.append(time.perf_counter())
     for split in splits:
-        assert abs(split.total_j / energy.energy_j - 1) < 1e-9
+        assert abs(split.total_j / energy_j - 1) < 1e-9
     names = ("power", "first_pass", "window_energy", "in_flight_and_tokens", "second_pass_and_phase")
     return dict(zip(names, np.diff(times).tolist(), strict=True))
 
