@@ -41,6 +41,7 @@ _EDGES = 0.45  # of a look at mean power: two cuts, each through a wave of any p
 _DOUBTED = 0.7  # of what is found of a beat: power that wanders may have looked like it
 _Z95 = 1.96
 _MOST_LINES = 60
+_SLAB = 1 << 16  # readings that are fitted at once: a hundred columns of all would fill a memory
 _MOST_OVERTONES, _SHOWN_LOOKS = 20, 16.0  # of a line: up to this multiple, and up to so many cycles a look
 _STRICT = 0.9  # the coherence of moments whose overtones are those of a wave
 _SAME_CYCLES = 0.5  # of a window: two lines this close are one
@@ -196,22 +197,38 @@ def _told_apart(aliases: list[_Alias], seconds: float) -> list[_Alias]:
 
 def _fitted(aliases: list[_Alias], readings: Updates, seconds: float) -> tuple[float, Floats]:
     """Fit drifting aliases: the standard error that they leave in the integral (J), and the amplitude of each (W)."""
-    t_s, power_w = readings.t_s, readings.power_w
-    if not aliases or t_s.size < 2 * len(aliases) + 8:
+    t_s, power_w, count = readings.t_s, readings.power_w, len(aliases)
+    if not aliases or t_s.size < 2 * count + 8:
         return 0.0, np.zeros(0)
-    angle = 2 * np.pi * np.outer(t_s, [alias.hz for alias in aliases])
-    waves = np.hstack([np.cos(angle), np.sin(angle)])
-    design = np.column_stack([np.ones(t_s.size), t_s / seconds - 0.5, waves])
-    inverse = np.linalg.pinv(design.T @ design, rcond=1e-10)
-    fit = inverse @ (design.T @ power_w)
-    noise = power_w - design @ fit
-    variance = float(noise @ noise) / max(t_s.size - design.shape[1], 1)
+    hz = np.array([alias.hz for alias in aliases])
     edges = np.concatenate(([0.0], (t_s[1:] + t_s[:-1]) / 2, [seconds]))
-    kept_j = np.concatenate(([0.0, 0.0], np.diff(edges) @ waves))
+    slabs = [slice(at, at + _SLAB) for at in range(0, t_s.size, _SLAB)]
+    squares, products, kept_j = (
+        np.zeros((2 + 2 * count,) * 2),
+        np.zeros(2 + 2 * count),
+        np.zeros(2 + 2 * count),
+    )
+    for slab in slabs:
+        design = _waves(t_s[slab], hz, seconds)
+        squares += design.T @ design
+        products += design.T @ power_w[slab]
+        kept_j[2:] += np.diff(edges[slab.start : slab.stop + 1]) @ design[:, 2:]
+    inverse = np.linalg.pinv(squares, rcond=1e-10)
+    fit = inverse @ products
+    noise_w2 = 0.0
+    for slab in slabs:
+        noise = power_w[slab] - _waves(t_s[slab], hz, seconds) @ fit
+        noise_w2 += float(noise @ noise)
+    variance = noise_w2 / max(t_s.size - products.size, 1)
     left_j = float(kept_j @ fit)
     error_j = float(np.sqrt((_DOUBTED * left_j) ** 2 + max(float(kept_j @ inverse @ kept_j), 0.0) * variance))
-    count = len(aliases)
     return error_j, np.hypot(fit[2 : 2 + count], fit[2 + count :])
+
+
+def _waves(t_s: Floats, hz: Floats, seconds: float) -> Floats:
+    """A constant, a slope, and cosines and sines of each frequency at these moments, (k, 2 + 2 n)."""
+    angle = 2 * np.pi * np.outer(t_s, hz)
+    return np.column_stack([np.ones(t_s.size), t_s / seconds - 0.5, np.cos(angle), np.sin(angle)])
 
 
 def _standing_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats, mean_w: float) -> float:

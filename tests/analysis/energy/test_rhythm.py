@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.energy import rhythm
 from analysis.energy.moments import At
 from analysis.energy.rhythm import coherent_lines
 from analysis.requests.window import Window
@@ -155,3 +156,13 @@ def test_lines_of_a_rate_are_its_multiples_and_chance_has_none() -> None:
     by_chance = np.asarray(np.sort(rng.uniform(0.0, 60.0, 450)), dtype=np.float64)
     assert not lines_of(by_chance).size
     assert not lines_of(constant[:10]).size, "too few moments to tell"
+
+
+def test_readings_that_are_fitted_some_at_a_time_leave_the_same_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def error_j() -> float | None:
+        rng = np.random.default_rng(26)
+        return attempt(_every(rng, 10.06), replace(A100, counter=None), rng, 60.0).found.integral_error_j
+
+    at_once = error_j()
+    monkeypatch.setattr(rhythm, "_SLAB", 100)
+    assert at_once == pytest.approx(error_j(), rel=1e-9)
