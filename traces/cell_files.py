@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from traces.cell import CellRecord, check_files, read_cell, sha256_of
-from traces.pieces import Trace, open_trace
+from traces.pieces import InMemory, Trace, is_large, open_trace
 from traces.streams import has_trace, read_trace
 
 
@@ -41,7 +41,8 @@ class CellFiles:
     def open(self, name: str) -> Trace:
         """Return a trace that may be large (``traces.pieces.open_trace``)."""
         if name not in self._traces:
-            self._traces[name] = open_trace(self.folder, name)
+            large = is_large(self.folder, name)
+            self._traces[name] = open_trace(self.folder, name) if large else InMemory(self.read(name))
         return self._traces[name]
 
     def find(self, name: str) -> pa.Table | None:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starwatt_errors import TraceError
-from traces.layout import is_there
 from traces.parquet import check_columns, conformed, why_unreadable
 from traces.problems import REMEDIES, REMEDY_OF_A_CELL
 from traces.schemas import LATER_COLUMNS, TRACES
@@ -136,10 +135,17 @@ def open_trace(folder: Path, name: str) -> Trace:
     Raises:
         TraceError: as ``read_trace``.
     """
+    return (
+        OnDisk(folder / f"{name}.parquet", name)
+        if is_large(folder, name)
+        else InMemory(read_trace(folder, name))
+    )
+
+
+def is_large(folder: Path, name: str) -> bool:
+    """Say whether a trace is too large to be held in memory whole."""
     path = folder / f"{name}.parquet"
-    if is_there(path) and path.is_file() and path.stat().st_size > SMALL:
-        return OnDisk(path, name)
-    return InMemory(read_trace(folder, name))
+    return path.is_file() and path.stat().st_size > SMALL
 
 
 def read_through(folder: Path, name: str) -> None:
