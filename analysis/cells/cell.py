@@ -15,13 +15,13 @@ from analysis.attribution.phase import PhaseInput
 from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight, joules_at
 from analysis.attribution.steps import Work
 from analysis.cells.context import Context
-from analysis.cells.readings import each_once
 from analysis.cells.second_look import look_again
 from analysis.cells.speculation import Drafts, drafts_in
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
 from analysis.energy.mirrors import without_mirrors
 from analysis.energy.moments import At, Moments
+from analysis.energy.readings import each_once
 from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
