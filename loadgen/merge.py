@@ -144,9 +144,8 @@ class _Worker:
         self._number, self._ranks, self._shift_ns = number, ranks, shift_ns
         last = np.full(ranks.max(initial=-1) // _ROWS + 1, -1)
         np.maximum.at(last, ranks // _ROWS, np.arange(ranks.size))
-        self._needed = (
-            np.maximum.accumulate(last) + 1
-        )  # rows until all of a group, and of those before it, are read
+        # Rows until all of a group, and of those before it, are read.
+        self._needed = np.maximum.accumulate(last) + 1
         self._pieces = trace.pieces(REQUESTS.names)
         self._waiting = REQUESTS.empty_table()
         self._read = 0

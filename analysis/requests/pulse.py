@@ -8,9 +8,8 @@ from analysis.arrays import Floats, Ints
 from analysis.requests.inside import Window
 from analysis.requests.slabs import Slab
 
-LARGEST = (
-    1 << 22
-)  # points of the spectrum that is made of it: bins are wider in windows of more than half an hour
+LARGEST = 1 << 22
+"""Points of the spectrum that is made of it: bins are wider in windows of more than half an hour."""
 PADDED = 4  # times the window: how finely that spectrum is drawn
 _BIN_S = 0.002  # a moment is shared between two bins by where it lies, and what that weakens is undone
 

@@ -33,9 +33,8 @@ class Slab:
     weight: Floats  # (c,) its tokens where the server says, otherwise 1
     told: Bools  # (last - first,) the server said anything of how many tokens came with each chunk
     known: Bools  # (last - first,) ... and it makes sense
-    chars: (
-        pa.Array | None
-    )  # (last - first,) lists of the characters of each chunk; None where nobody asked for them
+    # (last - first,) lists of the characters of each chunk; None where nobody asked for them
+    chars: pa.Array | None
 
     @property
     def rows(self) -> slice:
