@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +183,14 @@ def test_chunks_of_a_large_cell_are_read_twice_and_no_more(
     trace = OnDisk(
         written(tmp_path / "cell", rows(np.random.default_rng(2)), 20) / "requests.parquet", "requests"
     )
-    passes = []
+    passes: list[bool] = []
     read = OnDisk.pieces
-    monkeypatch.setattr(
-        OnDisk, "pieces", lambda self, names: (passes.append("chunk_ns" in names), read(self, names))[1]
-    )
+
+    def counted(self: OnDisk, names: Sequence[str]) -> Iterator[pa.Table]:
+        passes.append("chunk_ns" in names)
+        return read(self, names)
+
+    monkeypatch.setattr(OnDisk, "pieces", counted)
     requests = read_columns(trace)
     window = measured_window(requests)
     assert window is not None
