@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]  # of things of which there are at most as many as requests
 Bools = npt.NDArray[np.bool_]
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from array import array
+from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 import pyarrow.compute as pc
 
 from configs.loads import Load, Open
 from traces.cell import Audit, Phase, Phases
 from traces.clock import now_ns
+from traces.pieces import Trace
 
 _TICK_S = 0.05
+Instants = npt.NDArray[np.int64]
 
 
 class LoopWatch:
@@ -42,30 +44,40 @@ class LoopWatch:
             self.late_max_ns = max(self.late_max_ns, now_ns() - due_ns)
 
 
-class Measured(NamedTuple):
-    """The instants of one measured request. ``due_ns``: scheduled, or when a capped load had a place for it."""
+class MeasuredTimes:
+    """Keep the instants of measured requests, 32 bytes each: a load may have millions of them."""
 
-    scheduled_ns: int
-    due_ns: int
-    sent_ns: int
-    end_ns: int
+    def __init__(self) -> None:
+        self._ns = array("q")
 
+    def add(self, *, scheduled_ns: int, due_ns: int, sent_ns: int, end_ns: int) -> None:
+        """Keep one; ``due_ns``: scheduled, or when a capped load had a place for it."""
+        self._ns.extend((scheduled_ns, due_ns, sent_ns, end_ns))
 
-def measured_in(requests: pa.Table) -> list[Measured]:
-    """Read the measured requests of a trace; when a capped load had a place for each is not known."""
-    rows = requests.filter(pc.equal(requests.column("role"), "measured"))
-    times = (rows.column(name).to_pylist() for name in ("scheduled_ns", "sent_ns", "end_ns"))
-    return [
-        Measured(scheduled, scheduled, sent, ended) for scheduled, sent, ended in zip(*times, strict=True)
-    ]
+    @property
+    def all_ns(self) -> Instants:
+        """(n, 4) when each was scheduled, due, sent, and ended."""
+        return np.array(self._ns, dtype=np.int64).reshape(-1, 4)
 
 
-def phases_of(start_ns: int, measured: Sequence[Measured], end_ns: int) -> Phases:
-    """Divide a load: warm-up from its start, the window of its measured requests, drain until its end."""
-    if not measured:
+def measured_in(requests: Trace) -> Instants:
+    """Read the instants of a trace's measured requests that were sent, (n, 4) as ``MeasuredTimes`` gives them.
+
+    When a capped load had a place for each is not known.
+    """
+    found = [np.zeros((0, 4), dtype=np.int64)]
+    for piece in requests.pieces(["role", "scheduled_ns", "sent_ns", "end_ns"]):
+        rows = piece.filter(pc.equal(piece.column("role"), "measured")).drop_columns("role").drop_null()
+        scheduled, sent, ended = (column.to_numpy() for column in rows.columns)
+        found.append(np.column_stack((scheduled, scheduled, sent, ended)))
+    return np.concatenate(found)
+
+
+def phases_of(start_ns: int, measured: Instants, end_ns: int) -> Phases:
+    """Divide a load: warm-up from its start, the window of its measured requests (n, 4), drain until its end."""
+    if not len(measured):
         return Phases(warmup=Phase(start_ns=start_ns, end_ns=end_ns))
-    first_ns = min(request.sent_ns for request in measured)
-    last_ns = max(request.end_ns for request in measured)
+    first_ns, last_ns = int(measured[:, 2].min()), int(measured[:, 3].max())
     return Phases(
         warmup=Phase(start_ns=min(start_ns, first_ns), end_ns=first_ns),
         window=Phase(start_ns=first_ns, end_ns=last_ns),
@@ -73,23 +85,22 @@ def phases_of(start_ns: int, measured: Sequence[Measured], end_ns: int) -> Phase
     )
 
 
-def audit_of(measured: Sequence[Measured], phases: Phases, watch: LoopWatch, load: Load) -> Audit:
+def audit_of(measured: Instants, phases: Phases, watch: LoopWatch, load: Load) -> Audit:
     """Say how the generator kept up with its measured requests.
 
     Args:
-        measured: instants of each measured request that was sent.
+        measured: (n, 4) instants of each measured request that was sent.
         phases: of the load; rates are over its window.
         watch: what the event loop's own timer was late.
         load: an open one has an offered rate too.
     """
     shares: dict[str, Any] = {"cpu_share": watch.cpu_share, "loop_lag_max_ms": watch.late_max_ns * 1e-6}
-    if not measured or phases.window is None:
+    if not len(measured) or phases.window is None:
         return Audit(**shares)
-    times = np.array(measured, dtype=np.int64)
-    scheduled_ns, due_ns, sent_ns, _ = times.T
+    scheduled_ns, due_ns, sent_ns, _ = measured.T
     lag_ms = (sent_ns - due_ns) * 1e-6
     offered = achieved = None
-    if isinstance(load, Open) and len(times) > 1:
+    if isinstance(load, Open) and len(measured) > 1:
         offered = _rate(scheduled_ns)
         achieved = _rate(sent_ns)
     return Audit(
@@ -102,7 +113,7 @@ def audit_of(measured: Sequence[Measured], phases: Phases, watch: LoopWatch, loa
     )
 
 
-def _rate(instants_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float | None:
+def _rate(instants_ns: npt.NDArray[np.int64]) -> float | None:
     """Requests a second from the first instant to the last."""
     span_s = float(instants_ns.max() - instants_ns.min()) * 1e-9
     return (len(instants_ns) - 1) / span_s if span_s > 0 else None

@@ -160,7 +160,7 @@ class Lead:
         folders, self._folders = self._folders, []
         if folders and all((folder / "requests.parquet").is_file() for folder in folders):
             clocks = self._before or None
-            rows = merge_traces(folders, folders[0].parent, clocks).num_rows
+            rows = merge_traces(folders, folders[0].parent, clocks).rows
             if clocks:
                 told = [clock.model_dump(mode="json") for clock in clocks]
                 write_json(folders[0].parent / "clocks.json", {"boot_id": boot_id(), "workers": told})

@@ -8,31 +8,49 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.loads import Load
-from loadgen.audit import LoopWatch, audit_of, measured_in, phases_of
+from loadgen.audit import Instants, LoopWatch, audit_of, measured_in, phases_of
 from loadgen.result import LoadResult
 from starwatt_errors import StarwattError
-from traces.atomic import write_parquet
+from traces.atomic import write_groups
 from traces.cell import Audit
 from traces.parquet import with_column
+from traces.pieces import Trace, open_trace
 from traces.remote import PowerClock
 from traces.schemas import REQUESTS
-from traces.streams import read_trace, stamped
+from traces.streams import stamped
 
+Ranks = npt.NDArray[np.int64]
+_ORDER = ["scheduled_ns", "worker", "request_id"]
+_ROWS = 1 << 13
+"""To a row group: what is scheduled together ends about together, so that not many more wait."""
 _COUNTS = ("connections_opened_late", "connections_open_most", "resent")
 
 
-def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock] | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Merged:
+    """What became of several workers' traces."""
+
+    rows: int
+    measured: Instants
+    """(n, 4) instants of the measured requests (``loadgen.audit.MeasuredTimes``)."""
+
+
+def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock] | None = None) -> Merged:
     """Write ``out/requests.parquet`` from one folder a worker, in their order, and remove these.
 
     ``worker`` is a folder's place; requests are numbered anew, by the time that they were scheduled for. Of an open
-    load that is the number which a single worker would have given them.
+    load that is the number which a single worker would have given them. Rows are read and written some thousand at a
+    time, and wait only for those that were scheduled before them.
 
     With ``clocks``, one a folder, times are shifted by these offsets to the clock of this machine. Without, those of
     another machine are shifted to the first one's clock by what both took the calendar time to be: as right as the
@@ -41,34 +59,29 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     Raises:
         TraceError: the trace of a worker cannot be read.
     """
-    tables: list[pa.Table] = []
-    for number, folder in enumerate(folders):
-        table = read_trace(folder, "requests")
-        table = with_column(table, "worker", [number] * len(table))
-        if clocks is not None:
-            tables.append(_shifted(table, -clocks[number].shift_ns))
-        else:
-            tables.append(_on_the_clock_of(tables[0], table) if tables else table)
-    metadata = tables[0].schema.metadata if clocks is None else stamped(REQUESTS).metadata
-    merged = pa.concat_tables([table.replace_schema_metadata(metadata) for table in tables])
-    order = pc.sort_indices(
-        merged,
-        sort_keys=[("scheduled_ns", "ascending"), ("worker", "ascending"), ("request_id", "ascending")],
-    )
-    merged = merged.take(order)
-    merged = with_column(merged, "request_id", list(range(len(merged))))
-    write_parquet(out / "requests.parquet", merged)
+    traces = [open_trace(folder, "requests") for folder in folders]
+    first = traces[0].schema.metadata
+    if clocks is None:
+        shifts_ns = [_to_the_clock_of(first, trace.schema.metadata) for trace in traces]
+    else:
+        shifts_ns = [-clock.shift_ns for clock in clocks]
+    metadata = first if clocks is None else stamped(REQUESTS).metadata
+    schema = REQUESTS.with_metadata(metadata)
+    ranks = _ranks(traces, shifts_ns)
+    workers = [_Worker(number, *of) for number, of in enumerate(zip(traces, ranks, shifts_ns, strict=True))]
+    rows = sum(own.size for own in ranks)
+    write_groups(out / "requests.parquet", schema, _in_order(workers, rows, schema))
     for folder in folders:
         shutil.rmtree(folder)
-    return merged
+    return Merged(rows, measured_in(open_trace(out, "requests")))
 
 
-def merge_results(results: Sequence[LoadResult], requests: pa.Table, load: Load) -> LoadResult:
-    """Phases and audit of all workers together; rates, lag and window are those of the merged requests.
+def merge_results(results: Sequence[LoadResult], measured: Instants, load: Load) -> LoadResult:
+    """Phases and audit of all workers together; rates, lag and window are those of the measured requests (n, 4).
 
     ``cpu_share`` is the sum over the workers, in CPU seconds a second, and the event-loop lag the worst of them.
     """
-    measured, known = measured_in(requests), [result.phases for result in results]
+    known = [result.phases for result in results]
     start_ns = min(phases.warmup.start_ns for phases in known if phases.warmup is not None)
     ends = (phase for phases in known for phase in (phases.warmup, phases.drain))
     phases = phases_of(start_ns, measured, max(phase.end_ns for phase in ends if phase is not None))
@@ -99,12 +112,65 @@ def _sum(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(filter(None, counts))
 
 
-def _on_the_clock_of(reference: pa.Table, table: pa.Table) -> pa.Table:
-    mine, theirs = table.schema.metadata, reference.schema.metadata
-    if mine[b"boot_id"] == theirs[b"boot_id"]:
-        return table
-    calendar = [int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (mine, theirs)]
-    return _shifted(table, calendar[0] - calendar[1])
+def _to_the_clock_of(reference: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) -> int:
+    """What the times of one machine's trace are shifted by to be on another's clock, ns."""
+    if own[b"boot_id"] == reference[b"boot_id"]:
+        return 0
+    calendar = [
+        int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (own, reference)
+    ]
+    return calendar[0] - calendar[1]
+
+
+def _ranks(traces: Sequence[Trace], shifts_ns: Sequence[int]) -> list[Ranks]:
+    """The place of each worker's rows among all."""
+    keys = []
+    for number, (trace, shift_ns) in enumerate(zip(traces, shifts_ns, strict=True)):
+        own = trace.read(["scheduled_ns", "request_id"])
+        scheduled = pc.add(own["scheduled_ns"], shift_ns)
+        keys.append(pa.table([scheduled, pa.repeat(number, own.num_rows), own["request_id"]], names=_ORDER))
+    order = pc.sort_indices(
+        pa.concat_tables(keys), sort_keys=[(name, "ascending") for name in _ORDER]
+    ).to_numpy()
+    ranks = np.empty(order.size, dtype=np.int64)
+    ranks[order] = np.arange(order.size)
+    return np.split(ranks, np.cumsum([own.num_rows for own in keys])[:-1])
+
+
+class _Worker:
+    """One worker's rows, which come in the order that they ended in, and leave in that of all."""
+
+    def __init__(self, number: int, trace: Trace, ranks: Ranks, shift_ns: int) -> None:
+        self._number, self._ranks, self._shift_ns = number, ranks, shift_ns
+        last = np.full(ranks.max(initial=-1) // _ROWS + 1, -1)
+        np.maximum.at(last, ranks // _ROWS, np.arange(ranks.size))
+        # Rows until all of a group, and of those before it, are read.
+        self._needed = np.maximum.accumulate(last) + 1
+        self._pieces = trace.pieces(REQUESTS.names)
+        self._waiting = REQUESTS.empty_table()
+        self._read = 0
+
+    def take(self, group: int) -> pa.Table:
+        """Take the rows of the next group of all; ``request_id`` is their place."""
+        needed = int(self._needed[group]) if group < self._needed.size else self._ranks.size
+        while self._read < needed:
+            self._waiting = pa.concat_tables([self._waiting, self._next()])
+        taken = pc.less(self._waiting["request_id"], (group + 1) * _ROWS)
+        rows, self._waiting = self._waiting.filter(taken), self._waiting.filter(pc.invert(taken))
+        return rows
+
+    def _next(self) -> pa.Table:
+        piece = _shifted(next(self._pieces), self._shift_ns).replace_schema_metadata(None)
+        first, self._read = self._read, self._read + piece.num_rows
+        number = pa.repeat(pa.scalar(self._number, REQUESTS.field("worker").type), piece.num_rows)
+        piece = with_column(piece, "worker", number)
+        return with_column(piece, "request_id", pa.array(self._ranks[first : self._read]))
+
+
+def _in_order(workers: Sequence[_Worker], rows: int, schema: pa.Schema) -> Iterator[pa.Table]:
+    for group in range(-(-rows // _ROWS)):
+        of_group = pa.concat_tables([worker.take(group) for worker in workers])
+        yield of_group.sort_by("request_id").replace_schema_metadata(schema.metadata)
 
 
 def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
@@ -113,11 +179,11 @@ def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
         return table
     for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):
         table = with_column(table, name, pc.add(table.column(name), shift_ns))
-    shifted = [
-        None if chunk_ns is None else [t_ns + shift_ns for t_ns in chunk_ns]
-        for chunk_ns in table.column("chunk_ns").to_pylist()
-    ]
-    return with_column(table, "chunk_ns", shifted)
+    lists = table.column("chunk_ns").combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
+    later = pc.add(lists.flatten(), shift_ns)
+    return with_column(table, "chunk_ns", pa.ListArray.from_arrays(offsets, later, mask=lists.is_null()))
 
 
 def main() -> int:
@@ -128,11 +194,11 @@ def main() -> int:
         print(f"{out} holds no folder worker-N", file=sys.stderr)  # noqa: T201
         return 2
     try:
-        requests = merge_traces(folders, out)
+        merged = merge_traces(folders, out)
     except StarwattError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
-    print(f"{requests.num_rows} requests: {out / 'requests.parquet'}")  # noqa: T201
+    print(f"{merged.rows} requests: {out / 'requests.parquet'}")  # noqa: T201
     return 0
 
 

@@ -102,8 +102,8 @@ def run_load(  # noqa: PLR0913 -- all but two have defaults
         finally:
             foreman.end()
             if several and all((folder / "requests.parquet").is_file() for folder in folders):
-                requests = merge_traces(folders, out)
-    return merge_results(results, requests, spec.load) if several else results[0]
+                measured = merge_traces(folders, out).measured
+    return merge_results(results, measured, spec.load) if several else results[0]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from configs.addresses import shown_url
 from configs.loads import Closed, Open
-from loadgen.audit import LoopWatch, Measured, audit_of, phases_of
-from loadgen.clients.choice import client_for
+from loadgen.audit import LoopWatch, MeasuredTimes, audit_of, phases_of
+from loadgen.clients.choice import Client, client_for
 from loadgen.clients.exchange import Exchange
 from loadgen.clients.timer import DueTimer
 from loadgen.crew import Alone, Crew
@@ -59,7 +59,15 @@ class _Request:
 class Replay:
     """One load, once."""
 
-    def __init__(self, spec: LoadSpec, out: Path, api_key: str | None, crew: Crew | None = None) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        out: Path,
+        api_key: str | None,
+        crew: Crew | None = None,
+        client: tuple[str, Client] | None = None,
+    ) -> None:
+        """``client``: a client and its name, where it is not the one that ``spec`` asks for."""
         endpoint = Endpoint.parse(spec.url, spec.endpoint)
         asked = asked_by(spec)
         self._spec = spec
@@ -67,13 +75,13 @@ class Replay:
         self._requests = requests_of(endpoint, spec, asked, api_key)
         self._crew = crew or Alone()
         self._agenda = Agenda(spec, asked, self._crew.number)
-        self._client_name, self._client = client_for(spec)
+        self._client_name, self._client = client or client_for(spec)
         self._out = out
         self._tasks: set[asyncio.Task[None]] = set()
         self._movement = Movement(self._client.look)
         self._next_id = 0
         self._errors: dict[str, int] = {}
-        self._measured: list[Measured] = []
+        self._measured = MeasuredTimes()
         self._failures = Failures(self._slots)
         capped = spec.load.max_in_flight if isinstance(spec.load, Open) else None
         self._passes = PassStarts.of(spec)
@@ -108,8 +116,9 @@ class Replay:
                 await self._until_over(report, stop)
             await self._client.close()  # before the trace is completed: that takes a descriptor
         report(Progress("ended", 0, *self._agenda.progress))
-        phases = phases_of(self._start_ns, self._measured, now_ns())
-        audit = audit_of(self._measured, phases, watch, self._spec.load)
+        measured = self._measured.all_ns
+        phases = phases_of(self._start_ns, measured, now_ns())
+        audit = audit_of(measured, phases, watch, self._spec.load)
         audit = audit.model_copy(
             update={
                 "client": self._client_name,
@@ -309,9 +318,10 @@ class Replay:
         if row["status"] != "ok":
             self._errors[row["status"]] = self._errors.get(row["status"], 0) + 1
         if item.role == "measured":
-            self._measured.append(
-                Measured(request.scheduled_ns, exchange.due_ns, exchange.sent_ns, row["end_ns"])
-            )
+            self._measured.add(
+                scheduled_ns=request.scheduled_ns, due_ns=exchange.due_ns, sent_ns=exchange.sent_ns,
+                end_ns=row["end_ns"],
+            )  # fmt: skip
             self._agenda.measured_ended()
             if self._agenda.over:
                 self._over.set()

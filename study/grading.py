@@ -22,8 +22,9 @@ from traces.atomic import write_parquet
 from traces.cell import read_cell, sha256_of
 from traces.cell_files import CellFiles
 from traces.layout import CellKey, RunDir
+from traces.pieces import open_trace, read_through
 from traces.schemas import GRADES
-from traces.streams import has_trace, read_trace, stamped
+from traces.streams import has_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
@@ -53,7 +54,7 @@ def damaged_cells(run: RunDir) -> dict[CellKey, str]:
     for key in run.finished_cells():
         if key not in found:
             try:
-                read_trace(run.cell(key), "requests")
+                read_through(run.cell(key), "requests")
             except TraceError as error:
                 found[key] = str(error)
     return found
@@ -105,7 +106,7 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
         files = CellFiles(run.cell(key))
         if not files.has("grades"):
             continue
-        requests = files.read("requests")
+        requests = files.open("requests").read(["request_id", "sample"])
         samples = dict(zip(requests["request_id"].to_pylist(), requests["sample"].to_pylist(), strict=True))
         rows += [
             {**asdict(key), "sample": samples[row["request_id"]], **row}
@@ -136,7 +137,7 @@ def _not_for_grading(folder: Path) -> bool:
 
 def _candidates(folder: Path) -> list[Candidate]:
     """The whole answers to measured requests."""
-    requests = read_trace(folder, "requests")
+    requests = open_trace(folder, "requests").read(["request_id", "task_id", "role", "status", "completion"])
     wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
     rows = requests.filter(wanted).select(["request_id", "task_id", "completion"]).to_pylist()
     return [Candidate(**row) for row in rows]

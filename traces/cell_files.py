@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from traces.cell import CellRecord, check_files, read_cell, sha256_of
+from traces.pieces import InMemory, Trace, is_large, open_trace
 from traces.streams import has_trace, read_trace
 
 
@@ -19,6 +20,7 @@ class CellFiles:
         """Read nothing yet; ``digests`` are those that are known already, by file name."""
         self.folder = folder
         self._tables: dict[str, pa.Table] = {}
+        self._traces: dict[str, Trace] = {}
         self._digests = dict(digests or {})
 
     @cached_property
@@ -28,13 +30,20 @@ class CellFiles:
 
     def has(self, name: str) -> bool:
         """Say whether ``read`` would find a trace, as ``traces.streams.has_trace`` does."""
-        return name in self._tables or has_trace(self.folder, name)
+        return name in self._tables or name in self._traces or has_trace(self.folder, name)
 
     def read(self, name: str) -> pa.Table:
         """Return a trace (``traces.streams.read_trace``)."""
         if name not in self._tables:
             self._tables[name] = read_trace(self.folder, name)
         return self._tables[name]
+
+    def open(self, name: str) -> Trace:
+        """Return a trace that may be large (``traces.pieces.open_trace``)."""
+        if name not in self._traces:
+            large = is_large(self.folder, name)
+            self._traces[name] = open_trace(self.folder, name) if large else InMemory(self.read(name))
+        return self._traces[name]
 
     def find(self, name: str) -> pa.Table | None:
         """Return a trace, or None where the cell has none of this name."""

@@ -39,11 +39,16 @@ def load_parquet(path: Path) -> pa.Table:
     except FileNotFoundError as error:
         raise TraceError(f"{path}: is missing") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
-        what = "it was cut off or changed" if size else "it is empty"
-        raise TraceError(f"{path}: cannot be read as Parquet: {what}") from error
+        raise why_unreadable(path, error) from error
     return table
+
+
+def why_unreadable(path: Path, error: Exception) -> TraceError:
+    """Put into words why a file does not read as Parquet."""
+    if isinstance(error, OSError) and error.strerror:
+        return TraceError(f"{path}: cannot be read: {error.strerror}")
+    what = "it was cut off or changed" if path.stat().st_size else "it is empty"
+    return TraceError(f"{path}: cannot be read as Parquet: {what}")
 
 
 def checked(
@@ -54,18 +59,34 @@ def checked(
     Raises:
         TraceError: it is of another schema version, lacks a column, or holds what no writer of ours writes.
     """
-    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
+    check_columns(path, table.schema, schema, later)
+    return conformed(path, table, schema, later, largest=largest)
+
+
+def check_columns(path: Path, found: pa.Schema, schema: pa.Schema, later: Sequence[str] = ()) -> None:
+    """Raise TraceError where a file is of another schema version, or has not the columns of ``schema``, once each."""
+    version = (found.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise TraceError(f"{path}: {another_version(version)}")
-    for column in later:
-        if column not in table.schema.names:
-            field = schema.field(column)
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    missing = [field.name for field in schema if field.name not in table.schema.names]
+    missing = [name for name in schema.names if name not in found.names and name not in later]
     if missing:
         raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
-    if len(set(table.schema.names)) < len(table.schema.names):
+    if len(set(found.names)) < len(found.names):
         raise TraceError(f"{path}: has a column twice")
+
+
+def conformed(
+    path: Path, table: pa.Table, schema: pa.Schema, later: Sequence[str] = (), *, largest: float = LARGEST
+) -> pa.Table:
+    """Give columns that came from ``path`` the types of ``schema``; those of ``later`` that it lacks are null.
+
+    Raises:
+        TraceError: it holds what no writer of ours writes.
+    """
+    for column in later:
+        if column in schema.names and column not in table.schema.names:
+            field = schema.field(column)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     for field in schema:
         place = table.schema.get_field_index(field.name)
         if table.schema.field(place).type != field.type:

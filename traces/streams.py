@@ -7,14 +7,14 @@ therefore appended to ``<name>.arrows`` and become ``<name>.parquet`` when the c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 
 from starwatt_errors import TraceError
-from traces.atomic import write_parquet, written
+from traces.atomic import write_groups, written
 from traces.clock import ClockPair, boot_id, now_ns
 from traces.layout import is_there
 from traces.parquet import checked, load_parquet
@@ -22,6 +22,8 @@ from traces.problems import REMEDIES, REMEDY_OF_A_CELL
 from traces.schemas import LATER_COLUMNS, SCHEMA_VERSION, TRACES
 
 FLUSH_NS = 1_000_000_000
+GROUP_ROWS, _GROUP_BYTES = 1 << 16, 32 << 20
+"""A row group of a trace ends with the batch that reaches either: both who writes and who reads holds one at a time."""
 _MOST_ROWS = 64  # converted at once: more would hold up an event loop that times requests
 
 
@@ -100,7 +102,8 @@ class TraceWriter:
             self._stream.close()
             os.fsync(self._file.fileno())
             self._file.close()
-        write_parquet(self._final_path, _read_stream(self._stream_path))
+        schema, batches = _batches(self._stream_path)
+        write_groups(self._final_path, schema, in_groups(batches))
         self._stream_path.unlink()
 
     def __enter__(self) -> Self:
@@ -132,24 +135,46 @@ def has_trace(folder: Path, name: str) -> bool:
     return is_there(folder / f"{name}.parquet") or is_there(folder / f"{name}.arrows")
 
 
+def in_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Put batches together, in their order, to tables that each make a row group."""
+    gathered: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        gathered.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.Table.from_batches(gathered)
+            gathered, rows, size = [], 0, 0
+    if gathered:
+        yield pa.Table.from_batches(gathered)
+
+
 def _read_stream(path: Path) -> pa.Table:
     """All whole batches of a stream; a torn last one is left out."""
-    batches: list[pa.RecordBatch] = []
+    schema, batches = _batches(path)
+    return pa.Table.from_batches(list(batches), schema=schema)
+
+
+def _batches(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema of a stream, and its whole batches one after the other; a torn last one is left out."""
     try:
-        opened = path.open("rb")
+        file = path.open("rb")
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
-    with opened as file:
-        try:
-            reader = pa.ipc.open_stream(file)
-        except (pa.ArrowException, OSError) as error:
-            raise TraceError(f"{path}: was cut off before its schema was written") from error
-        schema = reader.schema
+    try:
+        reader = pa.ipc.open_stream(file)
+    except (pa.ArrowException, OSError) as error:
+        file.close()
+        raise TraceError(f"{path}: was cut off before its schema was written") from error
+    return reader.schema, _whole_batches(file, reader)
+
+
+def _whole_batches(file: BinaryIO, reader: pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+    with file:
         while True:
             try:
-                batches.append(reader.read_next_batch())
+                yield reader.read_next_batch()
             except StopIteration:
-                break
+                return
             except (pa.ArrowException, OSError):  # torn: the writer was killed in the middle of this batch
-                break
-    return pa.Table.from_batches(batches, schema=schema)
+                return

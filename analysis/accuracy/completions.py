@@ -28,14 +28,16 @@ class Answers:
 
 def answers_of(key: CellKey, requests: Requests, accuracy: Accuracy) -> Answers:
     """Fingerprints are 64 bits of the text: completions that differ are told apart, texts are let go."""
-    rows = np.flatnonzero(requests.measured & requests.ok)
-    table = requests.table.select(["task_id", "sample", "completion"]).take(rows)
-    texts = pc.fill_null(table["completion"], "").to_numpy()
-    values = pd.util.hash_array(np.asarray(texts, dtype=object), categorize=False).tolist()
-    of = zip(table["task_id"].to_pylist(), table["sample"].to_pylist(), values, strict=True)
+    wanted, first = requests.measured & requests.ok, 0
     prints: dict[tuple[str | None, int | None], int] = {}
-    for task, sample, value in of:
-        prints.setdefault((task, sample), value)
+    for piece in requests.trace.pieces(["task_id", "sample", "completion"]):
+        rows = np.flatnonzero(wanted[first : first + piece.num_rows])
+        first, table = first + piece.num_rows, piece.take(rows)
+        texts = pc.fill_null(table["completion"], "").to_numpy()
+        values = pd.util.hash_array(np.asarray(texts, dtype=object), categorize=False).tolist()
+        of = zip(table["task_id"].to_pylist(), table["sample"].to_pylist(), values, strict=True)
+        for task, sample, value in of:
+            prints.setdefault((task, sample), value)
     return Answers(key, accuracy, prints)
 
 

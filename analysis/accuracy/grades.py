@@ -20,7 +20,8 @@ def read_grades(files: CellFiles) -> pa.Table:
     Raises:
         TraceError: they cannot be read, are of other requests, or not of all whole answers to measured ones.
     """
-    folder, requests, grades = files.folder, files.read("requests"), files.read("grades")
+    folder, grades = files.folder, files.read("grades")
+    requests = files.open("requests").read(["request_id", "task_id", "role", "status"])
     digest = (grades.schema.metadata or {}).get(GRADED_REQUESTS.encode(), b"").decode(errors="replace")
     asked = dict(zip(requests["request_id"].to_pylist(), requests["task_id"].to_pylist(), strict=True))
     judged = list(zip(grades["request_id"].to_pylist(), grades["task_id"].to_pylist(), strict=True))

@@ -16,39 +16,59 @@ import pyarrow as pa
 
 from analysis.arrays import Bools, Floats
 from analysis.requests.columns import Requests
+from analysis.requests.slabs import Slab
 
 
 @dataclass(frozen=True)
 class Outside:
-    """Of n requests with m chunks."""
+    """Hold what is outside of the code of n requests."""
 
-    share: Floats  # (m,) of each chunk's tokens; 0 where it is not known
     known: Bools  # (n,) measured requests that ended well, whose tokens and code are known
-
-    def tokens(self, requests: Requests) -> tuple[float, float]:
-        """Tokens outside of the code, and all, of the requests for which these are known."""
-        weight = requests.chunk_weight * np.repeat(self.known, np.diff(requests.chunk_start))
-        return float((weight * self.share).sum()), float(weight.sum())
+    tokens: float  # outside of the code, of the requests for which this is known
+    all_tokens: float  # of these
 
 
-def outside_solutions(grades: pa.Table | None, requests: Requests) -> Outside | None:
-    """Join a cell's answers with what was run of them; None where it is not graded."""
-    if grades is None:
-        return None
-    solutions = dict(zip(grades["request_id"].to_pylist(), grades["solution_chars"].to_pylist(), strict=True))
-    share = np.zeros(requests.chunk_ns.size)
-    known = np.zeros(requests.count, dtype=bool)
-    numbers = requests.table["request_id"].to_numpy()
-    of_chunks, tokens = (requests.table[name].combine_chunks() for name in ("chunk_chars", "chunk_tokens"))
-    for row in np.flatnonzero(requests.completed):
-        edges, chars = solutions.get(int(numbers[row])), of_chunks[row].as_py()
-        start, end = requests.chunk_start[row], requests.chunk_start[row + 1]
-        if edges is None or chars is None or len(chars) != end - start or not tokens[row].is_valid:
-            continue
-        if _are_edges(edges, sum(chars)) and min(chars, default=0) >= 0:
-            share[start:end] = 1.0 - covered(chars, edges)
-            known[row] = True
-    return Outside(share, known)
+class OutsideCount:
+    """Join a cell's answers with what was run of them, as their chunks go by."""
+
+    def __init__(self, grades: pa.Table, requests: Requests) -> None:
+        """Nothing is known yet."""
+        told = zip(grades["request_id"].to_pylist(), grades["solution_chars"].to_pylist(), strict=True)
+        self._solutions = dict(told)
+        self._numbers = requests.column("request_id").to_numpy()
+        self._completed = requests.completed
+        self._known = np.zeros(requests.count, dtype=bool)
+        self._tokens = self._all = 0.0
+        self._last: tuple[Slab, Floats] | None = None
+
+    @property
+    def outside(self) -> Outside:
+        """What was found, once all chunks were seen."""
+        return Outside(self._known, self._tokens, self._all)
+
+    def see(self, slab: Slab) -> None:
+        """Add up the tokens of a slab."""
+        share = self.share(slab)
+        weight = slab.weight * np.repeat(self._known[slab.rows], slab.counts)
+        self._tokens += float((weight * share).sum())
+        self._all += float(weight.sum())
+
+    def share(self, slab: Slab) -> Floats:
+        """The share of each chunk's tokens that is outside (c,); 0 where it is not known."""
+        if self._last is not None and self._last[0] is slab:
+            return self._last[1]
+        share = np.zeros(slab.chunk_ns.size)
+        for row in np.flatnonzero(self._completed[slab.rows]).tolist():
+            edges = self._solutions.get(int(self._numbers[slab.first + row]))
+            chars = None if slab.chars is None else slab.chars[row].as_py()
+            start, end = slab.starts[row], slab.starts[row + 1]
+            if edges is None or chars is None or len(chars) != end - start or not slab.told[row]:
+                continue
+            if _are_edges(edges, sum(chars)) and min(chars, default=0) >= 0:
+                share[start:end] = 1.0 - covered(chars, edges)
+                self._known[slab.first + row] = True
+        self._last = slab, share
+        return share
 
 
 def _are_edges(edges: Sequence[int], length: int) -> bool:

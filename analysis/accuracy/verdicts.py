@@ -55,7 +55,7 @@ class Accuracy:
 def cell_accuracy(grades: pa.Table | None, requests: Requests, recorded: Sequence[str]) -> Accuracy:
     """Verdicts of a cell, None where there are none; ``recorded`` are the reason codes of its ``cell.json``."""
     graded_rows = requests.measured & requests.ok
-    names = pc.fill_null(requests.table.column("task_id").combine_chunks(), "unknown")
+    names = pc.fill_null(requests.column("task_id").combine_chunks(), "unknown")
     tasks, inverse = np.unique(
         np.asarray(names.to_numpy(zero_copy_only=False), dtype=str)[graded_rows], return_inverse=True
     )
@@ -105,7 +105,7 @@ def _verdicts(
     identity, _ = ints(grades, "request_id")
     order = np.argsort(identity, kind="stable")
     identity, grades = identity[order], grades.take(pa.array(order))
-    wanted, _ = ints(requests.table, "request_id")
+    wanted, _ = ints(requests.trace.read(["request_id"]), "request_id")
     wanted = wanted[rows]
     if not identity.size:
         return nothing, nothing, "not_graded"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.arrays import Floats, Ints
+from analysis.arrays import Counts, Floats, Ints
 from analysis.energy.integral import Curve
 from analysis.requests.window import Window
 
@@ -35,14 +35,15 @@ class Flights:
     """Requests in flight over a window: between two neighbouring starts or ends their number is constant."""
 
     moments_s: Floats  # (k,) all starts and ends and the window's edges, once each, ascending
-    flying: Ints  # (k - 1,) how many are in flight from moment i to i + 1
-    first: Ints  # (n,) the moment at which each request starts
-    last: Ints  # (n,) ... and ends
+    flying: Counts  # (k - 1,) how many are in flight from moment i to i + 1
+    first: Counts  # (n,) the moment at which each request starts
+    last: Counts  # (n,) ... and ends
 
     def idle_j(self, curves: Sequence[Curve], edges_s: Floats) -> Floats:
         """Joules drawn while none was in flight between each two neighbours of ``edges_s`` (j + 1,): (j,)."""
-        idle = np.where(self.flying > 0, 0.0, _between(self.moments_s, curves))
-        until = np.interp(edges_s, self.moments_s, np.concatenate(([0.0], np.cumsum(idle))))
+        idle = np.diff(joules_at(self.moments_s, curves))
+        idle[self.flying > 0] = 0.0
+        until = np.interp(edges_s, self.moments_s, _running(idle))
         return np.asarray(np.diff(until), dtype=np.float64)
 
 
@@ -57,11 +58,15 @@ def flights(start_ns: Ints, end_ns: Ints, window: Window) -> Flights:
     start = np.clip(start_ns, window.start_ns, window.end_ns)
     end = np.clip(end_ns, window.start_ns, window.end_ns)
     edges = np.array([window.start_ns, window.end_ns], dtype=np.int64)
-    moments = np.sort(np.concatenate((start, end, edges)), kind="stable")  # np.unique is many times slower
+    moments = np.concatenate((start, end, edges))
+    moments.sort()  # np.unique is many times slower
     moments = moments[np.concatenate(([True], moments[1:] > moments[:-1]))]
-    first, last = np.searchsorted(moments, start), np.searchsorted(moments, end)
-    arrivals = np.bincount(first, minlength=moments.size) - np.bincount(last, minlength=moments.size)
-    return Flights((moments - window.start_ns) / 1e9, np.cumsum(arrivals)[:-1], first, last)
+    first, last = (np.searchsorted(moments, at).astype(np.int32) for at in (start, end))
+    del start, end
+    flying = np.bincount(first, minlength=moments.size)
+    flying -= np.bincount(last, minlength=moments.size)
+    np.cumsum(flying, out=flying)
+    return Flights((moments - window.start_ns) / 1e9, flying[:-1].astype(np.int32), first, last)
 
 
 def in_flight(lives: Flights, curves: Sequence[Curve]) -> Attribution:
@@ -74,16 +79,28 @@ def in_flight(lives: Flights, curves: Sequence[Curve]) -> Attribution:
         lives: of n requests.
         curves: cumulative joules of each device over the same window.
     """
-    stretch_j = _between(lives.moments_s, curves)
+    stretch_j = np.diff(joules_at(lives.moments_s, curves))
     busy = lives.flying > 0
-    each_j = np.where(busy, stretch_j / np.where(busy, lives.flying, 1), 0.0)
-    cumulative = np.concatenate(([0.0], np.cumsum(each_j)))
-    return Attribution(cumulative[lives.last] - cumulative[lives.first], float(stretch_j[~busy].sum()))
+    unattributed_j = float(stretch_j[~busy].sum())
+    stretch_j[~busy] = 0.0
+    np.divide(stretch_j, lives.flying, out=stretch_j, where=busy)
+    cumulative = _running(stretch_j)
+    return Attribution(cumulative[lives.last] - cumulative[lives.first], unattributed_j)
 
 
-def _between(t_s: Floats, curves: Sequence[Curve]) -> Floats:
-    """Joules of all devices between neighbours of ``t_s``."""
-    return np.diff(np.sum([curve.at(t_s) for curve in curves], axis=0))
+def joules_at(t_s: Floats, curves: Sequence[Curve]) -> Floats:
+    """Cumulative joules of all devices at each of ``t_s``."""
+    total = curves[0].at(t_s)
+    for curve in curves[1:]:
+        total += curve.at(t_s)
+    return total
+
+
+def _running(steps: Floats) -> Floats:
+    """Sums of the first 0, 1, ... of ``steps``, (k + 1,)."""
+    total = np.zeros(steps.size + 1)
+    np.cumsum(steps, out=total[1:])
+    return total
 
 
 def by_tokens(tokens: Floats, total_j: float) -> Attribution:

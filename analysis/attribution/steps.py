@@ -8,17 +8,20 @@ the requests' first and last tokens: presence is counted on a grid of time that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.arrays import Bools, Floats, Ints
+from analysis.arrays import Floats, Ints
 from analysis.requests.columns import Requests
+from analysis.requests.slabs import Slab
 from analysis.requests.window import Window
 
-_Number = TypeVar("_Number", np.float64, np.int64)
+Stretches = npt.NDArray[np.int16]
+_Number = TypeVar("_Number", np.float64, np.int16)
 KINDS = ("steps", "decoded", "prefilled", "context")
 MOST_BINS = 1 << 22
 FINEST_SHIFT = 18  # bins of 0.26 ms: tokens of one step arrive within less
@@ -38,49 +41,75 @@ class Work:
     part: Floats | None = None  # (4,) of the part of the tokens that was asked for; no prompt is in it
 
 
-def work_of(requests: Requests, window: Window, stretches: int, part: Floats | None = None) -> Work:
-    """Count the work of every request inside ``window``.
+def work_of(requests: Requests, window: Window, stretches: int) -> Work:
+    """Count the work of every request inside ``window``, in a pass of its own over all chunks (``WorkCount``)."""
+    count = WorkCount(requests, window, stretches)
+    requests.chunks.show(count)
+    return count.work
 
-    O(m) in chunks, O(n log n) in requests. Prompts that came from the prefix cache are left out of ``prefilled`` where
+
+class WorkCount:
+    """Add up the work of every request inside a window.
+
+    O(m) in chunks, O(n) in requests. Prompts that came from the prefix cache are left out of ``prefilled`` where
     the server says so; a prompt of unknown length counts as none.
-
-    Args:
-        requests: n of them; their chunks carry tokens.
-        window: tokens outside it are not counted, and a prompt counts where its first token came inside.
-        stretches: into how many the window is cut.
-        part: (m,) share of each chunk's tokens whose work is wanted by itself.
     """
-    presence = _Presence(requests, window)
-    length_ns = window.end_ns - window.start_ns
-    per_request = np.zeros((requests.count, 4))
-    per_stretch = np.zeros((stretches, 4))
-    of_part = None if part is None else np.zeros(4)
-    stretch = presence.stretches(stretches)
-    prompts = np.nan_to_num(requests.prompt_tokens)
-    fresh = np.maximum(prompts - np.nan_to_num(requests.cached_tokens), 0.0)
-    for slab in requests.slabs():
-        since = requests.chunk_ns[slab.chunks] - window.start_ns
+
+    def __init__(
+        self, requests: Requests, window: Window, stretches: int, part: Callable[[Slab], Floats] | None = None
+    ) -> None:
+        """Nothing is counted yet.
+
+        Args:
+            requests: n of them; their chunks carry tokens.
+            window: tokens outside it are not counted, and a prompt counts where its first token came inside.
+            stretches: into how many the window is cut.
+            part: gives the share of each chunk's tokens (c,) whose work is wanted by itself.
+        """
+        self._requests, self._window, self._part = requests, window, part
+        self._presence = _Presence(requests, window)
+        self._stretch = self._presence.stretches(stretches)
+        self._per_request = np.zeros((requests.count, len(KINDS)))
+        self._per_stretch = np.zeros((stretches, len(KINDS)))
+        self._of_part = np.zeros(len(KINDS))
+
+    @property
+    def work(self) -> Work:
+        """What was counted, once all chunks were seen."""
+        edges_s = np.linspace(0.0, self._window.seconds, len(self._per_stretch) + 1)
+        part = None if self._part is None else self._of_part
+        return Work(self._per_request, self._per_stretch, edges_s, part)
+
+    def see(self, slab: Slab) -> None:
+        """Count the work of a slab."""
+        since, columns = self._columns(slab)
+        place = self._presence.at(self._stretch, since)
+        part = None if self._part is None else self._part(slab)
+        for at, values in enumerate(columns):
+            self._per_request[slab.rows, at] = slab.per_request(values)
+            self._per_stretch[:, at] += np.bincount(place, weights=values, minlength=len(self._per_stretch))
+            if part is not None and KINDS[at] != "prefilled":
+                self._of_part[at] += float((values * part).sum())
+
+    def _columns(self, slab: Slab) -> tuple[Ints, tuple[Floats, ...]]:
+        """When each chunk came, ns from the window's start and within it, and what was done for it by ``KINDS``."""
+        length_ns = self._window.end_ns - self._window.start_ns
+        since = slab.chunk_ns - self._window.start_ns
         inside = (since >= 0) & (since <= length_ns)
-        tokens = requests.chunk_weight[slab.chunks] * inside
+        tokens = slab.weight * inside
         since = np.clip(since, 0, length_ns)
-        before = _running(requests.chunk_weight[slab.chunks], slab.starts - slab.starts[0])
-        starts = (slab.starts - slab.starts[0])[:-1][slab.starts[1:] > slab.starts[:-1]]
+        prompts = np.nan_to_num(self._requests.prompt_tokens[slab.rows])
+        fresh = np.maximum(prompts - np.nan_to_num(self._requests.cached_tokens[slab.rows]), 0.0)
+        has = slab.counts > 0
         prompt = np.zeros(since.size)
-        prompt[starts] = fresh[slab.rows][slab.starts[1:] > slab.starts[:-1]]
+        prompt[slab.starts[:-1][has]] = fresh[has]
         columns = (
-            tokens * presence.at(presence.share, since),
+            tokens * self._presence.at(self._presence.share, since),
             tokens,
             prompt * inside,
-            tokens * (slab.spread(prompts[slab.rows]) + before),
+            tokens * (slab.spread(prompts) + _running(slab.weight, slab.starts)),
         )
-        place = presence.at(stretch, since)
-        for at, values in enumerate(columns):
-            per_request[slab.rows, at] = slab.per_request(values)
-            per_stretch[:, at] += np.bincount(place, weights=values, minlength=stretches)
-            if part is not None and of_part is not None and KINDS[at] != "prefilled":
-                of_part[at] += float((values * part[slab.chunks]).sum())
-    edges_s = np.linspace(0.0, window.seconds, stretches + 1)
-    return Work(per_request, per_stretch, edges_s, of_part)
+        return since, columns
 
 
 class _Presence:
@@ -91,36 +120,29 @@ class _Presence:
         shift = FINEST_SHIFT
         while (length_ns >> shift) >= MOST_BINS:
             shift += 1
-        first_ns, last_ns, has = _first_and_last(requests)
-        here = has & (last_ns >= window.start_ns) & (first_ns <= window.end_ns)
-        first = (np.clip(first_ns[here] - window.start_ns, 0, length_ns)) >> shift
+        spans = requests.spans
+        last_ns = np.maximum(spans.first_ns, spans.last_ns)
+        here = (spans.chunks > 0) & (last_ns >= window.start_ns) & (spans.first_ns <= window.end_ns)
+        first = (np.clip(spans.first_ns[here] - window.start_ns, 0, length_ns)) >> shift
         last = (np.clip(last_ns[here] - window.start_ns, 0, length_ns)) >> shift
         bins = (length_ns >> shift) + 2
-        changes = np.bincount(first, minlength=bins) - np.bincount(last + 1, minlength=bins)
+        present = np.bincount(first, minlength=bins)
+        present -= np.bincount(last + 1, minlength=bins)
+        np.cumsum(present, out=present)
         self._shift, self._length_ns = shift, length_ns
-        self.share: Floats = 1.0 / np.maximum(np.cumsum(changes), 1)  # (bins,) one over the number present
+        self.share: Floats = 1.0 / np.maximum(present, 1)  # (bins,) one over the number present
 
-    def stretches(self, count: int) -> Ints:
+    def stretches(self, count: int) -> Stretches:
         """Say in which of so many equal stretches of the window each bin lies, (bins,)."""
-        starts = np.arange(self.share.size, dtype=np.int64) << self._shift
-        return np.asarray(np.minimum(starts * count // self._length_ns, count - 1))
+        first = -(-(np.arange(count + 1) * self._length_ns) // count)  # of each, the first moment in whole ns
+        bins = -(-first // (1 << self._shift))
+        bins[-1] = self.share.size
+        return np.repeat(np.arange(count, dtype=np.int16), np.diff(bins))
 
     def at(self, of_bin: npt.NDArray[_Number], since_ns: Ints) -> npt.NDArray[_Number]:
         """Look up what a bin has, at moments from the window's start (not before it, not after its end)."""
         values: npt.NDArray[_Number] = of_bin[since_ns >> self._shift]
         return values
-
-
-def _first_and_last(requests: Requests) -> tuple[Ints, Ints, Bools]:
-    """Find when the first and the last chunk of each request came (n,), and which have any."""
-    starts, ends = requests.chunk_start[:-1], requests.chunk_start[1:]
-    has = ends > starts
-    if not has.any():
-        nothing = np.zeros(requests.count, dtype=np.int64)
-        return nothing, nothing, has
-    first = requests.chunk_ns[np.where(has, starts, 0)]
-    last = requests.chunk_ns[np.where(has, ends - 1, 0)]
-    return first, np.maximum(first, last), has
 
 
 def _running(weights: Floats, starts: Ints) -> Floats:

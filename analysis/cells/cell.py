@@ -9,19 +9,22 @@ import numpy as np
 import pyarrow as pa
 
 from analysis.accuracy.grades import read_grades
-from analysis.accuracy.outside import Outside, outside_solutions
+from analysis.accuracy.outside import Outside
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
-from analysis.attribution.phase import PhaseInput, stretches_of
-from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight
-from analysis.attribution.steps import work_of
+from analysis.attribution.phase import PhaseInput
+from analysis.attribution.rules import Attribution, by_tokens, flights, in_flight, joules_at
+from analysis.attribution.steps import Work
 from analysis.cells.context import Context
-from analysis.cells.readings import each_once
+from analysis.cells.second_look import look_again
 from analysis.cells.speculation import Drafts, drafts_in
 from analysis.energy.boundary import BoundaryEnergy, boundary_energies, primary
 from analysis.energy.integral import PowerSeries, read_series
 from analysis.energy.mirrors import without_mirrors
+from analysis.energy.moments import At, Moments
+from analysis.energy.readings import each_once
 from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
+from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.validity.clocks import clock_check, on_our_clock
@@ -71,6 +74,7 @@ class Measured:
     latency: Latencies
     accuracy: Accuracy
     outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
+    itl_ms: Spread | None = None  # of the times between tokens
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     if not run.is_measured(key):
         return unmeasured_cell(key, failures_of(run))
     try:
-        record, table = files.record, files.read("requests")
-        requests = read_columns(table)
+        record, requests = files.record, read_columns(files.open("requests"))
         grades = read_grades(files) if files.has("grades") else None
         engine, power = files.find("engine"), on_our_clock(_power(files), record.power_clock)
         occupancy = on_our_clock(files.find("occupancy"), record.power_clock)
@@ -157,23 +160,24 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
-    share, outside = shares_in(requests, window), outside_solutions(grades, requests)
-    measured = Measured(requests, window, share, latency, accuracy, outside)
+    seen = look_again(requests, window, grades)
+    share = shares_in(requests, window)
+    measured = Measured(requests, window, share, latency, accuracy, seen.outside, seen.itl_ms)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
     checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
     checks += board_checks(record.board, power)
-    energies = _energies(own, window, record, requests, _sensors(record, context))
+    energies = _energies(own, measured, record, _sensors(record, context), seen.chunks)
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks
-    attributions, phase = _attributions(measured, primary(list(energies)))
+    attributions, phase = _attributions(measured, primary(list(energies)), seen.work)
     return CellResult(
         key=key,
         record=record,
         measured=measured,
         energies=energies,
-        energy_reasons=_energy_reasons(table, power, record),
+        energy_reasons=_energy_reasons(requests, power, record),
         elsewhere=_elsewhere(record, own, boards),
         idle_boards=idle_boards_w(series, boards, window),
         checks=tuple(checks),
@@ -224,11 +228,11 @@ def _elsewhere(record: CellRecord, series: list[PowerSeries], boards: Boards) ->
 
 
 def _energies(
-    series: list[PowerSeries], window: Window, record: CellRecord, requests: Requests, sensors: Sensors
+    series: list[PowerSeries], measured: Measured, record: CellRecord, sensors: Sensors, chunks: Moments
 ) -> tuple[BoundaryEnergy, ...]:
     before, after = _stretch(record.phases.idle_before), _stretch(record.phases.idle_after)
-    events_ns = (requests.sent_ns[requests.timed], requests.chunk_ns)
-    return tuple(boundary_energies(series, window, before, after, sensors, events_ns))
+    events = (At(measured.requests.sent_ns[measured.requests.timed]), chunks)
+    return tuple(boundary_energies(series, measured.window, before, after, sensors, events))
 
 
 def _sensors(record: CellRecord, context: Context) -> Sensors:
@@ -243,10 +247,10 @@ def _sensors(record: CellRecord, context: Context) -> Sensors:
     return replace(context.sensors, imported=said)
 
 
-def _energy_reasons(requests: pa.Table, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:
+def _energy_reasons(requests: Requests, power: pa.Table | None, record: CellRecord) -> tuple[str, ...]:
     if power is None or power.num_rows == 0:
         return ("no_power",)
-    known, boot = ((table.schema.metadata or {}).get(b"boot_id") for table in (requests, power))
+    known, boot = ((of.metadata or {}).get(b"boot_id") for of in (requests.trace.schema, power.schema))
     if record.power_clock is not None:
         known = record.power_clock.boot_id.encode()
     return () if known == boot else ("clock_uncertain",)
@@ -264,25 +268,23 @@ def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
 
 
 def _attributions(
-    measured: Measured, energy: BoundaryEnergy | None
+    measured: Measured, energy: BoundaryEnergy | None, work: Work | None
 ) -> tuple[dict[str, Attribution], PhaseInput | None]:
     """Attribute joules to each request from this cell alone, and collect what the rule ``phase`` needs of it."""
     if energy is None or energy.energy_j is None or not energy.curves:
         return {}, None
     requests, window = measured.requests, measured.window
     timed = requests.timed
-    start = requests.sent_ns.copy()
-    end = requests.end_ns.copy()
-    start[~timed] = end[~timed] = window.start_ns  # no life that is known: nothing to charge
+    start, end = requests.sent_ns, requests.end_ns
+    if not timed.all():  # no life that is known: nothing to charge
+        start, end = (np.where(timed, at_ns, window.start_ns) for at_ns in (start, end))
     lives = flights(start, end, window)
     found = {"in_flight": in_flight(lives, energy.curves)}
-    if measured.share.output_tokens is None:
+    if measured.share.output_tokens is None or work is None:
         return found, None
     found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
-    part = None if measured.outside is None else measured.outside.share
-    work = work_of(requests, window, stretches_of(window.seconds), part)
     idle_j = lives.idle_j(energy.curves, work.edges_s)
-    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
+    all_j = np.diff(joules_at(work.edges_s, energy.curves))
     return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.accuracy.score_interval import score_interval
-from analysis.arrays import mean, spread
+from analysis.arrays import mean
 from analysis.cells.cell import CellResult, Measured
 from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
 from analysis.cells.speculation import draft_rows
-from analysis.requests.latency import latency_samples
+from analysis.requests.latency import latency_spreads
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.board import BoardHeld
@@ -66,7 +66,7 @@ def _boards(rows: Rows, held: BoardHeld) -> None:
 
 def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     share, completed = measured.share, measured.requests.completed
-    finished = np.asarray(measured.requests.table.column("finish_reason").to_numpy())[completed]
+    finished = np.asarray(measured.requests.column("finish_reason").to_numpy())[completed]
     told = np.array([reason is not None for reason in finished], dtype=np.bool_)
     tokens = share.output_tokens
     values = {
@@ -93,9 +93,9 @@ _TOLD_BY = {"dispatch_lag": "lag_unknown", "itl": "chunks_unknown"}
 
 
 def _latency(rows: Rows, measured: Measured, reasons: list[str], unknown: frozenset[str]) -> None:
-    for name, values in latency_samples(measured.requests, measured.latency).items():
+    for name, spread in latency_spreads(measured.requests, measured.latency, measured.itl_ms).items():
         why = unknown & {_TOLD_BY.get(name, "")}
-        for statistic, value in spread(values).items():
+        for statistic, value in spread.items():
             rows.add(f"{name}_{statistic}_ms", value, [*reasons, *why])
 
 
@@ -116,6 +116,6 @@ def _outside(rows: Rows, measured: Measured, reasons: list[str]) -> None:
     """The share of tokens that are not the code's; nothing where answers cannot be graded at all."""
     if measured.outside is None:
         return
-    outside, every = measured.outside.tokens(measured.requests)
-    why = reasons if every else [*reasons, "solution_unknown"]
-    rows.add("tokens_outside_solution_share", ratio(outside, every), why)
+    outside = measured.outside
+    why = reasons if outside.all_tokens else [*reasons, "solution_unknown"]
+    rows.add("tokens_outside_solution_share", ratio(outside.tokens, outside.all_tokens), why)

@@ -130,9 +130,9 @@ def _per(
 def _outside(rows: Rows, measured: Measured, energy: BoundaryEnergy, reasons: list[str]) -> None:
     """Joules of tokens outside of the code, by the rule ``tokens``: each token of the window costs the same."""
     assert measured.outside is not None  # noqa: S101 -- the caller has looked
-    outside, _ = measured.outside.tokens(measured.requests)
     each_j = ratio(energy.energy_j, measured.share.output_tokens)
-    outside_rows(rows, "tokens", scaled(each_j, outside), measured.outside, energy, reasons)
+    tokens_j = scaled(each_j, measured.outside.tokens)
+    outside_rows(rows, "tokens", tokens_j, measured.outside, energy, reasons)
 
 
 def outside_rows(

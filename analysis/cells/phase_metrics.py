@@ -14,7 +14,7 @@ from analysis.attribution.steps import KINDS
 from analysis.cells.cell import CellResult
 from analysis.cells.energy_metrics import energy_reasons
 from analysis.keys import MeterKey
-from analysis.requests.columns import sums
+from analysis.requests.slabs import sums
 from traces.layout import CellKey, board_of
 
 _PARTS = ("measured", "other", "unattributed")

@@ -78,17 +78,19 @@ def tabulated_cell(run: RunDir, key: CellKey, context: Context) -> Tabulated:
     state, stamp = state_of(folder), stamp_of(folder)
     files = CellFiles(folder, {} if stamp is None else {name: whole for name, _, whole, _ in stamp.files})
     identity = identity_of(files)
-    result = (
-        damaged_cell(key, identity.unreadable)
-        if identity.unreadable is not None
-        else analyse_cell(run, key, context, files)
-    )
     try:
         memorised = files.record.served.memorised
     except TraceError:  # the cell is damaged
         memorised = False
+    if identity.unreadable is not None:
+        found = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
+    else:
+        try:
+            found = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
+        except TraceError as error:  # large traces are read again: one may have changed since
+            found = tabulate(damaged_cell(key, str(error)), memorised=memorised)
     stamp = stamp if state == state_of(folder) else None
-    return replace(tabulate(result, memorised=memorised), identity=identity, stamp=stamp)
+    return replace(found, identity=identity, stamp=stamp)
 
 
 def _answers(result: CellResult) -> Answers | None:
@@ -112,7 +114,8 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     requests, energy = measured.requests, result.primary
     rows, size = requests.measured, requests.count
     copied = [name for name in REQUESTS_TABLE.names if name in REQUESTS.names]
-    columns = {name: requests.table.column(name).combine_chunks() for name in copied}
+    told = requests.trace.read(copied)
+    columns = {name: told.column(name).combine_chunks() for name in copied}
     constant = {
         "model": key.model,
         "variant": key.variant,
@@ -138,7 +141,7 @@ def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
     for name, values in computed.items():
         columns[name] = pa.array(values, from_pandas=True)  # NaN becomes null
     table = pa.table([columns[name] for name in REQUESTS_TABLE.names], schema=REQUESTS_TABLE)
-    identities, _ = ints(requests.table, "request_id")
+    identities, _ = ints(told, "request_id")
     order = np.flatnonzero(rows)
     order = order[np.argsort(identities[order], kind="stable")]
     return table.take(pa.array(order)), order

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.arrays import Ints
 from analysis.energy.device import DeviceEnergy, device_energy, disagreement, scaled
 from analysis.energy.integral import Curve, PowerSeries
+from analysis.energy.moments import Moments
 from analysis.energy.sensor import Sensors, no_calibration
 from analysis.requests.window import Window
 
@@ -75,7 +75,7 @@ def boundary_energies(
     idle_before: Window | None,
     idle_after: Window | None,
     sensors: Sensors | None = None,
-    events_ns: tuple[Ints, ...] = (),
+    events: tuple[Moments, ...] = (),
 ) -> list[BoundaryEnergy]:
     """One result for each (boundary, source), sorted; devices of the same pair are summed."""
     pairs = sorted({(device.boundary, device.source) for device in series})
@@ -83,7 +83,7 @@ def boundary_energies(
     for pair in pairs:
         devices_read = [device for device in series if (device.boundary, device.source) == pair]
         idle = [_mean_power(devices_read, phase, sensors) for phase in (idle_before, idle_after)]
-        devices = tuple(device_energy(device, window, sensors, events_ns) for device in devices_read)
+        devices = tuple(device_energy(device, window, sensors, events) for device in devices_read)
         energies.append(_summed(devices, window.seconds, idle[0], idle[1]))
     return energies
 

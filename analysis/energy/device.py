@@ -12,6 +12,7 @@ from analysis.arrays import Ints
 from analysis.energy.aliasing import Aliasing, look_for_aliasing
 from analysis.energy.counter import EXACT_COUNTERS, MIN_STEPS, CounterReading, counter
 from analysis.energy.integral import Curve, Integral, PowerSeries, covers, integral, longest_gap_s
+from analysis.energy.moments import Moments
 from analysis.energy.plausibility import (
     average_is_plausible,
     is_impossible,
@@ -126,15 +127,15 @@ def device_energy(
     series: PowerSeries,
     window: Window,
     sensors: Sensors | None = None,
-    events_ns: tuple[Ints, ...] = (),
+    events: tuple[Moments, ...] = (),
 ) -> DeviceEnergy:
     """Joules of ``series`` in ``window``, by both methods, and which of them is used.
 
-    ``events_ns`` are sets of moments at which the load acted: they show power that is periodic with the sensor.
+    ``events`` are sets of moments at which the load acted: they show power that is periodic with the sensor.
     """
     sensors = sensors or no_calibration()
     gain = sensors.gain(series.device, series.source)
-    witnesses = _witnesses(series, window, sensors, events_ns)
+    witnesses = _witnesses(series, window, sensors, events)
 
     def true_j(shown_j: float | None) -> float | None:
         return None if shown_j is None else float(gain.applied(shown_j, window.seconds))
@@ -165,7 +166,7 @@ def device_energy(
 
 
 def _witnesses(
-    series: PowerSeries, window: Window, sensors: Sensors, events_ns: tuple[Ints, ...]
+    series: PowerSeries, window: Window, sensors: Sensors, events: tuple[Moments, ...]
 ) -> _Witnesses:
     sensor = sensors.sensor(
         series.device, series.source, averaged=series.averaged, reading_s=series.reading_s
@@ -173,8 +174,7 @@ def _witnesses(
     sensor = replace(sensor, clock_s=sensor.clock_s + 2 * series.clock_step_s)
     # Readings of others are means since the last one: they see everything.
     can_alias = series.source in BOARDS
-    events_s = tuple((events - window.start_ns) / 1e9 for events in events_ns) if can_alias else ()
-    fast = integral(series, window, sensor, events_s)
+    fast = integral(series, window, sensor, events if can_alias else ())
     limit_w = sensors.limit_w(series.device)
     read = counter(series, window, sensor, fast, limit_w)
     plausible = average_is_plausible(series, window, limit_w)
@@ -187,7 +187,7 @@ def _witnesses(
     implausible = {
         "power_impossible": is_impossible(series, window, limit_w),
         "power_zero": is_zero(series, window),
-        "power_stuck": average is None and is_stuck(series, window, events_ns),
+        "power_stuck": average is None and is_stuck(series, window, events),
         "power_limit_changed": is_limit_changed(series),
     }
     return _Witnesses(

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.arrays import Floats, Ints, floats, ints
+from analysis.arrays import Bools, Floats, Ints, floats, ints
 from analysis.energy.log_clock import clock_step_s
+from analysis.energy.moments import Moments
 from analysis.energy.rhythm import Rhythm, rhythm_of
 from analysis.energy.sampling import (
     RESOLUTION_W,
@@ -28,6 +30,7 @@ from analysis.energy.sampling import (
 from analysis.energy.sensor import Sensor
 from analysis.requests.window import Window
 
+_Values = TypeVar("_Values", Floats, Ints)
 MIN_GAP_S = 1.0  # a longer stretch without a sample is a gap ...
 GAP_PERIODS = 5.0  # ... unless the meter is so slow that this many of its periods are longer still
 _REACH_S = 1.0  # readings this far outside a window help to place those inside
@@ -135,6 +138,8 @@ def read_series(table: pa.Table) -> list[PowerSeries]:
         columns.append(column)
     _, first, of = np.unique(place, return_index=True, return_inverse=True)
     keys = sorted((*(column[int(row)].as_py() for column in columns), at) for at, row in enumerate(first))
+    if len(keys) == 1:
+        return [_one_series(table, *keys[0][:-1])]
     return [_one_series(table.filter(pa.array(of == at)), *names) for *names, at in keys]
 
 
@@ -155,16 +160,22 @@ def _one_series(rows: pa.Table, device: str, boundary: str, source: str) -> Powe
         boundary=boundary,
         source=source,
         t_ns=t_ns,
-        power_t_ns=t_ns[has_power],
-        power_w=power[has_power],
-        energy_t_ns=t_ns[has_energy],
-        energy_j=energy[has_energy],
+        power_t_ns=_where(t_ns, has_power),
+        power_w=_where(power, has_power),
+        energy_t_ns=_where(t_ns, has_energy),
+        energy_j=_where(energy, has_energy),
         averaged=averaged,
-        average_t_ns=t_ns[has_average],
-        average_w=average[has_average],
+        average_t_ns=_where(t_ns, has_average),
+        average_w=_where(average, has_average),
         limits_w=tuple(np.unique(limit[np.isfinite(limit)]).tolist()),
         clock_step_s=clock_step_s(t_ns, late_s),
     )
+
+
+def _where(values: _Values, chosen: Bools) -> _Values:
+    """The chosen of some values; they themselves where all are."""
+    found: _Values = values if chosen.all() else values[chosen]
+    return found
 
 
 def longest_gap_s(t_ns: Ints, window: Window) -> float:
@@ -189,13 +200,13 @@ def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
 
 
 def integral(
-    series: PowerSeries, window: Window, sensor: Sensor, events_s: tuple[Floats, ...] = ()
+    series: PowerSeries, window: Window, sensor: Sensor, events: tuple[Moments, ...] = ()
 ) -> Integral | None:
     """The trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
 
     Readings lag behind power by half an averaging window, the sensor's lag, and half an update period where it is
     polled more slowly: all are taken off, or the edges of a window would be those of another one. None where readings
-    do not reach it. ``events_s`` are sets of moments, from the window's start, at which the load acted.
+    do not reach it. ``events`` are sets of moments at which the load acted.
     """
     if not covers(series.power_t_ns, window, series.gap_bound_s):
         return None
@@ -211,7 +222,7 @@ def integral(
     steps = np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2
     within = replace(readings, t_s=readings.t_s[inside], power_w=readings.power_w[inside])
     curve = Curve(t_s, np.concatenate(([0.0], np.cumsum(steps))))
-    rhythm = rhythm_of(within, sensor, window.seconds, events_s, curve.total_j) if within.t_s.size else None
+    rhythm = rhythm_of(within, sensor, window, events, curve.total_j) if within.t_s.size else None
     error = sampling_error(within, sensor)
     if error is not None:
         polled_s = polled_s[(polled_s > 0) & (polled_s < window.seconds)]

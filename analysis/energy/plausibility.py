@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.arrays import Bools, Ints
 from analysis.energy.integral import PowerSeries, longest_gap_s
+from analysis.energy.moments import Moments
 from analysis.requests.window import Window
 
 LIMIT_FACTOR = 3.0
@@ -52,7 +53,7 @@ def is_zero(series: PowerSeries, window: Window) -> bool:
     return series.source in _SENSORS and zeros and longest_gap_s(shown, window) > series.gap_bound_s
 
 
-def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -> bool:
+def is_stuck(series: PowerSeries, window: Window, events: tuple[Moments, ...]) -> bool:
     """Tell whether power stood at one value while the load acted: into idle time too, or far longer than elsewhere.
 
     RAPL's and modelled power are differences of a counter, whose standing still is a power of zero. A board whose own
@@ -74,7 +75,7 @@ def is_stuck(series: PowerSeries, window: Window, events_ns: tuple[Ints, ...]) -
     if series.source == "nvml" and _stands_out(lasted_ns):
         suspects.append(int(np.argmax(lasted_ns)))
     return any(
-        _acted(series, window, Window(int(t_ns[first[suspect]]), int(t_ns[last[suspect]])), events_ns)
+        _acted(series, window, Window(int(t_ns[first[suspect]]), int(t_ns[last[suspect]])), events)
         for suspect in suspects
     )
 
@@ -85,13 +86,13 @@ def _stands_out(lasted_ns: Ints) -> bool:
     return len(others) >= _LEAST_READINGS and longest > max(_LONG_NS, _FAR_LONGER * float(np.median(others)))
 
 
-def _acted(series: PowerSeries, window: Window, stretch: Window, events_ns: tuple[Ints, ...]) -> bool:
+def _acted(series: PowerSeries, window: Window, stretch: Window, events: tuple[Moments, ...]) -> bool:
     """Tell whether the readings of a stretch of the window, and the load's doings in it, are enough to tell."""
     from_ns, to_ns = max(stretch.start_ns, window.start_ns), min(stretch.end_ns, window.end_ns)
-    readings, *events = (
-        int(((t_ns >= from_ns) & (t_ns <= to_ns)).sum()) for t_ns in (series.power_t_ns, *events_ns)
-    )
-    return readings >= _LEAST_READINGS and max(events, default=0) >= _LEAST_EVENTS
+    readings = int(((series.power_t_ns >= from_ns) & (series.power_t_ns <= to_ns)).sum())
+    if readings < _LEAST_READINGS:
+        return False
+    return any(of.count(Window(from_ns, to_ns)) >= _LEAST_EVENTS for of in events)
 
 
 def average_is_plausible(series: PowerSeries, window: Window, limit_w: float | None) -> bool:

@@ -23,17 +23,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.arrays import Floats
+from analysis.energy.moments import Moments
 from analysis.energy.sampling import Updates
 from analysis.energy.sensor import Sensor
+from analysis.requests.inside import Window
+from analysis.requests.pulse import PADDED, Pulse
 
 MIN_EVENTS = 12
 _LEAST_COHERENT = 0.35
 # Over the root of the number of events: coherence that chance gives at none of the frequencies.
 _NO_CHANCE = 3.9
 _MOST_CERTAIN = 0.95
-_BIN_S = 0.002  # an event is shared between two bins by where it lies, and what that weakens is undone
-_PADDED = 4  # times the window: how finely the spectrum of events is drawn
-_LARGEST = 1 << 22  # points of that spectrum: bins are wider in windows of more than half an hour
 _HIGHEST_HZ = 100.0  # shorter than 10 ms nothing is looked for: a look is as long, and longer, on every board
 RESOLVED = 0.8  # cycles of drift from which an alias can be told from steady power
 _FOLLOWED = 2000.0  # cycles: more than any window of two minutes has of an alias
@@ -41,6 +41,7 @@ _EDGES = 0.45  # of a look at mean power: two cuts, each through a wave of any p
 _DOUBTED = 0.7  # of what is found of a beat: power that wanders may have looked like it
 _Z95 = 1.96
 _MOST_LINES = 60
+_SLAB = 1 << 16  # readings that are fitted at once: a hundred columns of all would fill a memory
 _MOST_OVERTONES, _SHOWN_LOOKS = 20, 16.0  # of a line: up to this multiple, and up to so many cycles a look
 _STRICT = 0.9  # the coherence of moments whose overtones are those of a wave
 _SAME_CYCLES = 0.5  # of a window: two lines this close are one
@@ -78,18 +79,19 @@ class _Alias:
 
 
 def rhythm_of(
-    readings: Updates, sensor: Sensor, seconds: float, events_s: tuple[Floats, ...], total_j: float
+    readings: Updates, sensor: Sensor, window: Window, events: tuple[Moments, ...], total_j: float
 ) -> Rhythm | None:
     """Find what the load's rhythm leaves open in the integral of a sensor's readings; None where it keeps none.
 
     Args:
         readings: those inside the window.
         sensor: how they come about.
-        seconds: the window's length.
-        events_s: sets of moments at which the load acted, in seconds from the window's start.
+        window: that of the integral.
+        events: sets of moments at which the load acted.
         total_j: the integral.
     """
-    sets = [with_overtones(coherent_lines(events, seconds), events, sensor, seconds) for events in events_s]
+    seconds = window.seconds
+    sets = [with_overtones(coherent_lines(of.pulse(window)), of, sensor, window) for of in events]
     lines_hz = np.concatenate(sets or [np.zeros(0)])
     if not lines_hz.size:
         return None
@@ -114,22 +116,20 @@ def rhythm_of(
     return Rhythm(drifting_j, hidden_j, _EDGES * mean_w * cut_s)
 
 
-def coherent_lines(events_s: Floats, seconds: float) -> Floats:
+def coherent_lines(pulse: Pulse) -> Floats:
     """Frequencies (Hz) at which moments keep a phase through a window, ascending; empty where they keep none."""
-    inside = events_s[(events_s >= 0) & (events_s < seconds)]
-    if inside.size < MIN_EVENTS:
+    if pulse.moments < MIN_EVENTS:
         return np.zeros(0)
-    bin_s = max(_BIN_S, _PADDED * seconds / _LARGEST)
-    place, within = np.divmod(inside / bin_s, 1.0)
-    place, length = place.astype(np.int64), int(seconds / bin_s) + 2
-    counts = np.bincount(place, 1 - within, length) + np.bincount(place + 1, within, length)
-    size = int(2 ** np.ceil(np.log2(_PADDED * counts.size)))
+    seconds, bin_s, counts = pulse.window.seconds, pulse.bin_s, pulse.counts
+    size = int(2 ** np.ceil(np.log2(PADDED * counts.size)))
     step_hz = 1 / (size * bin_s)
     first = int(np.ceil(1.5 / seconds / step_hz))
     last = int(np.ceil(min(_HIGHEST_HZ, 0.25 / bin_s) / step_hz))
     hz = step_hz * np.arange(last + 1)
-    spectrum = np.abs(np.fft.rfft(counts, size)[: last + 1]) / (inside.size * np.square(np.sinc(hz * bin_s)))
-    least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(inside.size))), _MOST_CERTAIN)
+    spectrum = np.abs(np.fft.rfft(counts, size)[: last + 1]) / (
+        pulse.moments * np.square(np.sinc(hz * bin_s))
+    )
+    least = min(max(_LEAST_COHERENT, _NO_CHANCE / float(np.sqrt(pulse.moments))), _MOST_CERTAIN)
     middle = spectrum[first:last]
     peaks = first + np.flatnonzero(
         (middle > least)
@@ -141,20 +141,16 @@ def coherent_lines(events_s: Floats, seconds: float) -> Floats:
     return np.asarray(hz[peaks] + beside * step_hz, dtype=np.float64)
 
 
-def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: float) -> Floats:
+def with_overtones(lines_hz: Floats, events: Moments, sensor: Sensor, window: Window) -> Floats:
     """Add to lines the multiples of the lowest that lie beyond them, as far as a look still shows any of them.
 
     Moments are seen with a delay of some milliseconds, which hides their lines from some frequency on. Power has these
     lines all the same, and a short look weakens them little: 110 Hz in step with a sensor of 10 Hz is a percent.
     Moments that keep no strict rhythm, as dithered ones, have no more lines than they show.
     """
-    if (
-        not lines_hz.size
-        or sensor.window_s <= 0
-        or _coherence(events_s, float(lines_hz[0]), seconds) < _STRICT
-    ):
+    if not lines_hz.size or sensor.window_s <= 0 or events.coherence(float(lines_hz[0]), window) < _STRICT:
         return lines_hz
-    first_hz, squares, products = float(lines_hz[0]), 0.0, 0.0
+    seconds, first_hz, squares, products = window.seconds, float(lines_hz[0]), 0.0, 0.0
     for hz in lines_hz.tolist():
         multiple = round(hz / first_hz)
         if abs(hz - multiple * first_hz) * seconds < _SAME_CYCLES:
@@ -163,12 +159,6 @@ def with_overtones(lines_hz: Floats, events_s: Floats, sensor: Sensor, seconds: 
     most = min(_MOST_OVERTONES, int(_SHOWN_LOOKS / (sensor.window_s * first_hz)))
     beyond = np.arange(round(float(lines_hz[-1]) / first_hz) + 1, most + 1)
     return np.concatenate((lines_hz, first_hz * beyond))
-
-
-def _coherence(events_s: Floats, hz: float, seconds: float) -> float:
-    """Say how far moments of a window keep the phase of a frequency: 1, all of them."""
-    inside = events_s[(events_s >= 0) & (events_s < seconds)]
-    return float(np.abs(np.mean(np.exp(2j * np.pi * hz * inside))))
 
 
 def _aliases(
@@ -207,22 +197,38 @@ def _told_apart(aliases: list[_Alias], seconds: float) -> list[_Alias]:
 
 def _fitted(aliases: list[_Alias], readings: Updates, seconds: float) -> tuple[float, Floats]:
     """Fit drifting aliases: the standard error that they leave in the integral (J), and the amplitude of each (W)."""
-    t_s, power_w = readings.t_s, readings.power_w
-    if not aliases or t_s.size < 2 * len(aliases) + 8:
+    t_s, power_w, count = readings.t_s, readings.power_w, len(aliases)
+    if not aliases or t_s.size < 2 * count + 8:
         return 0.0, np.zeros(0)
-    angle = 2 * np.pi * np.outer(t_s, [alias.hz for alias in aliases])
-    waves = np.hstack([np.cos(angle), np.sin(angle)])
-    design = np.column_stack([np.ones(t_s.size), t_s / seconds - 0.5, waves])
-    inverse = np.linalg.pinv(design.T @ design, rcond=1e-10)
-    fit = inverse @ (design.T @ power_w)
-    noise = power_w - design @ fit
-    variance = float(noise @ noise) / max(t_s.size - design.shape[1], 1)
+    hz = np.array([alias.hz for alias in aliases])
     edges = np.concatenate(([0.0], (t_s[1:] + t_s[:-1]) / 2, [seconds]))
-    kept_j = np.concatenate(([0.0, 0.0], np.diff(edges) @ waves))
+    slabs = [slice(at, at + _SLAB) for at in range(0, t_s.size, _SLAB)]
+    squares, products, kept_j = (
+        np.zeros((2 + 2 * count,) * 2),
+        np.zeros(2 + 2 * count),
+        np.zeros(2 + 2 * count),
+    )
+    for slab in slabs:
+        design = _waves(t_s[slab], hz, seconds)
+        squares += design.T @ design
+        products += design.T @ power_w[slab]
+        kept_j[2:] += np.diff(edges[slab.start : slab.stop + 1]) @ design[:, 2:]
+    inverse = np.linalg.pinv(squares, rcond=1e-10)
+    fit = inverse @ products
+    noise_w2 = 0.0
+    for slab in slabs:
+        noise = power_w[slab] - _waves(t_s[slab], hz, seconds) @ fit
+        noise_w2 += float(noise @ noise)
+    variance = noise_w2 / max(t_s.size - products.size, 1)
     left_j = float(kept_j @ fit)
     error_j = float(np.sqrt((_DOUBTED * left_j) ** 2 + max(float(kept_j @ inverse @ kept_j), 0.0) * variance))
-    count = len(aliases)
     return error_j, np.hypot(fit[2 : 2 + count], fit[2 + count :])
+
+
+def _waves(t_s: Floats, hz: Floats, seconds: float) -> Floats:
+    """A constant, a slope, and cosines and sines of each frequency at these moments, (k, 2 + 2 n)."""
+    angle = 2 * np.pi * np.outer(t_s, hz)
+    return np.column_stack([np.ones(t_s.size), t_s / seconds - 0.5, np.cos(angle), np.sin(angle)])
 
 
 def _standing_w(standing: list[_Alias], drifting: list[_Alias], amplitudes_w: Floats, mean_w: float) -> float:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.arrays import Bools, Floats, Ints
+from analysis.arrays import Bools, Floats, Ints, spread
 from analysis.requests.columns import Requests
+from analysis.requests.gaps import Gaps, Spread
 
 _NO_TIME_NS = 10_000
 """Between two tokens: of an answer that was not streamed, or not by everything between its server and us."""
@@ -28,7 +29,7 @@ class Latencies:
     dispatch_lag_ms: (
         Floats  # (n,) sent_ns - scheduled_ns, less the wait for a place; NaN where nobody says when due
     )
-    itl_ms: Floats  # (tokens,) gap before each token after a measured request's first chunk
+    itl: Gaps | None  # before each token after a measured request's first chunk; None: nothing was streamed
     at_once: Bools  # (n,) completed, and its several tokens came in no time: no model is as quick as that
 
 
@@ -49,26 +50,29 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
         e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
         tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
         dispatch_lag_ms=np.where(requests.timed & requests.due_known, lag_ms, np.nan),
-        itl_ms=_inter_token_ms(requests),
+        itl=requests.gaps,
         at_once=_came_at_once(requests),
     )
     if 2 * found.at_once.sum() <= requests.completed.sum():
         return found
-    return replace(found, itl_ms=np.zeros(0), tpot_ms=np.full_like(found.tpot_ms, np.nan))
+    return replace(found, itl=None, tpot_ms=np.full_like(found.tpot_ms, np.nan))
 
 
-def latency_samples(requests: Requests, latency: Latencies) -> dict[str, Floats]:
-    """List by name what a latency of the measured requests is given as the spread of; milliseconds.
+def latency_spreads(requests: Requests, latency: Latencies, itl: Spread | None = None) -> dict[str, Spread]:
+    """List by name the mean and percentiles of each latency of the measured requests; milliseconds.
 
     Each is of completed requests, ``itl`` of their tokens, and ``dispatch_lag`` of all that were sent.
+
+    ``itl``: that of the tokens, where it is known already; else it takes a pass over all chunks where they are many.
     """
     completed = requests.completed
+    nothing_streamed = latency.itl is None
     return {
-        "ttft": latency.ttft_ms[completed],
-        "tpot": latency.tpot_ms[completed],
-        "itl": latency.itl_ms,
-        "e2e": latency.e2e_ms[completed],
-        "dispatch_lag": latency.dispatch_lag_ms[requests.measured & requests.timed],
+        "ttft": spread(latency.ttft_ms[completed]),
+        "tpot": spread(latency.tpot_ms[completed]),
+        "itl": spread(np.zeros(0)) if nothing_streamed else itl or requests.gaps.spread(requests.chunks),
+        "e2e": spread(latency.e2e_ms[completed]),
+        "dispatch_lag": spread(latency.dispatch_lag_ms[requests.measured & requests.timed]),
     }
 
 
@@ -78,7 +82,7 @@ def kept_slo(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, flo
     Args:
         requests: n of them.
         latency: theirs.
-        bounds_ms: by ``ttft``, ``tpot``, ``e2e`` or ``itl``; an answer of one token has no time between tokens.
+        bounds_ms: by ``ttft``, ``tpot`` or ``e2e``; an answer of one token has no time between tokens.
     """
     kept = requests.completed.copy()
     for name, bound_ms in bounds_ms.items():
@@ -112,31 +116,11 @@ def _could_be_sent_ns(requests: Requests, most_in_flight: int | None) -> Ints:
 
 
 def _came_at_once(requests: Requests) -> Bools:
-    chunks = np.diff(requests.chunk_start)
+    chunks = requests.spans.chunks
     rows = np.flatnonzero(requests.completed & (chunks > 0))
-    last, first = (
-        requests.chunk_ns[at[rows]] for at in (requests.chunk_start[1:] - 1, requests.chunk_start[:-1])
-    )
+    last, first = requests.spans.last_ns[rows], requests.spans.first_ns[rows]
     span_ns = last - np.where(requests.has_first_token[rows], requests.first_token_ns[rows], first)
     gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
     found = np.zeros(chunks.size, dtype=np.bool_)
     found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
     return found
-
-
-def _inter_token_ms(requests: Requests) -> Floats:
-    """Gaps between successive chunks of a request; a chunk of k tokens gives k gaps of a k-th each.
-
-    A chunk is not a token: counted whole, a server that sends two tokens at a time would look half as fast.
-    Where tokens per chunk are not known, a chunk counts once.
-    """
-    all_gaps, completed = [np.zeros(0)], requests.completed
-    for slab in requests.slabs():
-        rows = np.repeat(np.arange(slab.first, slab.last), np.diff(slab.starts))
-        carries = (requests.chunk_weight[slab.chunks] > 0) & completed[rows]
-        rows, times = rows[carries], requests.chunk_ns[slab.chunks][carries]
-        same = rows[1:] == rows[:-1]
-        gaps = np.diff(times)[same] / 1e6
-        count = requests.chunk_weight[slab.chunks][carries][1:][same]
-        all_gaps.append(np.repeat(gaps / count, count.astype(np.int64)))
-    return np.concatenate(all_gaps)

@@ -14,19 +14,9 @@ import numpy as np
 
 from analysis.arrays import Bools, Floats
 from analysis.requests.columns import Requests
+from analysis.requests.inside import Window
 
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of time, both ends included, in monotonic nanoseconds."""
-
-    start_ns: int
-    end_ns: int
-
-    @property
-    def seconds(self) -> float:
-        """Its length in seconds."""
-        return (self.end_ns - self.start_ns) / 1e9
+__all__ = ["Window", "WindowShare", "measured_window", "shares_in"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +56,7 @@ class WindowShare:
 
 def measured_window(requests: Requests) -> Window | None:
     """Find the window: first measured ``sent_ns`` to last measured ``end_ns``; None where none completed."""
-    if not requests.completed.any():
-        return None
-    rows = requests.measured & requests.timed
-    window = Window(int(requests.sent_ns[rows].min()), int(requests.end_ns[rows].max()))
-    return window if window.end_ns > window.start_ns else None
+    return requests.window
 
 
 def shares_in(requests: Requests, window: Window) -> WindowShare:
@@ -82,12 +68,7 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     tokens inside over the mean output of the completed requests, at most 1; where it has no chunks, they are taken to
     have come evenly from its first token to its end. Other failures count 0.
     """
-    total, within = np.zeros(requests.count), np.zeros(requests.count)
-    for slab in requests.slabs():
-        times, weights = requests.chunk_ns[slab.chunks], requests.chunk_weight[slab.chunks]
-        inside = (times >= window.start_ns) & (times <= window.end_ns)
-        total[slab.rows] = slab.per_request(weights)
-        within[slab.rows] = slab.per_request(weights * inside)
+    total, within = requests.spans.tokens, requests.inside_of(window).tokens
     even = (
         requests.aborted
         & (total == 0)
@@ -95,8 +76,10 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
         & requests.has_first_token
         & requests.timed
     )
-    total[even] = requests.output_tokens[even]
-    within[even] = total[even] * _time_inside(requests, window)[even]
+    if even.any():
+        total, within = total.copy(), within.copy()
+        total[even] = requests.output_tokens[even]
+        within[even] = total[even] * _time_inside(requests, window)[even]
     ended_inside = (requests.end_ns >= window.start_ns) & (requests.end_ns <= window.end_ns)
     fraction = np.where(total > 0, within / np.where(total > 0, total, 1.0), ended_inside.astype(np.float64))
     tokens = np.where(fraction > 0, fraction * requests.output_tokens, 0.0)

@@ -26,6 +26,7 @@ from traces.problems import REMEDY_OF_A_CELL
 
 _PRINTED = {"requests": ("sent_ns", "end_ns"), "power": ("t_ns", "power_w", "energy_j")}
 """Columns that no two recordings have in common, by trace."""
+_COMPARED = {**_PRINTED, "requests": ("request_id", *_PRINTED["requests"])}
 _SAID = {"requests": "request times", "power": "power readings"}
 
 
@@ -135,7 +136,7 @@ def _prints(files: CellFiles) -> tuple[tuple[str, str], ...]:
     """(trace, fingerprint) of a cell's traces; raises TraceError where they are not those of its time."""
     # others' loads may share a power log
     names = ("requests",) if files.record.imported is not None else _PRINTED
-    tables = {name: files.read(name) for name in names if files.has(name)}
+    tables = {name: files.open(name).read(_COMPARED[name]) for name in names if files.has(name)}
     if "requests" in tables:
         _asked_meanwhile(files.folder, tables["requests"], files.record)
         _each_once(files.folder, tables["requests"])

@@ -17,7 +17,7 @@ def length_checks(requests: Requests) -> Iterator[Check]:
     """A note with the number of completed requests of other lengths; nothing where no lengths were asked for."""
     if not replays_lengths(requests):
         return
-    table = requests.table
+    table = requests.trace.read([name for pair in _PAIRS for name in pair])
     differ = np.zeros(requests.count, dtype=bool)
     for asked, served in _PAIRS:
         counted = floats(table, served)

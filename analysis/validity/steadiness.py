@@ -15,10 +15,10 @@ from scipy.special import stdtr
 from analysis.arrays import Floats, Ints, floats, ints
 from analysis.energy.boundary import BoundaryEnergy
 from analysis.requests.columns import Requests
+from analysis.requests.inside import PIECES
 from analysis.requests.window import Window
 from analysis.validity.reasons import Check
 
-PIECES = 12
 SHORTEST_S = 2.0  # of a piece: below, what differs between pieces is which requests they hold
 LEVEL = 0.01
 BOUNDS = {"power": 0.10, "tokens": 0.10, "sm_clock": 0.05, "temperature": 10.0}
@@ -77,7 +77,7 @@ def trends_in(
     if window.seconds < PIECES * SHORTEST_S:
         return Trends({})
     edges_s = np.linspace(0.0, window.seconds, PIECES + 1)
-    values = {"tokens": _tokens(requests, window)}
+    values = {"tokens": requests.inside_of(window).pieces}
     if energy is not None and energy.curves:
         values["power"] = np.diff(np.sum([curve.at(edges_s) for curve in energy.curves], axis=0))
     if power is not None:
@@ -90,18 +90,6 @@ def trends_in(
         if line is not None:
             trends[name] = line
     return Trends(trends)
-
-
-def _tokens(requests: Requests, window: Window) -> Floats:
-    """Output tokens that arrived in each piece of the window."""
-    totals, length_ns = np.zeros(PIECES), window.end_ns - window.start_ns
-    for slab in requests.slabs():
-        since = requests.chunk_ns[slab.chunks] - window.start_ns
-        inside = (since >= 0) & (since < length_ns)
-        place = since[inside] * PIECES // length_ns
-        weights = requests.chunk_weight[slab.chunks][inside]
-        totals += np.bincount(place, weights=weights, minlength=PIECES)
-    return totals
 
 
 def _means(power: pa.Table, name: str, window: Window) -> Floats:

@@ -31,8 +31,10 @@ from configs.loads import is_probe
 from starwatt_errors import TraceError, reason_of
 from traces.cell import CellRecord, read_record
 from traces.layout import CellKey, RunDir, is_there, model_slug
+from traces.pieces import open_trace
 from traces.streams import has_trace, read_trace
 
+_COMPARED = ("request_id", "task_id", "role", "status")
 WINDOW_SLACK_NS = 50_000_000  # the runner sees an end when its own loop does
 
 ROUNDING = 1e-9
@@ -97,7 +99,8 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
     """Compare what ``cell.json`` and ``grades`` say with the requests themselves."""
     folder = run.cell(key)
     try:
-        record, table = read_record(folder), read_trace(folder, "requests")
+        record, trace = read_record(folder), open_trace(folder, "requests")
+        requests, table = read_columns(trace), trace.read(_COMPARED)
         graded = read_trace(folder, "grades") if has_trace(folder, "grades") else None
     except TraceError:
         return  # named already: trace_damaged
@@ -105,7 +108,7 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
     for name, said, is_so in _said(record, key, table):
         if said != is_so:
             yield differs(f"cell.json says {name} {said}, the traces say {is_so}")
-    window, written = measured_window(read_columns(table)), record.phases.window
+    window, written = measured_window(requests), record.phases.window
     if window is not None and written is not None:
         off_ns = max(abs(window.start_ns - written.start_ns), abs(window.end_ns - written.end_ns))
         if off_ns > WINDOW_SLACK_NS:

@@ -6,7 +6,6 @@ Prints JSON: seconds by stage, and the most memory that the process ever had.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -16,43 +15,57 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase, stretches_of
-from analysis.attribution.rules import by_tokens, flights, in_flight
+from analysis.attribution.rules import by_tokens, flights, in_flight, joules_at
 from analysis.attribution.steps import work_of
 from analysis.energy.boundary import boundary_energies
 from analysis.energy.integral import read_series
 from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window, shares_in
-from traces.streams import read_trace
+from benchmarks.peak import most_bytes
+from traces.pieces import open_trace
 
+READ = (
+    "t_ns",
+    "device",
+    "boundary",
+    "source",
+    "power_w",
+    "power_avg_w",
+    "energy_j",
+    "power_limit_w",
+    "read_ns",
+)
 COSTS = PhaseCosts(np.array([1.2, 0.02, 0.006, 1e-5]), 1.0, None, 1, True)
 
 
 def ours(folder: Path) -> dict[str, float]:
     """From the files of a cell to joules of every request by every rule."""
     times = [time.perf_counter()]
-    table, power = read_trace(folder, "requests"), read_trace(folder, "power")
+    power = read_series(open_trace(folder, "power").read(READ))
     times.append(time.perf_counter())
-    requests = read_columns(table)
+    requests = read_columns(open_trace(folder, "requests"))
     window = measured_window(requests)
     assert window is not None
     share = shares_in(requests, window)
     times.append(time.perf_counter())
-    energy = boundary_energies(read_series(power), window, None, None)[0]
-    assert energy.energy_j is not None
+    energy = boundary_energies(power, window, None, None)[0]
+    curves, energy_j = energy.curves, energy.energy_j
+    assert energy_j is not None
+    del power, energy
     times.append(time.perf_counter())
     lives = flights(requests.sent_ns, requests.end_ns, window)
-    splits = [in_flight(lives, energy.curves), by_tokens(share.tokens, energy.energy_j)]
+    splits = [in_flight(lives, curves), by_tokens(share.tokens, energy_j)]
     times.append(time.perf_counter())
     work = work_of(requests, window, stretches_of(window.seconds))
-    idle_j = lives.idle_j(energy.curves, work.edges_s)
-    all_j = np.diff(np.sum([curve.at(work.edges_s) for curve in energy.curves], axis=0))
-    cell = PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
+    idle_j = lives.idle_j(curves, work.edges_s)
+    all_j = np.diff(joules_at(work.edges_s, curves))
+    cell = PhaseInput(work, all_j - idle_j, energy_j, float(idle_j.sum()))
     fit_phase([PhaseRows("this", work.stretches, cell.busy_j)])
     splits.append(by_phase(cell, COSTS))
     times.append(time.perf_counter())
     for split in splits:
-        assert abs(split.total_j / energy.energy_j - 1) < 1e-9
-    names = ("files", "columns_and_shares", "window_energy", "in_flight_and_tokens", "phase")
+        assert abs(split.total_j / energy_j - 1) < 1e-9
+    names = ("power", "first_pass", "window_energy", "in_flight_and_tokens", "second_pass_and_phase")
     return dict(zip(names, np.diff(times).tolist(), strict=True))
 
 
@@ -91,8 +104,7 @@ def main() -> None:
     """As told by the command line."""
     folder, which = Path(sys.argv[1]), sys.argv[2]
     seconds = ours(folder) if which == "ours" else plain(folder)
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(json.dumps({"seconds": seconds, "peak_gb": peak_gb}))
+    print(json.dumps({"seconds": seconds, "peak_gb": most_bytes() / 1e9}))
 
 
 if __name__ == "__main__":

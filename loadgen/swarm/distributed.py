@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.generator import Locust
@@ -26,8 +25,8 @@ from loadgen.spec import LoadSpec, Passes
 from starwatt_errors import LoadError
 from traces.atomic import read_json
 from traces.cell import Phases
+from traces.pieces import Trace, open_trace
 from traces.remote import PowerClock
-from traces.streams import read_trace
 
 _LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 _PR_SET_PDEATHSIG = 1
@@ -88,7 +87,7 @@ def run_distributed(
             raise LoadError(f"Locust's master ended with exit code {code}; it last said:\n{words}")
     clocks = [PowerClock.model_validate(clock) for clock in read_json(out / "clocks.json")["workers"]]
     (out / "clocks.json").unlink()
-    return _result(spec, read_trace(out, "requests"), tuple(clocks))
+    return _result(spec, open_trace(out, "requests"), tuple(clocks))
 
 
 def _command(spec: LoadSpec, spec_file: Path, out: Path, settings: Locust) -> list[str]:
@@ -119,12 +118,15 @@ def _stop(master: subprocess.Popen[bytes]) -> None:
         master.wait()
 
 
-def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) -> LoadResult:
+def _result(spec: LoadSpec, requests: Trace, clocks: tuple[PowerClock, ...]) -> LoadResult:
     """Phases and audit from the requests themselves; what the workers took of their CPUs is not known here."""
     measured = measured_in(requests)
-    errors = Counter(status for status in requests.column("status").to_pylist() if status != "ok")
-    start_ns, end_ns = (pc.min_max(requests.column(name)).as_py() for name in ("scheduled_ns", "end_ns"))
-    phases = phases_of(start_ns["min"], measured, end_ns["max"]) if measured else Phases()
+    errors: Counter[str] = Counter()
+    for piece in requests.pieces(["status"]):
+        errors.update(status for status in piece.column("status").to_pylist() if status != "ok")
+    times = requests.read(["scheduled_ns", "end_ns"])
+    start_ns, end_ns = (pc.min_max(times.column(name)).as_py() for name in ("scheduled_ns", "end_ns"))
+    phases = phases_of(start_ns["min"], measured, end_ns["max"]) if len(measured) else Phases()
     audit = audit_of(measured, phases, LoopWatch(), spec.load).model_copy(
         update={"cpu_share": None, "loop_lag_max_ms": None, "client": "locust"}
     )
@@ -132,7 +134,10 @@ def _result(spec: LoadSpec, requests: pa.Table, clocks: tuple[PowerClock, ...]) 
     return LoadResult(phases, audit, dict(errors), interrupted=False, gave_up=gave_up, clocks=clocks)
 
 
-def _why_given_up(requests: pa.Table) -> str | None:
+def _why_given_up(requests: Trace) -> str | None:
     """Find what a worker said of the requests that it did not make any more."""
-    unsent = requests.filter(pc.starts_with(requests.column("error"), NOT_SENT)).column("error")
-    return str(unsent[0]).removeprefix(NOT_SENT) if len(unsent) else None
+    for piece in requests.pieces(["error"]):
+        unsent = piece.filter(pc.starts_with(piece.column("error"), NOT_SENT)).column("error")
+        if len(unsent):
+            return str(unsent[0]).removeprefix(NOT_SENT)
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.requests.columns import read_columns
+from analysis.requests.columns import Requests, read_columns
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
@@ -27,8 +27,8 @@ from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, TraceError, UsageError
 from study.load.metering import PHASES, meter_of, told_once
-from study.load.recorded import lengths_kept, prepared, stand_in
-from study.load.remarks import first_errors
+from study.load.recorded import LENGTH_COLUMNS, lengths_kept, prepared, stand_in
+from study.load.remarks import ERROR_COLUMNS, first_errors
 from study.load.summary import generator_problems, summarise
 from study.load.time_left import TimeLeft
 from study.measure.chat_trial import refuse_without_chat
@@ -42,8 +42,9 @@ from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
 from traces.cell import Served
 from traces.layout import CellKey, RunDir, model_slug
+from traces.pieces import Trace, open_trace
 from traces.schemas import PLAN, SCHEMA_VERSION
-from traces.streams import read_trace, stamped
+from traces.streams import stamped
 
 VARIANT = "endpoint"
 _AT_HAND = ("requests", "schedule")
@@ -88,8 +89,8 @@ def load_test(
             outcome, recorded = _measured(spec, run.cell(cell), meter_at, key)
         finally:
             _lay_at_hand(run.cell(cell), out)
-        requests = read_trace(out, "requests")
-        if outcome.interrupted and not requests.num_rows:
+        requests = read_columns(open_trace(out, "requests"))
+        if outcome.interrupted and not requests.count:
             raise KeyboardInterrupt
         bounds = {} if slo_ms is None else {"slo_ms": dict(slo_ms)}
         _record(run, cell, spec, outcome, recorded, bounds, metered=meter_at is not None)
@@ -115,7 +116,7 @@ def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
 
 def _rows(trace: Path) -> int:
     try:
-        return int(read_trace(trace.parent, "requests").num_rows)
+        return int(open_trace(trace.parent, "requests").read(["role"]).num_rows)
     except TraceError:  # cut off before its first row
         return 0
 
@@ -154,9 +155,9 @@ def _lay_at_hand(folder: Path, out: Path) -> None:
 
 
 def _summary(
-    spec: LoadSpec, outcome: LoadResult, requests: pa.Table, slo_ms: Mapping[str, float] | None
+    spec: LoadSpec, outcome: LoadResult, requests: Requests, slo_ms: Mapping[str, float] | None
 ) -> dict[str, Any]:
-    load, columns = spec.load, read_columns(requests)
+    load = spec.load
     most = load.max_in_flight if isinstance(load, Open) else None
     mean_gap_s = 1 / mean_rate(load) if isinstance(load, Open) else 0.0
     return {
@@ -165,18 +166,18 @@ def _summary(
         "model": spec.model,
         "load": load.model_dump(mode="json"),
         "errors": dict(outcome.errors),
-        "first_errors": first_errors(requests),
+        "first_errors": first_errors(requests.trace.read(ERROR_COLUMNS)),
         "gave_up": outcome.gave_up,
         "audit": outcome.audit.model_dump(mode="json"),
         "interrupted": outcome.interrupted,
-        "invalid": generator_problems(columns, is_open=load.kind == "open", most_in_flight=most),
+        "invalid": generator_problems(requests, is_open=load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
-        "recording": _of_the_recording(spec, requests),
-        "metrics": summarise(columns, slo_ms, most, mean_gap_s=mean_gap_s),
+        "recording": _of_the_recording(spec, requests.trace),
+        "metrics": summarise(requests, slo_ms, most, mean_gap_s=mean_gap_s),
     }
 
 
-def _of_the_recording(spec: LoadSpec, requests: pa.Table) -> dict[str, Any] | None:
+def _of_the_recording(spec: LoadSpec, requests: Trace) -> dict[str, Any] | None:
     """What was replayed, and how its lengths were kept; None where prompts came from a data set."""
     recording = with_lengths(spec.load)
     if recording is None or spec.wording is None:
@@ -189,7 +190,7 @@ def _of_the_recording(spec: LoadSpec, requests: pa.Table) -> dict[str, Any] | No
         "counted": spec.wording.counted,
         "tokens_per_word": spec.wording.tokens_per_word,
         "overhead_tokens": spec.wording.overhead_tokens,
-        **(lengths_kept(requests) or {}),
+        **(lengths_kept(requests.read(LENGTH_COLUMNS)) or {}),
     }
 
 

@@ -59,6 +59,16 @@ def _context_of(spec: LoadSpec, key: str | None) -> int | None:
     return engine.served.max_model_len
 
 
+LENGTH_COLUMNS = (
+    "role",
+    "status",
+    "prompt_tokens",
+    "output_tokens",
+    "asked_prompt_tokens",
+    "asked_output_tokens",
+)
+
+
 def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
     """How many completed requests had other lengths than asked for, and by how much; None where none were asked for.
 

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _MOST_KINDS = 5
 _LONGEST_WORDS = 300
 _LENGTHS_OF = {"prompts": "prompts", "outputs": "answers"}
 _NUMBERS = re.compile(r"\b[0-9a-fA-F]*\d[0-9a-fA-F-]*\b")
+
+
+ERROR_COLUMNS = ("end_ns", "role", "status", "http_status", "error")
 
 
 def first_errors(table: pa.Table) -> list[dict[str, Any]]:
@@ -20,9 +24,9 @@ def first_errors(table: pa.Table) -> list[dict[str, Any]]:
     What differs by numbers alone is one kind. Filler that was cut off at the end has not failed.
     """
     kinds: dict[tuple[str, int | None, str], dict[str, Any]] = {}
-    columns = ("end_ns", "role", "status", "http_status", "error")
-    for row in table.select(columns).sort_by("end_ns").to_pylist():
-        if row["status"] == "ok" or (row["role"], row["status"]) == ("filler", "aborted"):
+    failed = table.select(ERROR_COLUMNS).filter(pc.not_equal(table["status"], "ok"))
+    for row in failed.sort_by("end_ns").to_pylist():
+        if (row["role"], row["status"]) == ("filler", "aborted"):
             continue
         words = _one_line(row["error"] or "")
         key = (row["status"], row["http_status"], _NUMBERS.sub("#", words))

@@ -7,9 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from analysis.arrays import spread
 from analysis.requests.columns import Requests
-from analysis.requests.latency import latencies, latency_samples, slo_share
+from analysis.requests.latency import latencies, latency_spreads, slo_share
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
 from analysis.results.headline import ESTIMATED, significant
 from analysis.tables import read_table
@@ -51,8 +50,8 @@ def summarise(
         "output_token_rate": None if share is None else share.output_token_rate,
         "not_streamed": int(latency.at_once.sum()),
     }
-    samples = latency_samples(requests, latency)
-    metrics |= {f"{name}_ms": spread(samples[name]) for name in LATENCIES}
+    spreads = latency_spreads(requests, latency)
+    metrics |= {f"{name}_ms": spreads[name] for name in LATENCIES}
     if slo_ms is not None:
         kept = slo_share(requests, latency, slo_ms)
         metrics["goodput"] = None if share is None else share.goodput(kept)

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starwatt_errors import LoadError, TraceError, alike
-from traces.streams import has_trace, read_trace
+from traces.pieces import open_trace
+from traces.streams import has_trace
 
 _ENOUGH = 10
 """Requests that must have failed alike: a server that sheds load refuses some and answers others."""
@@ -70,7 +71,7 @@ def _ended(folder: Path) -> pa.Table | None:
     if not has_trace(folder, "requests"):
         return None
     try:
-        table = read_trace(folder, "requests").select(["status", "http_status", "error"])
+        table = open_trace(folder, "requests").read(["status", "http_status", "error"])
     except (TraceError, OSError):  # it became Parquet between the two, or has no schema yet
         return None
     return table.filter(pc.not_equal(table["status"], "aborted"))

@@ -17,7 +17,7 @@ from starwatt_errors import TraceError, UsageError
 from study.grading import sound_cells
 from traces.atomic import write_text
 from traces.layout import RunDir, model_slug
-from traces.streams import read_trace
+from traces.pieces import open_trace
 
 COLUMNS = ["model", "task_id", "tokens"]
 _LONGEST = 40  # characters of a value that are shown
@@ -130,7 +130,9 @@ def _of_run(run: RunDir, model: str) -> dict[str, int]:
     keys = [key for key in sound_cells(run) if (key.model, key.variant) == (model, study.baseline)]
     for key in sorted(keys, key=lambda one: (one.load not in single, one.block, one.load)):
         try:
-            requests = read_trace(run.cell(key), "requests")
+            requests = open_trace(run.cell(key), "requests").read(
+                ["role", "status", "task_id", "output_tokens"]
+            )
         except TraceError:
             continue
         whole = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))

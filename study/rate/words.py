@@ -70,7 +70,7 @@ def share_words(judged: Judgement) -> str:
 
 def first_error(requests: Requests) -> str:
     """What the first request that failed was told."""
-    columns = requests.table.select(["status", "http_status", "error"])
+    columns = requests.trace.read(["status", "http_status", "error"])
     row: Mapping[str, Any] | None = next((one for one in columns.to_pylist() if one["status"] != "ok"), None)
     if row is None:
         return "nothing was sent"

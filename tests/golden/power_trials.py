@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.energy.device import DeviceEnergy, device_energy
 from analysis.energy.integral import PowerSeries
+from analysis.energy.moments import At
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from configs.meters import Meters
@@ -83,5 +84,7 @@ def attempt(
     """Poll the sensor from two seconds before the window to two after it, and analyse."""
     seen = observe(world, model, rng, -2.0, length_s + 2.0, hz=hz)
     window = Window(START_NS, START_NS + round(length_s * 1e9))
-    found = device_energy(series_of(seen), window, sensors_of(model, meters), (nanoseconds(world.event_s),))
+    found = device_energy(
+        series_of(seen), window, sensors_of(model, meters), (At(nanoseconds(world.event_s)),)
+    )
     return Trial(found, world.energy_j(0.0, length_s))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from analysis.arrays import Floats, Ints
 from starwatt_errors import TraceError
 from traces.layout import CellKey, RunDir
-from traces.streams import read_trace
+from traces.pieces import open_trace
 
 MOST_POINTS = 1200
 
@@ -29,7 +29,7 @@ def in_flight_over_time(run: RunDir, key: CellKey) -> TimeLine | None:
     Of long runs evenly spaced samples of it, so that a page stays small.
     """
     try:
-        requests = read_trace(run.cell(key), "requests")
+        requests = open_trace(run.cell(key), "requests").read(["sent_ns", "end_ns"])
     except TraceError:  # the validity table names it
         return None
     sent, ended = (requests[name].drop_null().to_numpy().astype(np.int64) for name in ("sent_ns", "end_ns"))

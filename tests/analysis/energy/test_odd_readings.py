@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
+from analysis.energy.moments import At
 from analysis.energy.sampling import holes_error_j, sampling_error, updates
 from analysis.energy.sensor import Sensor, Sensors
 from analysis.requests.window import Window
@@ -53,7 +54,7 @@ def test_joules_of_any_readings_are_finite_or_missing_with_a_reason(
     energy_j = np.cumsum([moved for _, _, moved in readings], dtype=np.float64)
     one = PowerSeries("d", "gpu", source, t_ns, t_ns, power_w, t_ns, energy_j)
     events_ns = START_NS + np.arange(0, length_ns, 100 * MS, dtype=np.int64)
-    found = device_energy(one, Window(START_NS, START_NS + length_ns), known_of(sensor), (events_ns,))
+    found = device_energy(one, Window(START_NS, START_NS + length_ns), known_of(sensor), (At(events_ns),))
     assert found.energy_j is not None or found.reasons
     for joules in (found.energy_j, found.error_j, found.counter_j, found.integral_j):
         assert joules is None or np.isfinite(joules)

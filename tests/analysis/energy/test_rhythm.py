@@ -12,7 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.energy import rhythm
+from analysis.energy.moments import At
 from analysis.energy.rhythm import coherent_lines
+from analysis.requests.window import Window
 from tests.golden.power_trials import Trial, attempt
 from tests.golden.power_worlds import Floats, PowerWorld, bursts, repeated, waves
 from tests.golden.real_waves import folded_a100_wave
@@ -140,11 +143,26 @@ def _every(rng: np.random.Generator, rate_hz: float) -> PowerWorld:
     return repeated(rng, 60.0, rate_hz, *burst(rng, rate_hz))
 
 
+def lines_of(t_s: Floats) -> Floats:
+    """Frequencies at which moments of a minute keep a phase."""
+    return coherent_lines(At((t_s * 1e9).astype(np.int64)).pulse(Window(0, 60_000_000_000)))
+
+
 def test_lines_of_a_rate_are_its_multiples_and_chance_has_none() -> None:
     rng = np.random.default_rng(25)
     constant = np.asarray(np.arange(0.01, 60.0, 1 / 7.5), dtype=np.float64)
-    lines = coherent_lines(constant, 60.0)
+    lines = lines_of(constant)
     assert lines[:4] == pytest.approx(7.5 * np.arange(1, 5), abs=0.003)
     by_chance = np.asarray(np.sort(rng.uniform(0.0, 60.0, 450)), dtype=np.float64)
-    assert not coherent_lines(by_chance, 60.0).size
-    assert not coherent_lines(constant[:10], 60.0).size, "too few moments to tell"
+    assert not lines_of(by_chance).size
+    assert not lines_of(constant[:10]).size, "too few moments to tell"
+
+
+def test_readings_that_are_fitted_some_at_a_time_leave_the_same_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def error_j() -> float | None:
+        rng = np.random.default_rng(26)
+        return attempt(_every(rng, 10.06), replace(A100, counter=None), rng, 60.0).found.integral_error_j
+
+    at_once = error_j()
+    monkeypatch.setattr(rhythm, "_SLAB", 100)
+    assert at_once == pytest.approx(error_j(), rel=1e-9)
