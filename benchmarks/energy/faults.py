@@ -18,6 +18,7 @@ from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
 from analysis.energy.log_clock import clock_step_s
 from analysis.energy.mirrors import without_mirrors
+from analysis.energy.moments import At
 from analysis.energy.sensor import Sensors
 from analysis.keys import Condition, MeterKey
 from analysis.requests.window import Window
@@ -110,7 +111,7 @@ def _board(name: str = "GPU-a", load_w: float = _LOAD_W, idle_w: float = _IDLE_W
 
 
 def _reasons(series: PowerSeries) -> str:
-    events = (np.arange(_WINDOW.start_ns, _WINDOW.end_ns, 91_000_000, dtype=np.int64),)
+    events = (At(np.arange(_WINDOW.start_ns, _WINDOW.end_ns, 91_000_000, dtype=np.int64)),)
     found = device_energy(series, _WINDOW, Sensors({}, Meters(), {series.device: 700.0}), events)
     return ", ".join(f"`{code}`" for code in found.reasons if code != "aliased") or "valid"
 

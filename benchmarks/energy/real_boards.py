@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis.energy.device import DeviceEnergy, device_energy
 from analysis.energy.integral import PowerSeries
+from analysis.energy.moments import At
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from configs.meters import Gain, Meters
@@ -102,7 +103,7 @@ def _line(folder: Path, fit: GainFit | None) -> Line:
         folder.name, "gpu", "nvml", nanoseconds, nanoseconds, power_w, nanoseconds[:0], power_w[:0]
     )
     window = Window(_START_NS + round(start_s * 1e9), _START_NS + round(end_s * 1e9))
-    events = tuple(_START_NS + np.rint(marks_s[first::2] * 1e9).astype(np.int64) for first in (0, 1))
+    events = tuple(At(_START_NS + np.rint(marks_s[at::2] * 1e9).astype(np.int64)) for at in (0, 1))
     calibration = {folder.name: _calibration(folder)}
     raw = device_energy(series, window, Sensors(calibration, Meters()), events)
     corrected = None

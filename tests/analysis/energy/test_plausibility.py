@@ -10,12 +10,13 @@ import pytest
 from analysis.energy.boundary import boundary_energies
 from analysis.energy.device import device_energy
 from analysis.energy.integral import PowerSeries
+from analysis.energy.moments import At
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from tests.support.builders import IDEAL, MS, SECOND, series
 
 WINDOW = Window(5 * SECOND, 15 * SECOND)
-EVENTS = (np.arange(WINDOW.start_ns, WINDOW.end_ns, 100 * MS),)
+EVENTS = (At(np.arange(WINDOW.start_ns, WINDOW.end_ns, 100 * MS)),)
 LIMITED = Sensors(IDEAL.calibration, IDEAL.meters, {"d": 700.0})
 
 
@@ -94,7 +95,7 @@ def noisy() -> PowerSeries:
 
 
 MINUTE = Window(5 * SECOND, 65 * SECOND)
-IN_A_MINUTE = (np.arange(MINUTE.start_ns, MINUTE.end_ns, 100 * MS),)
+IN_A_MINUTE = (At(np.arange(MINUTE.start_ns, MINUTE.end_ns, 100 * MS)),)
 
 
 def reasons_of_a_minute(one: PowerSeries) -> tuple[str, ...]:

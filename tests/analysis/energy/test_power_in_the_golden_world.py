@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.energy.device import device_energy
+from analysis.energy.moments import At
 from analysis.energy.sensor import BOARD_FACTOR, Sensors
 from analysis.requests.window import Window
 from configs.meters import Gain, Meters
@@ -220,7 +221,7 @@ def _both(world: PowerWorld, rng: np.random.Generator, *, calibrated: bool) -> T
     slow = {**known, "window_s": 1.0} if calibrated else known
     sensors = Sensors({BOARD: {"power_w": {**known, "window_s": 0.025}, "power_avg_w": slow}}, Meters())
     window = Window(START_NS, START_NS + 60_000_000_000)
-    found = device_energy(series, window, sensors, (nanoseconds(world.event_s),))
+    found = device_energy(series, window, sensors, (At(nanoseconds(world.event_s)),))
     return Trial(found, world.energy_j(0.0, 60.0))
 
 
