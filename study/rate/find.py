@@ -99,7 +99,10 @@ class RateSearch:
         alone, each_s = self._alone()
         first = self._wanted.first or 1 / each_s
         terms = Terms(
-            self._wanted.share, first, max(min(first, 1 / each_s) / _DOWN_TO, _LEAST_RATE), self._wanted.highest
+            self._wanted.share,
+            first,
+            max(min(first, 1 / each_s) / _DOWN_TO, _LEAST_RATE),
+            self._wanted.highest,
         )
         if alone.hi < self._wanted.share:
             return self._found(Answer("none", None, None, confirmed=False), alone)
@@ -133,7 +136,9 @@ class RateSearch:
         e2e_ms = latency.e2e_ms[requests.completed]
         self._settle(e2e_ms)
         self._window_s = max(self._window_s, self._until_late_s(requests, latency))
-        each_s = float(e2e_ms.mean()) / 1e3  # so many a second does one after the other make, however they differ
+        each_s = (
+            float(e2e_ms.mean()) / 1e3
+        )  # so many a second does one after the other make, however they differ
         self._tell(f"one request at a time: {share_words(judged)}, {each_s:.3g} s each")
         return judged, max(each_s, 1e-4)
 
