@@ -112,6 +112,10 @@ _SloShare = Annotated[
         min=0.5, max=0.999, help="With --find-rate: the share of good requests from which on a rate holds."
     ),
 ]
+_MostQps = Annotated[
+    float,
+    typer.Option(min=0.001, max=100_000, help="With --find-rate: the highest rate that is tried."),
+]
 _SearchFor = Annotated[
     float,
     typer.Option(
@@ -148,6 +152,7 @@ def load(
     slo: _Slo = None,
     find_rate: _FindRate = False,
     slo_share: _SloShare = 0.9,
+    most_qps: _MostQps = 100_000.0,
     search_for: _SearchFor = 900.0,
     meter: _Meter = None,
     as_json: JsonFlag = False,
@@ -175,9 +180,9 @@ def load(
         refuse(
             context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate"
         )
-        search = search_of(flags, rates_of(qps), slo, slo_share, search_for)
+        search = search_of(flags, rates_of(qps), slo, slo_share, most_qps, search_for)
         return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
-    refuse(context, ("slo_share", "search_for"), "goes with --find-rate")
+    refuse(context, ("slo_share", "most_qps", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
     if len(specs) > 1:
         return exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))
