@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.machine import Machine, machine
@@ -54,10 +54,14 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     until(lambda: limit_w() == 300.0, world.runner, world.log)
     [job] = slurm.running()
     own = [one for one in world.processes() if one.environ().get("SLURM_JOB_ID")]
-    for (
-        process
-    ) in own:  # runner of the unit, engine, sidecar, reaper: as by KillWait's end, or a node's death
-        os.kill(process.pid, signal.SIGKILL)
+    reapers = [one for one in own if one in world.processes("undertaker")]
+    assert reapers
+    for process in (
+        *reapers,
+        *own,
+    ):  # all of the task, and first who would put the board back when it is gone
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     slurm.ask("scancel", job)
     assert world.end() in (0, 3), world.said
     assert world.boards_as_found()
