@@ -39,6 +39,15 @@ def world(
         yield made
 
 
+def of_the_task(world: Machine, part: str | None = None) -> list[psutil.Process]:
+    """Processes that a task of the cluster has started."""
+    found = []
+    for process in world.processes(part):
+        with contextlib.suppress(psutil.Error):
+            found += [process] if process.environ().get("SLURM_JOB_ID") else []
+    return found
+
+
 def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     world: Machine, slurm: Slurm
 ) -> None:
@@ -53,8 +62,7 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     assert world.runner is not None
     until(lambda: limit_w() == 300.0, world.runner, world.log)
     [job] = slurm.running()
-    own = [one for one in world.processes() if one.environ().get("SLURM_JOB_ID")]
-    reapers = [one for one in own if one in world.processes("undertaker")]
+    reapers, own = of_the_task(world, "undertaker"), of_the_task(world)
     assert reapers
     for process in (
         *reapers,
