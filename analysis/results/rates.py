@@ -35,13 +35,20 @@ def _sentence(results: Results, point: Point, slo_ms: Mapping[str, float]) -> st
     place, kept = f"{point.variant} under {point.load}", bounds_words(slo_ms)
     if point.mean(RATE) is None:
         return f"{place}: {_not_found(results, point, kept)}"
-    rate = with_bounds(point.mean(RATE), *(point.interval(RATE) or (None, None))).replace("(", "(95 %: ")
-    parts = [f"{rate} requests/s within {kept}{_missing(results, point)}"]
+    parts = [f"{_rate(point)} requests/s within {kept}{_missing(results, point)}"]
     joules = point.mean(GOOD_J)
     if joules is not None:
         shown = with_bounds(joules, *(point.interval(GOOD_J) or (None, None))).replace("(", "(95 %: ")
         parts.append(f"{shown} {_joules(results)} there, of requests that kept them")
     return f"{place}: {'; '.join((*parts, *_beside(results, point)))}"
+
+
+def _rate(point: Point) -> str:
+    """The mean with its interval over blocks; of a single block with that of its search."""
+    known, (bounds, *others) = point.interval(RATE), point.bounds[RATE]
+    if known is None and bounds is not None and not others:
+        return with_bounds(point.mean(RATE), *bounds).replace("(", "(95 %, of its search: ")
+    return with_bounds(point.mean(RATE), *(known or (None, None))).replace("(", "(95 %: ")
 
 
 def _joules(results: Results) -> str:

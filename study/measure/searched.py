@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis.requests.columns import Requests, read_columns
 from analysis.validity.objective import Judgement
-from configs.loads import FindRate, Open
+from configs.loads import FindRate, Open, SingleStream
 from configs.schema import Slo, Study
 from loadgen.spec import LoadSpec, Passes
 from loadgen.spec import Requests as So
@@ -38,7 +38,8 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
     load, began_s = cell.load, time.monotonic()
     assert isinstance(load, FindRate)  # noqa: S101 -- the caller has looked
     wanted, windows = wanted_of(bench.study, load), _Windows(bench, cell, load, begun(bench, cell))
-    base = spec_of(bench, cell, load).model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
+    base = spec_of(bench, cell, SingleStream(kind="single_stream"))
+    base = base.model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
     found = RateSearch(base, wanted, windows.measure, bench.announce).run()
     if found.interrupted:
         raise KeyboardInterrupt

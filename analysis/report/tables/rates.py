@@ -22,8 +22,8 @@ def highest_rates_table(results: Results, model: str) -> TextTable:
         ("each block (and its search's interval)", lambda one: _each_block(results, one)),
         (metric("good_share").label, lambda one: percent(one.mean("good_share"))),
         (metric(GOOD_J).titled, _mean_of(GOOD_J)),
-        ("rate over the baseline's", lambda one: _ratio(against.get(one.condition), RATE)),
-        ("J/request in slo over the baseline's", lambda one: _ratio(against.get(one.condition), GOOD_J)),
+        ("rate over the reference's", lambda one: _ratio(against.get(one.condition), RATE)),
+        ("J/request in slo over the reference's", lambda one: _ratio(against.get(one.condition), GOOD_J)),
         ("blocks", lambda one: f"{len(one.values.get(RATE, ()))} of {one.blocks}"),
         ("reasons", lambda one: ", ".join(one.why((RATE, "good_share")))),
     )

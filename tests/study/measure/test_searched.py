@@ -144,6 +144,8 @@ def test_the_answer_names_rates_joules_and_what_they_are_over_the_baseline(
     assert "less J/request that kept them than bf16" in second
     page = render(opened)
     assert "the highest rate at which enough of the offered requests were good" in page
+    header = opened.dir.summary.read_text().splitlines()[0]
+    assert '"rate_found","rate_found_lo"' in header
 
 
 def test_verify_judges_every_window_anew(study: VirtualStudy) -> None:
@@ -253,6 +255,9 @@ def test_rates_of_two_runs_are_compared_where_they_are_within_the_same_bounds(
     [difference, _] = found.of("rate_found")
     assert difference.load == "find-rate"
     assert difference.estimate.ratio == pytest.approx(RATIO, rel=0.3)
+    answers = answers_in(open_run(first), found.results[0], MODEL)
+    [answer] = [one.sentences[0] for one in answers if one.question == RATES]
+    assert "(95 %, of its search: " in answer  # of one block
     [alike, unlike] = found.others
     assert alike.asked == ()
     assert [change.field for change in unlike.asked] == ["prompts.objective of find-rate"]
