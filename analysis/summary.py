@@ -56,7 +56,7 @@ def summary_table(
 
     A value is the mean over the blocks in which it is valid, null where there is none; ``_reasons``, joined by spaces,
     say why blocks or the interval are missing. ``_interval`` says what the interval is of: ``blocks`` (Student's t,
-    from three blocks on), ``measurement`` (of a single block: its sensor alone) or ``search`` (how far it found a rate),
+    from three blocks on), ``measurement`` (of a single block: its sensor alone) or ``search`` (how far it is found),
     ``tasks`` (of pass@1).
 
     Args:
