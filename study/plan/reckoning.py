@@ -122,9 +122,7 @@ class Reckoner:
         count = len(self.tasks) if recording is None else len(recording.offsets_ns)
         together = self._in_flight(cell)
         busy = self._request(cell, together) * (count / together)
-        if isinstance(
-            load, FindRate
-        ):  # a rate between one request at a time and all that the engine has room for
+        if isinstance(load, FindRate):  # between one request at a time and all that there is room for
             return Span(busy.low, max(busy.high, self._request(cell, 1).high * count))
         if not isinstance(load, Open):
             return busy.at_least(self._request(cell, together)) + _CLIENT_S * count

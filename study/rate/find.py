@@ -136,9 +136,7 @@ class RateSearch:
         e2e_ms = latency.e2e_ms[requests.completed]
         self._settle(e2e_ms)
         self._window_s = max(self._window_s, self._until_late_s(requests, latency))
-        each_s = (
-            float(e2e_ms.mean()) / 1e3
-        )  # so many a second does one after the other make, however they differ
+        each_s = float(e2e_ms.mean()) / 1e3  # its inverse is what one after the other make
         self._tell(f"one request at a time: {share_words(judged)}, {each_s:.3g} s each")
         return judged, max(each_s, 1e-4)
 

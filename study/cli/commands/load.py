@@ -122,6 +122,7 @@ _SearchFor = Annotated[
         min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
     ),
 ]
+_OF_GIVEN_LOADS = ("single_stream", "trace", "most_tokens", "requests")
 _WARM_S = 5.0
 """With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 
@@ -177,9 +178,7 @@ def load(
         continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
     if find_rate:
-        refuse(
-            context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate"
-        )
+        refuse(context, _OF_GIVEN_LOADS, "says nothing with --find-rate")
         search = search_of(flags, rates_of(qps), slo, slo_share, most_qps, search_for)
         return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
     refuse(context, ("slo_share", "most_qps", "search_for"), "goes with --find-rate")
