@@ -64,10 +64,8 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     [job] = slurm.running()
     reapers, own = of_the_task(world, "undertaker"), of_the_task(world)
     assert reapers
-    for process in (
-        *reapers,
-        *own,
-    ):  # all of the task, and first who would put the board back when it is gone
+    # All of the task, and first who would put the board back when it is gone.
+    for process in (*reapers, *own):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     slurm.ask("scancel", job)
@@ -78,10 +76,8 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     for key, board in held.items():
         assert board is not None
         [shown] = board.boards.values()
-        assert (shown.found_w, shown.power_limit_w) == (
-            700.0,
-            300.0 if board_of(key.load) == "300w" else 700.0,
-        )
+        assert shown.found_w == 700.0
+        assert shown.power_limit_w == (300.0 if board_of(key.load) == "300w" else 700.0)
     attempts = [one for tries in read_attempts(run).values() for one in tries]
     assert {f"Slurm job {job} on n1" in one.error for one in attempts} == {True}
     assert slurm.tasks() == {}
