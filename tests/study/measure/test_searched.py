@@ -220,23 +220,24 @@ def test_requests_that_are_refused_within_the_share_are_noted_and_spoil_nothing(
 def test_a_search_that_was_ended_counts_for_nothing_and_begins_anew(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
+    ended = one_cell(tmp_path / "run", SERVERS["bf16"])
+
     def end_at_the_fifth(_: PlannedCell, __: LoadSpec) -> None:
-        if len(study.specs) == 4:
+        if len(ended.specs) == 4:
             raise KeyboardInterrupt
 
-    study = one_cell(tmp_path / "run", SERVERS["bf16"])
-    study.meets = end_at_the_fifth
+    ended.meets = end_at_the_fifth
     with pytest.raises(KeyboardInterrupt):
-        study.measure(patch)
-    [cell] = study.cells
-    assert not study.run.is_measured(cell.key)
-    assert (study.run.cell(cell.key) / "search" / "w04").is_dir()
-    study.meets = lambda _, __: None
-    study.measure(patch)
-    record = read_cell(study.run.cell(cell.key))
+        ended.measure(patch)
+    [cell] = ended.cells
+    assert not ended.run.is_measured(cell.key)
+    assert (ended.run.cell(cell.key) / "search" / "w04").is_dir()
+    ended.meets = lambda _, __: None
+    ended.measure(patch)
+    record = read_cell(ended.run.cell(cell.key))
     assert record.rate is not None
-    assert len(study.specs) == 4 + len(record.rate.windows)
-    folders = {path.name for path in (study.run.cell(cell.key) / "search").iterdir()}
+    assert len(ended.specs) == 4 + len(record.rate.windows)
+    folders = {path.name for path in (ended.run.cell(cell.key) / "search").iterdir()}
     assert folders == {Path(one.folder).name for one in record.rate.windows} - {""}
 
 
