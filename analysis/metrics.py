@@ -19,7 +19,7 @@ PLACES = {
     "k": ("1", "2", "…"),
     "trend": ("power", "tokens", "sm_clock", "temperature"),
     "drifting": ("j_per_request", "power_mean_w", "request_rate"),
-    "tested": ("energy_factor", "j_per_request_ratio"),
+    "tested": ("energy_factor", "j_per_request_ratio", "rate_found_ratio"),
     "side": ("single", "batched"),
 }
 _MANY = {place: "|".join(names) for place, names in PLACES.items()} | {"k": r"\d+"}
@@ -66,6 +66,8 @@ _THROUGHPUT = (
     Metric("output_tokens_in_window", "tokens", "output tokens", "output tokens that arrived inside the window"),
     Metric("tokens_per_request", "tokens", "tokens/request", "output_tokens_in_window / requests_in_window"),
     Metric("node_idle_boards_w", "W", "idle boards", "mean power of the node's visible boards that are not the engine's"),
+    Metric("rate_found", "requests/s", "highest rate", "the highest rate at which enough of the offered requests were good; its interval: from there to the lowest that failed, and chance in arrivals", better=_HIGHER),
+    Metric("good_share", "ratio", "good of those offered", "measured requests that ended well and kept every bound / measured requests; of a load that looks for its rate", better=_HIGHER),
     Metric("request_rate", "requests/s", "requests/s", "requests_in_window / window_s", better=_HIGHER),
     Metric("output_token_rate", "tokens/s", "tokens/s", "output_tokens_in_window / window_s", better=_HIGHER),
     Metric("finish_length_share", "ratio", "cut off by length", "completed requests with finish_reason length / completed"),
@@ -144,6 +146,8 @@ _CONTRASTS = (
     Metric("j_per_output_token_ratio", "ratio", "J/token", "likewise; x tokens_per_request_ratio = j_per_request_ratio", True, _LOWER),
     Metric("tokens_per_request_ratio", "ratio", "tokens/request", "likewise", True),
     Metric("request_rate_ratio", "ratio", "requests/s", "likewise; 1 where both met the same rate", True),
+    Metric("rate_found_ratio", "ratio", "highest rate", "likewise; of loads that look for their rate", True, _HIGHER),
+    Metric("j_per_request_in_slo_ratio", "ratio", "J/request in slo", "likewise, each at its own highest rate", True, _LOWER),
     Metric("<tested>_p", "probability", "p", "Student's t on block log-ratios, two-sided", True),
     Metric("<tested>_p_holm", "probability", "p by Holm", "the same, adjusted over the family of its contrast and boundary", True),
     Metric("<tested>_smallest_visible", "ratio", "smallest ratio to be seen", "ratio that 80 of 100 such studies would have called different from 1", True),

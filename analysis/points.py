@@ -128,7 +128,7 @@ def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool, start_o
 
 
 def _bounds(row: Mapping[str, Any]) -> Bounds | None:
-    """The interval of one block's measurement, where it has one."""
-    if row["interval_kind"] != "measurement" or row["lo"] is None or row["hi"] is None:
+    """The interval of one block's measurement, or of its search, where it has one."""
+    if row["interval_kind"] not in ("measurement", "search") or row["lo"] is None or row["hi"] is None:
         return None
     return row["lo"], row["hi"]

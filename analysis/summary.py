@@ -24,7 +24,9 @@ METRICS = (
     "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "e2e_p50_ms", "e2e_p99_ms", "pass_at_1_plus",
 )  # fmt: skip
 """Those of ``tables/summary.csv``, of analysis/metrics.py."""
-SUMMARISED = frozenset({*METRICS, "window_s", "j_per_request"})
+OF_A_SEARCH = ("rate_found", "j_per_request_in_slo")
+"""Those that are added where a load looks for its rate."""
+SUMMARISED = frozenset({*METRICS, *OF_A_SEARCH, "window_s", "j_per_request"})
 """Rows that it needs: where a metric has none, the cell's window or its joules say why."""
 KEYS = ("model", "variant", "load", "board", "blocks", "boundary", "source")
 PARTS = ("", "_lo", "_hi", "_interval", "_valid", "_reasons")
@@ -39,7 +41,7 @@ class Interval:
     """The interval of a mean over blocks, or why it has none."""
 
     bounds: Bounds | None = None
-    kind: str | None = None  # blocks, measurement (of a single block), tasks
+    kind: str | None = None  # blocks, measurement or search (of a single block), tasks
     reasons: tuple[str, ...] = ()
 
 
@@ -48,21 +50,25 @@ def summary_table(
     accuracy: Sequence[Row],
     context: Context,
     meter: MeterKey | None = None,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
 ) -> pa.Table:
     """Sum a run up: model, variant, load, blocks, meter, and for each metric ``PARTS``; the baseline comes first.
 
     A value is the mean over the blocks in which it is valid, null where there is none; ``_reasons``, joined by spaces,
     say why blocks or the interval are missing. ``_interval`` says what the interval is of: ``blocks`` (Student's t,
-    from three blocks on), ``measurement`` (of a single block: its sensor alone), ``tasks`` (of pass@1).
+    from three blocks on), ``measurement`` (of a single block: its sensor alone) or ``search`` (how far it is found),
+    ``tasks`` (of pass@1).
 
     Args:
         cells: rows of ``tables/cells``.
         accuracy: rows of ``tables/accuracy``.
         context: the run's study, which names baseline and loads.
         meter: whose joules; None: the first by rank.
-        metrics: names of analysis/metrics.py.
+        metrics: names of analysis/metrics.py; None: those of ``tables/summary.csv``.
     """
+    if metrics is None:
+        searched = OF_A_SEARCH if any(row["metric"] == "rate_found" for row in cells) else ()
+        metrics = (*METRICS, *searched)
     chosen = meter or next(iter(meters_in(cells)), None)
     shown = [row for row in cells if MeterKey.of(row) in (None, chosen) and not is_probe(row["load"])]
     passed = {metric: passed_in(accuracy, tests) for metric, tests in _TESTS.items()}
@@ -121,7 +127,7 @@ def _of_blocks(point: Point, metric: str) -> Interval:
     """By how blocks scatter; of a single one what its own measurement leaves open."""
     known = point.values[metric]
     if len(known) == 1 and point.bounds[metric][0] is not None:
-        return Interval(point.bounds[metric][0], "measurement")
+        return Interval(point.bounds[metric][0], "search" if metric == "rate_found" else "measurement")
     if point.one_engine_start:
         return Interval(reasons=("one_engine_start",))
     if min(known) <= 0:

@@ -60,7 +60,9 @@ class NeighbourCheck(StrictModel):
     """Say which cell is measured again with nobody beside it, once in every block, where the block was measured."""
 
     variant: str | None = Field(default=None, description="null: the baseline")
-    load: str | None = Field(default=None, description="A load's name; null: the last of the loads")
+    load: str | None = Field(
+        default=None, description="A load's name; null: the last of the loads that looks for no rate"
+    )
 
 
 class SideBySide(StrictModel):

@@ -7,12 +7,56 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.files.strict import MOST_TOKENS, FilePath, Name, StrictModel, inconsistent
+from configs.files.strict import LONGEST_S, MOST_TOKENS, FilePath, Name, StrictModel, inconsistent
 
 PROBE_PREFIX = "probe-"  # of the names of probe loads: no other load may be called so
 
 _USUAL = re.compile(r"single[-_]stream|closed-\d+|open-[\d.e+-]+-(?:constant|poisson)(?:-most-\d+)?")
 """The names of loads that are given none."""
+
+
+_BOUND = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s)")
+Milliseconds = Annotated[float, Field(gt=0, le=LONGEST_S * 1000)]
+Rate = Annotated[float, Field(ge=0.001, le=100_000)]
+"""Requests a second."""
+
+
+class Slo(StrictModel):
+    """Bounds that a good request keeps; those given all count. ``ttft: 200ms`` is read too, as ``ttft_ms: 200``."""
+
+    ttft_ms: Milliseconds | None = Field(default=None, description="Time to the first token")
+    tpot_ms: Milliseconds | None = Field(default=None, description="Mean time between tokens")
+    e2e_ms: Milliseconds | None = Field(default=None, description="Until the answer was whole")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_milliseconds(cls, data: Any) -> Any:
+        """Read bounds with their units, as the command line takes them."""
+        if not isinstance(data, dict):
+            return data
+        read: dict[Any, Any] = {}
+        for name, bound in data.items():
+            found = _BOUND.fullmatch(bound.strip()) if isinstance(bound, str) else None
+            if name not in ("ttft", "tpot", "e2e") or f"{name}_ms" in data:
+                read[name] = bound
+            elif found is None:
+                raise inconsistent(
+                    str(name), f"takes a time with its unit, such as 200ms or 2s (given: {bound!r})"
+                )
+            else:
+                read[f"{name}_ms"] = float(found[1]) * (1000 if found[2] == "s" else 1)
+        return read
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Slo:
+        if all(bound is None for _, bound in self):
+            raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
+        return self
+
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
+        return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
 
 
 def is_probe(load: str) -> bool:
@@ -78,7 +122,7 @@ class Open(_Named):
     """Requests at given times, whatever the server does: at a rate, or as a file recorded them."""
 
     kind: Literal["open"]
-    qps: float | None = Field(default=None, ge=0.001, le=100_000, description="Requests a second")
+    qps: Rate | None = Field(default=None, description="Requests a second")
     arrivals: Literal["constant", "poisson"] | None = Field(
         default=None,
         description="With qps: gaps between requests all equal, or exponential (poisson, the default)",
@@ -136,4 +180,77 @@ class Open(_Named):
         return f"open-{self.qps:g}-{self.arrivals}{capped}"
 
 
-Load = Annotated[SingleStream | Closed | Open, Field(discriminator="kind")]
+_NOT_OF_A_SEARCH = {
+    "qps": "takes no qps, for that is what it looks for: first_qps is where it begins, most_qps where it ends",
+    "trace": "takes no trace: recorded arrivals have one rate, and only arrivals of any rate can be looked through",
+    "most_tokens": "takes no most_tokens: it belongs to a trace with lengths, and a rate is looked for without one",
+    "concurrency": "takes no concurrency: it looks for a rate, whatever is in flight; max_in_flight caps that",
+    "dither_ms": "takes no dither_ms: constant arrivals are dithered as power sensors need it",
+}
+"""Fields of other loads."""
+
+
+class FindRate(_Named):
+    """The highest rate at which enough requests are good: each cell looks for its own, and is measured at it."""
+
+    kind: Literal["find_rate", "find-rate"] = Field(
+        description="Also find-rate, as the load is called; kept as find_rate"
+    )
+    slo: Slo | None = Field(default=None, description="What a good request keeps; null: the study's slo")
+    share: float = Field(
+        default=0.9,
+        ge=0.5,
+        le=0.999,
+        description="Good requests of those offered, from which on a rate holds",
+    )
+    arrivals: Literal["constant", "poisson"] = Field(
+        default="poisson", description="Gaps between requests all equal, or exponential"
+    )
+    first_qps: Rate | None = Field(
+        default=None, description="Where the search begins; null: at as many as one request at a time makes"
+    )
+    most_qps: Rate = Field(default=100_000.0, description="No higher rate is tried")
+    max_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=65536,
+        description="What is due beyond so many waits for a place, and its wait counts as latency",
+    )
+    window_s: float = Field(
+        default=10.0, ge=1, le=3600, description="A window of the search takes so long at least"
+    )
+    search_for_s: float = Field(
+        default=900.0,
+        ge=1,
+        le=86_400,
+        description="After that nothing but the rate that is known is measured",
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _one_spelling(cls, _: str) -> Literal["find_rate"]:
+        return "find_rate"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_other_load(cls, data: Any) -> Any:
+        for field, words in _NOT_OF_A_SEARCH.items():
+            if isinstance(data, dict) and data.get(field) is not None:
+                raise inconsistent(field, f"find_rate {words}")
+        return data
+
+    @model_validator(mode="after")
+    def _can_be_looked_for(self) -> FindRate:
+        if self.first_qps is not None and self.first_qps > self.most_qps:
+            raise inconsistent("first_qps", f"takes at most most_qps ({self.most_qps:g})")
+        if self.window_s > self.search_for_s:
+            raise inconsistent("window_s", f"takes at most search_for_s ({self.search_for_s:g})")
+        return self
+
+    @property
+    def usual_slug(self) -> str:
+        """Return the load's name where it is given none."""
+        return "find-rate"
+
+
+Load = Annotated[SingleStream | Closed | Open | FindRate, Field(discriminator="kind")]

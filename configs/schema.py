@@ -15,7 +15,6 @@ from configs.datasets import DATASETS, DatasetName
 from configs.engine.settings import EngineSettings as EngineSettings  # noqa: PLC0414 -- handed on
 from configs.executor import Executor, NeighbourCheck, SideBySide
 from configs.files.strict import (
-    LONGEST_S,
     MOST_TOKENS,
     Cpu,
     FilePath,
@@ -29,7 +28,8 @@ from configs.files.strict import (
     shape,
 )
 from configs.generator import Locust
-from configs.loads import PROBE_PREFIX, Closed, Load
+from configs.loads import PROBE_PREFIX, Closed, FindRate, Load
+from configs.loads import Slo as Slo  # noqa: PLC0414 -- handed on
 from configs.meters import Meters
 from configs.phases import Phases
 from configs.prompt_formats import EndpointKind
@@ -125,28 +125,6 @@ class Probes(StrictModel):
         if len(set(value)) != len(value):
             raise ValueError("takes each number once")
         return value
-
-
-Milliseconds = Annotated[float, Field(gt=0, le=LONGEST_S * 1000)]
-
-
-class Slo(StrictModel):
-    """Bounds that a good request keeps; those given all count."""
-
-    ttft_ms: Milliseconds | None = Field(default=None, description="Time to the first token")
-    tpot_ms: Milliseconds | None = Field(default=None, description="Mean time between tokens")
-    e2e_ms: Milliseconds | None = Field(default=None, description="Until the answer was whole")
-
-    @model_validator(mode="after")
-    def _bounds_something(self) -> Slo:
-        if all(bound is None for _, bound in self):
-            raise ValueError(f"takes at least one of {', '.join(type(self).model_fields)}; null is none")
-        return self
-
-    @property
-    def bounds_ms(self) -> dict[str, float]:
-        """Return those given, by ``ttft``, ``tpot`` and ``e2e``."""
-        return {name.removesuffix("_ms"): bound for name, bound in self if bound is not None}
 
 
 class Cpus(StrictModel):
@@ -289,6 +267,19 @@ class Study(StrictModel):
                 "engine.max_num_seqs",
                 f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
+        self._check_searches()
+
+    def _check_searches(self) -> None:
+        """What a load that looks for its rate needs of the study."""
+        for place, load in enumerate(self.loads):
+            if not isinstance(load, FindRate):
+                continue
+            if load.slo is None and self.slo is None:
+                words = "is missing: a rate is looked for within bounds, such as {ttft: 200ms, tpot: 50ms}"
+                raise inconsistent(f"loads.{place}.slo", f"{words} (here, or the study's own slo)")
+            if self.generator != "own":
+                words = "takes own with a load of kind find_rate: Locust's workers come once, a search has many windows"
+                raise inconsistent("generator", words)
 
     def _check_boards(self) -> None:
         names = [setting.slug for setting in self.board]
@@ -331,6 +322,18 @@ class Study(StrictModel):
             raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
         if check is not None and check.load not in (None, *loads):
             raise inconsistent(f"{at}.load", f"takes one of {', '.join(loads)}")
+        if check is not None and self.measured_again(check) is None:
+            words = (
+                "takes a load that is the same whenever it is measured, and find_rate looks for its rate anew"
+            )
+            raise inconsistent(
+                f"{at}.load" if check.load else at, f"{words}: name another, or take null for no check"
+            )
+
+    def measured_again(self, check: NeighbourCheck) -> Load | None:
+        """The load that a check measures again: the one it names, else the last; none that looks for its rate."""
+        same = [load for load in self.loads if not isinstance(load, FindRate)]
+        return next((load for load in reversed(same) if check.load in (None, load.slug)), None)
 
     @property
     def own_variants(self) -> tuple[str, ...]:

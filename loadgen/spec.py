@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from configs.files.strict import Line, Many, Seed, StrictModel
-from configs.loads import Closed, Load, Open, SingleStream
+from configs.loads import Closed, FindRate, Load, Open, SingleStream
 from configs.prompt_formats import EndpointKind
 from configs.schema import Measure, Prompts
 
@@ -113,6 +113,12 @@ class LoadSpec(StrictModel):
         " opinion; auto: wire where endpoint and machine allow it, else httptools",
     )
     workers: int = Field(default=1, ge=1, le=256, description="Processes that share the schedule")
+
+    @model_validator(mode="after")
+    def _has_a_rate(self) -> LoadSpec:
+        if isinstance(self.load, FindRate):
+            raise ValueError("a rate is looked for window by window: each is an open load")  # noqa: TRY004 -- pydantic's
+        return self
 
     @model_validator(mode="after")
     def _can_be_shared(self) -> LoadSpec:

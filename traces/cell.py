@@ -15,6 +15,7 @@ from traces.board import BoardHeld
 from traces.imported import Imported
 from traces.layout import CellKey, key_at
 from traces.problems import REMEDY_OF_A_CELL, another_version, wrong_field
+from traces.rate import RateFound
 from traces.remote import PowerClock
 from traces.schemas import SCHEMA_VERSION
 
@@ -181,6 +182,9 @@ class CellRecord(_Record):
     )
     board: BoardHeld | None = Field(
         default=None, description="What its boards were set to; null: they were left alone"
+    )
+    rate: RateFound | None = Field(
+        default=None, description="Of a load whose rate was looked for, what was found; null elsewhere"
     )
     phases: Phases = Field(description="When each part of the cell began and ended")
     served: Served = Field(description="The engine as it said it was")

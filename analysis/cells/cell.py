@@ -35,6 +35,7 @@ from analysis.validity.gpu_conditions import (
     residents_checks,
     throttle_checks,
 )
+from analysis.validity.highest_rate import rate_checks
 from analysis.validity.imported import imported_checks
 from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
@@ -184,7 +185,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         codes=_codes(checks, taken_over),
         client=client_check(_shares_of_the_metered_host(record), _cpus(record, context)),
         attributions=attributions,
-        slo=context.slo,
+        slo=context.slo_of(key.load),
         sampled=context.sampled,
         drafts=drafts_in(engine, window),
         phase=phase,
@@ -193,13 +194,15 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
 
 
 def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:
-    return request_checks(
+    checks = request_checks(
         requests,
         latency,
-        is_open=context.kind(record.load) == "open",
+        is_open=context.is_open(record.load),
         is_capped=context.most_in_flight(record.load) is not None,
         prefix_cache=context.asks_for_cache(record),
+        may_fail=record.rate is not None,
     )
+    return [*checks, *rate_checks(record.rate, requests)]
 
 
 def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:

@@ -11,9 +11,11 @@ from analysis.cells.energy_metrics import energy_rows
 from analysis.cells.rows import Row, Rows, ratio
 from analysis.cells.speculation import draft_rows
 from analysis.requests.latency import latency_spreads
+from analysis.validity.highest_rate import judged
 from analysis.validity.reasons import reasons_for
 from configs.loads import is_probe
 from traces.board import BoardHeld
+from traces.rate import RateFound
 
 
 def cell_rows(result: CellResult) -> list[Row]:
@@ -21,6 +23,8 @@ def cell_rows(result: CellResult) -> list[Row]:
     rows = Rows(result.key)
     reasons = reasons_for("cell", result.codes)
     measured = result.measured
+    if result.record is not None and result.record.rate is not None:
+        _highest_rate(rows, result, result.record.rate)
     if measured is None:
         rows.add("window_s", None, reasons)
         for check in result.checks:
@@ -54,6 +58,31 @@ def cell_rows(result: CellResult) -> list[Row]:
         rows.add("energy_gross_j", None, spoiled)
         rows.add("j_per_request", None, spoiled)
     return rows.rows
+
+
+_OF_THE_RATE = (
+    "no_rate_holds",
+    "rate_not_confirmed",
+    "rate_at_least",
+    "generator_lagged",
+    "rate_not_reached",
+)
+"""What spoils the rate that was found; other reasons of a cell spoil its joules alone."""
+
+
+def _highest_rate(rows: Rows, result: CellResult, rate: RateFound) -> None:
+    """What the search found; a rate is none, where it is at least that."""
+    why = [one.code for one in result.checks if one.code in _OF_THE_RATE and (one.failed or one.noted)]
+    rows.add("rate_found", rate.rate, why, bounds=(rate.lo, rate.hi), kind="search")
+    if result.measured is not None:
+        found = judged(rate, result.measured.requests)
+        rows.add(
+            "good_share",
+            found.share,
+            reasons_for("cell", result.codes),
+            bounds=(found.lo, found.hi),
+            kind="requests",
+        )
 
 
 def _boards(rows: Rows, held: BoardHeld) -> None:

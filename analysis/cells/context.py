@@ -10,7 +10,7 @@ from analysis.energy.sensor import Sensors
 from analysis.runs.provenance import read_manifest, read_study
 from analysis.runs.unread import unread
 from configs.board import AS_FOUND
-from configs.loads import Closed, Load, Open, is_probe
+from configs.loads import Closed, FindRate, Load, Open, is_probe
 from configs.meters import Meters
 from configs.restarts import Resident
 from configs.schema import Slo, Study
@@ -65,6 +65,19 @@ class Context:
         bounds_ms = self.manifest.get("slo_ms")
         known = {name: ms for name, ms in bounds_ms.items() if ms} if isinstance(bounds_ms, dict) else {}
         return Slo(**{f"{name}_ms": ms for name, ms in known.items()}) if known else None
+
+    @property
+    def searched(self) -> dict[str, dict[str, float]]:
+        """Map each load that looks for its rate to what a good request of it keeps, in ms."""
+        found = {one.slug: self.slo_of(one.slug) for one in self._loads if isinstance(one, FindRate)}
+        return {name: slo.bounds_ms for name, slo in found.items() if slo is not None}
+
+    def slo_of(self, load: str) -> Slo | None:
+        """What a good request of this load keeps: a load that looks for its rate may have bounds of its own."""
+        for one in self._loads:
+            if isinstance(one, FindRate) and one.slug == load_asked(load) and one.slo is not None:
+                return one.slo
+        return self.slo
 
     def asks_for_cache(self, record: CellRecord) -> bool:
         """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
@@ -126,7 +139,7 @@ class Context:
     def most_in_flight(self, load: str) -> int | None:
         """The cap of an open load, if it has one."""
         for one in self._loads:
-            if isinstance(one, Open) and one.slug == load_asked(load):
+            if isinstance(one, Open | FindRate) and one.slug == load_asked(load):
                 return one.max_in_flight
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
@@ -135,7 +148,7 @@ class Context:
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""
         for one in self._loads:
-            if one.slug == load_asked(load) and not isinstance(one, Open):
+            if one.slug == load_asked(load) and not isinstance(one, Open | FindRate):
                 return one.concurrency if isinstance(one, Closed) else 1
         return None
 
@@ -146,14 +159,18 @@ class Context:
         return load if board_of(load) is None else with_board(load_asked(load), reference)
 
     def kind(self, load: str) -> str | None:
-        """single_stream, closed, open or probe; without a study, by the load's usual name."""
+        """single_stream, closed, open, find_rate or probe; without a study, by the load's usual name."""
         if is_probe(load):
             return "probe"
         for one in self._loads:
             if one.slug == load_asked(load):
                 return one.kind
-        usual = {"single": "single_stream", "closed": "closed", "open": "open"}
+        usual = {"single": "single_stream", "closed": "closed", "open": "open", "find": "find_rate"}
         return usual.get(load.partition("-")[0])
+
+    def is_open(self, load: str) -> bool:
+        """Tell whether requests of this load are sent at times of their own, whatever the server does."""
+        return self.kind(load) in ("open", "find_rate")
 
 
 def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:

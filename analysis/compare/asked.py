@@ -11,7 +11,7 @@ from analysis.keys import MeterKey
 from analysis.opened import OpenedRun
 from configs.differences import Change, changes
 from configs.loader import LENGTHS, kept_trace
-from configs.loads import Open
+from configs.loads import FindRate, Open
 
 _OF_THE_PROCESSOR = ("cpu", "package", "dram")
 """Boundaries whose joules are the processor's own, so that another processor is another board."""
@@ -58,6 +58,7 @@ def _asked(run: OpenedRun) -> dict[str, Any]:
     if isinstance(prompts.get("tasks"), int):
         prompts["tasks"] = f"{prompts['tasks']}, drawn by seed {seed}"
     prompts |= _traces(run)
+    prompts |= _objectives(run)
     lengths = run.dir.root / LENGTHS
     if isinstance(prompts.get("output"), dict) and "recorded" in prompts["output"] and lengths.is_file():
         prompts["output"] = {"recorded": f"sha256 {hashlib.sha256(lengths.read_bytes()).hexdigest()}"}
@@ -75,6 +76,17 @@ def _traces(run: OpenedRun) -> dict[str, str]:
         name: f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for name, path in kept.items()
         if path.is_file()
+    }
+
+
+def _objectives(run: OpenedRun) -> dict[str, str]:
+    """What is enough, by load that looks for its rate: a rate within other bounds is another thing."""
+    study = run.context.study
+    loads = [load for load in study.loads if isinstance(load, FindRate)] if study is not None else []
+    return {
+        f"objective of {load.slug}": f"{load.share:g} of requests within "
+        + ", ".join(f"{name} {ms:g} ms" for name, ms in run.context.searched[load.slug].items())
+        for load in loads
     }
 
 

@@ -29,7 +29,7 @@ from traces.layout import RunDir
 
 RATIOS = (
     "j_per_request", "j_per_output_token", "power_mean_w", "request_rate", "output_token_rate",
-    "ttft_p50_ms", "tpot_p50_ms", "e2e_p50_ms",
+    "ttft_p50_ms", "tpot_p50_ms", "e2e_p50_ms", "rate_found", "j_per_request_in_slo",
 )  # fmt: skip
 """What is compared as a ratio."""
 PASSED = "pass_at_1_plus"

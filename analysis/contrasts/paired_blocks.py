@@ -14,6 +14,7 @@ USED = frozenset(
     {
         "window_s", "j_per_request", "j_per_request_net", "j_per_request_idle", "j_per_output_token",
         "tokens_per_request", "request_rate", "power_mean_w", "power_idle_w", "energy_gain", "energy_gain_offset_w",
+        "rate_found", "j_per_request_in_slo",
     }
 )  # fmt: skip
 """What cells are compared by: a run has ten times as many figures, which no contrast looks at."""

@@ -24,6 +24,8 @@ from traces.layout import board_of
 _AGAINST = ("j_per_request", "j_per_output_token", "tokens_per_request", "request_rate")
 """What of a variant is set over its reference: log J/request = log tokens/request + log J/token; a ratio of rates of 1
 is a comparison at equal delivered rate."""
+_OF_A_SEARCH = ("rate_found", "j_per_request_in_slo")
+"""The same of a load that looks for its rate: each variant at the highest that it holds."""
 _BY_METER = ("j_per_request", "j_per_output_token")
 
 
@@ -114,9 +116,10 @@ def _variants(
             continue
         key = key_of(contrast, side, other, meter)
         start_of, why = _starts(side.variant, other.variant, context)
+        searched = _OF_A_SEARCH if context.kind(side.load) == "find_rate" else ()
         estimates = {
             name: _ratio(figures, side, other, meter if metric(name).each_boundary else None, name, start_of)
-            for name in _AGAINST
+            for name in (*_AGAINST, *searched)
         }
         rows = [ratio_row(key, f"{name}_ratio", estimate, why) for name, estimate in estimates.items()]
         gain = gain_of_ratio(figures, side, other, meter)
@@ -125,6 +128,10 @@ def _variants(
         joules = estimates["j_per_request"]
         of_these = why or joules.kind == THESE_STARTS
         yield None if of_these else PairedComparison(key, "j_per_request_ratio", joules), rows
+        if searched:
+            rates = estimates["rate_found"]
+            of_these = why or rates.kind == THESE_STARTS
+            yield None if of_these else PairedComparison(key, "rate_found_ratio", rates), []
 
 
 def _starts(variant: str, other: str, context: Context) -> tuple[StartOf | None, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
 from analysis.report.tables.costs import costs_table
 from analysis.report.tables.heat import heat_table
+from analysis.report.tables.rates import highest_rates_table
 from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
@@ -120,6 +121,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "contrasts": sections.contrast_tables(results, model),
         "tests": conclusions.tests_table(results, model),
         "rates": conclusions.rates_table(results, model),
+        "highest_rates": highest_rates_table(results, model),
         "curves": conclusions.curves_table(results, model),
         "accuracy": conclusions.accuracy_table(results, model),
         "attribution": conclusions.attribution_table(results, model),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from analysis.keys import Condition
 from analysis.opened import OpenedRun
 from analysis.results.boards import BOARDS, board_sentences, bounds_words, seconds_words
 from analysis.results.headline import with_bounds
 from analysis.results.points import Contrast, Point, Results
+from analysis.results.rates import RATE, RATES, Bounds, rate_sentences
 from analysis.results.sentences import effect_words, percent, saved_words
+from traces.layout import load_asked
 
 BATCHING, VARIANTS, BEST = (
     "What does batching save?",
@@ -19,9 +22,10 @@ BATCHING, VARIANTS, BEST = (
 )
 _PASSED = "pass_at_1_plus"
 ANSWERED_BY = frozenset(
-    {"j_per_request", "j_per_request_in_slo", "slo_share", "e2e_p50_ms", "window_s", _PASSED}
+    {"j_per_request", "j_per_request_in_slo", "slo_share", "e2e_p50_ms", "window_s", _PASSED, RATE}
 )
 """The figures of cells that are in the answers, and in the headline."""
+NO_SEARCH: Bounds = MappingProxyType({})
 Concurrency = Callable[[str], int | None]
 """Requests in flight, by load; None: it keeps no number of them."""
 
@@ -38,11 +42,15 @@ def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ..
     """Answer for one model of a run, by what its study says of loads and bounds."""
     slo = run.context.slo
     slo_ms = slo.bounds_ms if slo else None
-    return answers_of(results, model, run.context.concurrency, slo_ms)
+    return answers_of(results, model, run.context.concurrency, slo_ms, run.context.searched)
 
 
 def answers_of(
-    results: Results, model: str, concurrency: Concurrency, slo_ms: Mapping[str, float] | None = None
+    results: Results,
+    model: str,
+    concurrency: Concurrency,
+    slo_ms: Mapping[str, float] | None = None,
+    searched: Bounds = NO_SEARCH,
 ) -> tuple[Answer, ...]:
     """Answer for one model; a question that the run did not ask is not there.
 
@@ -51,14 +59,18 @@ def answers_of(
         model: one of its models.
         concurrency: requests in flight by load; batching is what closed loads show, and they alone.
         slo_ms: the study's bounds, by ``ttft``, ``tpot`` and ``e2e``; None or empty: it names none.
+        searched: the bounds of loads that look for their rate, by load.
     """
     batching = _batching(results, model, concurrency)
     variants = _variants(results, model, concurrency)
-    boards = board_sentences(results, model, slo_ms or {})
-    best = _best(results, model, slo_ms or {})
+    rates = rate_sentences(results, model, searched)
+    boards = board_sentences(results, model, slo_ms or {}, searched)
+    alike = {load for load, bounds in searched.items() if bounds == slo_ms or not slo_ms}
+    best = _best(results, model, slo_ms or {}, left_out=searched.keys() - alike)
     found = [
         Answer(BATCHING, (batching,)) if batching else None,
         Answer(VARIANTS, tuple(variants)) if variants else None,
+        Answer(RATES, tuple(rates)) if rates else None,
         Answer(BOARDS, tuple(boards)) if boards else None,
         Answer(BEST, (best,)) if best else None,
     ]
@@ -138,9 +150,14 @@ def _difference(results: Results, one: Contrast) -> str:
     return f" ({seen}95 %: {row['lo']:+.2f} to {row['hi']:+.2f})"
 
 
-def _best(results: Results, model: str, slo_ms: Mapping[str, float]) -> str | None:
-    """The least joules for a solved task, or for a request where none was graded; within the study's bounds."""
-    points = [one for one in results.points if one.model == model]
+def _best(
+    results: Results, model: str, slo_ms: Mapping[str, float], left_out: Collection[str] = ()
+) -> str | None:
+    """The least joules for a solved task, or for a request where none was graded; within the study's bounds.
+
+    ``left_out`` are loads with other bounds of their own.
+    """
+    points = [one for one in results.points if one.model == model and load_asked(one.load) not in left_out]
     metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
     if len(points) < 2:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
@@ -13,13 +14,25 @@ BOARDS = "Which power limit or clock takes the least?"
 _NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "end-to-end latency"}
 
 
-def board_sentences(results: Results, model: str, slo_ms: Mapping[str, float]) -> list[str]:
-    """Name, of each variant and load, the setting with the least joules a request, within the study's bounds if any."""
+def board_sentences(
+    results: Results,
+    model: str,
+    slo_ms: Mapping[str, float],
+    searched: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> list[str]:
+    """Name, of each variant and load, the setting with the least joules a request, within its bounds if any.
+
+    These are the study's, or those that a load has of its own (``searched``).
+    """
     groups: dict[tuple[str, str], list[Point]] = {}
     for point in results.points:
         if point.model == model and board_of(point.load) is not None:
             groups.setdefault((point.variant, load_asked(point.load)), []).append(point)
-    told = (_sentence(results, own, slo_ms) for own in groups.values() if len(own) > 1)
+    told = (
+        _sentence(results, own, searched.get(load, slo_ms))
+        for (_, load), own in groups.items()
+        if len(own) > 1
+    )
     return [sentence for sentence in told if sentence is not None]
 
 

@@ -12,7 +12,13 @@ Figures = Mapping[str, Any]
 
 
 def effect_words(
-    row: Figures, visible: Figures | None = None, holm: Figures | None = None, *, of: str = "", than: str = ""
+    row: Figures,
+    visible: Figures | None = None,
+    holm: Figures | None = None,
+    *,
+    of: str = "",
+    than: str = "",
+    verb: str = "costs",
 ) -> str:
     """Put a ratio to a reference into words: more, less, or no difference to be seen, and which one could have been.
 
@@ -24,17 +30,18 @@ def effect_words(
         holm: its p after Holm's correction.
         of: what it costs more of, such as J/request.
         than: the reference.
+        verb: what it does more of.
     """
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is None or row["hi"] is None:
-        return f"costs {_cost(row['value'], of, than)} (no interval: {', '.join(row['reasons'])}; {blocks})"
+        return f"{verb} {_cost(row['value'], of, than)} (no interval: {', '.join(row['reasons'])}; {blocks})"
     level = "95 % for these engine starts" if row.get("interval_kind") == THESE_STARTS else "95 %"
     if row["lo"] <= 1 <= row["hi"]:
         between = (f" in {of}" if of else "") + (f" to {than}" if than else "")
         bounds = f"{percent(1 - row['lo'])} % less to {percent(row['hi'] - 1)} % more"
         return f"no difference{between} can be seen ({level}: {bounds}; {blocks}{_unseen(visible)})"
     cost, bounds = _cost(row["value"], of, than), " to ".join(_ends(row))
-    return f"costs {cost} ({level}: {bounds}; {blocks}{_chance(holm)})"
+    return f"{verb} {cost} ({level}: {bounds}; {blocks}{_chance(holm)})"
 
 
 def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:

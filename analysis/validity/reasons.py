@@ -69,6 +69,9 @@ EXPLANATIONS = {
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
     "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
+    "no_rate_holds": "At no rate, or not even one at a time, were enough requests good: there is none to measure at.",
+    "rate_not_confirmed": "No long window confirmed that the rate holds before the search was over (search_for_s).",
+    "rate_at_least": "No rate failed: the load generator was late, or most_qps or the time was reached before.",
     "none_in_slo": "No request kept the study's slo: joules per request within it do not exist.",
     "several_samples": "McNemar's test takes one sample of each task.",
     "too_few_loads": "A curve over concurrency takes three loads of different concurrency.",
@@ -153,10 +156,12 @@ def request_checks(
     is_open: bool,
     is_capped: bool = False,
     prefix_cache: bool = False,
+    may_fail: bool = False,
 ) -> list[Check]:
     """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them.
 
-    With ``prefix_cache`` the study asks that prompts be reused, and hits are noted.
+    With ``prefix_cache`` the study asks that prompts be reused, and hits are noted. With ``may_fail`` requests that
+    failed are a part of what was looked for, and are noted.
     """
     measured = requests.measured
     failed = float((measured & ~requests.ok).sum())
@@ -165,7 +170,7 @@ def request_checks(
     # Each pass over a recording has prompts of its own: no later one is cheaper.
     as_recorded = bool(cached) and replays_lengths(requests)
     checks = [
-        Check("errors", failed > 0, failed, "requests", hi=0.0),
+        Check("errors", failed > 0 and not may_fail, failed, "requests", hi=0.0, noted=failed > 0),
         Check("bad_times", misordered > 0, misordered, "requests", hi=0.0),
         Check(
             "prefix_cache_hit",

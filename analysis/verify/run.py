@@ -27,6 +27,7 @@ from analysis.validity.reasons import UNGRADABLE, in_words
 from analysis.verify.finding import Finding
 from analysis.verify.imported import imported_remarks
 from analysis.verify.provenance import Provenance, check_provenance
+from analysis.verify.search import search_findings
 from configs.loads import is_probe
 from starwatt_errors import TraceError, reason_of
 from traces.cell import CellRecord, read_record
@@ -116,6 +117,7 @@ def _cell(run: RunDir, key: CellKey, provenance: Provenance) -> Iterator[Finding
     identities = table.column("request_id")
     if pc.count_distinct(identities).as_py() != len(identities):
         yield differs("request_id is not unique in requests.parquet")
+    yield from search_findings(key, folder, record)
     yield from _checkpoint(key, record, provenance)
     if is_probe(key.load):
         return

@@ -31,7 +31,7 @@ from study.records.existing import existing
 from traces.layout import RunDir, board_of
 
 _OF_THE_PAPER = (1, 3, 5, 6, 7, 8, 9, 10)  # columns of its table that a terminal has room for
-_SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "e2e_p50_ms", PASSED)
+_SHOWN = ("j_per_request", "j_per_output_token", "request_rate", "rate_found", "e2e_p50_ms", PASSED)
 
 
 def compare_runs(folders: Sequence[Path], out: Path, *, as_json: bool, asked: GateFlags | None = None) -> int:

@@ -102,14 +102,14 @@ def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> lis
 def _study(study: Study, wanted: NeighbourCheck) -> Study:
     """The one cell, in all blocks."""
     variant = wanted.variant or study.baseline
-    slug = wanted.load or study.loads[-1].slug
+    again = study.measured_again(wanted)
     return study.model_copy(
         update={
             "models": study.models[:1],
             "variants": (variant,),
             "baseline": variant,
             "controls": {},
-            "loads": tuple(load for load in study.loads if load.slug == slug),
+            "loads": () if again is None else (again,),
             "board": study.board[:1],
             "probes": None,
             "engine_restarts": "once"

@@ -68,7 +68,7 @@ class Run:
         Raises:
             UsageError: there is no such metric or meter.
         """
-        from analysis.summary import METRICS, summary_table
+        from analysis.summary import summary_table
 
         for name in metrics or ():
             _check_metric(name)
@@ -77,7 +77,7 @@ class Run:
             there = ", ".join(map(str, map(tuple, self.meters))) or "none"
             raise UsageError(f"meter {tuple(key)}: takes one of the run's meters: {there}")
         run = self._opened
-        table = summary_table(run.cells, run.rows("accuracy"), run.context, key, metrics or METRICS)
+        table = summary_table(run.cells, run.rows("accuracy"), run.context, key, metrics or None)
         return _frame(table.to_pandas())
 
     def cells(self) -> pd.DataFrame:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from configs.loads import Load
+from configs.phases import Phases
 from configs.schema import Study
 from loadgen.process import run_load
 from loadgen.result import LoadResult
@@ -19,7 +21,7 @@ from server.process.guard import GUARD
 from starwatt_errors import LoadError, MeterError, RunError, alike
 from study.measure.dither import dither_s
 from study.measure.first_requests import FirstRequests
-from study.measure.meter import OpenMeter
+from study.measure.meter import OpenMeter, Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.wording import with_wording
 from study.plan.arrivals import as_kept
@@ -61,11 +63,21 @@ class Bench:
     api_key: str | None
     load_cpus: tuple[int, ...] | None
     announce: Callable[[str], None]
+    note: Callable[[str], None] = lambda _: None
+    """Told what is worth a line of its own."""
     lengths: Mapping[str, int] | None = None
     """Tokens of each task's answer, where the study forces recorded ones."""
     known_reasons: tuple[str, ...] = ()
     """Reason codes that hold for every cell, such as ``sandbox_missing``."""
     cool_start: CoolStart | None = None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A load that was driven to its end."""
+
+    outcome: LoadResult
+    recorded: Recorded
 
 
 def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
@@ -77,48 +89,87 @@ def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None
         MeterError: power was not recorded to the end.
         RunError: the load was ended from outside.
     """
+    folder, spec = begun(bench, cell), spec_of(bench, cell, cell.load)
+    measured = watched(bench, cell, spec, folder, open_meter=bench.open_meter, phases=bench.study.phases)
+    return finish(bench, cell, measured, board=board)
+
+
+def begun(bench: Bench, cell: PlannedCell) -> Path:
+    """The folder of a cell that begins; what an earlier try left, that was not finished, is taken away."""
     folder = bench.run.cell(cell.key)
     if folder.exists():
-        shutil.rmtree(folder)  # an earlier try that was not finished
-    study, engine, first = bench.study, bench.engine, FirstRequests(folder)
+        shutil.rmtree(folder)
+    return folder
+
+
+def watched(
+    bench: Bench,
+    cell: PlannedCell,
+    spec: LoadSpec,
+    folder: Path,
+    *,
+    open_meter: OpenMeter,
+    phases: Phases | None,
+    answers: bool = True,
+) -> Watched:
+    """Drive ``spec`` for ``cell`` into ``folder``; with ``phases`` idle before and behind it.
+
+    ``answers``: that no request of it is answered is an error, and no result.
+
+    Raises:
+        EngineError: the engine died, or hangs.
+        LoadError: the load failed, gave up, or its requests have all failed, or the first of them alike.
+        MeterError: power was not recorded to the end.
+        RunError: the load was ended from outside.
+        KeyboardInterrupt: Ctrl-C came.
+    """
+    engine, first = bench.engine, FirstRequests(folder) if answers else None
     with EngineScraper(engine.url, folder) as scraper:
 
         def check() -> None:
             engine.check_alive(f"during {cell.key}")
-            scraper.check(study.engine.hang_timeout_s)
-            first.check()
+            scraper.check(bench.study.engine.hang_timeout_s)
+            if first is not None:
+                first.check()
 
         def drive(check_all: Callable[[], None]) -> LoadResult:
-            outcome = _load(bench, cell, check_all)
+            outcome = _drive(bench, spec, folder, check_all)
             if outcome.interrupted:
                 raise RunError("the load was ended from outside; run the same command again to resume")
             check_all()  # an engine that has died is the better reason
-            first.check_all()
+            if first is not None:
+                first.check_all()
             if outcome.gave_up:
                 raise LoadError(
                     f"the load stopped before its end: {outcome.gave_up}", cause=alike(outcome.gave_up)
                 )
             return outcome
 
-        outcome, recorded = metered(folder, bench.open_meter, drive, study.phases, check, bench.announce)
+        outcome, recorded = metered(folder, open_meter, drive, phases, check, bench.announce)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if recorded.problem is not None:
         raise MeterError(f"the power record is not whole: {recorded.problem}")
     engine.check_alive(f"during {cell.key}")
+    return Watched(outcome, recorded)
+
+
+def finish(bench: Bench, cell: PlannedCell, measured: Watched, **more: Any) -> CellRecord:
+    """Write the ``cell.json`` of a cell whose traces are in its folder; ``more`` are fields of its own."""
+    folder, served = bench.run.cell(cell.key), bench.engine.served
     if bench.log is not None:
         shutil.copyfile(bench.log, folder / "engine.log")
     return record_cell(
         folder,
         cell.key,
-        outcome,
-        recorded,
+        measured.outcome,
+        measured.recorded,
         run_id=known_run_id(bench.run),
-        engine_start=cell.engine_start if engine.served.url is None else None,
+        engine_start=cell.engine_start if served.url is None else None,
         cool_start=bench.cool_start,
-        board=board,
-        served=engine.served,
+        served=served,
         validity=[*bench.known_reasons, *codes_of(cell.load)],
+        **more,
     )
 
 
@@ -128,13 +179,14 @@ def settle(engine: Serving, rest_s: float) -> None:
     engine.check_alive("after it was loaded")
 
 
-def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadResult:
+def spec_of(bench: Bench, cell: PlannedCell, load: Load) -> LoadSpec:
+    """What the load generator is told of a cell, with its prompts and whole passes over them, under ``load``."""
     study = bench.study
     spec = LoadSpec(
         url=bench.engine.url,
         endpoint=study.endpoint,
         model=bench.model,
-        load=as_kept(cell.load, bench.run),
+        load=as_kept(load, bench.run),
         prompts=cell.prompts,
         lengths=None if bench.lengths is None else dict(bench.lengths),
         continuous_usage=counts_chunks(study, cell.key.variant),
@@ -143,17 +195,27 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         warmup_s=study.phases.warmup_s,
         warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
-        dither_s=dither_s(bench.run, cell.load),
+        dither_s=dither_s(bench.run, load),
         seed=study.seed,
         block=cell.key.block,
     )
-    spec = with_wording(spec, bench.api_key)
+    return with_wording(spec, bench.api_key)
+
+
+def counts_chunks(study: Study, variant: str) -> bool:
+    """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
+    named = study.remote.get(variant)
+    return named is None or named.continuous_usage
+
+
+def _drive(bench: Bench, spec: LoadSpec, folder: Path, check: Callable[[], None]) -> LoadResult:
+    study = bench.study
     if study.generator != "own":
         bench.announce(f"load by {study.generator.workers} Locust workers")
-        return run_distributed(spec, bench.run.cell(cell.key), study.generator, check=check)
+        return run_distributed(spec, folder, study.generator, check=check)
     return run_load(
         spec,
-        bench.run.cell(cell.key),
+        folder,
         api_key=bench.api_key,
         cpus=bench.load_cpus,
         on_progress=lambda progress: bench.announce(
@@ -163,12 +225,6 @@ def _load(bench: Bench, cell: PlannedCell, check: Callable[[], None]) -> LoadRes
         watcher=GUARD,
         hang_s=study.engine.hang_timeout_s,
     )
-
-
-def counts_chunks(study: Study, variant: str) -> bool:
-    """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
-    named = study.remote.get(variant)
-    return named is None or named.continuous_usage
 
 
 def _words(phase: str, ended: int, planned: int | None) -> str:

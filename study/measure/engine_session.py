@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.loader import load_variant
+from configs.loads import FindRate
 from configs.meters import Meters
 from configs.schema import Study
 from server.engines.boards import Allotment, allot
@@ -21,6 +22,7 @@ from study.measure.cooldown import cool_down
 from study.measure.meter import OpenMeter, meter_here
 from study.measure.remote_engine import describe, meter_of, reach
 from study.measure.retries import Measure
+from study.measure.searched import measure_searched
 from study.measure.secrets import api_key
 from study.plan.cells import PlannedCell
 from study.plan.cpus import Placement
@@ -155,6 +157,7 @@ class Campaign:
             api_key=key,
             load_cpus=self.placement.load,
             announce=self.display.say,
+            note=self.display.note,
             lengths=self.lengths.get(first.key.model),
             known_reasons=(*self.known_reasons, *random, *warm, *reasons),
             cool_start=cool_start,
@@ -164,7 +167,7 @@ class Campaign:
             self.display.title(str(cell.key))
             board = self._held(cell)
             with self._watched(cell):
-                measure_cell(bench, cell, board)
+                (measure_searched if isinstance(cell.load, FindRate) else measure_cell)(bench, cell, board)
             self.measured(cell)
 
         return measure

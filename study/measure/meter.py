@@ -119,8 +119,8 @@ def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
     return record
 
 
-def no_meter(node: Node) -> OpenMeter:
-    """Requests alone, of an engine on ``node``: joules are missing, with the reason ``no_power``."""
+def no_meter(node: Node | None) -> OpenMeter:
+    """Requests alone, of an engine on ``node``, if that is known: joules are missing, with the reason ``no_power``."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from configs.loads import Closed, Load, Open
+from configs.loads import Closed, FindRate, Load, Open
 from configs.schema import EngineSettings, Study
 from server.engines.boards import Allotment
 from server.engines.engine import Engine
@@ -57,7 +57,7 @@ def kv_tokens(study: Study, settings: EngineSettings) -> int:
 def _in_flight(load: Load, most: int) -> int:
     if isinstance(load, Closed):
         return load.concurrency
-    return load.max_in_flight or most if isinstance(load, Open) else 1
+    return load.max_in_flight or most if isinstance(load, Open | FindRate) else 1
 
 
 def _board_bytes(own: Allotment, count: int) -> int:

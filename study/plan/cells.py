@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from configs.board import BoardSetting, slug_of
-from configs.loads import Load, Open
+from configs.loads import FindRate, Load, Open
 from configs.restarts import Resident
 from configs.schema import Measure, Prompts, Study
 from loadgen.planning.arrivals import mean_rate
@@ -22,6 +22,8 @@ from traces.schemas import PLAN
 from traces.streams import stamped
 
 _MOST_CELLS = 1_000_000
+_WHOLE_WINDOWS = 10
+"""Of the quickest searches (docs/decisions/0123-windows-that-may-say-nothing.md)."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,17 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
     return pa.table(columns, schema=stamped(PLAN))
 
 
+def shortest_search_s(load: FindRate) -> float:
+    """Return the seconds in which a search that meets no doubt closes its bracket: about as many whole windows."""
+    return min(_WHOLE_WINDOWS * load.window_s, load.search_for_s)
+
+
 def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
     """Phases, and the window that is asked for, with answers that take no time."""
     recording = with_lengths(load)
     tasks = tasks if recording is None else len(recording.offsets_ns)
     per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0
     measured_s = max(measure.min_s, measure.passes * per_pass_s)
+    if isinstance(load, FindRate):
+        measured_s += shortest_search_s(load)
     return 2 * study.phases.idle_s + study.phases.warmup_s + measured_s

@@ -10,14 +10,14 @@ from statistics import mean
 from configs.datasets import Task
 from configs.engine.arguments import with_arguments
 from configs.loader import load_architecture, load_variant
-from configs.loads import Closed, Load, Open
+from configs.loads import Closed, FindRate, Load, Open
 from configs.recordings import Lengths
 from configs.schema import EngineSettings, FixedOutput, Measure, RecordedOutput, Study
 from configs.variant import Variant
 from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.recorded import with_lengths
 from server.build.shape import Shape, pruned_shape, weight_bytes
-from study.plan.cells import PlannedCell
+from study.plan.cells import PlannedCell, shortest_search_s
 from study.plan.rates import Hardware, overhead
 from study.plan.span import NOTHING, Span
 from traces.layout import model_slug
@@ -44,6 +44,8 @@ _STARTS = {
 """Imports and set-up until an engine answers, by engine and whether on a board; 30 to 50 s for vLLM on two cores."""
 _COMPILES_S = Span(10.0, 90.0)
 _STOPS_S = Span(0.5, 8.0)
+_ASKED_ALONE = 8
+"""Requests, one at a time, before a rate is looked for."""
 _ELSEWHERE_S = Span(0.0, 5.0)
 
 
@@ -99,12 +101,20 @@ class Reckoner:
         one = self._request(cell, self._in_flight(cell))
         window = _window(cell.measure, self._pass(cell))
         warmup = Span.exactly(phases.warmup_s)
-        if phases.warmup_requests is not None and not isinstance(cell.load, Open):
+        if phases.warmup_requests is not None and not isinstance(cell.load, Open | FindRate):
             rounds = math.ceil(phases.warmup_requests / self._in_flight(cell))
             warmup = one * rounds
         drain = Span(0.0, min(one.high, phases.drain_s))
         quiet = Span.exactly(2 * phases.idle_s + phases.rest_s)
-        return quiet + warmup + window + drain + _OWN_S
+        return quiet + warmup + window + drain + _OWN_S + self._search(cell, quiet)
+
+    def _search(self, cell: PlannedCell, again: Span) -> Span:
+        """What is measured before the rate of a cell is known; at most to the end of the time that it is given."""
+        load = cell.load
+        if not isinstance(load, FindRate):
+            return NOTHING
+        alone = self._request(cell, 1) * _ASKED_ALONE
+        return alone + Span(shortest_search_s(load), load.search_for_s + again.high)
 
     def _pass(self, cell: PlannedCell) -> Span:
         """Every task asked once."""
@@ -112,6 +122,8 @@ class Reckoner:
         count = len(self.tasks) if recording is None else len(recording.offsets_ns)
         together = self._in_flight(cell)
         busy = self._request(cell, together) * (count / together)
+        if isinstance(load, FindRate):  # between one request at a time and all that there is room for
+            return Span(busy.low, max(busy.high, self._request(cell, 1).high * count))
         if not isinstance(load, Open):
             return busy.at_least(self._request(cell, together)) + _CLIENT_S * count
         offered = Span.exactly(count / mean_rate(load)) + self._request(cell, 1)
@@ -188,7 +200,7 @@ class Reckoner:
 def _in_flight(load: Load, most: int) -> int:
     if isinstance(load, Closed):
         return min(load.concurrency, most)
-    return min(load.max_in_flight or most, most) if isinstance(load, Open) else 1
+    return min(load.max_in_flight or most, most) if isinstance(load, Open | FindRate) else 1
 
 
 def _window(measure: Measure, a_pass: Span) -> Span:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from configs.datasets import Dataset, Task
 from configs.loader import load_architecture, load_variant
+from configs.loads import FindRate
 from configs.restarts import Resident
 from configs.schema import Study
 from server.build.foresight import Known, likely_shape
 from server.build.store import Store, store_root
 from server.power.nvidia.inventory import Gpu
 from study.executors.choice import executor_for
-from study.plan.cells import PlannedCell
-from study.plan.forecast import Outlook
+from study.plan.cells import PlannedCell, shortest_search_s
+from study.plan.forecast import Outlook, span_words
 from study.plan.lengths import lengths_of
 from study.plan.preparation import Preparation, preparation, size_words, sizes
 from study.plan.rates import Hardware
@@ -87,6 +88,7 @@ def _plan(study: Study, prepared: Preparation, hardware: Hardware) -> Iterator[s
         )
     loads = [load.slug for load in (*study.loads, *(load for load, _ in study.probe_loads))]
     yield f"loads: {', '.join(loads)}, in {study.blocks} blocks, on {hardware.words}"
+    yield from _searches(study)
     if not study.own_variants:
         return
     fetched = [step for step in prepared.steps if step.kind == "fetch"]
@@ -96,6 +98,13 @@ def _plan(study: Study, prepared: Preparation, hardware: Hardware) -> Iterator[s
         more = " and what is not known" if prepared.unknown else ""
         free = size_words(prepared.free_bytes)
         yield f"disk for that: {size_words(prepared.disk_bytes)}{more}, of {free} that are free"
+
+
+def _searches(study: Study) -> Iterator[str]:
+    for load in study.loads:
+        if isinstance(load, FindRate):
+            searches = span_words(Span(shortest_search_s(load), load.search_for_s))
+            yield f"{load.slug}: each of its cells looks for its own rate, {searches}, and is measured at it"
 
 
 def _served(study: Study, name: str) -> str:

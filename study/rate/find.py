@@ -25,6 +25,7 @@ _LEAST_WARMUP_S, _MOST_WARMUP_S = 1.0, 60.0
 _DRAIN_S = 5.0
 _LEAST_TIMEOUT_S = 30.0
 _LEAST_RATE = 0.001
+_DOWN_TO = 16  # of what one request at a time makes: so low a rate asks one thing at a time
 _A_WINDOW = 1 / 45  # of the whole time, at most
 _Z95 = 1.96
 
@@ -98,7 +99,10 @@ class RateSearch:
         alone, each_s = self._alone()
         first = self._wanted.first or 1 / each_s
         terms = Terms(
-            self._wanted.share, first, max(min(first, 1 / each_s) / 8, _LEAST_RATE), self._wanted.highest
+            self._wanted.share,
+            first,
+            max(min(first, 1 / each_s) / _DOWN_TO, _LEAST_RATE),
+            self._wanted.highest,
         )
         if alone.hi < self._wanted.share:
             return self._found(Answer("none", None, None, confirmed=False), alone)
@@ -128,12 +132,13 @@ class RateSearch:
             raise LoadError(f"one request at a time gets no answer: {first_error(requests)}")
         judged = judge(requests, self._wanted.bounds_ms, self._wanted.share, is_open=False)
         if judged.why == "tpot_unknown":
-            raise LoadError(f"--slo tpot: {WORDS['tpot_unknown']}; take a bound of e2e in its place")
+            raise LoadError(f"slo: tpot: {WORDS['tpot_unknown']}; take a bound of e2e in its place")
         e2e_ms = latency.e2e_ms[requests.completed]
         self._settle(e2e_ms)
         self._window_s = max(self._window_s, self._until_late_s(requests, latency))
-        self._tell(f"one request at a time: {share_words(judged)}, {np.median(e2e_ms) / 1e3:.3g} s each")
-        return judged, max(float(np.median(e2e_ms)) / 1e3, 1e-4)
+        each_s = float(e2e_ms.mean()) / 1e3  # its inverse is what one after the other make
+        self._tell(f"one request at a time: {share_words(judged)}, {each_s:.3g} s each")
+        return judged, max(each_s, 1e-4)
 
     def _until_late_s(self, requests: Requests, latency: Latencies) -> float:
         """How long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""

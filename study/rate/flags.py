@@ -15,7 +15,12 @@ _LEAST_WINDOW_S = 1.0
 
 
 def search_of(
-    flags: LoadFlags, rates: Sequence[float], slo: str | None, share: float, search_for_s: float
+    flags: LoadFlags,
+    rates: Sequence[float],
+    slo: str | None,
+    share: float,
+    most_qps: float,
+    search_for_s: float,
 ) -> tuple[LoadSpec, Wanted]:
     """What all windows have in common, and what is looked for.
 
@@ -35,12 +40,15 @@ def search_of(
             f"--search-for ({search_for_s:g} s)"
         )
     first = rates[0] if rates else None
+    if first is not None and first > most_qps:
+        raise UsageError(f"--qps {first:g}: the rate to begin with is at most --most-qps ({most_qps:g})")
     asked = replace(flags, qps=first or 1.0, concurrency=None, requests=1, duration=None).spec()
     wanted = Wanted(
         bounds_ms=parse_slo(slo),
         share=share,
         arrivals="constant" if flags.arrivals == "constant" else "poisson",
         first=first,
+        highest=most_qps,
         most_in_flight=flags.concurrency,
         window_s=window_s,
         most_s=search_for_s,

@@ -72,9 +72,22 @@ def state_of(windows: Sequence[Told], wanted: float) -> State:
     last = in_time[-1]
     if last.judgement.says != "nothing":
         return State.HOLDS if last.judgement.says == "holds" else State.FAILS
+    if agrees(in_time, wanted):
+        return State.HOLDS
     if last.trial.length < WHOLE and (last.judgement.share or 0.0) >= wanted:
         return State.PROMISES
     return State.OPEN if last.trial.length < LONGEST else State.UNCLEAR
+
+
+def agrees(in_time: Sequence[Told], wanted: float) -> bool:
+    """Say whether the last window of a rate, too short to tell, has enough good requests, where one as long has told.
+
+    Near the bound chance alone keeps many a window from telling; a shorter one that told may have been a burst.
+    """
+    last = in_time[-1]
+    as_long = (one for one in in_time[:-1] if one.trial.length >= last.trial.length)
+    too_few = last.judgement.why == "too_few" and (last.judgement.share or 0.0) >= wanted
+    return too_few and any(one.judgement.says == "holds" for one in as_long)
 
 
 @dataclass(frozen=True)
@@ -192,8 +205,9 @@ def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
             "none" if all_fail and bracket.lowest / 2 < terms.lowest else "unknown"
         )
         return Answer(kind, None, bracket.fails, confirmed=False)
-    of_rate = [one for one in told if one.trial.confirms and one.trial.rate == bracket.holds]
-    confirmed = any(one.judgement.says == "holds" for one in of_rate)
+    of_rate = [one for one in told if one.trial.rate == bracket.holds and one.judgement.why not in GENERATOR]
+    last = of_rate[-1]
+    confirmed = last.trial.confirms and (last.judgement.says == "holds" or agrees(of_rate, terms.wanted))
     return Answer("at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed)
 
 

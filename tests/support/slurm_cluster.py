@@ -1,4 +1,4 @@
-"""A real Slurm with three virtual nodes on this machine, for as long as a test module needs it."""
+"""A real Slurm with some virtual nodes on this machine, for as long as a test module needs it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Slurm:
 
 
 @contextmanager
-def cluster() -> Iterator[Slurm]:
+def cluster(nodes: int = 3) -> Iterator[Slurm]:
     """Skips for a user who can't have one; in CI, which installs it, that is a failure."""
     why = _why_not()
     if why:
@@ -52,7 +52,11 @@ def cluster() -> Iterator[Slurm]:
     folder = Path(tempfile.mkdtemp(prefix="starwatt-slurm-"))
     try:
         started = subprocess.run(
-            [str(SCRIPT), "start", str(folder), "3"], capture_output=True, text=True, timeout=90, check=False
+            [str(SCRIPT), "start", str(folder), str(nodes)],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
         )
         assert started.returncode == 0, started.stderr + (folder / "start.log").read_text()
         yield Slurm(started.stdout.strip())

@@ -112,12 +112,17 @@ _SloShare = Annotated[
         min=0.5, max=0.999, help="With --find-rate: the share of good requests from which on a rate holds."
     ),
 ]
+_MostQps = Annotated[
+    float,
+    typer.Option(min=0.001, max=100_000, help="With --find-rate: the highest rate that is tried."),
+]
 _SearchFor = Annotated[
     float,
     typer.Option(
         min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
     ),
 ]
+_OF_GIVEN_LOADS = ("single_stream", "trace", "most_tokens", "requests")
 _WARM_S = 5.0
 """With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
 
@@ -148,6 +153,7 @@ def load(
     slo: _Slo = None,
     find_rate: _FindRate = False,
     slo_share: _SloShare = 0.9,
+    most_qps: _MostQps = 100_000.0,
     search_for: _SearchFor = 900.0,
     meter: _Meter = None,
     as_json: JsonFlag = False,
@@ -172,12 +178,10 @@ def load(
         continuous_usage=continuous_usage, endpoint=endpoint, most_tokens=most_tokens,
     )  # fmt: skip
     if find_rate:
-        refuse(
-            context, ("single_stream", "trace", "most_tokens", "requests"), "says nothing with --find-rate"
-        )
-        search = search_of(flags, rates_of(qps), slo, slo_share, search_for)
+        refuse(context, _OF_GIVEN_LOADS, "says nothing with --find-rate")
+        search = search_of(flags, rates_of(qps), slo, slo_share, most_qps, search_for)
         return exit_with(look_for_rate(*search, out, meter, as_json=as_json))
-    refuse(context, ("slo_share", "search_for"), "goes with --find-rate")
+    refuse(context, ("slo_share", "most_qps", "search_for"), "goes with --find-rate")
     specs = [replace(flags, qps=rate).spec() for rate in rates_of(qps)] or [flags.spec()]
     if len(specs) > 1:
         return exit_with(run_sweep(specs, out, meter, slo, as_json=as_json))

@@ -213,6 +213,20 @@ def test_a_larger_model_a_slower_board_and_a_slower_engine_take_longer() -> None
     assert unknown.bandwidth.low > h100.bandwidth.low
 
 
+def test_a_load_that_looks_for_its_rate_takes_its_search_and_what_any_load_takes() -> None:
+    def seconds(**load: Any) -> Span:
+        study = Study.model_validate({**FIELDS, "variants": ["bf16"], "loads": [load], "blocks": 1})
+        return reckoner(study).cell(plan_cells(study, len(TASKS))[0])
+
+    closed = seconds(kind="closed", concurrency=256)
+    quick, slow = (
+        seconds(kind="find_rate", slo={"ttft": "1s"}, window_s=5, search_for_s=longest)
+        for longest in (60, 3600)
+    )
+    assert closed.low + 50 <= quick.low == slow.low
+    assert quick.high + 3500 < slow.high < quick.high + 3600
+
+
 @pytest.mark.parametrize(
     ("low_s", "high_s", "words"),
     [

@@ -23,6 +23,7 @@ WRONG = {
     "--qps: takes one rate": ["--slo", "ttft=1s", "--qps", "1,2"],
     "--single-stream says nothing": ["--slo", "ttft=1s", "--single-stream"],
     "--requests says nothing": ["--slo", "ttft=1s", "--requests", "5"],
+    "--qps 9: the rate to begin with": ["--slo", "ttft=1s", "--qps", "9", "--most-qps", "8"],
     "--duration 0.1: with --find-rate": ["--slo", "ttft=1s", "--duration", "0.1"],
     "--meter nowhere: takes local": ["--slo", "ttft=1s", "--meter", "nowhere"],
 }

@@ -1,0 +1,56 @@
+"""The report's table of highest rates: what each search found, block by block, and what a good request costs there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from analysis.metrics import metric
+from analysis.report.tables.table import Columns, TextTable, percent, table_of
+from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Contrast, Point, Results
+from analysis.results.rates import GOOD_J, RATE, found_in_blocks
+
+
+def highest_rates_table(results: Results, model: str) -> TextTable:
+    """A row a variant and load that looks for its rate; without rows where no load does."""
+    points = [one for one in results.points if one.model == model and found_in_blocks(results, one.condition)]
+    against = {one.side: one for one in results.of(model, "board_vs_reference", "variant_vs_baseline")}
+    columns: Columns[Point] = (
+        ("variant", lambda one: one.variant),
+        ("load", lambda one: one.load),
+        (f"{metric(RATE).label}, {metric(RATE).unit}", _mean_of(RATE)),
+        ("each block (and its search's interval)", lambda one: _each_block(results, one)),
+        (metric("good_share").label, lambda one: percent(one.mean("good_share"))),
+        (metric(GOOD_J).titled, _mean_of(GOOD_J)),
+        ("rate over the reference's", lambda one: _ratio(against.get(one.condition), RATE)),
+        ("J/request in slo over the reference's", lambda one: _ratio(against.get(one.condition), GOOD_J)),
+        ("blocks", lambda one: f"{len(one.values.get(RATE, ()))} of {one.blocks}"),
+        ("reasons", lambda one: ", ".join(one.why((RATE, "good_share")))),
+    )
+    return table_of(columns, points, 2)
+
+
+def _mean_of(name: str) -> Callable[[Point], str]:
+    return lambda one: with_bounds(one.mean(name), *(one.interval(name) or (None, None)))
+
+
+def _each_block(results: Results, point: Point) -> str:
+    return "; ".join(_found(row) for _, row in sorted(found_in_blocks(results, point.condition).items()))
+
+
+def _found(row: Mapping[str, object]) -> str:
+    value, lo, hi = (_number(row[name]) for name in ("value", "lo", "hi"))
+    if value is None:
+        return "none"
+    if hi is None:
+        return f"at least {significant(value)}"
+    return with_bounds(value, lo, hi)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+def _ratio(one: Contrast | None, name: str) -> str:
+    row = {} if one is None else one.metrics.get(f"{name}_ratio", {})
+    return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))

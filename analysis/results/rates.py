@@ -1,0 +1,100 @@
+"""The highest rate that each variant holds within its bounds, and what a good request costs there: a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from analysis.keys import Condition
+from analysis.results.boards import bounds_words
+from analysis.results.headline import significant, with_bounds
+from analysis.results.points import Contrast, Point, Results
+from analysis.results.sentences import effect_words
+from traces.layout import board_of, load_asked
+
+RATES = "What is the highest rate within the bounds?"
+RATE, GOOD_J = "rate_found", "j_per_request_in_slo"
+_AGAINST = ("variant_vs_baseline", "board_vs_reference")
+Bounds = Mapping[str, Mapping[str, float]]
+"""By load that looks for its rate, without the boards' setting: what a good request keeps, in ms."""
+
+
+def rate_sentences(results: Results, model: str, bounds: Bounds) -> list[str]:
+    """Say of each variant what its searches found, against the baseline, or against boards as they were found."""
+    points = [one for one in results.points if one.model == model and load_asked(one.load) in bounds]
+    return [_sentence(results, one, bounds[load_asked(one.load)]) for one in points]
+
+
+def found_in_blocks(results: Results, side: Condition) -> dict[int, Mapping[str, object]]:
+    """Return the rows of the rate that was found, by block, valid or not."""
+    return {
+        row["block"]: row for row in results.cell_rows if row["metric"] == RATE and Condition.of(row) == side
+    }
+
+
+def _sentence(results: Results, point: Point, slo_ms: Mapping[str, float]) -> str:
+    place, kept = f"{point.variant} under {point.load}", bounds_words(slo_ms)
+    if point.mean(RATE) is None:
+        return f"{place}: {_not_found(results, point, kept)}"
+    parts = [f"{_rate(point)} requests/s within {kept}{_missing(results, point)}"]
+    joules = point.mean(GOOD_J)
+    if joules is not None:
+        shown = with_bounds(joules, *(point.interval(GOOD_J) or (None, None))).replace("(", "(95 %: ")
+        parts.append(f"{shown} {_joules(results)} there, of requests that kept them")
+    return f"{place}: {'; '.join((*parts, *_beside(results, point)))}"
+
+
+def _rate(point: Point) -> str:
+    """The mean with its interval over blocks; of a single block with that of its search."""
+    known, (bounds, *others) = point.interval(RATE), point.bounds[RATE]
+    if known is None and bounds is not None and not others:
+        return with_bounds(point.mean(RATE), *bounds).replace("(", "(95 %, of its search: ")
+    return with_bounds(point.mean(RATE), *(known or (None, None))).replace("(", "(95 %: ")
+
+
+def _joules(results: Results) -> str:
+    return "estimated J/request" if results.estimated else "J/request"
+
+
+def _not_found(results: Results, point: Point, kept: str) -> str:
+    """Why there is no rate: none holds, none failed, or no window told."""
+    rows = [*found_in_blocks(results, point.condition).values()]
+    codes = {str(code) for row in rows for code in _codes(row)}
+    values = [value for row in rows if isinstance(value := row["value"], float)]
+    if codes == {"no_rate_holds"}:
+        return f"no rate keeps {kept}"
+    if codes == {"rate_at_least"}:
+        return f"at least {significant(min(values))} requests/s keep {kept}: no rate failed"
+    return f"no rate is known to keep {kept} ({', '.join(sorted(codes)) or 'not_measured'})"
+
+
+def _missing(results: Results, point: Point) -> str:
+    """Of how many blocks a mean is, where some found none."""
+    known = len(point.values.get(RATE, ()))
+    if known == point.blocks:
+        return ""
+    rows = found_in_blocks(results, point.condition).values()
+    why = sorted({str(code) for row in rows for code in _codes(row)})
+    return f" in {known} of {point.blocks} blocks ({', '.join(why) or 'not_measured'})"
+
+
+def _codes(row: Mapping[str, object]) -> list[object]:
+    reasons = row["reasons"]
+    return list(reasons) if isinstance(reasons, list | tuple) else []
+
+
+def _beside(results: Results, point: Point) -> Iterator[str]:
+    contrasts = (one for one in results.of(point.model, *_AGAINST) if one.side == point.condition)
+    for one in contrasts:
+        than = _reference(one)
+        for name, of, verb in (
+            (RATE, "requests/s", "holds"),
+            (GOOD_J, f"{_joules(results)} that kept them", "costs"),
+        ):
+            row = one.metrics.get(f"{name}_ratio")
+            if row is not None and row["value"] is not None:
+                more = (one.metrics.get(f"{name}_ratio_{part}") for part in ("smallest_visible", "p_holm"))
+                yield effect_words(row, *more, of=of, than=than, verb=verb)
+
+
+def _reference(one: Contrast) -> str:
+    return one.reference_variant if one.kind == "variant_vs_baseline" else str(board_of(one.reference_load))
