@@ -38,7 +38,7 @@ _WITHIN = {
 def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file that asks no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
-    codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
+    codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
     explained, drawing = EXPLANATIONS | REASONS, _drawing(comparison, note)
     text = rendered(
         "comparison.html.j2",
@@ -49,7 +49,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         reasons=REASONS,
-        links=[one for one in _SECTIONS if drawing or one[0] != "figures"],
+        links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
@@ -195,12 +195,13 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         shift = 0.7 / len(others)
         marks = [
             RatioMark(
-                sides.index(one.condition) + (others.index(one.run) - (len(others) - 1) / 2) * shift,
-                others.index(one.run),
-                one.estimate,
-                palette.variant(one.variant),
+                sides.index(difference.condition)
+                + (others.index(difference.run) - (len(others) - 1) / 2) * shift,
+                others.index(difference.run),
+                difference.estimate,
+                palette.variant(difference.variant),
             )
-            for one in shown
+            for difference in shown
         ]
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
