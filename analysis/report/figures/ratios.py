@@ -38,8 +38,8 @@ def ratio_plot(figure: Figure, rows: Sequence[str], marks: Sequence[RatioMark], 
     for ratio in marks:
         interval(axes, ratio.y, ratio.estimate.bounds, ratio.look.colour, across=True)
         axes.plot(
-            [ratio.estimate.ratio or 1.0], [ratio.y], marker=SHAPES[ratio.which % len(SHAPES)], linestyle="none", zorder=3,
-            **ratio.look.mark,
+            [ratio.estimate.ratio or 1.0], [ratio.y], marker=SHAPES[ratio.which % len(SHAPES)], linestyle="none",
+            zorder=3, **ratio.look.mark,
         )  # fmt: skip
     axes.axvline(1.0, color=GREY, linewidth=0.8, zorder=0.5)
     axes.set_yticks(range(len(rows)), list(rows))

@@ -163,12 +163,12 @@ def boards_called(uuids: Sequence[str]) -> list[Board]:
     return [Board(place) for place in choose(uuids).boards]
 
 
-def same_limit(one: float | None, other: float | None) -> bool:
+def same_limit(watts: float | None, other_w: float | None) -> bool:
     """Say whether two limits are one; a limit that is not known is like no other."""
-    return one is not None and other is not None and abs(one - other) < SAME_W
+    return watts is not None and other_w is not None and abs(watts - other_w) < SAME_W
 
 
 def nearest(clock_mhz: int, offered: Sequence[int]) -> int:
     """Find the clock next to the one that is wanted, among ascending ones of which there is at least one."""
     at = bisect_left(offered, clock_mhz)
-    return min(offered[max(at - 1, 0) : at + 1], key=lambda one: abs(one - clock_mhz))
+    return min(offered[max(at - 1, 0) : at + 1], key=lambda offer: abs(offer - clock_mhz))
