@@ -1,4 +1,4 @@
-"""When is an output right? evalplus' rules (0.3.1, ``evalplus/eval/__init__.py``), on plain values.
+"""Decide whether an output is right by evalplus' rules (0.3.1, ``evalplus/eval/__init__.py``), on plain values.
 
 evalplus compares inside the candidate's process; here both sides are data outside of it.
 """
@@ -19,7 +19,7 @@ _PACKED = re.compile(rb'\["p", "[^"]*"')
 
 
 class Oracle:
-    """Compares the outputs of one run in the order of its inputs.
+    """Compare the outputs of one run in the order of its inputs.
 
     The order matters: once a float was expected, evalplus keeps the tolerance of 1e-6 for the rest of the run.
     """
