@@ -33,10 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [items[number] for number in order]
 
 
+def pytest_collection() -> None:
+    """Leave the garbage collector out while thousands of tests are made: nothing of them goes away."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Look no more through the million objects of thousands of collected tests for cycles: there are none in them."""
+    """Let it never look through them again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
