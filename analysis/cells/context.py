@@ -45,8 +45,8 @@ class Context:
             for gpu in self.manifest.get("gpus", [])
             if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
         }
-        found = calibration.get("devices") if isinstance(calibration, dict) else None
-        return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
+        devices = calibration.get("devices") if isinstance(calibration, dict) else None
+        return Sensors(devices or {}, self.study.meter_settings if self.study else Meters(), limits)
 
     @property
     def sampled(self) -> bool:
@@ -125,18 +125,18 @@ class Context:
 
     def most_in_flight(self, load: str) -> int | None:
         """The cap of an open load, if it has one."""
-        for one in self._loads:
-            if isinstance(one, Open) and one.slug == load_asked(load):
-                return one.max_in_flight
+        for planned in self._loads:
+            if isinstance(planned, Open) and planned.slug == load_asked(load):
+                return planned.max_in_flight
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
         return cap if isinstance(cap, int) else None
 
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""
-        for one in self._loads:
-            if one.slug == load_asked(load) and not isinstance(one, Open):
-                return one.concurrency if isinstance(one, Closed) else 1
+        for planned in self._loads:
+            if planned.slug == load_asked(load) and not isinstance(planned, Open):
+                return planned.concurrency if isinstance(planned, Closed) else 1
         return None
 
     def reference_board(self, load: str) -> str:
@@ -149,9 +149,9 @@ class Context:
         """single_stream, closed, open or probe; without a study, by the load's usual name."""
         if is_probe(load):
             return "probe"
-        for one in self._loads:
-            if one.slug == load_asked(load):
-                return one.kind
+        for planned in self._loads:
+            if planned.slug == load_asked(load):
+                return planned.kind
         usual = {"single": "single_stream", "closed": "closed", "open": "open"}
         return usual.get(load.partition("-")[0])
 

@@ -44,7 +44,7 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
     several = first & (requests.output_tokens > 1)
     lag_ms = (requests.sent_ns - _could_be_sent_ns(requests, most_in_flight)) / 1e6
     after_first = (requests.end_ns - requests.first_token_ns) / 1e6
-    found = Latencies(
+    latencies = Latencies(
         ttft_ms=np.where(first, (requests.first_token_ns - requests.scheduled_ns) / 1e6, np.nan),
         e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
         tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
@@ -52,9 +52,9 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
         itl_ms=_inter_token_ms(requests),
         at_once=_came_at_once(requests),
     )
-    if 2 * found.at_once.sum() <= requests.completed.sum():
-        return found
-    return replace(found, itl_ms=np.zeros(0), tpot_ms=np.full_like(found.tpot_ms, np.nan))
+    if 2 * latencies.at_once.sum() <= requests.completed.sum():
+        return latencies
+    return replace(latencies, itl_ms=np.zeros(0), tpot_ms=np.full_like(latencies.tpot_ms, np.nan))
 
 
 def latency_samples(requests: Requests, latency: Latencies) -> dict[str, Floats]:
@@ -119,9 +119,9 @@ def _came_at_once(requests: Requests) -> Bools:
     )
     span_ns = last - np.where(requests.has_first_token[rows], requests.first_token_ns[rows], first)
     gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
-    found = np.zeros(chunks.size, dtype=np.bool_)
-    found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
-    return found
+    at_once = np.zeros(chunks.size, dtype=np.bool_)
+    at_once[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
+    return at_once
 
 
 def _inter_token_ms(requests: Requests) -> Floats:
