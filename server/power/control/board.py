@@ -76,8 +76,8 @@ class Board:
     @property
     def range_w(self) -> tuple[float, float] | None:
         """Return the least and the highest limit that it takes; None where it takes none."""
-        found = self._place.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
-        return None if found is None else (found[0] * 1e-3, found[1] * 1e-3)
+        range_mw = self._place.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
+        return None if range_mw is None else (range_mw[0] * 1e-3, range_mw[1] * 1e-3)
 
     @property
     def default_w(self) -> float | None:

@@ -175,7 +175,7 @@ def _line_of(pid: int) -> set[int]:
 
 def boards_of(engine_pid: int) -> frozenset[str]:
     """UUIDs of the boards on which an engine is seen; none where no list shows it. NVML must be initialised."""
-    return frozenset(one.device for one in Watch(engine_pid, ()).look() if one.engine)
+    return frozenset(look.device for look in Watch(engine_pid, ()).look() if look.engine)
 
 
 def _others(boards: Sequence[Place]) -> list[tuple[Place, BoardMeter | None]]:
