@@ -9,6 +9,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -29,12 +30,14 @@ _AT_START = (
     "FORCE_COLOR",
 )
 """How variables begin that are read once, as a process starts or as it imports."""
+_ENVIRONMENT = dict(os.environ)
+"""Of this process before any test changed it."""
 
 
 def starwatt(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in a fork that finds all imported where nothing of its environment forbids that."""
     words = [str(argument) for argument in arguments]
-    if _at_start() == _forks().at_start:
+    if _at_start(os.environ) == _at_start(_ENVIRONMENT):
         return _forks().run(words, cwd or Path.cwd())
     return subprocess.run(
         [*COMMAND, *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=cwd
@@ -50,10 +53,10 @@ class Forks:
     """The process of ``forks.py``; one command runs at a time."""
 
     def __init__(self) -> None:
-        self.at_start = _at_start()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, "-m", "tests.support.forks"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT,
+        )  # fmt: skip
         atexit.register(self.close)
 
     def run(self, words: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -103,5 +106,5 @@ class Forks:
 _forks = cache(Forks)
 
 
-def _at_start() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(_AT_START)}
+def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(_AT_START)}
