@@ -53,7 +53,7 @@ test-engines:    # of a real engine, one after another: each takes gigabytes
 	$(BIN)/python -m pytest tests/live -m "not long"
 
 test-all-else:   # they wait more than they compute
-	$(BIN)/python -m pytest --ignore=tests/live -m "not long" -n 4 --dist worksteal
+	$(BIN)/python -m pytest --ignore=tests/live -m "not long" -n 6 --dist worksteal
 
 test-long: $(STAMP) sandbox slurm browser  ## full counts
 	$(BIN)/python -m pytest
