@@ -6,7 +6,7 @@ TARGET := $(shell scripts/target.sh $(VENV) 2>/dev/null)
 STAMP  := $(VENV)/.starwatt-set-up-$(TARGET)
 UV     ?= uv
 
-.PHONY: rehearse-gpu demo setup browser check docs screenshots test test-long bench lock sandbox slurm clean
+.PHONY: rehearse-gpu demo setup browser check docs screenshots test test-engines test-all-else test-long bench lock sandbox slurm clean
 .DEFAULT_GOAL := help
 
 help:            ## what there is
@@ -47,8 +47,13 @@ screenshots: $(STAMP) browser  ## docs/images again: the report and the comparis
 	$(BIN)/python -m scripts.screenshots
 
 test: $(STAMP) sandbox slurm browser  ## everything that must never break, real vLLM included
-	$(BIN)/python -m pytest -m "not long and not live" -n 4 --dist worksteal  # they wait more than they compute
-	$(BIN)/python -m pytest -m "live and not long"
+	@$(MAKE) --no-print-directory -j2 test-engines test-all-else  # a starting engine leaves a CPU to the others
+
+test-engines:    # of a real engine, one after another: each takes gigabytes
+	$(BIN)/python -m pytest tests/live -m "not long"
+
+test-all-else:   # they wait more than they compute
+	$(BIN)/python -m pytest --ignore=tests/live -m "not long" -n 6 --dist worksteal
 
 test-long: $(STAMP) sandbox slurm browser  ## full counts
 	$(BIN)/python -m pytest

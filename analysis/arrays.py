@@ -45,8 +45,8 @@ def percentile(values: Floats, q: float) -> float | None:
 
 def percentiles(values: Floats, qs: Sequence[int]) -> dict[int, float | None]:
     """Several percentiles at once, as ``percentile`` gives each."""
-    found = np.percentile(values, qs).tolist() if values.size else [None] * len(qs)
-    return dict(zip(qs, found, strict=True))
+    quantiles = np.percentile(values, qs).tolist() if values.size else [None] * len(qs)
+    return dict(zip(qs, quantiles, strict=True))
 
 
 def mean(values: Floats) -> float | None:
@@ -57,5 +57,5 @@ def mean(values: Floats) -> float | None:
 def spread(values: Floats) -> dict[str, float | None]:
     """Compute mean, median, and 90th and 99th percentiles of what is known; None of nothing."""
     known = values[np.isfinite(values)]
-    found = percentiles(known, (50, 90, 99))
-    return {"mean": mean(known), **{f"p{q}": value for q, value in found.items()}}
+    quantiles = percentiles(known, (50, 90, 99))
+    return {"mean": mean(known), **{f"p{q}": value for q, value in quantiles.items()}}

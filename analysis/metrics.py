@@ -45,14 +45,14 @@ class Metric:
 @cache
 def metric(name: str) -> Metric:
     """Look up a metric; raises ``KeyError`` for a name that is not here."""
-    for one in (one for metrics in METRICS.values() for one in metrics):
-        pattern = re.sub(r"<(\w+)>", lambda place: f"(?P<{place[1]}>{_MANY[place[1]]})", one.name)
-        if found := re.fullmatch(pattern, name):
-            label = one.label
-            for place, chosen in found.groupdict().items():
+    for known in (known for metrics in METRICS.values() for known in metrics):
+        pattern = re.sub(r"<(\w+)>", lambda place: f"(?P<{place[1]}>{_MANY[place[1]]})", known.name)
+        if named := re.fullmatch(pattern, name):
+            label = known.label
+            for place, chosen in named.groupdict().items():
                 label = label.replace(f"<{place}>", chosen)
-            unit = "°C" if name == "trend_temperature" else one.unit
-            return replace(one, name=name, label=label, unit=unit)
+            unit = "°C" if name == "trend_temperature" else known.unit
+            return replace(known, name=name, label=label, unit=unit)
     raise KeyError(name)
 
 

@@ -103,13 +103,13 @@ class OpenedRun:
     @cached_property
     def records(self) -> Mapping[CellKey, CellRecord]:
         """Read every ``cell.json``; those that cannot be read are ``trace_damaged`` in ``tables/cells``."""
-        found = {}
+        records = {}
         for key in self.dir.finished_cells():
             try:
-                found[key] = read_cell(self.dir.cell(key))
+                records[key] = read_cell(self.dir.cell(key))
             except TraceError:
                 continue
-        return found
+        return records
 
     @cached_property
     def meters(self) -> tuple[MeterKey, ...]:
@@ -136,8 +136,8 @@ class OpenedRun:
     @property
     def dataset(self) -> Mapping[str, Any]:
         """Return what the manifest says of the data set; empty where it says nothing."""
-        found = self.context.manifest.get("dataset")
-        return found if isinstance(found, dict) else {}
+        dataset = self.context.manifest.get("dataset")
+        return dataset if isinstance(dataset, dict) else {}
 
     @property
     def task_set(self) -> TaskSet:

@@ -68,8 +68,8 @@ def naturally(name: str) -> tuple[Any, ...]:
 
 def meters_in(rows: Iterable[Row]) -> tuple[MeterKey, ...]:
     """List the meters that rows of ``tables/cells`` are by, first the one that is shown where there is room for one."""
-    found = {meter for row in rows if (meter := MeterKey.of(row)) is not None}
-    return tuple(sorted(found, key=lambda one: rank(*one)))
+    meters = {meter for row in rows if (meter := MeterKey.of(row)) is not None}
+    return tuple(sorted(meters, key=lambda meter: rank(*meter)))
 
 
 def passed_in(rows: Iterable[Row], tests: str = "plus") -> dict[Condition, dict[str, float]]:
@@ -83,7 +83,7 @@ def passed_in(rows: Iterable[Row], tests: str = "plus") -> dict[Condition, dict[
     for row in rows:
         if row["graded"] and row["samples"]:
             counts.setdefault(Condition.of(row), {})[row["task_id"]] = row[f"{tests}_passed"], row["samples"]
-    return {side: {task: k / n for task, (k, n) in own.items()} for side, own in counts.items()}
+    return {side: {task: k / n for task, (k, n) in tasks.items()} for side, tasks in counts.items()}
 
 
 def points_of(
@@ -101,8 +101,8 @@ def points_of(
     grouped: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         grouped.setdefault((row["model"], row["variant"], row["load"]), []).append(row)
-    sides = [(Condition(*side), own) for side, own in sorted(grouped.items())]
-    return [_point(side, own, started_once(side.variant), start_of) for side, own in sides]
+    sides = [(Condition(*side), rows_of_side) for side, rows_of_side in sorted(grouped.items())]
+    return [_point(side, rows_of_side, started_once(side.variant), start_of) for side, rows_of_side in sides]
 
 
 def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool, start_of: StartOf) -> Point:

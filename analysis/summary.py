@@ -109,12 +109,12 @@ def _row(
     }
     for metric in metrics:
         value, tasks = point.mean(metric), passed.get(metric, {}).get(point.condition)
-        found = Interval() if value is None else _of_tasks(tasks) if tasks else _of_blocks(point, metric)
-        lo, hi = found.bounds or (None, None)
-        why = {*point.why([metric]), *found.reasons}
+        interval = Interval() if value is None else _of_tasks(tasks) if tasks else _of_blocks(point, metric)
+        lo, hi = interval.bounds or (None, None)
+        why = {*point.why([metric]), *interval.reasons}
         if value is None and not why:  # the cell as a whole, or its power, says why
             why = {*(point.why(("window_s", "j_per_request")) or ("not_available",))}
-        parts = value, lo, hi, found.kind, value is not None, " ".join(sorted(why))
+        parts = value, lo, hi, interval.kind, value is not None, " ".join(sorted(why))
         row |= {f"{metric}{part}": given for part, given in zip(PARTS, parts, strict=True)}
     return row
 
@@ -132,5 +132,5 @@ def _of_blocks(point: Point, metric: str) -> Interval:
         return Interval(reasons=("one_engine_start",))
     if min(known) <= 0:
         return Interval(reasons=("not_positive",))
-    found = geometric_mean(point.by_start(metric))
-    return Interval(found.bounds, "blocks" if found.bounds else None, found.reasons)
+    estimate = geometric_mean(point.by_start(metric))
+    return Interval(estimate.bounds, "blocks" if estimate.bounds else None, estimate.reasons)

@@ -90,20 +90,20 @@ def analyze(run: RunDir, progress: Progress | None = None) -> AnalysisSummary:
         TraceError: there is not a single cell, planned or finished.
     """
     with cycles_left_alone():
-        found = compute(run, progress, Kept)
-        _write(run, found)
-    return found.summary
+        computed = compute(run, progress, Kept)
+        _write(run, computed)
+    return computed.summary
 
 
-def _write(run: RunDir, found: Tables) -> None:
-    with ThreadPoolExecutor(len(found.tables)) as threads:
+def _write(run: RunDir, computed: Tables) -> None:
+    with ThreadPoolExecutor(len(computed.tables)) as threads:
         written = [
-            threads.submit(write_parquet, run.table(name), table) for name, table in found.tables.items()
+            threads.submit(write_parquet, run.table(name), table) for name, table in computed.tables.items()
         ]
-        in_short = found.in_short
-    for one in written:
-        one.result()
-    for name in OPTIONAL - found.tables.keys():
+        in_short = computed.in_short
+    for future in written:
+        future.result()
+    for name in OPTIONAL - computed.tables.keys():
         run.table(name).unlink(missing_ok=True)
     with atomic_path(run.summary) as temporary:
         pacsv.write_csv(in_short, temporary)
@@ -133,16 +133,16 @@ def compute(
     if alone := _rows_alone(RunDir(run.alone), kept_in):
         beside = [row for row in made.rows(_BESIDE) if not is_probe(row["load"])]
         rows["neighbours"] = neighbour_rows(beside, alone, windows_of(run))
-    tables = {name: _table(name, own) for name, own in rows.items() if own or name not in OPTIONAL}
+    tables = {name: _table(name, listed) for name, listed in rows.items() if listed or name not in OPTIONAL}
     tables |= {"cells": made.cells, "requests": made.requests}
-    tables["accuracy"] = accuracy_table([(one.key, one.accuracy) for one in answers])
+    tables["accuracy"] = accuracy_table([(cell.key, cell.accuracy) for cell in answers])
     stamped = {name: _stamped(table) for name, table in tables.items()}
     told = {KEY: inputs_of(run, parts.tails()), MEMORISED: json.dumps(made.memorised)}
     stamped["cells"] = _stamped(tables["cells"], told)
     summary = AnalysisSummary(
         cells=len(keys),
         measured=made.measured,
-        invalid=tuple(one for one in made.invalid if one is not None),
+        invalid=tuple(cell for cell in made.invalid if cell is not None),
         requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
         warnings=warnings,
@@ -161,7 +161,7 @@ def _table(name: str, rows: Sequence[Row]) -> pa.Table:
 
 def _made_up(answers: Sequence[Answers]) -> frozenset[str]:
     """Loads whose prompts were made up to recorded lengths."""
-    return frozenset(one.key.load for one in answers if one.accuracy.reason == MADE_UP)
+    return frozenset(cell.key.load for cell in answers if cell.accuracy.reason == MADE_UP)
 
 
 def _parts(

@@ -23,6 +23,7 @@ from loadgen.replay import Replay
 from loadgen.result import RESULTS, LoadResult
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError
+from traces.lean import keep_pandas_out
 
 
 def main() -> int:
@@ -65,4 +66,5 @@ def _say(message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()
     raise SystemExit(main())

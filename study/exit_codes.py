@@ -1,14 +1,15 @@
-"""Exit codes beyond those that errors carry (starwatt_errors.py), and what is said of an interrupt."""
+"""Name the exit codes that no error carries (starwatt_errors.py has the others), and word what an interrupt leaves."""
 
 from __future__ import annotations
 
 INVALID = 3
-"""Measured, but a figure is invalid."""
+"""Something was measured, and a figure of it is invalid."""
 WORSE = 4
-"""``compare --fail-above``: worse than the bound."""
+"""``compare`` was given a bound (``--fail-above``), and the runs are worse."""
 INTERRUPTED = 130
-"""Ctrl-C and SIGTERM."""
+"""Ctrl-C or SIGTERM ended the command."""
 FAILED = 1
+"""The command did not do what it was asked to do."""
 
 _INTERRUPTED_WORDS = {
     "run": "interrupted; what was measured is kept, and the same command goes on",
@@ -20,5 +21,5 @@ _INTERRUPTED_WORDS = {
 
 
 def interrupted_words(command: str | None) -> str:
-    """What a command leaves that was interrupted; ``serve`` and ``meter`` end in no other way."""
+    """Say what an interrupted command leaves; ``serve`` and ``meter`` end in no other way."""
     return _INTERRUPTED_WORDS.get(command or "", "interrupted")

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import pytest
 
 from server.engines.toolchain import computes_on_the_cpu
 from tests.support.host_boards import HostBoards
+from tests.support.longest import dealt, workers_of_this_run
 
 HOST_BOARDS = HostBoards()
 
 
 def pytest_configure() -> None:
-    """Collect without the machine's boards, and without what set-up was told of them."""
+    """Collect without the machine's boards, and without what set-up was told of them; keep what is compiled.
+
+    Else each of some thousand processes that tests start would compile all of its code again.
+    """
     os.environ.pop("STARWATT_TARGET", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     HOST_BOARDS.hide()
+
+
+@pytest.hookimpl(trylast=True)  # of those that were selected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest tests begin first."""
+    order = dealt([item.nodeid for item in items], workers_of_this_run())
+    items[:] = [items[number] for number in order]
+
+
+def pytest_collection() -> None:
+    """Leave the garbage collector out while thousands of tests are made: nothing of them goes away."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Let it never look through them again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

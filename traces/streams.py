@@ -57,7 +57,7 @@ class TraceWriter:
             self._final_path.unlink(missing_ok=True)
             self._file = self._stream_path.open("wb")
         self._stream = pa.ipc.new_stream(self._file, self._schema)
-        # pyarrow's first conversion imports pandas, a quarter of a second: not while requests are timed.
+        # pyarrow's first conversion takes long, as it looks for pandas: not while requests are timed.
         self._batch([{}])
         self._flushed_ns = now_ns()
 

@@ -157,8 +157,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     checks += [window_check(window, context.min_s(key.load)), *noted_checks(record.served.notes)]
     checks += [] if engine is None else [engine_check(engine, window)]
     series, boards = _series(power), boards_seen(occupancy, window)
-    own, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
-    checks += [*occupancy_checks(occupancy, window, boards_of(own)), *throttle_checks(engines, window)]
+    of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
+    checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
     seen = look_again(requests, window, grades)
@@ -169,7 +169,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
     checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
     checks += board_checks(record.board, power)
-    energies = _energies(own, measured, record, _sensors(record, context), seen.chunks)
+    energies = _energies(of_engine, measured, record, _sensors(record, context), seen.chunks)
     trends = trends_in(requests, engines, primary(list(energies)), window)
     checks += trends.checks
     attributions, phase = _attributions(measured, primary(list(energies)), seen.work)
@@ -179,7 +179,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         measured=measured,
         energies=energies,
         energy_reasons=_energy_reasons(requests, power, record),
-        elsewhere=_elsewhere(record, own, boards),
+        elsewhere=_elsewhere(record, of_engine, boards),
         idle_boards=idle_boards_w(series, boards, window),
         checks=tuple(checks),
         codes=_codes(checks, taken_over),
@@ -214,8 +214,8 @@ def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
 
 
 def _power(files: CellFiles) -> pa.Table | None:
-    found = files.find("power")
-    return None if found is None else each_once(found)
+    power = files.find("power")
+    return None if power is None else each_once(power)
 
 
 def _series(power: pa.Table | None) -> list[PowerSeries]:
@@ -241,7 +241,7 @@ def _energies(
 def _sensors(record: CellRecord, context: Context) -> Sensors:
     """Those of the run, at the limits of the cell; of an imported cell what was stated of its logs."""
     if record.board is not None:
-        shown = {device: one.power_limit_w for device, one in record.board.boards.items()}
+        shown = {device: board.power_limit_w for device, board in record.board.boards.items()}
         limits = {**context.sensors.limits_w, **{device: watts for device, watts in shown.items() if watts}}
         return replace(context.sensors, limits_w=limits)
     if record.imported is None:
@@ -282,13 +282,13 @@ def _attributions(
     if not timed.all():  # no life that is known: nothing to charge
         start, end = (np.where(timed, at_ns, window.start_ns) for at_ns in (start, end))
     lives = flights(start, end, window)
-    found = {"in_flight": in_flight(lives, energy.curves)}
+    joules = {"in_flight": in_flight(lives, energy.curves)}
     if measured.share.output_tokens is None or work is None:
-        return found, None
-    found["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
+        return joules, None
+    joules["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
     idle_j = lives.idle_j(energy.curves, work.edges_s)
     all_j = np.diff(joules_at(work.edges_s, energy.curves))
-    return found, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
+    return joules, PhaseInput(work, all_j - idle_j, energy.energy_j, float(idle_j.sum()))
 
 
 def _codes(checks: list[Check], others: list[str]) -> tuple[str, ...]:

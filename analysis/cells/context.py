@@ -45,8 +45,8 @@ class Context:
             for gpu in self.manifest.get("gpus", [])
             if isinstance(gpu, dict) and gpu.get("uuid") and gpu.get("power_limit_w")
         }
-        found = calibration.get("devices") if isinstance(calibration, dict) else None
-        return Sensors(found or {}, self.study.meter_settings if self.study else Meters(), limits)
+        devices = calibration.get("devices") if isinstance(calibration, dict) else None
+        return Sensors(devices or {}, self.study.meter_settings if self.study else Meters(), limits)
 
     @property
     def sampled(self) -> bool:

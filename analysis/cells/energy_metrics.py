@@ -88,8 +88,8 @@ def _parts(energy: BoundaryEnergy, seconds: float) -> tuple[_Part, _Part, _Part]
     )
 
 
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+def _sum(part_j: float | None, other_j: float | None) -> float | None:
+    return None if part_j is None or other_j is None else part_j + other_j
 
 
 def _divided(rows: Rows, part: _Part, measured: Measured, energy: BoundaryEnergy, reasons: list[str]) -> None:

@@ -95,7 +95,7 @@ def parts_of(cells: Sequence[Tabulated]) -> pa.Table:
     columns |= _identities([cell.identity for cell in cells])
     columns |= _stamps([cell.stamp for cell in cells])
     arrays = [
-        own if isinstance(own := columns[field.name], pa.Array) else pa.array(own, field.type)
+        column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
         for field in PARTS
     ]
     return pa.Table.from_arrays(arrays, schema=PARTS)
@@ -114,42 +114,45 @@ def _figures(cells: Sequence[Tabulated]) -> dict[str, Any]:
     }
 
 
-def _answers(found: Sequence[Answers | None]) -> dict[str, Any]:
+def _answers(parts: Sequence[Answers | None]) -> dict[str, Any]:
     tasks: list[list[dict[str, Any]] | None] = []
     answers: list[list[dict[str, Any]] | None] = []
-    for one in found:
-        if one is None:
+    for part in parts:
+        if part is None:
             tasks.append(None)
             answers.append(None)
             continue
-        judged = one.accuracy
+        judged = part.accuracy
         counts = (judged.samples.tolist(), judged.base_passed.tolist(), judged.plus_passed.tolist())
         columns = zip(judged.task_id, *counts, strict=True)
         tasks.append(
             [{"task": task, "samples": n, "base": base, "plus": plus} for task, n, base, plus in columns]
         )
         answers.append(
-            [{"task": task, "sample": sample, "print": value} for (task, sample), value in one.prints.items()]
+            [
+                {"task": task, "sample": sample, "print": value}
+                for (task, sample), value in part.prints.items()
+            ]
         )
     return {
         "tasks": tasks,
         "answers": answers,
-        "ungraded": [None if one is None else one.accuracy.reason for one in found],
+        "ungraded": [None if part is None else part.accuracy.reason for part in parts],
     }
 
 
-def _each(found: Sequence[Any], name: str) -> list[Any]:
+def _each(parts: Sequence[Any], name: str) -> list[Any]:
     """Return an attribute of each; None of those that are not there."""
-    return [None if one is None else getattr(one, name) for one in found]
+    return [None if part is None else getattr(part, name) for part in parts]
 
 
-def _phase(found: Sequence[PhasePart | None]) -> dict[str, Any]:
-    meters, inputs = _each(found, "meter"), _each(found, "input")
+def _phase(phases: Sequence[PhasePart | None]) -> dict[str, Any]:
+    meters, inputs = _each(phases, "meter"), _each(phases, "input")
     works = _each(inputs, "work")
     return {
         **{name: _each(meters, name) for name in ("boundary", "source")},
-        **{name: _each(found, name) for name in ("against", "counts", "speculates", "outside_known")},
-        "measured": _numbers(_each(found, "measured")),
+        **{name: _each(phases, name) for name in ("against", "counts", "speculates", "outside_known")},
+        "measured": _numbers(_each(phases, "measured")),
         "work": _numbers(_each(works, "requests")),
         "stretches": _numbers(_each(works, "stretches")),
         "busy_j": _numbers(_each(inputs, "busy_j")),
@@ -158,31 +161,35 @@ def _phase(found: Sequence[PhasePart | None]) -> dict[str, Any]:
     }
 
 
-def _identities(found: Sequence[Identity | None]) -> dict[str, Any]:
-    known = [one or Identity() for one in found]
+def _identities(identities: Sequence[Identity | None]) -> dict[str, Any]:
+    known = [identity or Identity() for identity in identities]
     return {
-        "run_id": [one.run_id for one in known],
-        "boot_id": [one.boot_id for one in known],
-        "unreadable": [one.unreadable for one in known],
-        "wrong_traces": [one.problem for one in known],
-        "prints": [[{"trace": trace, "print": mark} for trace, mark in one.prints] for one in known],
+        "run_id": [identity.run_id for identity in known],
+        "boot_id": [identity.boot_id for identity in known],
+        "unreadable": [identity.unreadable for identity in known],
+        "wrong_traces": [identity.problem for identity in known],
+        "prints": [
+            [{"trace": trace, "print": mark} for trace, mark in identity.prints] for identity in known
+        ],
     }
 
 
-def _stamps(found: Sequence[Stamp | None]) -> dict[str, Any]:
+def _stamps(stamps: Sequence[Stamp | None]) -> dict[str, Any]:
     return {
-        "content": [None if one is None else one.content for one in found],
-        "state": [None if one is None else one.state for one in found],
+        "content": [None if stamp is None else stamp.content for stamp in stamps],
+        "state": [None if stamp is None else stamp.state for stamp in stamps],
         "files": [
-            None if one is None else [{"name": name, "size": n, "tail": end} for name, n, _, end in one.files]
-            for one in found
+            None
+            if stamp is None
+            else [{"name": name, "size": n, "tail": end} for name, n, _, end in stamp.files]
+            for stamp in stamps
         ],
     }
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
-    found = column.combine_chunks()
-    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _lists(listed: Sequence[pa.Array], kind: pa.ListType, lengths: Sequence[int]) -> pa.Array:
@@ -193,13 +200,13 @@ def _lists(listed: Sequence[pa.Array], kind: pa.ListType, lengths: Sequence[int]
     )
 
 
-def _numbers(found: Sequence[npt.NDArray[Any] | None]) -> pa.Array:
+def _numbers(arrays: Sequence[npt.NDArray[Any] | None]) -> pa.Array:
     """Lists of numbers; null where there are none."""
-    known = [one.ravel() for one in found if one is not None]
+    known = [array.ravel() for array in arrays if array is not None]
     values = pa.array(np.concatenate(known)) if known else pa.array([], pa.float64())
-    lengths = [0 if one is None else one.size for one in found]
+    lengths = [0 if array is None else array.size for array in arrays]
     offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))), pa.int32())
-    missing = pa.array([one is None for one in found], pa.bool_())
+    missing = pa.array([array is None for array in arrays], pa.bool_())
     return pa.ListArray.from_arrays(offsets, values, mask=missing)
 
 

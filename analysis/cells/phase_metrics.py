@@ -134,14 +134,14 @@ def fit_variants(cells: Iterable[FitCell]) -> dict[_Fitted, PhaseFit]:
 
     None where the engine of any of these cells drafted tokens.
     """
-    own: dict[_Fitted, list[FitCell]] = {}
+    by_variant: dict[_Fitted, list[FitCell]] = {}
     for cell in cells:
-        own.setdefault(_variant(cell.key), []).append(cell)
+        by_variant.setdefault(_variant(cell.key), []).append(cell)
     fits = {}
-    for variant, of_variant in sorted(own.items()):
+    for variant, of_variant in sorted(by_variant.items()):
         rows = [cell.rows for cell in of_variant if cell.counts]
         drafted = any(cell.speculates for cell in of_variant)
-        known = [one for one in rows if one is not None]
+        known = [row for row in rows if row is not None]
         fits[variant] = PhaseFit(None, None, "phase_speculation") if drafted else fit_phase(known)
     return fits
 
@@ -149,7 +149,7 @@ def fit_variants(cells: Iterable[FitCell]) -> dict[_Fitted, PhaseFit]:
 def phase_figures(cells: PhaseCells, fits: dict[_Fitted, PhaseFit]) -> PhaseFigures:
     """Apply the fits of the cells' variants to all of them."""
     of = [fits[_variant(key)] for key in cells.keys]
-    cost = np.array([np.full(4, np.nan) if one.costs is None else one.costs.cost_j for one in of]).reshape(
+    cost = np.array([np.full(4, np.nan) if fit.costs is None else fit.costs.cost_j for fit in of]).reshape(
         -1, 4
     )
     applies = cells.known & np.isfinite(cost).all(axis=1)
@@ -169,7 +169,7 @@ def phase_figures(cells: PhaseCells, fits: dict[_Fitted, PhaseFit]) -> PhaseFigu
     outside_j = (cells.outside_work * cost).sum(axis=1) * np.where(charged, scale, np.nan)
     some = cells.outside_known > 0
     values[:, _OF_THE_CELL - 1] = np.where(some, outside_j / np.where(some, cells.outside_known, 1.0), np.nan)
-    values[:, _OF_THE_CELL:] = [_costs(one) for one in of] if of else values[:, _OF_THE_CELL:]
+    values[:, _OF_THE_CELL:] = [_costs(fit) for fit in of] if of else values[:, _OF_THE_CELL:]
     shown = np.ones(values.shape, dtype=np.bool_)
     shown[:, _OF_THE_CELL - 1] = np.isfinite(cells.outside_known)
     return PhaseFigures(values, _reasons(cells, of), shown, request_j)
@@ -186,35 +186,35 @@ def _costs(fit: PhaseFit) -> list[float]:
 
 
 def _reasons(cells: PhaseCells, fits: Sequence[PhaseFit]) -> list[tuple[tuple[str, ...], ...]]:
-    found = []
+    reasons = []
     of_costs = len(METRICS) - _OF_THE_CELL
     for against, known, graded, fit in zip(
         cells.against, cells.known.tolist(), cells.outside_known.tolist(), fits, strict=True
     ):
         why = fit.reason if known else None if against else "tokens_unknown"
         missing = (why,) if why else ()
-        own = (*against, *missing)
-        outside = own if graded else (*own, "solution_unknown")
-        found.append((*[own] * (_OF_THE_CELL - 1), outside, *[missing] * of_costs))
-    return found
+        codes = (*against, *missing)
+        outside = codes if graded else (*codes, "solution_unknown")
+        reasons.append((*[codes] * (_OF_THE_CELL - 1), outside, *[missing] * of_costs))
+    return reasons
 
 
 def _percentiles(values: Floats, chosen: Bools, starts: Ints) -> Floats:
     """Compute the ``PERCENTILES`` of each cell's chosen values (linear interpolation), (c, 4); NaN of none."""
     of_cell = np.repeat(np.arange(starts.size - 1), np.diff(starts))[chosen]
-    own = values[chosen]
-    own = own[np.lexsort((own, of_cell))]
+    ordered = values[chosen]
+    ordered = ordered[np.lexsort((ordered, of_cell))]
     counts = np.bincount(of_cell, minlength=starts.size - 1)
     first = np.concatenate(([0], np.cumsum(counts)))[:-1]
-    found = np.full((counts.size, len(PERCENTILES)), np.nan)
+    quantiles = np.full((counts.size, len(PERCENTILES)), np.nan)
     some = counts > 0
     for column, q in enumerate(PERCENTILES):
         place = q / 100 * (counts[some] - 1)
         below = np.floor(place).astype(np.int64)
-        low = own[first[some] + below]
-        high = own[first[some] + np.minimum(below + 1, counts[some] - 1)]
-        found[some, column] = low + (high - low) * (place - below)
-    return found
+        low = ordered[first[some] + below]
+        high = ordered[first[some] + np.minimum(below + 1, counts[some] - 1)]
+        quantiles[some, column] = low + (high - low) * (place - below)
+    return quantiles
 
 
 def _variant(key: CellKey) -> _Fitted:

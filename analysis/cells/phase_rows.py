@@ -37,17 +37,17 @@ def phase_of(parts: Parts) -> tuple[pa.Table, Ints, Floats]:
         seen.tolist(),
     )
     fits = fit_variants(FitRow(*of) for *of, measured in zip(*columns, strict=True) if measured)
-    metered = np.array([one is not None for one in parts.column("boundary")], dtype=np.bool_)
+    metered = np.array([boundary is not None for boundary in parts.column("boundary")], dtype=np.bool_)
     cells, places = _cells(parts, np.flatnonzero(seen & metered))
-    found = phase_figures(cells, fits)
-    table, of_cell = _table(parts, np.flatnonzero(seen & metered), found)
+    figures = phase_figures(cells, fits)
+    table, of_cell = _table(parts, np.flatnonzero(seen & metered), figures)
     order, listed = parts.numbers("order")
     of = listed.of_cell
     joules = np.full(order.size, np.nan)
     first = np.full(len(parts.keys), -1, dtype=np.int64)
     first[places] = cells.starts[:-1][cells.known]
     has = first[of] >= 0
-    joules[has] = found.request_j[first[of[has]] + order[has]]
+    joules[has] = figures.request_j[first[of[has]] + order[has]]
     return table, of_cell, joules
 
 
@@ -103,18 +103,18 @@ def _floats(parts: Parts, name: str) -> Floats:
     return np.asarray(parts.table[name].to_numpy(), dtype=np.float64)
 
 
-def _table(parts: Parts, chosen: Ints, found: PhaseFigures) -> tuple[pa.Table, Ints]:
+def _table(parts: Parts, chosen: Ints, figures: PhaseFigures) -> tuple[pa.Table, Ints]:
     """Put figures into rows: cell by cell, and metric by metric within each."""
-    shown = found.shown.ravel()
+    shown = figures.shown.ravel()
     metrics = np.tile(np.arange(len(METRICS)), chosen.size)[shown]
     of_cell = np.repeat(chosen, len(METRICS))[shown]
-    values = found.values.ravel()[shown]
+    values = figures.values.ravel()[shown]
     missing = ~np.isfinite(values)
-    told = [codes for own in found.reasons for codes in own]
+    told = [codes for each in figures.reasons for codes in each]
     against = [
         tuple(sorted(set(codes))) or (("not_available",) if none else ())
         for codes, show, none in zip(
-            told, shown.tolist(), (~np.isfinite(found.values.ravel())).tolist(), strict=True
+            told, shown.tolist(), (~np.isfinite(figures.values.ravel())).tolist(), strict=True
         )
         if show
     ]

@@ -52,21 +52,21 @@ def cells_of_run(
     there = set(_keys(known))
     tell = _Counter(progress, len(keys), len(keys) - len(finished) + len(there))
     read = read_cells(run, [key for key in finished if key not in there], bearing_on_cells(context), tell)
-    found = pa.concat_tables([known, read])
-    own = Parts(found)
-    of = dict(zip(own.keys, range(len(own.keys)), strict=True))
-    identities = own.identities()
+    table = pa.concat_tables([known, read])
+    parts = Parts(table)
+    of = dict(zip(parts.keys, range(len(parts.keys)), strict=True))
+    identities = parts.identities()
     misplaced = misplaced_in(run, {key: identities[key] for key in sorted(identities)})
     others = [damaged_cell(key, problem) for key, problem in misplaced.items()]
     failures = failures_of(run) if len(finished) < len(keys) else {}
     others += [unmeasured_cell(key, failures) for key in keys if key not in of]
     if others:
-        found = pa.concat_tables([found, parts_of([tabulate(other) for other in others])])
-    of |= {other.key: len(own.keys) + at for at, other in enumerate(others)}
+        table = pa.concat_tables([table, parts_of([tabulate(other) for other in others])])
+    of |= {other.key: len(parts.keys) + at for at, other in enumerate(others)}
     order = np.array([of[key] for key in keys], dtype=np.int64)
-    if not np.array_equal(order, np.arange(found.num_rows)):
-        found = found.take(pa.array(order))
-    return RunCells(Parts(found), read)
+    if not np.array_equal(order, np.arange(table.num_rows)):
+        table = table.take(pa.array(order))
+    return RunCells(Parts(table), read)
 
 
 def _keys(table: pa.Table) -> list[CellKey]:

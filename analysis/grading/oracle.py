@@ -1,4 +1,4 @@
-"""When is an output right? evalplus' rules (0.3.1, ``evalplus/eval/__init__.py``), on plain values.
+"""Decide whether an output is right by evalplus' rules (0.3.1, ``evalplus/eval/__init__.py``), on plain values.
 
 evalplus compares inside the candidate's process; here both sides are data outside of it.
 """
@@ -19,7 +19,7 @@ _PACKED = re.compile(rb'\["p", "[^"]*"')
 
 
 class Oracle:
-    """Compares the outputs of one run in the order of its inputs.
+    """Compare the outputs of one run in the order of its inputs.
 
     The order matters: once a float was expected, evalplus keeps the tolerance of 1e-6 for the rest of the run.
     """
@@ -32,11 +32,11 @@ class Oracle:
 
     @property
     def atol(self) -> float:
-        """The tolerance for the next output."""
+        """Return the absolute tolerance for the next output."""
         return self._atol
 
     def accepts(self, arguments: list[Any], output: Any, expected: Any) -> bool:
-        """Whether evalplus would take this output; whatever cannot be compared is wrong."""
+        """Say whether evalplus would take this output; whatever cannot be compared is wrong."""
         try:
             with np.errstate(all="ignore"):
                 return self._accepts(arguments, output, expected)
@@ -44,7 +44,7 @@ class Oracle:
             return False
 
     def note(self, *, floats: bool) -> None:
-        """An output was expected here that is made of floats, or not. ``find_zero`` keeps the tolerance that it has."""
+        """Take in whether the output expected here is made of floats; ``find_zero`` keeps the tolerance that it has."""
         if floats and self._atol == 0 and not self._any_zero:
             self._atol = 1e-6
 
@@ -63,7 +63,7 @@ class Oracle:
 
 
 def own_encoding_is_right(entry_point: str, encoded: bytes, suite: str = "humaneval") -> bool:
-    """Whether an output that is encoded as the expected one is right without being decoded.
+    """Say whether an output that is encoded as the expected one is right without being decoded.
 
     It is equal then, unless it is not equal to itself (nan); and ``find_zero`` is not a matter of being equal.
     """
@@ -73,7 +73,7 @@ def own_encoding_is_right(entry_point: str, encoded: bytes, suite: str = "humane
 
 
 def is_floats(value: Any) -> bool:
-    """What evalplus calls floats: one, or a list, tuple or array of nothing else."""
+    """Say whether evalplus calls a value floats: it is one, or a list, tuple or array of nothing else."""
     if isinstance(value, float):
         return True
     if isinstance(value, (list, tuple)) and value:
@@ -82,7 +82,7 @@ def is_floats(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The value with nothing but plain types in it, for numpy, which takes a subclass of a number as a number."""
+    """Return a value with nothing but plain types in it, for numpy, which takes a subclass of a number as a number."""
     if isinstance(value, Subclassed):
         return _plain(value.plain)
     if isinstance(value, (list, tuple)):

@@ -38,7 +38,7 @@ _WITHIN = {
 def write_comparison(comparison: Comparison, path: Path) -> Path:
     """Write the page and return its path; one file that asks no network."""
     note = f" ({ESTIMATED})" if comparison.estimated else ""
-    codes = sorted({code for one in comparison.differences for code in one.estimate.reasons})
+    codes = sorted({code for difference in comparison.differences for code in difference.estimate.reasons})
     explained, drawing = EXPLANATIONS | REASONS, _drawing(comparison, note)
     text = rendered(
         "comparison.html.j2",
@@ -49,25 +49,25 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
         reasons=REASONS,
-        links=[one for one in _SECTIONS if drawing or one[0] != "figures"],
+        links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),
         gains=gain_lines(comparison),
         drawing=drawing,
         tables=[
-            (one.name, difference_table(comparison, one.name), _how(one), one.tasks)
-            for one in comparison.others
+            (other.name, difference_table(comparison, other.name), _how(other), other.tasks)
+            for other in comparison.others
         ],
         codes=[(code, explained[code]) for code in codes if code in explained],
         factors=_factors(comparison),
-        others=[_other(one) for one in comparison.others],
+        others=[_other(other) for other in comparison.others],
     )
     write_text(path, text)
     return path
 
 
-def _how(one: Beside) -> str:
-    if one.paired:
+def _how(other: Beside) -> str:
+    if other.paired:
         return "paired by block, since both were asked the same"
     return "by Welch, since the two were not asked the same"
 
@@ -78,9 +78,9 @@ def gain_lines(comparison: Comparison) -> list[str]:
     if pair is None:
         return []
     return [
-        beside_words(one.gains, (comparison.names[0], one.name), pair)
-        for one in comparison.others
-        if one.gains is not None
+        beside_words(other.gains, (comparison.names[0], other.name), pair)
+        for other in comparison.others
+        if other.gains is not None
     ]
 
 
@@ -88,10 +88,10 @@ def asked_lines(comparison: Comparison) -> list[str]:
     """What differs in what a run was asked, a sentence each that it is so of, and what follows from it."""
     first = comparison.names[0]
     said = []
-    for one in (other for other in comparison.others if other.asked):
-        changes = ((change.field, *change.words) for change in one.asked)
+    for other in (each for each in comparison.others if each.asked):
+        changes = ((change.field, *change.words) for change in other.asked)
         what = "; ".join(f"{field} is {here}, in {first} {there}" for field, there, here in changes)
-        said.append(f"{one.name} is no measure of {first}, as they were not asked the same: {what}")
+        said.append(f"{other.name} is no measure of {first}, as they were not asked the same: {what}")
     return said
 
 
@@ -100,19 +100,19 @@ def answer_lines(comparison: Comparison) -> list[str]:
 
     A run that was asked something else, or on other boards, has none: a percentage would be of that.
     """
-    asked_the_same = {one.name for one in comparison.others if not one.asked}
+    asked_the_same = {other.name for other in comparison.others if not other.asked}
     joules = "estimated J/request" if comparison.estimated else "J/request"
     return [
-        f"{one.run}: {one.variant} under {one.load} "
-        + effect_words(one.estimate.as_row(), of=joules, than=comparison.names[0])
-        for one in comparison.of("j_per_request")
-        if one.estimate.ratio is not None and one.run in asked_the_same
+        f"{difference.run}: {difference.variant} under {difference.load} "
+        + effect_words(difference.estimate.as_row(), of=joules, than=comparison.names[0])
+        for difference in comparison.of("j_per_request")
+        if difference.estimate.ratio is not None and difference.run in asked_the_same
     ]
 
 
-def estimate_words(one: Difference) -> str:
+def estimate_words(difference: Difference) -> str:
     """A ratio, or for pass@1 a difference, with its interval where it has one; a dash where it is not known."""
-    shown, estimate = "{:+.3f}".format if one.metric == PASSED else significant, one.estimate
+    shown, estimate = "{:+.3f}".format if difference.metric == PASSED else significant, difference.estimate
     if estimate.ratio is None:
         return "–"
     between = "" if estimate.bounds is None else f" ({' to '.join(map(shown, estimate.bounds))})"
@@ -149,8 +149,8 @@ def _cells(differences: Mapping[str, Difference], known: Sequence[str]) -> Itera
 def _factors(comparison: Comparison) -> TextTable:
     """The paired contrasts of each run, one column a run."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, own in zip(comparison.names, comparison.results, strict=True):
-        for contrast in own.contrasts:
+    for name, results in zip(comparison.names, comparison.results, strict=True):
+        for contrast in results.contrasts:
             title, metric = _WITHIN.get(contrast.kind, ("", ""))
             row = contrast.metrics.get(metric)
             if row is None:
@@ -158,20 +158,22 @@ def _factors(comparison: Comparison) -> TextTable:
             place = contrast.model, title, contrast.variant, contrast.load
             rows.setdefault(place, {})[name] = with_bounds(row["value"], row["lo"], row["hi"])
     header = ("model", "comparison", "variant", "load", *comparison.names)
-    body = tuple((*key, *(found.get(name, "–") for name in comparison.names)) for key, found in rows.items())
+    body = tuple(
+        (*key, *(values.get(name, "–") for name in comparison.names)) for key, values in rows.items()
+    )
     return TextTable(header, body, 4)
 
 
-def _other(one: Beside) -> dict[str, Any]:
+def _other(other: Beside) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "missing": [" · ".join(side) for side in one.missing],
-        "added": [" · ".join(side) for side in one.added],
+        "name": other.name,
+        "missing": [" · ".join(side) for side in other.missing],
+        "added": [" · ".join(side) for side in other.added],
         "changes": [
-            (caption, [(change.field, *change.words) for change in found])
-            for caption, found in (
-                ("The study", one.study),
-                ("Machine, packages and checkpoints", one.machine),
+            (caption, [(change.field, *change.words) for change in changes])
+            for caption, changes in (
+                ("The study", other.study),
+                ("Machine, packages and checkpoints", other.machine),
             )
         ],
     }
@@ -179,10 +181,12 @@ def _other(one: Beside) -> dict[str, Any]:
 
 def _drawing(comparison: Comparison, note: str) -> Drawing | None:
     """A row a variant and load, a mark a run: the ratio of J/request with its interval."""
-    shown = [one for one in comparison.of("j_per_request") if one.estimate.ratio is not None]
+    shown = [
+        difference for difference in comparison.of("j_per_request") if difference.estimate.ratio is not None
+    ]
     if not shown:
         return None
-    sides = list(dict.fromkeys(one.condition for one in shown))
+    sides = list(dict.fromkeys(difference.condition for difference in shown))
     several = len({side.model for side in sides}) > 1
     first, *others = comparison.names
     palette = palette_of(comparison.results)
@@ -191,12 +195,13 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         shift = 0.7 / len(others)
         marks = [
             RatioMark(
-                sides.index(one.condition) + (others.index(one.run) - (len(others) - 1) / 2) * shift,
-                others.index(one.run),
-                one.estimate,
-                palette.variant(one.variant),
+                sides.index(difference.condition)
+                + (others.index(difference.run) - (len(others) - 1) / 2) * shift,
+                others.index(difference.run),
+                difference.estimate,
+                palette.variant(difference.variant),
             )
-            for one in shown
+            for difference in shown
         ]
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))

@@ -22,9 +22,9 @@ from traces.atomic import write_text
 
 def write_paper_page(comparison: PaperComparison, path: Path) -> Path:
     """Write the page and return its path; one file that asks no network."""
-    estimates = [one for row in comparison.rows for one in _estimates(row)]
+    estimates = [estimate for row in comparison.rows for estimate in _estimates(row)]
     explained = EXPLANATIONS | REASONS
-    codes = sorted({code for one in estimates for code in one.reasons})
+    codes = sorted({code for estimate in estimates for code in estimate.reasons})
     text = rendered(
         "beside_paper.html.j2",
         title=f"{comparison.name} beside {NAME}",
@@ -73,10 +73,12 @@ def _said(effects: RatioEstimate) -> str:
 
 
 def _configuration(row: PaperRow) -> str:
-    one = row.configuration
-    format_, pruned = one.quantisation, one.pruned_last_layers
+    configuration = row.configuration
+    format_, pruned = configuration.quantisation, configuration.pruned_last_layers
     made = f"without its last {pruned} layer{'s' if pruned > 1 else ''}" if pruned else format_
-    return f"{one.model}, {'fp32' if made == 'none' else made}, {one.max_new_tokens} tokens"
+    return (
+        f"{configuration.model}, {'fp32' if made == 'none' else made}, {configuration.max_new_tokens} tokens"
+    )
 
 
 _COLUMNS: Columns[PaperRow] = (

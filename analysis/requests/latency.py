@@ -45,7 +45,7 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
     several = first & (requests.output_tokens > 1)
     lag_ms = (requests.sent_ns - _could_be_sent_ns(requests, most_in_flight)) / 1e6
     after_first = (requests.end_ns - requests.first_token_ns) / 1e6
-    found = Latencies(
+    timed = Latencies(
         ttft_ms=np.where(first, (requests.first_token_ns - requests.scheduled_ns) / 1e6, np.nan),
         e2e_ms=np.where(good, (requests.end_ns - requests.scheduled_ns) / 1e6, np.nan),
         tpot_ms=np.where(several, after_first / np.where(several, requests.output_tokens - 1, 1.0), np.nan),
@@ -53,9 +53,9 @@ def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencie
         itl=requests.gaps,
         at_once=_came_at_once(requests),
     )
-    if 2 * found.at_once.sum() <= requests.completed.sum():
-        return found
-    return replace(found, itl=None, tpot_ms=np.full_like(found.tpot_ms, np.nan))
+    if 2 * timed.at_once.sum() <= requests.completed.sum():
+        return timed
+    return replace(timed, itl=None, tpot_ms=np.full_like(timed.tpot_ms, np.nan))
 
 
 def latency_spreads(requests: Requests, latency: Latencies, itl: Spread | None = None) -> dict[str, Spread]:

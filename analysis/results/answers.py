@@ -67,83 +67,92 @@ def answers_of(
     boards = board_sentences(results, model, slo_ms or {}, searched)
     alike = {load for load, bounds in searched.items() if bounds == slo_ms or not slo_ms}
     best = _best(results, model, slo_ms or {}, left_out=searched.keys() - alike)
-    found = [
+    answers = [
         Answer(BATCHING, (batching,)) if batching else None,
         Answer(VARIANTS, tuple(variants)) if variants else None,
         Answer(RATES, tuple(rates)) if rates else None,
         Answer(BOARDS, tuple(boards)) if boards else None,
         Answer(BEST, (best,)) if best else None,
     ]
-    return tuple(one for one in found if one is not None)
+    return tuple(answer for answer in answers if answer is not None)
 
 
 def _batching(results: Results, model: str, concurrency: Concurrency) -> str | None:
     """Of each variant the closed load with most in flight against one request at a time."""
     most: dict[str, tuple[int, Contrast]] = {}
-    for one in results.at_reference(results.of(model, "batched_vs_single")):
-        number = concurrency(one.load)
+    for contrast in results.at_reference(results.of(model, "batched_vs_single")):
+        number = concurrency(contrast.load)
         if (
             number is not None
-            and one.value("energy_factor") is not None
-            and number > most.get(one.variant, (1,))[0]
+            and contrast.value("energy_factor") is not None
+            and number > most.get(contrast.variant, (1,))[0]
         ):
-            most[one.variant] = number, one
+            most[contrast.variant] = number, contrast
     if not most:
         return None
     numbers = sorted({number for number, _ in most.values()})
     of = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
-    rows = [one.metrics["energy_factor"] for _, one in most.values()]
+    rows = [contrast.metrics["energy_factor"] for _, contrast in most.values()]
     return saved_words(rows, of=f"{of} in flight", estimated=results.estimated)
 
 
 def _variants(results: Results, model: str, concurrency: Concurrency) -> list[str]:
     """A sentence a variant: J/request and pass@1 against the baseline, at one in flight and at the most."""
     by_variant: dict[str, list[Contrast]] = {}
-    for one in results.at_reference(results.of(model, "variant_vs_baseline")):
-        by_variant.setdefault(one.variant, []).append(one)
-    return [_variant(results, name, _ends(own, concurrency)) for name, own in by_variant.items()]
+    for contrast in results.at_reference(results.of(model, "variant_vs_baseline")):
+        by_variant.setdefault(contrast.variant, []).append(contrast)
+    return [_variant(results, name, _ends(contrasts, concurrency)) for name, contrasts in by_variant.items()]
 
 
-def _ends(own: Sequence[Contrast], concurrency: Concurrency) -> list[tuple[str, Contrast]]:
+def _ends(contrasts: Sequence[Contrast], concurrency: Concurrency) -> list[tuple[str, Contrast]]:
     """The contrasts at the least and at the most in flight, named; the last load's where none keeps a number."""
-    valid = [one for one in own if one.value("j_per_request_ratio") is not None] or list(own)
+    valid = [contrast for contrast in contrasts if contrast.value("j_per_request_ratio") is not None] or list(
+        contrasts
+    )
     numbered = sorted(
-        ((number, one) for one in valid if (number := concurrency(one.load)) is not None),
+        ((number, contrast) for contrast in valid if (number := concurrency(contrast.load)) is not None),
         key=lambda pair: pair[0],
     )
     chosen = [numbered[0], numbered[-1]] if len(numbered) > 1 else numbered
-    named = [("one at a time" if number == 1 else f"at {number} in flight", one) for number, one in chosen]
+    named = [
+        ("one at a time" if number == 1 else f"at {number} in flight", contrast)
+        for number, contrast in chosen
+    ]
     return named or [(f"under {valid[-1].load}", valid[-1])]
 
 
 def _variant(results: Results, name: str, ends: Sequence[tuple[str, Contrast]]) -> str:
     said = []
-    for k, (when, one) in enumerate(ends):
-        row = one.metrics.get("j_per_request_ratio")
+    for k, (when, contrast) in enumerate(ends):
+        row = contrast.metrics.get("j_per_request_ratio")
         if row is None or row["value"] is None:
-            words = f"no valid comparison with {one.reference_variant} ({one.why('j_per_request_ratio')})"
+            words = f"no valid comparison with {contrast.reference_variant} ({contrast.why('j_per_request_ratio')})"
         else:
-            more = (one.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm"))
+            more = (
+                contrast.metrics.get(f"j_per_request_ratio_{part}") for part in ("smallest_visible", "p_holm")
+            )
             joules = "estimated J/request" if results.estimated else "J/request"
-            words = effect_words(row, *more, of=joules, than=one.reference_variant if k == 0 else "")
+            words = effect_words(row, *more, of=joules, than=contrast.reference_variant if k == 0 else "")
         said.append(f"{when} {words}" if words.startswith("costs") else f"{when}: {words}")
-    return f"{name}: {'; '.join(said)}; {_kept(results, [one for _, one in ends])}"
+    return f"{name}: {'; '.join(said)}; {_kept(results, [contrast for _, contrast in ends])}"
 
 
 def _kept(results: Results, ends: Sequence[Contrast]) -> str:
     """pass@1 at the most in flight, and its difference to the baseline's."""
-    for one in reversed(ends):
-        sides = [results.point(side) for side in (one.side, one.reference)]
-        own, reference = (point.mean(_PASSED) if point else None for point in sides)
-        if own is not None and reference is not None:
-            kind = " of memorised tasks" if one.model in results.memorised else ""
-            return f"pass@1{kind} {own:.2f} against {reference:.2f}{_difference(results, one)}"
+    for contrast in reversed(ends):
+        sides = [results.point(side) for side in (contrast.side, contrast.reference)]
+        passed, reference = (point.mean(_PASSED) if point else None for point in sides)
+        if passed is not None and reference is not None:
+            kind = " of memorised tasks" if contrast.model in results.memorised else ""
+            return f"pass@1{kind} {passed:.2f} against {reference:.2f}{_difference(results, contrast)}"
     return "pass@1 not known"
 
 
-def _difference(results: Results, one: Contrast) -> str:
-    found = (other for other in results.of(one.model, "accuracy_vs_baseline") if other.side == one.side)
-    row = next((other.metrics.get("pass_at_1_plus_difference") for other in found), None)
+def _difference(results: Results, contrast: Contrast) -> str:
+    accuracies = (
+        other for other in results.of(contrast.model, "accuracy_vs_baseline") if other.side == contrast.side
+    )
+    row = next((other.metrics.get("pass_at_1_plus_difference") for other in accuracies), None)
     if row is None or row["value"] is None or row["lo"] is None or row["hi"] is None:
         return ""
     seen = "" if not row["lo"] <= 0 <= row["hi"] else "no difference can be seen, "
@@ -178,17 +187,17 @@ def _best(
 
 def _least(points: Sequence[Point], metric: str) -> Point | None:
     """By joules for a request over the share of tasks that were solved, where any was graded."""
-    graded = any(one.mean(_PASSED) is not None for one in points)
+    graded = any(point.mean(_PASSED) is not None for point in points)
     known = []
-    for k, one in enumerate(points):
-        joules, solved = one.mean(metric), one.mean(_PASSED) if graded else 1.0
+    for k, point in enumerate(points):
+        joules, solved = point.mean(metric), point.mean(_PASSED) if graded else 1.0
         if joules is not None and solved:
             known.append((joules / solved, k))
     return points[min(known)[1]] if known else None
 
 
-def _place(one: Condition) -> str:
-    return f"{one.variant} under {one.load}"
+def _place(condition: Condition) -> str:
+    return f"{condition.variant} under {condition.load}"
 
 
 def _with_interval(point: Point, metric: str) -> str:

@@ -81,13 +81,13 @@ def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
     return text if lo is None or hi is None else f"{text} ({significant(lo)} to {significant(hi)})"
 
 
-def ratio_words(one: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
+def ratio_words(estimate: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
     """A ratio with its interval; its reasons where there is none."""
-    if one.ratio is None:
-        return ", ".join(one.reasons)
-    if one.lo is None or one.hi is None:
-        return f"{shown(one.ratio)} ({', '.join(one.reasons)})"
-    return f"{shown(one.ratio)} ({shown(one.lo)} to {shown(one.hi)})"
+    if estimate.ratio is None:
+        return ", ".join(estimate.reasons)
+    if estimate.lo is None or estimate.hi is None:
+        return f"{shown(estimate.ratio)} ({', '.join(estimate.reasons)})"
+    return f"{shown(estimate.ratio)} ({shown(estimate.lo)} to {shown(estimate.hi)})"
 
 
 def interval_words(row: Mapping[str, Any]) -> str:

@@ -100,17 +100,24 @@ class Results:
 
     def of(self, model: str, *kinds: str) -> list[Contrast]:
         """List the contrasts of a model, kind by kind."""
-        return [one for kind in kinds for one in self.contrasts if (one.model, one.kind) == (model, kind)]
+        return [
+            contrast
+            for kind in kinds
+            for contrast in self.contrasts
+            if (contrast.model, contrast.kind) == (model, kind)
+        ]
 
     def at_reference(self, ones: Iterable[_Sided]) -> list[_Sided]:
         """Leave out what was measured on boards set otherwise than the study's reference; all where none was set."""
-        return [one for one in ones if board_of(one.load) in (None, self.reference_board)]
+        return [contrast for contrast in ones if board_of(contrast.load) in (None, self.reference_board)]
 
     @property
     def reference_board(self) -> str | None:
         """Name the setting of the boards that the others are compared with; None where they were left alone."""
         compared = (
-            board_of(one.reference_load) for one in self.contrasts if one.kind == "board_vs_reference"
+            board_of(contrast.reference_load)
+            for contrast in self.contrasts
+            if contrast.kind == "board_vs_reference"
         )
         return next(compared, None) or next(
             (board for point in self.points if (board := board_of(point.load))), None
@@ -118,7 +125,7 @@ class Results:
 
     def point(self, side: Condition) -> Point | None:
         """Return the point of a condition, or None."""
-        return next((one for one in self.points if one.condition == side), None)
+        return next((point for point in self.points if point.condition == side), None)
 
     def by_block(self, side: Condition, name: str, meter: MeterKey | None) -> dict[int, float]:
         """Return the valid values of a metric by block; ``meter`` is None for metrics that have no boundary."""
@@ -126,12 +133,12 @@ class Results:
 
     @cached_property
     def _valid(self) -> Mapping[tuple[Condition, str, MeterKey | None], dict[int, float]]:
-        found: dict[tuple[Condition, str, MeterKey | None], dict[int, float]] = {}
+        means: dict[tuple[Condition, str, MeterKey | None], dict[int, float]] = {}
         for row in self.cell_rows:
             if row["valid"] and row["value"] is not None:
                 place = Condition.of(row), row["metric"], MeterKey.of(row)
-                found.setdefault(place, {})[row["block"]] = row["value"]
-        return found
+                means.setdefault(place, {})[row["block"]] = row["value"]
+        return means
 
 
 def read_results(
@@ -165,10 +172,13 @@ def read_results(
 
 def _order(contrasts: Sequence[Contrast]) -> Callable[[Point | Contrast], tuple[Any, ...]]:
     """Sorts the baseline before other variants, and single-stream before other loads, these by the numbers in them."""
-    baselines = {one.reference_variant for one in contrasts if one.kind == "variant_vs_baseline"}
-    singles = {one.reference_load for one in contrasts if one.kind == "batched_vs_single"}
-    return lambda one: (
-        one.model, one.variant not in baselines, one.variant, one.load not in singles, *naturally(one.load),
+    baselines = {
+        contrast.reference_variant for contrast in contrasts if contrast.kind == "variant_vs_baseline"
+    }
+    singles = {contrast.reference_load for contrast in contrasts if contrast.kind == "batched_vs_single"}
+    return lambda contrast: (
+        contrast.model, contrast.variant not in baselines, contrast.variant, contrast.load not in singles,
+        *naturally(contrast.load),
     )  # fmt: skip
 
 

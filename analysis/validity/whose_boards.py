@@ -73,13 +73,13 @@ def _engine(state: str, pids: Sequence[int], *, alone: bool) -> bool | None:
 
 def boards_of(series: Sequence[PowerSeries]) -> frozenset[str]:
     """The boards among the devices that were read."""
-    return frozenset(one.device for one in series if one.source == "nvml")
+    return frozenset(readings.device for readings in series if readings.source == "nvml")
 
 
 def of_the_engine(series: Sequence[PowerSeries], boards: Boards) -> list[PowerSeries]:
     """Leave out the boards on which the engine was not, where it was seen on another that was metered."""
     off = boards.off if boards.on & boards_of(series) else frozenset()
-    return [one for one in series if one.source != "nvml" or one.device not in off]
+    return [readings for readings in series if readings.source != "nvml" or readings.device not in off]
 
 
 def readings_of_the_engine(
@@ -109,12 +109,12 @@ def idle_boards_w(
 
     None where there are none, or one does not tell its power.
     """
-    kept = {one.device for one in of_the_engine(series, boards)}
+    kept = {readings.device for readings in of_the_engine(series, boards)}
     beside: dict[str, list[float]] = {}
-    for one in series:
-        if one.device not in kept:
-            inside = (one.power_t_ns >= window.start_ns) & (one.power_t_ns <= window.end_ns)
-            beside[one.device] = one.power_w[inside].tolist()
+    for readings in series:
+        if readings.device not in kept:
+            inside = (readings.power_t_ns >= window.start_ns) & (readings.power_t_ns <= window.end_ns)
+            beside[readings.device] = readings.power_w[inside].tolist()
     foreign = False
     for look in boards.looks:
         if look.device in kept:

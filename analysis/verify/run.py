@@ -64,24 +64,24 @@ def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> V
     Raises:
         TraceError: there is not a single cell, planned or finished.
     """
-    found, provenance = compute(run, progress), check_provenance(run)
+    computed, provenance = compute(run, progress), check_provenance(run)
     findings = [
         *provenance.findings,
-        *_invalid_cells(found),
+        *_invalid_cells(computed),
         *(finding for key in run.finished_cells() for finding in _cell(run, key, provenance)),
         *_alone(RunDir(run.alone), provenance),
-        *(finding for name in found.tables for finding in _table(run, name, found.tables[name])),
-        *_in_short(run, found.in_short),
-        *_superfluous(run, found),
+        *(finding for name in computed.tables for finding in _table(run, name, computed.tables[name])),
+        *_in_short(run, computed.in_short),
+        *_superfluous(run, computed),
         *_report(run),
     ]
     remarks = tuple(imported_remarks(run))
-    return Verification(found.summary.cells, found.summary.requests, tuple(findings), remarks)
+    return Verification(computed.summary.cells, computed.summary.requests, tuple(findings), remarks)
 
 
-def _invalid_cells(found: Tables) -> Iterator[Finding]:
+def _invalid_cells(computed: Tables) -> Iterator[Finding]:
     """Cells whose joules the report shows or leaves out, and shouldn't be believed."""
-    for cell in found.summary.invalid:
+    for cell in computed.summary.invalid:
         for code in cell.reasons:
             kind = code if code in ("not_measured", "trace_damaged") else "invalid_cell"
             problem = cell.problem if code == "trace_damaged" else None
@@ -227,10 +227,10 @@ def _differing_rows(where: str, there: pa.Table, truth: pa.Table) -> Iterator[Fi
             )
 
 
-def _superfluous(run: RunDir, found: Tables) -> Iterator[Finding]:
+def _superfluous(run: RunDir, computed: Tables) -> Iterator[Finding]:
     """Tables that the traces give nothing for."""
     for path in sorted((run.root / "tables").glob("*.parquet")):
-        if path.stem not in found.tables:
+        if path.stem not in computed.tables:
             yield Finding("table_differs", str(path), "is there, and the traces give no such table")
 
 

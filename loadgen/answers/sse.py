@@ -189,7 +189,9 @@ def _joined(events: Iterable[tuple[int, AnyChunk]]) -> Decoded:
     decoded, tally = Decoded(), _Tally()
     for t_ns, event in timed:
         _take_usage(decoded, event.usage)
-        choices = event.choices if ours is None else [one for one in event.choices if one.index == ours]
+        choices = (
+            event.choices if ours is None else [choice for choice in event.choices if choice.index == ours]
+        )
         count = None if event.usage is None else event.usage.completion_tokens
         is_chunk, reason = tally.take(choices, count), _last_reason(choices)
         if is_chunk:

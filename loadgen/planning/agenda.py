@@ -181,6 +181,6 @@ def _drawings(
     if recording is None or arrivals is None:
         key = (asked, spec.seed, spec.block, spec.load.slug)
         return {role: passes(*key, role) for role in _ROLES}
-    recorded = [one for one in asked if isinstance(one, RecordedRequest)]
+    recorded = [request for request in asked if isinstance(request, RecordedRequest)]
     in_order = in_recorded_order(recorded, recording.offsets_ns, warmup_ns)
     return dict.fromkeys(_ROLES, in_order)

@@ -37,7 +37,7 @@ def with_lengths(load: Load) -> Recording | None:
 
 def requests_in(recording: Recording) -> list[RecordedRequest]:
     """The requests of a recording with lengths."""
-    return [RecordedRequest(number, one) for number, one in enumerate(recording.lengths or ())]
+    return [RecordedRequest(number, lengths) for number, lengths in enumerate(recording.lengths or ())]
 
 
 def in_recorded_order(

@@ -75,8 +75,8 @@ def asked_lengths(items: Sequence[Item]) -> dict[str, list[int | None]]:
     """Columns of the lengths that requests were to have; null where a data set's tasks are asked."""
     lengths = [item.task.lengths if isinstance(item.task, RecordedRequest) else None for item in items]
     return {
-        "asked_prompt_tokens": [None if one is None else one.prompt_tokens for one in lengths],
-        "asked_output_tokens": [None if one is None else one.output_tokens for one in lengths],
+        "asked_prompt_tokens": [None if length is None else length.prompt_tokens for length in lengths],
+        "asked_output_tokens": [None if length is None else length.output_tokens for length in lengths],
     }
 
 

@@ -133,9 +133,9 @@ def _long(name: str) -> str:
 def _words(error: ValidationError) -> str:
     """Each field and what is wrong with it, on one line."""
     told = []
-    for one in error.errors(include_url=False, include_input=False):
-        where = ".".join(map(str, one["loc"]))
-        told.append(f"{where}: {one['msg']}" if where else str(one["msg"]))
+    for wrong in error.errors(include_url=False, include_input=False):
+        where = ".".join(map(str, wrong["loc"]))
+        told.append(f"{where}: {wrong['msg']}" if where else str(wrong["msg"]))
     return _plain(f"{error.title}: {'; '.join(dict.fromkeys(told))}")
 
 
@@ -180,7 +180,7 @@ def main() -> int:
     job, out = Path(sys.argv[1]), Path(sys.argv[2])
     asked = json.loads(job.read_text(encoding="utf-8"))
     probe = opened()
-    answers = [probe.refusal(one["args"], one["flags"]) for one in asked]
+    answers = [probe.refusal(question["args"], question["flags"]) for question in asked]
     out.write_text(json.dumps(answers), encoding="utf-8")
     return 0
 

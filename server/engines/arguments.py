@@ -69,7 +69,7 @@ def ask_parser(every: Iterable[Asked]) -> None:
     Raises:
         EngineError: its parser did not answer.
     """
-    new = {one.digest: one for one in every if not _is_known(one.digest)}
+    new = {probe.digest: probe for probe in every if not _is_known(probe.digest)}
     if not new:
         return
     answers = _answers(list(new.values()))
@@ -94,7 +94,7 @@ def _remembered(digest: str) -> Path:
 def _answers(every: list[Asked]) -> list[str | None]:
     with tempfile.TemporaryDirectory() as scratch:
         job, out, log = (Path(scratch) / name for name in ("job.json", "out.json", "log"))
-        job.write_text(json.dumps([asdict(one) for one in every]), encoding="utf-8")
+        job.write_text(json.dumps([asdict(probe) for probe in every]), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "server.engines.argument_probe", str(job), str(out)]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         with log.open("wb") as output:

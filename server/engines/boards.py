@@ -49,9 +49,11 @@ def allot(meters: Meters, engine: EngineSettings) -> Allotment:
     there = readable(meters.gpus)
     if not there:
         return Allotment(meters)
-    own = dict(list(there.items())[: engine.boards])
-    hides = len(own) == engine.boards and set(own) != {gpu.uuid for gpu in visible_gpus()}
-    return Allotment(meters.model_copy(update={"gpus": tuple(own)}), tuple(own.values()) if hides else None)
+    allotted = dict(list(there.items())[: engine.boards])
+    hides = len(allotted) == engine.boards and set(allotted) != {gpu.uuid for gpu in visible_gpus()}
+    return Allotment(
+        meters.model_copy(update={"gpus": tuple(allotted)}), tuple(allotted.values()) if hides else None
+    )
 
 
 @lru_cache(maxsize=8)

@@ -82,8 +82,8 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.search(text)
-    return found.group(1) if found else None
+    match = pattern.search(text)
+    return match.group(1) if match else None
 
 
 def _switch(name: str, text: str) -> bool | None:

@@ -150,7 +150,9 @@ def attention_for(variant: Variant, settings: EngineSettings, machine: Machine) 
     if "attention_backend" in variant.engine_args or variant.dtype == "float32":
         return None
     capabilities = [board.capability for board in machine.gpus[: settings.boards]]
-    if has_fp8_cache(variant) and any(one is not None and one[0] != 9 for one in capabilities):
+    if has_fp8_cache(variant) and any(
+        capability is not None and capability[0] != 9 for capability in capabilities
+    ):
         return "TRITON_ATTN"
     return "FLASH_ATTN" if takes_flashinfer(machine, settings) else None
 

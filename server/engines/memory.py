@@ -57,8 +57,8 @@ def shared_boards(specs: Sequence[EngineSpec], tokens: int, board_bytes: int) ->
             f"cache each), and there is room for {room / GIB:.0f}: lower engine.max_model_len or engine.max_num_seqs"
         )
     return [
-        replace(spec, share=Share(own / board_bytes, cache))
-        for spec, own, cache in zip(specs, each, caches, strict=True)
+        replace(spec, share=Share(weights / board_bytes, cache))
+        for spec, weights, cache in zip(specs, each, caches, strict=True)
     ]
 
 
@@ -70,8 +70,8 @@ def no_room_beside(running: EngineSpec, taken_bytes: int, others: Sequence[Engin
         taken_bytes: what it takes, with its KV cache, which is zeroed at start and so has its pages already.
         others: those that are to be loaded too.
     """
-    own = weights_bytes(running.checkpoint)
-    each = [taken_bytes - own + weights_bytes(spec.checkpoint) for spec in others]
+    weights = weights_bytes(running.checkpoint)
+    each = [taken_bytes - weights + weights_bytes(spec.checkpoint) for spec in others]
     free = free_bytes() - _HEADROOM * psutil.virtual_memory().total
     if sum(each) <= free:
         return None

@@ -27,6 +27,7 @@ from server.power.nvidia.nvml import NvmlMeter
 from server.power.rapl import RaplMeter
 from server.power.sampler import Sampler, Schedule
 from starwatt_errors import MeterError, StarwattError
+from traces.lean import keep_pandas_out
 
 
 def main() -> int:
@@ -117,4 +118,5 @@ def _say(message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    keep_pandas_out()
     raise SystemExit(main())

@@ -31,7 +31,7 @@ def _cpu_ns(root: int) -> int:
     total = 0
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(root)
-        for one in (process, *process.children(recursive=True)):
+        for member in (process, *process.children(recursive=True)):
             with contextlib.suppress(OSError):
-                total += process_cpu_ns(one.pid)
+                total += process_cpu_ns(member.pid)
     return total

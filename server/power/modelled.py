@@ -78,9 +78,9 @@ class ModelledMeter:
         if self._looked_ns is None or t_ns - self._looked_ns > _LOOK_FOR_CHILDREN_NS:
             self._looked_ns = t_ns
             with contextlib.suppress(psutil.Error):
-                found = [self._root, *self._root.children(recursive=True)]
+                processes = [self._root, *self._root.children(recursive=True)]
                 # What measures is none of it.
-                self._processes = [process for process in found if process.pid != os.getpid()]
+                self._processes = [process for process in processes if process.pid != os.getpid()]
         for process in self._processes:
             with contextlib.suppress(OSError):
                 self._cpu_ns[process] = process_cpu_ns(process.pid)

@@ -17,16 +17,16 @@ _CACHES = ("total_inactive_file", "inactive_file")
 """Of ``memory.stat``: counted as used, and given back as soon as somebody wants it."""
 
 
-def free_bytes(root: Path = _ROOT, own: Path = _OWN) -> int:
+def free_bytes(root: Path = _ROOT, groups_file: Path = _OWN) -> int:
     """Return the least that the machine and all groups around this process have left."""
-    left = (_left(folder) for folder in _around(root, own))
-    return min([int(psutil.virtual_memory().available), *(one for one in left if one is not None)])
+    left = (_left(folder) for folder in _around(root, groups_file))
+    return min([int(psutil.virtual_memory().available), *(room for room in left if room is not None)])
 
 
-def _around(root: Path, own: Path) -> Iterator[Path]:
+def _around(root: Path, groups_file: Path) -> Iterator[Path]:
     """Folders of this process's groups that count memory, up to the root; a container may show its own as the root."""
     try:
-        lines = own.read_text(encoding="utf-8").splitlines()
+        lines = groups_file.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:

@@ -38,7 +38,7 @@ def forwarded_to(pid: int, proc: Path = PROC) -> frozenset[int]:
     asked: set[int] = set()
     fronts = {pid}
     for _ in range(_MOST_FRONTS):
-        trees = {one for front in fronts for one in _tree(front)}
+        trees = {pid for front in fronts for pid in _tree(front)}
         fronts = _at_the_other_end(trees, proc) - trees - asked
         if not fronts:
             break
@@ -61,9 +61,9 @@ def _opened_by(pids: set[int], proc: Path) -> set[tuple[Address, Address]]:
     held = {inode for pid in pids for inode in _inodes(pid, proc)}
     opened: set[tuple[Address, Address]] = set()
     for table in {_network(pid, proc): _sockets(pid, proc) for pid in pids}.values():
-        own = [socket for socket in table if socket.inode in held]
-        served = {socket.local[1] for socket in own if socket.state == _LISTEN}
-        connected = [socket for socket in own if socket.state == _ESTABLISHED]
+        held_here = [socket for socket in table if socket.inode in held]
+        served = {socket.local[1] for socket in held_here if socket.state == _LISTEN}
+        connected = [socket for socket in held_here if socket.state == _ESTABLISHED]
         opened |= {(socket.remote, socket.local) for socket in connected if socket.local[1] not in served}
     return opened
 
@@ -91,11 +91,11 @@ def _tree(pid: int) -> Iterable[int]:
 
 def _by_network(proc: Path) -> dict[str, list[int]]:
     """Processes that may be looked at, by the network that they are in."""
-    found: dict[str, list[int]] = {}
+    by_network: dict[str, list[int]] = {}
     for entry in proc.iterdir():
         if entry.name.isdigit() and (network := _network(int(entry.name), proc)):
-            found.setdefault(network, []).append(int(entry.name))
-    return found
+            by_network.setdefault(network, []).append(int(entry.name))
+    return by_network
 
 
 def _network(pid: int, proc: Path) -> str:
@@ -116,15 +116,17 @@ def _inodes(pid: int, proc: Path) -> Iterator[str]:
 
 def _sockets(pid: int, proc: Path) -> list[_Socket]:
     """The TCP sockets of a process's network."""
-    found = []
+    sockets = []
     for name in ("tcp", "tcp6"):
         with suppress(OSError):
             lines = (proc / str(pid) / "net" / name).read_text(encoding="ascii").splitlines()[1:]
             words = [line.split() for line in lines]
-            found += [
-                _Socket(_address(one[1]), _address(one[2]), one[3], one[9]) for one in words if len(one) > 9
+            sockets += [
+                _Socket(_address(fields[1]), _address(fields[2]), fields[3], fields[9])
+                for fields in words
+                if len(fields) > 9
             ]
-    return found
+    return sockets
 
 
 def _address(text: str) -> Address:

@@ -11,8 +11,9 @@ from server.power.calibration.calibrate import calibrate
 from server.power.calibration.calibrate import words as calibration_words
 from server.power.calibration.heater import heated
 from server.power.service.app import MeterService
-from server.power.service.listen import TOKEN_VARIABLE, Listening, address, token_of_the_service
+from server.power.service.listen import Listening, address
 from server.power.service.listen import serve as listen
+from server.power.service.token import TOKEN_VARIABLE, token_of_the_service
 from server.power.sidecar import Sidecar
 from starwatt_errors import UsageError
 from study.cli.answers import print_json

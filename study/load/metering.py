@@ -13,7 +13,7 @@ from configs.meters import Meters
 from configs.phases import Phases
 from loadgen.planning.payload import Endpoint, checked_key
 from server.power.meters import choose_sources
-from server.power.service.listen import TOKEN_VARIABLE
+from server.power.service.token import TOKEN_VARIABLE
 from starwatt_errors import MeterError, UsageError
 from study.measure.meter import CellMeter, OpenMeter, Recorded, meter_here, meter_there, no_meter, server_pid
 from study.progress.display import tell

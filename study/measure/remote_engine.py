@@ -11,7 +11,7 @@ from configs.remote import RemoteEngine as Named
 from configs.schema import Study
 from server.engines.remote import RemoteEngine
 from server.power.service.client import MeterUnreachableError, ServiceClient
-from server.power.service.listen import TOKEN_VARIABLE
+from server.power.service.token import TOKEN_VARIABLE
 from server.process.waiting import ask_until
 from starwatt_errors import MeterError, UsageError
 from study.measure.chat_trial import refuse_without_chat

@@ -101,7 +101,7 @@ class Chaos:
         late_s = self.rng.uniform(0, self.longest_wait_s)
         awaited = part if part in PARTS else self.rng.choice(STAGES)
         while awaited and self.machine.running and not self.machine.processes(awaited):
-            time.sleep(0.02)
+            time.sleep(0.05)
         deadline = time.monotonic() + late_s
         while self.machine.running and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -15,6 +15,7 @@ LANGUAGES = {
     "text": "not typed", "yml": "a file of another program", "csv": "a recording", "python": "run by test_library.py",
 }  # fmt: skip
 _FENCE = re.compile(r"^ *(`{3,})([^\n`]*)\n(.*?)^ *\1 *$", flags=re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^## (.*)$", flags=re.MULTILINE)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PROMPT = re.compile(r"^[\w-]*[$#] ", flags=re.MULTILINE)
 
@@ -24,6 +25,7 @@ class Block:
     """One fenced block."""
 
     page: str  # relative to the checkout
+    section: str  # its heading; empty above the first
     language: str
     text: str
 
@@ -37,9 +39,13 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """In the page's order."""
-    name = str(page.relative_to(ROOT))
-    found = _FENCE.findall(page.read_text(encoding="utf-8"))
-    return [Block(name, language.strip(), text) for _, language, text in found]
+    name, whole = str(page.relative_to(ROOT)), page.read_text(encoding="utf-8")
+    shown = []
+    for fence in _FENCE.finditer(whole):
+        headings = _HEADING.findall(_FENCE.sub("", whole[: fence.start()]))
+        section = headings[-1] if headings else ""
+        shown.append(Block(name, section, fence[2].strip(), fence[3]))
+    return shown
 
 
 def all_blocks() -> list[Block]:

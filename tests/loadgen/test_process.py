@@ -125,6 +125,20 @@ def test_a_load_is_pinned_to_the_cpus_it_was_given(tmp_path: Path) -> None:
     assert all(one == {cpu} for one in found)
 
 
+def test_a_load_generator_does_without_pandas(tmp_path: Path) -> None:
+    mapped: list[str] = []
+    with TruthServer() as server:
+        run_load(
+            make_spec(server.url, SINGLE),
+            tmp_path,
+            on_progress=lambda _: mapped.extend(
+                Path(f"/proc/{one.pid}/maps").read_text() for one in generators()
+            ),
+        )
+    assert any("/pyarrow/" in libraries for libraries in mapped)
+    assert not any("/pandas/" in libraries for libraries in mapped)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("load", [closed(2), constant(100)], ids=["closed", "open"])
 def test_a_signal_ends_the_load_and_keeps_what_was_received(

@@ -14,7 +14,8 @@ from configs.meters import Meters, Modelled
 from server.power.service.app import LEASE_S, MeterService
 from server.power.service.complaints import Complaints
 from server.power.service.gate import Limits
-from server.power.service.listen import TOKEN_VARIABLE, Listening, address, answering
+from server.power.service.listen import Listening, address, answering
+from server.power.service.token import TOKEN_VARIABLE
 from tests.support.command import COMMAND
 
 TOKEN = "a-token-of-a-test-0123456789"

@@ -63,7 +63,7 @@ ABSENT = ("ipdb", "joblib", "resource", "psutil", "tkinter")
 
 
 def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one line)
-    """A value as JSON that keeps Python's types apart; decided by its exact type.
+    """Encode a value as JSON that keeps Python's types apart; decided by its exact type.
 
     A hostile value can only spoil its own encoding: whoever decodes it trusts nothing and knows what to expect.
     """
@@ -98,7 +98,7 @@ def encode(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (one case, one l
 
 
 def untagged(value: Any) -> Any:
-    """An argument out of what ``encode`` made of it: of the types that arguments have, and no others."""
+    """Decode an argument from what ``encode`` made of it: of the types that arguments have, and no others."""
     if type(value) is not list:
         return value
     tag, content = value[0], value[1]
@@ -114,7 +114,7 @@ def untagged(value: Any) -> Any:
 
 
 def unpacked(content: str, places: list[int]) -> list[float | int]:
-    """The list that ``pack`` was given."""
+    """Return the list of numbers that ``pack`` was given."""
     numbers: list[float | int] = array.array("d", base64.b64decode(content)).tolist()
     for place in places:
         numbers[place] = int(numbers[place])
@@ -122,14 +122,14 @@ def unpacked(content: str, places: list[int]) -> list[float | int]:
 
 
 def in_form(value: Any, form: str) -> Any:
-    """What is sent of a result: see ``Job.results``."""
+    """Return what is sent of a result, in the form that ``Job.results`` names."""
     if form == "not none":
         return value is not None
     return set(value) if form == "items" and type(value) not in PLAIN else value
 
 
 def encode_result(value: Any) -> Any:
-    """What a call returned: encoded whole, or by its digest where that would be too long to send and to keep."""
+    """Encode what a call returned: whole, or by its digest where that would be too long to send and to keep."""
     kind = type(value)
     if kind in (list, tuple) and len(value) >= MANY and len(value) * len(TO_JSON(encode(value[0], 1))) > HUGE:
         digest, size = hashlib.sha256(), 0
@@ -146,13 +146,13 @@ MANY, HUGE, PART = 1 << 17, 100_000_000, 4096
 
 
 def fits(numbers: Any) -> bool:
-    """Whether all whole numbers of a list or tuple can be written as they are."""
+    """Say whether all whole numbers of a list or tuple can be written as they are."""
     whole = [number for number in numbers if type(number) is int]
     return not whole or (max(whole) < 2**53 and min(whole) > -(2**53))
 
 
 def pack(numbers: list[Any]) -> Any:
-    """A long list of floats, and few whole numbers, as their bytes: ten times as fast as its digits. Not with a nan."""
+    """Encode a long list of floats, and few whole numbers, as bytes, ten times as fast as digits; None with a nan."""
     kinds = list(map(type, numbers))
     places: list[int] = []
     at = -1
@@ -176,7 +176,7 @@ SEQUENCES: dict[Any, str] = {list: "l", tuple: "t", set: "s", frozenset: "f"}
 
 
 def encode_other(value: Any, kind: type, depth: int) -> Any:
-    """numpy's scalars and arrays; and subclasses and wrappers of plain types that compare as the plain type does."""
+    """Encode numpy's scalars and arrays, and what compares as the plain type that it wraps or descends from."""
     ancestor: Any
     for ancestor in type.mro(kind):
         of_numpy = is_of_numpy(ancestor)
@@ -199,13 +199,13 @@ def encode_other(value: Any, kind: type, depth: int) -> Any:
 
 
 def is_of_numpy(kind: type) -> bool:
-    """Whether it is one of numpy's own types of scalars and arrays."""
+    """Say whether a class is one of numpy's own types of scalars and arrays."""
     # A class that was made in the candidate's bare namespace has no __module__.
     return str(getattr(kind, "__module__", None)).partition(".")[0] == "numpy" and hasattr(kind, "dtype")
 
 
 def encode_numpy(value: Any, kind: type, depth: int) -> Any:
-    """A scalar or an array, and what compares as one; items of other kinds, or masked, are equal to nothing."""
+    """Encode a scalar or an array of numpy; items of other kinds, or masked, are equal to nothing."""
     numpy = sys.modules["numpy"]
     masked = hasattr(value, "mask") and numpy.any(value.mask)
     if masked or value.dtype.kind not in NUMPY_NUMBERS + NUMPY_OTHERS:
@@ -240,7 +240,7 @@ WRAPPERS: dict[Any, Any] = {
 
 
 def read_exactly(fd: int, size: int) -> bytes:
-    """That many bytes, or fewer at the end of the stream."""
+    """Read that many bytes, or fewer at the end of the stream."""
     parts = []
     while size > 0 and (part := os.read(fd, min(size, 1 << 20))):
         parts.append(part)
@@ -249,7 +249,7 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def send(fd: int, kind: bytes, content: Any) -> None:
-    """One frame: its kind (``v`` a value, ``e`` an end before the last one), four bytes of length, then JSON.
+    """Write one frame: its kind (``v`` a value, ``e`` an end before the last one), four bytes of length, then JSON.
 
     Before the first call there is one without JSON, of the kind ``b``: from there on the time of calls is counted.
     """
@@ -286,7 +286,7 @@ def limit_resources(limits: dict[str, int]) -> None:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as data. Its text is the candidate's own code, so it may raise as well."""
+    """Return an exception as data; its text is the candidate's own code, so it may raise as well."""
     try:
         text = str(error)[:300]
     except BaseException:  # noqa: BLE001 (hostile code; process 1 and the time limits stand behind this)
@@ -295,16 +295,16 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 class Silent(io.StringIO):
-    """What evalplus puts in the place of the standard streams: it swallows, and cannot be read."""
+    """Stand in for the standard streams, as evalplus has it: it swallows, and cannot be read."""
 
     def read(self, *_: Any) -> NoReturn:
-        """Nothing is ever there."""
+        """Raise OSError: there is never anything to read."""
         raise OSError
 
     readline = readlines = read
 
     def readable(self) -> bool:
-        """Never."""
+        """Say that it cannot be read."""
         return False
 
 
@@ -318,7 +318,7 @@ def set_guard() -> None:
 
 
 def read_message(requests: int) -> Any:
-    """One message of the request."""
+    """Read one message of the request."""
     (size,) = struct.unpack(">I", read_exactly(requests, 4))
     return json.loads(read_exactly(requests, size))
 
@@ -328,7 +328,7 @@ DEEPER = 25
 
 
 def call_deeper(frames: int, run: Callable[[], None]) -> None:
-    """Call with that many more frames on the stack."""
+    """Call a function with that many more frames on the stack."""
     if frames > 1:
         call_deeper(frames - 1, run)
     else:

@@ -62,13 +62,15 @@ def plain_numbers(axis: Axis, low: float, high: float) -> None:
 def _ticks(low: float, high: float) -> list[float]:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for mantissas in ((1, 2, 5), (1, 3), (1,)):
-        found = [one * 10.0**k for k in decades for one in mantissas if low <= one * 10.0**k <= high]
-        if len(found) <= _MOST_TICKS:
+        ticks = [
+            mantissa * 10.0**k for k in decades for mantissa in mantissas if low <= mantissa * 10.0**k <= high
+        ]
+        if len(ticks) <= _MOST_TICKS:
             break
-    if len(found) >= 3:
-        return found
+    if len(ticks) >= 3:
+        return ticks
     evenly = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [float(one) for one in evenly if low <= one <= high and one > 0]
+    return [float(tick) for tick in evenly if low <= tick <= high and tick > 0]
 
 
 @lru_cache(maxsize=4096)
@@ -165,11 +167,11 @@ def spread_apart(places: Sequence[float], least: float, low: float, high: float)
         first = min(max(middle - (count - 1) / 2 * least, low), high - (count - 1) * least)
         first = max(first, moved[-1] + least) if moved else first
         moved += [first + k * least for k in range(int(count))]
-    found = [0.0] * len(places)
+    placed = [0.0] * len(places)
     for k, place in zip(order, moved, strict=True):
-        found[k] = place
-    apart = all(abs(one - other) <= 2 * least for one, other in zip(found, places, strict=True))
-    return found if apart and moved[-1] <= high + 1e-9 else None
+        placed[k] = place
+    apart = all(abs(now - wanted) <= 2 * least for now, wanted in zip(placed, places, strict=True))
+    return placed if apart and moved[-1] <= high + 1e-9 else None
 
 
 def _bottom(group: Sequence[float], least: float) -> float:

@@ -43,15 +43,15 @@ class _Curve:
 def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
     """J/request above, median latency below, over the power limit and over the locked clock, as far as they vary."""
     set_boards = [
-        one for one in scene.points_with(model, _JOULES, _LATENCY) if board_of(one.load) is not None
+        point for point in scene.points_with(model, _JOULES, _LATENCY) if board_of(point.load) is not None
     ]
     points, left_out = few(set_boards, by_load=False)
     shapes = {load: SHAPES[k % len(SHAPES)] for k, load in enumerate(_loads(points))}
     along = {axis: _along(points, axis) for axis in _AXES}
-    shown = {axis: own for axis, own in along.items() if len(set(own.values())) >= _FEWEST}
+    shown = {axis: values for axis, values in along.items() if len(set(values.values())) >= _FEWEST}
     if not shown:
         return None
-    drawn = [one for k, one in enumerate(points) if any(k in own for own in shown.values())]
+    drawn = [point for k, point in enumerate(points) if any(k in values for values in shown.values())]
 
     def paint(figure: Figure) -> None:
         rows = figure.subplots(2, len(shown), sharex="col", sharey="row", squeeze=False)
@@ -64,7 +64,7 @@ def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
             rows[1][column].set_xlabel(_AXES[axis])
         rows[0][0].set_ylabel(said("J / request (gross)", scene.note))
         rows[1][0].set_ylabel("median latency, ms")
-        variants = dict.fromkeys(one.variant for one in drawn)
+        variants = dict.fromkeys(point.variant for point in drawn)
         legend_above(
             figure,
             [(swatch(scene.palette.variant(name)), name) for name in variants],
@@ -73,7 +73,9 @@ def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
 
     words = each_in_words(
         drawn,
-        lambda one: f"{with_interval(one, _JOULES)} joules at {significant(one.mean(_LATENCY))} milliseconds",
+        lambda point: (
+            f"{with_interval(point, _JOULES)} joules at {significant(point.mean(_LATENCY))} milliseconds"
+        ),
     )
     return Drawing(
         name=f"limits-{model}",
@@ -88,17 +90,17 @@ def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
 
 
 def _loads(points: Sequence[Point]) -> list[str]:
-    return list(dict.fromkeys(load_asked(one.load) for one in points))
+    return list(dict.fromkeys(load_asked(point.load) for point in points))
 
 
 def _along(points: Sequence[Point], axis: str) -> dict[int, float]:
     """Where points stand on an axis, by their place: a locked clock is no point of the limits."""
-    found = {}
-    for k, one in enumerate(points):
-        value, locked = one.mean(axis), one.mean(_CLOCK) is not None
+    values = {}
+    for k, point in enumerate(points):
+        value, locked = point.mean(axis), point.mean(_CLOCK) is not None
         if value is not None and locked == (axis == _CLOCK):
-            found[k] = value
-    return found
+            values[k] = value
+    return values
 
 
 def _curves(
@@ -109,21 +111,21 @@ def _curves(
         groups.setdefault((points[k].variant, load_asked(points[k].load)), []).append((value, k))
     return [
         _Curve(
-            [points[k] for _, k in sorted(own)],
-            [value for value, _ in sorted(own)],
+            [points[k] for _, k in sorted(places)],
+            [value for value, _ in sorted(places)],
             scene.palette.variant(variant),
             shapes[load],
         )
-        for (variant, load), own in groups.items()
+        for (variant, load), places in groups.items()
     ]
 
 
 def _draw(axes: Axes, curve: _Curve, metric: str) -> None:
-    means = [one.mean(metric) or 0.0 for one in curve.points]
+    means = [point.mean(metric) or 0.0 for point in curve.points]
     axes.plot(curve.at, means, marker=curve.shape, linestyle=curve.look.line, **curve.look.mark)
-    for at, one in zip(curve.at, curve.points, strict=True):
-        blocks = one.values[metric]
+    for at, point in zip(curve.at, curve.points, strict=True):
+        blocks = point.values[metric]
         axes.plot(
             [at] * len(blocks), blocks, color=curve.look.colour, marker=".", linestyle="none", markersize=2.5
         )
-        interval(axes, at, one.interval(metric), curve.look.colour)
+        interval(axes, at, point.interval(metric), curve.look.colour)

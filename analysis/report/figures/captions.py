@@ -24,9 +24,9 @@ class Scene:
     def points_with(self, model: str, *metrics: str) -> list[Point]:
         """List the points of a model that have all of these metrics."""
         return [
-            one
-            for one in self.results.points
-            if one.model == model and None not in [one.mean(name) for name in metrics]
+            point
+            for point in self.results.points
+            if point.model == model and None not in [point.mean(name) for name in metrics]
         ]
 
 
@@ -42,7 +42,7 @@ def said(label: str, note: str) -> str:
 
 def each_in_words(points: Sequence[Point], words: Callable[[Point], str]) -> str:
     """Say in a description what ``words`` say of every point."""
-    return "; ".join(f"{one.variant} under {one.load} {words(one)}" for one in points)
+    return "; ".join(f"{point.variant} under {point.load} {words(point)}" for point in points)
 
 
 def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], str]:
@@ -56,7 +56,7 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
     )
     for kind, every, most in names:
         if most is not None and len(every) > most:
-            kept = [one for one in kept if getattr(one, kind) in every[:most]]
+            kept = [point for point in kept if getattr(point, kind) in every[:most]]
             words += f" The first {most} of {len(every)} {kind}s; the tables have all."
     return kept, words
 
@@ -64,15 +64,15 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
 def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
     """Variants and loads, each once, in the points' order."""
     return (
-        list(dict.fromkeys(one.variant for one in points)),
-        list(dict.fromkeys(one.load for one in points)),
+        list(dict.fromkeys(point.variant for point in points)),
+        list(dict.fromkeys(point.load for point in points)),
     )
 
 
 def short_names(devices: Sequence[str]) -> list[str]:
     """Devices by as much of their names' beginnings as tells them apart; whole where they are short (UUIDs are not)."""
     for length in range(_SHORT, max(map(len, devices), default=0)):
-        names = [one if len(one) <= length else f"{one[:length]}…" for one in devices]
+        names = [device if len(device) <= length else f"{device[:length]}…" for device in devices]
         if len(set(names)) == len(names):
             return names
     return list(devices)
@@ -85,17 +85,17 @@ def with_interval(point: Point, metric: str) -> str:
 
 def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:
     """What a caption says of the bars; why there are none where there are none."""
-    if any(one.interval(metric) is not None for one in points):
+    if any(point.interval(metric) is not None for point in points):
         return " Bars are 95 % intervals of the mean over blocks, one by one."
-    if any(one.one_engine_start for one in points):
+    if any(point.one_engine_start for point in points):
         return " There are no intervals over blocks: each variant had one engine start."
     return " There are no intervals over blocks: that takes three valid ones."
 
 
 def reach(points: Sequence[Point], metric: str) -> list[float]:
     """All that an axis has to hold: means, blocks, and ends of intervals."""
-    found = [one.mean(metric) or 0.0 for one in points]
-    for one in points:
-        found += [*one.values.get(metric, ()), *(one.interval(metric) or ())]
-        found += [end for bounds in one.bounds.get(metric, ()) if bounds for end in bounds]
-    return found
+    values = [point.mean(metric) or 0.0 for point in points]
+    for point in points:
+        values += [*point.values.get(metric, ()), *(point.interval(metric) or ())]
+        values += [end for bounds in point.bounds.get(metric, ()) if bounds for end in bounds]
+    return values

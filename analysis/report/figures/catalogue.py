@@ -48,8 +48,8 @@ def drawings_of(
 ) -> list[Drawing]:
     """List the figures of an analysed run that have something to show, model by model."""
     scene = _scene(run, results)
-    found = (FIGURES[name](run, scene, model) for model in scene.results.models for name in names)
-    return [one for one in found if one is not None]
+    drawings = (FIGURES[name](run, scene, model) for model in scene.results.models for name in names)
+    return [drawing for drawing in drawings if drawing is not None]
 
 
 def drawing_of(run: OpenedRun, name: str, model: str | None = None) -> Drawing:
@@ -80,7 +80,9 @@ def _scene(run: OpenedRun, results: Results | None) -> Scene:
 
 def _power_traces(run: OpenedRun, results: Results, model: str) -> list[PowerTrace]:
     """One cell a load: of the baseline where contrasts name one, the first block that reads."""
-    baselines = [one.reference_variant for one in results.contrasts if one.kind == "variant_vs_baseline"]
+    baselines = [
+        contrast.reference_variant for contrast in results.contrasts if contrast.kind == "variant_vs_baseline"
+    ]
     order = list(dict.fromkeys(point.load for point in results.points))
     known = [key for key in run.records if key.model == model and key not in results.damaged]
     candidates = sorted(
@@ -93,7 +95,7 @@ def _power_traces(run: OpenedRun, results: Results, model: str) -> list[PowerTra
             chosen[key.load] = trace
     return [
         chosen[load]
-        for load in sorted(chosen, key=lambda one: order.index(one) if one in order else len(order))
+        for load in sorted(chosen, key=lambda load: order.index(load) if load in order else len(order))
     ]
 
 
@@ -105,12 +107,12 @@ def _power_trace(run: OpenedRun, results: Results, key: CellKey) -> PowerTrace |
     except TraceError:  # the validity table names it
         return None
     series = without_mirrors(read_series(power))
-    own = tuple(one for one in series if MeterKey(one.boundary, one.source) == results.pair)
-    if not own:
+    shown = tuple(line for line in series if MeterKey(line.boundary, line.source) == results.pair)
+    if not shown:
         return None
     return PowerTrace(
         f"{key.variant}, {key.load}, block {key.block}",
-        own,
+        shown,
         record.phases,
         in_flight_over_time(run.dir, key),
         sm_clock_over_time(power),

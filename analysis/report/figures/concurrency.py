@@ -37,20 +37,20 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
     """A line a variant over requests in flight, named at its end; dashed upright where it crosses the baseline."""
     points, left_out = few(
         [
-            one
-            for one in scene.results.at_reference(scene.points_with(model, "j_per_request"))
-            if scene.concurrency(one.load) is not None
+            point
+            for point in scene.results.at_reference(scene.points_with(model, "j_per_request"))
+            if scene.concurrency(point.load) is not None
         ],
         by_load=False,
     )
-    number = {one.load: scene.concurrency(one.load) or 0 for one in points}
+    number = {point.load: scene.concurrency(point.load) or 0 for point in points}
     ticks = sorted(set(number.values()))
     if len(ticks) < 2:
         return None
     variants, _ = names_in(points)
     crossed = scene.results.at_reference(scene.results.of(model, "crossover"))
-    found = {one.variant: one.value("crossover_concurrency") for one in crossed}
-    crossings = {name: at for name, at in found.items() if name in variants and at is not None}
+    crossings_of = {contrast.variant: contrast.value("crossover_concurrency") for contrast in crossed}
+    crossings = {name: at for name, at in crossings_of.items() if name in variants and at is not None}
     shifts = _shifts(variants, ticks)
 
     def paint(figure: Figure) -> None:
@@ -59,8 +59,8 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
         scaled(axes, "y", reach(points, "j_per_request"))
         ends = {}
         for name in variants:
-            own = [(number[one.load] * shifts[name], one) for one in points if one.variant == name]
-            ends[name] = _line(axes, own, scene.palette.variant(name), crossings.get(name))
+            line = [(number[point.load] * shifts[name], point) for point in points if point.variant == name]
+            ends[name] = _line(axes, line, scene.palette.variant(name), crossings.get(name))
         axes.set_xlim(ticks[0] / 1.15, ticks[-1] * 1.15)
         axes.set_xticks(ticks, list(map(str, ticks)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -71,7 +71,8 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
             legend_above(figure, entries)
 
     words = [
-        f"{one.variant} at {number[one.load]} {with_interval(one, 'j_per_request')} joules" for one in points
+        f"{point.variant} at {number[point.load]} {with_interval(point, 'j_per_request')} joules"
+        for point in points
     ]
     words += [f"{name} crosses the baseline at {significant(at)} in flight" for name, at in crossings.items()]
     return Drawing(
@@ -95,19 +96,19 @@ def _sample(look: Look) -> Line2D:
 
 
 def _line(
-    axes: Axes, own: Sequence[tuple[float, Point]], look: Look, crossing: float | None
+    axes: Axes, line: Sequence[tuple[float, Point]], look: Look, crossing: float | None
 ) -> tuple[float, float]:
     """A variant's means, its blocks, and where it crosses the baseline; returns where the line ends."""
-    own = sorted(own, key=lambda pair: pair[0])
-    means = [one.mean("j_per_request") or 0.0 for _, one in own]
-    axes.plot([at for at, _ in own], means, marker="o", linestyle=look.line, **look.mark)
-    for at, one in own:
-        blocks = one.values["j_per_request"]
+    line = sorted(line, key=lambda pair: pair[0])
+    means = [point.mean("j_per_request") or 0.0 for _, point in line]
+    axes.plot([at for at, _ in line], means, marker="o", linestyle=look.line, **look.mark)
+    for at, point in line:
+        blocks = point.values["j_per_request"]
         axes.plot([at] * len(blocks), blocks, color=look.colour, marker=".", linestyle="none", markersize=2.5)
-        interval(axes, at, one.interval("j_per_request"), look.colour)
+        interval(axes, at, point.interval("j_per_request"), look.colour)
     if crossing is not None:
         axes.axvline(crossing, color=look.colour, linestyle="--", linewidth=0.8, zorder=0.5)
-    return own[-1][0], means[-1]
+    return line[-1][0], means[-1]
 
 
 def _named_at_their_ends(
@@ -116,10 +117,10 @@ def _named_at_their_ends(
     """Write each variant's name beside the end of its line; returns whether there is room for that."""
     size, wanted = font_size(), [_height_pt(axes, y) for _, y in ends.values()]
     widest = max(width_pt(name, size) for name in ends)
-    found = spread_apart(wanted, 1.25 * size, 0.0, _AXES_PT)
-    if found is None or widest > _MOST_BESIDE * figure.get_figwidth() * 72:
+    places = spread_apart(wanted, 1.25 * size, 0.0, _AXES_PT)
+    if places is None or widest > _MOST_BESIDE * figure.get_figwidth() * 72:
         return False
-    for (name, at), before, after in zip(ends.items(), wanted, found, strict=True):
+    for (name, at), before, after in zip(ends.items(), wanted, places, strict=True):
         line = {"arrowstyle": "-", "color": scene.palette.variant(name).colour, "linewidth": 0.8}
         axes.annotate(
             name, at, xytext=(14, after - before), textcoords="offset points", va="center", fontsize=size,

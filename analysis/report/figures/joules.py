@@ -56,12 +56,12 @@ def joules_by_variant(scene: Scene, model: str) -> Drawing | None:
         axes.set_xlim(-0.5, len(loads) - 0.5)
         axes.set_ylabel(said("J / request (gross)", scene.note))
         axes.set_ylim(0, max(reach(points, "j_per_request")) * 1.12)
-        _figures(axes, points, [place(one) for one in points], width / len(loads) * room_pt(figure))
+        _figures(axes, points, [place(point) for point in points], width / len(loads) * room_pt(figure))
         entries = [(swatch(scene.palette.variant(name)), name) for name in variants]
         idle = Patch(facecolor="none", edgecolor=INK, hatch="////", linewidth=0.5)
         legend_above(figure, [*entries, (idle, "idle's part")])
 
-    words = each_in_words(points, lambda one: f"{with_interval(one, 'j_per_request')} joules")
+    words = each_in_words(points, lambda point: f"{with_interval(point, 'j_per_request')} joules")
     return Drawing(
         name=f"joules-{model}",
         title=f"J/request by load and variant{scene.note}",
@@ -97,7 +97,7 @@ def _column(axes: Axes, point: Point, x: float, width: float, look: Look) -> Non
 def _figures(axes: Axes, points: Sequence[Point], places: Sequence[float], column_pt: float) -> None:
     """What each column is in figures, above it, where that fits: level, or upright."""
     size = font_size() - 0.4
-    texts = [significant(one.mean("j_per_request")) for one in points]
+    texts = [significant(point.mean("j_per_request")) for point in points]
     level = max(width_pt(text, size) for text in texts) + 2 <= column_pt
     if not level and size + 1 > column_pt:
         return

@@ -49,9 +49,9 @@ def sm_clock_over_time(power: pa.Table) -> TimeLine | None:
     known = power.filter(pa.compute.is_valid(power["sm_clock_mhz"]))
     if not known.num_rows:
         return None
-    own = known.filter(pa.compute.equal(known["device"], known["device"][0]))
-    stride = max(1, -(-own.num_rows // MOST_POINTS))
+    readings = known.filter(pa.compute.equal(known["device"], known["device"][0]))
+    stride = max(1, -(-readings.num_rows // MOST_POINTS))
     return TimeLine(
-        own["t_ns"].to_numpy().astype(np.int64)[::stride],
-        own["sm_clock_mhz"].to_numpy().astype(np.float64)[::stride],
+        readings["t_ns"].to_numpy().astype(np.int64)[::stride],
+        readings["sm_clock_mhz"].to_numpy().astype(np.float64)[::stride],
     )

@@ -73,9 +73,10 @@ class Palette:
 
 def palette_of(results: Iterable[Results]) -> Palette:
     """Give looks in the order in which names come first; several runs share them, as they share names."""
-    points = [point for one in results for point in one.points]
+    points = [point for run_results in results for point in run_results.points]
     return Palette(
-        tuple(dict.fromkeys(one.variant for one in points)), tuple(dict.fromkeys(one.load for one in points))
+        tuple(dict.fromkeys(point.variant for point in points)),
+        tuple(dict.fromkeys(point.load for point in points)),
     )
 
 

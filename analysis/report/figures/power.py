@@ -38,7 +38,7 @@ class PowerTrace:
 
 def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Drawing | None:
     """Small multiples, a panel a load: watts over seconds, phases shaded and named once above."""
-    shown = [trace for trace in traces if any(one.power_w.size for one in trace.series)]
+    shown = [trace for trace in traces if any(series.power_w.size for series in trace.series)]
     if not shown:
         return None
 
@@ -54,7 +54,7 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Draw
 
     labels = ", ".join(trace.label for trace in shown)
     several = " A line a device." if any(len(trace.series) > 1 for trace in shown) else ""
-    clock = ", and the SM clock (dashed)" if any(one.sm_clock for one in shown) else ""
+    clock = ", and the SM clock (dashed)" if any(trace.sm_clock for trace in shown) else ""
     return Drawing(
         name=f"power-{model}",
         title=f"Power over time{note}",
@@ -69,14 +69,14 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Draw
 
 def _phases(shown: Sequence[PowerTrace]) -> list[tuple[Patch, str]]:
     """Those that any of them has."""
-    present = {label for one in shown for name, label in _PHASES if getattr(one.phases, name) is not None}
+    present = {label for trace in shown for name, label in _PHASES if getattr(trace.phases, name) is not None}
     return [(Patch(facecolor=colour), name) for name, colour in PHASE_COLOURS.items() if name in present]
 
 
 def _devices(shown: Sequence[PowerTrace]) -> list[tuple[Line2D, str]]:
     """Those of cells that have several."""
     devices = list(
-        dict.fromkeys(one.device for trace in shown if len(trace.series) > 1 for one in trace.series)
+        dict.fromkeys(series.device for trace in shown if len(trace.series) > 1 for series in trace.series)
     )
     looks = (line_of(k) for k in range(len(devices)))
     return [
@@ -124,7 +124,7 @@ def _power_panel(axes: Axes, trace: PowerTrace, note: str) -> None:
         times = (series.power_t_ns[:whole].reshape(-1, stride)[:, 0] - origin) / 1e9
         colour, line = line_of(k) if len(trace.series) > 1 else (INK, "-")
         axes.plot(times, power, linewidth=0.8, color=colour, linestyle=line)
-    top = max(float(one.power_w.max()) for one in trace.series if one.power_w.size) or 1.0
+    top = max(float(series.power_w.max()) for series in trace.series if series.power_w.size) or 1.0
     for name, label in _PHASES:
         phase = getattr(trace.phases, name)
         if phase is not None and phase.end_ns > phase.start_ns:

@@ -35,11 +35,11 @@ def ratio_plot(figure: Figure, rows: Sequence[str], marks: Sequence[RatioMark], 
         names: what the shapes of marks stand for; a single one needs no legend.
     """
     axes = figure.subplots()
-    for one in marks:
-        interval(axes, one.y, one.estimate.bounds, one.look.colour, across=True)
+    for ratio in marks:
+        interval(axes, ratio.y, ratio.estimate.bounds, ratio.look.colour, across=True)
         axes.plot(
-            [one.estimate.ratio or 1.0], [one.y], marker=SHAPES[one.which % len(SHAPES)], linestyle="none", zorder=3,
-            **one.look.mark,
+            [ratio.estimate.ratio or 1.0], [ratio.y], marker=SHAPES[ratio.which % len(SHAPES)], linestyle="none",
+            zorder=3, **ratio.look.mark,
         )  # fmt: skip
     axes.axvline(1.0, color=GREY, linewidth=0.8, zorder=0.5)
     axes.set_yticks(range(len(rows)), list(rows))

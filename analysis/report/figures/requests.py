@@ -18,18 +18,18 @@ _BAR_IN, _GAP = 0.13, 1.0  # a bar's height in inches, and the gap between two l
 
 def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
     """Where nine of ten requests lie, and the middle one: a group a load, a bar a variant."""
-    rule = max(_RULES, key=lambda one: len(scene.points_with(model, _quantile(one, 50))))
+    rule = max(_RULES, key=lambda rule: len(scene.points_with(model, _quantile(rule, 50))))
     points, left_out = few(scene.points_with(model, _quantile(rule, 50)), by_load=False)
     if not points:
         return None
     places, groups = _places(points)
-    quantiles = [[one.mean(_quantile(rule, q)) or 0.0 for q in (10, 50, 90)] for one in points]
+    quantiles = [[point.mean(_quantile(rule, q)) or 0.0 for q in (10, 50, 90)] for point in points]
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         scaled(axes, "x", [value for three in quantiles for value in three])
-        for y, one, (low, middle, high) in zip(places, points, quantiles, strict=True):
-            look = scene.palette.variant(one.variant)
+        for y, point, (low, middle, high) in zip(places, points, quantiles, strict=True):
+            look = scene.palette.variant(point.variant)
             axes.barh([y], [high - low], left=low, height=0.62, alpha=0.55, **look.bar)
             axes.plot([middle], [y], color=look.colour, marker="|", markersize=7, markeredgewidth=1.6)
         axes.set_yticks([at for _, at in groups], [name for name, _ in groups])
@@ -39,9 +39,9 @@ def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
         legend_above(figure, [(swatch(scene.palette.variant(name)), name) for name in variants])
 
     words = "; ".join(
-        f"{one.variant} under {one.load} {significant(low)} to {significant(high)} joules, the middle one "
+        f"{point.variant} under {point.load} {significant(low)} to {significant(high)} joules, the middle one "
         f"{significant(middle)}"
-        for one, (low, middle, high) in zip(points, quantiles, strict=True)
+        for point, (low, middle, high) in zip(points, quantiles, strict=True)
     )
     return Drawing(
         name=f"requests-{model}",
@@ -61,10 +61,10 @@ def _places(points: Sequence[Point]) -> tuple[list[float], list[tuple[str, float
     heights: dict[int, float] = {}
     groups, at = [], 0.0
     for load in loads:
-        own = [k for k, one in enumerate(points) if one.load == load]
-        heights |= {k: at + place for place, k in enumerate(own)}
-        groups.append((load, at + (len(own) - 1) / 2))
-        at += len(own) + _GAP
+        members = [k for k, point in enumerate(points) if point.load == load]
+        heights |= {k: at + place for place, k in enumerate(members)}
+        groups.append((load, at + (len(members) - 1) / 2))
+        at += len(members) + _GAP
     return [heights[k] for k in range(len(points))], groups
 
 

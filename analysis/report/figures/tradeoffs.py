@@ -43,8 +43,8 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
 
     words = each_in_words(
         points,
-        lambda one: (
-            f"{with_interval(one, 'j_per_request')} joules at {significant(one.mean('e2e_p50_ms'))} milliseconds"
+        lambda point: (
+            f"{with_interval(point, 'j_per_request')} joules at {significant(point.mean('e2e_p50_ms'))} milliseconds"
         ),
     )
     return Drawing(
@@ -70,16 +70,17 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
         axes = figure.subplots()
         scaled(axes, "y", reach(points, _SOLVED))
         _ends_at_one(axes, reach(points, _PASSED))
-        front = [[one.mean(name) or 0.0 for one in pareto(points)] for name in (_PASSED, _SOLVED)]
+        front = [[point.mean(name) or 0.0 for point in pareto(points)] for name in (_PASSED, _SOLVED)]
         axes.plot(*front, color=GREY, linewidth=0.9, zorder=0.5)
         _scatter(figure, axes, scene, points, (_PASSED, _SOLVED), most_across=1.0)
         axes.set_xlabel("pass@1, base and plus")
         axes.set_ylabel(said("J / solved task", scene.note))
 
     words = each_in_words(
-        points, lambda one: f"{with_interval(one, _SOLVED)} joules at pass@1 {significant(one.mean(_PASSED))}"
+        points,
+        lambda point: f"{with_interval(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
     )
-    unsolved = _listed([f"{one.variant} under {one.load}" for one in graded if one not in solved])
+    unsolved = _listed([f"{point.variant} under {point.load}" for point in graded if point not in solved])
     return Drawing(
         name=f"solved-{model}",
         title=f"J per solved task against pass@1{scene.note}",
@@ -97,12 +98,14 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
 def pareto(points: Sequence[Point]) -> list[Point]:
     """Those that no other has both fewer joules a solved task than and a higher pass@1, by pass@1."""
 
-    def beaten(one: Point) -> bool:
-        mine = one.mean(_SOLVED) or 0.0, -(one.mean(_PASSED) or 0.0)
+    def beaten(point: Point) -> bool:
+        mine = point.mean(_SOLVED) or 0.0, -(point.mean(_PASSED) or 0.0)
         others = ((other.mean(_SOLVED) or 0.0, -(other.mean(_PASSED) or 0.0)) for other in points)
         return any(other[0] <= mine[0] and other[1] <= mine[1] and other != mine for other in others)
 
-    return sorted((one for one in points if not beaten(one)), key=lambda one: one.mean(_PASSED) or 0.0)
+    return sorted(
+        (point for point in points if not beaten(point)), key=lambda point: point.mean(_PASSED) or 0.0
+    )
 
 
 def _scatter(

@@ -20,12 +20,12 @@ _PRIMARY = {
 _PASSED = "pass_at_1_plus_difference"
 EQUAL_RATE = 0.02  # rates that differ by less were the same
 
-_VARIANT: tuple[str, Callable[[Contrast], str]] = ("variant", lambda one: one.variant)
-_LOAD: tuple[str, Callable[[Contrast], str]] = ("load", lambda one: one.load)
+_VARIANT: tuple[str, Callable[[Contrast], str]] = ("variant", lambda contrast: contrast.variant)
+_LOAD: tuple[str, Callable[[Contrast], str]] = ("load", lambda contrast: contrast.load)
 
 
-def _interval(one: Contrast, name: str, shown: Callable[[float], str] = significant) -> str:
-    row = one.metrics.get(name)
+def _interval(contrast: Contrast, name: str, shown: Callable[[float], str] = significant) -> str:
+    row = contrast.metrics.get(name)
     if row is None or row["value"] is None:
         return "–"
     ends = ["–" if row[end] is None else shown(row[end]) for end in ("lo", "hi")]
@@ -33,12 +33,12 @@ def _interval(one: Contrast, name: str, shown: Callable[[float], str] = signific
     return shown(row["value"]) + bounds
 
 
-def _value(one: Contrast, name: str) -> str:
-    return significant(one.value(name))
+def _value(contrast: Contrast, name: str) -> str:
+    return significant(contrast.value(name))
 
 
-def _percent(one: Contrast, name: str) -> str:
-    return percent(one.value(name))
+def _percent(contrast: Contrast, name: str) -> str:
+    return percent(contrast.value(name))
 
 
 def _asked(rate: float | None) -> str:
@@ -47,19 +47,19 @@ def _asked(rate: float | None) -> str:
     return "equal rate" if abs(rate - 1) <= EQUAL_RATE else "each at its own rate"
 
 
-def _crossover(one: Contrast | None) -> str:
-    row = one.metrics.get("crossover_concurrency") if one else None
-    if one is None or row is None:
+def _crossover(contrast: Contrast | None) -> str:
+    row = contrast.metrics.get("crossover_concurrency") if contrast else None
+    if contrast is None or row is None:
         return "–"
     if row["value"] is None:
         return ", ".join(row["reasons"])
-    side = "above" if one.value("costs_less_above") else "below"
+    side = "above" if contrast.value("costs_less_above") else "below"
     why = f"; {', '.join(row['reasons'])}" if row["reasons"] else ""
-    return f"{side} {_interval(one, 'crossover_concurrency')} in flight{why}"
+    return f"{side} {_interval(contrast, 'crossover_concurrency')} in flight{why}"
 
 
-def _p(one: Contrast, name: str) -> str:
-    value = one.value(name)
+def _p(contrast: Contrast, name: str) -> str:
+    value = contrast.value(name)
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
@@ -67,30 +67,30 @@ def _each(shown: Callable[[Contrast, str], str], *names: str) -> Columns[Contras
     """A column a metric, by its own name."""
 
     def column(name: str) -> tuple[str, Callable[[Contrast], str]]:
-        return metric(name).label, lambda one: shown(one, name)
+        return metric(name).label, lambda contrast: shown(contrast, name)
 
     return [column(name) for name in names]
 
 
-def _primary(one: Contrast, suffix: str = "") -> str:
-    return _PRIMARY[one.kind][1] + suffix
+def _primary(contrast: Contrast, suffix: str = "") -> str:
+    return _PRIMARY[contrast.kind][1] + suffix
 
 
 _TESTS: Columns[Contrast] = (
-    ("comparison", lambda one: _PRIMARY[one.kind][0]),
+    ("comparison", lambda contrast: _PRIMARY[contrast.kind][0]),
     _VARIANT,
     _LOAD,
-    ("ratio (95 %, one by one)", lambda one: _interval(one, _primary(one))),
-    ("95 %, all together", lambda one: _interval(one, _primary(one, "_simultaneous"))),
-    ("p", lambda one: _p(one, _primary(one, "_p"))),
-    ("p by Holm", lambda one: _p(one, _primary(one, "_p_holm"))),
-    ("smallest ratio to be seen", lambda one: _value(one, _primary(one, "_smallest_visible"))),
-    ("reasons", lambda one: one.why(_primary(one, "_p"))),
+    ("ratio (95 %, one by one)", lambda contrast: _interval(contrast, _primary(contrast))),
+    ("95 %, all together", lambda contrast: _interval(contrast, _primary(contrast, "_simultaneous"))),
+    ("p", lambda contrast: _p(contrast, _primary(contrast, "_p"))),
+    ("p by Holm", lambda contrast: _p(contrast, _primary(contrast, "_p_holm"))),
+    ("smallest ratio to be seen", lambda contrast: _value(contrast, _primary(contrast, "_smallest_visible"))),
+    ("reasons", lambda contrast: contrast.why(_primary(contrast, "_p"))),
 )
 _RATES: Columns[Contrast] = (
     _VARIANT,
     _LOAD,
-    ("compared at", lambda one: _asked(one.value("request_rate_ratio"))),
+    ("compared at", lambda contrast: _asked(contrast.value("request_rate_ratio"))),
     *_each(
         _value,
         "request_rate_ratio",
@@ -100,7 +100,7 @@ _RATES: Columns[Contrast] = (
     ),
 )
 _CURVES: Columns[Contrast] = (
-    ("variant", lambda one: _fitted({"variant": one.variant, "load": one.load})),
+    ("variant", lambda contrast: _fitted({"variant": contrast.variant, "load": contrast.load})),
     *_each(_interval, "saturation_own", "saturation_shared", "saturation_half_at"),
     *_each(_percent, "saturation_misfit"),
 )
@@ -109,13 +109,15 @@ _ACCURACY: Columns[Contrast] = (
     _LOAD,
     (
         "against",
-        lambda one: one.reference_load if one.kind == "accuracy_vs_single" else one.reference_variant,
+        lambda contrast: (
+            contrast.reference_load if contrast.kind == "accuracy_vs_single" else contrast.reference_variant
+        ),
     ),
-    ("difference of pass@1 (95 %)", lambda one: _interval(one, _PASSED, "{:+.3f}".format)),
+    ("difference of pass@1 (95 %)", lambda contrast: _interval(contrast, _PASSED, "{:+.3f}".format)),
     *_each(_p, f"{_PASSED}_p", f"{_PASSED}_p_holm", f"{_PASSED}_p_mcnemar"),
-    ("smallest to be seen", lambda one: significant(one.value(f"{_PASSED}_smallest_visible"), 2)),
+    ("smallest to be seen", lambda contrast: significant(contrast.value(f"{_PASSED}_smallest_visible"), 2)),
     *_each(_percent, "flips_between_loads", "flips_between_repeats", "flips_between_repeats_single"),
-    ("reasons", lambda one: one.why(_PASSED)),
+    ("reasons", lambda contrast: contrast.why(_PASSED)),
 )
 _COSTS = (
     "phase_step_j",
@@ -147,14 +149,16 @@ def _fitted(row: _Row) -> str:
     return str(row["variant"]) if board is None else f"{row['variant']} at {board}"
 
 
-def _curve(one: Contrast) -> str:
+def _curve(contrast: Contrast) -> str:
     """Name what a curve over concurrency is of, likewise."""
-    return _fitted({"variant": one.variant, "load": one.load})
+    return _fitted({"variant": contrast.variant, "load": contrast.load})
 
 
 def tests_table(results: Results, model: str) -> TextTable:
     """Each comparison as one of a family."""
-    rows = [one for one in results.of(model, *_PRIMARY) if _primary(one, "_p") in one.metrics]
+    rows = [
+        contrast for contrast in results.of(model, *_PRIMARY) if _primary(contrast, "_p") in contrast.metrics
+    ]
     return table_of(_TESTS, rows, 3)
 
 
@@ -165,11 +169,11 @@ def rates_table(results: Results, model: str) -> TextTable:
 
 def curves_table(results: Results, model: str) -> TextTable:
     """Joules over concurrency."""
-    crossovers = {_curve(one): one for one in results.of(model, "crossover")}
+    crossovers = {_curve(contrast): contrast for contrast in results.of(model, "crossover")}
     columns: Columns[Contrast] = (
         *_CURVES,
-        ("costs less than the baseline", lambda one: _crossover(crossovers.get(_curve(one)))),
-        ("reasons", lambda one: one.why("saturation_own")),
+        ("costs less than the baseline", lambda contrast: _crossover(crossovers.get(_curve(contrast)))),
+        ("reasons", lambda contrast: contrast.why("saturation_own")),
     )
     return table_of(columns, results.of(model, "saturation"), 1)
 
@@ -196,7 +200,9 @@ def steadiness_table(results: Results, model: str) -> TextTable:
             worst = sides.setdefault((row["variant"], row["load"]), {})
             if row["value"] is not None:
                 worst[row["metric"]] = max(worst.get(row["metric"], row["value"]), row["value"], key=abs)
-    for one in results.of(model, "drift"):
-        moved = one.value("j_per_request_drift")
-        sides.setdefault((one.variant, one.load), {}).update({} if moved is None else {"drift": moved - 1})
+    for contrast in results.of(model, "drift"):
+        moved = contrast.value("j_per_request_drift")
+        sides.setdefault((contrast.variant, contrast.load), {}).update(
+            {} if moved is None else {"drift": moved - 1}
+        )
     return table_of(_STEADINESS, sorted(sides.items()), 2)

@@ -37,14 +37,16 @@ class HeatTable:
 
 def heat_table(results: Results, model: str) -> HeatTable:
     """Put one model's figures into cells; a variant that was not measured under a load has none there."""
-    points = {one.condition: one for one in results.points if one.model == model}
-    loads = tuple(dict.fromkeys(one.load for one in points))
-    variants = tuple(dict.fromkeys(one.variant for one in points))
+    points = {point.condition: point for point in results.points if point.model == model}
+    loads = tuple(dict.fromkeys(point.load for point in points))
+    variants = tuple(dict.fromkeys(point.variant for point in points))
     known = [
-        joules for one in points.values() if (joules := one.mean("j_per_request")) is not None and joules > 0
+        joules
+        for point in points.values()
+        if (joules := point.mean("j_per_request")) is not None and joules > 0
     ]
-    ratios = {one.side: one for one in results.of(model, "variant_vs_baseline")}
-    passed = {one.side: one for one in results.of(model, "accuracy_vs_baseline")}
+    ratios = {contrast.side: contrast for contrast in results.of(model, "variant_vs_baseline")}
+    passed = {contrast.side: contrast for contrast in results.of(model, "accuracy_vs_baseline")}
 
     def cell(side: Condition) -> HeatCell | None:
         point = points.get(side)
@@ -53,7 +55,7 @@ def heat_table(results: Results, model: str) -> HeatTable:
     rows = tuple(
         (variant, tuple(cell(Condition(model, variant, load)) for load in loads)) for variant in variants
     )
-    return HeatTable(loads, rows, next((one.reference_variant for one in ratios.values()), None))
+    return HeatTable(loads, rows, next((contrast.reference_variant for contrast in ratios.values()), None))
 
 
 def _cell(point: Point, known: list[float], ratio: Contrast | None, passed: Contrast | None) -> HeatCell:

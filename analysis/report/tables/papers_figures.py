@@ -10,17 +10,17 @@ from analysis.report.tables.table import Columns, percent, table_of
 from analysis.results.headline import significant
 
 _COLUMNS: Columns[PaperFigure] = (
-    ("model", lambda one: one.configuration.model),
-    ("new tokens", lambda one: str(one.configuration.max_new_tokens)),
-    ("quantisation", lambda one: one.configuration.quantisation),
-    ("layers off", lambda one: str(one.configuration.pruned_last_layers)),
-    ("GPU, Wh", lambda one: significant(one.gpu_wh)),
-    ("total, Wh", lambda one: significant(one.total_wh)),
-    ("added again", lambda one: significant(one.recomputed_wh)),
-    ("GPU, against the original", lambda one: percent(one.gpu_change, signed=True)),
-    ("total, against the original", lambda one: percent(one.total_change, signed=True)),
-    ("as the paper has it (of its own total)", lambda one: percent(one.total_share, signed=True)),
-    ("of the change, outside the GPU", lambda one: percent(one.boundary_share)),
+    ("model", lambda figure: figure.configuration.model),
+    ("new tokens", lambda figure: str(figure.configuration.max_new_tokens)),
+    ("quantisation", lambda figure: figure.configuration.quantisation),
+    ("layers off", lambda figure: str(figure.configuration.pruned_last_layers)),
+    ("GPU, Wh", lambda figure: significant(figure.gpu_wh)),
+    ("total, Wh", lambda figure: significant(figure.total_wh)),
+    ("added again", lambda figure: significant(figure.recomputed_wh)),
+    ("GPU, against the original", lambda figure: percent(figure.gpu_change, signed=True)),
+    ("total, against the original", lambda figure: percent(figure.total_change, signed=True)),
+    ("as the paper has it (of its own total)", lambda figure: percent(figure.total_share, signed=True)),
+    ("of the change, outside the GPU", lambda figure: percent(figure.boundary_share)),
 )
 
 
@@ -31,12 +31,12 @@ def papers_figures() -> dict[str, Any]:
         TraceError: its runs are not in this checkout.
     """
     figures = paper_figures(read_runs())
-    quantised = [one for one in figures if one.configuration.quantisation != "none"]
+    quantised = [figure for figure in figures if figure.configuration.quantisation != "none"]
     return {
         "table": table_of(_COLUMNS, figures, 4),
-        "published": spread([one.total_share for one in quantised if one.total_share is not None]),
-        "total": spread([one.total_change for one in quantised if one.total_change is not None]),
-        "gpu": spread([one.gpu_change for one in quantised if one.gpu_change is not None]),
+        "published": spread([figure.total_share for figure in quantised if figure.total_share is not None]),
+        "total": spread([figure.total_change for figure in quantised if figure.total_change is not None]),
+        "gpu": spread([figure.gpu_change for figure in quantised if figure.gpu_change is not None]),
         "decides": boundary_words(quantised),
     }
 
@@ -45,12 +45,12 @@ def boundary_words(figures: Sequence[PaperFigure]) -> str:
     """What the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
     turned: dict[str, set[int]] = {}
     lengths: dict[str, set[int]] = {}
-    for one in figures:
-        if one.gpu_change is not None and one.total_change is not None:
-            of, length = one.configuration, one.configuration.max_new_tokens
+    for figure in figures:
+        if figure.gpu_change is not None and figure.total_change is not None:
+            of, length = figure.configuration, figure.configuration.max_new_tokens
             kind = f"{of.quantisation} on {of.model}"
             lengths.setdefault(kind, set()).add(length)
-            if one.gpu_change * one.total_change < 0:
+            if figure.gpu_change * figure.total_change < 0:
                 turned.setdefault(kind, set()).add(length)
     if not turned:
         return "the boundary decides the size, never the sign."

@@ -43,10 +43,10 @@ _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "powe
 def main_table(results: Results, model: str) -> TextTable:
     """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
-    points = [one for one in results.points if one.model == model]
+    points = [point for point in results.points if point.model == model]
     columns: Columns[Point] = (
-        ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
+        ("variant", lambda point: point.variant),
+        ("load", lambda point: point.load),
         *((metric(name).titled, _mean_of(name)) for name in _COSTS),
         *((metric(name).titled + mark, _mean_of(name)) for name in _PASSED),
         *(
@@ -55,8 +55,8 @@ def main_table(results: Results, model: str) -> TextTable:
             else ()
         ),
         (metric(_SOLVED).titled, _mean_of(_SOLVED)),
-        ("valid blocks", lambda one: f"{len(one.values.get('j_per_request', ()))} of {one.blocks}"),
-        ("reasons", lambda one: ", ".join(one.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
+        ("valid blocks", lambda point: f"{len(point.values.get('j_per_request', ()))} of {point.blocks}"),
+        ("reasons", lambda point: ", ".join(point.why((*_COSTS, *_PASSED, _SOLVED, "window_s")))),
     )
     return table_of(columns, points, 2)
 
@@ -64,11 +64,13 @@ def main_table(results: Results, model: str) -> TextTable:
 def latency_table(results: Results, model: str) -> TextTable:
     """Variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
     columns: Columns[Point] = (
-        ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
+        ("variant", lambda point: point.variant),
+        ("load", lambda point: point.load),
         *((metric(name).label, _mean_of(name)) for name in LATENCIES),
     )
-    known = [one for one in results.points if one.model == model and one.mean("e2e_p50_ms") is not None]
+    known = [
+        point for point in results.points if point.model == model and point.mean("e2e_p50_ms") is not None
+    ]
     return table_of(columns, known, 2)
 
 
@@ -94,19 +96,24 @@ def contrast_tables(results: Results, model: str) -> dict[str, TextTable]:
 
 def _contrast_columns(kind: str, names: Sequence[str]) -> Columns[Contrast]:
     return (
-        ("variant over control", lambda one: f"{one.variant} over {one.reference_variant}")
+        ("variant over control", lambda contrast: f"{contrast.variant} over {contrast.reference_variant}")
         if kind == "variant_vs_control"
-        else ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
+        else ("variant", lambda contrast: contrast.variant),
+        ("load", lambda contrast: contrast.load),
         *((metric(name).label, _bounds_of(name)) for name in names),
-        ("blocks", lambda one: str(one.metrics[names[0]]["blocks"]) if names[0] in one.metrics else "–"),
-        ("reasons", lambda one: one.why(*names)),
+        (
+            "blocks",
+            lambda contrast: (
+                str(contrast.metrics[names[0]]["blocks"]) if names[0] in contrast.metrics else "–"
+            ),
+        ),
+        ("reasons", lambda contrast: contrast.why(*names)),
     )
 
 
 def _bounds_of(name: str) -> Callable[[Contrast], str]:
-    def shown(one: Contrast) -> str:
-        row = one.metrics.get(name, {})
+    def shown(contrast: Contrast) -> str:
+        row = contrast.metrics.get(name, {})
         return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))
 
     return shown

@@ -23,15 +23,15 @@ def settings_table(results: Results, model: str, records: Mapping[CellKey, CellR
         if key.model == model and record.served.engine_args
     }
     columns: Columns[Point] = (
-        ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
-        ("settings of its own", lambda one: _words(given.get(one.variant, {}))),
-        (metric(_CACHED).label, lambda one: percent(one.mean(_CACHED))),
-        (metric(_KEPT).label, lambda one: percent(one.mean(_KEPT))),
-        (metric(_A_DRAFT).label, lambda one: significant(one.mean(_A_DRAFT))),
+        ("variant", lambda point: point.variant),
+        ("load", lambda point: point.load),
+        ("settings of its own", lambda point: _words(given.get(point.variant, {}))),
+        (metric(_CACHED).label, lambda point: percent(point.mean(_CACHED))),
+        (metric(_KEPT).label, lambda point: percent(point.mean(_KEPT))),
+        (metric(_A_DRAFT).label, lambda point: significant(point.mean(_A_DRAFT))),
     )
     return table_of(
-        columns, [one for one in results.points if one.model == model and _is_told(one, given)], 3
+        columns, [point for point in results.points if point.model == model and _is_told(point, given)], 3
     )
 
 

@@ -40,33 +40,35 @@ class Remark:
 
 def excluded(results: Results) -> tuple[Remark, ...]:
     """Each reason for which something that was measured, or was to be, is in no mean and no contrast."""
-    return _remarks(results, {one for one in _against(results) if one[1] not in _NEVER_THERE}, {})
+    return _remarks(results, {entry for entry in _against(results) if entry[1] not in _NEVER_THERE}, {})
 
 
 def not_known(results: Results) -> tuple[Remark, ...]:
     """Each reason for which a figure could not be had at all; a dash in a table says as much as ``not_available``."""
-    own = {(cell, code) for cell, code in _against(results) if code in _NEVER_THERE - {"gain_unknown"}}
-    return _remarks(results, {one for one in own if one[1] != "not_available"}, {})
+    of_meters = {(cell, code) for cell, code in _against(results) if code in _NEVER_THERE - {"gain_unknown"}}
+    return _remarks(results, {entry for entry in of_meters if entry[1] != "not_available"}, {})
 
 
 def noted(results: Results) -> tuple[Remark, ...]:
     """Each code that stands on figures and spoils none of its cell's."""
     against = set(_against(results))
-    found = {
+    remarked = {
         (_cell(row), code)
         for row in results.cell_rows
         for code in row["reasons"]
         if _is_note(row) and (_cell(row), code) not in against
     }
-    return _remarks(results, found, _NOTED)
+    return _remarks(results, remarked, _NOTED)
 
 
-def _remarks(results: Results, found: Set[tuple[str, str]], words: Mapping[str, str]) -> tuple[Remark, ...]:
+def _remarks(
+    results: Results, remarked: Set[tuple[str, str]], words: Mapping[str, str]
+) -> tuple[Remark, ...]:
     """A line a code, with its cells in the tables' order."""
     cells: dict[str, dict[str, None]] = {}
     every = list(dict.fromkeys(map(_cell, results.cell_rows)))
-    for code in sorted({code for _, code in found}):
-        cells[code] = {cell: None for cell in every if (cell, code) in found}
+    for code in sorted({code for _, code in remarked}):
+        cells[code] = {cell: None for cell in every if (cell, code) in remarked}
     worst: dict[str, Mapping[str, Any]] = {}
     for (cell, code), row in _checks(results):
         if cell in cells.get(code, ()) and row["value"] is not None:
@@ -75,10 +77,10 @@ def _remarks(results: Results, found: Set[tuple[str, str]], words: Mapping[str, 
         Remark(
             code,
             words.get(code) or EXPLANATIONS.get(code, "Found when the cell was measured."),
-            _cells(list(own), len(every)),
+            _cells(list(named), len(every)),
             _figure(worst.get(code)),
         )
-        for code, own in cells.items()
+        for code, named in cells.items()
     )
 
 
@@ -112,12 +114,14 @@ def _cell(row: Mapping[str, Any]) -> str:
     return f"{row['model']} · {row['variant']} · {row['load']} · b{row['block']}"
 
 
-def _cells(own: Sequence[str], count: int) -> str:
-    if len(own) == count:
+def _cells(named: Sequence[str], count: int) -> str:
+    if len(named) == count:
         return f"all {count}"
-    more = len(own) - _MOST_NAMED
+    more = len(named) - _MOST_NAMED
     return (
-        f"{len(own)} of {count}: " + "; ".join(own[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        f"{len(named)} of {count}: "
+        + "; ".join(named[:_MOST_NAMED])
+        + (f"; and {more} more" if more > 0 else "")
     )
 
 

@@ -28,17 +28,17 @@ def sensor_words(results: Results) -> list[str]:
 
 def _left_in_ratios(results: Results) -> list[str]:
     """Of the ratios in which most is left open, what their meter's offset leaves."""
-    found = [
+    halves = [
         (row["hi"] / row["lo"], contrast, metric.removesuffix("_gain"), row)
         for contrast in results.contrasts
         for metric, row in contrast.metrics.items()
         if metric in ("energy_factor_gain", "j_per_request_ratio_gain") and row["lo"] and row["hi"]
     ]
-    found.sort(key=lambda one: -one[0])
+    halves.sort(key=lambda entry: -entry[0])
     return [
         f"{contrast.variant} at {contrast.load} against {contrast.reference_variant} at {contrast.reference_load}: "
         f"{metric} {row['value']:.3g}, of which the offset leaves {row['lo']:.3g} to {row['hi']:.3g} open."
-        for _, contrast, metric, row in found[:_SHOWN]
+        for _, contrast, metric, row in halves[:_SHOWN]
     ]
 
 
@@ -90,5 +90,5 @@ def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> 
 def _size(gains: GainsBeside) -> str:
     if gains.together is None:
         return "how much that is, is not known"
-    first, second = (percent(one or 0.0) for one in gains.half_widths)
+    first, second = (percent(width or 0.0) for width in gains.half_widths)
     return f"up to {second} % and {first} %, together about ±{percent(gains.together)} %"

@@ -62,8 +62,8 @@ def _engine(served: Served) -> str:
 def boards_words(manifest: Mapping[str, Any]) -> str:
     """The GPUs, each kind once with how many there are and their power limit."""
     there = manifest.get("gpus")
-    gpus = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
-    kinds = Counter((str(one.get("name") or "GPU"), one.get("power_limit_w")) for one in gpus)
+    gpus = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
+    kinds = Counter((str(gpu.get("name") or "GPU"), gpu.get("power_limit_w")) for gpu in gpus)
     return "; ".join(
         (f"{count} x " if count > 1 else "") + name + (f" ({limit:g} W limit)" if limit else "")
         for (name, limit), count in kinds.items()
@@ -73,8 +73,10 @@ def boards_words(manifest: Mapping[str, Any]) -> str:
 def date_of(manifest: Mapping[str, Any]) -> str:
     """The day on which it began, by UTC; until which one, where it was continued on another."""
     sessions = manifest.get("sessions")
-    known = [one for one in sessions if isinstance(one, dict)] if isinstance(sessions, list) else []
-    begun = [str(one.get("begun", ""))[:10] for one in known]
+    known = (
+        [session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else []
+    )
+    begun = [str(session.get("begun", ""))[:10] for session in known]
     days = sorted({day for day in begun if day})
     if not days:
         host = manifest.get("host")
@@ -86,11 +88,11 @@ def date_of(manifest: Mapping[str, Any]) -> str:
 def duration_words(records: Iterable[CellRecord]) -> str:
     """From the first cell's beginning to the last one's end; of several boots or hosts, the sum over them."""
     spans: dict[str, tuple[int, int]] = {}
-    for one in records:
-        phases = [phase for _, phase in one.phases if isinstance(phase, Phase)]
+    for record in records:
+        phases = [phase for _, phase in record.phases if isinstance(phase, Phase)]
         if phases:
-            first, last = spans.get(one.boot_id, (phases[0].start_ns, phases[0].end_ns))
-            spans[one.boot_id] = (
+            first, last = spans.get(record.boot_id, (phases[0].start_ns, phases[0].end_ns))
+            spans[record.boot_id] = (
                 min(first, *(phase.start_ns for phase in phases)),
                 max(last, *(phase.end_ns for phase in phases)),
             )

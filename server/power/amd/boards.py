@@ -175,7 +175,9 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
     """Those that tell their power, and in words those that are left out."""
     boards: dict[str, BoardMeter] = {}
     left_out = []
-    handles = [(str(smi.amdsmi_get_gpu_device_uuid(one)), one) for one in smi.amdsmi_get_processor_handles()]
+    handles = [
+        (str(smi.amdsmi_get_gpu_device_uuid(handle)), handle) for handle in smi.amdsmi_get_processor_handles()
+    ]
     chosen = _visible([uuid for uuid, _ in handles]) if gpus is None else gpus
     missed = [uuid for uuid in chosen if uuid not in dict(handles)]
     if missed:

@@ -85,12 +85,12 @@ def _installed() -> bool:
 def _package() -> Any:
     """Import it; what it prints where it finds no library is in the error."""
     home = Path(os.environ.get("ROCM_HOME") or os.environ.get("ROCM_PATH") or _ROCM) / "share" / "amd_smi"
-    own = str(home) if (home / "amdsmi" / "__init__.py").is_file() else None
-    if own is None and not _installed():
+    folder = str(home) if (home / "amdsmi" / "__init__.py").is_file() else None
+    if folder is None and not _installed():
         raise NoAmdError(f"AMD SMI: no package amdsmi in {home}, and none is installed")
     said = io.StringIO()
-    if own is not None:
-        sys.path.insert(0, own)
+    if folder is not None:
+        sys.path.insert(0, folder)
     try:
         with redirect_stdout(said):
             smi: Any = importlib.import_module("amdsmi")
@@ -99,6 +99,6 @@ def _package() -> Any:
         told = " ".join(said.getvalue().split()) or str(error)
         raise NoAmdError(f"AMD SMI: the package amdsmi finds no library that fits it ({told})") from error
     finally:
-        if own is not None:
-            sys.path.remove(own)
+        if folder is not None:
+            sys.path.remove(folder)
     return smi

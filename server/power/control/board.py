@@ -76,8 +76,8 @@ class Board:
     @property
     def range_w(self) -> tuple[float, float] | None:
         """Return the least and the highest limit that it takes; None where it takes none."""
-        found = self._place.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
-        return None if found is None else (found[0] * 1e-3, found[1] * 1e-3)
+        range_mw = self._place.ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints)
+        return None if range_mw is None else (range_mw[0] * 1e-3, range_mw[1] * 1e-3)
 
     @property
     def default_w(self) -> float | None:
@@ -163,12 +163,12 @@ def boards_called(uuids: Sequence[str]) -> list[Board]:
     return [Board(place) for place in choose(uuids).boards]
 
 
-def same_limit(one: float | None, other: float | None) -> bool:
+def same_limit(watts: float | None, other_w: float | None) -> bool:
     """Say whether two limits are one; a limit that is not known is like no other."""
-    return one is not None and other is not None and abs(one - other) < SAME_W
+    return watts is not None and other_w is not None and abs(watts - other_w) < SAME_W
 
 
 def nearest(clock_mhz: int, offered: Sequence[int]) -> int:
     """Find the clock next to the one that is wanted, among ascending ones of which there is at least one."""
     at = bisect_left(offered, clock_mhz)
-    return min(offered[max(at - 1, 0) : at + 1], key=lambda one: abs(one - clock_mhz))
+    return min(offered[max(at - 1, 0) : at + 1], key=lambda offer: abs(offer - clock_mhz))

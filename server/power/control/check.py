@@ -39,15 +39,18 @@ def refusals(uuids: Sequence[str], settings: Sequence[BoardSetting]) -> list[Ref
 
 def check_boards(boards: Sequence[Board], settings: Sequence[BoardSetting]) -> None:
     """Raise ControlError with all that speaks against setting boards that this process holds."""
-    found = _refusals(boards, settings)
-    if found:
-        words = [one.words if one.setting is None else f"board.{one.setting}: {one.words}" for one in found]
+    refusals = _refusals(boards, settings)
+    if refusals:
+        words = [
+            refusal.words if refusal.setting is None else f"board.{refusal.setting}: {refusal.words}"
+            for refusal in refusals
+        ]
         raise ControlError("\n".join(dict.fromkeys(words)), cause="not allowed")
 
 
 def _refusals(boards: Sequence[Board], settings: Sequence[BoardSetting]) -> list[Refusal]:
-    found = [Refusal(None, words) for board in boards if (words := _why_never(board, settings))]
-    return found + [
+    refusals = [Refusal(None, words) for board in boards if (words := _why_never(board, settings))]
+    return refusals + [
         Refusal(at, f"{board}: {words}")
         for at, setting in enumerate(settings)
         for board in boards

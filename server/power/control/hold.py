@@ -114,8 +114,8 @@ class HeldBoards:
         """
         begun_s = time.monotonic()
         before, self._at = self._at, None
-        for one in self.boards:
-            one.set(setting)
+        for holding in self.boards:
+            holding.set(setting)
         self._wait(setting)
         if setting != before:
             time.sleep(settle_s)
@@ -126,7 +126,7 @@ class HeldBoards:
             power_limit_w=setting.power_limit_w,
             sm_clock_mhz=setting.sm_clock_mhz,
             waited_s=round(time.monotonic() - begun_s, 3),
-            boards={one.board.uuid: one.record() for one in self.boards},
+            boards={holding.board.uuid: holding.record() for holding in self.boards},
         )
 
     def release(self) -> None:
@@ -134,9 +134,9 @@ class HeldBoards:
         self.hold(_AS_FOUND)
 
     def _wait(self, setting: BoardSetting) -> None:
-        for one in self.boards:
-            if not wait_until(partial(one.shows, setting), SHOWN_S, poll_s=_POLL_S):
-                raise ControlError(_never_shown(one, setting))
+        for holding in self.boards:
+            if not wait_until(partial(holding.shows, setting), SHOWN_S, poll_s=_POLL_S):
+                raise ControlError(_never_shown(holding, setting))
 
 
 @contextmanager
@@ -167,14 +167,14 @@ def hold_boards(
                 put_back(board, left)
         if settings:
             check_boards(boards, settings)
-        own = [_held(board, by) for board in boards]
-        for one in own:
-            note(one.found)
+        holdings = [_held(board, by) for board in boards]
+        for holding in holdings:
+            note(holding.found)
         order = GUARD.afterwards([*_PUT_BACK, *uuids], Path(server.__file__).parents[1])
         try:
-            yield HeldBoards(own)
+            yield HeldBoards(holdings)
         finally:
-            _put_all_back(own)
+            _put_all_back(holdings)
             GUARD.spare(order)
 
 
@@ -194,19 +194,19 @@ def _held(board: Board, by: str) -> _Held:
 def _put_all_back(boards: Sequence[_Held]) -> None:
     """Put every board back, also where another one cannot be; raises the first MeterError."""
     failed: list[MeterError] = []
-    for one in boards:
+    for holding in boards:
         try:
-            put_back(one.board, one.found)
+            put_back(holding.board, holding.found)
         except MeterError as error:
             failed.append(error)
     if failed:
         raise failed[0]
 
 
-def _never_shown(one: _Held, setting: BoardSetting) -> str:
-    shown = one.board.shown()
+def _never_shown(holding: _Held, setting: BoardSetting) -> str:
+    shown = holding.board.shown()
     said = f"limit {shown.enforced_w} W (of {shown.managed_w} W asked for), SM clock {shown.sm_clock_mhz} MHz"
     return (
-        f"{one.board} does not show {setting.slug} within {SHOWN_S:g} s: {said}. Another limit may be lower (a BMC's), "
-        "or somebody else sets it"
+        f"{holding.board} does not show {setting.slug} within {SHOWN_S:g} s: {said}. Another limit may be "
+        "lower (a BMC's), or somebody else sets it"
     )

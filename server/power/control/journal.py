@@ -77,13 +77,13 @@ def path_of(uuid: str) -> Path:
     return folder() / f"{uuid}.json"
 
 
-def note(found: Found) -> None:
+def note(as_found: Found) -> None:
     """Write it down, on the disk before this returns.
 
     Raises:
         TraceError: it cannot be written: then nothing may be set.
     """
-    write_json(path_of(found.uuid), found.model_dump(mode="json"))
+    write_json(path_of(as_found.uuid), as_found.model_dump(mode="json"))
 
 
 def forget(uuid: str) -> None:

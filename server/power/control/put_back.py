@@ -39,7 +39,7 @@ def left_behind() -> list[Found]:
     if not wanted:
         return []
     here: frozenset[str] = asked(_here, frozenset())
-    return [found for uuid in wanted if uuid in here and (found := read(uuid)) is not None]
+    return [as_found for uuid in wanted if uuid in here and (as_found := read(uuid)) is not None]
 
 
 def put_back_left(only: Sequence[str] | None = None) -> list[PutBack]:
@@ -61,7 +61,7 @@ def put_back_left(only: Sequence[str] | None = None) -> list[PutBack]:
     return done
 
 
-def put_back(board: Board, found: Found) -> str:
+def put_back(board: Board, as_found: Found) -> str:
     """Put a board back that this process holds, and forget it; say in words what was done.
 
     What somebody else has set since is left as it is. After a restart nothing is set: the driver has begun anew.
@@ -70,31 +70,31 @@ def put_back(board: Board, found: Found) -> str:
         ControlError: it cannot be set, or does not take its limit back.
         NvmlError: it is gone, or does not tell its limit.
     """
-    if not found.of_this_boot:
-        forget(found.uuid)
+    if not as_found.of_this_boot:
+        forget(as_found.uuid)
         return f"{board}: the machine was restarted since it was set: it is as its driver makes it"
-    said = f"{board}: {_limit_back(board, found)}"
-    if found.locked:
+    said = f"{board}: {_limit_back(board, as_found)}"
+    if as_found.locked:
         with suppress(NotOfferedError):  # nor was it locked
             board.unlock_clock()
         said += ", and its clock is not locked"
-    forget(found.uuid)
+    forget(as_found.uuid)
     return said
 
 
-def _limit_back(board: Board, found: Found) -> str:
+def _limit_back(board: Board, as_found: Found) -> str:
     now_w = board.limit_w
-    if found.limit_w is None or now_w is None:
+    if as_found.limit_w is None or now_w is None:
         return "its power limit was not set"
-    if same_limit(now_w, found.limit_w):
-        return f"its power limit is {found.limit_w:g} W, as it was found"
-    if not any(same_limit(now_w, watts) for watts in found.set_w):
+    if same_limit(now_w, as_found.limit_w):
+        return f"its power limit is {as_found.limit_w:g} W, as it was found"
+    if not any(same_limit(now_w, watts) for watts in as_found.set_w):
         return (
-            f"its power limit is {now_w:g} W, which starwatt has not set, and is left so; it was {found.limit_w:g} W "
-            f"before (nvidia-smi -i {found.uuid} -pl {found.limit_w:g})"
+            f"its power limit is {now_w:g} W, which starwatt has not set, and is left so; it was "
+            f"{as_found.limit_w:g} W before (nvidia-smi -i {as_found.uuid} -pl {as_found.limit_w:g})"
         )
-    board.set_limit(found.limit_w)
-    return f"its power limit is {found.limit_w:g} W again"
+    board.set_limit(as_found.limit_w)
+    return f"its power limit is {as_found.limit_w:g} W again"
 
 
 def how_to() -> str:
@@ -106,8 +106,8 @@ def _of_nobody(board: Board) -> list[PutBack]:
     """Put back a board unless somebody holds it, who will; nothing where it has been done meanwhile."""
     try:
         with held(board.uuid, "starwatt, which puts it back"):
-            found = read(board.uuid)
-            return [] if found is None else [PutBack(board.uuid, True, put_back(board, found))]
+            as_found = read(board.uuid)
+            return [] if as_found is None else [PutBack(board.uuid, True, put_back(board, as_found))]
     except RunError as error:
         return [PutBack(board.uuid, False, str(error), held=True)]
     except StarwattError as error:
@@ -120,7 +120,7 @@ def _here() -> frozenset[str]:
 
 def main(uuids: Sequence[str]) -> int:
     """Put these back; 0 where all are."""
-    return 0 if all(one.done for one in put_back_left(uuids)) else 1
+    return 0 if all(attempt.done for attempt in put_back_left(uuids)) else 1
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ def read_whole(log: ExternalLog) -> WholeLog:
     texts = text.splitlines()
     if not text.strip():
         raise MeterError(f"{log.file}: is empty")
-    first = [one for one in texts[:_FIRST_LINES] if one.strip()]
+    first = [text for text in texts[:_FIRST_LINES] if text.strip()]
     reader, lines = format_of(log, first), []
-    for number, one in enumerate(texts, 1):
-        if (line := reader.line(one, number)) is None:
+    for number, text in enumerate(texts, 1):
+        if (line := reader.line(text, number)) is None:
             continue
         if line.at_s is None:
             raise MeterError(

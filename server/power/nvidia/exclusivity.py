@@ -90,15 +90,15 @@ class Watch:
     def look(self) -> list[Occupancy]:
         """Every board, now; of those that are not metered, the ones that answer."""
         metered, beside, lists = self._lists()
-        if not any(found.ours for found in lists) and self._finds_who_is_behind(lists):
+        if not any(listed.ours for listed in lists) and self._finds_who_is_behind(lists):
             metered, beside, lists = self._lists()
-        present = {pid for found in lists for pid in found.pids}
+        present = {pid for listed in lists for pid in listed.pids}
         self._ours = {pid: ours for pid, ours in self._ours.items() if pid in present}
-        seen = any(found.ours for found in lists)
-        looks = [self._occupancy(board, found, seen=seen) for board, found in metered]
-        for board, meter, found in beside:
+        seen = any(listed.ours for listed in lists)
+        looks = [self._occupancy(board, listed, seen=seen) for board, listed in metered]
+        for board, meter, listed in beside:
             power_w = None if meter is None else _watts(meter)
-            look = self._occupancy(board, found, seen=seen)
+            look = self._occupancy(board, listed, seen=seen)
             looks.append(replace(look, power_w=power_w, metered=False))
         return looks
 
@@ -111,11 +111,11 @@ class Watch:
         for board, meter in self._beside:
             with contextlib.suppress(NvmlError):
                 beside.append((board, meter, self._list(board)))
-        return metered, beside, [found for _, found in metered] + [found for _, _, found in beside]
+        return metered, beside, [listed for _, listed in metered] + [listed for _, _, listed in beside]
 
     def _finds_who_is_behind(self, lists: Sequence[_List]) -> bool:
         """Tell whether the engine's process is a front, and some were found to which it forwards."""
-        wanted = self._computes_elsewhere or any(found.foreign for found in lists)
+        wanted = self._computes_elsewhere or any(listed.foreign for listed in lists)
         before_ns = now_ns()
         if not wanted or before_ns < self._searches_from_ns:
             return False
@@ -143,14 +143,16 @@ class Watch:
             hidden=compute is None or None in known.values(),
         )
 
-    def _occupancy(self, board: Place, found: _List, *, seen: bool) -> Occupancy:
+    def _occupancy(self, board: Place, listed: _List, *, seen: bool) -> Occupancy:
         nowhere = not seen and self._computes_elsewhere
-        foreign = () if nowhere else found.foreign
-        state: State = "shared" if foreign else "exclusive" if found.ours and not found.hidden else "unknown"
-        engine: bool | None = found.ours or None
-        if not found.ours and ((seen and not found.hidden) or nowhere):
+        foreign = () if nowhere else listed.foreign
+        state: State = (
+            "shared" if foreign else "exclusive" if listed.ours and not listed.hidden else "unknown"
+        )
+        engine: bool | None = listed.ours or None
+        if not listed.ours and ((seen and not listed.hidden) or nowhere):
             engine = False
-        return Occupancy(now_ns(), board.uuid, state, found.pids, foreign, engine)
+        return Occupancy(now_ns(), board.uuid, state, listed.pids, foreign, engine)
 
     def _is_ours(self, pid: int) -> bool | None:
         """None: no such process here, none that may be looked at, or no engine to compare with."""
@@ -173,7 +175,7 @@ def _line_of(pid: int) -> set[int]:
 
 def boards_of(engine_pid: int) -> frozenset[str]:
     """UUIDs of the boards on which an engine is seen; none where no list shows it. NVML must be initialised."""
-    return frozenset(one.device for one in Watch(engine_pid, ()).look() if one.engine)
+    return frozenset(look.device for look in Watch(engine_pid, ()).look() if look.engine)
 
 
 def _others(boards: Sequence[Place]) -> list[tuple[Place, BoardMeter | None]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
-import secrets
 import signal
 import socket
 import ssl
@@ -23,8 +21,6 @@ from server.power.service.complaints import Complaints
 from server.power.service.gate import Gate, Limits
 from starwatt_errors import MeterError, UsageError, reason_of
 
-TOKEN_VARIABLE = "STARWATT_METER_TOKEN"  # noqa: S105 -- its name, not its value
-_SHORTEST_TOKEN = 16
 _SHUTDOWN_S = 2.0
 
 
@@ -75,20 +71,6 @@ class Listening:
         except (OSError, UnicodeError) as error:
             words = getattr(error, "strerror", None) or error
             raise MeterError(f"--host {self.host} --port {self.port}: {words}") from error
-
-
-def token_of_the_service() -> tuple[str, bool]:
-    """The token, and whether it was made here just now: by STARWATT_METER_TOKEN, or drawn.
-
-    Raises:
-        UsageError: the one that was given is too short to keep anyone out, or no header can carry it.
-    """
-    given = os.environ.get(TOKEN_VARIABLE)
-    if not given:
-        return secrets.token_urlsafe(32), True
-    if len(given) < _SHORTEST_TOKEN or not (given.isascii() and given.isprintable()) or " " in given:
-        raise UsageError(f"{TOKEN_VARIABLE}: takes {_SHORTEST_TOKEN} or more ASCII characters without spaces")
-    return given, False
 
 
 def address(listening: Listening, bound: socket.socket) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,13 @@ BOARDS = (
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our ``libnvidia-ml.so.1``."""
-    return compile_library(tmp_path_factory.mktemp("nvml"))
+    return _compiled(tmp_path_factory.getbasetemp() / "nvml")
+
+
+@functools.cache  # each module that imports the fixture has one of its own
+def _compiled(folder: Path) -> Path:
+    folder.mkdir()
+    return compile_library(folder)
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ import pytest
 from server.power.service import client as power_client
 from server.power.service import remote
 from server.power.service.client import MeterUnreachableError, ServiceClient, measure_clock
-from server.power.service.listen import TOKEN_VARIABLE, Listening, token_of_the_service
+from server.power.service.listen import Listening
 from server.power.service.remote import RemoteMeter
+from server.power.service.token import TOKEN_VARIABLE, token_of_the_service
 from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards

@@ -76,6 +76,13 @@ def test_every_visible_board_is_read_and_what_one_lacks_is_null(tmp_path: Path) 
         assert (row["temperature_c"], row["energy_j"] is None) == (None if lacking else 61, lacking)
 
 
+def test_a_sidecar_does_without_pandas(tmp_path: Path) -> None:
+    with Sidecar.start(tmp_path, MODELLED, engine_pid=os.getpid()) as sidecar:
+        libraries = Path(f"/proc/{sidecar.process.pid}/maps").read_text()
+    assert "/pyarrow/" in libraries
+    assert "/pandas/" not in libraries
+
+
 @pytest.mark.usefixtures("nvml")
 def test_the_energy_counter_is_read_at_its_own_rate_and_counts_from_the_first_reading(tmp_path: Path) -> None:
     with Sidecar.start(tmp_path, NVML, engine_pid=None):

@@ -19,7 +19,7 @@ from analysis.cells.context import read_context
 from configs.loader import load_study
 from server.engines.remote import RemoteEngine
 from server.power.service.client import MeterUnreachableError
-from server.power.service.listen import TOKEN_VARIABLE
+from server.power.service.token import TOKEN_VARIABLE
 from starwatt_errors import MeterError
 from study.measure import remote_engine as remote
 from study.measure.cell import counts_chunks

@@ -14,7 +14,7 @@ import pytest
 
 from analysis.cells.cell import analyse_cell
 from analysis.cells.context import read_context
-from server.power.service.listen import TOKEN_VARIABLE
+from server.power.service.token import TOKEN_VARIABLE
 from starwatt_errors import UsageError
 from study.cli.meter import record
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture

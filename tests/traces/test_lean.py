@@ -1,0 +1,39 @@
+"""A process that writes traces does without pandas."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from traces.schemas import TRACES
+from traces.streams import read_trace
+
+WRITES = """
+import json, sys
+from pathlib import Path
+from traces.lean import keep_pandas_out
+if sys.argv[2] == "lean":
+    keep_pandas_out()
+from traces.streams import TraceWriter
+writer = TraceWriter(Path(sys.argv[1]), "power")
+writer.append(json.loads(sys.argv[3]))
+writer.close()
+print("pandas" in sys.modules)
+"""
+ROW = {"t_ns": 1, "device": "0", "source": "nvml", "metric": "power_w", "value": 1.5}
+
+
+@pytest.mark.parametrize(("how", "imported"), [("lean", "False"), ("plain", "True")])
+def test_only_a_lean_process_writes_traces_without_importing_pandas(
+    tmp_path: Path, how: str, imported: str
+) -> None:
+    row = {name: value for name, value in ROW.items() if name in TRACES["power"].names}
+    command = [sys.executable, "-c", WRITES, str(tmp_path), how, json.dumps(row)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == imported
+    [written] = read_trace(tmp_path, "power").to_pylist()
+    assert {name: written[name] for name in row} == row
