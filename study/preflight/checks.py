@@ -239,7 +239,7 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
             reason = None if variant is None else cannot_be_shared(shape, variant, settings)
             if variant is None or reason is None:
                 continue
-            if with_arguments(settings, variant.engine_args) == settings:
+            if with_arguments(settings, variant.engine_args) == settings and settings.boards > 1:
                 yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
             else:
                 yield Problem(("variants", index), f"{name} cannot serve {model}: {reason}")
