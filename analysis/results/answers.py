@@ -10,12 +10,13 @@ from analysis.opened import OpenedRun
 from analysis.results.boards import BOARDS, board_sentences, bounds_words, seconds_words
 from analysis.results.headline import with_bounds
 from analysis.results.points import Contrast, Point, Results
-from analysis.results.sentences import effect_words, percent, saved_words
+from analysis.results.sentences import effect_words, percent, saved_words, significant
 
-BATCHING, VARIANTS, BEST = (
+BATCHING, VARIANTS, BEST, MODELS = (
     "What does batching save?",
     "What does each variant cost, and what does it keep?",
     "What is best?",
+    "Which model takes the least?",
 )
 _PASSED = "pass_at_1_plus"
 ANSWERED_BY = frozenset(
@@ -41,6 +42,12 @@ def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ..
     return answers_of(results, model, run.context.concurrency, slo_ms)
 
 
+def answer_between(run: OpenedRun, results: Results) -> Answer | None:
+    """Set the models of a run beside each other, within its study's bounds; None of a single one."""
+    slo = run.context.slo
+    return between_models(results, slo.bounds_ms if slo else None)
+
+
 def answers_of(
     results: Results, model: str, concurrency: Concurrency, slo_ms: Mapping[str, float] | None = None
 ) -> tuple[Answer, ...]:
@@ -63,6 +70,46 @@ def answers_of(
         Answer(BEST, (best,)) if best else None,
     ]
     return tuple(one for one in found if one is not None)
+
+
+def between_models(results: Results, slo_ms: Mapping[str, float] | None = None) -> Answer | None:
+    """Set the models of a run beside each other, each by its best variant and load, the least first; None of one alone.
+
+    Joules are for a solved task where any was graded. Models have no contrast: whose intervals lie apart is for the
+    reader to see.
+    """
+    if len(results.models) < 2:
+        return None
+    metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
+    best = {
+        model: _least([one for one in results.points if one.model == model], metric)
+        for model in results.models
+    }
+    known = {model: one for model, one in best.items() if one is not None}
+    order = sorted(known, key=lambda model: (_for_a_task(known[model], metric), model))
+    said = [f"{model}: {_of_a_model(results, known[model], metric)}" for model in order]
+    none = (
+        f"nothing is known to have kept {bounds_words(slo_ms)} and solved a task"
+        if slo_ms
+        else "solved no task"
+    )
+    said += [f"{model}: {none}" for model in results.models if model not in known]
+    return Answer(MODELS, tuple(said)) if known else None
+
+
+def _of_a_model(results: Results, point: Point, metric: str) -> str:
+    passed = point.mean(_PASSED)
+    joules = f"{'estimated ' * results.estimated}J"
+    words = f"{_with_interval(point, metric)} {joules}/request by {_place(point.condition)}"
+    if not passed:
+        return words
+    kind = " of memorised tasks" if point.model in results.memorised else ""
+    return f"{significant(_for_a_task(point, metric))} {joules} a solved task: {words}, pass@1{kind} {passed:.2f}"
+
+
+def _for_a_task(point: Point, metric: str) -> float:
+    """The joules of a request over the share of tasks that were solved, where any was."""
+    return (point.mean(metric) or 0.0) / (point.mean(_PASSED) or 1.0)
 
 
 def _batching(results: Results, model: str, concurrency: Concurrency) -> str | None:
