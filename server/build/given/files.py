@@ -36,8 +36,15 @@ _OTHER_WEIGHTS = {
 
 
 def names_in(folder: Path) -> list[str]:
-    """The files of a folder, and configurations up to two folders below it, as relative paths."""
-    here = [file.name for file in folder.iterdir() if file.is_file()]
+    """The files of a folder, and configurations up to two folders below it, as relative paths.
+
+    Raises:
+        UsageError: it may not be looked into.
+    """
+    try:
+        here = [file.name for file in folder.iterdir() if file.is_file()]
+    except OSError as error:
+        raise UsageError(f"models: {folder} cannot be looked into: {error.strerror}") from error
     below = [
         str(file.relative_to(folder))
         for pattern in ("*/config.json", "*/*/config.json")
