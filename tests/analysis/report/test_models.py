@@ -12,6 +12,7 @@ from analysis.report.figures.catalogue import drawings_by_model
 from analysis.report.tables.outside import outside_table
 from analysis.results.points import read_results
 from analysis.tables import analyze
+from study.cli.results import tell_answer
 from tests.golden.engine import Load
 from tests.golden.world import World
 from traces.layout import RunDir
@@ -69,3 +70,15 @@ def test_where_no_share_of_words_around_the_code_is_known_there_is_no_table_of_i
     opened = OpenedRun(run)
     assert outside_table(opened, read_results(opened), MODELS[0]).rows == ()
     assert "the words around the code" not in page
+
+
+def test_the_terminal_says_the_same_in_the_same_order(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_answer(run, analyze(run), as_json=False)
+    said = " ".join(capsys.readouterr().err.split())
+    places = [
+        said.index(f"{words}")
+        for words in ("Which model takes the least?", *(f"{one}: What does" for one in MODELS))
+    ]
+    assert places == sorted(places)
