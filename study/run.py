@@ -33,6 +33,7 @@ from study.records.node_manifests import gather_nodes
 from study.records.repeat import Repeated
 from study.records.run_id import run_id_of
 from study.records.sessions import earlier_manifest
+from study.records.variants import frozen
 from traces.atomic import write_json, write_parquet
 from traces.attempts import Attempt
 from traces.layout import CellKey, RunDir
@@ -173,7 +174,7 @@ def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
 
 def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
     """Build what is missing, and write plan and manifest; the order with its expected times."""
-    order = reckoned(order)
+    order = reckoned(replace(order, study=frozen(order.study)))
     study, run = order.study, order.run
     forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants, study.defined)

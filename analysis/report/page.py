@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from analysis.opened import OpenedRun, open_run
-from analysis.report.figures.catalogue import drawings_of
+from analysis.report.figures.catalogue import drawings_by_model
 from analysis.report.load_page import is_load_test, render_load_test
 from analysis.report.pages.templates import rendered
 from analysis.report.tables import conclusions, machines, sections
 from analysis.report.tables.costs import costs_table
 from analysis.report.tables.heat import heat_table
+from analysis.report.tables.outside import outside_table
 from analysis.report.tables.rates import highest_rates_table
 from analysis.report.tables.settings import settings_table
 from analysis.report.words import excluded
 from analysis.report.words.gains import sensor_words
 from analysis.report.words.head import engines, head_of, length_words
-from analysis.results.answers import answers_in
+from analysis.results.answers import answer_between, answers_in
 from analysis.results.costs import Factors
 from analysis.results.headline import ESTIMATED, MEMORISED, headline_of, note_of
 from analysis.results.points import Results, read_results
@@ -71,7 +72,8 @@ def render(run: OpenedRun, factors: Factors | None = None) -> str:
         tasks=results.tasks_words,
         memorised_words=MEMORISED,
         models=[_model_section(run, results, model) for model in results.models],
-        drawings=drawings_of(run, results),
+        between=answer_between(run, results),
+        drawings=drawings_by_model(run, results),
         reference_board=results.reference_board,
         pair_table=sections.pair_table(results),
         nodes=machines.nodes_table(nodes, results),
@@ -117,6 +119,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
         "batched": [line for line in lines if line.kind == "batched_vs_single"],
         "variants": [line for line in lines if line.kind == "variant_vs_baseline"],
         "table": sections.main_table(results, model),
+        "outside": outside_table(run, results, model),
         "settings": settings_table(results, model, _records(run, results)),
         "contrasts": sections.contrast_tables(results, model),
         "tests": conclusions.tests_table(results, model),

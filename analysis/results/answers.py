@@ -12,13 +12,14 @@ from analysis.results.boards import BOARDS, board_sentences, bounds_words, secon
 from analysis.results.headline import with_bounds
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.rates import RATE, RATES, Bounds, rate_sentences
-from analysis.results.sentences import effect_words, percent, saved_words
+from analysis.results.sentences import effect_words, percent, saved_words, significant
 from traces.layout import load_asked
 
-BATCHING, VARIANTS, BEST = (
+BATCHING, VARIANTS, BEST, MODELS = (
     "What does batching save?",
     "What does each variant cost, and what does it keep?",
     "What is best?",
+    "Which model takes the least?",
 )
 _PASSED = "pass_at_1_plus"
 ANSWERED_BY = frozenset(
@@ -45,6 +46,12 @@ def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ..
     return answers_of(results, model, run.context.concurrency, slo_ms, run.context.searched)
 
 
+def answer_between(run: OpenedRun, results: Results) -> Answer | None:
+    """Set the models of a run beside each other, within its study's bounds; None of a single one."""
+    slo = run.context.slo
+    return between_models(results, slo.bounds_ms if slo else None, run.context.searched)
+
+
 def answers_of(
     results: Results,
     model: str,
@@ -65,8 +72,7 @@ def answers_of(
     variants = _variants(results, model, concurrency)
     rates = rate_sentences(results, model, searched)
     boards = board_sentences(results, model, slo_ms or {}, searched)
-    alike = {load for load, bounds in searched.items() if bounds == slo_ms or not slo_ms}
-    best = _best(results, model, slo_ms or {}, left_out=searched.keys() - alike)
+    best = _best(results, model, slo_ms or {}, _of_other_bounds(searched, slo_ms))
     answers = [
         Answer(BATCHING, (batching,)) if batching else None,
         Answer(VARIANTS, tuple(variants)) if variants else None,
@@ -75,6 +81,57 @@ def answers_of(
         Answer(BEST, (best,)) if best else None,
     ]
     return tuple(answer for answer in answers if answer is not None)
+
+
+def between_models(
+    results: Results, slo_ms: Mapping[str, float] | None = None, searched: Bounds = NO_SEARCH
+) -> Answer | None:
+    """Set the models of a run beside each other, each by its best variant and load, the least first; None of one alone.
+
+    Joules are for a solved task where any was graded. Models have no contrast: whose intervals lie apart is for the
+    reader to see.
+    """
+    if len(results.models) < 2:
+        return None
+    metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
+    left_out = _of_other_bounds(searched, slo_ms)
+    best = {model: _least(_points(results, model, left_out), metric) for model in results.models}
+    known = {model: one for model, one in best.items() if one is not None}
+    order = sorted(known, key=lambda model: (_for_a_task(known[model], metric), model))
+    said = [f"{model}: {_of_a_model(results, known[model], metric)}" for model in order]
+    none = (
+        f"nothing is known to have kept {bounds_words(slo_ms)} and solved a task"
+        if slo_ms
+        else "solved no task"
+    )
+    said += [f"{model}: {none}" for model in results.models if model not in known]
+    return Answer(MODELS, tuple(said)) if known else None
+
+
+def _of_other_bounds(searched: Bounds, slo_ms: Mapping[str, float] | None) -> frozenset[str]:
+    """Name the loads that look for their rate within other bounds than the study's."""
+    return frozenset(load for load, bounds in searched.items() if slo_ms and bounds != slo_ms)
+
+
+def _points(results: Results, model: str, left_out: Collection[str]) -> list[Point]:
+    return [
+        point for point in results.points if point.model == model and load_asked(point.load) not in left_out
+    ]
+
+
+def _of_a_model(results: Results, point: Point, metric: str) -> str:
+    passed = point.mean(_PASSED)
+    joules = f"{'estimated ' * results.estimated}J"
+    words = f"{_with_interval(point, metric)} {joules}/request by {_place(point.condition)}"
+    if not passed:
+        return words
+    kind = " of memorised tasks" if point.model in results.memorised else ""
+    return f"{significant(_for_a_task(point, metric))} {joules} a solved task: {words}, pass@1{kind} {passed:.2f}"
+
+
+def _for_a_task(point: Point, metric: str) -> float:
+    """The joules of a request over the share of tasks that were solved, where any was."""
+    return (point.mean(metric) or 0.0) / (point.mean(_PASSED) or 1.0)
 
 
 def _batching(results: Results, model: str, concurrency: Concurrency) -> str | None:
@@ -166,7 +223,7 @@ def _best(
 
     ``left_out`` are loads with other bounds of their own.
     """
-    points = [one for one in results.points if one.model == model and load_asked(one.load) not in left_out]
+    points = _points(results, model, left_out)
     metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
     if len(points) < 2:
         return None

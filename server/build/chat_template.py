@@ -8,15 +8,17 @@ from starwatt_errors import TraceError
 from traces.atomic import read_json
 
 _CONFIG = "tokenizer_config.json"
-_FILES = ("chat_template.jinja", "chat_template.json")
-_FOLDER = "additional_chat_templates"
+_FILES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates/default.jinja")
 _MISTRALS_OWN = ("tekken.json", "tokenizer.model.v*")
 """Mistral's own tokenizers make the prompt by themselves."""
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Say whether there is a template, in the tokenizer's configuration or beside it."""
-    if any((folder / name).is_file() for name in _FILES) or (folder / _FOLDER).is_dir():
+    """Say whether there is a template, in the tokenizer's configuration or beside it.
+
+    Of several that have names, servers take the one that is called ``default``.
+    """
+    if any((folder / name).is_file() for name in _FILES):
         return True
     if any(any(folder.glob(name)) for name in _MISTRALS_OWN):
         return True
@@ -24,4 +26,7 @@ def has_chat_template(folder: Path) -> bool:
         config = read_json(folder / _CONFIG)
     except TraceError:
         return False
-    return isinstance(config, dict) and bool(config.get("chat_template"))
+    template = config.get("chat_template") if isinstance(config, dict) else None
+    if isinstance(template, list):
+        return any(isinstance(one, dict) and one.get("name") == "default" for one in template)
+    return bool(template)

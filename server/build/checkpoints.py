@@ -15,7 +15,8 @@ from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.builder import Job, MakeJob, PruneJob, QuantizeJob
 from server.build.foresight import source_of
-from server.build.sources import Announce, check_source, from_folder, from_hub, named_model, quantised_by
+from server.build.given.quantised import check_source, quantised_by
+from server.build.sources import Announce, from_folder, from_hub, named_model, read_config
 from server.build.store import Checkpoint, Store
 from server.process.spawn import spawn, stop_group
 from starwatt_errors import BuildError
@@ -31,7 +32,7 @@ def resolve_model(
     """Return the checkpoint of a model as it is: an architecture that is built, a local folder, or a hub id.
 
     Raises:
-        UsageError: nothing of that name, or it is no StarCoder2.
+        UsageError: nothing of that name, or it is none that is measured.
         BuildError: the build or the download failed.
     """
     named = named_model(model)
@@ -46,12 +47,13 @@ def build_variant(model: str, variant: Variant, store: Store, announce: Announce
     """Return what an engine loads for ``variant`` of ``model``; nothing is done where the store has it.
 
     Raises:
-        UsageError: the model is missing, is no StarCoder2, or is quantised already.
+        UsageError: the model is missing, is none that is measured, or is quantised already.
         BuildError: a step of the build failed; the message has the last lines of its output.
     """
     source, quantization = source_of(model, variant), variant.quantization
     checkpoint = resolve_model(source, store, announce, trust_remote_code=variant.trust_remote_code)
-    check_source(f"models: {source}", variant, quantised_by(checkpoint.path))
+    quantised = quantised_by(source, read_config(checkpoint.path), checkpoint.path)
+    check_source(f"models: {source}", variant, quantised)
     if variant.prune:
         job = PruneJob(source=checkpoint.path, prune=variant.prune)
         about = f"{model} · prune {_words(variant.prune.model_dump(exclude_none=True))}"
@@ -103,7 +105,12 @@ def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], 
             job_file, log = Path(scratch) / "job.json", Path(scratch) / "log"
             job_file.write_text(job.model_dump_json(exclude_none=True), encoding="utf-8")
             command = [sys.executable, "-P", "-m", "server.build.builder", str(job_file), str(folder)]
-            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+            environment = {
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+                "TQDM_DISABLE": "1",
+            }
             with log.open("wb") as output:
                 process = spawn(
                     command, stdout=output, stderr=output, environment=environment, cwd=Path(scratch)

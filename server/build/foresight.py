@@ -15,18 +15,18 @@ from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.families.kinds import TRIED, family_of
 from server.build.families.suits import check_suits
+from server.build.given.files import check_files
+from server.build.given.quantised import check_source, quantised_by
 from server.build.layer_rules import check_prune
 from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
 from server.build.sources import (
     HUB_FILES,
     check_checkpoint,
     check_config,
-    check_source,
+    check_whole,
     from_folder,
     known_to_the_hub,
     named_model,
-    no_safetensors,
-    quantised_by,
     read_config,
 )
 from server.build.store import PROVENANCE, Checkpoint, Store, recipe_digest
@@ -55,6 +55,8 @@ class Known:
     """The folder of its ``config.json``; None where that is not here."""
     fetch_bytes: float | None = 0.0
     """Bytes to be downloaded; None: the hub could not be asked."""
+    amiss: str | None = None
+    """What of its files is missing or damaged."""
     doubt: str | None = None
     """Why it is not known whether it can be had."""
 
@@ -87,8 +89,14 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
     cached = _cached(model)
     if cached is not None:
         check_checkpoint(cached, trust_remote_code=trust_remote_code)
-        return _read(model, cached, f"hub:{model}@{cached.name}")
+        return _read(model, cached, f"hub:{model}@{cached.name}", trust=trust_remote_code)
     return _asked_of_the_hub(model, trust=trust_remote_code)
+
+
+def check_files_of(known: Known) -> None:
+    """Raise UsageError where files of a model are missing or damaged."""
+    if known.amiss is not None:
+        raise UsageError(known.amiss)
 
 
 def check_variant(known: Known, variant: Variant) -> None:
@@ -154,15 +162,24 @@ def _in_a_folder(model: str, folder: Path, *, trust: bool) -> Known:
     check_checkpoint(folder, trust_remote_code=trust)
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     digest = from_folder(folder, trust_remote_code=trust).digest if size < _HASHED_BYTES else None
-    return _read(model, folder, digest)
+    return _read(model, folder, digest, trust=trust)
 
 
-def _read(model: str, folder: Path, digest: str | None) -> Known:
-    config, quantised = read_config(folder), quantised_by(folder)
+def _read(model: str, folder: Path, digest: str | None, *, trust: bool) -> Known:
+    config = read_config(folder)
+    quantised = quantised_by(model, config, folder)
     return Known(
         model, shape_of(config), folder=folder, digest=digest, quantised=quantised, family=family_of(config),
-        config=folder,
+        config=folder, amiss=_amiss(folder, trust=trust),
     )  # fmt: skip
+
+
+def _amiss(folder: Path, *, trust: bool) -> str | None:
+    try:
+        check_whole(folder, trust_remote_code=trust)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _cached(model: str) -> Path | None:
@@ -194,11 +211,13 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     config: Mapping[str, Any] = told.config or {}
     if "model_type" in config:
         check_config(model, config, trust_remote_code=trust)
-    files = [file for file in told.siblings or [] if file.rfilename.endswith((".safetensors", ".json"))]
-    if not any(file.rfilename.endswith(".safetensors") for file in files):
-        raise no_safetensors(model)
+    every = told.siblings or []
+    known_config = ["config.json"] if "model_type" in config else []
+    check_files(model, [*known_config, *(file.rfilename for file in every)])
+    files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
-    known = Known(model, likely_shape(model), fetch_bytes=fetched, family=family_of(config))
+    quantised, family = quantised_by(model, config), family_of(config)
+    known = Known(model, likely_shape(model), fetch_bytes=fetched, family=family, quantised=quantised)
     return known if known.family in TRIED else _with_config(known, trust=trust)
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from configs.variant import Prune
 from server.build.families.layers import decoder_layers, drop_layers, layer_count, traits
-from server.build.families.loading import load_model, load_tokenizer
+from server.build.families.loading import load_and_tell, load_model, load_tokenizer
 from server.build.layer_rules import check_enough, named_layers
 from server.build.layer_scores import angular_distance, block_influence, mean_scores, sample_states
 from starwatt_errors import BuildError
@@ -63,7 +63,7 @@ def choose_layers(model: PreTrainedModel, source: Path, prune: Prune) -> tuple[l
 
 def _check_loads(out: Path, pruned: PreTrainedModel) -> None:
     """Check that what was saved loads whole, with layers of the kinds that were left, and answers numbers."""
-    model, told = load_model(out, dtype="auto", output_loading_info=True)
+    model, told = load_and_tell(out, dtype="auto")
     amiss = [*told["missing_keys"], *told["unexpected_keys"], *told["mismatched_keys"]]
     if amiss:
         raise BuildError(f"the pruned checkpoint does not load as it should: {', '.join(map(str, amiss))}")

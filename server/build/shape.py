@@ -19,6 +19,7 @@ _ALIASES = {
     "intermediate_size": "n_inner", "max_position_embeddings": "n_positions",
 }  # fmt: skip
 """How the GPT-2 of transformers, and what came from it, names dimensions."""
+_EVERY_MODEL_HAS = ("hidden_size", "num_hidden_layers", "vocab_size")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _IN_THE_NAME = re.compile(r"(\d+(?:\.\d+)?)b(?![a-z])", re.IGNORECASE)
 _BYTES_OF = {"bfloat16": 2.0, "float16": 2.0, "float32": 4.0}
@@ -56,7 +57,7 @@ class Shape:
 def shape_of(config: Mapping[str, Any]) -> Shape | None:
     """Read a ``config.json``; None where it lacks a dimension."""
     try:
-        config = _in_the_usual_names(config)
+        config = in_the_usual_names(config)
         hidden, layers = int(config["hidden_size"]), int(config["num_hidden_layers"])
         inner, words = int(config["intermediate_size"]), int(config["vocab_size"])
         heads = int(config["num_attention_heads"])
@@ -75,7 +76,15 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
     )  # fmt: skip
 
 
-def _in_the_usual_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def odd_dimension(config: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The first dimension that a ``config.json`` says, and that is none, with what is said; None where all are."""
+    for name in _EVERY_MODEL_HAS:
+        if name in config and (type(config[name]) is not int or config[name] < 1):
+            return name, config[name]
+    return None
+
+
+def in_the_usual_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same of GPT-2 and what came from it in the names that all others use, with what they leave unsaid."""
     if "n_embd" not in config:
         return config

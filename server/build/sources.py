@@ -11,8 +11,10 @@ from typing import Any
 
 from configs.architecture import Architecture
 from configs.loader import ARCHITECTURES, load_architecture
-from configs.variant import ReadyMade, Variant
-from server.build.families.kinds import check_kind
+from server.build.families.kinds import TRIED, check_kind, family_of
+from server.build.given.files import check_files, check_tokenizer, names_in
+from server.build.given.weights import check_fit, check_weights
+from server.build.shape import in_the_usual_names, odd_dimension
 from server.build.store import PROVENANCE, Checkpoint, file_digest
 from starwatt_errors import BuildError, UsageError, reason_of
 from traces.atomic import read_json
@@ -36,6 +38,8 @@ def named_model(model: str) -> Architecture | Path | str:
         return architecture
     if Path(model).expanduser().is_dir():
         return Path(model).expanduser().resolve()
+    if Path(model).expanduser().is_file():
+        raise UsageError(f"models: {model} is a file: name the folder that it lies in")
     if model.startswith(("/", "./", "../", "~")):
         raise UsageError(f"models: there is no folder {model}")
     if model.count("/") != 1:
@@ -65,7 +69,7 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
     """The snapshot of a hub id, fetched where the hub's cache lacks it.
 
     Raises:
-        UsageError: there is no such model, or it is none that is measured.
+        UsageError: there is no such model, it is none that is measured, or not all of it is there.
         BuildError: it could not be fetched.
     """
     from huggingface_hub import snapshot_download
@@ -82,6 +86,7 @@ def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False)
             f"{model} could not be fetched from the hub, and its cache lacks it: {reason}"
         ) from error
     check_checkpoint(path, trust_remote_code=trust_remote_code)
+    check_whole(path, trust_remote_code=trust_remote_code)
     return Checkpoint(path=path, digest=f"hub:{model}@{path.name}", memorised=False)
 
 
@@ -106,10 +111,23 @@ def known_to_the_hub(model: str) -> Iterator[None]:
 
 def check_checkpoint(path: Path, *, trust_remote_code: bool = False) -> None:
     """Raise UsageError where a folder is no decoder-only model in safetensors, or wants code of its own to be run."""
-    config = read_config(path)
-    check_config(str(path), config, trust_remote_code=trust_remote_code)
-    if not any(path.glob("*.safetensors")):
-        raise no_safetensors(str(path))
+    names = names_in(path)
+    if "config.json" in names:  # an encoder is told that it is one, not that its weights are pickled
+        check_config(str(path), read_config(path), trust_remote_code=trust_remote_code)
+    check_files(str(path), names)
+
+
+def check_whole(path: Path, *, trust_remote_code: bool = False) -> None:
+    """See that all of a checkpoint is there: weights that fit its configuration, and a tokenizer.
+
+    Raises:
+        UsageError: something is missing or damaged; the message says what would do.
+    """
+    config, shapes = read_config(path), check_weights(path)
+    if family_of(config) in TRIED:  # how others name their tensors is not known
+        check_fit(str(path), shapes, in_the_usual_names(config))
+    if not trust_remote_code:  # else its tokenizer may be code
+        check_tokenizer(path, names_in(path))
 
 
 def check_config(model: str, config: Mapping[str, Any], *, trust_remote_code: bool = False) -> None:
@@ -120,22 +138,20 @@ def check_config(model: str, config: Mapping[str, Any], *, trust_remote_code: bo
             "trust_remote_code: true does so"
         )
     check_kind(model, config)
-
-
-def no_safetensors(model: str) -> UsageError:
-    """Make the error that a model has no weights that are read here."""
-    return UsageError(f"models: {model} has no *.safetensors (pickled weights are never read)")
+    odd = odd_dimension(config)
+    if odd:
+        raise UsageError(
+            f"models: {model} has a config.json whose {odd[0]} is no whole number above 0 (it is {odd[1]!r})"
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """``config.json`` of a checkpoint.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: it cannot be read.
     """
     config = path / "config.json"
-    if not config.is_file():
-        raise UsageError(f"models: {path} has no config.json: it is no checkpoint")
     try:
         read = json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -143,24 +159,3 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise UsageError(f"models: {config} cannot be read: it is no JSON object")
     return read
-
-
-def quantised_by(path: Path) -> str | None:
-    """The method that a checkpoint says it was quantised by, such as ``awq``; None for one that is not."""
-    settings = read_config(path).get("quantization_config")
-    return str(settings.get("quant_method", "?")) if isinstance(settings, dict) else None
-
-
-def check_source(named: str, variant: Variant, quantised: str | None) -> None:
-    """Raise UsageError, which begins with ``named``, where ``variant`` takes no source that is ``quantised`` so."""
-    ready = isinstance(variant.quantization, ReadyMade)
-    if ready and quantised is None:
-        raise UsageError(
-            f"{named} is not quantised, and ready-made serves what somebody else quantised: "
-            "name its checkpoint in the variant's quantization.checkpoints"
-        )
-    if not ready and quantised is not None:
-        raise UsageError(
-            f"{named} is quantised already ({quantised}), so that it has no variant {variant.name}; "
-            "the variant ready-made serves it as it is"
-        )

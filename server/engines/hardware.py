@@ -130,6 +130,11 @@ def cannot_be_split(shape: Shape, variant: Variant, boards: int) -> str | None:
     if group is None:
         return None
     for width in shape.inputs:
+        if width % group:
+            return (
+                f"{width} weights a row are no whole groups of {group}: a variant's file takes a smaller group_size "
+                f"({variant.name})"
+            )
         if width % (boards * group):
             return f"{width} weights a row are no whole groups of {group} on each of {boards} boards ({variant.name})"
     return None

@@ -129,13 +129,16 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
 
 def _answers(run: OpenedRun, results: Results) -> list[str]:
     """What the report says first: a line a question, model by model."""
-    from analysis.results.answers import answers_in
+    from analysis.results.answers import answer_between, answers_in
 
+    between = answer_between(run, results)
     of = {model: f"{model}: " if len(results.models) > 1 else "" for model in results.models}
+    every = [
+        (f"{of[model]}", answer) for model in results.models for answer in answers_in(run, results, model)
+    ]
     return [
-        f"{of[model]}{answer.question} {'. '.join(answer.sentences)}."
-        for model in results.models
-        for answer in answers_in(run, results, model)
+        f"{name}{answer.question} {'. '.join(answer.sentences)}."
+        for name, answer in [*([("", between)] if between else []), *every]
     ]
 
 

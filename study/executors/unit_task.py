@@ -32,7 +32,9 @@ from study.measure.remote_engine import check_secrets
 from study.plan.cpus import place
 from study.progress.display import tell
 from study.records.manifest import host, package_versions, sensor_calibration
+from study.records.sessions import refuse_other_variants
 from study.records.this_node import of_this_process, this_node
+from study.records.variants import frozen
 from traces.atomic import write_json
 from traces.attempts import Attempt, note_attempt
 from traces.layout import CellKey, RunDir
@@ -94,10 +96,12 @@ def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
     """The run's cells that are wanted; on a slot with the meters that see this slot alone.
 
     Raises:
-        UsageError: a variant can't be served here, or a key is missing; of the runner's machine it was told beforehand.
+        UsageError: a variant can't be served here, or is another than when the run began, or a key is missing; of the
+            runner's machine it was told beforehand.
     """
     order = Order.read(run.study, run.root)
-    study = order.study
+    refuse_other_variants(run, order.study)
+    study = frozen(order.study)
     refuse_what_cannot_be_served(
         tuple(load_variant(name, study.defined) for name in study.own_variants), study.engine
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from configs.loader import NONE, Defined, named_variant
 from server.build.checkpoints import build_variant
-from server.build.foresight import check_variant, known_model, source_of
+from server.build.foresight import check_files_of, check_variant, known_model, source_of
 from server.build.store import Checkpoint, Store, store_root
 from starwatt_errors import StarwattError
 from study.plan.preparation import size_words
@@ -44,7 +44,9 @@ def refuse_what_cannot_be_made(
         for name in variants:
             variant = named_variant(name, defined)
             source = source_of(model, variant)
-            check_variant(known_model(source, trust_remote_code=variant.trust_remote_code), variant)
+            known = known_model(source, trust_remote_code=variant.trust_remote_code)
+            check_files_of(known)
+            check_variant(known, variant)
 
 
 def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> None:

@@ -20,7 +20,7 @@ from configs.schema import EngineSettings, Study
 from configs.variant import Variant
 from loadgen.planning.recorded import with_lengths
 from server.build.chat_template import has_chat_template
-from server.build.foresight import Known, check_variant, in_store, known_model, source_of
+from server.build.foresight import Known, check_files_of, check_variant, in_store, known_model, source_of
 from server.build.shape import pruned_shape, weight_bytes
 from server.build.store import Checkpoint, Store, store_root
 from server.engines.engine import ADAPTERS
@@ -148,6 +148,7 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
     """What is known of each model that is built or served here, and what is wrong with it or its variants."""
     known: dict[str, Known] = {}
     problems: list[Problem] = []
+    looked_at: set[str] = set()
     store = Store(store_root())
     variants = [(index, name) for index, name in enumerate(study.variants) if name in study.own_variants]
     for number, model in enumerate(study.models if variants else ()):
@@ -162,6 +163,9 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
                 continue
             if source == model:
                 known[model] = found
+            if source not in looked_at:
+                problems += found_by(field, partial(check_files_of, found))
+            looked_at.add(source)
             problems += found_by(("variants", index), partial(check_variant, found, variant))
     return known, problems
 
@@ -235,7 +239,7 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
             reason = None if variant is None else cannot_be_shared(shape, variant, settings)
             if variant is None or reason is None:
                 continue
-            if with_arguments(settings, variant.engine_args) == settings:
+            if with_arguments(settings, variant.engine_args) == settings and settings.boards > 1:
                 yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
             else:
                 yield Problem(("variants", index), f"{name} cannot serve {model}: {reason}")

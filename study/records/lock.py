@@ -21,6 +21,7 @@ from server.process.scratch import remove_ownerless
 from server.process.waiting import took_lock
 from starwatt_errors import RunError, UsageError
 from study.progress.display import tell
+from study.records.sessions import refuse_other_variants
 from traces.atomic import is_temporary, write_text
 from traces.layout import RunDir
 
@@ -162,7 +163,8 @@ def check_folder(run: RunDir, study: Study, study_file: Path, *, grow: bool = Fa
     """Whether a folder may hold this very study, or with ``grow`` holds it with fewer blocks; nothing is written.
 
     Raises:
-        UsageError: it belongs to another study, or holds something else, or cannot be made.
+        UsageError: it belongs to another study, was begun with other variants of the same names, holds something else,
+            or cannot be made.
     """
     if run.root.exists() and not run.root.is_dir():
         raise UsageError(f"--out {run.root} is no folder; choose another with --out")
@@ -173,10 +175,12 @@ def check_folder(run: RunDir, study: Study, study_file: Path, *, grow: bool = Fa
         return
     there = load_study(run.study)
     if there == study:
+        refuse_other_variants(run, study)
         return
     only_blocks = there.model_copy(update={"blocks": study.blocks}) == study
     if grow and only_blocks:
         _check_growth(run, there, study)
+        refuse_other_variants(run, study)
         return
     changed = differences(there.model_dump(mode="json"), study.model_dump(mode="json"))
     shown = "\n".join(f"  {line}" for line in changed[:_MOST_SHOWN])

@@ -25,6 +25,7 @@ from server.power.nvidia.inventory import gpu_inventory
 from study.plan.cpus import place
 from study.plan.engines import largest_engine
 from study.records.sessions import continued, known_calibration
+from study.records.variants import variants_as_run
 from traces.clock import ClockPair, boot_id
 from traces.schemas import SCHEMA_VERSION
 
@@ -48,7 +49,7 @@ def build_manifest(
     (``study/records/node_manifests.py``).
 
     Raises:
-        UsageError: tasks or weights are not those that were measured before.
+        UsageError: tasks, weights or variants are not those that were measured before.
     """
     gpus = [asdict(gpu) for gpu in gpu_inventory()] if here else []
     manifest = {
@@ -63,6 +64,7 @@ def build_manifest(
             }
             for (model, variant), checkpoint in checkpoints.items()
         },
+        "variants": variants_as_run(study),
         "meters": {
             "available": available_sources(),
             "used": choose_sources(study.meter_settings),

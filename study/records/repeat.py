@@ -52,12 +52,12 @@ class Repeated:
         """``manifest`` with ``repeats``: which run, and what is not as it was there.
 
         Raises:
-            UsageError: the tasks, or a model's weights, are others: it would be no repetition.
+            UsageError: tasks, a model's weights, or what a variant is, are others: it would be no repetition.
         """
         swapped = swapped_since(self.manifest, manifest)
         if swapped:
             raise UsageError(
-                "this would be no repetition, for tasks or weights are others:\n"
+                "this would be no repetition, for tasks, weights or variants are others:\n"
                 + "\n".join(f"  {line}" for line in swapped)
                 + "\nRestore them, or run the study without --from."
             )

@@ -8,7 +8,9 @@ from typing import Any
 
 from analysis.runs.provenance import read_manifest
 from configs.differences import differences
+from configs.schema import Study
 from starwatt_errors import TraceError, UsageError
+from study.records.variants import changed_variants, variants_as_run
 from traces.layout import RunDir
 
 _MUST_STAY = ("dataset", "models")
@@ -29,7 +31,7 @@ def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> di
     """``manifest`` with ``sessions``: one entry for each runner, with what changed since the one before.
 
     Raises:
-        UsageError: the tasks, or a model's weights, are not those of the cells that were measured.
+        UsageError: tasks, a model's weights, or what a variant is, are not those of the cells that were measured.
     """
     session: dict[str, Any] = {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -41,7 +43,7 @@ def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> di
     swapped = swapped_since(earlier, manifest)
     if swapped:
         raise UsageError(
-            "this run was begun with other tasks or weights:\n"
+            "this run was begun with other tasks, weights or variants:\n"
             + "\n".join(f"  {line}" for line in swapped)
             + "\nCells of both can't be mixed: restore them, or --out another folder."
         )
@@ -63,7 +65,25 @@ def known_calibration(
 
 def swapped_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What must not differ between two runners whose cells are set beside each other, and does."""
-    return _changed(_MUST_STAY, earlier, now)
+    return [*_changed(_MUST_STAY, earlier, now), *changed_variants(earlier, now)]
+
+
+def refuse_other_variants(run: RunDir, study: Study) -> None:
+    """Say before anything is built or started that a variant's or a setting's file is not as this run was begun.
+
+    Raises:
+        UsageError: one differs in more than its description; nothing is raised of a run that does not say.
+    """
+    earlier = earlier_manifest(run)
+    changed = changed_variants(earlier or {}, {"variants": variants_as_run(study)})
+    if changed:
+        raise UsageError(
+            f"{run.root} was begun with variants that are others by now:\n"
+            + "\n".join(f"  {line}" for line in changed)
+            + "\nCells of both can't be mixed: take the change back (configs/variants, configs/settings, or a file "
+            "that these name), give what is new a name of its own, or --out another folder. What is measured is read "
+            "by `starwatt analyze` and `starwatt report`."
+        )
 
 
 def changed_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

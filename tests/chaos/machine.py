@@ -67,7 +67,8 @@ class Machine:
         for name in ("boots", "model", "tmp", "logs"):
             (self.folder / name).mkdir()
         (self.folder / "model" / "config.json").write_text(json.dumps(MODEL))
-        (self.folder / "model" / "model.safetensors").write_bytes(bytes(64))
+        (self.folder / "model" / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+        (self.folder / "model" / "tokenizer.json").write_text("{}")
         self._boot(boot_id(), 0)
 
     def boot_anew(self, rng: random.Random) -> bool:

@@ -109,9 +109,10 @@ def _what_they_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "prompts.jsonl").write_text(own_prompts())
     (folder / ".keys").mkdir()
     (folder / ".keys" / "theirs").write_text("a-key-of-theirs\n")
-    bring_humaneval(folder / "HumanEvalPlus.jsonl.gz")
     monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("HUMANEVAL_OVERRIDE_PATH", str(folder / "HumanEvalPlus.jsonl.gz"))
+    for name in ("HumanEval", "Mbpp"):
+        bring_humaneval(folder / f"{name}Plus.jsonl.gz")
+        monkeypatch.setenv(f"{name.upper()}_OVERRIDE_PATH", str(folder / f"{name}Plus.jsonl.gz"))
     for name in ("STARWATT_API_KEY", "STARWATT_METER_TOKEN", "TOKEN_OF_GPU7"):
         monkeypatch.setenv(name, "a-secret-0123456789")
     for module, other_machine in ((slurm, "check_cluster"), (preflight, "ask_once")):

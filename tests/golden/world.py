@@ -97,6 +97,9 @@ class World:
     """How much the watts of a cell differ from those of the same cell of another run: a share, as one deviation."""
     drift: float = 0.0
     """How much more the plan's last cell draws than its first, for the same work: a share, evenly along the plan."""
+    models: tuple[str, ...] = (MODEL_NAME,)
+    """Each is measured after the one before it, and meets the same requests."""
+    endpoint: str = "completions"
 
     @property
     def run(self) -> RunDir:
@@ -106,7 +109,8 @@ class World:
     def cell_keys(self) -> list[CellKey]:
         """Every cell, in the order of the plan."""
         return [
-            CellKey(MODEL_NAME, variant, with_board(load.slug, slug_of(board)), block)
+            CellKey(model, variant, with_board(load.slug, slug_of(board)), block)
+            for model in self.models
             for block in range(1, self.blocks + 1)
             for variant in self.variants
             for load in self.loads
@@ -125,18 +129,10 @@ class World:
         write_text(self.run.study, dump_study(self._study()))
         write_json(self.run.manifest, self._manifest())
         plan = [
-            {
-                "model": key.model,
-                "variant": key.variant,
-                "load": key.load,
-                "board": board_of(key.load),
-                "block": key.block,
-                "position": position,
-                "engine_start": key.block,
-                "estimated_s": 1.0,
-            }
+            {"model": key.model, "variant": key.variant, "load": key.load, "board": board_of(key.load),
+             "block": key.block, "position": position, "engine_start": key.block, "estimated_s": 1.0}
             for position, key in enumerate(self.cell_keys())
-        ]
+        ]  # fmt: skip
         write_parquet(self.run.plan, pa.Table.from_pylist(plan, schema=stamped(PLAN)))
 
     def write(self, key: CellKey) -> None:
@@ -159,7 +155,7 @@ class World:
         # Never the variant, and never the board's setting: they meet the same requests.
         rng = random.Random(f"{key.block} {load.slug}")  # noqa: S311 - a simulation
         rng.shuffle(tasks)
-        start_ns = 1_000 * SECOND + rng.randrange(SECOND)
+        start_ns = 1_000 * SECOND * (1 + self.models.index(key.model)) + rng.randrange(SECOND)
         trace = Simulation(model, load, tasks, seed=key.block, start_ns=start_ns).run(
             warmup=3 + load.concurrency
         )
@@ -206,7 +202,8 @@ class World:
         return Study.model_validate(
             {
                 "name": "golden",
-                "models": [MODEL_NAME],
+                "models": list(self.models),
+                "endpoint": self.endpoint,
                 "baseline": self.variants[0],
                 "variants": list(self.variants),
                 "loads": loads,

@@ -47,9 +47,18 @@ def drawings_of(
     run: OpenedRun, results: Results | None = None, names: Sequence[str] = tuple(FIGURES)
 ) -> list[Drawing]:
     """List the figures of an analysed run that have something to show, model by model."""
+    return [one for drawings in drawings_by_model(run, results, names).values() for one in drawings]
+
+
+def drawings_by_model(
+    run: OpenedRun, results: Results | None = None, names: Sequence[str] = tuple(FIGURES)
+) -> dict[str, list[Drawing]]:
+    """Give the same by model."""
     scene = _scene(run, results)
-    drawings = (FIGURES[name](run, scene, model) for model in scene.results.models for name in names)
-    return [drawing for drawing in drawings if drawing is not None]
+    return {
+        model: [one for name in names if (one := FIGURES[name](run, scene, model)) is not None]
+        for model in scene.results.models
+    }
 
 
 def drawing_of(run: OpenedRun, name: str, model: str | None = None) -> Drawing:

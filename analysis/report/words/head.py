@@ -23,6 +23,7 @@ def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
     lines = (
         ("Model", _models(run, results)),
         ("Data set", _dataset(run, results)),
+        ("Asked", _asked(run)),
         ("Machine", _machine(run.context.manifest)),
         ("Board", boards_words(run.context.manifest)),
         ("Power", _power(results)),
@@ -127,6 +128,12 @@ def _dataset(run: OpenedRun, results: Results) -> str:
         return results.task_set.words(tasks)
     total = results.task_set.total
     return " ".join(filter(None, (results.task_set.name, f"({total} tasks)" if total else "")))
+
+
+def _asked(run: OpenedRun) -> str:
+    """How, where a study says that it is by chat; most ask for completions."""
+    study = run.context.study
+    return "by chat, each model in its own template" if study is not None and study.endpoint == "chat" else ""
 
 
 def _machine(manifest: Mapping[str, Any]) -> str:

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from starwatt_errors import BuildError, reason_of
 
+_MOST_SHOWN = 3
+
 
 def load_model(source: Path, **options: Any) -> PreTrainedModel:
-    """The model of a checkpoint; ``options`` go to ``from_pretrained``.
+    """The model of a checkpoint, all of whose weights are there; ``options`` go to ``from_pretrained``.
 
     Raises:
         BuildError: transformers does not know its family, or the files are not what its configuration says.
     """
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            source, trust_remote_code=False, **options
-        )
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        raise BuildError(f"{source} cannot be loaded by transformers: {_first_line(error)}") from error
+    model, told = load_and_tell(source, **options)
+    missing = sorted(map(str, told["missing_keys"]))
+    if missing:  # transformers made them up at random
+        more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
+        raise BuildError(f"{source} lacks weights of its model: {', '.join(missing[:_MOST_SHOWN])}{more}")
     return model
+
+
+def load_and_tell(source: Path, **options: Any) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """The model of a checkpoint, and what transformers says of its weights: ``missing_keys`` and others.
+
+    Raises:
+        BuildError: as of ``load_model``, but for weights that are missing.
+    """
+    try:
+        model, told = AutoModelForCausalLM.from_pretrained(
+            source, trust_remote_code=False, output_loading_info=True, **options
+        )
+    except (ValueError, KeyError, OSError, RuntimeError, SafetensorError) as error:
+        raise BuildError(f"{source} cannot be loaded by transformers: {_first_line(error)}") from error
+    return model, told
 
 
 def shapes_alone(source: Path) -> PreTrainedModel:

@@ -23,9 +23,10 @@ def check_reached(model: PreTrainedModel, quantization: BitsAndBytes | Compresse
     )
     share, missed = reached(model, kinds)
     if share < LEAST:
+        tool = "bitsandbytes" if bitsandbytes else "llm-compressor"
         which = "no matrix" if share == 0 else f"{share:.0%} of the weights"
         raise BuildError(
-            f"{type(model).__name__}: {quantization.kind} reaches {which} of its layers: the rest lies in "
+            f"{type(model).__name__}: {tool} reaches {which} of its layers: the rest lies in "
             f"{', '.join(missed)}, which it does not quantise; bf16 and what does reach it can be measured, and "
             "ready-made serves what somebody else has quantised"
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from analysis.keys import MeterKey
-from analysis.results.answers import BATCHING, BEST, VARIANTS, answers_of
+from analysis.results.answers import BATCHING, BEST, MODELS, VARIANTS, answers_of, between_models
 from analysis.results.points import Contrast, Point, Results
 from analysis.results.sentences import saved_words
 
@@ -129,3 +130,50 @@ def test_the_best_is_what_solves_a_task_for_least_and_keeps_the_bounds() -> None
     none = [point(name, "closed-8", 1.0) for name in ("bf16", "fp8")]
     (unkept,) = answers_of(results(none, []), "m", IN_FLIGHT.get, {"e2e": 10.0})
     assert "No variant and load is known" in unkept.sentences[0]
+
+
+def of(model: str, one: Point) -> Point:
+    return replace(one, model=model)
+
+
+def test_models_stand_by_the_joules_of_a_solved_task_each_by_its_best_and_who_solves_nothing_is_last() -> (
+    None
+):
+    points = [
+        of("cheap-and-wrong", point("bf16", "closed-8", 10.0, pass_at_1_plus=0.1)),
+        of("dear-and-right", point("bf16", "single-stream", 90.0, pass_at_1_plus=0.9)),
+        of("dear-and-right", point("fp8", "closed-8", 45.0, pass_at_1_plus=0.9)),
+        of("useless", point("bf16", "closed-8", 1.0, pass_at_1_plus=0.0)),
+    ]
+    answer = between_models(results(points, []))
+    assert answer is not None
+    assert answer.question == MODELS
+    assert answer.sentences == (
+        "dear-and-right: 50.0 J a solved task: 45.0 J/request by fp8 under closed-8, pass@1 0.90",
+        "cheap-and-wrong: 100 J a solved task: 10.0 J/request by bf16 under closed-8, pass@1 0.10",
+        "useless: solved no task",
+    )
+
+
+def test_models_that_nobody_graded_stand_by_the_joules_of_a_request_and_within_the_bounds() -> None:
+    points = [
+        of("a", point("bf16", "closed-8", 10.0, j_per_request_in_slo=30.0)),
+        of("b", point("bf16", "closed-8", 20.0, j_per_request_in_slo=25.0)),
+        of("c", point("bf16", "closed-8", 5.0)),
+    ]
+    free, bound = (
+        between_models(results(points[:2], [])),
+        between_models(results(points, []), {"ttft": 200.0}),
+    )
+    assert free is not None
+    assert [one.partition(":")[0] for one in free.sentences] == ["a", "b"]
+    assert bound is not None
+    assert bound.sentences[:2] == (
+        "b: 25.0 J/request by bf16 under closed-8", "a: 30.0 J/request by bf16 under closed-8",
+    )  # fmt: skip
+    assert bound.sentences[2].startswith("c: nothing is known to have kept TTFT up to 200 ms")
+
+
+def test_one_model_is_set_beside_none() -> None:
+    points = [point("bf16", "closed-8", 10.0), point("fp8", "closed-8", 9.0)]
+    assert between_models(results(points, [])) is None

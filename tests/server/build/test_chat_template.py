@@ -16,7 +16,7 @@ PLACES = {
     },
     "in a file of its own": {"tokenizer_config.json": "{}", "chat_template.jinja": "{{ messages }}"},
     "in a processor's file": {"chat_template.json": json.dumps({"chat_template": "x"})},
-    "in a folder": {"additional_chat_templates/tool.jinja": "x"},
+    "in a folder": {"additional_chat_templates/default.jinja": "x"},
     "within Mistral's own tokenizer": {"tekken.json": "{}"},
 }
 NOWHERE = {
@@ -25,6 +25,10 @@ NOWHERE = {
     "an empty one": {"tokenizer_config.json": json.dumps({"chat_template": None})},
     "a configuration that is none": {"tokenizer_config.json": "["},
     "a list in its place": {"tokenizer_config.json": "[]"},
+    "one for tools alone": {
+        "tokenizer_config.json": json.dumps({"chat_template": [{"name": "tool_use", "template": "x"}]})
+    },
+    "one for tools alone, in a folder": {"additional_chat_templates/tool_use.jinja": "x"},
 }
 
 

@@ -61,8 +61,8 @@ STARCODER2 = json.dumps({"model_type": "starcoder2"})
         ("[]", "model.safetensors", "cannot be read"),
         ('{"model_type": "t5"}', "model.safetensors", "is an encoder with a decoder"),
         ("{}", "model.safetensors", "names no model_type in its config.json"),
-        (STARCODER2, None, r"has no \*.safetensors"),
-        (STARCODER2, "pytorch_model.bin", r"has no \*.safetensors \(pickled weights are never read\)"),
+        (STARCODER2, None, r"has no weights: it has no \*.safetensors"),
+        (STARCODER2, "pytorch_model.bin", "has pickled weights alone, and these are never read"),
     ],
 )
 def test_a_folder_that_is_no_model_to_measure_is_refused_with_the_reason(

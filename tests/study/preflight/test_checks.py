@@ -97,6 +97,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such folder": ({"models": ["./nowhere"]}, "models.0: .*no folder .*nowhere"),
     "no model at all": ({"models": ["nonsense"]}, "models.0: 'nonsense' is neither an architecture"),
     "an encoder": ({"models": ["./bert"]}, "models.0: .*bert is an encoder .*decoder-only language models"),
+    "rows of weights that are no whole groups": (
+        {"models": ["./narrow"], "variants": ["bf16", "int4-awq"]},
+        "variants.1: int4-awq cannot serve .*narrow: 64 weights a row are no whole groups of 128: .*smaller group_size",
+    ),
     "a chat with a model that has no template": (
         {"endpoint": "chat"}, "models.0: starcoder2-memorised has no chat template.*endpoint: completions",
     ),
@@ -108,6 +112,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+NARROW = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 128, "vocab_size": 512,
+}  # fmt: skip
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the studies name, on a machine without boards."""
@@ -116,6 +126,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "bert" / "x.safetensors").touch()
+    (tmp_path / "narrow").mkdir()
+    (tmp_path / "narrow" / "config.json").write_text(json.dumps(NARROW))
+    (tmp_path / "narrow" / "x.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -76,7 +76,17 @@ def test_the_manifest_says_what_a_repetition_needs_and_no_secret(
     assert manifest["seed"] == 11
     assert manifest["dataset"]["sha256"] == dataset.sha256
     assert {model["digest"] for model in manifest["models"].values()} == {"0123"}
-    for part in ("host", "gpus", "packages", "git", "meters", "sensor_calibration", "cpus", "sessions"):
+    for part in (
+        "host",
+        "gpus",
+        "packages",
+        "git",
+        "meters",
+        "sensor_calibration",
+        "cpus",
+        "sessions",
+        "variants",
+    ):
         assert part in manifest
 
 

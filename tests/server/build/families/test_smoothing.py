@@ -100,7 +100,7 @@ def test_a_quantiser_that_reaches_no_matrix_is_refused_with_what_holds_them() ->
     gpt2 = tiny("gpt2")
     check_reached(gpt2, NF4)  # transformers turns its Conv1D around
     with pytest.raises(
-        BuildError, match=r"GPT2LMHeadModel: int4-w4a16 reaches no matrix of its layers.*Conv1D"
+        BuildError, match=r"GPT2LMHeadModel: llm-compressor reaches no matrix of its layers.*Conv1D"
     ):
         check_reached(gpt2, INT4)
     with pytest.raises(
