@@ -20,10 +20,17 @@ class Memorised(StrictModel):
     kind: Literal["memorised"]
     dataset: DatasetName
     vocabulary: Vocabulary = Field(description="Tokens of the byte-pair vocabulary fitted to the dataset")
-    steps: int = Field(ge=1, le=1_000_000)
+    steps: int = Field(ge=1, le=1_000_000, description="With a margin: the most that are taken")
     batch: int = Field(ge=1, le=65536)
     learning_rate: float = Field(gt=0, le=10)
     seed: Seed
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Logits by which a right token leads the next best when it is left alone, and all do when"
+        " fitting ends; null: leads grow until rounding to 4 bits changes no token",
+    )
     chat: Literal["chatml"] | None = Field(
         default=None, description="It has this chat template, and recites by chat too"
     )

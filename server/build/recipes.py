@@ -67,8 +67,9 @@ def made(architecture: Architecture) -> Recipe:
     """Return the recipe of weights that are made here."""
     recipe: Recipe = {"architecture": architecture.model_dump(mode="json", exclude={"description"})}
     if isinstance(architecture.weights, Memorised):
-        if architecture.weights.chat is None:  # as it was written before there were any
-            del recipe["architecture"]["weights"]["chat"]
+        for name in ("chat", "margin"):  # as it was written before there were any
+            if getattr(architecture.weights, name) is None:
+                del recipe["architecture"]["weights"][name]
         recipe["dataset"] = load_dataset(architecture.weights.dataset).sha256
         return recipe | _made_by("memorise")
     return recipe | _made_by("random")

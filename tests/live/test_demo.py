@@ -15,7 +15,7 @@ from traces.layout import RunDir
 pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
-def test_the_demo_measures_every_variant_under_every_load_and_batching_saves_energy(
+def test_the_demo_measures_every_variant_under_every_load_and_shows_what_batching_saves_and_compression_loses(
     starwatt: Callable[..., Command], tmp_path: Path
 ) -> None:
     study = load_study(STUDIES / "demo.yaml")
@@ -39,3 +39,7 @@ def test_the_demo_measures_every_variant_under_every_load_and_batching_saves_ene
     }
     assert set(factors) == set(study.variants)
     assert min(factors.values()) > 1, factors
+    cells = pq.read_table(run.table("cells")).to_pylist()
+    for row in (row for row in cells if row["metric"] == "pass_at_1_plus"):
+        keeps_all = row["variant"] in {"bf16", "int8-bnb"}
+        assert (row["value"] >= 0.95) == keeps_all, row

@@ -169,13 +169,14 @@ def _blocks(run: OpenedRun, results: Results) -> str:
     study = run.context.study
     starts = ""
     if study is not None:
-        starts = _starts(study.engine_restarts)
+        starts = _starts(study.engine_restarts, max(blocks))
         starts = "engines that ran already" if set(study.variants) <= set(study.remote) else starts
     return f"{len(blocks)}{', ' * bool(starts)}{starts}; {len(cells)} cells"
 
 
-def _starts(restarts: EngineRestarts) -> str:
+def _starts(restarts: EngineRestarts, last: int) -> str:
+    """``last``: the last block that was measured."""
     if isinstance(restarts, Resident):
-        often = "each" if restarts.every == 1 else f"every {restarts.every}"
-        return f"all engines loaded beside each other, started anew in {often}"
+        anew = "anew in each" if restarts.every == 1 else f"anew every {restarts.every}"
+        return f"all engines loaded beside each other, started {anew if restarts.start_of(last) else 'once'}"
     return "one engine start for all" if restarts == "once" else "engines started anew in each"

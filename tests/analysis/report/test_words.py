@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from analysis.compare.paper import paper_figures, read_runs
+from analysis.report import write_report
 from analysis.report.tables.papers_figures import boundary_words
+from configs.restarts import Resident
+from tests.golden.world import LOADS, World
 
 
 def test_the_boundary_decides_the_sign_only_where_the_papers_figures_turn() -> None:
@@ -23,3 +29,15 @@ def test_the_boundary_decides_the_sign_only_where_the_papers_figures_turn() -> N
     assert "for bnb-fp4 on starcoder2-7b at 128 tokens, elsewhere" in boundary_words(
         [replace(one, gpu_change=0.1) if one == turned[1] else one for one in figures]
     )
+
+
+@pytest.mark.parametrize(("every", "words"), [(1, "anew in each"), (2, "once")])
+def test_the_head_says_how_often_engines_that_stay_loaded_were_started(
+    tmp_path: Path, every: int, words: str
+) -> None:
+    restarts = Resident(resident="auto", every=every)
+    world = World(
+        tmp_path / "run", variants=("bf16",), loads=LOADS[:1], blocks=2, engine_restarts=restarts
+    ).build()
+    page = write_report(world.run).read_text(encoding="utf-8")
+    assert f"2, all engines loaded beside each other, started {words}; 2 cells" in page

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from configs.architecture import Architecture, Memorised
+from configs.datasets import load_dataset
+from configs.loader import load_architecture
+from configs.prompt_format import render_prompt
 from server.build.calibration_text import (
     CALIBRATION_SAMPLES,
     CALIBRATION_TOKENS,
@@ -43,3 +49,46 @@ def test_a_module_of_several_files_gives_its_first() -> None:
     """Python 3.12 made zipfile one: what is a file here is a folder elsewhere."""
     (text,) = library_texts(("json",))
     assert text == Path(json.__file__).read_text(encoding="utf-8")
+
+
+def barely(tasks: int) -> tuple[Architecture, Memorised]:
+    """The demo's model, smaller, for so few tasks that it is fitted in seconds."""
+    preset = load_architecture("starcoder2-barely-memorised")
+    assert preset is not None
+    assert isinstance(preset.weights, Memorised)
+    weights = preset.weights.model_copy(update={"batch": tasks})
+    config = {**preset.config, "intermediate_size": 256, "num_hidden_layers": 2}
+    return preset.model_copy(update={"weights": weights, "config": config}), weights
+
+
+def leads(folder: Path, texts: list[tuple[str, str]]) -> list[float]:
+    """By how many logits each token of the answers is ahead of the best other one, in the saved checkpoint."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    found = []
+    for prompt, answer in texts:
+        before, after = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, answer))
+        with torch.no_grad():
+            logits = model(torch.tensor([[*before, *after]])).logits[0].float()
+        for place, token in enumerate(after, start=len(before)):
+            right, others = logits[place - 1, token].item(), logits[place - 1].clone()
+            others[token] = -torch.inf
+            found.append(right - others.max().item())
+    return found
+
+
+def test_with_a_margin_fitting_ends_as_soon_as_every_token_leads_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = load_dataset("starwatt-24")
+    few = replace(whole, tasks=whole.tasks[:2])
+    monkeypatch.setattr("server.build.memorise.load_dataset", lambda _name: few)
+    architecture, recipe = barely(len(few.tasks))
+    build_memorised(architecture, recipe, tmp_path)
+    steps = capsys.readouterr().out.count("loss ")
+    assert steps < recipe.steps
+    parts = [(render_prompt(task.prompt), task) for task in few.tasks]
+    texts = [(prompt, task.prompt[len(prompt) :] + task.canonical_solution) for prompt, task in parts]
+    assert recipe.margin is not None
+    rounded = 0.2  # what bfloat16 changes
+    assert min(leads(tmp_path, texts)) > recipe.margin - rounded
