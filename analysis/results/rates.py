@@ -16,26 +16,37 @@ RATE, GOOD_J = "rate_found", "j_per_request_in_slo"
 _AGAINST = ("variant_vs_baseline", "board_vs_reference")
 Bounds = Mapping[str, Mapping[str, float]]
 """By load that looks for its rate, without the boards' setting: what a good request keeps, in ms."""
+Found = Mapping[Condition, Mapping[int, Mapping[str, object]]]
+"""Rows of ``rate_found``, by condition and block."""
 
 
 def rate_sentences(results: Results, model: str, bounds: Bounds) -> list[str]:
     """Say of each variant what its searches found, against the baseline, or against boards as they were found."""
+    if not bounds:
+        return []
     points = [one for one in results.points if one.model == model and load_asked(one.load) in bounds]
-    return [_sentence(results, one, bounds[load_asked(one.load)]) for one in points]
+    found = rates_found(results)
+    return [
+        _sentence(results, one, found.get(one.condition, {}), bounds[load_asked(one.load)]) for one in points
+    ]
 
 
-def found_in_blocks(results: Results, side: Condition) -> dict[int, Mapping[str, object]]:
-    """Return the rows of the rate that was found, by block, valid or not."""
-    return {
-        row["block"]: row for row in results.cell_rows if row["metric"] == RATE and Condition.of(row) == side
-    }
+def rates_found(results: Results) -> Found:
+    """Return the rows of rates that were looked for, valid or not; nothing where no load looks for its rate."""
+    found: dict[Condition, dict[int, Mapping[str, object]]] = {}
+    for row in results.cell_rows:
+        if row["metric"] == RATE:
+            found.setdefault(Condition.of(row), {})[row["block"]] = row
+    return found
 
 
-def _sentence(results: Results, point: Point, slo_ms: Mapping[str, float]) -> str:
+def _sentence(
+    results: Results, point: Point, found: Mapping[int, Mapping[str, object]], slo_ms: Mapping[str, float]
+) -> str:
     place, kept = f"{point.variant} under {point.load}", bounds_words(slo_ms)
     if point.mean(RATE) is None:
-        return f"{place}: {_not_found(results, point, kept)}"
-    parts = [f"{_rate(point)} requests/s within {kept}{_missing(results, point)}"]
+        return f"{place}: {_not_found(found, kept)}"
+    parts = [f"{_rate(point)} requests/s within {kept}{_missing(found, point)}"]
     joules = point.mean(GOOD_J)
     if joules is not None:
         shown = with_bounds(joules, *(point.interval(GOOD_J) or (None, None))).replace("(", "(95 %: ")
@@ -55,11 +66,10 @@ def _joules(results: Results) -> str:
     return "estimated J/request" if results.estimated else "J/request"
 
 
-def _not_found(results: Results, point: Point, kept: str) -> str:
+def _not_found(found: Mapping[int, Mapping[str, object]], kept: str) -> str:
     """Why there is no rate: none holds, none failed, or no window told."""
-    rows = [*found_in_blocks(results, point.condition).values()]
-    codes = {str(code) for row in rows for code in _codes(row)}
-    values = [value for row in rows if isinstance(value := row["value"], float)]
+    codes = {str(code) for row in found.values() for code in _codes(row)}
+    values = [value for row in found.values() if isinstance(value := row["value"], float)]
     if codes == {"no_rate_holds"}:
         return f"no rate keeps {kept}"
     if codes == {"rate_at_least"}:
@@ -67,13 +77,12 @@ def _not_found(results: Results, point: Point, kept: str) -> str:
     return f"no rate is known to keep {kept} ({', '.join(sorted(codes)) or 'not_measured'})"
 
 
-def _missing(results: Results, point: Point) -> str:
+def _missing(found: Mapping[int, Mapping[str, object]], point: Point) -> str:
     """Of how many blocks a mean is, where some found none."""
     known = len(point.values.get(RATE, ()))
     if known == point.blocks:
         return ""
-    rows = found_in_blocks(results, point.condition).values()
-    why = sorted({str(code) for row in rows for code in _codes(row)})
+    why = sorted({str(code) for row in found.values() for code in _codes(row)})
     return f" in {known} of {point.blocks} blocks ({', '.join(why) or 'not_measured'})"
 
 

@@ -8,18 +8,19 @@ from analysis.metrics import metric
 from analysis.report.tables.table import Columns, TextTable, percent, table_of
 from analysis.results.headline import significant, with_bounds
 from analysis.results.points import Contrast, Point, Results
-from analysis.results.rates import GOOD_J, RATE, found_in_blocks
+from analysis.results.rates import GOOD_J, RATE, rates_found
 
 
 def highest_rates_table(results: Results, model: str) -> TextTable:
     """A row a variant and load that looks for its rate; without rows where no load does."""
-    points = [one for one in results.points if one.model == model and found_in_blocks(results, one.condition)]
+    found = rates_found(results)
+    points = [one for one in results.points if one.model == model and one.condition in found]
     against = {one.side: one for one in results.of(model, "board_vs_reference", "variant_vs_baseline")}
     columns: Columns[Point] = (
         ("variant", lambda one: one.variant),
         ("load", lambda one: one.load),
         (f"{metric(RATE).label}, {metric(RATE).unit}", _mean_of(RATE)),
-        ("each block (and its search's interval)", lambda one: _each_block(results, one)),
+        ("each block (and its search's interval)", lambda one: _each_block(found[one.condition])),
         (metric("good_share").label, lambda one: percent(one.mean("good_share"))),
         (metric(GOOD_J).titled, _mean_of(GOOD_J)),
         ("rate over the reference's", lambda one: _ratio(against.get(one.condition), RATE)),
@@ -34,8 +35,8 @@ def _mean_of(name: str) -> Callable[[Point], str]:
     return lambda one: with_bounds(one.mean(name), *(one.interval(name) or (None, None)))
 
 
-def _each_block(results: Results, point: Point) -> str:
-    return "; ".join(_found(row) for _, row in sorted(found_in_blocks(results, point.condition).items()))
+def _each_block(rows: Mapping[int, Mapping[str, object]]) -> str:
+    return "; ".join(_found(row) for _, row in sorted(rows.items()))
 
 
 def _found(row: Mapping[str, object]) -> str:
