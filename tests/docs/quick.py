@@ -29,6 +29,8 @@ SHORT = {
     "phases": {"idle_s": 0.5, "warmup_s": 0, "rest_s": 0.1, "cooldown": None},
 }
 """In studies; besides, one model, three tasks, and two settings of the boards."""
+SHORT_SEARCH = {"first_qps": 8, "most_qps": 8, "window_s": 1, "search_for_s": 1}
+"""In loads that look for their rate."""
 SMALL = {"demo": (1, 2)}
 """In studies: how many of their variants and of their loads, each from the first on; unless said, one of each."""
 
@@ -52,7 +54,9 @@ def shorten(path: Path, ports: Mapping[str, int]) -> None:
     study: dict[str, Any] = yaml.safe_load(with_ports(path.read_text(encoding="utf-8"), ports))
     variants, loads = SMALL.get(study["name"], (1, 1))
     study.update(SHORT, models=study["models"][:1], variants=study["variants"][:variants])
-    study["loads"] = study["loads"][:loads]
+    study["loads"] = [
+        {**load, **(SHORT_SEARCH if load["kind"] == "find_rate" else {})} for load in study["loads"][:loads]
+    ]
     if "board" in study:
         study["board"] = study["board"][:2]
     study["prompts"] = {**study.get("prompts", {}), "tasks": 3}

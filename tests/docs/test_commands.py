@@ -156,8 +156,9 @@ IMPORTED = {
     "vllm_bench": {"vllm-bench.json": "vllm-bench.json", "smi.csv": "vllm-smi.csv"},
 }  # fmt: skip
 """Files of other tools that docs/import.md takes for granted, and what it calls them."""
-COPIES = ("demo", "example")
-"""Studies that are shown and not run: a part of configs/studies/demo.yaml, which is; and a list of all fields."""
+COPIES = ("demo", "example", "two-instruct-models")
+"""Studies that are shown and not run: a part of configs/studies/demo.yaml, which is; a list of all fields; and one of
+MBPP+, which test_examples.py plans, for no test brings its tasks."""
 NEEDED = {"elsewhere.yaml": {"STARWATT_API_KEY": SECRET, "STARWATT_METER_TOKEN": SECRET}}
 """What docs/cluster.md says has to be in the environment of that study."""
 

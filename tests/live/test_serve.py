@@ -72,7 +72,8 @@ def test_a_server_that_dies_while_loading_is_shown_with_its_last_words(
     (model / "config.json").write_text(
         '{"model_type": "starcoder2", "architectures": ["Starcoder2ForCausalLM"]}'
     )
-    (model / "model.safetensors").write_bytes(b"no weights")
+    (model / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")  # no weights
+    (model / "tokenizer.json").write_text("{}")
     server = starwatt("serve", "bf16", "--model", str(model), "--port", str(free_port()))
     assert server.end() == 1
     assert "the engine died while it was loading" in server.said

@@ -268,9 +268,9 @@ def test_a_load_begun_from_the_web_page_takes_what_its_form_says(tmp_path: Path)
             asked = {"user_count": 1, "spawn_rate": 1, "host": server.url, "requests": 7}
             answer = json.loads(when_up(f"{page}/swarm", urllib.parse.urlencode(asked).encode()))
             assert answer["success"], answer
-            trace = tmp_path / "out" / "requests.parquet"
+            trace, worker = tmp_path / "out" / "requests.parquet", tmp_path / "out" / "worker-0"
             deadline = time.monotonic() + LIMIT_S
-            while not trace.is_file() and time.monotonic() < deadline:
+            while (worker.exists() or not trace.is_file()) and time.monotonic() < deadline:
                 time.sleep(0.05)
         finally:
             process.send_signal(signal.SIGINT)

@@ -54,11 +54,11 @@ def with_packages(run: RunDir) -> None:
 def in_the_papers_formats(root: Path) -> RunDir:
     """Four variants of the 3b, one request at a time and batched, with CPU packages beside the GPU."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(golden, "MODEL_NAME", MODEL)
         patch.setattr(golden, "ENGINES", ENGINES)
         world = World(
-            root, variants=tuple(ENGINES), loads=LOADS, memorised=False, solved=dict.fromkeys(ENGINES, 0.5)
-        ).build()
+            root, models=(MODEL,), variants=tuple(ENGINES), loads=LOADS, memorised=False,
+            solved=dict.fromkeys(ENGINES, 0.5),
+        ).build()  # fmt: skip
     with_packages(world.run)
     return world.run
 
@@ -145,11 +145,10 @@ def test_the_interval_of_the_ratio_of_effects_covers_as_often_as_it_says() -> No
 
 def test_a_run_without_a_gpu_has_no_joules_beside_the_papers(run: RunDir, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(golden, "MODEL_NAME", MODEL)
         patch.setattr(golden, "ENGINES", ENGINES)
         sensor = replace(golden.Sensor(), source="modelled", boundary="cpu", device="engine")
         world = World(
-            tmp_path / "cpu", variants=("fp32", "int8-bnb"), loads=LOADS[:1], blocks=1, sensor=sensor,
+            tmp_path / "cpu", models=(MODEL,), variants=("fp32", "int8-bnb"), loads=LOADS[:1], blocks=1, sensor=sensor,
             solved=dict.fromkeys(ENGINES, 0.5),
         ).build()  # fmt: skip
     rows = beside_paper(world.run).rows

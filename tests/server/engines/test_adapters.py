@@ -66,9 +66,9 @@ def test_vllm_serve_is_what_is_started_whatever_the_distribution_is_called(
 ) -> None:
     monkeypatch.setattr(server.engines.vllm, "_installed", lambda name: name == distribution)
     command = vllm_command(make_spec(tmp_path, "bf16"))
-    assert command[:2] == [sys.executable, how]
-    assert "vllm.entrypoints.cli.main" in command[2]
-    assert command[3:5] == ["serve", str(tmp_path)]
+    assert command[:3] == [sys.executable, "-P", how]
+    assert "vllm.entrypoints.cli.main" in command[3]
+    assert command[4:6] == ["serve", str(tmp_path)]
     assert "--model" not in command, "deprecated in vLLM 0.32"
 
 
@@ -116,7 +116,7 @@ def test_transformers_is_started_where_the_models_name_is_a_link(tmp_path: Path)
     assert (folder / spec.model).resolve() == tmp_path.resolve()
     command = adapter.command(spec)
     assert command[0] == sys.executable
-    assert command[3:5] == ["serve", spec.model]
+    assert command[4:6] == ["serve", spec.model]
     assert command[command.index("--dtype") + 1] == "bfloat16"
     (tmp_path / "config.json").write_text('{"model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]}')
     served = adapter.served(spec, tmp_path / "log")
