@@ -84,7 +84,8 @@ class OnDisk:
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Read all rows of some columns; the next piece is on its way while one is looked at."""
         schema = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
-        there = [name for name in names if name in self._there]
+        # Rows are counted by a column that is there.
+        there = [name for name in names if name in self._there] or self._parquet.schema_arrow.names[:1]
         try:
             for batch in self._batches(there):
                 table = pa.Table.from_batches([batch]).replace_schema_metadata(self.schema.metadata)
