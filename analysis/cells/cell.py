@@ -271,7 +271,7 @@ def _shares_of_the_metered_host(record: CellRecord) -> list[float | None]:
 
 
 def _attributions(
-    measured: Measured, energy: BoundaryEnergy | None, work: Work | None
+    measured: Measured, energy: BoundaryEnergy | None, work: Work
 ) -> tuple[dict[str, Attribution], PhaseInput | None]:
     """Attribute joules to each request from this cell alone, and collect what the rule ``phase`` needs of it."""
     if energy is None or energy.energy_j is None or not energy.curves:
@@ -283,7 +283,7 @@ def _attributions(
         start, end = (np.where(timed, at_ns, window.start_ns) for at_ns in (start, end))
     lives = flights(start, end, window)
     joules = {"in_flight": in_flight(lives, energy.curves)}
-    if measured.share.output_tokens is None or work is None:
+    if measured.share.output_tokens is None:
         return joules, None
     joules["tokens"] = by_tokens(measured.share.tokens, energy.energy_j)
     idle_j = lives.idle_j(energy.curves, work.edges_s)
