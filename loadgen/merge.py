@@ -70,7 +70,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     ranks = _ranks(traces, shifts_ns)
     workers = [_Worker(number, *of) for number, of in enumerate(zip(traces, ranks, shifts_ns, strict=True))]
     rows = sum(own.size for own in ranks)
-    write_groups(out / "requests.parquet", schema, _in_order(workers, rows, schema))
+    write_groups(out / "requests.parquet", schema, _in_order(workers, rows))
     for folder in folders:
         shutil.rmtree(folder)
     return Merged(rows, measured_in(open_trace(out, "requests")))
@@ -160,17 +160,17 @@ class _Worker:
         return rows
 
     def _next(self) -> pa.Table:
-        piece = _shifted(next(self._pieces), self._shift_ns).replace_schema_metadata(None)
+        piece = _shifted(next(self._pieces), self._shift_ns)
         first, self._read = self._read, self._read + piece.num_rows
         number = pa.repeat(pa.scalar(self._number, REQUESTS.field("worker").type), piece.num_rows)
         piece = with_column(piece, "worker", number)
         return with_column(piece, "request_id", pa.array(self._ranks[first : self._read]))
 
 
-def _in_order(workers: Sequence[_Worker], rows: int, schema: pa.Schema) -> Iterator[pa.Table]:
+def _in_order(workers: Sequence[_Worker], rows: int) -> Iterator[pa.Table]:
     for group in range(-(-rows // _ROWS)):
         of_group = pa.concat_tables([worker.take(group) for worker in workers])
-        yield of_group.sort_by("request_id").replace_schema_metadata(schema.metadata)
+        yield of_group.sort_by("request_id")
 
 
 def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
