@@ -15,7 +15,7 @@ MOST_KEPT = 1 << 20
 PERCENTILES = (50, 90, 99)
 _STEP_BITS = 44  # of a float's 64: the ruler has 256 steps to an octave
 _STEPS = 1 << (64 - _STEP_BITS)
-_MOST_DISTINCT = 1 << 20  # collected before equal ones are put together
+_MOST_DISTINCT = 1 << 20  # collected before equal ones are put together, or twice what was left the last time
 
 Spread = dict[str, float | None]
 
@@ -89,6 +89,7 @@ class CloserLook:
         self._is_wanted = np.zeros(_STEPS, dtype=np.bool_)
         self._is_wanted[self._steps] = True
         self._found: list[tuple[Floats, Ints]] = []
+        self._collected, self._most = 0, _MOST_DISTINCT
 
     def see(self, slab: Slab) -> None:
         """Take the gaps of a slab that lie near enough, each value once."""
@@ -97,8 +98,11 @@ class CloserLook:
             near = values[self._is_wanted[_steps_of(values)]]
             values, counts = np.unique(near, return_counts=True)
             self._found.append((values, counts))
-            if sum(of.size for of, _ in self._found) > _MOST_DISTINCT:
+            self._collected += values.size
+            if self._collected > self._most:
                 self._found = [self._together()]
+                self._collected = self._found[0][0].size
+                self._most = max(_MOST_DISTINCT, 2 * self._collected)
 
     def spread(self) -> Spread:
         """Compute what ``analysis.arrays.spread`` gives of all of them."""
@@ -128,7 +132,8 @@ class CloserLook:
 
 def spread_of(gaps: Gaps) -> Spread:
     """Compute mean and percentiles of gaps that are few enough to be kept."""
-    return spread(np.zeros(0) if gaps.values_ms is None else gaps.values_ms)
+    values_ms = gaps.values_ms
+    return spread(np.zeros(0) if values_ms is None else values_ms)
 
 
 def gaps_in(slab: Slab, chosen: Bools) -> Floats:

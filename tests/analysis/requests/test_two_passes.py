@@ -88,10 +88,11 @@ def looked_at(requests: Requests, window: Window, curve: Curve) -> dict[str, Any
 
 
 def small_steps(monkeypatch: pytest.MonkeyPatch, chunks: int, kept: int) -> None:
-    """Slabs of so few chunks, pieces of a few rows, and no more gaps kept."""
+    """Slabs of so few chunks, pieces of a few rows, no more gaps kept, and equal ones put together often."""
     monkeypatch.setattr(slabs, "SLAB_CHUNKS", chunks)
     monkeypatch.setattr(pieces, "_MOST_ROWS", 7)
     monkeypatch.setattr(gaps, "MOST_KEPT", kept)
+    monkeypatch.setattr(gaps, "_MOST_DISTINCT", 2)
 
 
 CURVE_S = np.linspace(0.0, 60.0, 400)
