@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from analysis.arrays import Bools, Floats, Ints, equals, floats, ints
@@ -74,45 +76,24 @@ def read_columns(requests: pa.Table | Trace) -> Requests:
         TraceError: it cannot be read, or holds what no writer of ours writes.
     """
     trace = InMemory(requests) if isinstance(requests, pa.Table) else requests
-    told = _Told(trace)
-    scheduled_ns, has_scheduled = told.times["scheduled_ns"]
-    sent_ns, has_sent = told.times["sent_ns"]
-    end_ns, has_end = told.times["end_ns"]
-    first_token_ns, has_first = told.times["first_token_ns"]
-    both = has_sent & has_end
-    misordered = (both & (end_ns < sent_ns)) | (
-        has_first & both & ((first_token_ns < sent_ns) | (first_token_ns > end_ns))
-    )
-    timed = both & ~misordered
-    completed = told.measured & told.ok & timed
-    window = _window(told.measured & timed, completed, sent_ns, end_ns)
+    told = _told(trace)
+    timed, said = told["timed"], told.pop("output_tokens")
+    completed = told["measured"] & told["ok"] & timed
+    window = _window(told["measured"] & timed, completed, told["sent_ns"], told["end_ns"])
     chunks, spans, gaps = Chunks(trace), Spans(timed.size), Gaps(completed)
     inside, pulse = (None, None) if window is None else (Inside(timed.size, window), Pulse(window))
     of_window = [viewer for viewer in (inside, pulse) if viewer is not None]
     chunks.show(spans, gaps, *of_window, every_column=True)
-    said = told.counts["output_tokens"]
     return Requests(
         trace=trace,
-        measured=told.measured,
-        ok=told.ok,
-        aborted=told.aborted,
-        scheduled_ns=scheduled_ns if has_scheduled.all() else np.where(has_scheduled, scheduled_ns, sent_ns),
-        due_known=has_scheduled,
-        sent_ns=sent_ns,
-        end_ns=end_ns,
-        timed=timed,
-        misordered=misordered,
-        first_token_ns=first_token_ns,
-        has_first_token=has_first,
         output_tokens=np.where(np.isnan(said) & spans.known, spans.tokens, said),
-        prompt_tokens=told.counts["prompt_tokens"],
-        cached_tokens=told.counts["cached_tokens"],
         chunks=chunks,
         spans=spans,
         gaps=gaps,
         window=window,
         inside=inside,
         pulse=pulse,
+        **told,
     )
 
 
@@ -127,27 +108,36 @@ def replays_lengths(requests: Requests) -> bool:
     )
 
 
-class _Told:
-    """What the trace says of each of n requests."""
-
-    def __init__(self, trace: Trace) -> None:
-        pieces = [_columns_of(piece) for piece in trace.pieces(["role", "status", *_TIMES, *_COUNTS])]
-        joined = [
-            np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*pieces, strict=True)
-        ]
-        self.measured, self.ok, self.aborted, *rest = joined
-        self.times = {name: (rest[2 * at], rest[2 * at + 1]) for at, name in enumerate(_TIMES)}
-        self.counts = dict(zip(_COUNTS, rest[2 * len(_TIMES) :], strict=True))
+def _told(trace: Trace) -> dict[str, npt.NDArray[Any]]:
+    """What the trace says of each of n requests, by the fields of ``Requests``, (n,) each."""
+    pieces = [_columns_of(piece) for piece in trace.pieces(["role", "status", *_TIMES, *_COUNTS])]
+    # Each piece's column is let go as it is joined: there are many requests.
+    return {name: np.concatenate([piece.pop(name) for piece in pieces]) for name in list(pieces[0])}
 
 
-def _columns_of(piece: pa.Table) -> tuple[Bools | Ints | Floats, ...]:
-    times = [of for name in _TIMES for of in ints(piece, name)]
-    roles = (
-        equals(piece, "role", "measured"),
-        equals(piece, "status", "ok"),
-        equals(piece, "status", "aborted"),
-    )
-    return (*roles, *times, *(floats(piece, name) for name in _COUNTS))
+def _columns_of(piece: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    times = {name: ints(piece, name) for name in _TIMES}
+    scheduled_ns, due_known = times["scheduled_ns"]
+    sent_ns, has_sent = times["sent_ns"]
+    end_ns, has_end = times["end_ns"]
+    first_token_ns, has_first_token = times["first_token_ns"]
+    both = has_sent & has_end
+    outside = has_first_token & ((first_token_ns < sent_ns) | (first_token_ns > end_ns))
+    misordered = both & ((end_ns < sent_ns) | outside)
+    return {
+        "measured": equals(piece, "role", "measured"),
+        "ok": equals(piece, "status", "ok"),
+        "aborted": equals(piece, "status", "aborted"),
+        "scheduled_ns": np.where(due_known, scheduled_ns, sent_ns),
+        "due_known": due_known,
+        "sent_ns": sent_ns,
+        "end_ns": end_ns,
+        "timed": both & ~misordered,
+        "misordered": misordered,
+        "first_token_ns": first_token_ns,
+        "has_first_token": has_first_token,
+        **{name: floats(piece, name) for name in _COUNTS},
+    }
 
 
 def _window(rows: Bools, completed: Bools, sent_ns: Ints, end_ns: Ints) -> Window | None:
