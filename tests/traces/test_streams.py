@@ -142,9 +142,12 @@ def test_a_sigkill_loses_at_most_the_last_second_of_rows(tmp_path: Path) -> None
         process.send_signal(signal.SIGKILL)
         appended += [int(line) for line in process.stdout.read().splitlines()]
     kept = read_trace(tmp_path, "power").column("t_ns").to_pylist()
-    assert kept == appended[: len(kept)]
-    assert len(kept) > 1
-    assert appended[-1] - kept[-1] <= 1.1 * SECOND_NS
+    assert kept[: len(appended)] == appended[: len(kept)]
+    assert 1 < len(kept) <= len(appended) + 1, (
+        "the kill may come between a row's way to the file and its print"
+    )
+    lost = appended[len(kept) :]
+    assert not lost or lost[-1] - lost[0] < SECOND_NS
 
 
 def test_rows_reach_the_file_a_second_later_though_no_other_row_follows(tmp_path: Path) -> None:
