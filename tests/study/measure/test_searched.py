@@ -185,6 +185,19 @@ def test_where_no_rate_holds_that_is_the_result_and_nothing_else_of_the_cell_is_
     assert answers[RATES] == ("bf16 under find-rate: no rate keeps TTFT up to 100 ms",)
 
 
+def test_where_a_rate_fails_that_one_at_a_time_would_keep_the_share_that_is_told_is_the_one_that_failed(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    def crowd_fails(due_s: Floats, _: np.random.Generator) -> Served:
+        end_s = due_s + np.where(np.diff(due_s, prepend=-np.inf) > 9, 0.05, 0.5)
+        return Served(end_s, end_s)
+
+    run = one_cell(tmp_path / "run", crowd_fails).measure(patch)
+    [check] = rows_of(run, "check:no_rate_holds")
+    assert not check["valid"]
+    assert check["value"] < check["lo"] == 0.9
+
+
 def test_where_the_highest_rate_that_is_allowed_holds_its_joules_count_and_the_rate_is_a_bound(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
