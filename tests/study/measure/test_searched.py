@@ -254,24 +254,26 @@ def test_a_search_that_was_ended_counts_for_nothing_and_begins_anew(
     assert folders == {Path(one.folder).name for one in record.rate.windows} - {""}
 
 
-def test_rates_of_two_runs_are_compared_where_they_are_within_the_same_bounds(
+def test_rates_of_two_runs_are_compared_where_arrivals_are_alike_and_within_the_same_bounds(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
-    first, better, other = (
-        one_cell(tmp_path / name, SERVERS[variant], slo=slo).measure(patch)
-        for name, variant, slo in (
-            ("first", "bf16", {"e2e": "300ms"}),
-            ("better", "int8-bnb", {"e2e_ms": 300}),
-            ("other", "bf16", {"e2e": "0.4s"}),
+    first, better, *others = (
+        one_cell(tmp_path / name, SERVERS[variant], **asked).measure(patch)
+        for name, variant, asked in (
+            ("first", "bf16", {"slo": {"e2e": "300ms"}}),
+            ("better", "int8-bnb", {"slo": {"e2e_ms": 300}}),
+            ("other", "bf16", {"slo": {"e2e": "0.4s"}}),
+            ("capped", "bf16", {"max_in_flight": 64}),
         )
     )
-    found = compare([first, better, other])
-    [difference, _] = found.of("rate_found")
+    found = compare([first, better, *others])
+    [difference, *_] = found.of("rate_found")
     assert difference.load == "find-rate"
     assert difference.estimate.ratio == pytest.approx(RATIO, rel=0.3)
     answers = answers_in(open_run(first), found.results[0], MODEL)
     [answer] = [one.sentences[0] for one in answers if one.question == RATES]
     assert "(95 %, of its search: " in answer  # of one block
-    [alike, unlike] = found.others
+    alike, *unlike = found.others
     assert alike.asked == ()
-    assert [change.field for change in unlike.asked] == ["prompts.objective of find-rate"]
+    for one in unlike:
+        assert [change.field for change in one.asked] == ["prompts.objective of find-rate"]
