@@ -21,6 +21,12 @@ Rate = Annotated[float, Field(ge=0.001, le=100_000)]
 """Requests a second."""
 
 
+def milliseconds(text: str) -> float | None:
+    """Read a time with its unit, such as ``200ms`` or ``2s``; None where it is none."""
+    found = _BOUND.fullmatch(text)
+    return None if found is None else float(found[1]) * (1000 if found[2] == "s" else 1)
+
+
 class Slo(StrictModel):
     """Bounds that a good request keeps; those given all count. ``ttft: 200ms`` is read too, as ``ttft_ms: 200``."""
 
@@ -36,15 +42,15 @@ class Slo(StrictModel):
             return data
         read: dict[Any, Any] = {}
         for name, bound in data.items():
-            found = _BOUND.fullmatch(bound.strip()) if isinstance(bound, str) else None
+            bound_ms = milliseconds(bound.strip()) if isinstance(bound, str) else None
             if name not in ("ttft", "tpot", "e2e") or f"{name}_ms" in data:
                 read[name] = bound
-            elif found is None:
+            elif bound_ms is None:
                 raise inconsistent(
                     str(name), f"takes a time with its unit, such as 200ms or 2s (given: {bound!r})"
                 )
             else:
-                read[f"{name}_ms"] = float(found[1]) * (1000 if found[2] == "s" else 1)
+                read[f"{name}_ms"] = bound_ms
         return read
 
     @model_validator(mode="after")

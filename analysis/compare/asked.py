@@ -80,14 +80,16 @@ def _traces(run: OpenedRun) -> dict[str, str]:
 
 
 def _objectives(run: OpenedRun) -> dict[str, str]:
-    """What is enough, by load that looks for its rate: a rate within other bounds is another thing."""
+    """What is enough, by load that looks for its rate: of other arrivals or within other bounds it is another thing."""
     study = run.context.study
     loads = [load for load in study.loads if isinstance(load, FindRate)] if study is not None else []
-    return {
-        f"objective of {load.slug}": f"{load.share:g} of requests within "
-        + ", ".join(f"{name} {ms:g} ms" for name, ms in run.context.searched[load.slug].items())
-        for load in loads
-    }
+    return {f"objective of {load.slug}": _objective(load, run.context.searched[load.slug]) for load in loads}
+
+
+def _objective(load: FindRate, bounds_ms: Mapping[str, float]) -> str:
+    capped = "" if load.max_in_flight is None else f", {load.max_in_flight} in flight at most"
+    bounds = ", ".join(f"{name} {ms:g} ms" for name, ms in bounds_ms.items())
+    return f"{load.share:g} of requests within {bounds} ({load.arrivals} arrivals{capped})"
 
 
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:

@@ -22,9 +22,9 @@ def rate_checks(rate: RateFound | None, requests: Requests) -> Iterator[Check]:
     """
     if rate is None:
         return
-    alone = rate.windows[0].share if rate.windows else None
+    last = rate.windows[-1].share if rate.windows else None
     holds_none = rate.kind == "none"
-    yield Check("no_rate_holds", holds_none, alone, "ratio", lo=rate.wanted_share)
+    yield Check("no_rate_holds", holds_none, last, "ratio", lo=rate.wanted_share)
     if holds_none:
         return
     found = judged(rate, requests)

@@ -45,11 +45,8 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
         raise KeyboardInterrupt
     bench.note(f"{cell.key}: {in_words(found, wanted)}")
     last = windows.lift(windows.chosen(found))
-    confirmed = found.answer.confirmed and last.trial is not None and last.trial.confirms
-    return finish(
-        bench, cell, last.watched, board=board,
-        rate=_record(found, wanted, windows, last, confirmed=confirmed, took_s=time.monotonic() - began_s),
-    )  # fmt: skip
+    rate = _record(found, wanted, windows, last, took_s=time.monotonic() - began_s)
+    return finish(bench, cell, last.watched, board=board, rate=rate)
 
 
 def wanted_of(study: Study, load: FindRate) -> Wanted:
@@ -144,9 +141,7 @@ class _Windows:
         return lifted
 
 
-def _record(
-    found: Found, wanted: Wanted, windows: _Windows, last: _Window, *, confirmed: bool, took_s: float
-) -> RateFound:
+def _record(found: Found, wanted: Wanted, windows: _Windows, last: _Window, took_s: float) -> RateFound:
     """What ``cell.json`` keeps of the search."""
     judged: list[Judgement] = [found.alone, *(one.judgement for one in found.windows)]
     kept = [
@@ -158,17 +153,13 @@ def _record(
         )
         for one, judgement in zip(windows.measured, judged, strict=True)
     ]
-    answer = found.answer
     return RateFound(
+        **asdict(found.answer),
         slo_ms=dict(wanted.bounds_ms),
         wanted_share=wanted.share,
         max_in_flight=wanted.most_in_flight,
-        kind=answer.kind,
-        rate=answer.rate,
         lo=found.lo,
         hi=found.hi,
-        fails=answer.fails,
-        confirmed=confirmed,
         windows=kept,
         took_s=took_s,
     )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import re
-
+from configs.files.strict import LONGEST_S
+from configs.loads import milliseconds
 from starwatt_errors import UsageError
 
 LATENCIES = ("ttft", "tpot", "e2e")
-_BOUND = re.compile(r"(?P<name>[a-z0-9]+)=(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>ms|s)")
 
 
 def parse_slo(text: str) -> dict[str, float]:
@@ -19,16 +17,18 @@ def parse_slo(text: str) -> dict[str, float]:
     """
     bounds_ms: dict[str, float] = {}
     for part in text.split(","):
-        found = _BOUND.fullmatch(part.strip())
-        if found is None or found["name"] not in LATENCIES:
+        name, _, time = part.strip().partition("=")
+        bound_ms = milliseconds(time)
+        if bound_ms is None or name not in LATENCIES:
             raise UsageError(
                 f"--slo {text}: takes bounds such as ttft=200ms,tpot=50ms,e2e=2s, of {', '.join(LATENCIES)} "
                 f"(given: {part.strip()!r})"
             )
-        if found["name"] in bounds_ms:
-            raise UsageError(f"--slo {text}: names {found['name']} twice")
-        bound_ms = float(found["number"]) * (1000 if found["unit"] == "s" else 1)
-        if not 0 < bound_ms < math.inf:
-            raise UsageError(f"--slo {text}: {found['name']} takes a time above 0 (given: {part.strip()!r})")
-        bounds_ms[found["name"]] = bound_ms
+        if name in bounds_ms:
+            raise UsageError(f"--slo {text}: names {name} twice")
+        if not 0 < bound_ms <= LONGEST_S * 1000:
+            raise UsageError(
+                f"--slo {text}: {name} takes a time above 0, of {LONGEST_S} s at most (given: {part.strip()!r})"
+            )
+        bounds_ms[name] = bound_ms
     return bounds_ms

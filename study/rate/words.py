@@ -1,4 +1,4 @@
-"""A search as a person reads it, and as ``rate.json`` and a cell's record keep it."""
+"""A search as a person reads it, and as ``rate.json`` keeps it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_json(found: Found, wanted: Wanted) -> dict[str, Any]:
-    """What ``rate.json`` and a cell's record keep of a search."""
+    """What ``rate.json`` keeps of a search; a cell's record is a ``RateFound``."""
     rows = [{**asdict(one.trial), **asdict(one.judgement)} for one in found.windows]
     return {
         "slo_ms": dict(wanted.bounds_ms),

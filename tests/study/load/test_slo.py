@@ -59,6 +59,13 @@ def test_an_objective_that_is_none_is_refused_with_an_example(text: str) -> None
         parse_slo(text)
 
 
+@pytest.mark.parametrize("text", ["ttft=0ms", "ttft=604801s", f"ttft={'9' * 400}s"])
+def test_a_bound_that_no_latency_could_have_is_refused_before_analysis_meets_it(text: str) -> None:
+    assert parse_slo("ttft=604800s") == {"ttft": 604_800_000.0}
+    with pytest.raises(UsageError, match="ttft takes a time above 0, of 604800 s at most"):
+        parse_slo(text)
+
+
 def test_goodput_counts_completed_requests_that_keep_every_bound() -> None:
     requests = table(
         {"ttft_ms": 5, "e2e_ms": 9},

@@ -185,6 +185,19 @@ def test_where_no_rate_holds_that_is_the_result_and_nothing_else_of_the_cell_is_
     assert answers[RATES] == ("bf16 under find-rate: no rate keeps TTFT up to 100 ms",)
 
 
+def test_where_a_rate_fails_that_one_at_a_time_would_keep_the_share_that_is_told_is_the_one_that_failed(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    def crowd_fails(due_s: Floats, _: np.random.Generator) -> Served:
+        end_s = due_s + np.where(np.diff(due_s, prepend=-np.inf) > 9, 0.05, 0.5)
+        return Served(end_s, end_s)
+
+    run = one_cell(tmp_path / "run", crowd_fails).measure(patch)
+    [check] = rows_of(run, "check:no_rate_holds")
+    assert not check["valid"]
+    assert check["value"] < check["lo"] == 0.9
+
+
 def test_where_the_highest_rate_that_is_allowed_holds_its_joules_count_and_the_rate_is_a_bound(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
@@ -241,24 +254,26 @@ def test_a_search_that_was_ended_counts_for_nothing_and_begins_anew(
     assert folders == {Path(one.folder).name for one in record.rate.windows} - {""}
 
 
-def test_rates_of_two_runs_are_compared_where_they_are_within_the_same_bounds(
+def test_rates_of_two_runs_are_compared_where_arrivals_are_alike_and_within_the_same_bounds(
     tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
-    first, better, other = (
-        one_cell(tmp_path / name, SERVERS[variant], slo=slo).measure(patch)
-        for name, variant, slo in (
-            ("first", "bf16", {"e2e": "300ms"}),
-            ("better", "int8-bnb", {"e2e_ms": 300}),
-            ("other", "bf16", {"e2e": "0.4s"}),
+    first, better, *others = (
+        one_cell(tmp_path / name, SERVERS[variant], **asked).measure(patch)
+        for name, variant, asked in (
+            ("first", "bf16", {"slo": {"e2e": "300ms"}}),
+            ("better", "int8-bnb", {"slo": {"e2e_ms": 300}}),
+            ("other", "bf16", {"slo": {"e2e": "0.4s"}}),
+            ("capped", "bf16", {"max_in_flight": 64}),
         )
     )
-    found = compare([first, better, other])
-    [difference, _] = found.of("rate_found")
+    found = compare([first, better, *others])
+    [difference, *_] = found.of("rate_found")
     assert difference.load == "find-rate"
     assert difference.estimate.ratio == pytest.approx(RATIO, rel=0.3)
     answers = answers_in(open_run(first), found.results[0], MODEL)
     [answer] = [one.sentences[0] for one in answers if one.question == RATES]
     assert "(95 %, of its search: " in answer  # of one block
-    [alike, unlike] = found.others
+    alike, *unlike = found.others
     assert alike.asked == ()
-    assert [change.field for change in unlike.asked] == ["prompts.objective of find-rate"]
+    for one in unlike:
+        assert [change.field for change in one.asked] == ["prompts.objective of find-rate"]
