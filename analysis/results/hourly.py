@@ -25,7 +25,7 @@ from starwatt_errors import UsageError
 
 _TIME = re.compile(r"time|date|datum|start|begin|from|von|mtu|hour|stunde|zeit|utc", re.IGNORECASE)
 _START = re.compile(r"start|begin|von|from", re.IGNORECASE)
-_END = re.compile(r"\b(end|ende|bis|until)\b", re.IGNORECASE)
+_END = re.compile(r"(?<![a-z])(end|ende|bis|until)(?![a-z])", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s+-\s+|\s*/(?=\d{4}-)")
 _UNITS = re.compile(
     r"(?P<amount>\b(?:mg|kg|g|t)\s+CO[2₂](?:\s?e[a-z]*)?|[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*"

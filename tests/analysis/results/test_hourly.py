@@ -124,6 +124,13 @@ def test_days_and_months_that_are_missing_do_not_change_how_dates_are_read(
         assert is_month_first(ordered) is month_first
 
 
+@pytest.mark.parametrize("title", ["Interval End", "end_utc", "interval_end_utc", "Datum bis"])
+def test_a_line_lasts_until_the_end_that_a_column_of_it_says(title: str, tmp_path: Path) -> None:
+    lines = "".join(f"2026-11-26T{hour:02d}:00Z,2026-11-26T{hour + 1:02d}:00Z,{hour}\n" for hour in (3, 6, 9))
+    found = read(tmp_path, f"interval_start_utc,{title},price (USD/MWh)\n{lines}")
+    assert (found.end_s - found.start_s).tolist() == [3600.0] * 3
+
+
 def test_hours_of_the_morning_and_of_the_afternoon_are_twelve_apart(tmp_path: Path) -> None:
     text = "Date/Time,LMP ($/MWh)\n11/26/2026 01:00:00 AM,1\n11/26/2026 12:00:00 PM,2\n11/26/2026 01:00:00 PM,3\n"
     found = read(tmp_path, text, zone="America/Chicago")
