@@ -23,7 +23,8 @@ class AmbiguousDatesError(ValueError):
 def is_month_first(texts: Iterable[str]) -> bool:
     """Say whether dates of one file such as 11/26/2026 have the month first, as they are written in the US.
 
-    Where all of them can be read either way, those are right by which no days lie between neighbours.
+    Where all of them can be read either way, that way is right by which fewer neighbours have days between them; where
+    these are as many, the way by which fewer days lie there.
 
     Raises:
         AmbiguousDatesError: neither way is the better one.
@@ -35,13 +36,13 @@ def is_month_first(texts: Iterable[str]) -> bool:
         return by_day is None and by_month is not None
     if by_day == by_month:
         return False
-    widest_by_day, widest_by_month = _widest(by_day), _widest(by_month)
-    if widest_by_day == widest_by_month:
+    holes_by_day, holes_by_month = _holes(by_day), _holes(by_month)
+    if holes_by_day == holes_by_month:
         first, second, year = min(found)
         raise AmbiguousDatesError(
             f"{first:02d}/{second:02d}/{year} may have the day first or the month: write dates as {year}-12-31"
         )
-    return widest_by_month < widest_by_day
+    return holes_by_month < holes_by_day
 
 
 def parsed(text: str, *, month_first: bool = False) -> datetime | None:
@@ -69,5 +70,7 @@ def _ordinals(dates: Iterable[tuple[int, int, int]]) -> list[int] | None:
         return None
 
 
-def _widest(days: list[int]) -> int:
-    return max((after - before for before, after in pairwise(days)), default=0)
+def _holes(days: list[int]) -> tuple[int, int]:
+    """Between how many neighbours days are missing, and how far those are apart that are farthest."""
+    apart = [after - before for before, after in pairwise(days)]
+    return sum(gap > 1 for gap in apart), max(apart, default=0)

@@ -25,7 +25,7 @@ from starwatt_errors import UsageError
 
 _TIME = re.compile(r"time|date|datum|start|begin|from|von|mtu|hour|stunde|zeit|utc", re.IGNORECASE)
 _START = re.compile(r"start|begin|von|from", re.IGNORECASE)
-_END = re.compile(r"\b(end|ende|bis|until)\b", re.IGNORECASE)
+_END = re.compile(r"(?<![a-z])(end|ende|bis|until)(?![a-z])", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s+-\s+|\s*/(?=\d{4}-)")
 _UNITS = re.compile(
     r"(?P<amount>\b(?:mg|kg|g|t)\s+CO[2₂](?:\s?e[a-z]*)?|[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*"
@@ -149,9 +149,9 @@ class _Reader:
 
     def all_spans(self, rows: Sequence[tuple[int, list[str]]]) -> list[tuple[float, float, float]]:
         """Start, end (NaN where a line does not say) and value (NaN where it has none) of each line."""
-        starts = (_BETWEEN.split(row[self._time], maxsplit=1)[0] for _, row in rows if len(row) > self._time)
+        times = (time for _, row in rows if len(row) > self._time for time in self._times_in(row))
         try:
-            self._month_first = is_month_first(starts)
+            self._month_first = is_month_first(times)
         except AmbiguousDatesError as error:
             raise UsageError(f"{self._where}: {error}") from None
         return [self._span(row, number) for number, row in rows]
@@ -175,13 +175,18 @@ class _Reader:
         where = f"{self._where}: line {number}"
         if len(row) <= max(self._time, self._value):
             raise UsageError(f"{where}: has {len(row)} columns, and its header {len(self._header)}")
-        start, *end = _BETWEEN.split(row[self._time], maxsplit=1)
-        if self._end is not None and self._end < len(row):
-            end = [row[self._end]]
+        start, *end = self._times_in(row)
         value = np.nan if is_missing(row[self._value]) else self._number(row[self._value], where)
         start_s = self._seconds(start, where, follows=True)
         end_s = self._seconds(end[0], where, follows=False) if end else np.nan
         return start_s, end_s if end_s > start_s else np.nan, value * self._scale
+
+    def _times_in(self, row: Sequence[str]) -> list[str]:
+        """A line's start, and its end where the line says it."""
+        start, *end = _BETWEEN.split(row[self._time], maxsplit=1)
+        if self._end is not None and self._end < len(row):
+            end = [row[self._end]]
+        return [start, *end]
 
     def _number(self, text: str, where: str) -> float:
         try:

@@ -17,14 +17,14 @@ from study.progress.display import Display, tell
 from study.records.existing import existing
 from traces.layout import RunDir
 
-_MOST_NAMED = 6
-"""Stretches of blocks in one line."""
-
 if TYPE_CHECKING:
     from analysis.opened import OpenedRun
     from analysis.results.costs import Factors
     from analysis.results.points import Results
     from analysis.tables import AnalysisSummary
+
+_MOST_NAMED = 6
+"""Stretches of blocks in one line."""
 
 
 def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
@@ -133,9 +133,7 @@ def _answers(run: OpenedRun, results: Results) -> list[str]:
 
     between = answer_between(run, results)
     of = {model: f"{model}: " if len(results.models) > 1 else "" for model in results.models}
-    every = [
-        (f"{of[model]}", answer) for model in results.models for answer in answers_in(run, results, model)
-    ]
+    every = [(of[model], answer) for model in results.models for answer in answers_in(run, results, model)]
     return [
         f"{name}{answer.question} {'. '.join(answer.sentences)}."
         for name, answer in [*([("", between)] if between else []), *every]
@@ -170,4 +168,4 @@ def _blocks(numbers: Sequence[int]) -> str:
             runs.append([number])
     named = [f"b{run[0]}" if len(run) == 1 else f"b{run[0]} to b{run[-1]}" for run in runs]
     left = sum(map(len, runs[_MOST_NAMED:]))
-    return ", ".join(named[:_MOST_NAMED]) + (f" and {left} more blocks" if left else "")
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {left} more" if left else "")

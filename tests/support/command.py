@@ -17,6 +17,8 @@ import psutil
 
 COMMAND = [sys.executable, "-c", "from study.cli.app import main; main()"]
 PATIENCE_S = 120.0
+_ROOT = Path(__file__).parents[2]
+"""Where ``-m`` finds the tests, whatever folder the first that runs a command stands in."""
 _AT_START = (
     "LD_",
     "PYTHON",
@@ -55,7 +57,7 @@ class Forks:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forks"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT, cwd=_ROOT,
         )  # fmt: skip
         atexit.register(self.close)
 

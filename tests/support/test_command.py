@@ -49,6 +49,15 @@ def test_a_command_finds_its_callers_environment_and_its_own_folder(
     assert starwatt("--version").stdout == alone("--version", cwd=tmp_path).stdout
 
 
+def test_commands_are_forked_whatever_folder_the_first_test_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    forks = Forks()
+    assert forks.run(["--version"], tmp_path).returncode == 0
+    forks.close()
+
+
 def test_each_command_is_a_process_and_none_is_left_behind(tmp_path: Path) -> None:
     forks = Forks()
     marker = tmp_path / "pid"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.results.dates import is_month_first
 from analysis.results.hourly import Hourly, read_hourly
 from starwatt_errors import UsageError
 
@@ -91,6 +92,43 @@ def test_whether_the_day_or_the_month_comes_first_is_told_by_all_dates_together(
     found = read(tmp_path, f"time,price (USD/MWh)\n{lines}", zone="UTC")
     assert found.start_s[0] == at(f"{first}T00:00Z")
     assert set(np.diff(found.start_s)) == {3600.0}
+
+
+@pytest.mark.parametrize(
+    ("day", "next_day", "last"),
+    [
+        ("05/05/2026", "05/06/2026", "2026-05-05T23:00Z"),
+        ("06/05/2026", "07/05/2026", "2026-05-06T23:00Z"),
+        ("11/10/2026", "11/11/2026", "2026-11-10T23:00Z"),
+    ],
+)
+@pytest.mark.parametrize(("title", "between"), [("start,end", ","), ("time", " - ")])
+def test_the_end_of_a_day_tells_too_whether_the_day_or_the_month_comes_first(
+    title: str, between: str, day: str, next_day: str, last: str, tmp_path: Path
+) -> None:
+    ends = [*(f"{day} {hour:02d}:00" for hour in range(1, 24)), f"{next_day} 00:00"]
+    lines = "".join(f"{day} {hour:02d}:00{between}{end},{hour}\n" for hour, end in enumerate(ends))
+    found = read(tmp_path, f"{title},price (USD/MWh)\n{lines}", zone="UTC")
+    assert (found.start_s[-1], found.end_s[-1]) == (at(last), at(last) + 3600)
+
+
+@pytest.mark.parametrize("month_first", [False, True])
+@pytest.mark.parametrize(
+    "days", [[(1, 1), (2, 1), (3, 1), (1, 6), (2, 6)], [(3, 11), (4, 11), (6, 11)], [(3, 11), (5, 11)]]
+)
+def test_days_and_months_that_are_missing_do_not_change_how_dates_are_read(
+    days: list[tuple[int, int]], month_first: bool
+) -> None:
+    texts = [f"{month}/{day}/2026" if month_first else f"{day}/{month}/2026" for day, month in days]
+    for ordered in (texts, texts[::-1]):
+        assert is_month_first(ordered) is month_first
+
+
+@pytest.mark.parametrize("title", ["Interval End", "end_utc", "interval_end_utc", "Datum bis"])
+def test_a_line_lasts_until_the_end_that_a_column_of_it_says(title: str, tmp_path: Path) -> None:
+    lines = "".join(f"2026-11-26T{hour:02d}:00Z,2026-11-26T{hour + 1:02d}:00Z,{hour}\n" for hour in (3, 6, 9))
+    found = read(tmp_path, f"interval_start_utc,{title},price (USD/MWh)\n{lines}")
+    assert (found.end_s - found.start_s).tolist() == [3600.0] * 3
 
 
 def test_hours_of_the_morning_and_of_the_afternoon_are_twelve_apart(tmp_path: Path) -> None:

@@ -17,18 +17,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from analysis.tables import analyze
+from analysis.cells.tabulate import InvalidCell
+from analysis.tables import AnalysisSummary, analyze
 from configs.loader import STUDIES, load_study, named_variant
 from starwatt_errors import UsageError
 from study.cli.app import app
 from study.cli.commands.everywhere import version
+from study.cli.results import tell_invalid
 from study.measure.checkpoints import warn_of_downloads
 from study.records.lock import claimed
 from tests.golden.world import LOADS, World
 from tests.study.records.test_lock import study
 from tests.support.command import COMMAND, starwatt
 from tests.support.server import Answer, TruthServer
-from traces.layout import RunDir
+from traces.layout import CellKey, RunDir
 from traces.streams import read_trace
 
 ENDPOINT = ("--model", "m", "--requests", 4)
@@ -319,6 +321,14 @@ def test_blocks_of_which_the_same_is_to_be_said_are_told_in_one_line(tmp_path: P
     done = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["analyze", str(world.root)])
     told = [line for line in done.output.splitlines() if "not to be believed" in line]
     assert [line.split(": ")[1].split(" · ")[-1] for line in told] == ["b1 to b3, b6", "b4"]
+
+
+def test_no_more_than_six_stretches_of_blocks_are_named_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [
+        InvalidCell(CellKey("m", "bf16", "closed-8", block), ("no_power",), None) for block in range(1, 14, 2)
+    ]
+    tell_invalid(AnalysisSummary(7, 7, tuple(cells), 7, 0, ()))
+    assert "· b1, b3, b5, b7, b9, b11 and 1 more: There are no power readings" in capsys.readouterr().err
 
 
 def test_blocks_are_added_to_a_plan_that_keeps_its_order(tmp_path: Path) -> None:
