@@ -97,15 +97,28 @@ def between_models(
     left_out = _of_other_bounds(searched, slo_ms)
     best = {model: _least(_points(results, model, left_out), metric) for model in results.models}
     known = {model: one for model, one in best.items() if one is not None}
-    order = sorted(known, key=lambda model: (_for_a_task(known[model], metric), model))
+    order = sorted(known, key=lambda model: _rank(known[model], metric))
     said = [f"{model}: {_of_a_model(results, known[model], metric)}" for model in order]
-    none = (
-        f"nothing is known to have kept {bounds_words(slo_ms)} and solved a task"
-        if slo_ms
-        else "solved no task"
-    )
-    said += [f"{model}: {none}" for model in results.models if model not in known]
+    said += [
+        f"{model}: {_why_none(_points(results, model, left_out), slo_ms)}"
+        for model in results.models
+        if model not in known
+    ]
     return Answer(MODELS, tuple(said)) if known else None
+
+
+def _rank(point: Point, metric: str) -> tuple[bool, float, str]:
+    """By joules for a solved task; behind these what nobody graded, by joules for a request."""
+    return not point.mean(_PASSED), _for_a_task(point, metric), point.model
+
+
+def _why_none(points: Sequence[Point], slo_ms: Mapping[str, float] | None) -> str:
+    """What is said of a model of which no variant and load has joules and a solved task."""
+    if slo_ms:
+        return f"nothing is known to have kept {bounds_words(slo_ms)} and solved a task"
+    if any(point.mean(_PASSED) for point in points) or all(point.mean(_PASSED) is None for point in points):
+        return "its joules are not known"
+    return "solved no task"
 
 
 def _of_other_bounds(searched: Bounds, slo_ms: Mapping[str, float] | None) -> frozenset[str]:

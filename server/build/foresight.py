@@ -89,7 +89,11 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
     cached = _cached(model)
     if cached is not None:
         check_checkpoint(cached, trust_remote_code=trust_remote_code)
-        return _read(model, cached, f"hub:{model}@{cached.name}", trust=trust_remote_code)
+        known = _read(model, cached, f"hub:{model}@{cached.name}", trust=trust_remote_code)
+        if known.amiss is None:
+            return known
+        asked = _asked_of_the_hub(model, trust=trust_remote_code)  # a download that broke off goes on
+        return known if asked.doubt else asked
     return _asked_of_the_hub(model, trust=trust_remote_code)
 
 
@@ -183,7 +187,7 @@ def _amiss(folder: Path, *, trust: bool) -> str | None:
 
 
 def _cached(model: str) -> Path | None:
-    """The whole snapshot of a hub id on this machine, or None."""
+    """The snapshot of a hub id on this machine, which may lack files; None where there is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

@@ -11,6 +11,8 @@ from starwatt_errors import UsageError
 
 _BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 """Files beside ``config.json`` in which tools said so before that had a place for it, and their methods."""
+_MODELOPT = "hf_quant_config.json"
+"""The file in which NVIDIA's ModelOpt said so, where engines do look."""
 _OTHER_ENGINES = {"mlx": "MLX", "exl2": "ExLlamaV2", "exl3": "ExLlamaV3"}
 
 
@@ -33,6 +35,8 @@ def quantised_by(model: str, config: Mapping[str, Any], folder: Path | None = No
         )
     if method is not None or folder is None:
         return method
+    if (folder / _MODELOPT).is_file():
+        return "modelopt"
     for name, usual in _BESIDE.items():
         if (folder / name).is_file():
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from starwatt_errors import TraceError, UsageError
 from traces.atomic import read_json
 
 INDEX = "model.safetensors.index.json"
+_MISTRALS_OWN = "consolidated*.safetensors"
+"""Files that vLLM loads instead of all others, where there are any."""
 _LENGTH = 8
 """Bytes at the beginning of a safetensors file that say how long its head is."""
 _MOST_HEAD = 100 * 2**20
@@ -28,19 +31,21 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def check_weights(path: Path) -> Shapes:
-    """Read the heads of all files.
+    """Read the heads of all files that vLLM loads: with an index, those that it names.
 
     Raises:
         UsageError: a file is missing that the index names, or one is not whole.
     """
     files = weight_files(names_in(path))
-    missing = [name for name in _named_by_the_index(path) if name not in files]
+    own = [name for name in files if fnmatch(name, _MISTRALS_OWN)]
+    indexed = [] if own else _named_by_the_index(path)
+    missing = [name for name in indexed if name not in files]
     if missing:
         more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
         lacking = f"{', '.join(missing[:_MOST_SHOWN])}{more}"
         raise UsageError(f"models: {path} lacks {lacking}, which its {INDEX} names: fetch what is missing")
     shapes: Shapes = {}
-    for file in files:
+    for file in own or indexed or files:
         shapes.update(_shapes(path / file))
     return shapes
 

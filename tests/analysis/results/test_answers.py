@@ -174,6 +174,28 @@ def test_models_that_nobody_graded_stand_by_the_joules_of_a_request_and_within_t
     assert bound.sentences[2].startswith("c: nothing is known to have kept TTFT up to 200 ms")
 
 
+def test_a_model_without_joules_or_without_grades_is_said_to_be_so_behind_the_others() -> None:
+    def without_joules(**values: float) -> Point:
+        return Point("m", "bf16", "closed-8", 3, {name: (value,) for name, value in values.items()}, {})
+
+    points = [
+        of("graded", point("bf16", "closed-8", 10.0, pass_at_1_plus=0.5)),
+        of("ungraded", point("bf16", "closed-8", 1.0)),
+        of("nothing-valid", without_joules(e2e_p50_ms=9.0)),
+        of("no-meter", without_joules(pass_at_1_plus=0.9)),
+        of("useless", point("bf16", "closed-8", 1.0, pass_at_1_plus=0.0)),
+    ]
+    answer = between_models(results(points, []))
+    assert answer is not None
+    assert answer.sentences == (
+        "graded: 20.0 J a solved task: 10.0 J/request by bf16 under closed-8, pass@1 0.50",
+        "ungraded: 1.00 J/request by bf16 under closed-8",
+        "no-meter: its joules are not known",
+        "nothing-valid: its joules are not known",
+        "useless: solved no task",
+    )
+
+
 def test_one_model_is_set_beside_none() -> None:
     points = [point("bf16", "closed-8", 10.0), point("fp8", "closed-8", 9.0)]
     assert between_models(results(points, [])) is None

@@ -321,6 +321,30 @@ def test_what_is_to_be_downloaded_is_told_and_a_hub_that_does_not_answer_stops_r
         run_study(file, place / "out")
 
 
+def test_a_download_that_broke_off_is_refused_only_where_the_hub_does_not_answer(
+    place: Path, hub: Callable[[Told], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = place / "snapshot"
+    part.mkdir()
+    (part / "config.json").write_text('{"model_type": "starcoder2"}')
+    (part / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
+    )
+    (part / "1.safetensors").touch()
+    monkeypatch.setattr(foresight, "_cached", lambda _: part)
+    files = [{"rfilename": f"{n}.safetensors", "size": 6_000_000_000} for n in (1, 2)]
+    hub(lambda *_, **__: told(id="o/broken-off", config={"model_type": "starcoder2"}, siblings=files))
+    file = write(place, models=["o/broken-off"])
+    assert "to download: o/broken-off (12.0 GB)" in "\n".join(forecast_study(file, place / "out").lines())
+
+    def silent(*_: Any, **__: Any) -> ModelInfo:
+        raise httpx.ConnectError("no route")
+
+    hub(silent)
+    foresight.known_model.cache_clear()
+    assert "lacks 2.safetensors" in refusal(UsageError, file, place / "out")
+
+
 def test_a_checkpoint_s_own_tokenizer_counts_the_longest_prompt(place: Path) -> None:
     words = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()

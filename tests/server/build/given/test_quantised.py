@@ -50,3 +50,9 @@ def test_what_says_so_where_engines_do_not_look_is_refused(file: str, method: st
     with pytest.raises(UsageError, match=rf"as its {file} says .* with quant_method: {method}"):
         quantised_by("./m", {}, tmp_path)
     assert quantised_by("./m", METHODS["awq"], tmp_path) == "awq", "where both say so"
+
+
+def test_what_modelopt_said_beside_the_configuration_counts_for_engines_read_it(tmp_path: Path) -> None:
+    (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
+    assert quantised_by("./m", {}, tmp_path) == "modelopt"
+    assert quantised_by("./m", METHODS["awq"], tmp_path) == "awq", "where both say so"

@@ -50,6 +50,26 @@ def test_a_part_that_was_not_fetched_is_named(tmp_path: Path) -> None:
         check_weights(tmp_path)
 
 
+def test_a_file_that_the_index_does_not_name_is_not_looked_into_for_no_engine_loads_it(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, of=2)
+    (tmp_path / "model-fp32.safetensors").write_bytes(b"half fetched")
+    assert check_weights(tmp_path) == SHAPES
+
+
+def test_mistrals_own_weights_are_looked_into_where_there_are_any_for_vllm_loads_these(
+    tmp_path: Path,
+) -> None:
+    for part in write(tmp_path, of=2):
+        part.unlink()
+    save_file({"layers.0.attention.wk.weight": torch.zeros(3, 4)}, tmp_path / "consolidated.safetensors")
+    assert check_weights(tmp_path) == {"layers.0.attention.wk.weight": (3, 4)}
+    (tmp_path / "consolidated.safetensors").write_bytes(b"half fetched")
+    with pytest.raises(UsageError, match=r"consolidated\.safetensors is no safetensors file"):
+        check_weights(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"), [("{", "cannot be read"), ("[]", "no weight_map"), ("{}", "no weight_map")]
 )
