@@ -24,7 +24,7 @@ def is_month_first(texts: Iterable[str]) -> bool:
     """Say whether dates of one file such as 11/26/2026 have the month first, as they are written in the US.
 
     Where all of them can be read either way, that way is right by which fewer neighbours have days between them; where
-    these are as many, the way by which fewer days lie there.
+    these are as many, the way by which the widest gap is less than a quarter of the other's: days beside months.
 
     Raises:
         AmbiguousDatesError: neither way is the better one.
@@ -36,13 +36,16 @@ def is_month_first(texts: Iterable[str]) -> bool:
         return by_day is None and by_month is not None
     if by_day == by_month:
         return False
-    holes_by_day, holes_by_month = _holes(by_day), _holes(by_month)
-    if holes_by_day == holes_by_month:
+    (holes_by_day, widest_by_day), (holes_by_month, widest_by_month) = _holes(by_day), _holes(by_month)
+    narrow, wide = sorted((widest_by_day, widest_by_month))
+    if holes_by_day != holes_by_month:
+        return holes_by_month < holes_by_day
+    if 4 * narrow >= wide:
         first, second, year = min(found)
         raise AmbiguousDatesError(
             f"{first:02d}/{second:02d}/{year} may have the day first or the month: write dates as {year}-12-31"
         )
-    return holes_by_month < holes_by_day
+    return widest_by_month < widest_by_day
 
 
 def parsed(text: str, *, month_first: bool = False) -> datetime | None:

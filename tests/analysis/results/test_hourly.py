@@ -191,6 +191,8 @@ WRONG = {
     "takes columns of times and values": "price\n1\n",
     "no line has a value": "time,price (EUR/MWh)\n2026-11-26T09:00Z,n/e\n",
     "03/04/2026 may have the day first or the month": "time,price (EUR/MWh)\n03/04/2026 09:00,1\n03/04/2026 10:00,1\n",
+    "11/01/2026 may have the day first or the month": "time,price (EUR/MWh)\n11/01/2026 09:00,1\n11/02/2026 09:00,1\n"
+    "12/01/2026 09:00,1\n",
     "line 2: '13/14/2026 09:00' is no time": "time,price (EUR/MWh)\n13/14/2026 09:00,1\n",
     "line 2: has 1 columns": "time,price (EUR/MWh)\n2026-11-26T09:00Z\n",
 }
