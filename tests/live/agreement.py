@@ -1,4 +1,8 @@
-"""What an engine answers with, beside the same checkpoint in Transformers, unserved."""
+"""What an engine answers with, beside the same checkpoint in Transformers, unserved.
+
+Transformers multiplies in float32 here, whatever the engine does: in bfloat16 the reference would round as coarsely
+as what is compared with it, and half of a difference would be its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import subprocess
 import sys
 import urllib.request
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
@@ -47,6 +51,7 @@ class Answer:
 
     first: dict[int, float]
     text: str
+    tokens: list[int]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class Agreement:
     """The same difference between the served format and the model in bf16."""
     equal: float
     """The share of completions that are equal, text for text."""
+    parting: float
+    """Where a completion first differs: how much likelier the reference's token was than the served one, in the
+    reference, nats; the largest over completions, 0 where none differs."""
     bits: float
     """Stored bits a weight in the matrices of the decoder layers, without scales."""
     served: Served
@@ -81,7 +89,7 @@ def agreement(variant: str, log: Path) -> Agreement:
         engine.wait_ready()
         answers = [ask(engine.url, prompt) for prompt in prompts()]
         served = engine.served
-    return set_beside(variant, checkpoint, built("bf16"), answers, served)
+    return set_beside(checkpoint, built("bf16"), answers, served)
 
 
 def agreements(model: str, variants: tuple[str, ...], folder: Path) -> Mapping[str, Agreement]:
@@ -109,7 +117,8 @@ def agreements(model: str, variants: tuple[str, ...], folder: Path) -> Mapping[s
     for variant in variants:
         told = json.loads((folder / f"{variant}.json").read_text(encoding="utf-8"))
         answers = [
-            Answer({int(name): value for name, value in one["first"].items()}, one["text"]) for one in told
+            Answer({int(name): value for name, value in one["first"].items()}, one["text"], one["tokens"])
+            for one in told
         ]
         served = served_from_log(
             folder / f"{variant}.log",
@@ -117,20 +126,19 @@ def agreements(model: str, variants: tuple[str, ...], folder: Path) -> Mapping[s
             command=commands[variant],
             checkpoint=checkpoints[variant],
         )
-        found[variant] = set_beside(variant, checkpoints[variant], built("bf16", model), answers, served)
+        found[variant] = set_beside(checkpoints[variant], built("bf16", model), answers, served)
     return found
 
 
-def set_beside(
-    variant: str, checkpoint: Checkpoint, bf16: Checkpoint, answers: list[Answer], served: Served
-) -> Agreement:
+def set_beside(checkpoint: Checkpoint, bf16: Checkpoint, answers: list[Answer], served: Served) -> Agreement:
     """What was answered, beside the checkpoint and the model in bf16 in Transformers."""
-    own = Unserved(checkpoint, getattr(torch, load_variant(variant).dtype))
-    plain = Unserved(bf16, torch.bfloat16)
+    reference = Unserved(checkpoint)
+    completions = [reference.completion(prompt) for prompt in prompts()]
     return Agreement(
-        worst_logprob(answers, own),
-        worst_logprob(answers, plain),
-        equal_share(answers, own),
+        worst_logprob(answers, reference),
+        worst_logprob(answers, Unserved(bf16)),
+        equal_share(answers, reference, completions),
+        worst_parting(answers, reference, completions),
         bits_a_weight(checkpoint.path, bf16.path),
         served,
     )
@@ -159,40 +167,48 @@ def ask(url: str, prompt: str) -> Answer:
     )
     with urllib.request.urlopen(request, timeout=120) as response:
         [choice] = json.load(response)["choices"]
-    first = choice["logprobs"]["top_logprobs"][0]
-    return Answer(
-        {int(name.removeprefix("token_id:")): value for name, value in first.items()}, choice["text"]
-    )
+    first = {_token(name): value for name, value in choice["logprobs"]["top_logprobs"][0].items()}
+    return Answer(first, choice["text"], [_token(name) for name in choice["logprobs"]["tokens"]])
+
+
+def _token(name: str) -> int:
+    return int(name.removeprefix("token_id:"))
 
 
 class Unserved:
-    """A checkpoint in Transformers."""
+    """A checkpoint in Transformers, which multiplies its weights in float32."""
 
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         # GPTBigCode begins weights by name, and packed ones have others (transformers 5.17): there is nothing to begin
         with warnings.catch_warnings():  # its module compiles at import by what torch has deprecated
             warnings.simplefilter("ignore", DeprecationWarning)
             from transformers import GPTBigCodePreTrainedModel
         with patch.object(GPTBigCodePreTrainedModel, "_init_weights"):
             self._model = AutoModelForCausalLM.from_pretrained(
-                checkpoint.path, dtype=dtype, device_map={"": "cpu"}
+                checkpoint.path, dtype=torch.float32, device_map={"": "cpu"}
             )
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint.path)
 
-    def logprobs(self, prompt: str) -> torch.Tensor:
-        """Log-probabilities (vocabulary,) of the first token."""
+    def logprobs(self, prompt: str, after: Sequence[int] = ()) -> torch.Tensor:
+        """Log-probabilities (vocabulary,) of the token that comes after the prompt and the tokens ``after`` it."""
+        ids = torch.tensor([[*self._tokenizer(prompt)["input_ids"], *after]])
         with torch.no_grad():
-            logits: torch.Tensor = self._model(**self._tokenizer(prompt, return_tensors="pt")).logits
+            logits: torch.Tensor = self._model(input_ids=ids).logits
         return logits[0, -1].float().log_softmax(-1)
 
-    def completion(self, prompt: str) -> str:
-        """The greedy completion."""
+    def completion(self, prompt: str) -> list[int]:
+        """The tokens of the greedy completion."""
         inputs = self._tokenizer(prompt, return_tensors="pt")
         with torch.no_grad():
             ids = self._model.generate(
                 **inputs, max_new_tokens=TOKENS, do_sample=False, eos_token_id=0, pad_token_id=0
             )
-        return str(self._tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+        tokens: list[int] = ids[0, inputs["input_ids"].shape[1] :].tolist()
+        return tokens
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """What tokens spell, special ones left out."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
 
 def worst_logprob(answers: list[Answer], reference: Unserved) -> float:
@@ -206,10 +222,22 @@ def worst_logprob(answers: list[Answer], reference: Unserved) -> float:
     return worst
 
 
-def equal_share(answers: list[Answer], reference: Unserved) -> float:
+def equal_share(answers: list[Answer], reference: Unserved, completions: list[list[int]]) -> float:
     """The share of completions that are equal."""
-    pairs = zip(prompts(), answers, strict=True)
-    return sum(reference.completion(prompt) == answer.text for prompt, answer in pairs) / len(answers)
+    pairs = zip(answers, completions, strict=True)
+    return sum(reference.text(tokens) == answer.text for answer, tokens in pairs) / len(answers)
+
+
+def worst_parting(answers: list[Answer], reference: Unserved, completions: list[list[int]]) -> float:
+    """The largest lead, in the reference, of its token over the served one where they first differ."""
+    worst = 0.0
+    for prompt, answer, tokens in zip(prompts(), answers, completions, strict=True):
+        both = list(zip(tokens, answer.tokens, strict=False))
+        place = next((place for place, (wanted, served) in enumerate(both) if wanted != served), None)
+        if place is not None:
+            logprobs = reference.logprobs(prompt, tokens[:place])
+            worst = max(worst, float(logprobs[tokens[place]] - logprobs[answer.tokens[place]]))
+    return worst
 
 
 def bits_a_weight(folder: Path, bf16: Path) -> float:

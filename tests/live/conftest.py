@@ -14,6 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # two threads that wait for each other's CPU cost ten times as much
 STARWATT = Path(sys.executable).with_name("starwatt")
 PATIENCE_S = 540.0
 """For what hangs: an engine imports for half a minute, and longer where all other tests run beside it."""

@@ -54,7 +54,7 @@ def _answers(arguments: Sequence[str], prompts: list[str], tokens: int, top: int
     for one in engine.generate(prompts, asked, use_tqdm=False):
         [answer] = one.outputs
         first = {str(token): entry.logprob for token, entry in answer.logprobs[0].items()}
-        answers.append({"text": answer.text, "first": first})
+        answers.append({"text": answer.text, "tokens": list(answer.token_ids), "first": first})
     return answers
 
 

@@ -18,8 +18,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of transformers and bitsandbytes, which are not what is tested
 ]
 
-TOLERANCE = 0.15
-"""Nats, on each of the five likeliest first tokens: the engine multiplies in another order, in 8 to 16 bits."""
+TOLERANCE = 0.1
+"""Nats, on each of the five likeliest first tokens, and between two tokens where completions part: the engine
+multiplies in another order, in 8 to 16 bits, the reference in float32."""
+FP8_TOLERANCE = 0.15
+"""Nats, in FP8: activations are rounded to three bits, and a last bit of bfloat16 decides between neighbours."""
+EQUAL = 0.95
+"""The share of completions that are equal, text for text."""
 KERNELS = {
     "int4-awq": "CPUWNA16LinearKernel",
     "int4-gptq": "CPUWNA16LinearKernel",
@@ -56,7 +61,13 @@ def test_a_format_is_served_as_the_unserved_quantised_model_answers(
     assert (found.served.quantization, found.served.dtype) == (quantization, dtype)
     kernel = KERNELS.get(variant)
     assert kernel is None or any(kernel in line for line in found.served.kernels), found.served.kernels
-    assert found.worst_logprob <= TOLERANCE
-    assert found.equal >= 0.95
+    assert found.worst_logprob <= tolerance(variant)
+    assert found.parting <= TOLERANCE, "completions part where two tokens are as likely, and nowhere else"
+    assert found.equal >= EQUAL
     if bits == 4 and "pruned" not in variant:
         assert found.from_bf16 > found.worst_logprob, "it answers as its own checkpoint, not as bf16"
+
+
+def tolerance(variant: str) -> float:
+    """How far the log-probability of a first token may be from the reference's, nats."""
+    return FP8_TOLERANCE if variant == "fp8" else TOLERANCE
