@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -15,7 +16,7 @@ from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.families.kinds import TRIED, family_of
 from server.build.families.suits import check_suits
-from server.build.given.files import check_files
+from server.build.given.files import check_files, check_tokenizer_listed
 from server.build.given.quantised import check_source, quantised_by
 from server.build.layer_rules import check_prune
 from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
@@ -217,7 +218,11 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
         check_config(model, config, trust_remote_code=trust)
     every = told.siblings or []
     known_config = ["config.json"] if "model_type" in config else []
-    check_files(model, [*known_config, *(file.rfilename for file in every)])
+    names = [file.rfilename for file in every]
+    check_files(model, [*known_config, *names])
+    if "config.json" in names and not trust:  # code beside the weights may be its tokenizer
+        fetched_names = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
+        check_tokenizer_listed(model, fetched_names, f"beside its own (hf download {model} --local-dir DIR), and name DIR")
     files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
     quantised, family = quantised_by(model, config), family_of(config)
