@@ -178,7 +178,7 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
     handles = [
         (str(smi.amdsmi_get_gpu_device_uuid(handle)), handle) for handle in smi.amdsmi_get_processor_handles()
     ]
-    chosen = _visible([uuid for uuid, _ in handles]) if gpus is None else gpus
+    chosen = _visible(smi, handles) if gpus is None else gpus
     missed = [uuid for uuid in chosen if uuid not in dict(handles)]
     if missed:
         raise AmdError(f"AMD SMI: meters.gpus: {', '.join(missed)} is not here")
@@ -202,16 +202,42 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
     return list(boards.values()), tuple(left_out)
 
 
-def _visible(uuids: Sequence[str]) -> Sequence[str]:
-    """Those that a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves."""
+def _visible(smi: Any, boards: Sequence[tuple[str, Any]]) -> Sequence[str]:
+    """List what a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves.
+
+    Args:
+        smi: AMD SMI.
+        boards: UUID and handle of each board.
+
+    Raises:
+        AmdError: a variable names a board by a UUID that none has, or that several begin with.
+    """
     for variable in _VISIBLE:
         named = os.environ.get(variable)
         if named is None:
             continue
-        numbers = [part.strip() for part in named.split(",") if part.strip()]
-        if not all(number.isdigit() for number in numbers):
-            raise AmdError(
-                f"AMD SMI: {variable}={named}: boards are told by their numbers: name them in meters.gpus"
-            )
-        uuids = [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
-    return uuids
+        places = [_place(smi, boards, variable, part.strip()) for part in named.split(",") if part.strip()]
+        boards = [boards[place] for place in places if place < len(boards)]
+    return [uuid for uuid, _ in boards]
+
+
+def _place(smi: Any, boards: Sequence[tuple[str, Any]], variable: str, part: str) -> int:
+    """Find a board's place by its number, or by how ``GPU-<serial>``, as ROCr has it, or its UUID begins."""
+    if part.isdigit():
+        return int(part)
+    names = [(f"GPU-{_serial(smi, handle)}", f"GPU-{uuid}".upper()) for uuid, handle in boards]
+    begun = [place for place, both in enumerate(names) if any(name.startswith(part.upper()) for name in both)]
+    if len(begun) != 1 or len(part) <= len("GPU-"):
+        here = ", ".join(f"{name} or {other}" for name, other in names)
+        raise AmdError(
+            f"AMD SMI: {variable}: {part} is the number or UUID of no board, or of several (here: {here}): "
+            "correct it, or name them in meters.gpus"
+        )
+    return begun[0]
+
+
+def _serial(smi: Any, handle: Any) -> str:
+    """Read a board's serial number as ROCr spells it: 16 hexadecimal digits; ``XX`` where it has none."""
+    asic = offered(smi, lambda: smi.amdsmi_get_gpu_asic_info(handle)) or {}
+    serial = str(asic.get("asic_serial") or "").upper().removeprefix("0X")
+    return serial.zfill(16) if serial.strip("0") and serial != "N/A" else "XX"
