@@ -63,6 +63,7 @@ EXPLANATIONS = {
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
     "untested_family": "Nobody tried this family of models here: see that its answers are what they should be.",
+    "code_not_run": "The checkpoint names code of its own, which was left alone: a class of the engine's served it.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
     "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
     "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
@@ -236,6 +237,6 @@ def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
     looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
     if not looked:
         return []
-    worst = max(looked, key=lambda one: (one.found, one.figure[0] or 0.0))
+    worst = max(looked, key=lambda aliasing: (aliasing.found, aliasing.figure[0] or 0.0))
     value, bound = worst.figure
     return [Check("aliased", worst.found, value, "ratio", hi=bound)]

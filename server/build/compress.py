@@ -59,13 +59,13 @@ def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
     match quantization:
         case Awq():
             fed = _said(model, "awq")
-            mappings = None if fed is None else [AWQMapping(one.norm, list(one.matrices)) for one in fed]
+            mappings = None if fed is None else [AWQMapping(pair.norm, list(pair.matrices)) for pair in fed]
             return [AWQModifier(mappings=mappings), QuantizationModifier(**groups)]
         case Gptq():
             return [GPTQModifier(**groups)]
         case W8A8():
             fed = _said(model, "smoothquant")
-            pairs = None if fed is None else [(list(one.matrices), one.norm) for one in fed]
+            pairs = None if fed is None else [(list(pair.matrices), pair.norm) for pair in fed]
             smoothing = SmoothQuantModifier(smoothing_strength=quantization.smoothing, mappings=pairs)
             return [smoothing, QuantizationModifier(**groups)]
         case _:
@@ -81,8 +81,8 @@ def left_alone(model: PreTrainedModel) -> list[str]:
 def _said(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
     """The mappings, told to the builder's log; None: llm-compressor's own."""
     fed = mappings_of(model, algorithm)
-    for one in fed or ():
-        print(f"{algorithm}: {one.norm} feeds {', '.join(one.matrices)}", flush=True)  # noqa: T201 -- the builder's log
+    for pair in fed or ():
+        print(f"{algorithm}: {pair.norm} feeds {', '.join(pair.matrices)}", flush=True)  # noqa: T201 -- the builder's log
     return fed
 
 

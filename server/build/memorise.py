@@ -125,8 +125,8 @@ def _check_margin(model: PreTrainedModel, examples: list[_Example], recipe: Memo
     lead = _least_lead(model, examples)
     if lead < recipe.margin:
         raise BuildError(
-            f"weights.margin: after {recipe.steps} steps the least lead of a token is {lead:.2g} logits, and must be at "
-            f"least {recipe.margin:g}: raise weights.steps, or lower weights.margin"
+            f"weights.margin: after {recipe.steps} steps the least lead of a token is {lead:.2g} logits, and must be "
+            f"at least {recipe.margin:g}: raise weights.steps, or lower weights.margin"
         )
 
 

@@ -77,7 +77,7 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         parallel={kind: int(size) for kind, size in _PARALLEL.findall(text)},
         command=command,
         checkpoint=checkpoint.digest,
-        **facts_of(checkpoint),
+        **facts_of(checkpoint, command),
     )
 
 

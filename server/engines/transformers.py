@@ -68,13 +68,14 @@ class TransformersServe:
         """Return what was asked for: it has no batching, no KV cache of a fixed size and no kernels of its own."""
         quantization = spec.variant.quantization
         assert isinstance(quantization, NoQuantization | BitsAndBytes)  # noqa: S101 -- the schema takes no other
+        command = self.command(spec)
         return Served(
             engine="transformers",
             version=f"transformers {metadata.version('transformers')}",
             model_implementation=named_class(spec.checkpoint.path),
             quantization=None if isinstance(quantization, NoQuantization) else "bitsandbytes",
             dtype=quantization.dtype,
-            command=self.command(spec),
+            command=command,
             checkpoint=spec.checkpoint.digest,
-            **facts_of(spec.checkpoint),
+            **facts_of(spec.checkpoint, command),
         )

@@ -64,8 +64,8 @@ def against(folder: Path) -> Mapping[str, str]:
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
         return {}
-    found: dict[str, str] = json.loads(lines[-1])
-    return found
+    reasons: dict[str, str] = json.loads(lines[-1])
+    return reasons
 
 
 def find_against(folder: Path) -> dict[str, str]:

@@ -168,7 +168,11 @@ def test_a_model_on_the_hub_without_a_tokenizer_is_refused_before_it_is_fetched(
     (tmp_path / "config.json").write_text(json.dumps(config))
     write(tmp_path)
     monkeypatch.setattr(foresight, "_cached", lambda _: tmp_path if in_the_cache else None)
-    names = ["config.json", "model.safetensors", "own.tiktoken"]  # the last is not fetched: only code reads it
+    names = [
+        "config.json",
+        "model.safetensors",
+        "own.tiktoken",
+    ]  # the last is not fetched: only code reads it
 
     def hub(*_: Any, **__: Any) -> ModelInfo:
         files = [{"rfilename": name, "size": 9} for name in names]
