@@ -63,15 +63,15 @@ def checked(
     return conformed(path, table, schema, later, largest=largest)
 
 
-def check_columns(path: Path, found: pa.Schema, schema: pa.Schema, later: Sequence[str] = ()) -> None:
+def check_columns(path: Path, in_file: pa.Schema, schema: pa.Schema, later: Sequence[str] = ()) -> None:
     """Raise TraceError where a file is of another schema version, or has not the columns of ``schema``, once each."""
-    version = (found.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
+    version = (in_file.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise TraceError(f"{path}: {another_version(version)}")
-    missing = [name for name in schema.names if name not in found.names and name not in later]
+    missing = [name for name in schema.names if name not in in_file.names and name not in later]
     if missing:
         raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
-    if len(set(found.names)) < len(found.names):
+    if len(set(in_file.names)) < len(in_file.names):
         raise TraceError(f"{path}: has a column twice")
 
 

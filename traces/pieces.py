@@ -72,14 +72,14 @@ class OnDisk:
         self._path, self._name = path, name
         try:
             self._parquet = pq.ParquetFile(pa.OSFile(str(path)), buffer_size=_READ_AHEAD)
-            found = self._parquet.schema_arrow
-            check_columns(path, found, TRACES[name], LATER_COLUMNS.get(name, ()))
+            in_file = self._parquet.schema_arrow
+            check_columns(path, in_file, TRACES[name], LATER_COLUMNS.get(name, ()))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._with_remedy(why_unreadable(path, error)) from error
         except TraceError as error:
             raise self._with_remedy(error) from error
-        self.schema = TRACES[name].with_metadata(found.metadata)
-        self._there = frozenset(found.names)
+        self.schema = TRACES[name].with_metadata(in_file.metadata)
+        self._there = frozenset(in_file.names)
 
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Read all rows of some columns; the next piece is on its way while one is looked at."""

@@ -25,6 +25,6 @@ def wrong_field(error: ValidationError) -> str:
     return f"{field} cannot be {shown}"
 
 
-def another_version(found: object) -> str:
+def another_version(there: object) -> str:
     """Return what to say of a file of another schema version."""
-    return f"schema version {found}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"
+    return f"schema version {there}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"

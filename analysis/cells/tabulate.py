@@ -83,14 +83,14 @@ def tabulated_cell(run: RunDir, key: CellKey, context: Context) -> Tabulated:
     except TraceError:  # the cell is damaged
         memorised = False
     if identity.unreadable is not None:
-        found = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
+        rows = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
     else:
         try:
-            found = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
+            rows = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
         except TraceError as error:  # large traces are read again: one may have changed since
-            found = tabulate(damaged_cell(key, str(error)), memorised=memorised)
+            rows = tabulate(damaged_cell(key, str(error)), memorised=memorised)
     stamp = stamp if state == state_of(folder) else None
-    return replace(found, identity=identity, stamp=stamp)
+    return replace(rows, identity=identity, stamp=stamp)
 
 
 def _answers(result: CellResult) -> Answers | None:

@@ -31,14 +31,14 @@ def asked_otherwise(
         pair: the boundary and source of the joules.
     """
     mine, theirs = _asked(first), _asked(second)
-    found = list(changes(mine, theirs, "prompts")) if mine and theirs else []
+    differing = list(changes(mine, theirs, "prompts")) if mine and theirs else []
     if gains is not None and gains.same_boards is False:
-        boards = [_boards(run, own) for run, own in zip((first, second), gains.boards, strict=True)]
-        found.append(Change("boards", *boards))
+        boards = [_boards(run, uuids) for run, uuids in zip((first, second), gains.boards, strict=True)]
+        differing.append(Change("boards", *boards))
     if pair is not None and pair.boundary in _OF_THE_PROCESSOR:
         cpus = [_processor(run) for run in (first, second)]
-        found += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
-    return tuple(found)
+        differing += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
+    return tuple(differing)
 
 
 def _asked(run: OpenedRun) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def _objective(load: FindRate, bounds_ms: Mapping[str, float]) -> str:
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:
     """Names of boards where the manifest has them, and what tells them apart."""
     there = run.context.manifest.get("gpus")
-    known = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
-    names = {str(one.get("uuid")): one.get("name") for one in known}
+    known = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
+    names = {str(gpu.get("uuid")): gpu.get("name") for gpu in known}
     return ", ".join(f"{names[uuid]} ({uuid})" if names.get(uuid) else uuid for uuid in uuids)
 
 

@@ -107,5 +107,5 @@ def _of_these_starts(logs: Floats, starts: Sequence[int]) -> RatioEstimate:
     if lacking is not None:
         centre = float(means_of(logs, starts).mean())
         return replace(estimate_of(centre, logs.size), reasons=(lacking, why))
-    found, half = within_starts(logs, starts)
-    return replace(estimate_of(float(found), logs.size, half=float(half), reason=why), kind=THESE_STARTS)
+    mean, half = within_starts(logs, starts)
+    return replace(estimate_of(float(mean), logs.size, half=float(half), reason=why), kind=THESE_STARTS)

@@ -174,8 +174,8 @@ def _one_series(rows: pa.Table, device: str, boundary: str, source: str) -> Powe
 
 def _where(values: _Values, chosen: Bools) -> _Values:
     """The chosen of some values; they themselves where all are."""
-    found: _Values = values if chosen.all() else values[chosen]
-    return found
+    picked: _Values = values if chosen.all() else values[chosen]
+    return picked
 
 
 def longest_gap_s(t_ns: Ints, window: Window) -> float:

@@ -206,7 +206,9 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
 
-    words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
+    words = "; ".join(
+        f"{gain.run}, {gain.variant} under {gain.load}: {estimate_words(gain)}" for gain in shown
+    )
     return Drawing(
         name="comparison",
         title=f"J/request over {first}{note}",

@@ -61,10 +61,10 @@ def render_load_test(run: OpenedRun, results: Results, common: Mapping[str, Any]
 def _head(run: OpenedRun, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """As any run's, with what was asked in place of variants and blocks."""
     endpoint = run.context.manifest["endpoint"]
-    own = [("Endpoint", str(endpoint.get("url") or "")), ("Model", str(endpoint.get("model") or ""))]
-    own += [("Load", _load_words(run.context.manifest))]
-    own += [(name, words) for name, words in lines if name not in ("Model", "Blocks", "Engine")]
-    return [(name, words) for name, words in own if words]
+    head = [("Endpoint", str(endpoint.get("url") or "")), ("Model", str(endpoint.get("model") or ""))]
+    head += [("Load", _load_words(run.context.manifest))]
+    head += [(name, words) for name, words in lines if name not in ("Model", "Blocks", "Engine")]
+    return [(name, words) for name, words in head if words]
 
 
 def _load_words(manifest: Mapping[str, Any]) -> str:
@@ -124,10 +124,10 @@ def _told(run: OpenedRun) -> Mapping[str, Any]:
     """The figures of ``summary.json``; none where there is no such file, or it does not read."""
     path = run.dir.root / "summary.json"
     try:
-        found = read_json(path).get("metrics") if path.is_file() else None
+        figures = read_json(path).get("metrics") if path.is_file() else None
     except (TraceError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return figures if isinstance(figures, dict) else {}
 
 
 def _measured(figures: _Figures, name: str) -> str:

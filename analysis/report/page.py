@@ -96,7 +96,7 @@ def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> di
         "pair": results.pair,
         "cells": len(cells),
         "costs": None if factors is None else costs_table(results, factors),
-        **{name: [astuple(one) for one in remark(results)] for name, remark in remarks.items()},
+        **{name: [astuple(row) for row in remark(results)] for name, remark in remarks.items()},
         "sensors": sensor_words(results),
         "engines": engines(_records(run, results)),
         "manifest": sections.manifest_rows(_manifest(run)),

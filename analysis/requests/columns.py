@@ -60,9 +60,9 @@ class Requests:
         """What of their chunks lies in a window: known of their own, a pass over all chunks of another one."""
         if self.inside is not None and self.inside.window == window:
             return self.inside
-        found = Inside(self.count, window)
-        self.chunks.show(found)
-        return found
+        inside = Inside(self.count, window)
+        self.chunks.show(inside)
+        return inside
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Read a column of the trace, whole."""

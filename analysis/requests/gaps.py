@@ -119,9 +119,9 @@ class CloserLook:
         """The gap of this rank, from 0, among all."""
         step = int(np.searchsorted(self._until, rank, side="right"))
         before = int(self._until[step - 1]) if step else 0
-        own = steps == step
-        place = int(np.searchsorted(np.cumsum(counts[own]), rank - before, side="right"))
-        return float(values[own][place])
+        chosen = steps == step
+        place = int(np.searchsorted(np.cumsum(counts[chosen]), rank - before, side="right"))
+        return float(values[chosen][place])
 
     def _together(self) -> tuple[Floats, Ints]:
         values = np.concatenate([of for of, _ in self._found])

@@ -96,7 +96,7 @@ def between_models(
     metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
     left_out = _of_other_bounds(searched, slo_ms)
     best = {model: _least(_points(results, model, left_out), metric) for model in results.models}
-    known = {model: one for model, one in best.items() if one is not None}
+    known = {model: point for model, point in best.items() if point is not None}
     order = sorted(known, key=lambda model: _rank(known[model], metric))
     said = [f"{model}: {_of_a_model(results, known[model], metric)}" for model in order]
     said += [

@@ -99,10 +99,10 @@ def _read_grams(carbon: str) -> float:
 
 def _read(flag: str, text: str, example: str) -> tuple[float, str]:
     """Read an amount for each Wh, and the unit that it is in."""
-    found = _FACTOR.fullmatch(text.strip())
-    if found is None:
+    match = _FACTOR.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{flag} is {text!r}: it takes an amount for each kWh, such as {example}")
-    return float(found["amount"]) / WH[found["energy"].lower()], found["symbol"] or found["unit"] or ""
+    return float(match["amount"]) / WH[match["energy"].lower()], match["symbol"] or match["unit"] or ""
 
 
 def cost_rows(results: Results, factors: Factors) -> list[CostRow]:

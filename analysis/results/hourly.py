@@ -251,13 +251,13 @@ def _times(places: Sequence[int], header: Sequence[str]) -> tuple[int, int | Non
 
 def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
     """How much of what a Wh is, where a column's title has a unit of carbon, or of money, for energy."""
-    found = _UNITS.search(title)
-    if found is None:
+    match = _UNITS.search(title)
+    if match is None:
         return None
-    wh, grams = WH[found["energy"].lower()], grams_of(found["amount"])
+    wh, grams = WH[match["energy"].lower()], grams_of(match["amount"])
     if carbon:
         return None if grams is None else (grams / wh, "gCO2e")
-    return None if grams is not None else (1 / wh, found["amount"])
+    return None if grams is not None else (1 / wh, match["amount"])
 
 
 def grams_of(unit: str) -> float | None:

@@ -107,9 +107,9 @@ class Results:
             if (contrast.model, contrast.kind) == (model, kind)
         ]
 
-    def at_reference(self, ones: Iterable[_Sided]) -> list[_Sided]:
+    def at_reference(self, sided: Iterable[_Sided]) -> list[_Sided]:
         """Leave out what was measured on boards set otherwise than the study's reference; all where none was set."""
-        return [contrast for contrast in ones if board_of(contrast.load) in (None, self.reference_board)]
+        return [contrast for contrast in sided if board_of(contrast.load) in (None, self.reference_board)]
 
     @property
     def reference_board(self) -> str | None:

@@ -151,7 +151,7 @@ def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[s
     boot = (table.schema.metadata or {}).get(b"boot_id", b"").decode()
     yield "boot_id", record.boot_id, boot or record.boot_id
     counted = pc.value_counts(table.column("status")).to_pylist()
-    failed = {one["values"]: one["counts"] for one in counted if one["values"] != "ok"}
+    failed = {count["values"]: count["counts"] for count in counted if count["values"] != "ok"}
     yield "errors", {status: count for status, count in record.errors.items() if count}, failed
 
 
@@ -240,7 +240,7 @@ def _rows_that_differ(there: pa.ChunkedArray, truth: pa.ChunkedArray) -> np.ndar
         return np.zeros(0, dtype=np.int64)
     if pa.types.is_nested(truth.type):
         pairs = zip(there.to_pylist(), truth.to_pylist(), strict=True)
-        return np.flatnonzero([one != other for one, other in pairs])
+        return np.flatnonzero([left != right for left, right in pairs])
     if pa.types.is_floating(truth.type):
         return np.flatnonzero(~_close(there.to_numpy(), truth.to_numpy()))
     same = pc.fill_null(pc.equal(there, truth), False)

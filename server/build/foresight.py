@@ -222,7 +222,9 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     check_files(model, [*known_config, *names])
     if "config.json" in names and not trust:  # code beside the weights may be its tokenizer
         fetched_names = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
-        check_tokenizer_listed(model, fetched_names, f"beside its own (hf download {model} --local-dir DIR), and name DIR")
+        check_tokenizer_listed(
+            model, fetched_names, f"beside its own (hf download {model} --local-dir DIR), and name DIR"
+        )
     files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
     quantised, family = quantised_by(model, config), family_of(config)

@@ -101,9 +101,9 @@ def zero_shares(
             for name in sorted(names):
                 if not _IN_A_LAYER.search(name):
                     continue
-                found = _zeros(file, name, names, quantization)
-                if found is not None:
-                    yield name, *found
+                zeros = _zeros(file, name, names, quantization)
+                if zeros is not None:
+                    yield name, *zeros
 
 
 def _zeros(

@@ -110,7 +110,7 @@ def legend_above(figure: Figure, *groups: Sequence[tuple[Artist, str]]) -> None:
     read = [row[k] if k < len(row) else blank for k in range(columns) for row in rows]
     figure.set_figheight(figure.get_figheight() + (len(rows) * 1.55 * size + 4) / 72)
     figure.legend(
-        [one for one, _ in read], [name for _, name in read], loc="outside upper left", ncols=columns,
+        [handle for handle, _ in read], [name for _, name in read], loc="outside upper left", ncols=columns,
         frameon=False, handlelength=1.6, columnspacing=1.4, labelspacing=0.35, borderpad=0.1, borderaxespad=0.2,
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def drawings_of(
     run: OpenedRun, results: Results | None = None, names: Sequence[str] = tuple(FIGURES)
 ) -> list[Drawing]:
     """List the figures of an analysed run that have something to show, model by model."""
-    return [one for drawings in drawings_by_model(run, results, names).values() for one in drawings]
+    return [drawing for drawings in drawings_by_model(run, results, names).values() for drawing in drawings]
 
 
 def drawings_by_model(
@@ -56,7 +56,7 @@ def drawings_by_model(
     """Give the same by model."""
     scene = _scene(run, results)
     return {
-        model: [one for name in names if (one := FIGURES[name](run, scene, model)) is not None]
+        model: [drawing for name in names if (drawing := FIGURES[name](run, scene, model)) is not None]
         for model in scene.results.models
     }
 

@@ -38,8 +38,8 @@ _NEIGHBOURS: Columns[Mapping[str, Any]] = (
 
 def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
     """By how much the machines of a run differ, and what each showed; empty where it had one."""
-    own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
-    shown = [row for row in own if row["metric"] in _OF_A_NODE]
+    by_meter = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
+    shown = [row for row in by_meter if row["metric"] in _OF_A_NODE]
     shown.sort(key=lambda row: (row["model"], row["metric"] != "node_ratio"))
     return table_of(_NODES, shown, 3)
 

@@ -57,7 +57,7 @@ def boundary_words(figures: Sequence[PaperFigure]) -> str:
     if turned == lengths:
         return "the boundary decides the sign."
     named = [
-        kind if own == lengths[kind] else f"{kind} at {', '.join(map(str, sorted(own)))} tokens"
-        for kind, own in turned.items()
+        kind if counts == lengths[kind] else f"{kind} at {', '.join(map(str, sorted(counts)))} tokens"
+        for kind, counts in turned.items()
     ]
     return f"the boundary decides the sign for {' and '.join(named)}, elsewhere the size."

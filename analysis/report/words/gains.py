@@ -67,11 +67,11 @@ def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> 
     """What stands beside the ratios of a run's joules to the reference's."""
     reference, name = names
     if gains.same_boards:
-        own = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
+        they_cancel = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
         off_w = gains.offset_half_w
         but = f" but for an offset (up to {off_w:.3g} W) where power differs" if off_w else ""
         where = ", ".join(gains.boards[0])
-        return f"{name} was measured on {where} as {reference} was: the {own} in these ratios{but}."
+        return f"{name} was measured on {where} as {reference} was: the {they_cancel} in these ratios{but}."
     if gains.same_boards is None:
         where = (
             f"Whether {name} was measured by the same {pair[0]} as {reference} is not known. If it was not, how far "
