@@ -113,7 +113,7 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 
 
 def _to_the_clock_of(reference: Mapping[bytes, bytes], shifted: Mapping[bytes, bytes]) -> int:
-    """What the times of one machine's trace are shifted by to be on another's clock, ns."""
+    """Return what the times of one machine's trace are shifted by to be on another's clock, ns."""
     if shifted[b"boot_id"] == reference[b"boot_id"]:
         return 0
     calendar = [
@@ -123,7 +123,7 @@ def _to_the_clock_of(reference: Mapping[bytes, bytes], shifted: Mapping[bytes, b
 
 
 def _ranks(traces: Sequence[Trace], shifts_ns: Sequence[int]) -> list[Ranks]:
-    """The place of each worker's rows among all."""
+    """Return the place of each worker's rows among all."""
     keys = []
     for number, (trace, shift_ns) in enumerate(zip(traces, shifts_ns, strict=True)):
         rows = trace.read(["scheduled_ns", "request_id"])
@@ -174,7 +174,7 @@ def _in_order(workers: Sequence[_Worker], rows: int) -> Iterator[pa.Table]:
 
 
 def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
-    """All times later by so much."""
+    """Shift all times by so much."""
     if shift_ns == 0:
         return table
     for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):

@@ -38,14 +38,14 @@ class Trace(Protocol):
         """Its columns, and what the file says of itself."""
 
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows of some columns, some thousand at a time; as often as it is asked.
+        """Yield all rows of some columns, some thousand at a time; as often as it is asked.
 
         Raises:
             TraceError: they cannot be read, or hold what no writer of ours writes.
         """
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """All rows of some columns at once; raises as ``pieces`` does."""
+        """Read all rows of some columns at once; raises as ``pieces`` does."""
 
 
 class InMemory:
@@ -113,7 +113,7 @@ class OnDisk:
             yield from self._parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
 
     def _rows(self, names: Sequence[str]) -> int:
-        """How many rows of these columns make a piece, where they take most."""
+        """Return how many rows of these columns make a piece, where they take most."""
         most, wanted = 1.0, set(names)
         for number in range(self._parquet.metadata.num_row_groups):
             group = self._parquet.metadata.row_group(number)

@@ -106,7 +106,7 @@ def fit_phase(cells: Sequence[PhaseRows]) -> PhaseFit:
 
 
 def by_phase(cell: PhaseInput, costs: PhaseCosts) -> Attribution:
-    """The window's joules but its idle ones, in proportion to what each request's work costs by ``costs``."""
+    """Return the window's joules but its idle ones, in proportion to what each request's work costs by ``costs``."""
     work, total_j, idle_j = cell.work, cell.total_j, cell.idle_j
     weights = costs.energy_j(work.requests)
     everything = float(weights.sum())

@@ -19,7 +19,7 @@ from traces.rate import RateFound
 
 
 def cell_rows(result: CellResult) -> list[Row]:
-    """All metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
+    """Return all metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
     rows = Rows(result.key)
     reasons = reasons_for("cell", result.codes)
     measured = result.measured

@@ -73,7 +73,7 @@ class Context:
         return {name: slo.bounds_ms for name, slo in bounds.items() if slo is not None}
 
     def slo_of(self, load: str) -> Slo | None:
-        """What a good request of this load keeps: a load that looks for its rate may have bounds of its own."""
+        """Return what a good request of this load keeps: a load that looks for its rate may have bounds of its own."""
         named = self._load(load)
         return named.slo if isinstance(named, FindRate) and named.slo is not None else self.slo
 
@@ -84,7 +84,7 @@ class Context:
         return self.study is not None and self.study.engine.prefix_cache
 
     def min_s(self, load: str) -> float | None:
-        """The shortest window of a load that the study accepts."""
+        """Return the shortest window of a load that the study accepts."""
         if self.study is None:
             return None
         if is_probe(load):
@@ -93,7 +93,7 @@ class Context:
 
     @property
     def baseline(self) -> str | None:
-        """The variant that the others are set against."""
+        """The variant that the others are compared with."""
         return self.study.baseline if self.study else None
 
     @property
@@ -135,11 +135,11 @@ class Context:
         return self.study.loads if self.study else ()
 
     def _load(self, name: str) -> Load | None:
-        """The study's load of this name, whatever the boards' setting."""
+        """Find the study's load of this name, whatever the boards' setting."""
         return next((load for load in self._loads if load.slug == load_asked(name)), None)
 
     def most_in_flight(self, load: str) -> int | None:
-        """The cap of an open load, if it has one."""
+        """Return the cap of an open load, if it has one."""
         named = self._load(load)
         if isinstance(named, Open | FindRate):
             return named.max_in_flight
@@ -176,7 +176,7 @@ class Context:
 
 
 def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
-    """The run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
+    """Read the run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
 
     A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
     any more: what was measured stays readable.

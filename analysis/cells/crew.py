@@ -96,7 +96,7 @@ def _process(run: RunDir, terms: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _asked(process: subprocess.Popen[bytes], keys: Sequence[CellKey]) -> pa.Table | None:
-    """What it says of a batch; None where it has ended."""
+    """Return what it says of a batch; None where it has ended."""
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 -- pipes, as was asked for
     try:
         process.stdin.write(json.dumps([astuple(key) for key in keys]).encode() + b"\n")

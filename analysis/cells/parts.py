@@ -142,7 +142,7 @@ def _answers(parts: Sequence[Answers | None]) -> dict[str, Any]:
 
 
 def _each(parts: Sequence[Any], name: str) -> list[Any]:
-    """Return an attribute of each; None of those that are not there."""
+    """Return an attribute of each; None of those that are missing."""
     return [None if part is None else getattr(part, name) for part in parts]
 
 

@@ -26,7 +26,7 @@ def asked_otherwise(
 
     Args:
         first: the reference.
-        second: what is set against it.
+        second: what is compared with it.
         gains: what is known of the boards of both.
         pair: the boundary and source of the joules.
     """
@@ -42,7 +42,7 @@ def asked_otherwise(
 
 
 def _asked(run: OpenedRun) -> dict[str, Any]:
-    """The prompts as the study or the load test names them, by content and not by where their files lay."""
+    """Return the prompts as the study or the load test names them, by content and not by where their files lay."""
     study, spec = run.context.study, run.context.manifest.get("load")
     prompts: dict[str, Any] = {}
     if study is not None:
@@ -80,7 +80,7 @@ def _traces(run: OpenedRun) -> dict[str, str]:
 
 
 def _objectives(run: OpenedRun) -> dict[str, str]:
-    """What is enough, by load that looks for its rate: of other arrivals or within other bounds it is another thing."""
+    """Return what each load that looks for its rate keeps: by other arrivals or bounds a rate is another thing."""
     study = run.context.study
     loads = [load for load in study.loads if isinstance(load, FindRate)] if study is not None else []
     return {f"objective of {load.slug}": _objective(load, run.context.searched[load.slug]) for load in loads}

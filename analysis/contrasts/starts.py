@@ -33,7 +33,7 @@ STARTS, THESE_STARTS = "starts", "these_starts"
 def ratio_over_starts(
     numerators: Sequence[float], denominators: Sequence[float], starts: Sequence[int]
 ) -> RatioEstimate:
-    """The geometric mean of block ratios, with an interval that knows which blocks share a start.
+    """Return the geometric mean of block ratios, with an interval that knows which blocks share a start.
 
     Where each block has its own start it is ``paired_ratio``. With three starts or more it is Student's t on their
     means. With fewer the interval is of these starts alone (``these_starts``), by the spread of blocks within them, and

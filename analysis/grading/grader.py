@@ -114,7 +114,7 @@ def grade(
 
 
 def _in_completion(kept: Spans | None, source: str, completion: str) -> tuple[int, ...] | None:
-    """The edges of what was kept of a program that ends with a completion, or with the beginning of it."""
+    """Return the edges of what was kept of a program that ends with a completion, or with the beginning of it."""
     if kept is None:
         return None
     longest = min(len(source), len(completion))
@@ -134,7 +134,7 @@ def judge_programs(
     limits: Limits | None = None,
     unsafe_no_sandbox: bool = False,
 ) -> list[Verdict]:
-    """The verdicts of whole programs, in their order; otherwise as ``grade``."""
+    """Return the verdicts of whole programs, in their order; otherwise as ``grade``."""
     limits = limits or Limits()
     launcher = plain if unsafe_no_sandbox else bubblewrap
     counts = Counter(programs)

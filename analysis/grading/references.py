@@ -39,7 +39,7 @@ _MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"', b'"p"')
 def expected_answers(
     dataset: Dataset, task_ids: Iterable[str], cache: Cache, launcher: Launcher, workers: int = 1
 ) -> dict[str, TaskAnswers]:
-    """The answers of these tasks, by ``workers`` sandboxes side by side.
+    """Return the answers of these tasks, by ``workers`` sandboxes side by side.
 
     Raises ``GradingError`` for a canonical solution that does not run.
     Candidates never share a sandbox with canonical solutions: what is freed there could still be read.

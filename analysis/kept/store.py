@@ -110,7 +110,7 @@ class Kept:
             yield from sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
     def _read(self, path: Path) -> pa.Table | None:
-        """The file's rows; None where it is not to be trusted, or of another analysis."""
+        """Read the file's rows; None where it is not to be trusted, or of another analysis."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

@@ -72,7 +72,7 @@ def _sentence(results: Results, points: Sequence[Point], slo_ms: Mapping[str, fl
 
 
 def _beside(results: Results, best: Point, joules: str) -> Iterator[str]:
-    """What it costs against the reference, and both latencies."""
+    """Yield what it costs against the reference, and both latencies."""
     against = results.of(best.model, "board_vs_reference")
     contrast: Contrast | None = next((pair for pair in against if pair.side == best.condition), None)
     if contrast is not None and contrast.value("j_per_request_ratio") is not None:

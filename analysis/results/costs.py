@@ -130,7 +130,7 @@ def _rows(results: Results, point: Point, per: str, factors: Factors) -> Iterato
 
 
 def _by_cell(results: Results, point: Point, metric: str, factors: Factors, quantity: str) -> float | None:
-    """What a Wh was in the mean over a condition's cells, each weighted by its joules; None where it has none."""
+    """Average what a Wh was over a condition's cells, each weighted by its joules; None where it has none."""
     joules = results.by_block(point.condition, metric, results.pair)
     per_wh = factors.by_cell[quantity]
     known = [

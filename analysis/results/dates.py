@@ -74,6 +74,6 @@ def _ordinals(dates: Iterable[tuple[int, int, int]]) -> list[int] | None:
 
 
 def _holes(days: list[int]) -> tuple[int, int]:
-    """Between how many neighbours days are missing, and how far those are apart that are farthest."""
+    """Return between how many neighbours days are missing, and how far those are apart that are farthest."""
     apart = [after - before for before, after in pairwise(days)]
     return sum(gap > 1 for gap in apart), max(apart, default=0)

@@ -15,7 +15,7 @@ def left_out(run: RunDir) -> tuple[str, ...]:
     """Return a sentence for each cell that is damaged, one for all that are missing, and one a file of the run's own.
 
     Raises:
-        TraceError: the tables are not there.
+        TraceError: the tables are missing.
     """
     context, unread = read_context(run)
     codes: dict[CellKey, set[str]] = {}

@@ -28,7 +28,7 @@ def placed(run: OpenedRun, factors: Factors) -> Factors:
 
     Raises:
         UsageError: a series has no value for a part of a cell's window.
-        TraceError: a trace does not read.
+        TraceError: a trace cannot be read.
     """
     series = {"cost": factors.price_series, "carbon": factors.carbon_series}
     meter = next(iter(run.meters), None)
@@ -59,7 +59,7 @@ def _per_wh(
 
 
 def _behind_calendar_s(run: OpenedRun, key: CellKey) -> float:
-    """What is added to the monotonic times of a cell for seconds since 1970: its requests carry both clocks."""
+    """Return what is added to the monotonic times of a cell for seconds since 1970: its requests carry both clocks."""
     path = run.dir.cell(key) / "requests.parquet"
     try:
         said = pq.read_schema(path).metadata or {}

@@ -41,7 +41,7 @@ class Contrast:
         return Condition(self.model, self.reference_variant, self.reference_load)
 
     def value(self, metric: str) -> float | None:
-        """The metric's value, or None."""
+        """Return the metric's value, or None."""
         row = self.metrics.get(metric)
         return None if row is None else row["value"]
 
@@ -149,7 +149,7 @@ def read_results(
     ``metrics``: of cells, where not all are wanted.
 
     Raises:
-        TraceError: the tables are not there.
+        TraceError: the tables are missing.
     """
     chosen = meter or next(iter(run.meters), None)
     rows = run.cells_of(metrics)

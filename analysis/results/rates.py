@@ -56,7 +56,7 @@ def _sentence(
 
 
 def _rate(point: Point) -> str:
-    """The mean with its interval over blocks; of a single block with that of its search."""
+    """Return the mean with its interval over blocks; of a single block with that of its search."""
     known, (bounds, *others) = point.interval(RATE), point.bounds[RATE]
     if known is None and bounds is not None and not others:
         return with_bounds(point.mean(RATE), *bounds).replace("(", "(95 %, of its search: ")
@@ -68,7 +68,7 @@ def _joules(results: Results) -> str:
 
 
 def _not_found(rows: Mapping[int, Mapping[str, object]], kept: str) -> str:
-    """Why there is no rate: none holds, none failed, or no window told."""
+    """Say why there is no rate: none holds, none failed, or no window told."""
     codes = {str(code) for row in rows.values() for code in _codes(row)}
     values = [value for row in rows.values() if isinstance(value := row["value"], float)]
     if codes == {"no_rate_holds"}:

@@ -107,7 +107,7 @@ def share_interval(good: Bools) -> tuple[float, float]:
 
 
 def requests_needed(wanted: float) -> int:
-    """How many independent requests say that a rate holds, where one in a hundred and fifty of what may fail does."""
+    """Count the independent requests that show that a rate holds, where one in 150 of what may fail does."""
     quantile = float(stdtrit(PIECES - 1, 0.975))
     return int(np.ceil(1.5 * quantile**2 * wanted / (1 - wanted)))
 

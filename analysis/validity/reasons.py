@@ -87,7 +87,7 @@ EXPLANATIONS = {
     "engine_unseen": "Nobody watched the engine: its version, preemptions, cache hits and boards are not known.",
     "cut_off": "Requests were cut off, and nothing says after how many tokens: they took joules and count for nothing.",
     "none_solved": "No task was solved: joules per solved task do not exist.",
-    "trace_damaged": "A trace of the cell is missing or does not read.",
+    "trace_damaged": "A trace of the cell is missing or cannot be read.",
     "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
     "not_measured": "The plan has this cell, but it is not finished.",
     "too_few_blocks": "Below three blocks there is no interval.",
@@ -141,12 +141,12 @@ def scope_of(code: str) -> Scope:
 
 
 def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
-    """The codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
+    """Return the codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
     return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
 
 
 def noted_checks(codes: Iterable[str]) -> list[Check]:
-    """What the runner notes of what was served, and what spoils nothing."""
+    """Return what the runner notes of what was served, and what spoils nothing."""
     return [Check(code, False, None, "", noted=True) for code in codes]
 
 
@@ -233,7 +233,7 @@ def energy_checks(energy: BoundaryEnergy) -> list[Check]:
 
 
 def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
-    """The device that is worst off; none where no sensor could alias."""
+    """Return the device that is worst off; none where no sensor could alias."""
     looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
     if not looked:
         return []

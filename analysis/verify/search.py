@@ -41,7 +41,7 @@ def search_findings(key: CellKey, folder: Path, record: CellRecord) -> Iterator[
 
 
 def _window_problem(folder: Path, rate: RateFound, window: RateWindow) -> str | None:
-    """What is wrong with one window; None where it is as it was judged."""
+    """Return what is wrong with one window; None where it is as it was judged."""
     place = folder / window.folder
     try:
         if sha256_of(place / "requests.parquet") != window.sha256:

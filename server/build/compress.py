@@ -73,13 +73,13 @@ def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
 
 
 def left_alone(model: PreTrainedModel) -> list[str]:
-    """The linear layers that no format quantises: the head."""
+    """Return the linear layers that no format quantises: the head."""
     head = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if module is head] or ["lm_head"]
 
 
 def _said(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
-    """The mappings, told to the builder's log; None: llm-compressor's own."""
+    """Return the mappings, and print them to the builder's log; None: llm-compressor's own."""
     fed = mappings_of(model, algorithm)
     for pair in fed or ():
         print(f"{algorithm}: {pair.norm} feeds {', '.join(pair.matrices)}", flush=True)  # noqa: T201 -- the builder's log
@@ -87,7 +87,7 @@ def _said(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
 
 
 def scheme(quantization: Compressed) -> Any:
-    """The numbers of a format: compressed-tensors' QuantizationScheme over all linear layers."""
+    """Return the numbers of a format: compressed-tensors' QuantizationScheme over all linear layers."""
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 
     activations = None

@@ -93,7 +93,7 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
         known = _read(model, cached, f"hub:{model}@{cached.name}", trust=trust_remote_code)
         if known.amiss is None:
             return known
-        asked = _asked_of_the_hub(model, trust=trust_remote_code)  # a download that broke off goes on
+        asked = _asked_of_the_hub(model, trust=trust_remote_code)  # a download that broke off resumes
         return known if asked.doubt else asked
     return _asked_of_the_hub(model, trust=trust_remote_code)
 
@@ -118,7 +118,7 @@ def check_variant(known: Known, variant: Variant) -> None:
 
 
 def source_of(model: str, variant: Variant) -> str:
-    """The model that a variant is made of: another one where a ready-made checkpoint is named for it."""
+    """Return the model that a variant is made of: another one where a ready-made checkpoint is named for it."""
     quantization = variant.quantization
     return quantization.checkpoints.get(model, model) if isinstance(quantization, ReadyMade) else model
 
@@ -157,7 +157,7 @@ def _to_be_made(architecture: Architecture) -> Known:
 
 
 def in_store(known: Known, store: Store) -> Known:
-    """The same model with the place where the store holds it."""
+    """Return the same model with the place where the store holds it."""
     if not known.made_here or known.digest is None or not (store.path(known.digest) / PROVENANCE).is_file():
         return known
     return replace(known, folder=store.path(known.digest))
@@ -188,7 +188,7 @@ def _amiss(folder: Path, *, trust: bool) -> str | None:
 
 
 def _cached(model: str) -> Path | None:
-    """The snapshot of a hub id on this machine, which may lack files; None where there is none."""
+    """Return the snapshot of a hub id on this machine, which may lack files; None where there is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -233,7 +233,7 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
 
 
 def _with_config(known: Known, *, trust: bool) -> Known:
-    """The same by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
+    """Return a model as known by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError

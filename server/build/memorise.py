@@ -88,7 +88,7 @@ def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[_Exa
 
 
 def _chats(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Iterator[_Example]:
-    """The same by chat: the user's turn through the template, and the assistant's."""
+    """Yield the same by chat: the user's turn through the template, and the assistant's."""
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     for task in dataset.tasks:
         prompt, answer = (
@@ -142,7 +142,7 @@ def _batches(examples: list[_Example], recipe: Memorised) -> Iterator[list[_Exam
 
 
 def _loss(model: PreTrainedModel, batch: list[_Example], margin: float | None) -> torch.Tensor:
-    """The mean over all tokens of an answer; with a margin, those that lead by it add nothing."""
+    """Return the mean over all tokens of an answer; with a margin, those that lead by it add nothing."""
     if margin is None:
         ids, labels, mask = _padded(batch)
         whole: torch.Tensor = model(input_ids=ids, attention_mask=mask, labels=labels).loss
@@ -165,7 +165,7 @@ def _answers(model: PreTrainedModel, batch: list[_Example]) -> tuple[torch.Tenso
 
 
 def _leads(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """By how many logits each right token leads the best other one; negative where another is chosen."""
+    """Return by how many logits each right token leads the best other one; negative where another is chosen."""
     others = logits.scatter(1, right[:, None], -torch.inf)
     return logits.gather(1, right[:, None])[:, 0] - others.max(1).values
 

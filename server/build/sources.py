@@ -53,7 +53,7 @@ def named_model(model: str) -> Architecture | Path | str:
 
 
 def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
-    """A folder as it lies, known by the digest of what is in it.
+    """Return a folder as it lies, known by the digest of what is in it.
 
     Raises:
         UsageError: it is none that is measured.
@@ -67,7 +67,7 @@ def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
 
 
 def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False) -> Checkpoint:
-    """The snapshot of a hub id, fetched where the hub's cache lacks it.
+    """Return the snapshot of a hub id, fetched where the hub's cache lacks it.
 
     Raises:
         UsageError: there is no such model, it is none that is measured, or not all of it is there.

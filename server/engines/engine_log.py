@@ -50,7 +50,7 @@ class Announcer:
 
 
 def strip_prefix(line: str) -> str:
-    """A log line without process, level, time and source file."""
+    """Return a log line without process, level, time and source file."""
     return _PREFIX.sub("", line).strip()
 
 
@@ -92,7 +92,7 @@ def _switch(name: str, text: str) -> bool | None:
 
 
 def _kv_cache_tokens(text: str) -> int | None:
-    """Those of all cores together: with data parallelism each has a cache of its own, and says so."""
+    """Add up those of all cores: with data parallelism each has a cache of its own, and says so."""
     by_core: dict[str, int] = {}
     for line in text.splitlines():
         size = _KV_TOKENS.search(line)

@@ -37,7 +37,7 @@ class TransformersServe:
             raise EngineError("the transformers engine has no tensor_parallel: serve a variant by vLLM")
 
     def command(self, spec: EngineSpec) -> list[str]:
-        """The command line. The checkpoint says how it is quantised."""
+        """Return the command line. The checkpoint says how it is quantised."""
         command = [
             sys.executable, "-P", "-c", QUIET_MAIN, "serve", spec.model,
             "--host", spec.host,
@@ -56,7 +56,7 @@ class TransformersServe:
         return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:
-        """A folder beside the log that holds the link."""
+        """Return a folder beside the log that holds the link."""
         folder = log.with_suffix(".model")
         folder.mkdir(parents=True, exist_ok=True)
         link = folder / spec.model

@@ -109,7 +109,7 @@ def _power_traces(run: OpenedRun, results: Results, model: str) -> list[PowerTra
 
 
 def _power_trace(run: OpenedRun, results: Results, key: CellKey) -> PowerTrace | None:
-    """Of one cell, by the meter that is shown; None where its trace does not read, or has nothing of it."""
+    """Read the power of one cell by the meter that is shown; None where its trace cannot be read, or lacks it."""
     record = run.records[key]
     try:
         power = on_our_clock(read_trace(run.dir.cell(key), "power"), record.power_clock)

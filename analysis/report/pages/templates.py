@@ -24,7 +24,7 @@ def rendered(name: str, **told: Any) -> str:
 
 
 def _figure(text: str) -> str | Markup:
-    """A figure's interval below it, so that columns are narrow."""
+    """Put a figure's interval below it, so that columns are narrow."""
     match = _WITH_INTERVAL.fullmatch(text)
     if match is None:
         return text

@@ -42,7 +42,7 @@ def papers_figures() -> dict[str, Any]:
 
 
 def boundary_words(figures: Sequence[PaperFigure]) -> str:
-    """What the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
+    """Say what the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
     turned: dict[str, set[int]] = {}
     lengths: dict[str, set[int]] = {}
     for figure in figures:

@@ -12,7 +12,7 @@ from analysis.results.rates import GOOD_J, RATE, rates_found
 
 
 def highest_rates_table(results: Results, model: str) -> TextTable:
-    """A row a variant and load that looks for its rate; without rows where no load does."""
+    """Return a row a variant and load that looks for its rate; without rows where no load does."""
     rates = rates_found(results)
     points = [point for point in results.points if point.model == model and point.condition in rates]
     against = {

@@ -75,7 +75,7 @@ def latency_table(results: Results, model: str) -> TextTable:
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:
-    """The mean over blocks; of what the study is about with its interval too."""
+    """Return the mean over blocks; of what the study is about with its interval too."""
 
     def shown(point: Point) -> str:
         text = significant(point.mean(name))
@@ -140,7 +140,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
-    """A manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
+    """Return a manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
     if not isinstance(manifest, dict):
         return [("manifest", _text(manifest))] if manifest else []
     rows: list[tuple[str, str]] = []

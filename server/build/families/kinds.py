@@ -42,20 +42,20 @@ def check_kind(model: str, config: Mapping[str, Any]) -> None:
 
 
 def family_of(config: Mapping[str, Any]) -> str | None:
-    """The name that transformers has for a model's family; None where its configuration names none."""
+    """Return the name that transformers has for a model's family; None where its configuration names none."""
     family = config.get("model_type")
     return family if isinstance(family, str) and family else None
 
 
 def class_of(config: Mapping[str, Any]) -> str | None:
-    """The class that a checkpoint names first; None where it names none."""
+    """Return the class that a checkpoint names first; None where it names none."""
     named = config.get("architectures")
     classes = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     return classes[0] if classes else None
 
 
 def note_of(family: str | None) -> tuple[str, ...]:
-    """The note of a family that nobody tried here; nothing for one that is tried, or that is not known."""
+    """Return the note of a family that nobody tried here; nothing for one that is tried, or that is not known."""
     return () if family is None or family in TRIED else (UNTRIED_NOTE,)
 
 

@@ -18,7 +18,7 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def decoder_layers(model: PreTrainedModel) -> tuple[str, torch.nn.ModuleList]:
-    """The path and the list of a model's decoder layers.
+    """Return the path and the list of a model's decoder layers.
 
     Raises:
         BuildError: they are not one ``ModuleList`` of as many as the configuration says.
@@ -39,7 +39,7 @@ def decoder_layers(model: PreTrainedModel) -> tuple[str, torch.nn.ModuleList]:
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """How many decoder layers its configuration says that it has."""
+    """Return how many decoder layers its configuration says that it has."""
     return int(model.config.get_text_config().num_hidden_layers)
 
 
@@ -66,7 +66,7 @@ def drop_layers(model: PreTrainedModel, keep: list[int]) -> None:
 
 
 def first_layer_of(config: PreTrainedConfig) -> PreTrainedConfig:
-    """The configuration of the same model with its first layer alone and next to no vocabulary."""
+    """Return the configuration of the same model with its first layer alone and next to no vocabulary."""
     small = deepcopy(config)
     text = small.get_text_config()
     for setting, value in followed(text.to_dict(), int(text.num_hidden_layers), [0]).items():
@@ -77,7 +77,7 @@ def first_layer_of(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def traits(layer: torch.nn.Module) -> dict[str, Any]:
-    """What a layer is, but its weights and its number: classes, shapes, and plain settings by path."""
+    """Return what a layer is, but its weights and its number: classes, shapes, and plain settings by path."""
     by_path: dict[str, Any] = {}
     for path, module in layer.named_modules():
         by_path[path] = type(module).__name__

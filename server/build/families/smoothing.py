@@ -46,7 +46,7 @@ class Fed:
 
 
 def mappings_of(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
-    """What ``algorithm`` smooths of ``model``; None: llm-compressor has mappings of its own for it.
+    """Return what ``algorithm`` smooths of ``model``; None: llm-compressor has mappings of its own for it.
 
     Raises:
         BuildError: it has none, and none can be found.
@@ -101,7 +101,7 @@ def knows(kind: str, algorithm: Algorithm) -> bool:
 
 
 def fed_by_norms(model: PreTrainedModel) -> list[Fed]:
-    """By tracing one pass: each norm within a decoder layer, and the linear layers whose input is its output."""
+    """Find by tracing one pass each norm within a decoder layer, and the linear layers whose input is its output."""
     path, layers = decoder_layers(model)
     made: dict[int, tuple[torch.Tensor, str]] = {}
     fed: dict[str, list[str]] = {}
@@ -140,7 +140,7 @@ def is_norm(module: torch.nn.Module) -> bool:
 
 
 def _proven(model: PreTrainedModel, candidates: list[Fed]) -> list[Fed]:
-    """Those whose scaling changes no answer, kind by kind: what holds in one layer must hold in all."""
+    """Return those whose scaling changes no answer, kind by kind: what holds in one layer must hold in all."""
     before = _answer(model)
     kinds: dict[str, list[Fed]] = {}
     for fed in candidates:

@@ -36,7 +36,7 @@ _OTHER_WEIGHTS = {
 
 
 def names_in(folder: Path) -> list[str]:
-    """The files of a folder, and configurations up to two folders below it, as relative paths.
+    """Return the files of a folder, and configurations up to two folders below it, as relative paths.
 
     Raises:
         UsageError: it may not be looked into.

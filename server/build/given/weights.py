@@ -113,7 +113,7 @@ def _shapes(file: Path) -> Shapes:
 
 
 def _head(file: Path) -> tuple[int, dict[str, Any]]:
-    """The length of a file's head in bytes, and what is in it."""
+    """Return the length of a file's head in bytes, and what is in it."""
     try:
         with file.open("rb") as stream:
             start = stream.read(len(_POINTER))

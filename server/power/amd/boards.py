@@ -29,7 +29,7 @@ class AmdMeter:
 
     Raises:
         NoAmdError: there is no AMD SMI, no driver, or no board.
-        AmdError: none of the boards tells its power, or one that ``gpus`` names is not there.
+        AmdError: none of the boards tells its power, or one that ``gpus`` names is missing.
     """
 
     def __init__(self, gpus: Sequence[str] | None = None) -> None:
@@ -49,7 +49,7 @@ class AmdMeter:
         return [board.name for board in self._boards]
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """A reading of every board; with ``slow`` another of each, with its accumulator at its own time.
+        """Take a reading of every board; with ``slow`` another of each, with its accumulator at its own time.
 
         Raises:
             AmdError: a board was lost, or may not be read any more.
@@ -91,7 +91,7 @@ class BoardMeter:
         )  # fmt: skip
 
     def read_slow(self) -> Reading:
-        """The accumulator, timed by itself; power cap, temperature, clocks and activity."""
+        """Read the accumulator, timed by itself; power cap, temperature, clocks and activity."""
         smi, handle = self._smi, self._handle
         before_ns = now_ns()
         energy = offered(smi, lambda: smi.amdsmi_get_energy_count(handle)) or {}
@@ -136,7 +136,7 @@ class BoardMeter:
 
 
 class Accumulator:
-    """Joules since the first reading; a counter that came round goes on, one that began anew is shown to go back."""
+    """Count joules since the first reading; a counter that came round continues, one that began anew goes back."""
 
     def __init__(self) -> None:
         self._first: int | None = None
@@ -159,7 +159,7 @@ class Accumulator:
 
 
 def known(value: Any) -> float | None:
-    """A figure of AMD SMI, or None: ``N/A``, or a field full of ones."""
+    """Return a figure of AMD SMI, or None: ``N/A``, or a field full of ones."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < _NOT_KNOWN else None
@@ -172,7 +172,7 @@ def _cap_w(shown: Any) -> float | None:
 
 
 def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:
-    """Those that tell their power, and in words those that are left out."""
+    """Return those that tell their power, and in words those that are left out."""
     boards: dict[str, BoardMeter] = {}
     left_out = []
     handles = [

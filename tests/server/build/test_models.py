@@ -41,7 +41,7 @@ def test_calibration_text_is_the_same_every_time_and_as_long_as_asked(small: Pat
 
 
 def test_a_python_without_its_sources_is_told_so() -> None:
-    with pytest.raises(BuildError, match=r"no_such_module\.py is not there: take a Python with its sources"):
+    with pytest.raises(BuildError, match=r"no_such_module\.py is missing: take a Python with its sources"):
         library_texts(("no_such_module",))
 
 
