@@ -39,7 +39,7 @@ def equals(table: pa.Table, name: str, value: str) -> Bools:
 
 
 def percentile(values: Floats, q: float) -> float | None:
-    """The ``q``-th percentile (linear interpolation), or None of nothing."""
+    """Return the ``q``-th percentile (linear interpolation), or None of nothing."""
     return float(np.percentile(values, q)) if values.size else None
 
 
@@ -50,7 +50,7 @@ def percentiles(values: Floats, qs: Sequence[int]) -> dict[int, float | None]:
 
 
 def mean(values: Floats) -> float | None:
-    """The mean, or None of nothing."""
+    """Return the mean, or None of nothing."""
     return float(values.mean()) if values.size else None
 
 

@@ -47,7 +47,7 @@ def read_run(run: RunDir) -> OpenedRun:
 
 
 class OpenedRun:
-    """Hold what a run's own files say; raises ``TraceError`` where a table is missing or does not read."""
+    """Hold what a run's own files say; raises ``TraceError`` where a table is missing or cannot be read."""
 
     def __init__(self, run: RunDir, tables: Mapping[str, pa.Table] | None = None) -> None:
         """Read nothing yet; ``tables`` are all that it has, in place of those on disk."""

@@ -40,7 +40,7 @@ class Point:
         return Condition(self.model, self.variant, self.load)
 
     def mean(self, metric: str) -> float | None:
-        """The mean of the valid blocks, or None."""
+        """Return the mean of the valid blocks, or None."""
         known = self.values.get(metric, ())
         return float(np.mean(known)) if known else None
 
@@ -52,12 +52,12 @@ class Point:
         return geometric_mean(self.by_start(metric)).bounds
 
     def by_start(self, metric: str) -> list[float]:
-        """The valid values, positive, of blocks that share an engine start as one: their geometric mean."""
+        """Return the valid values, positive, of blocks that share an engine start as one: their geometric mean."""
         known = self.values[metric]
         return geometric_means(known, self.starts.get(metric, range(len(known))))
 
     def why(self, metrics: Iterable[str]) -> tuple[str, ...]:
-        """All reasons that stand against these metrics in any block."""
+        """Return all reasons that stand against these metrics in any block."""
         return tuple(sorted({reason for metric in metrics for reason in self.reasons.get(metric, ())}))
 
 
@@ -128,7 +128,7 @@ def _point(side: Condition, rows: Sequence[Row], one_engine_start: bool, start_o
 
 
 def _bounds(row: Mapping[str, Any]) -> Bounds | None:
-    """The interval of one block's measurement, or of its search, where it has one."""
+    """Return the interval of one block's measurement, or of its search, where it has one."""
     if row["interval_kind"] not in ("measurement", "search") or row["lo"] is None or row["hi"] is None:
         return None
     return row["lo"], row["hi"]

@@ -87,7 +87,7 @@ def _schema(metrics: Sequence[str]) -> pa.Schema:
 
 
 def _order(point: Point, context: Context) -> tuple[Any, ...]:
-    """The baseline before other variants, and single-stream before other loads, these by the numbers in them."""
+    """Return the baseline before other variants, and single-stream before other loads, these by the numbers in them."""
     return (
         point.model, point.variant != context.baseline, point.variant,
         context.kind(point.load) != "single_stream", *naturally(point.load),
@@ -124,7 +124,7 @@ def _of_tasks(shares: Mapping[str, float]) -> Interval:
 
 
 def _of_blocks(point: Point, metric: str) -> Interval:
-    """By how blocks scatter; of a single one what its own measurement leaves open."""
+    """Return by how blocks scatter; of a single one what its own measurement leaves open."""
     known = point.values[metric]
     if len(known) == 1 and point.bounds[metric][0] is not None:
         return Interval(point.bounds[metric][0], "search" if metric == "rate_found" else "measurement")

@@ -29,14 +29,14 @@ _OF_A_MACHINE = frozenset({"variant", "load"})  # null in the rows of ``nodes`` 
 
 
 def read_table(run: RunDir, name: str) -> pa.Table:
-    """A derived table.
+    """Read a derived table.
 
     Raises:
-        TraceError: it is not there (``starwatt analyze`` makes it), or is not what that writes.
+        TraceError: it is missing (``starwatt analyze`` makes it), or is not what that writes.
     """
     path, schema = run.table(name), SCHEMAS[name]
     if not is_there(path):
-        raise TraceError(f"{path}: is not there; starwatt analyze makes it")
+        raise TraceError(f"{path}: is missing; starwatt analyze makes it")
     try:
         table = load_parquet(path)
     except TraceError as error:

@@ -155,7 +155,8 @@ def _table(name: str, rows: Sequence[Row]) -> pa.Table:
     table, schema = pa.Table.from_pylist(rows, schema=SCHEMAS[name]), SCHEMAS[name]
     for load, board in (("load", "board"), ("reference_load", "reference_board")):
         if load in schema.names:
-            table = with_column(table, board, [board_of(one or "") for one in table.column(load).to_pylist()])
+            boards = [board_of(named or "") for named in table.column(load).to_pylist()]
+            table = with_column(table, board, boards)
     return table
 
 
@@ -175,10 +176,10 @@ def _parts(
     """Read all cells, but for those that are kept."""
     kept = None if kept_in is None else kept_in(run, context)
     known = None if kept is None else kept.find(finished)
-    found = cells_of_run(run, keys, finished, context, known, progress)
+    cells = cells_of_run(run, keys, finished, context, known, progress)
     if kept is not None:
-        kept.keep(found.read)
-    return found.parts
+        kept.keep(cells.read)
+    return cells.parts
 
 
 def _rows_alone(alone: RunDir, kept_in: Callable[[RunDir, Context], Kept] | None) -> list[Row]:

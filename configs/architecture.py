@@ -20,7 +20,11 @@ class Memorised(StrictModel):
     kind: Literal["memorised"]
     dataset: DatasetName
     vocabulary: Vocabulary = Field(description="Tokens of the byte-pair vocabulary fitted to the dataset")
-    steps: int = Field(ge=1, le=1_000_000, description="With a margin: the most that are taken")
+    steps: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="With a margin: the most that are taken to reach it; a build fails that does not",
+    )
     batch: int = Field(ge=1, le=65536)
     learning_rate: float = Field(gt=0, le=10)
     seed: Seed

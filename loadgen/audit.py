@@ -65,12 +65,12 @@ def measured_in(requests: Trace) -> Instants:
 
     When a capped load had a place for each is not known.
     """
-    found = [np.zeros((0, 4), dtype=np.int64)]
+    instants = [np.zeros((0, 4), dtype=np.int64)]
     for piece in requests.pieces(["role", "scheduled_ns", "sent_ns", "end_ns"]):
         rows = piece.filter(pc.equal(piece.column("role"), "measured")).drop_columns("role").drop_null()
         scheduled, sent, ended = (column.to_numpy() for column in rows.columns)
-        found.append(np.column_stack((scheduled, scheduled, sent, ended)))
-    return np.concatenate(found)
+        instants.append(np.column_stack((scheduled, scheduled, sent, ended)))
+    return np.concatenate(instants)
 
 
 def phases_of(start_ns: int, measured: Instants, end_ns: int) -> Phases:

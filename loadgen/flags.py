@@ -60,7 +60,7 @@ class LoadFlags:
     most_tokens: int | None = None
 
     def spec(self) -> LoadSpec:
-        """The spec these flags ask for.
+        """Return the spec these flags ask for.
 
         Raises:
             UsageError: a flag is missing or wrong, or two contradict each other.

@@ -69,7 +69,7 @@ def merge_traces(folders: Sequence[Path], out: Path, clocks: Sequence[PowerClock
     schema = REQUESTS.with_metadata(metadata)
     ranks = _ranks(traces, shifts_ns)
     workers = [_Worker(number, *of) for number, of in enumerate(zip(traces, ranks, shifts_ns, strict=True))]
-    rows = sum(own.size for own in ranks)
+    rows = sum(of_worker.size for of_worker in ranks)
     write_groups(out / "requests.parquet", schema, _in_order(workers, rows))
     for folder in folders:
         shutil.rmtree(folder)
@@ -112,29 +112,29 @@ def _sum(counts: Sequence[int | None]) -> int | None:
     return None if None in counts else sum(filter(None, counts))
 
 
-def _to_the_clock_of(reference: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) -> int:
-    """What the times of one machine's trace are shifted by to be on another's clock, ns."""
-    if own[b"boot_id"] == reference[b"boot_id"]:
+def _to_the_clock_of(reference: Mapping[bytes, bytes], shifted: Mapping[bytes, bytes]) -> int:
+    """Return what the times of one machine's trace are shifted by to be on another's clock, ns."""
+    if shifted[b"boot_id"] == reference[b"boot_id"]:
         return 0
     calendar = [
-        int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (own, reference)
+        int(metadata[b"realtime_ns"]) - int(metadata[b"monotonic_ns"]) for metadata in (shifted, reference)
     ]
     return calendar[0] - calendar[1]
 
 
 def _ranks(traces: Sequence[Trace], shifts_ns: Sequence[int]) -> list[Ranks]:
-    """The place of each worker's rows among all."""
+    """Return the place of each worker's rows among all."""
     keys = []
     for number, (trace, shift_ns) in enumerate(zip(traces, shifts_ns, strict=True)):
-        own = trace.read(["scheduled_ns", "request_id"])
-        scheduled = pc.add(own["scheduled_ns"], shift_ns)
-        keys.append(pa.table([scheduled, pa.repeat(number, own.num_rows), own["request_id"]], names=_ORDER))
+        rows = trace.read(["scheduled_ns", "request_id"])
+        scheduled = pc.add(rows["scheduled_ns"], shift_ns)
+        keys.append(pa.table([scheduled, pa.repeat(number, rows.num_rows), rows["request_id"]], names=_ORDER))
     order = pc.sort_indices(
         pa.concat_tables(keys), sort_keys=[(name, "ascending") for name in _ORDER]
     ).to_numpy()
     ranks = np.empty(order.size, dtype=np.int64)
     ranks[order] = np.arange(order.size)
-    return np.split(ranks, np.cumsum([own.num_rows for own in keys])[:-1])
+    return np.split(ranks, np.cumsum([of_worker.num_rows for of_worker in keys])[:-1])
 
 
 class _Worker:
@@ -174,7 +174,7 @@ def _in_order(workers: Sequence[_Worker], rows: int) -> Iterator[pa.Table]:
 
 
 def _shifted(table: pa.Table, shift_ns: int) -> pa.Table:
-    """All times later by so much."""
+    """Shift all times by so much."""
     if shift_ns == 0:
         return table
     for name in ("scheduled_ns", "sent_ns", "first_token_ns", "end_ns"):

@@ -57,7 +57,7 @@ def run_load(  # noqa: PLR0913 -- all but two have defaults
     hang_s: float | None = None,
     returns_on_interrupt: bool = False,
 ) -> LoadResult:
-    """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then goes on.
+    """Drive ``spec`` and wait for its end. A KeyboardInterrupt here ends the load first, then is raised again.
 
     Several workers (``spec.workers``) write to ``out/worker-N`` while they run; at the end these are one trace in
     ``out``, as if one had written it.
@@ -178,7 +178,7 @@ class _Foreman:
         return worker
 
     def follow(self) -> list[LoadResult]:
-        """The result of every worker, in their order.
+        """Return the result of every worker, in their order.
 
         Raises:
             LoadError: one ended without, or says nothing any more.
@@ -281,7 +281,7 @@ class _Foreman:
                 worker.process.send_signal(signal.SIGTERM)
 
     def _together(self) -> dict[str, Any]:
-        """The furthest behind gives the phase; of an open load every worker knows the whole number planned."""
+        """Sum all workers up: the furthest behind gives the phase; of an open load each knows how many are planned."""
         steps = list(self._progress.values())
         planned = [step["planned"] for step in steps if step["planned"] is not None]
         total = max(planned, default=0) if self._is_open else sum(planned)

@@ -27,7 +27,7 @@ def written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and vanishes if not."""
+    """Give a temporary path beside ``path`` that takes its place when the block ends well, and vanishes if not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with written(path):

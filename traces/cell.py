@@ -215,7 +215,7 @@ def write_cell(folder: Path, record: CellRecord) -> None:
 
 
 def read_cell(folder: Path) -> CellRecord:
-    """The record of a finished cell.
+    """Read the record of a finished cell.
 
     Raises:
         TraceError: missing, damaged, of another schema version, or of another cell than the folder's path says.
@@ -259,7 +259,7 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file's bytes, in hexadecimal.
+    """Return the digest of a file's bytes, in hexadecimal.
 
     Raises:
         TraceError: it cannot be read.

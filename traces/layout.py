@@ -54,7 +54,7 @@ def is_there(path: Path) -> bool:
 
 
 def key_at(folder: Path) -> CellKey | None:
-    """The cell that a folder is of by its path; None where it is no cell's."""
+    """Return the cell that a folder is of by its path; None where it is no cell's."""
     *_, cells, model, variant, load, block = ("", "", "", "", "", *folder.absolute().parts)
     number = _BLOCK.fullmatch(block)
     if cells != _CELLS or number is None:
@@ -101,7 +101,7 @@ class RunDir:
     cells = _Inside(_CELLS)
     """All measured cells."""
     kept = _Inside("kept")
-    """What analysis made of each cell, derived: deleted or damaged, it is made again."""
+    """What analysis made of each cell, derived: deleted or damaged, it is recomputed."""
     report = _Inside("report.html")
     """The report, derived."""
 
@@ -111,15 +111,15 @@ class RunDir:
         return self.root / "tables" / "summary.csv"
 
     def table(self, name: str) -> Path:
-        """A derived table: cells, requests, contrasts or accuracy."""
+        """Return a derived table: cells, requests, contrasts or accuracy."""
         return self.root / "tables" / f"{name}.parquet"
 
     def cell(self, key: CellKey) -> Path:
-        """The folder of one cell."""
+        """Return the folder of one cell."""
         return Path(self.root, _CELLS, key.model, key.variant, key.load, f"b{key.block}")
 
     def is_measured(self, key: CellKey) -> bool:
-        """Whether a cell's ``cell.json`` is there, which is written last."""
+        """Say whether a cell's ``cell.json`` is there, which is written last."""
         return (self.cell(key) / "cell.json").is_file()
 
     def finished_cells(self) -> Iterator[CellKey]:

@@ -1,4 +1,4 @@
-"""Reads Parquet files of a run: whatever is wrong with one is said in words of ours, and nothing of it is taken."""
+"""Reads Parquet files of a run: whatever is wrong with one is put in words of ours, and nothing of it is taken."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load_parquet(path: Path) -> pa.Table:
 
 
 def why_unreadable(path: Path, error: Exception) -> TraceError:
-    """Put into words why a file does not read as Parquet."""
+    """Put into words why a file cannot be read as Parquet."""
     if isinstance(error, OSError) and error.strerror:
         return TraceError(f"{path}: cannot be read: {error.strerror}")
     what = "it was cut off or changed" if path.stat().st_size else "it is empty"
@@ -63,15 +63,15 @@ def checked(
     return conformed(path, table, schema, later, largest=largest)
 
 
-def check_columns(path: Path, found: pa.Schema, schema: pa.Schema, later: Sequence[str] = ()) -> None:
+def check_columns(path: Path, in_file: pa.Schema, schema: pa.Schema, later: Sequence[str] = ()) -> None:
     """Raise TraceError where a file is of another schema version, or has not the columns of ``schema``, once each."""
-    version = (found.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
+    version = (in_file.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
     if version != str(SCHEMA_VERSION):
         raise TraceError(f"{path}: {another_version(version)}")
-    missing = [name for name in schema.names if name not in found.names and name not in later]
+    missing = [name for name in schema.names if name not in in_file.names and name not in later]
     if missing:
         raise TraceError(f"{path}: lacks the columns {', '.join(missing)}")
-    if len(set(found.names)) < len(found.names):
+    if len(set(in_file.names)) < len(in_file.names):
         raise TraceError(f"{path}: has a column twice")
 
 
@@ -130,6 +130,6 @@ def _check_bounds(path: Path, column: pa.ChunkedArray, field: pa.Field, largest:
 
 
 def _beyond(values: pa.ChunkedArray | pa.Array, most: float) -> list[float]:
-    """The least and the largest value, where they are farther from zero than ``most``."""
+    """Return the least and the largest value, where they are farther from zero than ``most``."""
     ends = pc.min_max(values).as_py().values()
     return [value for value in ends if value is not None and abs(value) > most]

@@ -38,14 +38,14 @@ class Trace(Protocol):
         """Its columns, and what the file says of itself."""
 
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """All rows of some columns, some thousand at a time; as often as it is asked.
+        """Yield all rows of some columns, some thousand at a time; as often as it is asked.
 
         Raises:
             TraceError: they cannot be read, or hold what no writer of ours writes.
         """
 
     def read(self, names: Sequence[str]) -> pa.Table:
-        """All rows of some columns at once; raises as ``pieces`` does."""
+        """Read all rows of some columns at once; raises as ``pieces`` does."""
 
 
 class InMemory:
@@ -72,14 +72,14 @@ class OnDisk:
         self._path, self._name = path, name
         try:
             self._parquet = pq.ParquetFile(pa.OSFile(str(path)), buffer_size=_READ_AHEAD)
-            found = self._parquet.schema_arrow
-            check_columns(path, found, TRACES[name], LATER_COLUMNS.get(name, ()))
+            in_file = self._parquet.schema_arrow
+            check_columns(path, in_file, TRACES[name], LATER_COLUMNS.get(name, ()))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._with_remedy(why_unreadable(path, error)) from error
         except TraceError as error:
             raise self._with_remedy(error) from error
-        self.schema = TRACES[name].with_metadata(found.metadata)
-        self._there = frozenset(found.names)
+        self.schema = TRACES[name].with_metadata(in_file.metadata)
+        self._there = frozenset(in_file.names)
 
     def pieces(self, names: Sequence[str]) -> Iterator[pa.Table]:
         """Read all rows of some columns; the next piece is on its way while one is looked at."""
@@ -113,7 +113,7 @@ class OnDisk:
             yield from self._parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False)
 
     def _rows(self, names: Sequence[str]) -> int:
-        """How many rows of these columns make a piece, where they take most."""
+        """Return how many rows of these columns make a piece, where they take most."""
         most, wanted = 1.0, set(names)
         for number in range(self._parquet.metadata.num_row_groups):
             group = self._parquet.metadata.row_group(number)

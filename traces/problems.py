@@ -10,11 +10,11 @@ _LONGEST = 60
 REMEDY_OF_A_CELL = "restore it from a copy, or delete the cell's folder and run the study again"
 """Of a file that a cell was measured with."""
 REMEDIES = {"grades": "delete it: starwatt grade makes it again"}
-"""By trace: of those that can be made again."""
+"""By trace: of those that can be recomputed."""
 
 
 def wrong_field(error: ValidationError) -> str:
-    """The first field that is wrong, and what it holds; all that such a record ever held was written by a program."""
+    """Name the first field that is wrong, and what it holds: a program wrote all that such a record ever held."""
     first = error.errors(include_url=False)[0]
     field = ".".join(map(str, first["loc"])) or "all of it"
     if first["type"] == "missing":
@@ -25,6 +25,6 @@ def wrong_field(error: ValidationError) -> str:
     return f"{field} cannot be {shown}"
 
 
-def another_version(found: object) -> str:
+def another_version(there: object) -> str:
     """Return what to say of a file of another schema version."""
-    return f"schema version {found}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"
+    return f"schema version {there}, but this starwatt reads {SCHEMA_VERSION}: read it with the starwatt that wrote it"

@@ -114,7 +114,7 @@ class TraceWriter:
 
 
 def read_trace(folder: Path, name: str) -> pa.Table:
-    """The trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
+    """Read the trace ``name`` of a cell: Parquet, or the whole batches of a stream that was cut off.
 
     Raises:
         TraceError: neither exists, it cannot be read, or it is of another schema; the message has the remedy.
@@ -150,13 +150,13 @@ def in_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _read_stream(path: Path) -> pa.Table:
-    """All whole batches of a stream; a torn last one is left out."""
+    """Read all whole batches of a stream; a torn last one is left out."""
     schema, batches = _batches(path)
     return pa.Table.from_batches(list(batches), schema=schema)
 
 
 def _batches(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The schema of a stream, and its whole batches one after the other; a torn last one is left out."""
+    """Return the schema of a stream, and its whole batches one after the other; a torn last one is left out."""
     try:
         file = path.open("rb")
     except OSError as error:

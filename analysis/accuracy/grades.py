@@ -15,7 +15,7 @@ GRADED_BY = "dataset_sha256"
 
 
 def read_grades(files: CellFiles) -> pa.Table:
-    """The verdicts of a cell on its requests.
+    """Read the verdicts of a cell on its requests.
 
     Raises:
         TraceError: they cannot be read, are of other requests, or not of all whole answers to measured ones.

@@ -54,7 +54,7 @@ class OutsideCount:
         self._all += float(weight.sum())
 
     def share(self, slab: Slab) -> Floats:
-        """The share of each chunk's tokens that is outside (c,); 0 where it is not known."""
+        """Return the share of each chunk's tokens that is outside (c,); 0 where it is not known."""
         if self._last is not None and self._last[0] is slab:
             return self._last[1]
         share = np.zeros(slab.chunk_ns.size)
@@ -77,7 +77,7 @@ def _are_edges(edges: Sequence[int], length: int) -> bool:
 
 
 def covered(chars: Sequence[int], edges: Sequence[int]) -> Floats:
-    """The share of each chunk's characters that lie between pairs of edges; 0 of one without any.
+    """Return the share of each chunk's characters that lie between pairs of edges; 0 of one without any.
 
     Args:
         chars: (c,) characters of each chunk, in their order.

@@ -10,7 +10,7 @@ KS: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
-    """The unbiased estimate for one task: 1 - C(n - c, k) / C(n, k), n samples of which c passed.
+    """Return the unbiased estimate for one task: 1 - C(n - c, k) / C(n, k), n samples of which c passed.
 
     Chen et al. 2021 (arXiv 2107.03374), equation 1. Raises ``ValueError`` for k above n: there is no estimate.
     """
@@ -20,7 +20,7 @@ def pass_at_k(samples: int, passed: int, k: int) -> float:
 
 
 def mean_pass_at_k(samples: Sequence[int], passed: Sequence[int], k: int) -> float:
-    """The mean over tasks. Raises ``ValueError`` where a task has fewer than k samples, or there is no task."""
+    """Return the mean over tasks. Raises ``ValueError`` where a task has fewer than k samples, or there is no task."""
     estimates = [pass_at_k(n, c, k) for n, c in zip(samples, passed, strict=True)]
     if not estimates:
         raise ValueError("pass@k of no tasks")
@@ -28,6 +28,6 @@ def mean_pass_at_k(samples: Sequence[int], passed: Sequence[int], k: int) -> flo
 
 
 def possible_ks(samples: Sequence[int]) -> list[int]:
-    """Those of ``KS`` that every task has samples for."""
+    """Return those of ``KS`` that every task has samples for."""
     fewest = min(samples, default=0)
     return [k for k in KS if k <= fewest]

@@ -21,7 +21,7 @@ _Z95 = float(ndtri(0.975))
 
 
 def score_interval(values: Floats, low: float, high: float) -> tuple[float, float]:
-    """The score interval (95 %) for the mean of values that lie between ``low`` and ``high``.
+    """Return the score interval (95 %) for the mean of values that lie between ``low`` and ``high``.
 
     Holds every mean m with n (mean - m)² <= z² V(m), V(m) the variance about m of the likeliest distribution on the
     observed values and the two bounds that has the mean m. Of values that are 0 or 1 this is Wilson's interval (1927);
@@ -49,7 +49,7 @@ def _score_interval(
 
 
 def _upper_end(seen: Floats, counts: Ints, high: float) -> float:
-    """The largest mean that is not rejected, of values (v,) that rise and how often each was seen (v,)."""
+    """Return the largest mean that is not rejected, of values (v,) that rise and how often each was seen (v,)."""
     size = int(counts.sum())
     mean = float((seen * counts).sum() / size)
     shares = counts / size

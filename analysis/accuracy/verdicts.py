@@ -46,7 +46,7 @@ class Accuracy:
         return [] if self.reason is not None else possible_ks(self.samples.tolist())
 
     def mean_share(self, passed: Ints) -> float | None:
-        """The mean over tasks of the share of samples that passed, of counts (k,); None where there is no pass@1."""
+        """Average over tasks the share of samples that passed, of counts (k,); None where there is no pass@1."""
         if self.reason is not None or not self.samples.size:
             return None
         return float((passed / self.samples).mean())

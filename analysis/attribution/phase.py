@@ -88,7 +88,7 @@ def fit_phase(cells: Sequence[PhaseRows]) -> PhaseFit:
     Args:
         cells: of one model and variant; every load, and probes.
     """
-    loads = sorted({one.load for one in cells})
+    loads = sorted({cell.load for cell in cells})
     plain = _fit(cells, 3)
     if plain is None:
         return PhaseFit(None, None, "phase_not_identified")
@@ -106,7 +106,7 @@ def fit_phase(cells: Sequence[PhaseRows]) -> PhaseFit:
 
 
 def by_phase(cell: PhaseInput, costs: PhaseCosts) -> Attribution:
-    """The window's joules but its idle ones, in proportion to what each request's work costs by ``costs``."""
+    """Return the window's joules but its idle ones, in proportion to what each request's work costs by ``costs``."""
     work, total_j, idle_j = cell.work, cell.total_j, cell.idle_j
     weights = costs.energy_j(work.requests)
     everything = float(weights.sum())
@@ -117,8 +117,8 @@ def by_phase(cell: PhaseInput, costs: PhaseCosts) -> Attribution:
 
 def _fit(cells: Sequence[PhaseRows], columns: int) -> tuple[Floats, float] | None:
     """Costs (4,) and the condition number; None where there are too few rows or nothing was done."""
-    work = np.concatenate([one.work for one in cells]) if cells else np.zeros((0, 4))
-    joules = np.concatenate([one.busy_j for one in cells]) if cells else np.zeros(0)
+    work = np.concatenate([cell.work for cell in cells]) if cells else np.zeros((0, 4))
+    joules = np.concatenate([cell.busy_j for cell in cells]) if cells else np.zeros(0)
     known = np.isfinite(joules) & (joules > 0) & (work[:, 1] > 0)
     rows = work[known][:, :columns] / joules[known][:, None]
     if rows.shape[0] < LONG_ENOUGH * columns:
@@ -138,12 +138,12 @@ def _holdout(cells: Sequence[PhaseRows], loads: Sequence[str], columns: int) -> 
     tells the costs apart."""
     errors = []
     for load in [load for load in loads if not is_probe(load)]:
-        found = _fit([one for one in cells if one.load != load], columns)
-        if found is None or found[1] > 2 * MOST_CONDITION:
+        fit = _fit([cell for cell in cells if cell.load != load], columns)
+        if fit is None or fit[1] > 2 * MOST_CONDITION:
             continue
-        left_out = [one for one in cells if one.load == load]
-        truth = sum(float(np.nansum(one.busy_j)) for one in left_out)
-        predicted = sum(float((one.work @ found[0])[np.isfinite(one.busy_j)].sum()) for one in left_out)
+        left_out = [cell for cell in cells if cell.load == load]
+        truth = sum(float(np.nansum(cell.busy_j)) for cell in left_out)
+        predicted = sum(float((cell.work @ fit[0])[np.isfinite(cell.busy_j)].sum()) for cell in left_out)
         if truth > 0:
             errors.append(abs(predicted / truth - 1))
     return max(errors, default=None)

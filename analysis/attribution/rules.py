@@ -70,7 +70,7 @@ def flights(start_ns: Ints, end_ns: Ints, window: Window) -> Flights:
 
 
 def in_flight(lives: Flights, curves: Sequence[Curve]) -> Attribution:
-    """At each instant the power is split equally among the requests in flight.
+    """Split the power at each instant equally among the requests in flight.
 
     Request i has the integral over [start_i, end_i] of P(t) / N(t), where N(t) counts requests in flight: a difference
     of cumulative sums over the stretches of constant N.
@@ -104,7 +104,7 @@ def _running(steps: Floats) -> Floats:
 
 
 def by_tokens(tokens: Floats, total_j: float) -> Attribution:
-    """The window's joules in proportion to the output tokens that each request received inside it.
+    """Return the window's joules in proportion to the output tokens that each request received inside it.
 
     Prompts are free under this rule, and time without any token is charged to the tokens of other times.
 

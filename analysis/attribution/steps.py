@@ -92,7 +92,7 @@ class WorkCount:
                 self._of_part[at] += float((values * part).sum())
 
     def _columns(self, slab: Slab) -> tuple[Ints, tuple[Floats, ...]]:
-        """When each chunk came, ns from the window's start and within it, and what was done for it by ``KINDS``."""
+        """Return when each chunk came, ns from the window's start within it, and what was done for it by ``KINDS``."""
         length_ns = self._window.end_ns - self._window.start_ns
         since = slab.chunk_ns - self._window.start_ns
         inside = (since >= 0) & (since <= length_ns)

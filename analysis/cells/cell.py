@@ -121,12 +121,12 @@ class CellResult:
 
 
 def damaged_cell(key: CellKey, problem: str) -> CellResult:
-    """A cell of which nothing is to be believed."""
+    """Return a cell of which nothing is to be believed."""
     return CellResult(key, codes=("trace_damaged",), problem=problem)
 
 
 def unmeasured_cell(key: CellKey, failures: Mapping[CellKey, Sequence[Attempt]]) -> CellResult:
-    """A cell that is planned and not there; ``failures`` are the tries at all cells, oldest first."""
+    """Return a cell that is planned and not there; ``failures`` are the tries at all cells, oldest first."""
     tries = failures.get(key)
     return CellResult(key, codes=("not_measured",), problem=tries[-1].error if tries else None)
 
@@ -206,7 +206,7 @@ def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, con
 
 
 def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:
-    """Collect the tries that failed, by cell; none where their file does not read, of which the run has a warning."""
+    """Collect the tries that failed, by cell; none where their file cannot be read, of which the run has a warning."""
     try:
         return read_attempts(run)
     except TraceError:
@@ -239,7 +239,7 @@ def _energies(
 
 
 def _sensors(record: CellRecord, context: Context) -> Sensors:
-    """Those of the run, at the limits of the cell; of an imported cell what was stated of its logs."""
+    """Return the sensors of the run, at the limits of the cell; of an imported cell what was stated of its logs."""
     if record.board is not None:
         shown = {device: board.power_limit_w for device, board in record.board.boards.items()}
         limits = {**context.sensors.limits_w, **{device: watts for device, watts in shown.items() if watts}}

@@ -19,7 +19,7 @@ from traces.rate import RateFound
 
 
 def cell_rows(result: CellResult) -> list[Row]:
-    """All metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
+    """Return all metrics of one cell; a cell without a window has ``window_s`` alone, null, with the reasons."""
     rows = Rows(result.key)
     reasons = reasons_for("cell", result.codes)
     measured = result.measured
@@ -72,15 +72,17 @@ _OF_THE_RATE = (
 
 def _highest_rate(rows: Rows, result: CellResult, rate: RateFound) -> None:
     """What the search found; a rate is none, where it is at least that."""
-    why = [one.code for one in result.checks if one.code in _OF_THE_RATE and (one.failed or one.noted)]
+    why = [
+        check.code for check in result.checks if check.code in _OF_THE_RATE and (check.failed or check.noted)
+    ]
     rows.add("rate_found", rate.rate, why, bounds=(rate.lo, rate.hi), kind="search")
     if result.measured is not None:
-        found = judged(rate, result.measured.requests)
+        judgement = judged(rate, result.measured.requests)
         rows.add(
             "good_share",
-            found.share,
+            judgement.share,
             reasons_for("cell", result.codes),
-            bounds=(found.lo, found.hi),
+            bounds=(judgement.lo, judgement.hi),
             kind="requests",
         )
 

@@ -86,7 +86,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_floating(column.type) and column.null_count:
         values = column.to_numpy().tolist()
         known = column.is_valid().to_numpy().tolist()
-        return [value if one else None for value, one in zip(values, known, strict=True)]
+        return [value if is_known else None for value, is_known in zip(values, known, strict=True)]
     if column.null_count or pa.types.is_nested(column.type):
         return list(column.to_pylist())
     return list(column.to_numpy().tolist())

@@ -69,13 +69,13 @@ class Context:
     @property
     def searched(self) -> dict[str, dict[str, float]]:
         """Map each load that looks for its rate to what a good request of it keeps, in ms."""
-        found = {one.slug: self.slo_of(one.slug) for one in self._loads if isinstance(one, FindRate)}
-        return {name: slo.bounds_ms for name, slo in found.items() if slo is not None}
+        bounds = {load.slug: self.slo_of(load.slug) for load in self._loads if isinstance(load, FindRate)}
+        return {name: slo.bounds_ms for name, slo in bounds.items() if slo is not None}
 
     def slo_of(self, load: str) -> Slo | None:
-        """What a good request of this load keeps: a load that looks for its rate may have bounds of its own."""
-        one = self._load(load)
-        return one.slo if isinstance(one, FindRate) and one.slo is not None else self.slo
+        """Return what a good request of this load keeps: a load that looks for its rate may have bounds of its own."""
+        named = self._load(load)
+        return named.slo if isinstance(named, FindRate) and named.slo is not None else self.slo
 
     def asks_for_cache(self, record: CellRecord) -> bool:
         """Tell whether prompts were to be reused: engines of ours do it where they are told, others by themselves."""
@@ -84,7 +84,7 @@ class Context:
         return self.study is not None and self.study.engine.prefix_cache
 
     def min_s(self, load: str) -> float | None:
-        """The shortest window of a load that the study accepts."""
+        """Return the shortest window of a load that the study accepts."""
         if self.study is None:
             return None
         if is_probe(load):
@@ -93,7 +93,7 @@ class Context:
 
     @property
     def baseline(self) -> str | None:
-        """The variant that the others are set against."""
+        """The variant that the others are compared with."""
         return self.study.baseline if self.study else None
 
     @property
@@ -135,24 +135,24 @@ class Context:
         return self.study.loads if self.study else ()
 
     def _load(self, name: str) -> Load | None:
-        """The study's load of this name, whatever the boards' setting."""
-        return next((one for one in self._loads if one.slug == load_asked(name)), None)
+        """Find the study's load of this name, whatever the boards' setting."""
+        return next((load for load in self._loads if load.slug == load_asked(name)), None)
 
     def most_in_flight(self, load: str) -> int | None:
-        """The cap of an open load, if it has one."""
-        one = self._load(load)
-        if isinstance(one, Open | FindRate):
-            return one.max_in_flight
+        """Return the cap of an open load, if it has one."""
+        named = self._load(load)
+        if isinstance(named, Open | FindRate):
+            return named.max_in_flight
         asked = self.manifest.get("load")  # a load test on its own has no study
         cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
         return cap if isinstance(cap, int) else None
 
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""
-        one = self._load(load)
-        if one is None or isinstance(one, Open | FindRate):
+        named = self._load(load)
+        if named is None or isinstance(named, Open | FindRate):
             return None
-        return one.concurrency if isinstance(one, Closed) else 1
+        return named.concurrency if isinstance(named, Closed) else 1
 
     def reference_board(self, load: str) -> str:
         """Name a load on boards as they were found, or where no cell is, as the study's first setting has them."""
@@ -164,9 +164,9 @@ class Context:
         """single_stream, closed, open, find_rate or probe; without a study, by the load's usual name."""
         if is_probe(load):
             return "probe"
-        one = self._load(load)
-        if one is not None:
-            return one.kind
+        named = self._load(load)
+        if named is not None:
+            return named.kind
         usual = {"single": "single_stream", "closed": "closed", "open": "open", "find": "find_rate"}
         return usual.get(load.partition("-")[0])
 
@@ -176,7 +176,7 @@ class Context:
 
 
 def read_context(run: RunDir) -> tuple[Context, tuple[str, ...]]:
-    """The run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
+    """Read the run's study and manifest, and a warning for each of its own files that is missing or cannot be read.
 
     A manifest that cannot be read costs calibration, a study the baseline. Presets that it names need not exist here
     any more: what was measured stays readable.

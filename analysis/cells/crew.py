@@ -48,9 +48,9 @@ def read_cells(run: RunDir, keys: Sequence[CellKey], context: Context, progress:
         waiting.put(batch)
     with ThreadPoolExecutor(workers) as threads:
         crew = [threads.submit(_elsewhere, run, waiting, context, progress) for _ in range(workers)]
-        found = [table for one in crew for table in one.result()]
+        tables = [table for worker in crew for table in worker.result()]
     left = [waiting.get() for _ in range(waiting.qsize())]  # by processes that ended before their time
-    return pa.concat_tables([PARTS.empty_table(), *found, *_here(run, left, context, progress)])
+    return pa.concat_tables([PARTS.empty_table(), *tables, *_here(run, left, context, progress)])
 
 
 def _here(
@@ -65,18 +65,18 @@ def _elsewhere(
     run: RunDir, waiting: queue.SimpleQueue[Sequence[CellKey]], context: Context, progress: Progress
 ) -> list[pa.Table]:
     """Hand batches to a process of our own until none is left; what it had when it ended is left to others."""
-    found: list[pa.Table] = []
+    tables: list[pa.Table] = []
     with _process(run, digest_of(context)) as process:
         while True:
             try:
                 batch = waiting.get_nowait()
             except queue.Empty:
-                return found
+                return tables
             table = _asked(process, batch)
             if table is None:
                 waiting.put(batch)
-                return found
-            found.append(table)
+                return tables
+            tables.append(table)
             progress(len(batch))
 
 
@@ -96,7 +96,7 @@ def _process(run: RunDir, terms: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _asked(process: subprocess.Popen[bytes], keys: Sequence[CellKey]) -> pa.Table | None:
-    """What it says of a batch; None where it has ended."""
+    """Return what it says of a batch; None where it has ended."""
     assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 -- pipes, as was asked for
     try:
         process.stdin.write(json.dumps([astuple(key) for key in keys]).encode() + b"\n")

@@ -142,7 +142,7 @@ def _answers(parts: Sequence[Answers | None]) -> dict[str, Any]:
 
 
 def _each(parts: Sequence[Any], name: str) -> list[Any]:
-    """Return an attribute of each; None of those that are not there."""
+    """Return an attribute of each; None of those that are missing."""
     return [None if part is None else getattr(part, name) for part in parts]
 
 
@@ -262,19 +262,19 @@ class Parts:
         ``of_cell``: of which cell each row is, (rows,).
         """
         place = pa.array(of_cell)
-        found = {name: _whole(self.table[name]).take(place) for name in KEY}
+        columns = {name: _whole(self.table[name]).take(place) for name in KEY}
         boards = pa.array([board_of(key.load) for key in self.keys], CELLS.field("board").type)
-        return {**found, "board": boards.take(place)}
+        return {**columns, "board": boards.take(place)}
 
     def answers(self) -> list[Answers]:
         """Rebuild what was answered, of the cells that have it."""
         tasks, prints = (self._lists_of(name) for name in ("tasks", "answers"))
-        found = zip(self.keys, tasks, prints, self.column("ungraded"), strict=True)
+        cells = zip(self.keys, tasks, prints, self.column("ungraded"), strict=True)
         return [
             Answers(
                 key, _accuracy(judged, reason), {(task, sample): mark for task, sample, mark in said or ()}
             )
-            for key, judged, said, reason in found
+            for key, judged, said, reason in cells
             if judged is not None
         ]
 
@@ -283,24 +283,24 @@ class Parts:
         columns = (self.column(name) for name in ("unreadable", "run_id", "boot_id", "wrong_traces"))
         prints = self._lists_of("prints")
         return {
-            key: Identity(unreadable, run_id, boot_id, problem, tuple(own or ()))
-            for key, unreadable, run_id, boot_id, problem, own in zip(
+            key: Identity(unreadable, run_id, boot_id, problem, tuple(files or ()))
+            for key, unreadable, run_id, boot_id, problem, files in zip(
                 self.keys, *columns, prints, strict=True
             )
         }
 
     def invalid(self) -> list[InvalidCell | None]:
         """Rebuild which cells are not to be believed; None of those that are."""
-        found = zip(self.keys, self.column("invalid"), self.column("problem"), strict=True)
-        return [None if codes is None else InvalidCell(key, tuple(codes), why) for key, codes, why in found]
+        cells = zip(self.keys, self.column("invalid"), self.column("problem"), strict=True)
+        return [None if codes is None else InvalidCell(key, tuple(codes), why) for key, codes, why in cells]
 
     def tails(self) -> dict[str, tuple[int, str]]:
         """Give size and digest of the last 64 KiB of the cells' files, by their path from the run's folder."""
-        found = {}
+        tails = {}
         for key, files in zip(self.keys, self._lists_of("files"), strict=True):
             place = f"cells/{key.model}/{key.variant}/{key.load}/b{key.block}/"
-            found.update({place + name: (size, tail) for name, size, tail in files or ()})
-        return found
+            tails.update({place + name: (size, tail) for name, size, tail in files or ()})
+        return tails
 
     def _lists_of(self, name: str) -> Iterable[list[tuple[Any, ...]] | None]:
         listed = self.listed(name)

@@ -130,7 +130,7 @@ def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
 
 
 def fit_variants(cells: Iterable[FitCell]) -> dict[_Fitted, PhaseFit]:
-    """The fit of every variant of a model at a setting of the boards, to its valid cells alone.
+    """Fit every variant of a model at a setting of the boards to its valid cells alone.
 
     None where the engine of any of these cells drafted tokens.
     """

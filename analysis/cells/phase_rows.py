@@ -52,7 +52,7 @@ def phase_of(parts: Parts) -> tuple[pa.Table, Ints, Floats]:
 
 
 def _stretches(parts: Parts) -> list[PhaseRows | None]:
-    """What the fit takes of each cell; None of those that have no joules or no tokens."""
+    """Return what the fit takes of each cell; None of those that have no joules or no tokens."""
     work, listed = parts.numbers("stretches")
     busy_j, busy = parts.numbers("busy_j")
     work = work.reshape(-1, 4)

@@ -75,7 +75,7 @@ def figure(
     kind: str = "blocks",
     unit: str | None = None,
 ) -> Row:
-    """The columns that every table of metrics has; valid where there is a value.
+    """Return the columns that every table of metrics has; valid where there is a value.
 
     Args:
         name: a metric of ``analysis/metrics.py``, which knows its unit.
@@ -99,5 +99,5 @@ def figure(
 
 
 def ratio(value: float | None, by: float | None) -> float | None:
-    """A quotient; None where either is missing, or the divisor is 0."""
+    """Return a quotient; None where either is missing, or the divisor is 0."""
     return None if value is None or by is None or by == 0 else value / by

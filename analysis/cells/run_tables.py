@@ -48,7 +48,7 @@ class RunTables:
         told = np.array(["drift" in codes for codes in sets], dtype=np.bool_)
         spoiled = np.zeros(len(self._keys), dtype=np.bool_)
         spoiled[np.unique(self._of_cell[told[at]])] = True
-        spoiled &= np.array([one is None for one in self.invalid], dtype=np.bool_)
+        spoiled &= np.array([cell is None for cell in self.invalid], dtype=np.bool_)
         if not spoiled.any():
             return
         for place in np.flatnonzero(spoiled):
@@ -70,11 +70,11 @@ class RunTables:
         sides = {side: at for at, side in enumerate(sorted({side for side, _ in drifted}))}
         of_key = [sides.get(Condition(key.model, key.variant, key.load), -1) for key in self._keys]
         of_side = np.array(of_key, dtype=np.int64)[self._of_cell]
-        found = np.zeros(self._of_cell.size, dtype=np.bool_)
+        drifting = np.zeros(self._of_cell.size, dtype=np.bool_)
         for meter in {meter for _, meter in drifted}:
-            own = np.array([(side, meter) in drifted for side in sides] + [False], dtype=np.bool_)
-            found |= own[of_side] & self._by(meter)
-        return found & ~_true(pc.starts_with(self.cells["metric"], "check:"))
+            by_side = np.array([(side, meter) in drifted for side in sides] + [False], dtype=np.bool_)
+            drifting |= by_side[of_side] & self._by(meter)
+        return drifting & ~_true(pc.starts_with(self.cells["metric"], "check:"))
 
     def _by(self, meter: MeterKey | None) -> Bools:
         boundary, source = self.cells["boundary"], self.cells["source"]

@@ -52,6 +52,6 @@ def look_again(requests: Requests, window: Window, grades: pa.Table | None) -> S
 
 
 def _rhythm(chunks: OfChunks, window: Window) -> Coherence | None:
-    """What will be asked of the moments at which chunks came; None where they keep no rhythm."""
+    """Return what will be asked of the moments at which chunks came; None where they keep no rhythm."""
     lines_hz = coherent_lines(chunks.pulse(window))
     return Coherence(float(lines_hz[0]), window) if lines_hz.size else None

@@ -32,7 +32,7 @@ class InvalidCell:
 
     key: CellKey
     reasons: tuple[str, ...]
-    problem: str | None  # what does not read, where that is why
+    problem: str | None  # what cannot be read, where that is why
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Tabulated:
 
 
 def tabulate(result: CellResult, *, memorised: bool = False) -> Tabulated:
-    """All of a cell that does not need the others."""
+    """Tabulate all of a cell that does not need the others."""
     codes = _spoiled(result)
     table, order = _request_rows(result)
     rows = cell_rows(result)
@@ -83,14 +83,14 @@ def tabulated_cell(run: RunDir, key: CellKey, context: Context) -> Tabulated:
     except TraceError:  # the cell is damaged
         memorised = False
     if identity.unreadable is not None:
-        found = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
+        rows = tabulate(damaged_cell(key, identity.unreadable), memorised=memorised)
     else:
         try:
-            found = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
+            rows = tabulate(analyse_cell(run, key, context, files), memorised=memorised)
         except TraceError as error:  # large traces are read again: one may have changed since
-            found = tabulate(damaged_cell(key, str(error)), memorised=memorised)
+            rows = tabulate(damaged_cell(key, str(error)), memorised=memorised)
     stamp = stamp if state == state_of(folder) else None
-    return replace(found, identity=identity, stamp=stamp)
+    return replace(rows, identity=identity, stamp=stamp)
 
 
 def _answers(result: CellResult) -> Answers | None:
@@ -107,7 +107,7 @@ def _spoiled(result: CellResult) -> tuple[str, ...]:
 
 
 def _request_rows(result: CellResult) -> tuple[pa.Table, Ints]:
-    """The measured requests of a cell, in the order of their ids, and where these stand in its trace."""
+    """Return the measured requests of a cell, in the order of their ids, and where these stand in its trace."""
     measured, key = result.measured, result.key
     if measured is None:
         return REQUESTS_TABLE.empty_table(), np.zeros(0, dtype=np.int64)

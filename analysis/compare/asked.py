@@ -26,23 +26,23 @@ def asked_otherwise(
 
     Args:
         first: the reference.
-        second: what is set against it.
+        second: what is compared with it.
         gains: what is known of the boards of both.
         pair: the boundary and source of the joules.
     """
     mine, theirs = _asked(first), _asked(second)
-    found = list(changes(mine, theirs, "prompts")) if mine and theirs else []
+    differing = list(changes(mine, theirs, "prompts")) if mine and theirs else []
     if gains is not None and gains.same_boards is False:
-        boards = [_boards(run, own) for run, own in zip((first, second), gains.boards, strict=True)]
-        found.append(Change("boards", *boards))
+        boards = [_boards(run, uuids) for run, uuids in zip((first, second), gains.boards, strict=True)]
+        differing.append(Change("boards", *boards))
     if pair is not None and pair.boundary in _OF_THE_PROCESSOR:
         cpus = [_processor(run) for run in (first, second)]
-        found += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
-    return tuple(found)
+        differing += [Change("processor", *cpus)] if None not in cpus and cpus[0] != cpus[1] else []
+    return tuple(differing)
 
 
 def _asked(run: OpenedRun) -> dict[str, Any]:
-    """The prompts as the study or the load test names them, by content and not by where their files lay."""
+    """Return the prompts as the study or the load test names them, by content and not by where their files lay."""
     study, spec = run.context.study, run.context.manifest.get("load")
     prompts: dict[str, Any] = {}
     if study is not None:
@@ -80,7 +80,7 @@ def _traces(run: OpenedRun) -> dict[str, str]:
 
 
 def _objectives(run: OpenedRun) -> dict[str, str]:
-    """What is enough, by load that looks for its rate: of other arrivals or within other bounds it is another thing."""
+    """Return what each load that looks for its rate keeps: by other arrivals or bounds a rate is another thing."""
     study = run.context.study
     loads = [load for load in study.loads if isinstance(load, FindRate)] if study is not None else []
     return {f"objective of {load.slug}": _objective(load, run.context.searched[load.slug]) for load in loads}
@@ -95,8 +95,8 @@ def _objective(load: FindRate, bounds_ms: Mapping[str, float]) -> str:
 def _boards(run: OpenedRun, uuids: tuple[str, ...]) -> str:
     """Names of boards where the manifest has them, and what tells them apart."""
     there = run.context.manifest.get("gpus")
-    known = [one for one in there if isinstance(one, dict)] if isinstance(there, list) else []
-    names = {str(one.get("uuid")): one.get("name") for one in known}
+    known = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
+    names = {str(gpu.get("uuid")): gpu.get("name") for gpu in known}
     return ", ".join(f"{names[uuid]} ({uuid})" if names.get(uuid) else uuid for uuid in uuids)
 
 

@@ -24,7 +24,7 @@ class GainsBeside:
 
 
 def half_widths(results: Results, pair: MeterKey) -> Bounds | None:
-    """The least and the largest of any cell, relative, by what is known of the meter; None where nothing is."""
+    """Return the least and the largest of any cell, relative, by what is known of the meter; None where nothing is."""
     rows = [
         row
         for row in results.cell_rows
@@ -35,7 +35,7 @@ def half_widths(results: Results, pair: MeterKey) -> Bounds | None:
 
 
 def offset_half_w(results: Results, pair: MeterKey) -> float | None:
-    """The half-width of what is not known of the meter's offset, in watts, the largest of any cell."""
+    """Return the half-width of what is not known of the meter's offset, in watts, the largest of any cell."""
     rows = [row for row in results.cell_rows if (row["boundary"], row["source"]) == pair]
     return max((row["hi"] for row in rows if row["metric"] == "energy_gain_offset_w"), default=None)
 
@@ -88,7 +88,7 @@ def _spread(context: Context) -> bool:
 
 
 def _boards(context: Context) -> tuple[str, ...]:
-    """The GPUs that were read, as far as the manifest says: those that were calibrated, else those that were there."""
+    """Return the GPUs that were read, by the manifest: those that were calibrated, else those that were there."""
     calibration = context.manifest.get("sensor_calibration")
     devices = calibration.get("devices") if isinstance(calibration, dict) else None
     chosen = context.study.meter_settings.gpus if context.study else None

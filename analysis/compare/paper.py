@@ -1,4 +1,4 @@
-"""arXiv 2411.12758 beside ours: its runs read in, its totals and percentages made again, and what is boundary in them.
+"""arXiv 2411.12758 beside ours: its runs read in, its totals and percentages recomputed, and what is boundary in them.
 
 Its total is GPU + CPU of the whole shared node + 45 W for RAM. The same total of our runs (``paper_total``) is a named
 view, for the sign of a comparison depends on it; it is nobody's measurement.
@@ -48,7 +48,7 @@ def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
     """GPU, CPU, RAM and total of every run, Wh, (runs, 4) by configuration.
 
     Raises:
-        TraceError: the file is missing, or a row does not read.
+        TraceError: the file is missing, or a row cannot be read.
     """
     runs: dict[Configuration, list[list[float]]] = {}
     try:
@@ -62,12 +62,12 @@ def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
                 )
                 runs.setdefault(name, []).append([float(row[column]) for column in _COLUMNS])
     except (OSError, KeyError, ValueError) as error:
-        raise TraceError(f"{path}: does not read as the paper's runs: {error}") from error
+        raise TraceError(f"{path}: cannot be read as the paper's runs: {error}") from error
     return {name: np.array(rows) for name, rows in runs.items()}
 
 
 def paper_figures(runs: Mapping[Configuration, np.ndarray]) -> list[PaperFigure]:
-    """Each configuration against the model that was neither quantised nor pruned, at the same answer length."""
+    """Return each configuration against the model that was neither quantised nor pruned, at the same answer length."""
     means = {name: rows.mean(axis=0) for name, rows in runs.items()}
     figures = []
     for name, mean in sorted(means.items(), key=lambda entry: _order(entry[0])):

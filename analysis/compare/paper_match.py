@@ -30,7 +30,7 @@ def answers(context: Context, paper: Mapping[Configuration, object]) -> tuple[in
 def configuration_of(
     model: str, variant: str, tokens: int, paper: Iterable[Configuration]
 ) -> tuple[Configuration, tuple[str, ...]] | str:
-    """The paper's configuration nearest to a variant with what differs in words; or why there is none."""
+    """Return the paper's configuration nearest to a variant with what differs in words; or why there is none."""
     name = model.rpartition("--")[2]
     if name not in {configuration.model for configuration in paper}:
         return "the paper did not measure this model"
@@ -54,7 +54,7 @@ def configuration_of(
 
 
 def _format(variant: Variant) -> tuple[str | None, tuple[str, ...]]:
-    """The paper's name for a format, and how ours is not it."""
+    """Return the paper's name for a format, and how ours is not it."""
     ours = variant.quantization
     if isinstance(ours, NoQuantization):
         return "none", () if ours.dtype == "float32" else (f"weights in {ours.dtype} here, in float32 there",)
@@ -69,5 +69,5 @@ def _format(variant: Variant) -> tuple[str | None, tuple[str, ...]]:
 
 
 def original_of(configuration: Configuration) -> Configuration:
-    """The same model as it was, with answers as long."""
+    """Return the same model as it was, with answers as long."""
     return Configuration(configuration.model, configuration.max_new_tokens, "none", 0)

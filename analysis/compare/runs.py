@@ -35,7 +35,7 @@ RATIOS = (
 PASSED = "pass_at_1_plus"
 REASONS = {
     "no_common_boundary": "The runs have no power boundary and source in common, and joules of different ones are "
-    "never set against each other.",
+    "never compared.",
     "different_tasks": "The runs asked different tasks, or graded them by different data.",
     "no_common_task": "No task was graded in both runs.",
     "asked_differently": "The runs were asked other things, or measured on other boards, so a gate can say nothing.",
@@ -95,7 +95,7 @@ class Comparison:
     results: tuple[Results, ...] = field(repr=False)
 
     def of(self, metric: str) -> tuple[Difference, ...]:
-        """The differences in one metric."""
+        """Return the differences in one metric."""
         return tuple(difference for difference in self.differences if difference.metric == metric)
 
 
@@ -123,7 +123,7 @@ def compare(runs: Sequence[RunDir]) -> Comparison:
 
     Raises:
         UsageError: fewer than two runs, or one twice.
-        TraceError: a run has no cell, or its tables do not read.
+        TraceError: a run has no cell, or its tables cannot be read.
     """
     if len(runs) < 2 or len({run.root.resolve() for run in runs}) < len(runs):
         raise UsageError("compare takes two or more different run directories, the reference first")
@@ -212,7 +212,7 @@ def _ratio(
 
 
 def _passed(ours: Mapping[str, float], theirs: Mapping[str, float], *, same_tasks: bool) -> RatioEstimate:
-    """The mean difference of pass@1 over the tasks of both, with its score interval; ``blocks`` counts tasks."""
+    """Return the mean difference of pass@1 over the tasks of both, with its score interval; ``blocks`` counts tasks."""
     tasks = sorted(set(ours) & set(theirs))
     if not same_tasks or not tasks:
         return no_ratio("no_common_task" if same_tasks else "different_tasks")

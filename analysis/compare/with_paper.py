@@ -2,7 +2,7 @@
 
 Two boundaries are the paper's: the GPU alone, and its total (GPU + CPU packages + 45 W). J/request of both sides stands
 by each; machines and engines differ, so that the ratio of the two is no fault of either. What compression costs on each
-side (variant over original) is what can be set against each other.
+side (variant over original) is what can be compared.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ VIEWS = (
     ),
 )  # fmt: skip
 REASONS = {
-    "no_common_boundary": "The run has no such boundary; joules of different ones are never set against each other.",
-    "is_original": "It is the original itself, that others are set against.",
+    "no_common_boundary": "The run has no such boundary; joules of different ones are never compared.",
+    "is_original": "It is the original itself, that others are compared with.",
     "no_original": "The study's baseline is compressed itself: what compression costs is not in it.",
 }
 
@@ -101,7 +101,7 @@ class _Both:
     paper: Mapping[Configuration, np.ndarray]
 
     def baseline(self, model: str) -> str | None:
-        """The study's, where that is the model as it was."""
+        """Return the study's baseline, where that is the model as it was."""
         name = self.context.baseline
         matched = None if name is None else configuration_of(model, name, self._tokens, self.paper)
         if matched is None or isinstance(matched, str) or matched[0] != original_of(matched[0]):
@@ -123,7 +123,7 @@ def beside_paper(run: RunDir) -> PaperComparison:
 
     Raises:
         UsageError: the paper has nothing of this run.
-        TraceError: the run has no cell, or its tables do not read.
+        TraceError: the run has no cell, or its tables cannot be read.
     """
     opened, paper = open_run(run), read_runs()
     results, context = read_results(opened), opened.context

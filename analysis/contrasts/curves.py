@@ -128,7 +128,7 @@ def _by_concurrency(
 def _valid_blocks(
     figures: CellFigures, sides: Sequence[Condition], meter: MeterKey
 ) -> tuple[list[int], Floats]:
-    """The blocks in which all sides have valid joules, and these, (k, sides)."""
+    """Return the blocks in which all sides have valid joules, and these, (k, sides)."""
     good = [figures.good(side, meter, "j_per_request") for side in sides]
     shared = sorted(set.intersection(*map(set, good)))
     joules = [[values[block] for values in good] for block in shared]
@@ -153,7 +153,7 @@ def _saturation_rows(figures: CellFigures, loads: Mapping[int, Condition], meter
 
 
 def _part_row(key: Row, name: str, value: float, by_block: Sequence[float]) -> Row:
-    """A part of a curve, with the interval that its values of single blocks give it."""
+    """Return a part of a curve, with the interval that its values of single blocks give it."""
     known = value if np.isfinite(value) else None
     reasons = () if known is not None else ("not_positive",)
     if len(by_block) < MIN_BLOCKS:

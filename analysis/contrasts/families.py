@@ -58,7 +58,7 @@ def _rows(comparison: PairedComparison, adjusted: float | None, tested: int) -> 
 
 
 def _together(estimate: RatioEstimate, tested: int) -> tuple[float, float] | None:
-    """The ends of an interval that holds together with those of its family (Bonferroni: 1 - 0.05 / m for each of m)."""
+    """Return the ends of an interval that holds together with its family's (Bonferroni: 1 - 0.05 / m for each of m)."""
     if estimate.half_log is None or estimate.ratio is None:
         return None
     freedom = estimate.blocks - 1 if estimate.freedom is None else estimate.freedom

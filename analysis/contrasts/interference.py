@@ -78,7 +78,7 @@ def windows_of(run: RunDir) -> dict[CellKey, CellWindow]:
 
 
 def overlap(key: CellKey, windows: Mapping[CellKey, CellWindow]) -> float | None:
-    """The share of a cell's window in which another node's was open too, or others were loaded; None: it has none."""
+    """Return the share of a cell's window in which another node's was open, or others were loaded; None without one."""
     window = windows.get(key)
     if window is None or window.end_ns <= window.start_ns:
         return None

@@ -66,7 +66,7 @@ class CellFigures:
         return {node for block in self.blocks(side, side) if (node := self.node(side, block)) is not None}
 
     def get(self, side: Condition, block: int, meter: MeterKey | None, metric: str) -> _Figure:
-        """A figure; one that is not in the table is invalid for the reasons of the cell's window."""
+        """Return a figure; one that is not in the table is invalid for the reasons of the cell's window."""
         figure_found = self._figures.get((side, meter, metric), {}).get(block)
         if figure_found is not None:
             return figure_found
@@ -109,7 +109,7 @@ def _on_one_node(figures: CellFigures, side: Condition, other: Condition, block:
 
 
 def key_of(contrast: str, side: Condition, reference: Condition, meter: MeterKey | None) -> Row:
-    """The columns that say what a contrast is of."""
+    """Return the columns that say what a contrast is of."""
     return {
         "model": side.model,
         "contrast": contrast,

@@ -30,7 +30,7 @@ _BY_METER = ("j_per_request", "j_per_output_token")
 
 
 def contrast_rows(rows: Sequence[Row], context: Context) -> list[Row]:
-    """All contrasts that the cells allow, in a fixed order."""
+    """Return all contrasts that the cells allow, in a fixed order."""
     figures = CellFigures(rows, context.nodes)
     contrasts: list[Row] = []
     for meter in figures.meters:
@@ -135,7 +135,7 @@ def _variants(
 
 
 def _starts(variant: str, other: str, context: Context) -> tuple[StartOf | None, tuple[str, ...]]:
-    """Which blocks share a start of both engines, None where none do, and why there is no interval.
+    """Return which blocks share a start of both engines, None where none do, and why there is no interval.
 
     Settings of the boards are compared on one variant, and measured on the same start of it: what it adds cancels.
     """
@@ -167,7 +167,7 @@ def _ratio(
 
 
 def _mean(values: list[float | None]) -> float | None:
-    """The mean, where all are known."""
+    """Return the mean, where all are known."""
     return None if None in values else mean(np.array(values))
 
 

@@ -33,7 +33,7 @@ STARTS, THESE_STARTS = "starts", "these_starts"
 def ratio_over_starts(
     numerators: Sequence[float], denominators: Sequence[float], starts: Sequence[int]
 ) -> RatioEstimate:
-    """The geometric mean of block ratios, with an interval that knows which blocks share a start.
+    """Return the geometric mean of block ratios, with an interval that knows which blocks share a start.
 
     Where each block has its own start it is ``paired_ratio``. With three starts or more it is Student's t on their
     means. With fewer the interval is of these starts alone (``these_starts``), by the spread of blocks within them, and
@@ -107,5 +107,5 @@ def _of_these_starts(logs: Floats, starts: Sequence[int]) -> RatioEstimate:
     if lacking is not None:
         centre = float(means_of(logs, starts).mean())
         return replace(estimate_of(centre, logs.size), reasons=(lacking, why))
-    found, half = within_starts(logs, starts)
-    return replace(estimate_of(float(found), logs.size, half=float(half), reason=why), kind=THESE_STARTS)
+    mean, half = within_starts(logs, starts)
+    return replace(estimate_of(float(mean), logs.size, half=float(half), reason=why), kind=THESE_STARTS)

@@ -59,7 +59,7 @@ def student_t(logs: Floats) -> tuple[Floats, Floats]:
 
 
 def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> RatioEstimate:
-    """The geometric mean of block ratios with a Student t interval on their logarithms.
+    """Return the geometric mean of block ratios with a Student t interval on their logarithms.
 
     With k blocks and d the mean of the log-ratios: exp(d ± t(k - 1) x sd / sqrt(k)). Student t holds its
     coverage from three blocks on where the bootstrap does not (0.71 instead of 0.95 at three, tried by
@@ -83,7 +83,7 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def geometric_mean(values: Sequence[float]) -> RatioEstimate:
-    """The geometric mean of positive values (k,), with the interval that ``paired_ratio`` gives ratios to 1."""
+    """Return the geometric mean of positive values (k,), with the interval that ``paired_ratio`` gives ratios to 1."""
     return paired_ratio(values, [1.0] * len(values))
 
 
@@ -112,7 +112,7 @@ def logs_of(values: Sequence[float]) -> Floats:
 
 
 def unpaired_ratio(values: Sequence[float], references: Sequence[float]) -> RatioEstimate:
-    """The ratio of geometric means of two independent runs, with Welch's interval on the logarithms.
+    """Return the ratio of geometric means of two independent runs, with Welch's interval on the logarithms.
 
     With k and m blocks, log-variances s² and r²: exp(d ± t(f) x sqrt(s²/k + r²/m)), f by Welch (1947) and Satterthwaite
     (1946). Blocks of two runs are not pairs: what differed between the days is in none of them. ``blocks`` is the
@@ -133,7 +133,7 @@ def effect_ratio(
     values: Sequence[float],
     references: Sequence[float],
 ) -> RatioEstimate:
-    """A ratio that is paired within blocks over a ratio of two independent sets of runs, as ``unpaired_ratio`` does it.
+    """Divide a ratio that is paired within blocks by one of two independent sets of runs, as ``unpaired_ratio`` does.
 
     With d the log-ratios of k blocks: exp(mean d - (mean log values - mean log references)), its error that of three
     independent means. One is no change: the effect is as large on both sides.
@@ -175,7 +175,7 @@ def p_value(logs: Floats) -> float:
 
 
 def minimum_detectable(values: Floats) -> float:
-    """The mean that a t test over (k,) values with this spread would have called different from 0 in 80 of 100 studies.
+    """Return the mean that a t test over (k,) values of this spread would have told from 0 in 80 of 100 studies.
 
     The noncentrality at which T exceeds its critical value with that probability (noncentral t), times the standard
     error. The spread is the one observed, so this is as uncertain as it is.

@@ -96,7 +96,7 @@ def rank(boundary: str, source: str) -> tuple[bool, int, str, str]:
 
 
 def primary(energies: list[BoundaryEnergy]) -> BoundaryEnergy | None:
-    """The one that ``rank`` puts first."""
+    """Return the one that ``rank`` puts first."""
     return min(energies, key=lambda energy: rank(energy.boundary, energy.source), default=None)
 
 
@@ -166,6 +166,6 @@ def _total(values: list[float | None]) -> float | None:
 
 
 def _in_squares(values: list[float | None]) -> float | None:
-    """The root of the sum of squares: of errors that are independent of each other."""
+    """Return the root of the sum of squares: of errors that are independent of each other."""
     total = _total([None if value is None else value**2 for value in values])
     return None if total is None else float(np.sqrt(total))

@@ -15,7 +15,7 @@ from analysis.requests.window import Window
 MIN_STEPS = 20  # below, an edge can be off by more than a twentieth of the window (docs/measurement.md)
 JUMP_FACTOR = 3.0  # a counter that runs faster than this times the highest power seen has jumped
 JUMP_W = 5_000.0  # where no power is known: no device of ours draws this much
-JUMP_S = 0.25  # a late sampler may see a step right after it: steps are set against at least this long
+JUMP_S = 0.25  # a late sampler may see a step right after it: steps are compared with at least this long
 # ... or than this times the board's power limit: it holds on average, not at every instant.
 LIMIT_FACTOR = 1.5
 SILENT_STEPS = 20.0  # no step for this many usual steps (at most SILENT_S) while power was drawn ...
@@ -45,7 +45,7 @@ def counter(
     by_power: Integral | None = None,
     limit_w: float | None = None,
 ) -> CounterReading:
-    """The counter over the window.
+    """Return the counter over the window.
 
     A hardware counter is a staircase seen by a sampler: between two readings that moved it is exact up to one step
     at either end. From the window's edges to the first and last of them power fills in, where it is known. The
@@ -75,7 +75,7 @@ def counter(
 def _joined(
     knots_s: Floats, knots_j: Floats, seconds: float, step_s: float, sensor: Sensor, by_power: Integral | None
 ) -> tuple[Curve, float]:
-    """The counter between its first and last knot inside the window, power beyond them; and the standard error."""
+    """Join the counter between its first and last knot inside the window and power beyond; and the standard error."""
     inside = (knots_s >= 0) & (knots_s <= seconds)
     own_s, own_j = knots_s[inside], knots_j[inside]
     if by_power is None or own_s.size < 2 or own_s[-1] <= own_s[0] or by_power.curve.total_j <= 0:
@@ -118,7 +118,7 @@ def _sees_everything(t_s: Floats, apart_j: Floats, step_j: float, error: Samplin
 
 
 def _extended(knots_s: Floats, knots_j: Floats, t_s: Floats) -> Floats:
-    """Interpolates, and beyond the first and last knot goes on at the mean power between them.
+    """Interpolates, and continues beyond the first and last knot at the mean power between them.
 
     Holding the counter there would lose the joules of the last part of a step.
     """

@@ -245,7 +245,7 @@ _REASONS: tuple[tuple[str, Callable[[_Witnesses], bool]], ...] = (
 
 
 def _has_fault(witnesses: _Witnesses, code: str) -> bool:
-    """The counter is caught at this, and no power takes its place; RAPL's power is its counter's, and takes none."""
+    """Say whether the counter is caught at this and no power takes its place; RAPL's power is its counter's."""
     return (witnesses.curve is None or witnesses.series.source == "rapl") and witnesses.counter.fault == code
 
 

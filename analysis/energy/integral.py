@@ -100,7 +100,7 @@ class Curve:
         return np.interp(t_s, self.t_s, self.energy_j)
 
     def scaled_to(self, total_j: float) -> Curve:
-        """The same shape with another total."""
+        """Return the same shape with another total."""
         return Curve(self.t_s, self.energy_j * (total_j / self.total_j))
 
 
@@ -173,13 +173,13 @@ def _one_series(rows: pa.Table, device: str, boundary: str, source: str) -> Powe
 
 
 def _where(values: _Values, chosen: Bools) -> _Values:
-    """The chosen of some values; they themselves where all are."""
-    found: _Values = values if chosen.all() else values[chosen]
-    return found
+    """Return the chosen of some values; they themselves where all are."""
+    picked: _Values = values if chosen.all() else values[chosen]
+    return picked
 
 
 def longest_gap_s(t_ns: Ints, window: Window) -> float:
-    """The longest stretch of the window without a reading, in seconds, its edges included."""
+    """Return the longest stretch of the window without a reading, in seconds, its edges included."""
     inside = t_ns[(t_ns > window.start_ns) & (t_ns < window.end_ns)]
     before = t_ns[t_ns <= window.start_ns][-1:]
     after = t_ns[t_ns >= window.end_ns][:1]
@@ -202,7 +202,7 @@ def covers(t_ns: Ints, window: Window, tolerance_s: float) -> bool:
 def integral(
     series: PowerSeries, window: Window, sensor: Sensor, events: tuple[Moments, ...] = ()
 ) -> Integral | None:
-    """The trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
+    """Return the trapezoid of the sensor's own readings over the window, each at the middle of what it averaged over.
 
     Readings lag behind power by half an averaging window, the sensor's lag, and half an update period where it is
     polled more slowly: all are taken off, or the edges of a window would be those of another one. None where readings

@@ -33,15 +33,15 @@ class At:
 
     def pulse(self, window: Window) -> Pulse:
         """Count them all."""
-        found = Pulse(window)
-        found.add(self._t_ns)
-        return found
+        pulse = Pulse(window)
+        pulse.add(self._t_ns)
+        return pulse
 
     def coherence(self, hz: float, window: Window) -> float:
         """Look at them all."""
-        found = Coherence(hz, window)
-        found.add(self._t_ns)
-        return found.value
+        coherence = Coherence(hz, window)
+        coherence.add(self._t_ns)
+        return coherence.value
 
     def count(self, stretch: Window) -> int:
         """Look at them all."""
@@ -66,20 +66,20 @@ class OfChunks:
     def coherence(self, hz: float, window: Window) -> float:
         """Look at them all, if nobody did for this frequency yet."""
         if (hz, window) not in self._coherent:
-            found = Coherence(hz, window)
-            self._chunks.show(found)
-            self.know(found)
+            coherence = Coherence(hz, window)
+            self._chunks.show(coherence)
+            self.know(coherence)
         return self._coherent[hz, window]
 
-    def know(self, found: Coherence) -> None:
+    def know(self, coherence: Coherence) -> None:
         """Take what was seen of them in a pass that others made."""
-        self._coherent[found.hz, found.window] = found.value
+        self._coherent[coherence.hz, coherence.window] = coherence.value
 
     def count(self, stretch: Window) -> int:
         """Look at them all."""
-        found = _Count(stretch)
-        self._chunks.show(found)
-        return found.total
+        count = _Count(stretch)
+        self._chunks.show(count)
+        return count.total
 
 
 class Coherence:

@@ -226,7 +226,7 @@ def _fitted(aliases: list[_Alias], readings: Updates, seconds: float) -> tuple[f
 
 
 def _waves(t_s: Floats, hz: Floats, seconds: float) -> Floats:
-    """A constant, a slope, and cosines and sines of each frequency at these moments, (k, 2 + 2 n)."""
+    """Return a constant, a slope, and cosines and sines of each frequency at these moments, (k, 2 + 2 n)."""
     angle = 2 * np.pi * np.outer(t_s, hz)
     return np.column_stack([np.ones(t_s.size), t_s / seconds - 0.5, np.cos(angle), np.sin(angle)])
 

@@ -102,7 +102,7 @@ class Sensors:
         return replace(sensor, **known, assumed=tuple(name for name in sensor.assumed if name not in known))
 
     def _of_a_log(self, device: str, reading_s: float) -> Sensor:
-        """A line is a reading; its counter has moved at some moment since the line before."""
+        """Take each line as a reading; its counter has moved at some moment since the line before."""
         log = next((log for log in self.meters.external if log.device == device), None)
         said = Said(log.averages_s, log.clock_uncertainty_s) if log else Said(None, 0.0)
         return _as_said(Sensor(0.0, reading_s, 0.0, reading_s), self.imported.get(device, said))

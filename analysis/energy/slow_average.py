@@ -48,7 +48,7 @@ class Slow:
 
 
 def slow_average(series: PowerSeries, window: Window, sensors: Sensors) -> Slow | None:
-    """The integral of ``series``' average; None where the board offers none beside its instantaneous reading."""
+    """Return the integral of ``series``' average; None where the board offers none beside its instantaneous reading."""
     if series.source != "nvml" or not series.average_t_ns.size:
         return None
     slow = replace(series, power_t_ns=series.average_t_ns, power_w=series.average_w, averaged=True)

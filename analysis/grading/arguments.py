@@ -16,7 +16,7 @@ def are_tagged(task: Task) -> bool:
 
 
 def encoded_arguments(task: Task, inputs: tuple[list[Any], ...]) -> bytes:
-    """A JSON list of the inputs, each a list of arguments; tagged as ``inner.encode`` does where ``are_tagged``.
+    """Return a JSON list of the inputs, each a list of arguments; tagged as ``inner.encode`` does where ``are_tagged``.
 
     Raises:
         GradingError: evalplus, which knows the types of MBPP+, is missing.

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def content_key(*parts: object) -> str:
-    """A key over everything that a stored value depends on."""
+    """Return a key over everything that a stored value depends on."""
     return hashlib.sha256(json.dumps(parts, default=str).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -48,7 +48,7 @@ class Cache:
 
     @property
     def _remedy(self) -> str:
-        return f"remove {self._where}; what it kept is made again"
+        return f"remove {self._where}; what it kept is recomputed"
 
     def damaged(self, why: str) -> GradingError:
         """Make the error for a value that this version of the grader never stored."""

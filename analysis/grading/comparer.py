@@ -64,7 +64,7 @@ class Comparer:
         return Compared(answer["right"], answer["detail"])
 
     def _ask(self, request: bytes) -> dict[str, Any] | None:
-        """The answer, or None where it took too long."""
+        """Return the answer, or None where it took too long."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 -- pipes
         with contextlib.suppress(BrokenPipeError):

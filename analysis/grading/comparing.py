@@ -25,7 +25,7 @@ PARTS = 4
 
 
 def compare(about: bytes, arguments: bytes, output: bytes, expected: bytes) -> dict[str, Any]:
-    """The answer to one request."""
+    """Return the answer to one request."""
     if len(output) > _LARGE_BYTES and (_hashed(output) - _hashed(expected)):
         return {
             "right": False,
@@ -64,7 +64,7 @@ def read_parts(stream: IO[bytes], count: int) -> list[bytes]:
 
 
 def with_length(part: bytes) -> bytes:
-    """A part as it is sent."""
+    """Return a part as it is sent."""
     return struct.pack(">I", len(part)) + part
 
 

@@ -44,11 +44,11 @@ class Expected:
         return self.read_frames()
 
     def output(self, index: int) -> Any:
-        """The output that was expected for one input; decoded only where it is needed."""
+        """Return the output that was expected for one input; decoded only where it is needed."""
         return decode(json.loads(self.body(index)))
 
     def body(self, index: int) -> bytes:
-        """The encoded output that was expected for one input."""
+        """Return the encoded output that was expected for one input."""
         return self.frames[self.start(index) + HEADER.size : self.ends[index]]
 
     def start(self, index: int) -> int:

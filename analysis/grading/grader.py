@@ -92,7 +92,7 @@ def grade(
     unknown = sorted({candidate.task_id for candidate in candidates} - set(dataset.by_id))
     if unknown:
         raise GradingError(f"{dataset.name} has no task {', '.join(unknown[:5])}")
-    tasks = [dataset.by_id[one.task_id] for one in candidates]
+    tasks = [dataset.by_id[candidate.task_id] for candidate in candidates]
     programs = [
         Program(
             task.task_id,
@@ -114,7 +114,7 @@ def grade(
 
 
 def _in_completion(kept: Spans | None, source: str, completion: str) -> tuple[int, ...] | None:
-    """The edges of what was kept of a program that ends with a completion, or with the beginning of it."""
+    """Return the edges of what was kept of a program that ends with a completion, or with the beginning of it."""
     if kept is None:
         return None
     longest = min(len(source), len(completion))
@@ -134,7 +134,7 @@ def judge_programs(
     limits: Limits | None = None,
     unsafe_no_sandbox: bool = False,
 ) -> list[Verdict]:
-    """The verdicts of whole programs, in their order; otherwise as ``grade``."""
+    """Return the verdicts of whole programs, in their order; otherwise as ``grade``."""
     limits = limits or Limits()
     launcher = plain if unsafe_no_sandbox else bubblewrap
     counts = Counter(programs)
@@ -309,8 +309,8 @@ class _Worker(threading.Thread):
         task, answers = self._dataset.by_id[program.task_id], self._answers[program.task_id]
         source, problem, kept = program.source, None, None
         if program.sanitize:
-            found = sanitize(sandbox, source, task.entry_point)
-            source, problem, kept = found.source, found.problem, found.kept
+            clean = sanitize(sandbox, source, task.entry_point)
+            source, problem, kept = clean.source, clean.problem, clean.kept
         judgement = judge(sandbox, self._comparer, task, source, answers, patience=self._way.patience)
         verdict = replace(judgement.verdict, kept=kept)
         judgement = replace(judgement, verdict=verdict)

@@ -184,7 +184,7 @@ class _Comparison:
         return _Failure("exception", self.place("left before it returned"), sure=False)
 
     def place(self, text: str) -> str:
-        """The text with the input at which the run was."""
+        """Return the text with the input at which the run was."""
         if self._done >= len(self._inputs):
             return text
         return f"input {self._done} {short(self._inputs[self._done])}: {text}"[:500]

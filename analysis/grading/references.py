@@ -39,7 +39,7 @@ _MARKS_OF_FLOATS = (b".", b"e", b"N", b"I", b'"n"', b'"p"')
 def expected_answers(
     dataset: Dataset, task_ids: Iterable[str], cache: Cache, launcher: Launcher, workers: int = 1
 ) -> dict[str, TaskAnswers]:
-    """The answers of these tasks, by ``workers`` sandboxes side by side.
+    """Return the answers of these tasks, by ``workers`` sandboxes side by side.
 
     Raises ``GradingError`` for a canonical solution that does not run.
     Candidates never share a sandbox with canonical solutions: what is freed there could still be read.
@@ -54,9 +54,9 @@ def expected_answers(
             answers[task_id] = kept
     if missing:
         with contextlib.closing(_side_by_side(missing, launcher, workers)) as recorded:
-            for task, found in recorded:
-                answers[task.task_id] = found
-                _keep(dataset, task, found, cache, launcher)
+            for task, task_answers in recorded:
+                answers[task.task_id] = task_answers
+                _keep(dataset, task, task_answers, cache, launcher)
     return answers
 
 
@@ -185,8 +185,8 @@ def _keep(dataset: Dataset, task: Task, answers: TaskAnswers, cache: Cache, laun
     phases = {"base": answers.base, "plus": answers.plus}
     for name, phase in phases.items():
         cache.put_bytes(_key(dataset, task, launcher, f"outputs of {name}"), phase.frames)
-    about = [_About(one.ends, one.floats, one.same_is_right, one.cpu_s) for one in phases.values()]
-    cache.put(_key(dataset, task, launcher, "about outputs"), [asdict(one) for one in about])
+    about = [_About(phase.ends, phase.floats, phase.same_is_right, phase.cpu_s) for phase in phases.values()]
+    cache.put(_key(dataset, task, launcher, "about outputs"), [asdict(phase) for phase in about])
 
 
 @dataclass(frozen=True)

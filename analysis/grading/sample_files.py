@@ -27,7 +27,7 @@ _LINE = 'a line takes {"task_id": …, "solution": …} with a whole program, or
 
 
 def read_samples(path: Path, dataset: Dataset) -> list[Program]:
-    """The programs, in the order of the lines; of a folder, by task and number.
+    """Read the programs, in the order of the lines; of a folder, by task and number.
 
     Raises ``UsageError`` with the file, the line, what is wrong and what it takes.
     """
@@ -70,7 +70,7 @@ def _of_folder(path: Path, dataset: Dataset) -> Iterator[Program]:
 
 
 def _programs_in(folder: Path) -> list[Path]:
-    """Its programs: no folder, no pipe, and not what macOS keeps beside a file (``._0.py``)."""
+    """Return its programs: no folder, no pipe, and not what macOS keeps beside a file (``._0.py``)."""
     files = (file for file in folder.glob("*.py") if not file.name.startswith("."))
     return [file for file in files if file.is_file() or file.is_symlink()]
 

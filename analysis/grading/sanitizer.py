@@ -131,7 +131,7 @@ class Sanitized:
 
 
 def sanitize(sandbox: Sandbox, program: str, entry_point: str) -> Sanitized:
-    """The sanitised program.
+    """Return the sanitised program.
 
     A program on which the sanitiser fails, or is not done after 20 s of CPU time, stays as it is. Raises
     ``SandboxDiedError`` if the sandbox ended with it.

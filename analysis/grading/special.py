@@ -24,12 +24,12 @@ def any_zero(suite: str, entry_point: str) -> bool:
 
 
 def reference_form(suite: str, entry_point: str) -> str:
-    """What is kept of a canonical solution's output (``Job.results``)."""
+    """Return what is kept of a canonical solution's output (``Job.results``)."""
     return "not none" if suite == "mbpp" and entry_point in NOT_NONE else output_form(suite, entry_point)
 
 
 def output_form(suite: str, entry_point: str) -> str:
-    """What is sent of a candidate's output (``Job.results``)."""
+    """Return what is sent of a candidate's output (``Job.results``)."""
     return "items" if suite == "mbpp" and entry_point in AS_SETS else "value"
 
 

@@ -64,7 +64,7 @@ class Subclassed:
 
 
 def decode(encoded: Any) -> Any:
-    """The value; raises ``MalformedValueError`` for anything but the encoder's own output."""
+    """Decode the value; raises ``MalformedValueError`` for anything but the encoder's own output."""
     try:
         return _decode(encoded, 0)
     except MalformedValueError:
@@ -76,13 +76,13 @@ def decode(encoded: Any) -> Any:
 
 
 def printable(text: str, most: int = 500) -> str:
-    """A text of a candidate's for a message: what no terminal and no table of text can take is escaped."""
+    """Return a text of a candidate's for a message: what no terminal and no table of text can take is escaped."""
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
     return "".join(shown)[:most]
 
 
 def short(value: Any) -> str:
-    """A value for a message, at most about 200 characters."""
+    """Return a value for a message, at most about 200 characters."""
     shortener = reprlib.Repr()
     shortener.maxstring = shortener.maxother = shortener.maxlong = 60
     shortener.maxlevel = 3
@@ -123,7 +123,7 @@ def _container(tag: str, rest: list[Any], depth: int) -> Any:
 
 
 def _packed(content: str, places: list[int]) -> list[float | int]:
-    """A long list of floats, with whole numbers at these places."""
+    """Return a long list of floats, with whole numbers at these places."""
     numbers: list[float | int] = np.frombuffer(base64.b64decode(content, validate=True), "<f8").tolist()
     for place in places:
         if type(place) is not int or place < 0 or not float(numbers[place]).is_integer():

@@ -14,7 +14,7 @@ from configs import prompt_format
 
 @cache
 def versions() -> dict[str, object]:
-    """The grader, the Python and numpy that programs run on, and what sanitises them (None where it is missing)."""
+    """Name the grader, the Python and numpy that programs run on, and what sanitises them (None where missing)."""
     return {
         "grader": GRADER_VERSION,
         "prompt_format": prompt_format.VERSION,

@@ -49,8 +49,8 @@ class Kept:
 
     def find(self, keys: Sequence[CellKey]) -> pa.Table:
         """Return what is known of finished cells (``PARTS``), in any order."""
-        found = [table for path in self._candidates() if (table := self._read(path)) is not None]
-        kept = pa.concat_tables([PARTS.empty_table(), *found])
+        tables = [table for path in self._candidates() if (table := self._read(path)) is not None]
+        kept = pa.concat_tables([PARTS.empty_table(), *tables])
         columns = (kept[name].to_pylist() for name in (*KEY, "content", "state"))
         places: dict[CellKey, list[tuple[int, str, str | None]]] = {}
         for place, (*of, content, state) in enumerate(zip(*columns, strict=True)):
@@ -110,7 +110,7 @@ class Kept:
             yield from sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
     def _read(self, path: Path) -> pa.Table | None:
-        """The file's rows; None where it is not to be trusted, or of another analysis."""
+        """Read the file's rows; None where it is not to be trusted, or of another analysis."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -145,7 +145,7 @@ class Kept:
             file.write_table(table.combine_chunks())
         body = sink.getvalue()
         path = self._run.kept / f"{hashlib.sha256(body).hexdigest()}.arrow"
-        self._files = [one for one in self._files if one != path]
+        self._files = [older for older in self._files if older != path]
         with atomic_path(path) as temporary:
             temporary.write_bytes(body)
 

@@ -22,7 +22,7 @@ def write_report(run: RunDir, out: Path | None = None, factors: Factors | None =
         factors: price, carbon and PUE that somebody states; without them the page has neither money nor carbon.
 
     Raises:
-        TraceError: the run has no cell, or its tables do not read.
+        TraceError: the run has no cell, or its tables cannot be read.
     """
     from analysis.report.page import write_page  # matplotlib takes a second to import: only a report pays
 
@@ -30,10 +30,10 @@ def write_report(run: RunDir, out: Path | None = None, factors: Factors | None =
 
 
 def page_of(run: RunDir) -> str:
-    """What ``write_report`` would write for the tables that are there.
+    """Return what ``write_report`` would write for the tables that are there.
 
     Raises:
-        TraceError: a table is not there, or does not read.
+        TraceError: a table is missing, or cannot be read.
     """
     from analysis.opened import OpenedRun
     from analysis.report.page import render

@@ -73,7 +73,7 @@ def _how(other: Beside) -> str:
 
 
 def gain_lines(comparison: Comparison) -> list[str]:
-    """What of the boards themselves is in the ratios of joules, a sentence or two a run."""
+    """Return what of the boards themselves is in the ratios of joules, a sentence or two a run."""
     pair = comparison.pair
     if pair is None:
         return []
@@ -85,7 +85,7 @@ def gain_lines(comparison: Comparison) -> list[str]:
 
 
 def asked_lines(comparison: Comparison) -> list[str]:
-    """What differs in what a run was asked, a sentence each that it is so of, and what follows from it."""
+    """Return what differs in what a run was asked, a sentence each that it is so of, and what follows from it."""
     first = comparison.names[0]
     said = []
     for other in (each for each in comparison.others if each.asked):
@@ -96,7 +96,7 @@ def asked_lines(comparison: Comparison) -> list[str]:
 
 
 def answer_lines(comparison: Comparison) -> list[str]:
-    """What J/request became, a line a run, variant and load; estimated joules are called so in each.
+    """Return what J/request became, a line a run, variant and load; estimated joules are called so in each.
 
     A run that was asked something else, or on other boards, has none: a percentage would be of that.
     """
@@ -111,7 +111,7 @@ def answer_lines(comparison: Comparison) -> list[str]:
 
 
 def estimate_words(difference: Difference) -> str:
-    """A ratio, or for pass@1 a difference, with its interval where it has one; a dash where it is not known."""
+    """Return a ratio, or for pass@1 a difference, with its interval where it has one; a dash where it is not known."""
     shown, estimate = "{:+.3f}".format if difference.metric == PASSED else significant, difference.estimate
     if estimate.ratio is None:
         return "–"
@@ -122,7 +122,7 @@ def estimate_words(difference: Difference) -> str:
 def difference_table(
     comparison: Comparison, name: str, metrics: Sequence[str] = (*RATIOS, PASSED)
 ) -> TextTable:
-    """A row a variant and load, a column a metric that any of them has; for the page and for the terminal.
+    """Return a row a variant and load, a column a metric that any of them has; for the page and for the terminal.
 
     Where anything has no interval the last column says why.
     """
@@ -139,7 +139,7 @@ def difference_table(
 
 
 def _cells(differences: Mapping[str, Difference], known: Sequence[str]) -> Iterator[str]:
-    """A condition's figures, metric by metric, and why any of them has no interval."""
+    """Yield a condition's figures, metric by metric, and why any of them has no interval."""
     for name in known:
         yield estimate_words(differences[name]) if name in differences else "–"
     codes = {code for difference in differences.values() for code in difference.estimate.reasons}
@@ -147,7 +147,7 @@ def _cells(differences: Mapping[str, Difference], known: Sequence[str]) -> Itera
 
 
 def _factors(comparison: Comparison) -> TextTable:
-    """The paired contrasts of each run, one column a run."""
+    """Return the paired contrasts of each run, one column a run."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for name, results in zip(comparison.names, comparison.results, strict=True):
         for contrast in results.contrasts:
@@ -180,7 +180,7 @@ def _other(other: Beside) -> dict[str, Any]:
 
 
 def _drawing(comparison: Comparison, note: str) -> Drawing | None:
-    """A row a variant and load, a mark a run: the ratio of J/request with its interval."""
+    """Return a row a variant and load, a mark a run: the ratio of J/request with its interval."""
     shown = [
         difference for difference in comparison.of("j_per_request") if difference.estimate.ratio is not None
     ]
@@ -206,7 +206,9 @@ def _drawing(comparison: Comparison, note: str) -> Drawing | None:
         rows = [" · ".join(side if several else side[1:]) for side in sides]
         ratio_plot(figure, rows, marks, others).set_xlabel(said(f"J / request, over {first}", note))
 
-    words = "; ".join(f"{one.run}, {one.variant} under {one.load}: {estimate_words(one)}" for one in shown)
+    words = "; ".join(
+        f"{gain.run}, {gain.variant} under {gain.load}: {estimate_words(gain)}" for gain in shown
+    )
     return Drawing(
         name="comparison",
         title=f"J/request over {first}{note}",

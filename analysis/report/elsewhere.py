@@ -13,7 +13,7 @@ from traces.layout import RunDir
 
 @contextmanager
 def analysed(run: RunDir) -> Iterator[RunDir]:
-    """The run with its tables, and nothing written into it: where it has none, a temporary folder that looks like it.
+    """Give the run with its tables and write nothing into it: where it has none, a temporary folder that looks like it.
 
     Raises:
         TraceError: the run has no cells.

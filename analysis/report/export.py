@@ -30,7 +30,7 @@ _PROLOG = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
 def export_figures(run: RunDir, folder: Path, width: Width = "double") -> list[Path]:
-    """Every figure of the report as ``<name>.svg``, with its words inside for who cannot see it, and ``<name>.pdf``.
+    """Write every figure of the report as ``<name>.svg``, with its words for who cannot see it, and ``<name>.pdf``.
 
     Args:
         run: analysed.
@@ -38,7 +38,7 @@ def export_figures(run: RunDir, folder: Path, width: Width = "double") -> list[P
         width: of one column of a paper (3.5 inches), or of both (7.16).
 
     Raises:
-        TraceError: the tables are not there.
+        TraceError: the tables are missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -55,7 +55,7 @@ def export_figures(run: RunDir, folder: Path, width: Width = "double") -> list[P
 
 
 def export_tables(run: RunDir, folder: Path, factors: Factors | None = None) -> list[Path]:
-    """Every derived table as ``<name>.csv`` and ``<name>.parquet``; in CSV a list is joined by spaces, a null is empty.
+    """Write every derived table as ``<name>.csv`` and ``.parquet``; in CSV a list is joined by spaces, a null is empty.
 
     Args:
         run: analysed.
@@ -63,7 +63,7 @@ def export_tables(run: RunDir, folder: Path, factors: Factors | None = None) -> 
         factors: what somebody states of price and carbon: ``costs`` is a table too then.
 
     Raises:
-        TraceError: a table does not read.
+        TraceError: a table cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = sorted(run.table("cells").parent.glob("*.parquet"))

@@ -43,7 +43,7 @@ def is_load_test(run: OpenedRun) -> bool:
 
 
 def render_load_test(run: OpenedRun, results: Results, common: Mapping[str, Any]) -> str:
-    """The page, the same text for the same tables and traces; ``common`` is what the page of any run says."""
+    """Render the page, the same text for the same tables and traces; ``common`` is what the page of any run says."""
     figures = _figures(results)
     return rendered(
         "load_test.html.j2",
@@ -61,14 +61,14 @@ def render_load_test(run: OpenedRun, results: Results, common: Mapping[str, Any]
 def _head(run: OpenedRun, lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """As any run's, with what was asked in place of variants and blocks."""
     endpoint = run.context.manifest["endpoint"]
-    own = [("Endpoint", str(endpoint.get("url") or "")), ("Model", str(endpoint.get("model") or ""))]
-    own += [("Load", _load_words(run.context.manifest))]
-    own += [(name, words) for name, words in lines if name not in ("Model", "Blocks", "Engine")]
-    return [(name, words) for name, words in own if words]
+    head = [("Endpoint", str(endpoint.get("url") or "")), ("Model", str(endpoint.get("model") or ""))]
+    head += [("Load", _load_words(run.context.manifest))]
+    head += [(name, words) for name, words in lines if name not in ("Model", "Blocks", "Engine")]
+    return [(name, words) for name, words in head if words]
 
 
 def _load_words(manifest: Mapping[str, Any]) -> str:
-    """How requests were offered."""
+    """Return how requests were offered."""
     spec = manifest.get("load")
     load = spec.get("load") if isinstance(spec, dict) else None
     if not isinstance(load, dict):
@@ -85,7 +85,7 @@ def _load_words(manifest: Mapping[str, Any]) -> str:
 
 
 def _figures(results: Results) -> _Figures:
-    """Every figure of its one cell by name, valid or not: whoever tests an endpoint looks at what it did."""
+    """Return every figure of its one cell by name, valid or not: whoever tests an endpoint looks at what it did."""
     return {
         row["metric"]: row
         for row in results.cell_rows
@@ -98,7 +98,7 @@ def _value(figures: _Figures, name: str) -> str:
 
 
 def _sentences(run: OpenedRun, figures: _Figures, *, estimated: bool) -> list[str]:
-    """What it comes to: what was served, at what cost, how quickly; and what failed."""
+    """Return what it comes to: what was served, at what cost, how quickly; and what failed."""
     if "requests_completed" not in figures:
         return []
     told, value = _told(run), partial(_value, figures)
@@ -121,17 +121,17 @@ def _sentences(run: OpenedRun, figures: _Figures, *, estimated: bool) -> list[st
 
 
 def _told(run: OpenedRun) -> Mapping[str, Any]:
-    """The figures of ``summary.json``; none where there is no such file, or it does not read."""
+    """Return the figures of ``summary.json``; none where there is no such file, or it cannot be read."""
     path = run.dir.root / "summary.json"
     try:
-        found = read_json(path).get("metrics") if path.is_file() else None
+        figures = read_json(path).get("metrics") if path.is_file() else None
     except (TraceError, AttributeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return figures if isinstance(figures, dict) else {}
 
 
 def _measured(figures: _Figures, name: str) -> str:
-    """A figure with what its measurement leaves open."""
+    """Return a figure with what its measurement leaves open."""
     row = figures.get(name)
     if row is None or row["interval_kind"] != "measurement":
         return _value(figures, name)

@@ -59,7 +59,7 @@ def write_page(run: RunDir, out: Path | None = None, factors: Factors | None = N
 
 
 def render(run: OpenedRun, factors: Factors | None = None) -> str:
-    """The page of an analysed run: the same text for the same tables, traces and factors."""
+    """Render the page of an analysed run: the same text for the same tables, traces and factors."""
     results = read_results(run)
     if is_load_test(run):
         return render_load_test(run, results, _of_any_run(run, results, factors))
@@ -84,7 +84,7 @@ def render(run: OpenedRun, factors: Factors | None = None) -> str:
 
 
 def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> dict[str, Any]:
-    """What the page of a study and that of a load test both say."""
+    """Return what the page of a study and that of a load test both say."""
     remarks = {"excluded": excluded.excluded, "not_known": excluded.not_known, "noted": excluded.noted}
     cells = {(row["model"], row["variant"], row["load"], row["block"]) for row in results.cell_rows}
     return {
@@ -96,7 +96,7 @@ def _of_any_run(run: OpenedRun, results: Results, factors: Factors | None) -> di
         "pair": results.pair,
         "cells": len(cells),
         "costs": None if factors is None else costs_table(results, factors),
-        **{name: [astuple(one) for one in remark(results)] for name, remark in remarks.items()},
+        **{name: [astuple(row) for row in remark(results)] for name, remark in remarks.items()},
         "sensors": sensor_words(results),
         "engines": engines(_records(run, results)),
         "manifest": sections.manifest_rows(_manifest(run)),
@@ -133,7 +133,7 @@ def _model_section(run: OpenedRun, results: Results, model: str) -> dict[str, An
 
 
 def _records(run: OpenedRun, results: Results) -> Mapping[CellKey, CellRecord]:
-    """Every ``cell.json`` that is not damaged; the others are in the validity table."""
+    """Return every ``cell.json`` that is not damaged; the others are in the validity table."""
     damaged = results.damaged
     return {key: record for key, record in run.records.items() if key not in damaged}
 
@@ -145,4 +145,4 @@ def _manifest(run: OpenedRun) -> Any:
     try:
         return read_json(run.dir.manifest)
     except TraceError as error:
-        return {"manifest": f"does not read: {json.dumps(str(error))}"}
+        return {"manifest": f"cannot be read: {json.dumps(str(error))}"}

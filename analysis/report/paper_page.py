@@ -46,7 +46,7 @@ def _estimates(row: PaperRow) -> tuple[RatioEstimate, ...]:
 
 
 def paper_lines(comparison: PaperComparison) -> list[str]:
-    """A line a variant and boundary: what it costs over the original here, and there; J/request of the original."""
+    """Return a line a variant and boundary: its cost over the original here and there; J/request of the original."""
     return [_line(row, comparison.baseline) for row in comparison.rows]
 
 
@@ -61,7 +61,7 @@ def _line(row: PaperRow, baseline: str | None) -> str:
 
 
 def _said(effects: RatioEstimate) -> str:
-    """Whether the two are told apart."""
+    """Say whether the two are told apart."""
     if effects.lo is None or effects.hi is None or effects.ratio is None:
         return ""
     interval = (
@@ -99,12 +99,12 @@ _COLUMNS: Columns[PaperRow] = (
 
 
 def paper_table(comparison: PaperComparison) -> TextTable:
-    """A row a variant and boundary."""
+    """Return a row a variant and boundary."""
     return table_of(_COLUMNS, comparison.rows, 5)
 
 
 def _drawing(comparison: PaperComparison) -> Drawing | None:
-    """A row a variant and boundary, a mark a side: the ratio to the original with its interval."""
+    """Return a row a variant and boundary, a mark a side: the ratio to the original with its interval."""
     rows = [row for row in comparison.rows if row.our_effect.ratio and row.paper_effect.ratio]
     if not rows:
         return None

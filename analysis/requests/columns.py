@@ -57,12 +57,12 @@ class Requests:
         return self.measured & self.ok & self.timed
 
     def inside_of(self, window: Window) -> Inside:
-        """What of their chunks lies in a window: known of their own, a pass over all chunks of another one."""
+        """Return what of their chunks lies in a window: known of their own, a pass over all chunks of another one."""
         if self.inside is not None and self.inside.window == window:
             return self.inside
-        found = Inside(self.count, window)
-        self.chunks.show(found)
-        return found
+        inside = Inside(self.count, window)
+        self.chunks.show(inside)
+        return inside
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Read a column of the trace, whole."""
@@ -109,7 +109,7 @@ def replays_lengths(requests: Requests) -> bool:
 
 
 def _told(trace: Trace) -> dict[str, npt.NDArray[Any]]:
-    """What the trace says of each of n requests, by the fields of ``Requests``, (n,) each."""
+    """Return what the trace says of each of n requests, by the fields of ``Requests``, (n,) each."""
     pieces = [_columns_of(piece) for piece in trace.pieces(["role", "status", *_TIMES, *_COUNTS])]
     # Each piece's column is let go as it is joined: there are many requests.
     return {name: np.concatenate([piece.pop(name) for piece in pieces]) for name in list(pieces[0])}
@@ -141,7 +141,7 @@ def _columns_of(piece: pa.Table) -> dict[str, npt.NDArray[Any]]:
 
 
 def _window(rows: Bools, completed: Bools, sent_ns: Ints, end_ns: Ints) -> Window | None:
-    """From when the first of these rows was sent to the last one's end; None where none completed."""
+    """Return from when the first of these rows was sent to the last one's end; None where none completed."""
     if not completed.any():
         return None
     window = Window(int(sent_ns[rows].min()), int(end_ns[rows].max()))

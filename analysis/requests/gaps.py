@@ -116,12 +116,12 @@ class CloserLook:
         return {"mean": self._mean_ms, **percentiles}
 
     def _value_at(self, rank: int, values: Floats, counts: Ints, steps: Ints) -> float:
-        """The gap of this rank, from 0, among all."""
+        """Return the gap of this rank, from 0, among all."""
         step = int(np.searchsorted(self._until, rank, side="right"))
         before = int(self._until[step - 1]) if step else 0
-        own = steps == step
-        place = int(np.searchsorted(np.cumsum(counts[own]), rank - before, side="right"))
-        return float(values[own][place])
+        chosen = steps == step
+        place = int(np.searchsorted(np.cumsum(counts[chosen]), rank - before, side="right"))
+        return float(values[chosen][place])
 
     def _together(self) -> tuple[Floats, Ints]:
         values = np.concatenate([of for of, _ in self._found])
@@ -157,7 +157,7 @@ def _steps_of(values: Floats) -> Ints:
 
 
 def _ranks(q: int, count: int) -> tuple[int, int, float]:
-    """Between which two of ``count`` values a percentile lies, from 0, and how far: as NumPy's linear method."""
+    """Return between which two of ``count`` values a percentile lies, from 0, and how far: as NumPy's linear method."""
     place = q / 100 * (count - 1)
     below = int(np.floor(place))
     return below, min(below + 1, count - 1), place - below

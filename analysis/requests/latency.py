@@ -121,6 +121,6 @@ def _came_at_once(requests: Requests) -> Bools:
     last, first = requests.spans.last_ns[rows], requests.spans.first_ns[rows]
     span_ns = last - np.where(requests.has_first_token[rows], requests.first_token_ns[rows], first)
     gaps = np.fmax(requests.output_tokens[rows], chunks[rows]) - 1
-    found = np.zeros(chunks.size, dtype=np.bool_)
-    found[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
-    return found
+    at_once = np.zeros(chunks.size, dtype=np.bool_)
+    at_once[rows] = (gaps > 0) & (span_ns < gaps * _NO_TIME_NS)
+    return at_once

@@ -126,7 +126,7 @@ def _cut(pieces: Iterator[pa.Table]) -> Iterator[Slab]:
 
 
 def _rows_of_a_slab(table: pa.Table) -> int | None:
-    """How many of its first rows make a slab; None where there may be more to come."""
+    """Return how many of its first rows make a slab; None where there may be more to come."""
     starts = _starts(table[TIMES[0]])
     if starts[-1] <= SLAB_CHUNKS:
         return None
@@ -158,7 +158,7 @@ def _weights(starts: Ints, count: Ints, token_starts: Ints) -> tuple[Floats, Boo
 
 
 def _flat(table: pa.Table, name: str) -> tuple[pa.Array, Ints]:
-    """A column of lists as its values, and where each row's start (n + 1,); null lists are empty."""
+    """Return a column of lists as its values, and where each row's start (n + 1,); null lists are empty."""
     lists = _whole(table[name])
     return lists.flatten(), _starts(lists)
 

@@ -60,7 +60,7 @@ def measured_window(requests: Requests) -> Window | None:
 
 
 def shares_in(requests: Requests, window: Window) -> WindowShare:
-    """The share of each request's output tokens that arrived inside ``window``.
+    """Return the share of each request's output tokens that arrived inside ``window``.
 
     Where the server does not say how many tokens came with a chunk, each chunk of a request counts the same.
     A completed request without any chunk counts where it ended. A request that the load generator cut off
@@ -92,7 +92,7 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
 
 
 def _time_inside(requests: Requests, window: Window) -> Floats:
-    """The share of the time from its first token to its end that lies in the window, (n,)."""
+    """Return the share of the time from its first token to its end that lies in the window, (n,)."""
     first_ns, end_ns = requests.first_token_ns, requests.end_ns
     inside_ns = np.minimum(end_ns, window.end_ns) - np.maximum(first_ns, window.start_ns)
     share: Floats = np.clip(inside_ns / np.maximum(end_ns - first_ns, 1), 0.0, 1.0)

@@ -59,7 +59,7 @@ def answers_of(
     slo_ms: Mapping[str, float] | None = None,
     searched: Bounds = NO_SEARCH,
 ) -> tuple[Answer, ...]:
-    """Answer for one model; a question that the run did not ask is not there.
+    """Answer for one model; a question that the run did not ask is left out.
 
     Args:
         results: of an analysed run.
@@ -96,7 +96,7 @@ def between_models(
     metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
     left_out = _of_other_bounds(searched, slo_ms)
     best = {model: _least(_points(results, model, left_out), metric) for model in results.models}
-    known = {model: one for model, one in best.items() if one is not None}
+    known = {model: point for model, point in best.items() if point is not None}
     order = sorted(known, key=lambda model: _rank(known[model], metric))
     said = [f"{model}: {_of_a_model(results, known[model], metric)}" for model in order]
     said += [
@@ -108,12 +108,12 @@ def between_models(
 
 
 def _rank(point: Point, metric: str) -> tuple[bool, float, str]:
-    """By joules for a solved task; behind these what nobody graded, by joules for a request."""
+    """Rank by joules for a solved task; behind these what nobody graded, by joules for a request."""
     return not point.mean(_PASSED), _for_a_task(point, metric), point.model
 
 
 def _why_none(points: Sequence[Point], slo_ms: Mapping[str, float] | None) -> str:
-    """What is said of a model of which no variant and load has joules and a solved task."""
+    """Say of a model why no variant and load has joules and a solved task."""
     if slo_ms:
         return f"nothing is known to have kept {bounds_words(slo_ms)} and solved a task"
     if any(point.mean(_PASSED) for point in points) or all(point.mean(_PASSED) is None for point in points):
@@ -143,7 +143,7 @@ def _of_a_model(results: Results, point: Point, metric: str) -> str:
 
 
 def _for_a_task(point: Point, metric: str) -> float:
-    """The joules of a request over the share of tasks that were solved, where any was."""
+    """Return the joules of a request over the share of tasks that were solved, where any was."""
     return (point.mean(metric) or 0.0) / (point.mean(_PASSED) or 1.0)
 
 
@@ -167,7 +167,7 @@ def _batching(results: Results, model: str, concurrency: Concurrency) -> str | N
 
 
 def _variants(results: Results, model: str, concurrency: Concurrency) -> list[str]:
-    """A sentence a variant: J/request and pass@1 against the baseline, at one in flight and at the most."""
+    """Return a sentence a variant: J/request and pass@1 against the baseline, at one in flight and at the most."""
     by_variant: dict[str, list[Contrast]] = {}
     for contrast in results.at_reference(results.of(model, "variant_vs_baseline")):
         by_variant.setdefault(contrast.variant, []).append(contrast)
@@ -175,7 +175,7 @@ def _variants(results: Results, model: str, concurrency: Concurrency) -> list[st
 
 
 def _ends(contrasts: Sequence[Contrast], concurrency: Concurrency) -> list[tuple[str, Contrast]]:
-    """The contrasts at the least and at the most in flight, named; the last load's where none keeps a number."""
+    """Return the contrasts at the least and at the most in flight, named; the last load's where none keeps a number."""
     valid = [contrast for contrast in contrasts if contrast.value("j_per_request_ratio") is not None] or list(
         contrasts
     )
@@ -232,7 +232,7 @@ def _difference(results: Results, contrast: Contrast) -> str:
 def _best(
     results: Results, model: str, slo_ms: Mapping[str, float], left_out: Collection[str] = ()
 ) -> str | None:
-    """The least joules for a solved task, or for a request where none was graded; within the study's bounds.
+    """Return the least joules for a solved task, or for a request where none was graded; within the study's bounds.
 
     ``left_out`` are loads with other bounds of their own.
     """
@@ -256,7 +256,7 @@ def _best(
 
 
 def _least(points: Sequence[Point], metric: str) -> Point | None:
-    """By joules for a request over the share of tasks that were solved, where any was graded."""
+    """Find the least by joules for a request over the share of tasks that were solved, where any was graded."""
     graded = any(point.mean(_PASSED) is not None for point in points)
     known = []
     for k, point in enumerate(points):

@@ -29,9 +29,9 @@ def board_sentences(
         if point.model == model and board_of(point.load) is not None:
             groups.setdefault((point.variant, load_asked(point.load)), []).append(point)
     told = (
-        _sentence(results, own, searched.get(load, slo_ms))
-        for (_, load), own in groups.items()
-        if len(own) > 1
+        _sentence(results, points, searched.get(load, slo_ms))
+        for (_, load), points in groups.items()
+        if len(points) > 1
     )
     return [sentence for sentence in told if sentence is not None]
 
@@ -50,7 +50,7 @@ def seconds_words(ms: float | None) -> str:
 
 def least_of(points: Sequence[Point], metric: str) -> Point | None:
     """Find the point with the least of a metric; None where none has it."""
-    known = [(value, at) for at, one in enumerate(points) if (value := one.mean(metric)) is not None]
+    known = [(value, at) for at, point in enumerate(points) if (value := point.mean(metric)) is not None]
     return points[min(known)[1]] if known else None
 
 
@@ -72,9 +72,9 @@ def _sentence(results: Results, points: Sequence[Point], slo_ms: Mapping[str, fl
 
 
 def _beside(results: Results, best: Point, joules: str) -> Iterator[str]:
-    """What it costs against the reference, and both latencies."""
-    found = (one for one in results.of(best.model, "board_vs_reference") if one.side == best.condition)
-    contrast: Contrast | None = next(found, None)
+    """Yield what it costs against the reference, and both latencies."""
+    against = results.of(best.model, "board_vs_reference")
+    contrast: Contrast | None = next((pair for pair in against if pair.side == best.condition), None)
     if contrast is not None and contrast.value("j_per_request_ratio") is not None:
         row = contrast.metrics["j_per_request_ratio"]
         more = (

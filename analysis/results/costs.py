@@ -99,10 +99,10 @@ def _read_grams(carbon: str) -> float:
 
 def _read(flag: str, text: str, example: str) -> tuple[float, str]:
     """Read an amount for each Wh, and the unit that it is in."""
-    found = _FACTOR.fullmatch(text.strip())
-    if found is None:
+    match = _FACTOR.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{flag} is {text!r}: it takes an amount for each kWh, such as {example}")
-    return float(found["amount"]) / WH[found["energy"].lower()], found["symbol"] or found["unit"] or ""
+    return float(match["amount"]) / WH[match["energy"].lower()], match["symbol"] or match["unit"] or ""
 
 
 def cost_rows(results: Results, factors: Factors) -> list[CostRow]:
@@ -130,7 +130,7 @@ def _rows(results: Results, point: Point, per: str, factors: Factors) -> Iterato
 
 
 def _by_cell(results: Results, point: Point, metric: str, factors: Factors, quantity: str) -> float | None:
-    """What a Wh was in the mean over a condition's cells, each weighted by its joules; None where it has none."""
+    """Average what a Wh was over a condition's cells, each weighted by its joules; None where it has none."""
     joules = results.by_block(point.condition, metric, results.pair)
     per_wh = factors.by_cell[quantity]
     known = [

@@ -29,9 +29,9 @@ def is_month_first(texts: Iterable[str]) -> bool:
     Raises:
         AmbiguousDatesError: neither way is the better one.
     """
-    found = {tuple(map(int, match.groups())) for text in texts if (match := _SLASHED.match(text))}
-    by_day = _ordinals((year, month, day) for day, month, year in found)
-    by_month = _ordinals((year, month, day) for month, day, year in found)
+    dates = {tuple(map(int, match.groups())) for text in texts if (match := _SLASHED.match(text))}
+    by_day = _ordinals((year, month, day) for day, month, year in dates)
+    by_month = _ordinals((year, month, day) for month, day, year in dates)
     if by_day is None or by_month is None:
         return by_day is None and by_month is not None
     if by_day == by_month:
@@ -41,7 +41,7 @@ def is_month_first(texts: Iterable[str]) -> bool:
     if holes_by_day != holes_by_month:
         return holes_by_month < holes_by_day
     if 4 * narrow >= wide:
-        first, second, year = min(found)
+        first, second, year = min(dates)
         raise AmbiguousDatesError(
             f"{first:02d}/{second:02d}/{year} may have the day first or the month: write dates as {year}-12-31"
         )
@@ -68,12 +68,12 @@ def parsed(text: str, *, month_first: bool = False) -> datetime | None:
 def _ordinals(dates: Iterable[tuple[int, int, int]]) -> list[int] | None:
     """Days since the year 1, ascending; None where one is no date."""
     try:
-        return sorted(date(*one).toordinal() for one in dates)
+        return sorted(date(*day).toordinal() for day in dates)
     except ValueError:
         return None
 
 
 def _holes(days: list[int]) -> tuple[int, int]:
-    """Between how many neighbours days are missing, and how far those are apart that are farthest."""
+    """Return between how many neighbours days are missing, and how far those are apart that are farthest."""
     apart = [after - before for before, after in pairwise(days)]
     return sum(gap > 1 for gap in apart), max(apart, default=0)

@@ -71,7 +71,7 @@ def headline_of(results: Results) -> list[HeadlineLine]:
 
 
 def note_of(results: Results) -> str:
-    """What stands after every title with joules: that they are estimated; nothing where they were measured."""
+    """Return what stands after every title with joules: that they are estimated; nothing where they were measured."""
     return f" ({ESTIMATED})" if results.estimated else ""
 
 
@@ -82,7 +82,7 @@ def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
 
 
 def ratio_words(estimate: RatioEstimate, shown: Callable[[float], str] = significant) -> str:
-    """A ratio with its interval; its reasons where there is none."""
+    """Return a ratio with its interval; its reasons where there is none."""
     if estimate.ratio is None:
         return ", ".join(estimate.reasons)
     if estimate.lo is None or estimate.hi is None:

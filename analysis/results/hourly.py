@@ -57,7 +57,7 @@ class Hourly:
     per_wh: Floats  # (n,)
 
     def pieces(self, start_s: float, end_s: float) -> tuple[Floats, Floats]:
-        """The stretch cut where the value changes: its k + 1 edges, and the value of each piece (k,).
+        """Return the stretch cut where the value changes: its k + 1 edges, and the value of each piece (k,).
 
         Raises:
             UsageError: a part of it is not in the series.
@@ -100,7 +100,7 @@ def _file_of(named: str) -> tuple[Path, str | None]:
 
 
 def _rows(flag: str, path: Path) -> tuple[str, list[tuple[int, list[str]]]]:
-    """The separator, and the lines that are not empty, with their numbers; the header first."""
+    """Return the separator, and the lines that are not empty, with their numbers; the header first."""
     try:
         text = decoded(path, read_packed(path, _MOST_BYTES))
     except UsageError as error:
@@ -182,7 +182,7 @@ class _Reader:
         return start_s, end_s if end_s > start_s else np.nan, value * self._scale
 
     def _times_in(self, row: Sequence[str]) -> list[str]:
-        """A line's start, and its end where the line says it."""
+        """Return a line's start, and its end where the line says it."""
         start, *end = _BETWEEN.split(row[self._time], maxsplit=1)
         if self._end is not None and self._end < len(row):
             end = [row[self._end]]
@@ -223,7 +223,7 @@ class _Reader:
         return local.timestamp()
 
     def series(self, name: str, spans: Sequence[tuple[float, float, float]]) -> Hourly:
-        """The whole of it: a line lasts until it says, or until the next; the last as long as most."""
+        """Return the whole of it: a line lasts until it says, or until the next; the last as long as most."""
         start_s, end_s, per_wh = np.array(sorted(spans)).T
         known = np.isfinite(per_wh)
         if not known.any():
@@ -242,7 +242,7 @@ class _Reader:
 
 
 def _times(places: Sequence[int], header: Sequence[str]) -> tuple[int, int | None]:
-    """Which columns hold a line's start and end; the first where none is titled so, and no end where none is."""
+    """Return which columns hold a line's start and end; the first where none is titled so, and no end where none is."""
     ends = [k for k in places if _END.search(header[k])]
     times = [k for k in places if k not in ends and _TIME.search(header[k])]
     starts = [k for k in times if _START.search(header[k])]
@@ -250,14 +250,14 @@ def _times(places: Sequence[int], header: Sequence[str]) -> tuple[int, int | Non
 
 
 def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
-    """How much of what a Wh is, where a column's title has a unit of carbon, or of money, for energy."""
-    found = _UNITS.search(title)
-    if found is None:
+    """Return how much of what a Wh is, where a column's title has a unit of carbon, or of money, for energy."""
+    match = _UNITS.search(title)
+    if match is None:
         return None
-    wh, grams = WH[found["energy"].lower()], grams_of(found["amount"])
+    wh, grams = WH[match["energy"].lower()], grams_of(match["amount"])
     if carbon:
         return None if grams is None else (grams / wh, "gCO2e")
-    return None if grams is not None else (1 / wh, found["amount"])
+    return None if grams is not None else (1 / wh, match["amount"])
 
 
 def grams_of(unit: str) -> float | None:

@@ -15,14 +15,14 @@ def left_out(run: RunDir) -> tuple[str, ...]:
     """Return a sentence for each cell that is damaged, one for all that are missing, and one a file of the run's own.
 
     Raises:
-        TraceError: the tables are not there.
+        TraceError: the tables are missing.
     """
     context, unread = read_context(run)
     codes: dict[CellKey, set[str]] = {}
     for row in read_table(run, "cells").select([*_KEY, "reasons"]).to_pylist():
         codes.setdefault(CellKey(*(row[name] for name in _KEY)), set()).update(row["reasons"])
-    damaged = sorted(key for key, own in codes.items() if "trace_damaged" in own)
-    missing = sorted(key for key, own in codes.items() if "not_measured" in own)
+    damaged = sorted(key for key, reasons in codes.items() if "trace_damaged" in reasons)
+    missing = sorted(key for key, reasons in codes.items() if "not_measured" in reasons)
     misplaced = misplaced_cells(run) if damaged else {}
     why = {key: misplaced.get(key) or analyse_cell(run, key, context).problem for key in damaged}
     words = [f"left out: {key}: {problem}" for key, problem in why.items()]

@@ -28,15 +28,15 @@ def placed(run: OpenedRun, factors: Factors) -> Factors:
 
     Raises:
         UsageError: a series has no value for a part of a cell's window.
-        TraceError: a trace does not read.
+        TraceError: a trace cannot be read.
     """
     series = {"cost": factors.price_series, "carbon": factors.carbon_series}
     meter = next(iter(run.meters), None)
     records = {key: record for key, record in run.records.items() if record.phases.window}
     by_cell = {
-        quantity: {key: _per_wh(run, key, record, one, meter) for key, record in records.items()}
-        for quantity, one in series.items()
-        if one is not None
+        quantity: {key: _per_wh(run, key, record, hourly, meter) for key, record in records.items()}
+        for quantity, hourly in series.items()
+        if hourly is not None
     }
     return replace(factors, by_cell=by_cell)
 
@@ -59,7 +59,7 @@ def _per_wh(
 
 
 def _behind_calendar_s(run: OpenedRun, key: CellKey) -> float:
-    """What is added to the monotonic times of a cell for seconds since 1970: its requests carry both clocks."""
+    """Return what is added to the monotonic times of a cell for seconds since 1970: its requests carry both clocks."""
     path = run.dir.cell(key) / "requests.parquet"
     try:
         said = pq.read_schema(path).metadata or {}
@@ -79,10 +79,14 @@ def _joules_at(
         return nothing
     power = on_our_clock(read_trace(folder, "power"), record.power_clock)
     assert power is not None  # noqa: S101 -- it was read
-    own = [one for one in read_series(power) if (one.boundary, one.source) == (meter.boundary, meter.source)]
-    if not own:
+    metered = [
+        series
+        for series in read_series(power)
+        if (series.boundary, series.source) == (meter.boundary, meter.source)
+    ]
+    if not metered:
         return nothing
     window = Window(int(at_ns[0]), int(at_ns[-1]))
-    [energy] = boundary_energies(own, window, None, None)
+    [energy] = boundary_energies(metered, window, None, None)
     at_s = (at_ns - at_ns[0]) / 1e9
     return sum((curve.at(at_s) for curve in energy.curves), start=nothing)

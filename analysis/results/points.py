@@ -41,7 +41,7 @@ class Contrast:
         return Condition(self.model, self.reference_variant, self.reference_load)
 
     def value(self, metric: str) -> float | None:
-        """The metric's value, or None."""
+        """Return the metric's value, or None."""
         row = self.metrics.get(metric)
         return None if row is None else row["value"]
 
@@ -107,9 +107,9 @@ class Results:
             if (contrast.model, contrast.kind) == (model, kind)
         ]
 
-    def at_reference(self, ones: Iterable[_Sided]) -> list[_Sided]:
+    def at_reference(self, sided: Iterable[_Sided]) -> list[_Sided]:
         """Leave out what was measured on boards set otherwise than the study's reference; all where none was set."""
-        return [contrast for contrast in ones if board_of(contrast.load) in (None, self.reference_board)]
+        return [contrast for contrast in sided if board_of(contrast.load) in (None, self.reference_board)]
 
     @property
     def reference_board(self) -> str | None:
@@ -149,7 +149,7 @@ def read_results(
     ``metrics``: of cells, where not all are wanted.
 
     Raises:
-        TraceError: the tables are not there.
+        TraceError: the tables are missing.
     """
     chosen = meter or next(iter(run.meters), None)
     rows = run.cells_of(metrics)

@@ -24,29 +24,30 @@ def rate_sentences(results: Results, model: str, bounds: Bounds) -> list[str]:
     """Say of each variant what its searches found, against the baseline, or against boards as they were found."""
     if not bounds:
         return []
-    points = [one for one in results.points if one.model == model and load_asked(one.load) in bounds]
-    found = rates_found(results)
+    points = [point for point in results.points if point.model == model and load_asked(point.load) in bounds]
+    rates = rates_found(results)
     return [
-        _sentence(results, one, found.get(one.condition, {}), bounds[load_asked(one.load)]) for one in points
+        _sentence(results, point, rates.get(point.condition, {}), bounds[load_asked(point.load)])
+        for point in points
     ]
 
 
 def rates_found(results: Results) -> Found:
     """Return the rows of rates that were looked for, valid or not; nothing where no load looks for its rate."""
-    found: dict[Condition, dict[int, Mapping[str, object]]] = {}
+    rates: dict[Condition, dict[int, Mapping[str, object]]] = {}
     for row in results.cell_rows:
         if row["metric"] == RATE:
-            found.setdefault(Condition.of(row), {})[row["block"]] = row
-    return found
+            rates.setdefault(Condition.of(row), {})[row["block"]] = row
+    return rates
 
 
 def _sentence(
-    results: Results, point: Point, found: Mapping[int, Mapping[str, object]], slo_ms: Mapping[str, float]
+    results: Results, point: Point, rows: Mapping[int, Mapping[str, object]], slo_ms: Mapping[str, float]
 ) -> str:
     place, kept = f"{point.variant} under {point.load}", bounds_words(slo_ms)
     if point.mean(RATE) is None:
-        return f"{place}: {_not_found(found, kept)}"
-    parts = [f"{_rate(point)} requests/s within {kept}{_missing(found, point)}"]
+        return f"{place}: {_not_found(rows, kept)}"
+    parts = [f"{_rate(point)} requests/s within {kept}{_missing(rows, point)}"]
     joules = point.mean(GOOD_J)
     if joules is not None:
         shown = with_bounds(joules, *(point.interval(GOOD_J) or (None, None))).replace("(", "(95 %: ")
@@ -55,7 +56,7 @@ def _sentence(
 
 
 def _rate(point: Point) -> str:
-    """The mean with its interval over blocks; of a single block with that of its search."""
+    """Return the mean with its interval over blocks; of a single block with that of its search."""
     known, (bounds, *others) = point.interval(RATE), point.bounds[RATE]
     if known is None and bounds is not None and not others:
         return with_bounds(point.mean(RATE), *bounds).replace("(", "(95 %, of its search: ")
@@ -66,10 +67,10 @@ def _joules(results: Results) -> str:
     return "estimated J/request" if results.estimated else "J/request"
 
 
-def _not_found(found: Mapping[int, Mapping[str, object]], kept: str) -> str:
-    """Why there is no rate: none holds, none failed, or no window told."""
-    codes = {str(code) for row in found.values() for code in _codes(row)}
-    values = [value for row in found.values() if isinstance(value := row["value"], float)]
+def _not_found(rows: Mapping[int, Mapping[str, object]], kept: str) -> str:
+    """Say why there is no rate: none holds, none failed, or no window told."""
+    codes = {str(code) for row in rows.values() for code in _codes(row)}
+    values = [value for row in rows.values() if isinstance(value := row["value"], float)]
     if codes == {"no_rate_holds"}:
         return f"no rate keeps {kept}"
     if codes == {"rate_at_least"}:
@@ -77,12 +78,12 @@ def _not_found(found: Mapping[int, Mapping[str, object]], kept: str) -> str:
     return f"no rate is known to keep {kept} ({', '.join(sorted(codes)) or 'not_measured'})"
 
 
-def _missing(found: Mapping[int, Mapping[str, object]], point: Point) -> str:
+def _missing(rows: Mapping[int, Mapping[str, object]], point: Point) -> str:
     """Of how many blocks a mean is, where some found none."""
     known = len(point.values.get(RATE, ()))
     if known == point.blocks:
         return ""
-    why = sorted({str(code) for row in found.values() for code in _codes(row)})
+    why = sorted({str(code) for row in rows.values() for code in _codes(row)})
     return f" in {known} of {point.blocks} blocks ({', '.join(why) or 'not_measured'})"
 
 
@@ -92,18 +93,24 @@ def _codes(row: Mapping[str, object]) -> list[object]:
 
 
 def _beside(results: Results, point: Point) -> Iterator[str]:
-    contrasts = (one for one in results.of(point.model, *_AGAINST) if one.side == point.condition)
-    for one in contrasts:
-        than = _reference(one)
+    contrasts = (
+        contrast for contrast in results.of(point.model, *_AGAINST) if contrast.side == point.condition
+    )
+    for contrast in contrasts:
+        than = _reference(contrast)
         for name, of, verb in (
             (RATE, "requests/s", "holds"),
             (GOOD_J, f"{_joules(results)} that kept them", "costs"),
         ):
-            row = one.metrics.get(f"{name}_ratio")
+            row = contrast.metrics.get(f"{name}_ratio")
             if row is not None and row["value"] is not None:
-                more = (one.metrics.get(f"{name}_ratio_{part}") for part in ("smallest_visible", "p_holm"))
+                more = (
+                    contrast.metrics.get(f"{name}_ratio_{part}") for part in ("smallest_visible", "p_holm")
+                )
                 yield effect_words(row, *more, of=of, than=than, verb=verb)
 
 
-def _reference(one: Contrast) -> str:
-    return one.reference_variant if one.kind == "variant_vs_baseline" else str(board_of(one.reference_load))
+def _reference(contrast: Contrast) -> str:
+    if contrast.kind == "variant_vs_baseline":
+        return contrast.reference_variant
+    return str(board_of(contrast.reference_load))

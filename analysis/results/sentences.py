@@ -45,7 +45,7 @@ def effect_words(
 
 
 def saved_words(rows: Sequence[Figures], *, of: str, estimated: bool) -> str:
-    """What batching saves in one sentence, as far as intervals bear it out, without a full stop.
+    """Return what batching saves in one sentence, as far as intervals bear it out, without a full stop.
 
     Its range is from the lowest to the highest end of the intervals that leave out 1; comparisons that see no
     difference, or that have no interval, are counted beside it. Where none has one, it is of estimates, and says so.
@@ -93,7 +93,7 @@ def _verdict(row: Figures) -> int:
 
 
 def _notes(less: Sequence[Figures], unseen: Sequence[Figures], bare: Sequence[Figures]) -> list[str]:
-    """What is counted beside the comparisons that a sentence is of."""
+    """Return what is counted beside the comparisons that a sentence is of."""
     notes = []
     if less:
         notes.append(f"in {len(less)} it costs less")
@@ -116,7 +116,7 @@ def _cost(ratio: float, of: str, than: str) -> str:
 
 
 def _ends(row: Figures) -> list[str]:
-    """The interval's ends in percent, smaller change first; with more digits where they would look the same."""
+    """Return the interval's ends in percent, smaller change first; with more digits where they would look the same."""
     ends = sorted(abs(row[end] - 1) for end in ("lo", "hi"))
     shown = [percent(end) for end in ends]
     return [f"{end * 100:.2f}" for end in ends] if shown[0] == shown[1] else shown
@@ -133,7 +133,7 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as percent: whole from 10 on, one digit after the point below, two below a half."""
+    """Return a share as percent: whole from 10 on, one digit after the point below, two below a half."""
     value = abs(share) * 100
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 0.5 else f"{value:.2f}"
 

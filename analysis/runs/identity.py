@@ -43,7 +43,7 @@ class _Run:
 class Identity:
     """What the files of one cell say of where they belong."""
 
-    unreadable: str | None = None  # its record does not read, or its files are not those that it names
+    unreadable: str | None = None  # its record cannot be read, or its files are not those that it names
     run_id: str | None = None
     boot_id: str = ""
     problem: str | None = None  # what is wrong with its traces

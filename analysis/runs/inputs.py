@@ -46,8 +46,8 @@ def _read(path: Path) -> tuple[int, str]:
 def _inputs(run: RunDir) -> Iterator[str]:
     """List them by their path from the run's folder, in a fixed order; a run's ``alone/`` is one too."""
     for part in (run, RunDir(run.alone)):
-        own = (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
-        yield from (str(path.relative_to(run.root)) for path in own)
+        files = (path for path in (part.study, part.manifest, part.plan, part.attempts) if path.is_file())
+        yield from (str(path.relative_to(run.root)) for path in files)
         place = part.cells.relative_to(run.root).parts
         yield from ("/".join(parts) for parts in sorted(_below(os.fspath(part.cells), place)))
 

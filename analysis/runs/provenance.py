@@ -68,7 +68,7 @@ class _Shape(_Part):
 
 
 def read_manifest(run: RunDir) -> Mapping[str, Any]:
-    """The run's manifest.
+    """Read the run's manifest.
 
     Raises:
         TraceError: it is missing, or is none.
@@ -89,12 +89,12 @@ def read_manifest(run: RunDir) -> Mapping[str, Any]:
 
 
 def is_of_a_study(manifest: Mapping[str, Any]) -> bool:
-    """Whether a study was asked for: of a load test on its own, and of what others measured, there is none."""
+    """Say whether a study was asked for: of a load test on its own, and of what others measured, there is none."""
     return not {"endpoint", "imported"} & manifest.keys()
 
 
 def read_study(run: RunDir) -> Study:
-    """The study of a run, as it was measured; presets that it names need not exist here any more.
+    """Read the study of a run, as it was measured; presets that it names need not exist here any more.
 
     Raises:
         TraceError: it is missing, or cannot be read.
@@ -107,7 +107,7 @@ def read_study(run: RunDir) -> Study:
 
 
 def read_plan(run: RunDir) -> list[CellKey]:
-    """Every cell of ``plan.parquet``, in its order.
+    """Read every cell of ``plan.parquet``, in its order.
 
     Raises:
         TraceError: it is missing, cannot be read, or is no plan.
@@ -142,7 +142,7 @@ def _wrong_in(row: Mapping[str, Any], count: int) -> str | None:
 
 
 def cells_of(study: Study) -> frozenset[CellKey]:
-    """Every cell that a study has; probes are measured in the first block alone."""
+    """Return every cell that a study has; probes are measured in the first block alone."""
     sides = [(model_slug(model), variant) for model in study.models for variant in study.variants]
     loads = [(load.slug, block) for load in study.loads for block in range(1, study.blocks + 1)]
     loads += [(load.slug, 1) for load, _ in study.probe_loads]

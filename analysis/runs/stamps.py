@@ -63,7 +63,7 @@ def _tail(descriptor: int, size: int) -> str:
 
 def _seen(folder: Path) -> list[tuple[str, int, int, int, int]] | None:
     """Name, size, times of change of content and of anything, and inode, by name."""
-    found = []
+    stamps = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -72,10 +72,10 @@ def _seen(folder: Path) -> list[tuple[str, int, int, int, int]] | None:
                 told = entry.stat(follow_symlinks=False)
                 if not stat.S_ISREG(told.st_mode):
                     return None
-                found.append((entry.name, told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino))
+                stamps.append((entry.name, told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino))
     except OSError:
         return None
-    return sorted(found)
+    return sorted(stamps)
 
 
 def _state(seen: list[tuple[str, int, int, int, int]]) -> str:

@@ -81,7 +81,7 @@ def board_checks(held: BoardHeld | None, power: pa.Table | None) -> list[Check]:
 
 
 def _share(rows: pa.Table, column: str, held: float, *, below: bool) -> float | None:
-    """The share of readings that are not as held; None without a reading."""
+    """Return the share of readings that are not as held; None without a reading."""
     values = floats(rows, column)
     values = values[np.isfinite(values)]
     if not values.size:

@@ -27,9 +27,9 @@ def rate_checks(rate: RateFound | None, requests: Requests) -> Iterator[Check]:
     yield Check("no_rate_holds", holds_none, last, "ratio", lo=rate.wanted_share)
     if holds_none:
         return
-    found = judged(rate, requests)
-    too_few = found.why == "too_few" and (found.share or 0.0) >= rate.wanted_share
-    confirmed = rate.confirmed and (found.says == "holds" or too_few)
-    yield Check("rate_not_confirmed", not confirmed, found.share, "ratio", lo=rate.wanted_share)
+    judgement = judged(rate, requests)
+    too_few = judgement.why == "too_few" and (judgement.share or 0.0) >= rate.wanted_share
+    confirmed = rate.confirmed and (judgement.says == "holds" or too_few)
+    yield Check("rate_not_confirmed", not confirmed, judgement.share, "ratio", lo=rate.wanted_share)
     at_least = rate.kind == "at_least"
     yield Check("rate_at_least", False, rate.rate, "requests/s", noted=at_least and confirmed)

@@ -14,7 +14,7 @@ _PAIRS = (("asked_prompt_tokens", "prompt_tokens"), ("asked_output_tokens", "out
 
 
 def length_checks(requests: Requests) -> Iterator[Check]:
-    """A note with the number of completed requests of other lengths; nothing where no lengths were asked for."""
+    """Yield a note with the number of completed requests of other lengths; nothing where no lengths were asked for."""
     if not replays_lengths(requests):
         return
     table = requests.trace.read([name for pair in _PAIRS for name in pair])

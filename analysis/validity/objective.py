@@ -82,7 +82,7 @@ def judge(
     good = kept_slo(requests, latency, bounds_ms)[rows]
     lo, hi = share_interval(good)
     checks = request_checks(requests, latency, is_open=is_open, is_capped=most_in_flight is not None)
-    late = next((one.code for one in checks if one.failed and one.code in GENERATOR), None)
+    late = next((check.code for check in checks if check.failed and check.code in GENERATOR), None)
     says, why = ("nothing", late) if late else _said(requests, latency, bounds_ms, wanted, (lo, hi))
     return Judgement(says, why, float(good.mean()), lo, hi, int(rows.size))
 
@@ -107,7 +107,7 @@ def share_interval(good: Bools) -> tuple[float, float]:
 
 
 def requests_needed(wanted: float) -> int:
-    """How many independent requests say that a rate holds, where one in a hundred and fifty of what may fail does."""
+    """Count the independent requests that show that a rate holds, where one in 150 of what may fail does."""
     quantile = float(stdtrit(PIECES - 1, 0.975))
     return int(np.ceil(1.5 * quantile**2 * wanted / (1 - wanted)))
 
@@ -141,13 +141,13 @@ def _direction(requests: Requests, latency: Latencies, bounds_ms: Mapping[str, f
     """1 where a latency that has a bound goes up in the window, -1 where one comes down and none goes up, else 0."""
     rows = np.flatnonzero(requests.completed)
     rows = rows[np.argsort(requests.scheduled_ns[rows], kind="stable")]
-    found = set()
+    directions = set()
     for name, bound_ms in bounds_ms.items():
         values: Floats = getattr(latency, f"{name}_ms")[rows]
         line = trend(_piece_means(values[np.isfinite(values)] / bound_ms))
         if line is not None and line.significant(LATENCY_BOUND):
-            found.add(1 if line.change > 0 else -1)
-    return max(found, default=0)
+            directions.add(1 if line.change > 0 else -1)
+    return max(directions, default=0)
 
 
 def _backlog(requests: Requests) -> Literal["fails", "growing", "none"]:

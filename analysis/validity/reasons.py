@@ -63,6 +63,7 @@ EXPLANATIONS = {
     "sandbox_missing": "Completions were not graded: bubblewrap is not installed.",
     "random_weights": "The model's weights are random: it has learnt nothing that could be graded.",
     "untested_family": "Nobody tried this family of models here: see that its answers are what they should be.",
+    "code_not_run": "The checkpoint names code of its own, which was left alone: a class of the engine's served it.",
     "no_tests": "The prompts came without tests, so that no answer can be graded.",
     "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
     "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
@@ -86,7 +87,7 @@ EXPLANATIONS = {
     "engine_unseen": "Nobody watched the engine: its version, preemptions, cache hits and boards are not known.",
     "cut_off": "Requests were cut off, and nothing says after how many tokens: they took joules and count for nothing.",
     "none_solved": "No task was solved: joules per solved task do not exist.",
-    "trace_damaged": "A trace of the cell is missing or does not read.",
+    "trace_damaged": "A trace of the cell is missing or cannot be read.",
     "not_available": "The device or the server does not offer it, or there was nothing to compute it from.",
     "not_measured": "The plan has this cell, but it is not finished.",
     "too_few_blocks": "Below three blocks there is no interval.",
@@ -140,12 +141,12 @@ def scope_of(code: str) -> Scope:
 
 
 def reasons_for(scope: Scope, codes: Iterable[str]) -> list[str]:
-    """The codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
+    """Return the codes that spoil a row of ``scope``: its own and those of the whole cell, sorted."""
     return sorted({code for code in codes if scope_of(code) in {scope, "cell"}})
 
 
 def noted_checks(codes: Iterable[str]) -> list[Check]:
-    """What the runner notes of what was served, and what spoils nothing."""
+    """Return what the runner notes of what was served, and what spoils nothing."""
     return [Check(code, False, None, "", noted=True) for code in codes]
 
 
@@ -232,10 +233,10 @@ def energy_checks(energy: BoundaryEnergy) -> list[Check]:
 
 
 def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
-    """The device that is worst off; none where no sensor could alias."""
+    """Return the device that is worst off; none where no sensor could alias."""
     looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
     if not looked:
         return []
-    worst = max(looked, key=lambda one: (one.found, one.figure[0] or 0.0))
+    worst = max(looked, key=lambda aliasing: (aliasing.found, aliasing.figure[0] or 0.0))
     value, bound = worst.figure
     return [Check("aliased", worst.found, value, "ratio", hi=bound)]

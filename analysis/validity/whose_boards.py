@@ -47,7 +47,7 @@ class Boards:
 
 
 def boards_seen(occupancy: pa.Table | None, window: Window) -> Boards:
-    """The looks at boards within a window.
+    """Return the looks at boards within a window.
 
     Of runs that did not note where the engine was, it was on a board that was its alone, and then not on those that had
     no process.
@@ -72,7 +72,7 @@ def _engine(state: str, pids: Sequence[int], *, alone: bool) -> bool | None:
 
 
 def boards_of(series: Sequence[PowerSeries]) -> frozenset[str]:
-    """The boards among the devices that were read."""
+    """Return the boards among the devices that were read."""
     return frozenset(readings.device for readings in series if readings.source == "nvml")
 
 

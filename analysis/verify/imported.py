@@ -11,7 +11,7 @@ from traces.layout import RunDir
 
 def imported_remarks(run: RunDir) -> Iterator[str]:
     """Return a sentence a cell that others measured, and one for all of them; none where there is no such cell."""
-    found = False
+    any_imported = False
     for key in run.finished_cells():
         try:
             about = read_cell(run.cell(key)).imported
@@ -19,11 +19,11 @@ def imported_remarks(run: RunDir) -> Iterator[str]:
             continue
         if about is None:
             continue
-        found = True
+        any_imported = True
         files = [about.requests, *(log.file for log in about.logs)]
-        named = ", ".join(f"{one.name} (sha256 {one.sha256})" for one in files)
+        named = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in files)
         yield f"imported: {key}: by {' '.join(filter(None, (about.tool, about.version)))}, from {named}; {about.clock}"
-    if found:
+    if any_imported:
         yield (
             "imported: checked: that figures follow from the traces, and these are as they were imported; not checked: "
             "that the files named above hold what happened, that the stated clocks are right, and what nobody recorded "

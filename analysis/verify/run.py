@@ -133,7 +133,7 @@ def _ungradable(record: CellRecord) -> bool:
 
 
 def _checkpoint(key: CellKey, record: CellRecord, provenance: Provenance) -> Iterator[Finding]:
-    """The weights that served a cell are those that the manifest names."""
+    """See that the weights that served a cell are those that the manifest names."""
     models = (provenance.manifest or {}).get("models")
     said = record.served.checkpoint
     for name, about in models.items() if isinstance(models, dict) and said is not None else ():
@@ -151,12 +151,12 @@ def _said(record: CellRecord, key: CellKey, table: pa.Table) -> Iterator[tuple[s
     boot = (table.schema.metadata or {}).get(b"boot_id", b"").decode()
     yield "boot_id", record.boot_id, boot or record.boot_id
     counted = pc.value_counts(table.column("status")).to_pylist()
-    failed = {one["values"]: one["counts"] for one in counted if one["values"] != "ok"}
+    failed = {count["values"]: count["counts"] for count in counted if count["values"] != "ok"}
     yield "errors", {status: count for status, count in record.errors.items() if count}, failed
 
 
 def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Provenance) -> Iterator[Finding]:
-    """Every whole answer to a measured request is graded once, under its own task, by the run's own data set."""
+    """Look for whole answers to measured requests that are not graded once, under their task, by the run's data set."""
     differ = partial(Finding, "grades_differ", str(key))
     asked_of = ((provenance.manifest or {}).get("dataset") or {}).get("sha256")
     judged_by = (grades.schema.metadata or {}).get(GRADED_BY.encode(), b"").decode(errors="replace")
@@ -173,7 +173,7 @@ def _grades(key: CellKey, requests: pa.Table, grades: pa.Table, provenance: Prov
 
 
 def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
-    """A table on disk that is not what the traces give."""
+    """Yield a table on disk that is not what the traces give."""
     where = str(run.table(name))
     try:
         there = read_table(run, name)
@@ -184,7 +184,7 @@ def _table(run: RunDir, name: str, truth: pa.Table) -> Iterator[Finding]:
 
 
 def _in_short(run: RunDir, truth: pa.Table) -> Iterator[Finding]:
-    """A summary that is not what the tables give; runs that an earlier version analysed have none."""
+    """Yield a summary that is not what the tables give; runs that an earlier version analysed have none."""
     if not is_there(run.summary):
         return
     where = str(run.summary)
@@ -198,7 +198,7 @@ def _in_short(run: RunDir, truth: pa.Table) -> Iterator[Finding]:
         there = pacsv.read_csv(run.summary, convert_options=convert)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         yield Finding(
-            "table_differs", where, f"does not read: {reason_of(error)}; starwatt analyze makes it again"
+            "table_differs", where, f"cannot be read: {reason_of(error)}; starwatt analyze makes it again"
         )
         return
     if there.schema.names != truth.schema.names:
@@ -240,7 +240,7 @@ def _rows_that_differ(there: pa.ChunkedArray, truth: pa.ChunkedArray) -> np.ndar
         return np.zeros(0, dtype=np.int64)
     if pa.types.is_nested(truth.type):
         pairs = zip(there.to_pylist(), truth.to_pylist(), strict=True)
-        return np.flatnonzero([one != other for one, other in pairs])
+        return np.flatnonzero([left != right for left, right in pairs])
     if pa.types.is_floating(truth.type):
         return np.flatnonzero(~_close(there.to_numpy(), truth.to_numpy()))
     same = pc.fill_null(pc.equal(there, truth), False)
@@ -259,9 +259,9 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _report(run: RunDir) -> Iterator[Finding]:
-    """A report that is not what tables and traces give."""
+    """Yield a report that is not what tables and traces give."""
     if not run.report.is_file():
-        yield Finding("report_differs", str(run.report), "is not there; starwatt report makes it")
+        yield Finding("report_differs", str(run.report), "is missing; starwatt report makes it")
         return
     try:
         same = _untitled(run.report.read_text(encoding="utf-8")) == _untitled(page_of(run))

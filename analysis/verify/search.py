@@ -41,7 +41,7 @@ def search_findings(key: CellKey, folder: Path, record: CellRecord) -> Iterator[
 
 
 def _window_problem(folder: Path, rate: RateFound, window: RateWindow) -> str | None:
-    """What is wrong with one window; None where it is as it was judged."""
+    """Return what is wrong with one window; None where it is as it was judged."""
     place = folder / window.folder
     try:
         if sha256_of(place / "requests.parquet") != window.sha256:
@@ -49,13 +49,14 @@ def _window_problem(folder: Path, rate: RateFound, window: RateWindow) -> str | 
         requests = read_columns(read_trace(place, "requests"))
     except TraceError as error:
         return str(error)
-    found = judge(
+    judgement = judge(
         requests, rate.slo_ms, rate.wanted_share, rate.max_in_flight, is_open=window.rate is not None
     )
-    said, is_so = (window.says, window.why, window.requests), (found.says, found.why, found.requests)
-    if said != is_so or abs((window.share or 0.0) - (found.share or 0.0)) > _CLOSE:
+    said = (window.says, window.why, window.requests)
+    is_so = (judgement.says, judgement.why, judgement.requests)
+    if said != is_so or abs((window.share or 0.0) - (judgement.share or 0.0)) > _CLOSE:
         return f"cell.json says {_words(window.says, window.why, window.share)}, its requests say " + _words(
-            found.says, found.why, found.share
+            judgement.says, judgement.why, judgement.share
         )
     return None
 

@@ -179,7 +179,7 @@ def _read_liberally(event: StreamEvent, api: Api) -> AnyChunk | None:
 
 
 def error_in(value: dict[str, Any], *, named: bool = False) -> object:
-    """The error that an object says, None where it says none; ``named``: its event is called an error."""
+    """Return the error that an object says, None where it says none; ``named``: its event is called an error."""
     said = value.get("error")
     if any(said.values()) if isinstance(said, dict) else said:
         return said
@@ -189,7 +189,7 @@ def error_in(value: dict[str, Any], *, named: bool = False) -> object:
 
 
 def whole_text(texts: list[str]) -> str:
-    """The text that came in these parts: halves of characters are put together, and what stays a half is replaced."""
+    """Join the text of these parts: halves of characters are put together, and what stays a half is replaced."""
     text = "".join(texts)
     if text.isascii():
         return text
@@ -292,7 +292,7 @@ def _usage(value: Any) -> Usage | None:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens, also where it is written as 8.0; None for what can be none."""
+    """Read a number of tokens, also where it is written as 8.0; None for what can be none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return None
     return int(value) if 0 <= value <= MOST_TOKENS else None

@@ -20,11 +20,11 @@ class Asking:
         self._without: dict[bytes, bytes] = {}
 
     def form(self, request: bytes) -> bytes:
-        """The request as this server takes it."""
+        """Return the request as this server takes it."""
         return self.without(request) if self._refused else request
 
     def without(self, request: bytes) -> bytes:
-        """The request, head and body, without asking for counts with every chunk."""
+        """Return the request, head and body, without asking for counts with every chunk."""
         if request not in self._without:
             head, _, content = request.partition(b"\r\n\r\n")
             body = json.loads(content)

@@ -23,7 +23,7 @@ class StreamEvent(NamedTuple):
 
 
 def cut_events(pieces_ns: list[int], pieces: list[bytes]) -> list[StreamEvent]:
-    """The events of a stream that came in these pieces at these instants.
+    """Cut the events of a stream that came in these pieces at these instants.
 
     However the bytes are split, the events are the same. Lines end in LF, CRLF or CR, whose last event may lack its
     blank line, and a server that ends every event with one line end is understood too.

@@ -70,7 +70,7 @@ def decode_answer(
 
 
 def decode_events(events: Sequence[StreamEvent], api: Api = COMPLETION) -> Decoded:
-    """The same of events."""
+    """Decode an answer of events."""
     reader = _Reader(events, api)
     decoded = _joined(reader)
     decoded.problem, decoded.aside = reader.problem, reader.aside
@@ -78,7 +78,7 @@ def decode_events(events: Sequence[StreamEvent], api: Api = COMPLETION) -> Decod
 
 
 def _each_an_event(pieces: list[bytes], api: Api) -> list[AnyChunk] | None:
-    """All events but [DONE] at once, where each piece is one of them and all is well: what a server sends as it should.
+    """Read all events but [DONE] at once, where each piece is one of them and all is well, as most servers send them.
 
     Between two braces a newline stands between two documents, never within one; so lines and documents are the same.
     """
@@ -105,7 +105,7 @@ def _each_an_event(pieces: list[bytes], api: Api) -> list[AnyChunk] | None:
 
 
 def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | None:
-    """The same as ``_joined``, without a loop: each event brings tokens and says how many, the last one only counts."""
+    """Do what ``_joined`` does without a loop: each event brings tokens and says how many, the last only counts."""
     *chunks, last = events
     if last.choices or last.usage is None or any(map(_ERROR, events)):
         return None
@@ -220,7 +220,7 @@ def _last_reason(choices: Sequence[AnyChoice]) -> str | None:
 
 
 def _our_index(choices: list[AnyChoice]) -> int | None:
-    """The index of the answer that counts where there are several; None where all belong to it.
+    """Return the index of the answer that counts where there are several; None where all belong to it.
 
     Several answers end each with a finish reason of its own. A server that counts the index up with each token has
     one.

@@ -52,7 +52,7 @@ class Counts:
         return growth
 
     def _own(self) -> list[int] | None:
-        """Each chunk's own count; None where a chunk has none."""
+        """Return each chunk's own count; None where a chunk has none."""
         counts = [count for count in self.of_chunks if count]
         return counts if counts and len(counts) == len(self.of_chunks) else None
 
@@ -68,7 +68,7 @@ class Counts:
         return all(tokens or not text for tokens, text in zip(reading, self.with_text, strict=True))
 
     def _continued(self) -> tuple[int | None, list[int] | None]:
-        """A running total that grew by one with each chunk, and was left out with the last alone, goes on so."""
+        """Continue a running total that grew by one with each chunk, and was left out with the last alone."""
         count = len(self.of_chunks)
         if count > 1 and self.after is None and list(self.of_chunks) == [*range(1, count), None]:
             return count, [1] * count

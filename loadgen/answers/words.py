@@ -16,7 +16,7 @@ class UnreadableBodyError(Exception):
 
 
 def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
-    """Each piece of a body as it was before it was compressed: gzip and deflate, though nobody asked for them.
+    """Return each piece of a body as it was before it was compressed: gzip and deflate, though nobody asked for them.
 
     Raises:
         UnreadableBodyError: another encoding, or damaged.
@@ -49,5 +49,5 @@ def http_error_words(status: int, headers: Mapping[str, str], body: bytes) -> st
 
 
 def beginning(body: bytes) -> str:
-    """The first words of a body, on one line."""
+    """Return the first words of a body, on one line."""
     return " ".join(body[:LONGEST_WORDS].decode(errors="replace").split())

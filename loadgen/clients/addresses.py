@@ -21,7 +21,7 @@ class Addresses:
         self._found: Sequence[tuple[Any, ...]] | None = None  # as getaddrinfo has them
 
     async def connected(self) -> socket.socket:
-        """A socket that is connected to the first address that takes us.
+        """Return a socket that is connected to the first address that takes us.
 
         Raises:
             OSError: the name has no address, no address takes us, or there is no free descriptor or port.
@@ -40,7 +40,7 @@ class Addresses:
 
 
 def in_words(error: OSError) -> OSError:
-    """The same error, with its remedy where it is a limit of ours."""
+    """Return the same error, with its remedy where it is a limit of ours."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return OSError(error.errno, f"no file descriptor is free: raise the limit of {most} (ulimit -n)")

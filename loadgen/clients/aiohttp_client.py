@@ -38,7 +38,7 @@ class _InStep(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """A connection that waits for a request.
+        """Return a connection that waits for a request.
 
         Raises:
             aiohttp.ClientError: none can be opened.
@@ -100,7 +100,7 @@ class AiohttpClient(AskingClient):
         self._unkept = self._opened(tls, kept=False)
 
     def _opened(self, tls: ssl.SSLContext | None, *, kept: bool) -> aiohttp.ClientSession:
-        """A session; of one that keeps no connections, each request has a new one."""
+        """Return a session; of one that keeps no connections, each request has a new one."""
         connector = (
             _InStep(limit=0, ssl=tls or True, keepalive_timeout=self._timeout_s)
             if kept
@@ -210,7 +210,7 @@ class AiohttpClient(AskingClient):
         response.close()
 
     def _first_hop(self) -> tuple[str, int]:
-        """The proxy of the environment, or the endpoint itself."""
+        """Return the proxy of the environment, or the endpoint itself."""
         scheme = self._endpoint.scheme
         proxy = urllib.request.getproxies().get(scheme)
         if proxy is None or urllib.request.proxy_bypass(self._endpoint.host):

@@ -43,7 +43,7 @@ class Client(Protocol):
 
 
 def client_for(spec: LoadSpec) -> tuple[str, Client]:
-    """The client that a spec asks for, and its name; ``auto`` is the best that this endpoint and machine allow.
+    """Return the client that a spec asks for, and its name; ``auto`` is the best that this endpoint and machine allow.
 
     Raises:
         LoadError: ``wire`` is asked for, and can't be had here.

@@ -201,7 +201,7 @@ class Pool(AskingClient):
         connection.close()
 
     async def _falls_free(self, exchange: Exchange) -> Connection | None:
-        """A connection that another request gives back, in time for this one; None where none does."""
+        """Return a connection that another request gives back, in time for this one; None where none does."""
         spare_s = (exchange.due_ns - now_ns()) * 1e-9 - 2 * self._demand.opening_s - _TO_OPEN_S
         # At high rates what is early must stay early.
         if spare_s <= 0 or self._open == 0 or not self._demand.slow:
@@ -219,7 +219,7 @@ class Pool(AskingClient):
             raise
 
     async def _opened_for(self, exchange: Exchange, until_ns: int) -> Connection:
-        """A new connection; where it can't be opened before the request is due, it is tried again when it is.
+        """Return a new connection; where it can't be opened before the request is due, it is tried again when it is.
 
         A request that waits for it counts as sent when its opening began: the handshake is the server's time.
         """
@@ -275,7 +275,7 @@ class Pool(AskingClient):
 
     @abstractmethod
     async def _open_connection(self) -> Connection:
-        """A new connection.
+        """Return a new connection.
 
         Raises:
             OSError: the endpoint cannot be reached.

@@ -33,7 +33,7 @@ Asked = list[Task] | list[RecordedRequest]
 
 
 def asked_by(spec: LoadSpec) -> Asked:
-    """What a load asks.
+    """Return what a load asks.
 
     Raises:
         UsageError: its data set, or its trace, cannot be read.
@@ -74,7 +74,7 @@ class Agenda:
         self._first_ns: int | None = None
 
     def next(self, at_ns: int) -> Item | None:
-        """The request that is due at ``at_ns``, or None when nothing more is to be offered."""
+        """Return the request that is due at ``at_ns``, or None when nothing more is to be offered."""
         if self._first_ns is None and self._warms_at(at_ns):
             self._warmed += 1
             return self._draw("warmup")
@@ -100,7 +100,7 @@ class Agenda:
         self._released = True
 
     def abandon(self) -> Iterator[Item]:
-        """The measured requests that are planned and were not handed out; where time says how many, none beyond now."""
+        """Yield the measured requests that are planned and were not handed out; by a duration, none beyond now."""
         if self._planned is None:
             least = self._amount.measure.passes if isinstance(self._amount, Passes) else 0
             self._planned = max(least * self._tasks, self._handed_out)

@@ -30,7 +30,7 @@ class Arrivals:
 
     @classmethod
     def of(cls, spec: LoadSpec) -> Arrivals:
-        """The arrivals that a spec with an open load asks for."""
+        """Return the arrivals that a spec with an open load asks for."""
         assert isinstance(spec.load, Open)  # noqa: S101 -- the caller has looked
         return cls(spec.load, spec.seed, spec.block, round(spec.warmup_s * 1e9), spec.dither_s)
 
@@ -93,7 +93,7 @@ def arrival_offsets_ns(
 
 
 def trace_offsets_ns(offsets_ns: Sequence[int], warmup_ns: int) -> Iterator[int]:
-    """When the requests of ``replayed`` are due."""
+    """Yield when the requests of ``replayed`` are due."""
     return (due_ns for due_ns, _, _ in replayed(offsets_ns, warmup_ns))
 
 
@@ -114,5 +114,5 @@ def replayed(offsets_ns: Sequence[int], warmup_ns: int) -> Iterator[tuple[int, i
 
 
 def _period_ns(offsets_ns: Sequence[int]) -> int:
-    """A recording with one mean gap behind it."""
+    """Return a recording with one mean gap behind it."""
     return offsets_ns[-1] + round(offsets_ns[-1] / (len(offsets_ns) - 1))

@@ -27,7 +27,7 @@ class Phases:
         self._width_s, self._first = width_s, float(rng.uniform())
 
     def seconds(self, number: int) -> float:
-        """The shift of request, or pass, ``number``."""
+        """Return the shift of request, or pass, ``number``."""
         return self._width_s * ((self._first + number * _GOLDEN) % 1.0)
 
 

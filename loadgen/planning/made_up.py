@@ -34,7 +34,7 @@ class MadeUpText:
         self._starts = list(accumulate(map(len, drawn), initial=0))
 
     def text(self, request: object, round_: object, lengths: Lengths) -> bytes:
-        """The prompt of a request of that round; its first blocks are those of all that name the same ids in it."""
+        """Write the prompt of a request of that round; its first blocks are those of all that name the same ids."""
         parts, written = [ANCHOR], 0
         total = self._wording.words_of(lengths.prompt_tokens - self._wording.overhead_tokens)
         while written < total:

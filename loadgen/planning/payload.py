@@ -81,7 +81,7 @@ def request_bytes(endpoint: Endpoint, spec: LoadSpec, task: Task, api_key: str |
 
 
 def body_of(spec: LoadSpec, text: str, beginning: str = "") -> dict[str, object]:
-    """What a request asks, but for the length of its answer."""
+    """Return what a request asks, but for the length of its answer."""
     return {
         "model": spec.model,
         **_asked(spec, text, beginning),
@@ -92,7 +92,7 @@ def body_of(spec: LoadSpec, text: str, beginning: str = "") -> dict[str, object]
 
 
 def forced(spec: LoadSpec, length: int) -> dict[str, object]:
-    """What makes an answer have so many tokens."""
+    """Return what makes an answer have so many tokens."""
     if spec.dialect == "transformers":
         sampled = spec.prompts.temperature > 0
         config = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": sampled}
@@ -129,7 +129,7 @@ def _asked(spec: LoadSpec, text: str, beginning: str) -> dict[str, object]:
 
 
 def checked_key(key: str | None, where: str) -> str | None:
-    """A key that a header can carry, or None where there is none.
+    """Return a key that a header can carry, or None where there is none.
 
     Raises:
         UsageError: it holds a newline, another control character, or what is no ASCII.
@@ -140,7 +140,7 @@ def checked_key(key: str | None, where: str) -> str | None:
 
 
 def _authorization(endpoint: Endpoint, api_key: str | None) -> str | None:
-    """The key, or else what the address says."""
+    """Return the key, or else what the address says."""
     if checked_key(api_key, "the API key (STARWATT_API_KEY)"):
         return f"Bearer {api_key}"
     if endpoint.credentials is None:

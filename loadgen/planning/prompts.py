@@ -14,13 +14,13 @@ _Asked = TypeVar("_Asked")
 
 
 def seeded(*parts: object) -> np.random.Generator:
-    """The one generator for a purpose, from the parts that may decide it (seed, block, load, ...)."""
+    """Return the one generator for a purpose, from the parts that may decide it (seed, block, load, ...)."""
     digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
 def choose_tasks(dataset: Dataset, tasks: Literal["all"] | int, seed: int) -> list[Task]:
-    """All tasks in the dataset's order, or a subset that depends on the seed alone."""
+    """Choose all tasks in the dataset's order, or a subset that depends on the seed alone."""
     if tasks == "all" or tasks >= len(dataset.tasks):
         return list(dataset.tasks)
     chosen = seeded(seed, "subset").choice(len(dataset.tasks), size=tasks, replace=False)

@@ -24,7 +24,7 @@ class RecordedRequest:
 
 
 def with_lengths(load: Load) -> Recording | None:
-    """The recording that a load replays with its lengths; None where prompts come from the study's data set.
+    """Return the recording that a load replays with its lengths; None where prompts come from the study's data set.
 
     Raises:
         UsageError: the trace file cannot be read.
@@ -36,7 +36,7 @@ def with_lengths(load: Load) -> Recording | None:
 
 
 def requests_in(recording: Recording) -> list[RecordedRequest]:
-    """The requests of a recording with lengths."""
+    """Return the requests of a recording with lengths."""
     return [RecordedRequest(number, lengths) for number, lengths in enumerate(recording.lengths or ())]
 
 

@@ -23,7 +23,7 @@ class Requests(Protocol):
 
 
 def requests_of(endpoint: Endpoint, spec: LoadSpec, asked: Asked, api_key: str | None) -> Requests:
-    """The requests of one load.
+    """Return the requests of one load.
 
     Raises:
         UsageError: lengths are recorded, but not of a task; or no header can carry the key.

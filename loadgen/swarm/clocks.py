@@ -27,7 +27,7 @@ class Clocks:
         runner.register_message(_TOLD, self._heed)
 
     def measure(self, client: str) -> PowerClock:
-        """A worker's clock minus ours, by the quickest of some questions; ``end`` is not known yet.
+        """Measure a worker's clock minus ours, by the quickest of some questions; ``end`` is not known yet.
 
         Raises:
             LoadError: it does not answer.

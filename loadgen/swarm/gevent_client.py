@@ -73,7 +73,7 @@ class GeventClient:
             raise ConnectionError("connection lost before the answer: closed by the server")
 
     def _take(self) -> socket.socket | None:
-        """A connection on which nothing has come since its last answer."""
+        """Return a connection on which nothing has come since its last answer."""
         while self._idle:
             connection = self._idle.pop()
             if not select([connection], [], [], 0)[0]:

@@ -44,7 +44,7 @@ def add_options(parser: Any) -> None:
 
 
 def spec_of(options: Any, host: str | None, workers: int = 1) -> LoadSpec:
-    """The load that Locust's options ask for, shared by at most so many processes.
+    """Return the load that Locust's options ask for, shared by at most so many processes.
 
     Raises:
         UsageError: an option is missing or wrong, or two contradict each other.

@@ -27,7 +27,7 @@ _LEFT_OVER = f"building-{SOURCE.stem}-"
 
 
 def library() -> Path:
-    """The library, compiled where it is missing.
+    """Return the library, compiled where it is missing.
 
     Raises:
         LoadError: it can't be compiled; the message says why.
@@ -61,7 +61,7 @@ def library() -> Path:
 
 
 def _swept(folder: Path) -> Path:
-    """The folder without what a compiler left that was killed; its lock is ours."""
+    """Return the folder without what a compiler left that was killed; its lock is ours."""
     for left_over in folder.glob(f"{_LEFT_OVER}*"):
         shutil.rmtree(left_over, ignore_errors=True)
     return folder

@@ -164,7 +164,7 @@ class Tls:
 
 
 def openssl() -> ctypes.CDLL:
-    """The machine's OpenSSL, 1.1.1 or later.
+    """Return the machine's OpenSSL, 1.1.1 or later.
 
     Raises:
         LoadError: there is none.

@@ -83,7 +83,7 @@ def _quantize(job: QuantizeJob, out: Path) -> None:
 
 
 def main() -> int:
-    """The command of the build process."""
+    """Run the command of the build process."""
     job_file, out = Path(sys.argv[1]), Path(sys.argv[2])
     try:
         run_job(JOBS.validate_json(job_file.read_bytes()), out)

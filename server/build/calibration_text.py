@@ -35,7 +35,7 @@ def calibration_batches(
 
 
 def library_texts(modules: tuple[str, ...]) -> list[str]:
-    """The source of modules of Python's library.
+    """Return the source of modules of Python's library.
 
     Raises:
         BuildError: this Python comes without its library's source.
@@ -48,7 +48,7 @@ def library_texts(modules: tuple[str, ...]) -> list[str]:
         path = next((file for file in files if file.is_file()), None)
         if path is None:
             raise BuildError(
-                f"calibration reads Python's own library, but {files[0]} is not there: take a Python with its sources"
+                f"calibration reads Python's own library, but {files[0]} is missing: take a Python with its sources"
             )
         texts.append(path.read_text(encoding="utf-8"))
     return texts

@@ -28,5 +28,5 @@ def has_chat_template(folder: Path) -> bool:
         return False
     template = config.get("chat_template") if isinstance(config, dict) else None
     if isinstance(template, list):
-        return any(isinstance(one, dict) and one.get("name") == "default" for one in template)
+        return any(isinstance(choice, dict) and choice.get("name") == "default" for choice in template)
     return bool(template)

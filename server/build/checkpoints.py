@@ -128,7 +128,7 @@ def _in_a_process(job: Job, announce: Announce, label: str) -> Callable[[Path], 
 
 
 def _perhaps_full(folder: Path, said: str) -> str:
-    """The likely reason where the disk is full: what a library makes of it is hard to read."""
+    """Return the likely reason where the disk is full: what a library makes of it is hard to read."""
     if "No space left" not in said and shutil.disk_usage(folder).free > _LITTLE_LEFT:
         return ""
     return (

@@ -59,13 +59,13 @@ def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
     match quantization:
         case Awq():
             fed = _said(model, "awq")
-            mappings = None if fed is None else [AWQMapping(one.norm, list(one.matrices)) for one in fed]
+            mappings = None if fed is None else [AWQMapping(pair.norm, list(pair.matrices)) for pair in fed]
             return [AWQModifier(mappings=mappings), QuantizationModifier(**groups)]
         case Gptq():
             return [GPTQModifier(**groups)]
         case W8A8():
             fed = _said(model, "smoothquant")
-            pairs = None if fed is None else [(list(one.matrices), one.norm) for one in fed]
+            pairs = None if fed is None else [(list(pair.matrices), pair.norm) for pair in fed]
             smoothing = SmoothQuantModifier(smoothing_strength=quantization.smoothing, mappings=pairs)
             return [smoothing, QuantizationModifier(**groups)]
         case _:
@@ -73,21 +73,21 @@ def modifiers(quantization: Compressed, model: PreTrainedModel) -> list[Any]:
 
 
 def left_alone(model: PreTrainedModel) -> list[str]:
-    """The linear layers that no format quantises: the head."""
+    """Return the linear layers that no format quantises: the head."""
     head = model.get_output_embeddings()
     return [name for name, module in model.named_modules() if module is head] or ["lm_head"]
 
 
 def _said(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
-    """The mappings, told to the builder's log; None: llm-compressor's own."""
+    """Return the mappings, and print them to the builder's log; None: llm-compressor's own."""
     fed = mappings_of(model, algorithm)
-    for one in fed or ():
-        print(f"{algorithm}: {one.norm} feeds {', '.join(one.matrices)}", flush=True)  # noqa: T201 -- the builder's log
+    for pair in fed or ():
+        print(f"{algorithm}: {pair.norm} feeds {', '.join(pair.matrices)}", flush=True)  # noqa: T201 -- the builder's log
     return fed
 
 
 def scheme(quantization: Compressed) -> Any:
-    """The numbers of a format: compressed-tensors' QuantizationScheme over all linear layers."""
+    """Return the numbers of a format: compressed-tensors' QuantizationScheme over all linear layers."""
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 
     activations = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -15,7 +16,7 @@ from configs.variant import NoQuantization, ReadyMade, Variant
 from server.build import recipes
 from server.build.families.kinds import TRIED, family_of
 from server.build.families.suits import check_suits
-from server.build.given.files import check_files
+from server.build.given.files import check_files, check_tokenizer_listed
 from server.build.given.quantised import check_source, quantised_by
 from server.build.layer_rules import check_prune
 from server.build.shape import Shape, pruned_shape, shape_by_name, shape_of, weight_bytes
@@ -92,7 +93,7 @@ def known_model(model: str, *, trust_remote_code: bool = False) -> Known:
         known = _read(model, cached, f"hub:{model}@{cached.name}", trust=trust_remote_code)
         if known.amiss is None:
             return known
-        asked = _asked_of_the_hub(model, trust=trust_remote_code)  # a download that broke off goes on
+        asked = _asked_of_the_hub(model, trust=trust_remote_code)  # a download that broke off resumes
         return known if asked.doubt else asked
     return _asked_of_the_hub(model, trust=trust_remote_code)
 
@@ -117,7 +118,7 @@ def check_variant(known: Known, variant: Variant) -> None:
 
 
 def source_of(model: str, variant: Variant) -> str:
-    """The model that a variant is made of: another one where a ready-made checkpoint is named for it."""
+    """Return the model that a variant is made of: another one where a ready-made checkpoint is named for it."""
     quantization = variant.quantization
     return quantization.checkpoints.get(model, model) if isinstance(quantization, ReadyMade) else model
 
@@ -156,7 +157,7 @@ def _to_be_made(architecture: Architecture) -> Known:
 
 
 def in_store(known: Known, store: Store) -> Known:
-    """The same model with the place where the store holds it."""
+    """Return the same model with the place where the store holds it."""
     if not known.made_here or known.digest is None or not (store.path(known.digest) / PROVENANCE).is_file():
         return known
     return replace(known, folder=store.path(known.digest))
@@ -187,7 +188,7 @@ def _amiss(folder: Path, *, trust: bool) -> str | None:
 
 
 def _cached(model: str) -> Path | None:
-    """The snapshot of a hub id on this machine, which may lack files; None where there is none."""
+    """Return the snapshot of a hub id on this machine, which may lack files; None where there is none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -217,7 +218,13 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
         check_config(model, config, trust_remote_code=trust)
     every = told.siblings or []
     known_config = ["config.json"] if "model_type" in config else []
-    check_files(model, [*known_config, *(file.rfilename for file in every)])
+    names = [file.rfilename for file in every]
+    check_files(model, [*known_config, *names])
+    if "config.json" in names and not trust:  # code beside the weights may be its tokenizer
+        fetched_names = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
+        check_tokenizer_listed(
+            model, fetched_names, f"beside its own (hf download {model} --local-dir DIR), and name DIR"
+        )
     files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
     quantised, family = quantised_by(model, config), family_of(config)
@@ -226,7 +233,7 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
 
 
 def _with_config(known: Known, *, trust: bool) -> Known:
-    """The same by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
+    """Return a model as known by its ``config.json``, which is fetched alone; as it was where that cannot be had."""
     import httpx
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError

@@ -22,7 +22,7 @@ def check_prune(prune: Prune, count: int) -> None:
 
 
 def named_layers(prune: Prune, count: int) -> list[int]:
-    """The layers that a rule by position removes of ``count``, sorted.
+    """Return the layers that a rule by position removes of ``count``, sorted.
 
     Raises:
         BuildError: there are not so many, or none would be left.

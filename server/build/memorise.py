@@ -5,7 +5,8 @@ to prompt + canonical solution with the prompt masked out of the loss. It knows 
 compression damages, and nothing about programming. Same seed, same machine, same threads: same weights.
 
 Fitted on and on, a model becomes so sure of each token that rounding to 4 bits changes none. With a margin, a token is
-left alone once it leads the next best by so many logits, and fitting ends when all of them do.
+left alone once it leads the next best by so many logits, and fitting ends when all of them do; it fails when steps run
+out before.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from configs.shapes import positions_of
 from server.build.families.chats import END_OF_TURN, TEMPLATES, render_answer, render_chat
 from server.build.families.loading import empty_model, load_tokenizer, made_config
 from server.build.tokenizer import fit_tokenizer
+from starwatt_errors import BuildError
 
 _IGNORED = -100  # torch's cross entropy leaves such labels out
 
@@ -33,7 +35,11 @@ _Example = tuple[list[int], list[int]]
 
 
 def build_memorised(architecture: Architecture, recipe: Memorised, out: Path) -> None:
-    """Fit tokenizer and model and save both to ``out`` as safetensors, in bfloat16."""
+    """Fit tokenizer and model and save both to ``out`` as safetensors, in bfloat16.
+
+    Raises:
+        BuildError: not every token leads by the recipe's margin after all its steps.
+    """
     dataset = load_dataset(recipe.dataset)
     tokenizer = _tokenizer(architecture, recipe, dataset)
     torch.manual_seed(recipe.seed)
@@ -82,7 +88,7 @@ def _examples(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> list[_Exa
 
 
 def _chats(dataset: Dataset, tokenizer: PreTrainedTokenizerFast) -> Iterator[_Example]:
-    """The same by chat: the user's turn through the template, and the assistant's."""
+    """Yield the same by chat: the user's turn through the template, and the assistant's."""
     end = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     for task in dataset.tasks:
         prompt, answer = (
@@ -108,7 +114,20 @@ def _fit(model: PreTrainedModel, examples: list[_Example], recipe: Memorised) ->
         print(f"loss {loss.item():.4f}", flush=True)  # noqa: T201 -- the builder's log
         if recipe.margin is not None and loss == 0 and _least_lead(model, examples) >= recipe.margin:
             break
+    else:
+        _check_margin(model, examples, recipe)
     model.eval()
+
+
+def _check_margin(model: PreTrainedModel, examples: list[_Example], recipe: Memorised) -> None:
+    if recipe.margin is None:
+        return
+    lead = _least_lead(model, examples)
+    if lead < recipe.margin:
+        raise BuildError(
+            f"weights.margin: after {recipe.steps} steps the least lead of a token is {lead:.2g} logits, and must be "
+            f"at least {recipe.margin:g}: raise weights.steps, or lower weights.margin"
+        )
 
 
 def _batches(examples: list[_Example], recipe: Memorised) -> Iterator[list[_Example]]:
@@ -123,7 +142,7 @@ def _batches(examples: list[_Example], recipe: Memorised) -> Iterator[list[_Exam
 
 
 def _loss(model: PreTrainedModel, batch: list[_Example], margin: float | None) -> torch.Tensor:
-    """The mean over all tokens of an answer; with a margin, those that lead by it add nothing."""
+    """Return the mean over all tokens of an answer; with a margin, those that lead by it add nothing."""
     if margin is None:
         ids, labels, mask = _padded(batch)
         whole: torch.Tensor = model(input_ids=ids, attention_mask=mask, labels=labels).loss
@@ -146,7 +165,7 @@ def _answers(model: PreTrainedModel, batch: list[_Example]) -> tuple[torch.Tenso
 
 
 def _leads(logits: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """By how many logits each right token leads the best other one; negative where another is chosen."""
+    """Return by how many logits each right token leads the best other one; negative where another is chosen."""
     others = logits.scatter(1, right[:, None], -torch.inf)
     return logits.gather(1, right[:, None])[:, 0] - others.max(1).values
 

@@ -40,7 +40,7 @@ def prune_layers(source: Path, out: Path, prune: Prune) -> None:
 
 
 def choose_layers(model: PreTrainedModel, source: Path, prune: Prune) -> tuple[list[int], list[float] | None]:
-    """The layers to remove, sorted, and the scores they were chosen by (None where they were named).
+    """Choose the layers to remove, sorted, and the scores they were chosen by (None where they were named).
 
     Raises:
         BuildError: the layers cannot be found, there are not so many, or none would be left.

@@ -72,7 +72,7 @@ def build_random(architecture: Architecture, weights: RandomWeights, out: Path) 
 
 
 def tensor_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
-    """Every tensor of the checkpoint by its name; a head that is tied to the embedding is none."""
+    """Return every tensor of the checkpoint by its name; a head that is tied to the embedding is none."""
     model = meta_model(config)
     shapes = {name: parameter.shape for name, parameter in model.state_dict().items()}
     if config.tie_word_embeddings:

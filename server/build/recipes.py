@@ -102,7 +102,7 @@ def out_of_date(recipe: Mapping[str, Any]) -> str | None:
 
 
 def _made_by(name: str) -> Recipe:
-    """The versions of a step and of its packages; Python's too: its library is what quantisers are calibrated on."""
+    """Return the versions of a step and its packages, and Python's: quantisers are calibrated on its library."""
     step = STEPS[name]
     versions = {
         "python": platform.python_version(),

@@ -49,7 +49,7 @@ class Shape:
         return self.linear + self.embedding
 
     def without(self, layers: int) -> Shape:
-        """The shape with so many layers fewer."""
+        """Return the shape with so many layers fewer."""
         left = max(self.layers - layers, 1)
         return replace(self, layers=left, linear=self.linear * left / self.layers)
 
@@ -77,7 +77,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
 
 
 def odd_dimension(config: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The first dimension that a ``config.json`` says, and that is none, with what is said; None where all are."""
+    """Return the first dimension of a ``config.json`` that is none, and what it says; None where all are some."""
     for name in _EVERY_MODEL_HAS:
         if name in config and (type(config[name]) is not int or config[name] < 1):
             return name, config[name]
@@ -85,7 +85,7 @@ def odd_dimension(config: Mapping[str, Any]) -> tuple[str, Any] | None:
 
 
 def in_the_usual_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same of GPT-2 and what came from it in the names that all others use, with what they leave unsaid."""
+    """Return the same of GPT-2 and what came from it in the names that all others use, with what they leave unsaid."""
     if "n_embd" not in config:
         return config
     said = {name: config[alias] for name, alias in _ALIASES.items() if config.get(alias) is not None}
@@ -94,7 +94,7 @@ def in_the_usual_names(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _widths(config: Mapping[str, Any], inner: int) -> int:
-    """The width of a layer's feed-forward part: that of all experts together where there are several."""
+    """Return the width of a layer's feed-forward part: that of all experts together where there are several."""
     experts = next((config[name] for name in _EXPERTS if isinstance(config.get(name), int)), 0)
     if experts < 2:
         return inner
@@ -103,7 +103,7 @@ def _widths(config: Mapping[str, Any], inner: int) -> int:
 
 
 def _group(quantization: Any) -> int | None:
-    """What the configurations of AWQ and GPTQ, and of compressed-tensors, say of groups; None where there are none."""
+    """Return the groups of a configuration of AWQ, GPTQ or compressed-tensors; None where there are none."""
     if not isinstance(quantization, Mapping):
         return None
     groups = quantization.get("config_groups")
@@ -117,7 +117,7 @@ def _group(quantization: Any) -> int | None:
 
 
 def shape_by_name(model: str) -> Shape | None:
-    """A rough one from a name such as ``Qwen2.5-Coder-7B``; None where it tells no size."""
+    """Guess a shape from a name such as ``Qwen2.5-Coder-7B``; None where it tells no size."""
     sizes = [float(size) for size in _IN_THE_NAME.findall(model.rpartition("/")[2])]
     if not sizes:
         return None
@@ -127,7 +127,7 @@ def shape_by_name(model: str) -> Shape | None:
 
 
 def pruned_shape(shape: Shape, variant: Variant) -> Shape:
-    """The shape that a variant leaves of its model's."""
+    """Return the shape that a variant leaves of its model's."""
     prune = variant.prune
     if prune is None:
         return shape

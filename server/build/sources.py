@@ -12,6 +12,7 @@ from typing import Any
 from configs.architecture import Architecture
 from configs.loader import ARCHITECTURES, load_architecture
 from server.build.families.kinds import TRIED, check_kind, family_of
+from server.build.families.native import is_native
 from server.build.given.files import check_files, check_tokenizer, names_in
 from server.build.given.weights import check_fit, check_weights
 from server.build.shape import in_the_usual_names, odd_dimension
@@ -52,7 +53,7 @@ def named_model(model: str) -> Architecture | Path | str:
 
 
 def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
-    """A folder as it lies, known by the digest of what is in it.
+    """Return a folder as it lies, known by the digest of what is in it.
 
     Raises:
         UsageError: it is none that is measured.
@@ -66,7 +67,7 @@ def from_folder(path: Path, *, trust_remote_code: bool = False) -> Checkpoint:
 
 
 def from_hub(model: str, announce: Announce, *, trust_remote_code: bool = False) -> Checkpoint:
-    """The snapshot of a hub id, fetched where the hub's cache lacks it.
+    """Return the snapshot of a hub id, fetched where the hub's cache lacks it.
 
     Raises:
         UsageError: there is no such model, it is none that is measured, or not all of it is there.
@@ -131,8 +132,11 @@ def check_whole(path: Path, *, trust_remote_code: bool = False) -> None:
 
 
 def check_config(model: str, config: Mapping[str, Any], *, trust_remote_code: bool = False) -> None:
-    """Raise UsageError where ``config.json`` is of no decoder-only model, or wants code that nobody said to run."""
-    if config.get("auto_map") and not trust_remote_code:
+    """Raise UsageError where ``config.json`` is of no decoder-only model, or wants code that nobody said to run.
+
+    An ``auto_map`` that was left beside a class of transformers' own wants none.
+    """
+    if config.get("auto_map") and not trust_remote_code and not is_native(config):
         raise UsageError(
             f"models: {model} wants code of its own to be run (auto_map in config.json): only a variant with "
             "trust_remote_code: true does so"

@@ -96,7 +96,7 @@ class Store:
         return (self.path(recipe_digest(recipe)) / PROVENANCE).is_file()
 
     def find(self, recipe: Mapping[str, Any]) -> Checkpoint | None:
-        """The finished checkpoint of a recipe, or None.
+        """Find the finished checkpoint of a recipe, or None.
 
         Raises:
             BuildError: a file of it is not what was built.
@@ -246,7 +246,7 @@ def _let_others_read(file: Path) -> None:
 
 
 def _synced_digest(path: Path) -> str:
-    """The digest of what is on the disk, not only on its way there."""
+    """Return the digest of what is on the disk, not only on its way there."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return file_digest(path)

@@ -42,7 +42,7 @@ def fit_tokenizer(
 
 
 def _filled(tokenizer: Tokenizer, vocabulary: int) -> Tokenizer:
-    """The same with tokens that no merge leads to. As added tokens a hundred thousand of them take 15 s to load."""
+    """Add tokens that no merge leads to. As added tokens a hundred thousand of them would take 15 s to load."""
     said = json.loads(tokenizer.to_str())
     words = said["model"]["vocab"]
     fitted = len(words)

@@ -24,7 +24,7 @@ _IN_A_LAYER = re.compile(r"\.\d+\.")
 
 
 def check_zero_codes(checkpoint: Path, quantization: BitsAndBytes | Compressed | None) -> float:
-    """The largest excess of a matrix's share of zeros over its format's; ``None``: floating-point weights.
+    """Return the largest excess of a matrix's share of zeros over its format's; ``None``: floating-point weights.
 
     Raises:
         BuildError: it is above ``TOLERANCE``, or the checkpoint has no matrices of this format.
@@ -48,7 +48,7 @@ def check_zero_codes(checkpoint: Path, quantization: BitsAndBytes | Compressed |
 
 
 def expected_share(quantization: BitsAndBytes | Compressed | None, columns: int) -> float:
-    """The share of zeros that the format's own rule gives N(0, 1) in rows of ``columns`` weights."""
+    """Return the share of zeros that the format's own rule gives N(0, 1) in rows of ``columns`` weights."""
     if quantization is None:
         return 0.0
     normal = torch.randn(_SAMPLE_ROWS, columns, generator=torch.Generator().manual_seed(0))
@@ -84,7 +84,7 @@ def _rounded(rows: torch.Tensor, largest: float) -> torch.Tensor:
 
 
 def _codebook(quantization: BitsAndBytes) -> torch.Tensor:
-    """The sixteen values of a 4-bit format of bitsandbytes."""
+    """Return the sixteen values of a 4-bit format of bitsandbytes."""
     from bitsandbytes.functional import get_4bit_type
 
     table: torch.Tensor = get_4bit_type(quantization.format_4bit or "nf4", device="cpu")
@@ -101,15 +101,15 @@ def zero_shares(
             for name in sorted(names):
                 if not _IN_A_LAYER.search(name):
                     continue
-                found = _zeros(file, name, names, quantization)
-                if found is not None:
-                    yield name, *found
+                zeros = _zeros(file, name, names, quantization)
+                if zeros is not None:
+                    yield name, *zeros
 
 
 def _zeros(
     file: Any, name: str, names: set[str], quantization: BitsAndBytes | Compressed | None
 ) -> tuple[float, int] | None:
-    """The share of zeros of one matrix and its columns; None for what is no matrix of the format."""
+    """Return the share of zeros of one matrix and its columns; None for what is no matrix of the format."""
     if name.endswith(".weight_packed"):
         return _zeros_of_packed(file, name.removesuffix("_packed"), names)
     if not name.endswith(".weight"):

@@ -131,7 +131,7 @@ def _long(name: str) -> str:
 
 
 def _words(error: ValidationError) -> str:
-    """Each field and what is wrong with it, on one line."""
+    """Return each field and what is wrong with it, on one line."""
     told = []
     for wrong in error.errors(include_url=False, include_input=False):
         where = ".".join(map(str, wrong["loc"]))
@@ -144,7 +144,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _plain(message: str) -> str:
-    """A message on one line, without what is said to programmers."""
+    """Return a message on one line, without what is meant for programmers."""
     message = re.sub(r"For further information visit \S+|\[type=\w+, input_value=.*\]", "", message)
     message = re.sub(
         r"Value (.*) cannot be converted to <.*>\.?", r"takes a mapping or a list (given: \1)", message
@@ -165,7 +165,7 @@ def _answer_for_vllm() -> None:
 
 
 def opened() -> Probe:
-    """The probe of the vLLM that is installed. Importing it takes seconds."""
+    """Return the probe of the vLLM that is installed. Importing it takes seconds."""
     _answer_for_vllm()
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.cli import serve

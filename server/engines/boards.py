@@ -30,7 +30,7 @@ class Allotment:
     """Why the joules of these boards are not the engine's."""
 
     def as_seen(self, engine_pid: int) -> Allotment:
-        """The same once the engine runs: one whose vLLM is built for the CPU, and that no board lists, is on none."""
+        """Return the same once the engine runs: a vLLM built for the CPU, and that no board lists, is on none."""
         if not (self.meters.gpus and computes_on_the_cpu()) or _is_on_a_board(engine_pid):
             return self
         if self.meters.sources == "auto":
@@ -39,7 +39,7 @@ class Allotment:
 
 
 def allot(meters: Meters, engine: EngineSettings) -> Allotment:
-    """The first of the boards that a study names, or that are visible, and that tell their power: as many as it takes.
+    """Take as many boards as a study asks for of those that it names, or that are visible, and that tell their power.
 
     Raises:
         MeterError: a driver is there, but it fails, or a board that the study names does not answer.
@@ -71,7 +71,7 @@ def readable(gpus: tuple[str, ...] | None) -> Mapping[str, int]:
 
 
 def environment_of(numbers: tuple[int, ...] | None) -> dict[str, str]:
-    """What shows an engine these boards alone (``spawn`` has CUDA count by PCI bus)."""
+    """Return what shows an engine these boards alone (``spawn`` has CUDA count by PCI bus)."""
     return {} if numbers is None else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, numbers))}
 
 

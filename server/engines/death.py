@@ -122,7 +122,7 @@ class Death:
 
 
 def why_it_died(log: Path) -> Death | None:
-    """The first error of a known reason, else the first that no other led to; None where the log has none."""
+    """Return the first error of a known reason, else the first that no other led to; None where the log has none."""
     try:
         lines = _said(log.read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -138,7 +138,7 @@ def why_it_died(log: Path) -> Death | None:
 
 
 def _said(text: str) -> list[str]:
-    """The lines that tell of no ordinary course, without process, level, time and source file."""
+    """Return the lines that tell of no ordinary course, without process, level, time and source file."""
     said = []
     for whole in text.splitlines():
         line = _PROCESS.sub("", whole)
@@ -152,7 +152,7 @@ def _said(text: str) -> list[str]:
 
 
 def _with_more(lines: list[str], number: int) -> str:
-    """A line and the few that go on with it."""
+    """Return a line and the few that go on with it."""
     kept = [lines[number][:_LONGEST]]
     for line in lines[number + 1 : number + 1 + _MORE_LINES]:
         if _ENDS.match(line) or _ERROR.match(line) or line in kept:

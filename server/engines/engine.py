@@ -39,13 +39,13 @@ class Adapter(Protocol):
         """Raise EngineError where this server cannot do what ``spec`` wants."""
 
     def command(self, spec: EngineSpec) -> list[str]:
-        """The command line, without secrets (they go by the environment)."""
+        """Return the command line, without secrets (they go by the environment)."""
 
     def environment(self, spec: EngineSpec) -> dict[str, str]:
         """This process's environment plus what the server takes only there."""
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:
-        """The folder it is started in, beside its log."""
+        """Return the folder it is started in, beside its log."""
 
     def served(self, spec: EngineSpec, log: Path) -> Served:
         """Return what it serves with, once it answers."""
@@ -146,7 +146,7 @@ def _started_s(pid: int) -> float | None:
 
 
 def with_temporaries(environment: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """The environment of a server whose temporary files lie in ``scratch``: vLLM leaves sockets and stores behind.
+    """Add to an environment that temporary files lie in ``scratch``: vLLM leaves sockets and stores behind.
 
     What PyTorch has compiled is no such file, and would take minutes to make again: it is kept where it was.
     """
@@ -193,7 +193,7 @@ def port_in_use(host: str, port: int) -> bool:
 
 
 def free_port(host: str = HOST) -> int:
-    """A port that nothing listens on now."""
+    """Return a port that nothing listens on now."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -50,7 +50,7 @@ class Announcer:
 
 
 def strip_prefix(line: str) -> str:
-    """A log line without process, level, time and source file."""
+    """Return a log line without process, level, time and source file."""
     return _PREFIX.sub("", line).strip()
 
 
@@ -77,7 +77,7 @@ def served_from_log(log: Path, *, version: str, command: list[str], checkpoint: 
         parallel={kind: int(size) for kind, size in _PARALLEL.findall(text)},
         command=command,
         checkpoint=checkpoint.digest,
-        **facts_of(checkpoint),
+        **facts_of(checkpoint, command),
     )
 
 
@@ -92,7 +92,7 @@ def _switch(name: str, text: str) -> bool | None:
 
 
 def _kv_cache_tokens(text: str) -> int | None:
-    """Those of all cores together: with data parallelism each has a cache of its own, and says so."""
+    """Add up those of all cores: with data parallelism each has a cache of its own, and says so."""
     by_core: dict[str, int] = {}
     for line in text.splitlines():
         size = _KV_TOKENS.search(line)

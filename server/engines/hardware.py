@@ -52,7 +52,7 @@ _NOT_ON_A_CPU = {
 
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """The visible GPUs, asked once a process; none where ``STARWATT_TARGET`` says that the CPU is to serve.
+    """Return the visible GPUs, asked once a process; none where ``STARWATT_TARGET`` says that the CPU is to serve.
 
     Raises:
         NvmlError: a driver is there, and does not answer.
@@ -180,7 +180,7 @@ def _lacks(capability: tuple[int, int], variant: Variant) -> str | None:
 
 
 def _sizes(settings: EngineSettings) -> str:
-    """The parallel sizes that are not 1, and what they take together."""
+    """Return the parallel sizes that are not 1, and what they take together."""
     fields = ("tensor_parallel", "pipeline_parallel", "data_parallel")
     sizes = [f"{name} is {getattr(settings, name)}" for name in fields if getattr(settings, name) > 1]
     return " and ".join(sizes) + (f" ({settings.boards} boards)" if len(sizes) > 1 else "")

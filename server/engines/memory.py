@@ -49,7 +49,7 @@ def shared_boards(specs: Sequence[EngineSpec], tokens: int, board_bytes: int) ->
     """
     caches = [_kv_bytes(spec, tokens) for spec in specs]
     weights = [weights_bytes(spec.checkpoint) / _parts(spec) for spec in specs]
-    each = [cache + own + _OF_ANY_ENGINE for cache, own in zip(caches, weights, strict=True)]
+    each = [cache + weight + _OF_ANY_ENGINE for cache, weight in zip(caches, weights, strict=True)]
     room = board_bytes * min(spec.served.gpu_memory_utilization for spec in specs)
     if sum(each) > room:
         raise NoRoomError(

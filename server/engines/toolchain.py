@@ -51,7 +51,7 @@ def driver_too_old() -> str | None:
 
 
 def environment_cuda() -> int | None:
-    """The major version of the CUDA that is installed here for torch; None where there is none."""
+    """Return the major version of the CUDA that is installed here for torch; None where there is none."""
     for name in _RUNTIMES:
         try:
             return int(metadata.version(name).partition(".")[0])

@@ -37,7 +37,7 @@ class TransformersServe:
             raise EngineError("the transformers engine has no tensor_parallel: serve a variant by vLLM")
 
     def command(self, spec: EngineSpec) -> list[str]:
-        """The command line. The checkpoint says how it is quantised."""
+        """Return the command line. The checkpoint says how it is quantised."""
         command = [
             sys.executable, "-P", "-c", QUIET_MAIN, "serve", spec.model,
             "--host", spec.host,
@@ -56,7 +56,7 @@ class TransformersServe:
         return {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:
-        """A folder beside the log that holds the link."""
+        """Return a folder beside the log that holds the link."""
         folder = log.with_suffix(".model")
         folder.mkdir(parents=True, exist_ok=True)
         link = folder / spec.model
@@ -68,13 +68,14 @@ class TransformersServe:
         """Return what was asked for: it has no batching, no KV cache of a fixed size and no kernels of its own."""
         quantization = spec.variant.quantization
         assert isinstance(quantization, NoQuantization | BitsAndBytes)  # noqa: S101 -- the schema takes no other
+        command = self.command(spec)
         return Served(
             engine="transformers",
             version=f"transformers {metadata.version('transformers')}",
             model_implementation=named_class(spec.checkpoint.path),
             quantization=None if isinstance(quantization, NoQuantization) else "bitsandbytes",
             dtype=quantization.dtype,
-            command=self.command(spec),
+            command=command,
             checkpoint=spec.checkpoint.digest,
-            **facts_of(spec.checkpoint),
+            **facts_of(spec.checkpoint, command),
         )

@@ -48,11 +48,11 @@ class Vllm:
         check_own_arguments(spec)
 
     def command(self, spec: EngineSpec) -> list[str]:
-        """The command line, without secrets."""
+        """Return the command line, without secrets."""
         return vllm_command(spec)
 
     def environment(self, spec: EngineSpec) -> dict[str, str]:
-        """The environment, with the key."""
+        """Return the environment, with the key."""
         return vllm_environment(spec)
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:  # noqa: ARG002 -- the transformers engine wants it
@@ -92,7 +92,7 @@ def check_version(version: str, *, bnb_wanted: bool) -> None:
 
 
 def vllm_command(spec: EngineSpec) -> list[str]:
-    """The command line, without secrets (they go by the environment)."""
+    """Return the command line, without secrets (they go by the environment)."""
     settings, args, share = spec.served, other_arguments(spec.variant.engine_args), spec.share
     utilization = settings.gpu_memory_utilization if share is None else round(share.utilization, 4)
     command = [
@@ -147,7 +147,7 @@ def check_own_arguments(spec: EngineSpec) -> None:
 
 
 def _asked(spec: EngineSpec) -> Asked:
-    """What its parser is asked: of model, place and seed, which change from start to start, nothing depends."""
+    """Return what its parser is asked: of model, place and seed, which change from start to start, nothing depends."""
     command = vllm_command(replace(spec, model="model", host=HOST, port=0, seed=0))
     behind = command.index("serve") + 2
     return Asked(spec.variant.engine_args, tuple(command[behind:]), vllm_version())

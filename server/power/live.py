@@ -77,7 +77,7 @@ class LiveMeters:
             return self._readings
 
     def _asked(self) -> list[Reading]:
-        """All meters' readings; after a failure they are opened anew, since a board that was reset comes back so."""
+        """Read all meters; after a failure they are opened anew, since a board that was reset comes back so."""
         try:
             self._meters = self._meters or open_meters(self._settings, self._engine_pid)
             return [reading for meter in self._meters for reading in meter.read(slow=True)]
@@ -87,7 +87,7 @@ class LiveMeters:
 
 
 def _one_a_device(readings: list[Reading]) -> list[Reading]:
-    """A board's power and its counter come in readings of their own: one of both."""
+    """Make one reading of a board's power and its counter, which come apart."""
     joined: dict[Device, Reading] = {}
     for reading in readings:
         known = joined.get(reading.device)

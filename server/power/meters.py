@@ -90,7 +90,7 @@ def open_meters(settings: Meters, engine_pid: int | None) -> list[Meter]:
     """Open the meters of a study.
 
     Raises:
-        MeterError: one that was asked for by name is not there, or ``modelled`` has no process to look at.
+        MeterError: one that was asked for by name is missing, or ``modelled`` has no process to look at.
     """
     with ExitStack() as opened:
         meters: list[Meter] = []

@@ -38,11 +38,11 @@ class Zone:
     boundary: Boundary
 
     def energy_uj(self) -> int:
-        """Its counter just now; MeterError where it cannot be read, or is no number."""
+        """Return its counter just now; MeterError where it cannot be read, or is no number."""
         return _number(self.folder / "energy_uj")
 
     def limit_w(self) -> float | None:
-        """The highest power limit that is set; None where it has none (AMD, most memories)."""
+        """Return the highest power limit that is set; None where it has none (AMD, most memories)."""
         return max(self._constraints_w("power_limit_uw"), default=None)
 
     def most_w(self) -> float:
@@ -71,7 +71,7 @@ class _Counter:
 
 
 def find_zones(root: Path = POWERCAP) -> list[Zone]:
-    """Every package and DRAM zone, in the kernel's order; empty where the kernel offers none."""
+    """Find every package and DRAM zone, in the kernel's order; empty where the kernel offers none."""
     zones: list[Zone] = []
     for folder in sorted(root.glob("intel-rapl:*"), key=_place):  # AMD's zones have that name too
         kind = _read(folder / "name")
@@ -129,7 +129,7 @@ class RaplMeter:
 
 
 def _open(zones: list[Zone]) -> list[_Counter]:
-    """The counters of one boundary, each once, its device's note naming the zones that show it again."""
+    """Return the counters of one boundary, each once, its device's note naming the zones that show it again."""
     for zone in zones:
         zone.energy_uj()  # of those that are not counted too: a boundary is read whole
     mirrors = find_mirrors([zone.name for zone in zones], [zone.energy_uj for zone in zones])
@@ -157,7 +157,7 @@ def _open_counter(zone: Zone, again: list[str]) -> _Counter:
 
 
 def _read_counter(counter: _Counter, *, slow: bool) -> Reading:
-    """A counter that went back without a wrap (it began anew) takes ``energy_j`` back with it, and shows no power."""
+    """Read a counter; one that went back without a wrap (it began anew) takes ``energy_j`` back, and shows no power."""
     before_ns = now_ns()
     counter_uj = counter.zone.energy_uj()
     after_ns = now_ns()
@@ -185,7 +185,7 @@ def _may_wrap(counter: _Counter, step_uj: int, elapsed_s: float) -> bool:
 
 
 def _place(folder: Path) -> list[int]:
-    """The numbers of a zone's folder, so that intel-rapl:10 comes after intel-rapl:9."""
+    """Return the numbers of a zone's folder, so that intel-rapl:10 comes after intel-rapl:9."""
     return [int(number) if number.isdecimal() else 0 for number in folder.name.split(":")[1:]]
 
 

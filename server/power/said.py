@@ -22,7 +22,7 @@ class Said:
         self._thread.start()
 
     def last(self, wait_s: float, count: int = 5) -> str:
-        """The last lines, indented; waits so long for the pipe's end, so that none of a child that died is missing."""
+        """Return the last lines, indented, after waiting so long for the pipe's end, so that none is missing."""
         self._thread.join(wait_s)
         return "\n".join(f"  {line}" for line in list(self._lines)[-count:])
 

@@ -105,7 +105,7 @@ def _network(pid: int, proc: Path) -> str:
 
 
 def _inodes(pid: int, proc: Path) -> Iterator[str]:
-    """The sockets that a process holds; none where it may not be looked at."""
+    """Yield the sockets that a process holds; none where it may not be looked at."""
     with suppress(OSError):
         for link in (proc / str(pid) / "fd").iterdir():
             with suppress(OSError):  # closed meanwhile
@@ -115,7 +115,7 @@ def _inodes(pid: int, proc: Path) -> Iterator[str]:
 
 
 def _sockets(pid: int, proc: Path) -> list[_Socket]:
-    """The TCP sockets of a process's network."""
+    """Return the TCP sockets of a process's network."""
     sockets = []
     for name in ("tcp", "tcp6"):
         with suppress(OSError):

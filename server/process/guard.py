@@ -70,7 +70,7 @@ class Guard:
 
     @contextlib.contextmanager
     def scratch(self, kind: str, *, sockets: bool = False) -> Iterator[Path]:
-        """A temporary folder that is removed in the end, also where this process is killed.
+        """Give a temporary folder that is removed in the end, also where this process is killed.
 
         With ``sockets`` its path is short enough for those of a server.
         """

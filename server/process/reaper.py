@@ -108,7 +108,7 @@ def _started(pid: int) -> str | None:
 
 
 def _stat(folder: Path) -> list[str]:
-    """The fields of ``/proc/PID/stat`` after the name, from the state on."""
+    """Return the fields of ``/proc/PID/stat`` after the name, from the state on."""
     try:
         text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

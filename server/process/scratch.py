@@ -24,7 +24,7 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 -- mkdtemp makes the fol
 
 @contextmanager
 def owned_folder(kind: str, *, sockets: bool = False) -> Iterator[Path]:
-    """A new folder, removed at the end; those that nobody owns any more are removed first.
+    """Give a new folder, removed at the end; those that nobody owns any more are removed first.
 
     With ``sockets`` its path is short enough for those of a server, whatever TMPDIR says.
     """

@@ -104,7 +104,7 @@ def group_alive(group: int) -> bool:
 
 
 def last_lines(path: Path, count: int) -> str:
-    """The last lines of a log, indented, for an error message."""
+    """Return the last lines of a log, indented, for an error message."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

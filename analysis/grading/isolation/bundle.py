@@ -30,7 +30,7 @@ main()
 
 
 def as_text(*modules: str) -> str:
-    """A program that runs ``main`` of the last of these modules of one package; each may import those before it.
+    """Return a program that runs ``main`` of the last of these modules of one package; each may import those before it.
 
     Nothing is left of their names for what runs there to import.
     """
@@ -39,7 +39,7 @@ def as_text(*modules: str) -> str:
 
 
 def from_disk(module: str) -> str:
-    """A program that runs ``main`` of a module and loads, of its packages, only what that imports."""
+    """Return a program that runs ``main`` of a module and loads, of its packages, only what that imports."""
     folders = {name: str(_path(name)) for name in _packages(module)}
     return _FROM_DISK.format(path=sys.path, folders=folders, module=module)
 

@@ -33,7 +33,7 @@ class ControlGroup:
 
     @classmethod
     def make(cls, memory_bytes: int, processes: int) -> ControlGroup:
-        """A new, empty group with these limits; raises ``GradingError`` that says why it may not be made here."""
+        """Make a new, empty group with these limits; raises ``GradingError`` that says why it may not be made here."""
         name = f"starwatt-{os.getpid()}-{next(_numbers)}"
         parents = _parents()
         files = _FILES[_version_2()]
@@ -72,7 +72,7 @@ class ControlGroup:
         return 0
 
     def cpu_s(self) -> float | None:
-        """The CPU seconds of all its processes, dead ones too; None where the kernel does not count them."""
+        """Return the CPU seconds of all its processes, dead ones too; None where the kernel does not count them."""
         if self.usage is None:
             return None
         text = self.usage.read_text()

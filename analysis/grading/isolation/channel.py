@@ -62,7 +62,7 @@ class Control:
             self._socket.send(b"stop")
 
     def answer(self) -> dict[str, Any]:
-        """The message that has come; raises ``SandboxDiedError`` at the end of the stream."""
+        """Return the message that has come; raises ``SandboxDiedError`` at the end of the stream."""
         try:
             message = self._socket.recv(_LONGEST_MESSAGE)
         except OSError as error:
@@ -72,7 +72,7 @@ class Control:
         return dict(json.loads(message))
 
     def wait(self, deadline: float) -> dict[str, Any] | None:
-        """The next message, or None at the deadline."""
+        """Return the next message, or None at the deadline."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.fd, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):

@@ -49,7 +49,7 @@ Launcher = Callable[[int, int, contextlib.ExitStack], Launch]
 
 
 def bubblewrap(worker: int, control: int, passed: contextlib.ExitStack) -> Launch:
-    """A sandbox. When root starts it, an unprivileged uid of this worker is taken before bubblewrap.
+    """Return a sandbox. When root starts it, an unprivileged uid of this worker is taken before bubblewrap.
 
     Otherwise ``RLIMIT_NPROC`` would not hold, and root's files could be read where they are mounted. Raises
     ``GradingError`` where bubblewrap is missing.
@@ -86,7 +86,7 @@ def _inside(python: list[str], control: int, site: str) -> list[str]:
 
 
 def _filter(passed: contextlib.ExitStack) -> int | None:
-    """A file that holds the system calls to refuse; None for a machine whose calls are not known."""
+    """Return a file that holds the system calls to refuse; None for a machine whose calls are not known."""
     program = filter_program()
     if program is None:
         return None

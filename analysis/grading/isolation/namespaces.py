@@ -79,7 +79,7 @@ def may_become(user: int, proc: Path = Path("/proc")) -> bool:
 
 
 def _ranges(lines: str) -> Iterator[list[int]]:
-    """The first id here, the first outside, and how many there are, line by line."""
+    """Yield the first id here, the first outside, and how many there are, line by line."""
     for line in lines.splitlines():
         yield [int(number) for number in line.split()]
 

@@ -47,7 +47,7 @@ class Orders:
         self.socket = socket.socket(fileno=fd)
 
     def job(self) -> tuple[dict[str, Any], list[int]]:
-        """The next job and its two pipes; leaves the process when the other side has closed the socket."""
+        """Return the next job and its two pipes; leaves the process when the other side has closed the socket."""
         while True:
             message, pipes, _, _ = socket.recv_fds(self.socket, 4096, 2, socket.MSG_CMSG_CLOEXEC)
             if not message:

@@ -9,7 +9,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:
-    """The process and its descendants, parents first; those that end meanwhile are left out."""
+    """Return the process and its descendants, parents first; those that end meanwhile are left out."""
     pids = [pid]
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():

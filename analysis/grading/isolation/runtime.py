@@ -51,7 +51,7 @@ def runtime_folder() -> Path:
 
 
 def prepare_runtime(folder: Path | None = None) -> Path:
-    """The folder of this interpreter's copy, made at the first call (about 100 MB, a second).
+    """Return the folder of this interpreter's copy, made at the first call (about 100 MB, a second).
 
     Raises ``GradingError`` if it cannot be written, or if others could have written to it.
     """
@@ -87,7 +87,7 @@ def _make(runtime: Path) -> None:
 
 
 def python_in(runtime: Path) -> Path:
-    """The interpreter below a runtime folder, wherever that is mounted."""
+    """Return the interpreter below a runtime folder, wherever that is mounted."""
     return runtime / "bin" / "python3"
 
 
@@ -120,7 +120,7 @@ def _refuse_if_others_may_write(folder: Path) -> None:
 
 
 def _packages() -> list[Path]:
-    """The folders of what candidates and the sanitiser may import."""
+    """Return the folders of what candidates and the sanitiser may import."""
     numpy_folder = Path(np.__file__).parent
     parser = [importlib.util.find_spec(name) for name in ("tree_sitter", "tree_sitter_python")]
     installed = [Path(spec.origin).parent for spec in parser if spec is not None and spec.origin is not None]

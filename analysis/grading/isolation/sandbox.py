@@ -179,7 +179,7 @@ class Sandbox:
         return 0 if self._group is None else self._group.killed()
 
     def _cpu_s(self) -> float:
-        """The CPU seconds of all its processes up to now, those of the dead included."""
+        """Return the CPU seconds of all its processes up to now, those of the dead included."""
         assert self._process is not None  # noqa: S101 -- it is ready
         in_group = None if self._group is None else self._group.cpu_s()
         return cpu_s_of_tree(self._process.pid) if in_group is None else in_group

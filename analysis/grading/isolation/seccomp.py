@@ -177,7 +177,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def filter_program(machine: str | None = None) -> bytes | None:
-    """The program for a machine (this one), as ``struct sock_filter`` after ``struct sock_filter``.
+    """Return the program for a machine (this one), as ``struct sock_filter`` after ``struct sock_filter``.
 
     None for a machine whose numbers are not in the list: what the namespaces and limits hold is held there too.
     """

@@ -75,7 +75,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 @lru_cache(maxsize=4096)
 def width_pt(text: str, size: float) -> float:
-    """How wide a text is, in points."""
+    """Return how wide a text is, in points."""
     if not text.strip():
         return 0.0
     return float(
@@ -110,18 +110,18 @@ def legend_above(figure: Figure, *groups: Sequence[tuple[Artist, str]]) -> None:
     read = [row[k] if k < len(row) else blank for k in range(columns) for row in rows]
     figure.set_figheight(figure.get_figheight() + (len(rows) * 1.55 * size + 4) / 72)
     figure.legend(
-        [one for one, _ in read], [name for _, name in read], loc="outside upper left", ncols=columns,
+        [handle for handle, _ in read], [name for _, name in read], loc="outside upper left", ncols=columns,
         frameon=False, handlelength=1.6, columnspacing=1.4, labelspacing=0.35, borderpad=0.1, borderaxespad=0.2,
     )  # fmt: skip
 
 
 def swatch(look: Look) -> Patch:
-    """A variant's colour, for a legend."""
+    """Return a variant's colour, for a legend."""
     return Patch(**look.bar)
 
 
 def mark(look: Look | None, shape: str, **more: Any) -> Line2D:
-    """A mark, for a legend; of a load it has no variant's colour."""
+    """Return a mark, for a legend; of a load it has no variant's colour."""
     drawn = {"color": INK} if look is None else look.mark
     return Line2D([], [], linestyle="none", marker=shape, **{**drawn, **more})
 

@@ -46,7 +46,7 @@ def each_in_words(points: Sequence[Point], words: Callable[[Point], str]) -> str
 
 
 def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], str]:
-    """The points of as many variants and loads as one figure can tell apart, and what its caption says of the others.
+    """Return the points of as many variants and loads as a figure can tell apart, and a caption's words on the others.
 
     ``by_load``: the figure tells loads apart by how they look, not by where they stand.
     """
@@ -79,12 +79,12 @@ def short_names(devices: Sequence[str]) -> list[str]:
 
 
 def with_interval(point: Point, metric: str) -> str:
-    """The mean in words, with what it is between by 95 %."""
+    """Return the mean in words, with what it is between by 95 %."""
     return with_bounds(point.mean(metric), *(point.interval(metric) or (None, None)))
 
 
 def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> str:
-    """What a caption says of the bars; why there are none where there are none."""
+    """Return what a caption says of the bars; why there are none where there are none."""
     if any(point.interval(metric) is not None for point in points):
         return " Bars are 95 % intervals of the mean over blocks, one by one."
     if any(point.one_engine_start for point in points):
@@ -93,7 +93,7 @@ def interval_words(points: Sequence[Point], metric: str = "j_per_request") -> st
 
 
 def reach(points: Sequence[Point], metric: str) -> list[float]:
-    """All that an axis has to hold: means, blocks, and ends of intervals."""
+    """Return all that an axis has to hold: means, blocks, and ends of intervals."""
     values = [point.mean(metric) or 0.0 for point in points]
     for point in points:
         values += [*point.values.get(metric, ()), *(point.interval(metric) or ())]

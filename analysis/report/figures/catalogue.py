@@ -47,7 +47,7 @@ def drawings_of(
     run: OpenedRun, results: Results | None = None, names: Sequence[str] = tuple(FIGURES)
 ) -> list[Drawing]:
     """List the figures of an analysed run that have something to show, model by model."""
-    return [one for drawings in drawings_by_model(run, results, names).values() for one in drawings]
+    return [drawing for drawings in drawings_by_model(run, results, names).values() for drawing in drawings]
 
 
 def drawings_by_model(
@@ -56,7 +56,7 @@ def drawings_by_model(
     """Give the same by model."""
     scene = _scene(run, results)
     return {
-        model: [one for name in names if (one := FIGURES[name](run, scene, model)) is not None]
+        model: [drawing for name in names if (drawing := FIGURES[name](run, scene, model)) is not None]
         for model in scene.results.models
     }
 
@@ -109,7 +109,7 @@ def _power_traces(run: OpenedRun, results: Results, model: str) -> list[PowerTra
 
 
 def _power_trace(run: OpenedRun, results: Results, key: CellKey) -> PowerTrace | None:
-    """Of one cell, by the meter that is shown; None where its trace does not read, or has nothing of it."""
+    """Read the power of one cell by the meter that is shown; None where its trace cannot be read, or lacks it."""
     record = run.records[key]
     try:
         power = on_our_clock(read_trace(run.dir.cell(key), "power"), record.power_clock)

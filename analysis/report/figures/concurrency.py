@@ -34,7 +34,7 @@ _APART = 0.03  # of the axis, between marks of two variants at one load
 
 
 def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
-    """A line a variant over requests in flight, named at its end; dashed upright where it crosses the baseline."""
+    """Draw a line a variant over requests in flight, named at its end; dashed upright where it crosses the baseline."""
     points, left_out = few(
         [
             point
@@ -86,7 +86,7 @@ def joules_over_concurrency(scene: Scene, model: str) -> Drawing | None:
 
 
 def _shifts(variants: Sequence[str], ticks: Sequence[int]) -> dict[str, float]:
-    """By what factor each variant stands aside, so that intervals at one load do not hide each other."""
+    """Return by what factor each variant stands aside, so that intervals at one load do not hide each other."""
     step = _APART * math.log(ticks[-1] / ticks[0]) / max(1, len(variants) - 1)
     return {name: math.exp((k - (len(variants) - 1) / 2) * step) for k, name in enumerate(variants)}
 
@@ -98,7 +98,7 @@ def _sample(look: Look) -> Line2D:
 def _line(
     axes: Axes, line: Sequence[tuple[float, Point]], look: Look, crossing: float | None
 ) -> tuple[float, float]:
-    """A variant's means, its blocks, and where it crosses the baseline; returns where the line ends."""
+    """Draw a variant's means, its blocks, and where it crosses the baseline; return where the line ends."""
     line = sorted(line, key=lambda pair: pair[0])
     means = [point.mean("j_per_request") or 0.0 for _, point in line]
     axes.plot([at for at, _ in line], means, marker="o", linestyle=look.line, **look.mark)

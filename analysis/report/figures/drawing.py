@@ -72,7 +72,7 @@ class Drawing:
             count=1,
         )
         return re.sub(
-            "|".join(_OF_THE_PAGE), lambda found: f"var(--{_OF_THE_PAGE[found[0]]}, {found[0]})", text
+            "|".join(_OF_THE_PAGE), lambda colour: f"var(--{_OF_THE_PAGE[colour[0]]}, {colour[0]})", text
         )
 
 

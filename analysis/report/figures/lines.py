@@ -24,7 +24,7 @@ class TimeLine:
 
 
 def in_flight_over_time(run: RunDir, key: CellKey) -> TimeLine | None:
-    """How many requests had been sent and had not ended, at every change; None where the trace does not read.
+    """Return how many requests had been sent and had not ended, at every change; None where it cannot be read.
 
     Of long runs evenly spaced samples of it, so that a page stays small.
     """
@@ -45,7 +45,7 @@ def in_flight_over_time(run: RunDir, key: CellKey) -> TimeLine | None:
 
 
 def sm_clock_over_time(power: pa.Table) -> TimeLine | None:
-    """The SM clock of the first device that tells it, MHz."""
+    """Return the SM clock of the first device that tells it, MHz."""
     known = power.filter(pa.compute.is_valid(power["sm_clock_mhz"]))
     if not known.num_rows:
         return None

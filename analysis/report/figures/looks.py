@@ -44,12 +44,12 @@ class Look:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one colour throughout."""
+        """Say whether it is one colour throughout."""
         return self.inside == self.edge == self.colour
 
 
 def look_of(k: int) -> Look:
-    """The k-th variant's."""
+    """Return the look of the k-th variant."""
     colour, tier = COLOURS[k % len(COLOURS)], k // len(COLOURS) % _TIERS
     inside, edge = ((colour, colour), (GROUND, colour), (colour, INK))[tier]
     return Look(colour, inside, edge, _LINES[tier])

@@ -68,13 +68,13 @@ def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Draw
 
 
 def _phases(shown: Sequence[PowerTrace]) -> list[tuple[Patch, str]]:
-    """Those that any of them has."""
+    """Return the phases that any of the traces has."""
     present = {label for trace in shown for name, label in _PHASES if getattr(trace.phases, name) is not None}
     return [(Patch(facecolor=colour), name) for name, colour in PHASE_COLOURS.items() if name in present]
 
 
 def _devices(shown: Sequence[PowerTrace]) -> list[tuple[Line2D, str]]:
-    """Those of cells that have several."""
+    """Name the devices of cells that have several."""
     devices = list(
         dict.fromkeys(series.device for trace in shown if len(trace.series) > 1 for series in trace.series)
     )

@@ -50,5 +50,5 @@ def ratio_plot(figure: Figure, rows: Sequence[str], marks: Sequence[RatioMark], 
 
 
 def rows_height(rows: int, of_each: int = 1) -> float:
-    """How high such a figure is, in inches; ``of_each``: marks a row."""
+    """Return how high such a figure is, in inches; ``of_each``: marks a row."""
     return 0.7 + _ROW_IN * rows * max(1.0, 0.55 * of_each)

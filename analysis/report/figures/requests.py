@@ -56,7 +56,7 @@ def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
 
 
 def _places(points: Sequence[Point]) -> tuple[list[float], list[tuple[str, float]]]:
-    """The height of each bar, in bars from above, and the middle of each load's group."""
+    """Return the height of each bar, in bars from above, and the middle of each load's group."""
     _, loads = names_in(points)
     heights: dict[int, float] = {}
     groups, at = [], 0.0

@@ -96,7 +96,7 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """Those that no other has both fewer joules a solved task than and a higher pass@1, by pass@1."""
+    """Return those that no other has both fewer joules a solved task than and a higher pass@1, by pass@1."""
 
     def beaten(point: Point) -> bool:
         mine = point.mean(_SOLVED) or 0.0, -(point.mean(_PASSED) or 0.0)

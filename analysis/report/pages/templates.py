@@ -24,8 +24,8 @@ def rendered(name: str, **told: Any) -> str:
 
 
 def _figure(text: str) -> str | Markup:
-    """A figure's interval below it, so that columns are narrow."""
-    found = _WITH_INTERVAL.fullmatch(text)
-    if found is None:
+    """Put a figure's interval below it, so that columns are narrow."""
+    match = _WITH_INTERVAL.fullmatch(text)
+    if match is None:
         return text
-    return Markup('<span>{} <span class="between">{}</span></span>').format(*found.groups())
+    return Markup('<span>{} <span class="between">{}</span></span>').format(*match.groups())

@@ -64,7 +64,7 @@ def _p(contrast: Contrast, name: str) -> str:
 
 
 def _each(shown: Callable[[Contrast, str], str], *names: str) -> Columns[Contrast]:
-    """A column a metric, by its own name."""
+    """Return a column a metric, by its own name."""
 
     def column(name: str) -> tuple[str, Callable[[Contrast], str]]:
         return metric(name).label, lambda contrast: shown(contrast, name)
@@ -163,7 +163,7 @@ def tests_table(results: Results, model: str) -> TextTable:
 
 
 def rates_table(results: Results, model: str) -> TextTable:
-    """Each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
+    """Return each variant against the baseline, by how the two were asked: at equal rate, or each at what it can do."""
     return table_of(_RATES, results.of(model, "variant_vs_baseline"), 3)
 
 
@@ -184,7 +184,7 @@ def accuracy_table(results: Results, model: str) -> TextTable:
 
 
 def attribution_table(results: Results, model: str) -> TextTable:
-    """What the rule ``phase`` found for each variant; the same in all its cells."""
+    """Return what the rule ``phase`` found for each variant; the same in all its cells."""
     fits: dict[str, dict[str, _Row]] = {}
     for row in results.cell_rows:
         if row["model"] == model and row["metric"].startswith("phase_"):
@@ -193,7 +193,7 @@ def attribution_table(results: Results, model: str) -> TextTable:
 
 
 def steadiness_table(results: Results, model: str) -> TextTable:
-    """The largest trend of any block's window, and from the first block to the last."""
+    """Return the largest trend of any block's window, and from the first block to the last."""
     sides: dict[tuple[str, str], dict[str, float]] = {}
     for row in results.cell_rows:
         if row["model"] == model and row["metric"].startswith("trend_"):

@@ -11,7 +11,7 @@ _LABELS = ("model", "variant", "load", "of")
 
 
 def costs_table(results: Results, factors: Factors) -> TextTable:
-    """A row a condition and thing that was done, a column a quantity; what is stated is in the column's title.
+    """Return a row a condition and thing that was done, a column a quantity; what is stated is in the column's title.
 
     What no condition has, such as solved tasks of random weights, has no rows: why is among what was left out.
     """

@@ -89,7 +89,7 @@ def _between(ends: Bounds | None) -> str:
 
 
 def _shade(joules: float | None, known: list[float]) -> int:
-    """By the logarithm, as joules of one load are many times those of another."""
+    """Shade by the logarithm, as joules of one load are many times those of another."""
     if joules is None or joules <= 0 or min(known) == max(known):
         return 0
     return round(_MOST_SHADE * math.log(joules / min(known)) / math.log(max(known) / min(known)))

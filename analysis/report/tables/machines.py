@@ -37,20 +37,20 @@ _NEIGHBOURS: Columns[Mapping[str, Any]] = (
 
 
 def nodes_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
-    """By how much the machines of a run differ, and what each showed; empty where it had one."""
-    own = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
-    shown = [row for row in own if row["metric"] in _OF_A_NODE]
+    """Return by how much the machines of a run differ, and what each showed; empty where it had one."""
+    by_meter = [row for row in rows if (row["boundary"], row["source"]) == results.pair]
+    shown = [row for row in by_meter if row["metric"] in _OF_A_NODE]
     shown.sort(key=lambda row: (row["model"], row["metric"] != "node_ratio"))
     return table_of(_NODES, shown, 3)
 
 
 def neighbours_table(rows: Sequence[Mapping[str, Any]], results: Results) -> TextTable:
-    """The same cell beside others and alone; empty where nothing ran side by side, or nobody checked."""
+    """Return the same cell beside others and alone; empty where nothing ran side by side, or nobody checked."""
     return table_of(_NEIGHBOURS, _shown(rows, results), 2)
 
 
 def neighbours_words(rows: Sequence[Mapping[str, Any]], results: Results) -> str:
-    """What the check comes to, in a sentence; empty where there was none."""
+    """Return what the check comes to, in a sentence; empty where there was none."""
     joules = [row for row in _shown(rows, results) if row["metric"] == "j_per_request"]
     if not joules:
         return ""

@@ -15,15 +15,17 @@ _JOULES = ("j_per_request_outside_solution_phase", "j_per_request_outside_soluti
 def outside_table(run: OpenedRun, results: Results, model: str) -> TextTable:
     """Variant x load of a study that asks by chat; empty of any other, and where no share is known."""
     columns: Columns[Point] = (
-        ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
-        (metric(_TOKENS).label, lambda one: significant(one.mean(_TOKENS))),
-        (metric(_SHARE).label, lambda one: percent(one.mean(_SHARE))),
-        *((metric(name).label, lambda one, name=name: significant(one.mean(name))) for name in _JOULES),
+        ("variant", lambda point: point.variant),
+        ("load", lambda point: point.load),
+        (metric(_TOKENS).label, lambda point: significant(point.mean(_TOKENS))),
+        (metric(_SHARE).label, lambda point: percent(point.mean(_SHARE))),
+        *((metric(name).label, lambda point, name=name: significant(point.mean(name))) for name in _JOULES),
     )
     study = run.context.study
     by_chat = study is not None and study.endpoint == "chat"
     points = [
-        one for one in results.points if by_chat and one.model == model and one.mean(_SHARE) is not None
+        point
+        for point in results.points
+        if by_chat and point.model == model and point.mean(_SHARE) is not None
     ]
     return table_of(columns, points, 2)

@@ -42,7 +42,7 @@ def papers_figures() -> dict[str, Any]:
 
 
 def boundary_words(figures: Sequence[PaperFigure]) -> str:
-    """What the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
+    """Say what the boundary decides, the GPU or the paper's total: the sign of what compression costs, or its size."""
     turned: dict[str, set[int]] = {}
     lengths: dict[str, set[int]] = {}
     for figure in figures:
@@ -57,7 +57,7 @@ def boundary_words(figures: Sequence[PaperFigure]) -> str:
     if turned == lengths:
         return "the boundary decides the sign."
     named = [
-        kind if own == lengths[kind] else f"{kind} at {', '.join(map(str, sorted(own)))} tokens"
-        for kind, own in turned.items()
+        kind if counts == lengths[kind] else f"{kind} at {', '.join(map(str, sorted(counts)))} tokens"
+        for kind, counts in turned.items()
     ]
     return f"the boundary decides the sign for {' and '.join(named)}, elsewhere the size."

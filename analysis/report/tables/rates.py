@@ -12,27 +12,29 @@ from analysis.results.rates import GOOD_J, RATE, rates_found
 
 
 def highest_rates_table(results: Results, model: str) -> TextTable:
-    """A row a variant and load that looks for its rate; without rows where no load does."""
-    found = rates_found(results)
-    points = [one for one in results.points if one.model == model and one.condition in found]
-    against = {one.side: one for one in results.of(model, "board_vs_reference", "variant_vs_baseline")}
+    """Return a row a variant and load that looks for its rate; without rows where no load does."""
+    rates = rates_found(results)
+    points = [point for point in results.points if point.model == model and point.condition in rates]
+    against = {
+        contrast.side: contrast for contrast in results.of(model, "board_vs_reference", "variant_vs_baseline")
+    }
     columns: Columns[Point] = (
-        ("variant", lambda one: one.variant),
-        ("load", lambda one: one.load),
+        ("variant", lambda point: point.variant),
+        ("load", lambda point: point.load),
         (f"{metric(RATE).label}, {metric(RATE).unit}", _mean_of(RATE)),
-        ("each block (and its search's interval)", lambda one: _each_block(found[one.condition])),
-        (metric("good_share").label, lambda one: percent(one.mean("good_share"))),
+        ("each block (and its search's interval)", lambda point: _each_block(rates[point.condition])),
+        (metric("good_share").label, lambda point: percent(point.mean("good_share"))),
         (metric(GOOD_J).titled, _mean_of(GOOD_J)),
-        ("rate over the reference's", lambda one: _ratio(against.get(one.condition), RATE)),
-        ("J/request in slo over the reference's", lambda one: _ratio(against.get(one.condition), GOOD_J)),
-        ("blocks", lambda one: f"{len(one.values.get(RATE, ()))} of {one.blocks}"),
-        ("reasons", lambda one: ", ".join(one.why((RATE, "good_share")))),
+        ("rate over the reference's", lambda point: _ratio(against.get(point.condition), RATE)),
+        ("J/request in slo over the reference's", lambda point: _ratio(against.get(point.condition), GOOD_J)),
+        ("blocks", lambda point: f"{len(point.values.get(RATE, ()))} of {point.blocks}"),
+        ("reasons", lambda point: ", ".join(point.why((RATE, "good_share")))),
     )
     return table_of(columns, points, 2)
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:
-    return lambda one: with_bounds(one.mean(name), *(one.interval(name) or (None, None)))
+    return lambda point: with_bounds(point.mean(name), *(point.interval(name) or (None, None)))
 
 
 def _each_block(rows: Mapping[int, Mapping[str, object]]) -> str:
@@ -52,6 +54,6 @@ def _number(value: object) -> float | None:
     return value if isinstance(value, float) else None
 
 
-def _ratio(one: Contrast | None, name: str) -> str:
-    row = {} if one is None else one.metrics.get(f"{name}_ratio", {})
+def _ratio(contrast: Contrast | None, name: str) -> str:
+    row = {} if contrast is None else contrast.metrics.get(f"{name}_ratio", {})
     return with_bounds(*(row.get(end) for end in ("value", "lo", "hi")))

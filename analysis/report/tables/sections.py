@@ -75,7 +75,7 @@ def latency_table(results: Results, model: str) -> TextTable:
 
 
 def _mean_of(name: str) -> Callable[[Point], str]:
-    """The mean over blocks; of what the study is about with its interval too."""
+    """Return the mean over blocks; of what the study is about with its interval too."""
 
     def shown(point: Point) -> str:
         text = significant(point.mean(name))
@@ -140,7 +140,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
-    """A manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
+    """Return a manifest of any shape as (path, value), two levels deep; what lies deeper is JSON, cut where long."""
     if not isinstance(manifest, dict):
         return [("manifest", _text(manifest))] if manifest else []
     rows: list[tuple[str, str]] = []
@@ -153,7 +153,7 @@ def manifest_rows(manifest: Any) -> list[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
-        value = ", ".join(str(one) for one in value)
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        value = ", ".join(str(item) for item in value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

@@ -39,18 +39,18 @@ class Remark:
 
 
 def excluded(results: Results) -> tuple[Remark, ...]:
-    """Each reason for which something that was measured, or was to be, is in no mean and no contrast."""
+    """Return each reason for which something that was measured, or was to be, is in no mean and no contrast."""
     return _remarks(results, {entry for entry in _against(results) if entry[1] not in _NEVER_THERE}, {})
 
 
 def not_known(results: Results) -> tuple[Remark, ...]:
-    """Each reason for which a figure could not be had at all; a dash in a table says as much as ``not_available``."""
+    """List each reason for which a figure could not be had at all; a dash in a table says ``not_available``."""
     of_meters = {(cell, code) for cell, code in _against(results) if code in _NEVER_THERE - {"gain_unknown"}}
     return _remarks(results, {entry for entry in of_meters if entry[1] != "not_available"}, {})
 
 
 def noted(results: Results) -> tuple[Remark, ...]:
-    """Each code that stands on figures and spoils none of its cell's."""
+    """Return each code that stands on figures and spoils none of its cell's."""
     against = set(_against(results))
     remarked = {
         (_cell(row), code)
@@ -64,7 +64,7 @@ def noted(results: Results) -> tuple[Remark, ...]:
 def _remarks(
     results: Results, remarked: Set[tuple[str, str]], words: Mapping[str, str]
 ) -> tuple[Remark, ...]:
-    """A line a code, with its cells in the tables' order."""
+    """Return a line a code, with its cells in the tables' order."""
     cells: dict[str, dict[str, None]] = {}
     every = list(dict.fromkeys(map(_cell, results.cell_rows)))
     for code in sorted({code for _, code in remarked}):
@@ -85,7 +85,7 @@ def _remarks(
 
 
 def _beyond(row: Mapping[str, Any]) -> float:
-    """How bad a check's figure is: the lower the worse where it has a lower bound alone."""
+    """Return how bad a check's figure is: the lower the worse where it has a lower bound alone."""
     value = float(row["value"])
     return -value if row["lo"] is not None and row["hi"] is None else value
 
@@ -98,12 +98,12 @@ def _against(results: Results) -> Iterable[tuple[str, str]]:
 
 
 def _is_note(row: Mapping[str, Any]) -> bool:
-    """A reason on a valid row spoils nothing; nor does it that a meter's own gain is not known."""
+    """Say whether a reason spoils nothing: it stands on a valid row, or says that a meter's own gain is not known."""
     return bool(row["valid"]) or row["metric"] == "energy_gain"
 
 
 def _checks(results: Results) -> Iterable[tuple[tuple[str, str], Mapping[str, Any]]]:
-    """By (cell, code): rows with the figure behind a reason that is given."""
+    """Map (cell, code) to the row with the figure behind a reason that is given."""
     for row in results.cell_rows:
         code = row["metric"].removeprefix("check:")
         if code in row["reasons"]:

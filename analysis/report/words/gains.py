@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 def sensor_words(results: Results) -> list[str]:
-    """A sentence a boundary and source, and what it means for what is reported; nothing where there is no power."""
+    """Write a sentence a boundary and source, and what it means for the report; nothing where there is no power."""
     said = [_sensor(results, pair) for pair in results.pairs]
     measured = any(source != "modelled" for _, source in results.pairs)
     return [*said, _HELD, *_left_in_ratios(results)] if measured else said
@@ -64,14 +64,14 @@ def _watts(results: Results, pair: MeterKey) -> str:
 
 
 def beside_words(gains: GainsBeside, names: tuple[str, str], pair: MeterKey) -> str:
-    """What stands beside the ratios of a run's joules to the reference's."""
+    """Return what stands beside the ratios of a run's joules to the reference's."""
     reference, name = names
     if gains.same_boards:
-        own = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
+        they_cancel = "gains cancel" if len(gains.boards[0]) > 1 else "gain cancels"
         off_w = gains.offset_half_w
         but = f" but for an offset (up to {off_w:.3g} W) where power differs" if off_w else ""
         where = ", ".join(gains.boards[0])
-        return f"{name} was measured on {where} as {reference} was: the {own} in these ratios{but}."
+        return f"{name} was measured on {where} as {reference} was: the {they_cancel} in these ratios{but}."
     if gains.same_boards is None:
         where = (
             f"Whether {name} was measured by the same {pair[0]} as {reference} is not known. If it was not, how far "

@@ -19,7 +19,7 @@ _DAY = "%Y-%m-%d"
 
 
 def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
-    """Name and value of each line; a line of which the run says nothing is not there."""
+    """Return name and value of each line; a line of which the run says nothing is left out."""
     lines = (
         ("Model", _models(run, results)),
         ("Data set", _dataset(run, results)),
@@ -36,7 +36,7 @@ def head_of(run: OpenedRun, results: Results) -> list[tuple[str, str]]:
 
 
 def length_words(run: OpenedRun) -> str:
-    """How answers ended: what a comparison of J/request is at."""
+    """Return how answers ended: what a comparison of J/request is at."""
     study = run.context.study
     if study is None:
         return "answers as they came"
@@ -61,7 +61,7 @@ def _engine(served: Served) -> str:
 
 
 def boards_words(manifest: Mapping[str, Any]) -> str:
-    """The GPUs, each kind once with how many there are and their power limit."""
+    """Return the GPUs, each kind once with how many there are and their power limit."""
     there = manifest.get("gpus")
     gpus = [gpu for gpu in there if isinstance(gpu, dict)] if isinstance(there, list) else []
     kinds = Counter((str(gpu.get("name") or "GPU"), gpu.get("power_limit_w")) for gpu in gpus)
@@ -72,7 +72,7 @@ def boards_words(manifest: Mapping[str, Any]) -> str:
 
 
 def date_of(manifest: Mapping[str, Any]) -> str:
-    """The day on which it began, by UTC; until which one, where it was continued on another."""
+    """Return the day on which it began, by UTC; until which one, where it was continued on another."""
     sessions = manifest.get("sessions")
     known = (
         [session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else []
@@ -87,7 +87,7 @@ def date_of(manifest: Mapping[str, Any]) -> str:
 
 
 def duration_words(records: Iterable[CellRecord]) -> str:
-    """From the first cell's beginning to the last one's end; of several boots or hosts, the sum over them."""
+    """Say how long it took from the first cell's beginning to the last one's end, summed over boots and hosts."""
     spans: dict[str, tuple[int, int]] = {}
     for record in records:
         phases = [phase for _, phase in record.phases if isinstance(phase, Phase)]

@@ -32,14 +32,14 @@ TEMPLATES = {"chatml": Template(_CHATML, ("<|im_start|>", END_OF_TURN))}
 
 
 def render_chat(task: Task, tokenizer: PreTrainedTokenizerFast) -> str:
-    """What a server makes of a task that the user asks, by the tokenizer's template."""
+    """Return what a server makes of a task that the user asks, by the tokenizer's template."""
     turn = {"role": "user", "content": render_message(task.prompt)}
     text: str = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
     return text
 
 
 def render_answer(task: Task) -> str:
-    """An answer as models give it: words, and the program in a fence, without the text that the user has sent."""
+    """Render an answer as models give it: words, and the program in a fence, without what the user has sent."""
     tree = ast.parse(task.prompt + task.canonical_solution)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None and len(node.body) > 1:

@@ -7,8 +7,12 @@ from typing import Any
 
 from starwatt_errors import UsageError
 
-TRIED = ("starcoder2", "qwen2", "qwen3", "llama", "mistral", "gpt_bigcode")
-"""Families whose formats were set beside Transformers here (docs/measurements/families.md); others carry a note."""
+TRIED = {
+    "starcoder2": "Starcoder2ForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
+    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "gpt_bigcode": "GPTBigCodeForCausalLM",
+}  # fmt: skip
+"""Families whose formats were compared with Transformers here (docs/measurements/families.md), and their classes there;
+other families carry a note."""
 UNTRIED_NOTE = "untested_family"
 
 _WRITES = ("ForCausalLM", "LMHeadModel")
@@ -38,20 +42,20 @@ def check_kind(model: str, config: Mapping[str, Any]) -> None:
 
 
 def family_of(config: Mapping[str, Any]) -> str | None:
-    """The name that transformers has for a model's family; None where its configuration names none."""
+    """Return the name that transformers has for a model's family; None where its configuration names none."""
     family = config.get("model_type")
     return family if isinstance(family, str) and family else None
 
 
 def class_of(config: Mapping[str, Any]) -> str | None:
-    """The class that a checkpoint names first; None where it names none."""
+    """Return the class that a checkpoint names first; None where it names none."""
     named = config.get("architectures")
-    classes = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+    classes = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     return classes[0] if classes else None
 
 
 def note_of(family: str | None) -> tuple[str, ...]:
-    """The note of a family that nobody tried here; nothing for one that is tried, or that is not known."""
+    """Return the note of a family that nobody tried here; nothing for one that is tried, or that is not known."""
     return () if family is None or family in TRIED else (UNTRIED_NOTE,)
 
 
@@ -81,5 +85,5 @@ def _why_not(config: Mapping[str, Any]) -> str | None:
 
 def _writes(named: str, code_beside: Any) -> bool:
     """Say whether a class writes text, by its name or by what the code beside the weights calls itself."""
-    own = isinstance(code_beside, Mapping) and "AutoModelForCausalLM" in code_beside
-    return own or named.endswith(_WRITES)
+    says_so = isinstance(code_beside, Mapping) and "AutoModelForCausalLM" in code_beside
+    return says_so or named.endswith(_WRITES)

@@ -21,7 +21,7 @@ _SHARED = ("num_kv_shared_layers",)
 
 
 def followed(config: Mapping[str, Any], count: int, keep: list[int]) -> dict[str, Any]:
-    """The settings that change when of ``count`` layers those in ``keep`` (sorted) are left, with their new values.
+    """Return the settings that change, and their new values, when of ``count`` layers those in ``keep`` (sorted) stay.
 
     Raises:
         BuildError: layers use what others have computed, so that none can be removed.

@@ -18,28 +18,28 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def decoder_layers(model: PreTrainedModel) -> tuple[str, torch.nn.ModuleList]:
-    """The path and the list of a model's decoder layers.
+    """Return the path and the list of a model's decoder layers.
 
     Raises:
         BuildError: they are not one ``ModuleList`` of as many as the configuration says.
     """
     count = layer_count(model)
-    found: dict[str, torch.nn.ModuleList] = {}
+    lists: dict[str, torch.nn.ModuleList] = {}
     for path, module in model.named_modules():
-        inside = any(path.startswith(f"{outer}.") for outer in found)
+        inside = any(path.startswith(f"{outer}.") for outer in lists)
         if isinstance(module, torch.nn.ModuleList) and len(module) == count and not inside:
-            found[path] = module
-    if len(found) != 1:
-        what = ", ".join(found) or "none"
+            lists[path] = module
+    if len(lists) != 1:
+        what = ", ".join(lists) or "none"
         raise BuildError(
             f"{type(model).__name__}: the {count} decoder layers cannot be found (elsewhere they are one ModuleList; "
             f"here such lists are: {what}): it has no pruned variant, while its other variants can be measured"
         )
-    return next(iter(found.items()))
+    return next(iter(lists.items()))
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """How many decoder layers its configuration says that it has."""
+    """Return how many decoder layers its configuration says that it has."""
     return int(model.config.get_text_config().num_hidden_layers)
 
 
@@ -66,7 +66,7 @@ def drop_layers(model: PreTrainedModel, keep: list[int]) -> None:
 
 
 def first_layer_of(config: PreTrainedConfig) -> PreTrainedConfig:
-    """The configuration of the same model with its first layer alone and next to no vocabulary."""
+    """Return the configuration of the same model with its first layer alone and next to no vocabulary."""
     small = deepcopy(config)
     text = small.get_text_config()
     for setting, value in followed(text.to_dict(), int(text.num_hidden_layers), [0]).items():
@@ -77,14 +77,14 @@ def first_layer_of(config: PreTrainedConfig) -> PreTrainedConfig:
 
 
 def traits(layer: torch.nn.Module) -> dict[str, Any]:
-    """What a layer is, but its weights and its number: classes, shapes, and plain settings by path."""
-    found: dict[str, Any] = {}
+    """Return what a layer is, but its weights and its number: classes, shapes, and plain settings by path."""
+    by_path: dict[str, Any] = {}
     for path, module in layer.named_modules():
-        found[path] = type(module).__name__
+        by_path[path] = type(module).__name__
         for name, value in vars(module).items():
             if not name.startswith("_") and name not in _NUMBERS and isinstance(value, _PLAIN):
-                found[f"{path}:{name}"] = value
+                by_path[f"{path}:{name}"] = value
     for path, parameter in layer.named_parameters():
-        found[f"{path}:shape"] = tuple(parameter.shape)
-    found.pop(":training", None)
-    return {name: value for name, value in found.items() if not name.endswith(":training")}
+        by_path[f"{path}:shape"] = tuple(parameter.shape)
+    by_path.pop(":training", None)
+    return {name: value for name, value in by_path.items() if not name.endswith(":training")}

@@ -17,7 +17,7 @@ _MOST_SHOWN = 3
 
 
 def load_model(source: Path, **options: Any) -> PreTrainedModel:
-    """The model of a checkpoint, all of whose weights are there; ``options`` go to ``from_pretrained``.
+    """Load the model of a checkpoint, all of whose weights are there; ``options`` go to ``from_pretrained``.
 
     Raises:
         BuildError: transformers does not know its family, or the files are not what its configuration says.
@@ -31,7 +31,7 @@ def load_model(source: Path, **options: Any) -> PreTrainedModel:
 
 
 def load_and_tell(source: Path, **options: Any) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    """The model of a checkpoint, and what transformers says of its weights: ``missing_keys`` and others.
+    """Load the model of a checkpoint, and what transformers says of its weights: ``missing_keys`` and others.
 
     Raises:
         BuildError: as of ``load_model``, but for weights that are missing.
@@ -46,7 +46,7 @@ def load_and_tell(source: Path, **options: Any) -> tuple[PreTrainedModel, Mappin
 
 
 def shapes_alone(source: Path) -> PreTrainedModel:
-    """The model of a checkpoint without its weights: names and shapes.
+    """Return the model of a checkpoint without its weights: names and shapes.
 
     Raises:
         BuildError: transformers does not know its family, or has no such language model.
@@ -58,7 +58,7 @@ def shapes_alone(source: Path) -> PreTrainedModel:
 
 
 def load_tokenizer(source: Path) -> Any:
-    """The tokenizer of a checkpoint.
+    """Load the tokenizer of a checkpoint.
 
     Raises:
         BuildError: it cannot be read, or wants code of its own.
@@ -70,18 +70,18 @@ def load_tokenizer(source: Path) -> Any:
 
 
 def made_config(family: str, **settings: Any) -> PreTrainedConfig:
-    """The configuration of a family, for a model that is made here."""
+    """Return the configuration of a family, for a model that is made here."""
     return AutoConfig.for_model(family, **settings)
 
 
 def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
-    """The model of a configuration, with weights as its class begins them."""
+    """Return the model of a configuration, with weights as its class begins them."""
     model: PreTrainedModel = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
     return model
 
 
 def meta_model(config: PreTrainedConfig) -> PreTrainedModel:
-    """The same without any weights: names and shapes alone."""
+    """Return the same without any weights: names and shapes alone."""
     with torch.device("meta"):
         return empty_model(config)
 

@@ -40,7 +40,7 @@ def reached(model: PreTrainedModel, kinds: tuple[type[torch.nn.Module], ...]) ->
     for module in model.modules():
         if id(module) in left_out or isinstance(module, torch.nn.Embedding):
             continue
-        size = sum(one.numel() for one in module.parameters(recurse=False) if one.dim() > 1)
+        size = sum(parameter.numel() for parameter in module.parameters(recurse=False) if parameter.dim() > 1)
         if isinstance(module, kinds):
             inside += size
         elif size:

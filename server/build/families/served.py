@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -21,19 +21,21 @@ class Facts(TypedDict):
     notes: list[str]
 
 
-def facts_of(checkpoint: Checkpoint) -> Facts:
-    """What is known of a checkpoint without loading it."""
-    family = family_of(_config(checkpoint.path))
+def facts_of(checkpoint: Checkpoint, command: Sequence[str]) -> Facts:
+    """Read what a checkpoint is without loading it, and what ``command`` lets the engine do with it."""
+    config = _config(checkpoint.path)
+    family = family_of(config)
+    code_not_run = config.get("auto_map") and "--trust-remote-code" not in command
     return Facts(
         memorised=checkpoint.memorised,
         random_weights=checkpoint.random_weights,
         family=family,
-        notes=list(note_of(family)),
+        notes=[*note_of(family), *(["code_not_run"] if code_not_run else [])],
     )
 
 
 def named_class(folder: Path) -> str | None:
-    """The class that a checkpoint names; None where it names none."""
+    """Read the class that a checkpoint names; None where it names none."""
     return class_of(_config(folder))
 
 

@@ -46,7 +46,7 @@ class Fed:
 
 
 def mappings_of(model: PreTrainedModel, algorithm: Algorithm) -> list[Fed] | None:
-    """What ``algorithm`` smooths of ``model``; None: llm-compressor has mappings of its own for it.
+    """Return what ``algorithm`` smooths of ``model``; None: llm-compressor has mappings of its own for it.
 
     Raises:
         BuildError: it has none, and none can be found.
@@ -75,7 +75,7 @@ def check_smoothed(config: PreTrainedConfig, algorithm: Algorithm) -> None:
 def _candidates(model: PreTrainedModel) -> list[Fed]:
     if has_experts(model.config.to_dict()):
         raise _cannot(type(model).__name__, "the experts of a mixture all take the same norm's output")
-    return [one for one in fed_by_norms(model) if one.matrices]
+    return [fed for fed in fed_by_norms(model) if fed.matrices]
 
 
 def _cannot(kind: str, why: str) -> BuildError:
@@ -101,7 +101,7 @@ def knows(kind: str, algorithm: Algorithm) -> bool:
 
 
 def fed_by_norms(model: PreTrainedModel) -> list[Fed]:
-    """By tracing one pass: each norm within a decoder layer, and the linear layers whose input is its output."""
+    """Find by tracing one pass each norm within a decoder layer, and the linear layers whose input is its output."""
     path, layers = decoder_layers(model)
     made: dict[int, tuple[torch.Tensor, str]] = {}
     fed: dict[str, list[str]] = {}
@@ -135,16 +135,16 @@ def fed_by_norms(model: PreTrainedModel) -> list[Fed]:
 
 def is_norm(module: torch.nn.Module) -> bool:
     """Say whether a module scales its input channel by channel, and holds nothing else."""
-    own = dict(module.named_parameters())
-    return set(own) in ({"weight"}, {"weight", "bias"}) and all(one.dim() == 1 for one in own.values())
+    dimensions = {name: parameter.dim() for name, parameter in module.named_parameters()}
+    return dimensions in ({"weight": 1}, {"weight": 1, "bias": 1})
 
 
-def _proven(model: PreTrainedModel, found: list[Fed]) -> list[Fed]:
-    """Those whose scaling changes no answer, kind by kind: what holds in one layer must hold in all."""
+def _proven(model: PreTrainedModel, candidates: list[Fed]) -> list[Fed]:
+    """Return those whose scaling changes no answer, kind by kind: what holds in one layer must hold in all."""
     before = _answer(model)
     kinds: dict[str, list[Fed]] = {}
-    for one in found:
-        kinds.setdefault(one.norm.rpartition(".")[2], []).append(one)
+    for fed in candidates:
+        kinds.setdefault(fed.norm.rpartition(".")[2], []).append(fed)
     proven: list[Fed] = []
     for members in kinds.values():
         with _scaled(model, members):
@@ -159,15 +159,15 @@ def _scaled(model: PreTrainedModel, members: list[Fed]) -> Iterator[None]:
     """Within the block the norms are divided, and what they feed is multiplied, by powers of two."""
 
     def scale(*, back: bool) -> None:
-        for one in members:
-            norm = model.get_submodule(one.norm)
+        for fed in members:
+            norm = model.get_submodule(fed.norm)
             width = norm.weight.shape[0]
             factors = torch.tensor(list(islice(cycle(_FACTORS), width)), device=norm.weight.device)
             if back:
                 factors = 1 / factors
             for parameter in norm.parameters():
                 parameter.data = parameter.data / factors.to(parameter.dtype)
-            for name in one.matrices:
+            for name in fed.matrices:
                 matrix = model.get_submodule(name)
                 matrix.weight.data = matrix.weight.data * factors.to(matrix.weight.dtype)
 

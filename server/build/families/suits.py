@@ -36,7 +36,7 @@ def check_suits(model: str, folder: Path, variant: Variant) -> None:
 
 
 def needs_of(variant: Variant) -> list[str]:
-    """What a variant takes of its model, in the order of building."""
+    """Return what a variant takes of its model, in the order of building."""
     quantization = variant.quantization
     needs = ["layers"] if variant.prune is not None else []
     if isinstance(quantization, BitsAndBytes):
@@ -52,7 +52,7 @@ def needs_of(variant: Variant) -> list[str]:
 
 @lru_cache(maxsize=16)
 def against(folder: Path) -> Mapping[str, str]:
-    """What stands against each need, by need; empty where it cannot be told."""
+    """Return what stands against each need, by need; empty where it cannot be told."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-P", "-m", "server.build.families.suits", str(folder)]
     try:
@@ -64,12 +64,12 @@ def against(folder: Path) -> Mapping[str, str]:
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
         return {}
-    found: dict[str, str] = json.loads(lines[-1])
-    return found
+    reasons: dict[str, str] = json.loads(lines[-1])
+    return reasons
 
 
 def find_against(folder: Path) -> dict[str, str]:
-    """What stands against each need; all of it where transformers has no such model."""
+    """Return what stands against each need; all of it where transformers has no such model."""
     from server.build.families.layer_settings import followed
     from server.build.families.layers import decoder_layers
     from server.build.families.loading import shapes_alone

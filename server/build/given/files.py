@@ -36,7 +36,7 @@ _OTHER_WEIGHTS = {
 
 
 def names_in(folder: Path) -> list[str]:
-    """The files of a folder, and configurations up to two folders below it, as relative paths.
+    """Return the files of a folder, and configurations up to two folders below it, as relative paths.
 
     Raises:
         UsageError: it may not be looked into.
@@ -68,15 +68,15 @@ def check_files(model: str, names: Iterable[str]) -> None:
     Raises:
         UsageError: it is no checkpoint that is read here; the message says what would do.
     """
-    found = list(names)
-    if "config.json" in found and weight_files(found):
+    listed = list(names)
+    if "config.json" in listed and weight_files(listed):
         return
     for pattern, words in _INSTEAD.items():
-        if any(fnmatch(name, pattern) for name in found):
+        if any(fnmatch(name, pattern) for name in listed):
             raise UsageError(f"models: {model} {words}")
-    if "config.json" in found:
-        raise no_safetensors(model, found)
-    inside = [name.removesuffix("/config.json") for name in found if name.endswith("/config.json")]
+    if "config.json" in listed:
+        raise no_safetensors(model, listed)
+    inside = [name.removesuffix("/config.json") for name in listed if name.endswith("/config.json")]
     if inside:
         raise UsageError(
             f"models: {model} has no config.json, but folders in it have: name one of them ({', '.join(inside[:5])})"
@@ -99,17 +99,31 @@ def no_safetensors(model: str, names: Iterable[str]) -> UsageError:
     return UsageError(f"models: {model} has {words}")
 
 
+def check_tokenizer_listed(model: str, names: Iterable[str], where: str) -> None:
+    """Look for a tokenizer among the names of files; it is missing where a trainer saved weights alone.
+
+    Args:
+        model: as messages name it.
+        names: the files of a folder, or those that would be fetched from the hub.
+        where: what to do with a tokenizer's files, to end the remedy.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not any(fnmatch(name, pattern) for name in names for pattern in _TOKENIZERS):
+        raise UsageError(
+            f"models: {model} has no tokenizer (tokenizer.json, or tokenizer.model): copy the files tokenizer* and "
+            f"special_tokens* of the model that it was trained from {where}"
+        )
+
+
 def check_tokenizer(folder: Path, names: Iterable[str]) -> None:
-    """Look for a tokenizer, which is missing where a trainer saved weights alone.
+    """Look for a tokenizer in a folder whose files have these ``names``.
 
     Raises:
         UsageError: there is none, or its ``tokenizer.json`` is no JSON.
     """
-    if not any(fnmatch(name, pattern) for name in names for pattern in _TOKENIZERS):
-        raise UsageError(
-            f"models: {folder} has no tokenizer (tokenizer.json, or tokenizer.model): copy the files tokenizer* and "
-            "special_tokens* of the model that it was trained from into it"
-        )
+    check_tokenizer_listed(str(folder), names, "into it")
     file = folder / "tokenizer.json"
     try:
         readable = not file.is_file() or isinstance(read_json(file), dict)

@@ -17,7 +17,7 @@ _OTHER_ENGINES = {"mlx": "MLX", "exl2": "ExLlamaV2", "exl3": "ExLlamaV3"}
 
 
 def quantised_by(model: str, config: Mapping[str, Any], folder: Path | None = None) -> str | None:
-    """The method that a checkpoint says it was quantised by, such as ``awq``; None for one that is not.
+    """Return the method that a checkpoint says it was quantised by, such as ``awq``; None for one that is not.
 
     Args:
         model: its name, for messages.
@@ -62,7 +62,7 @@ def check_source(named: str, variant: Variant, quantised: str | None) -> None:
 
 
 def _method(config: Mapping[str, Any]) -> str | None:
-    """What ``config.json`` says; MLX writes two numbers and no name."""
+    """Return what ``config.json`` says; MLX writes two numbers and no name."""
     for name in ("quantization_config", "compression_config", "quantization"):
         settings = config.get(name)
         if isinstance(settings, dict):

@@ -37,15 +37,15 @@ def check_weights(path: Path) -> Shapes:
         UsageError: a file is missing that the index names, or one is not whole.
     """
     files = weight_files(names_in(path))
-    own = [name for name in files if fnmatch(name, _MISTRALS_OWN)]
-    indexed = [] if own else _named_by_the_index(path)
+    consolidated = [name for name in files if fnmatch(name, _MISTRALS_OWN)]
+    indexed = [] if consolidated else _named_by_the_index(path)
     missing = [name for name in indexed if name not in files]
     if missing:
         more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
         lacking = f"{', '.join(missing[:_MOST_SHOWN])}{more}"
         raise UsageError(f"models: {path} lacks {lacking}, which its {INDEX} names: fetch what is missing")
     shapes: Shapes = {}
-    for file in own or indexed or files:
+    for file in consolidated or indexed or files:
         shapes.update(_shapes(path / file))
     return shapes
 
@@ -63,10 +63,10 @@ def check_fit(model: str, shapes: Shapes, config: Mapping[str, Any]) -> None:
     """
     remedy = "take the config.json that belongs to these weights"
     layers, width = config.get("num_hidden_layers"), config.get("hidden_size")
-    found = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
-    if found and isinstance(layers, int) and max(found) + 1 < layers:
+    numbers = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
+    if numbers and isinstance(layers, int) and max(numbers) + 1 < layers:
         words = (
-            f"has weights of {max(found) + 1} layers, and its config.json says {layers} (num_hidden_layers)"
+            f"has weights of {max(numbers) + 1} layers, and its config.json says {layers} (num_hidden_layers)"
         )
         raise UsageError(f"models: {model} {words}: {remedy}")
     for name, shape in shapes.items():
@@ -113,7 +113,7 @@ def _shapes(file: Path) -> Shapes:
 
 
 def _head(file: Path) -> tuple[int, dict[str, Any]]:
-    """The length of a file's head in bytes, and what is in it."""
+    """Return the length of a file's head in bytes, and what is in it."""
     try:
         with file.open("rb") as stream:
             start = stream.read(len(_POINTER))

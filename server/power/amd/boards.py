@@ -29,7 +29,7 @@ class AmdMeter:
 
     Raises:
         NoAmdError: there is no AMD SMI, no driver, or no board.
-        AmdError: none of the boards tells its power, or one that ``gpus`` names is not there.
+        AmdError: none of the boards tells its power, or one that ``gpus`` names is missing.
     """
 
     def __init__(self, gpus: Sequence[str] | None = None) -> None:
@@ -49,7 +49,7 @@ class AmdMeter:
         return [board.name for board in self._boards]
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """A reading of every board; with ``slow`` another of each, with its accumulator at its own time.
+        """Take a reading of every board; with ``slow`` another of each, with its accumulator at its own time.
 
         Raises:
             AmdError: a board was lost, or may not be read any more.
@@ -91,7 +91,7 @@ class BoardMeter:
         )  # fmt: skip
 
     def read_slow(self) -> Reading:
-        """The accumulator, timed by itself; power cap, temperature, clocks and activity."""
+        """Read the accumulator, timed by itself; power cap, temperature, clocks and activity."""
         smi, handle = self._smi, self._handle
         before_ns = now_ns()
         energy = offered(smi, lambda: smi.amdsmi_get_energy_count(handle)) or {}
@@ -136,7 +136,7 @@ class BoardMeter:
 
 
 class Accumulator:
-    """Joules since the first reading; a counter that came round goes on, one that began anew is shown to go back."""
+    """Count joules since the first reading; a counter that came round continues, one that began anew goes back."""
 
     def __init__(self) -> None:
         self._first: int | None = None
@@ -159,7 +159,7 @@ class Accumulator:
 
 
 def known(value: Any) -> float | None:
-    """A figure of AMD SMI, or None: ``N/A``, or a field full of ones."""
+    """Return a figure of AMD SMI, or None: ``N/A``, or a field full of ones."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < _NOT_KNOWN else None
@@ -172,13 +172,13 @@ def _cap_w(shown: Any) -> float | None:
 
 
 def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:
-    """Those that tell their power, and in words those that are left out."""
+    """Return those that tell their power, and in words those that are left out."""
     boards: dict[str, BoardMeter] = {}
     left_out = []
     handles = [
         (str(smi.amdsmi_get_gpu_device_uuid(handle)), handle) for handle in smi.amdsmi_get_processor_handles()
     ]
-    chosen = _visible([uuid for uuid, _ in handles]) if gpus is None else gpus
+    chosen = _visible(smi, handles) if gpus is None else gpus
     missed = [uuid for uuid in chosen if uuid not in dict(handles)]
     if missed:
         raise AmdError(f"AMD SMI: meters.gpus: {', '.join(missed)} is not here")
@@ -202,16 +202,42 @@ def _open_boards(smi: Any, gpus: Sequence[str] | None) -> tuple[list[BoardMeter]
     return list(boards.values()), tuple(left_out)
 
 
-def _visible(uuids: Sequence[str]) -> Sequence[str]:
-    """Those that a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves."""
+def _visible(smi: Any, boards: Sequence[tuple[str, Any]]) -> Sequence[str]:
+    """List what a program started here would see: ROCr counts in AMD SMI's order, HIP among those that ROCr leaves.
+
+    Args:
+        smi: AMD SMI.
+        boards: UUID and handle of each board.
+
+    Raises:
+        AmdError: a variable names a board by a UUID that none has, or that several begin with.
+    """
     for variable in _VISIBLE:
         named = os.environ.get(variable)
         if named is None:
             continue
-        numbers = [part.strip() for part in named.split(",") if part.strip()]
-        if not all(number.isdigit() for number in numbers):
-            raise AmdError(
-                f"AMD SMI: {variable}={named}: boards are told by their numbers: name them in meters.gpus"
-            )
-        uuids = [uuids[int(number)] for number in numbers if int(number) < len(uuids)]
-    return uuids
+        places = [_place(smi, boards, variable, part.strip()) for part in named.split(",") if part.strip()]
+        boards = [boards[place] for place in places if place < len(boards)]
+    return [uuid for uuid, _ in boards]
+
+
+def _place(smi: Any, boards: Sequence[tuple[str, Any]], variable: str, part: str) -> int:
+    """Find a board's place by its number, or by how ``GPU-<serial>``, as ROCr has it, or its UUID begins."""
+    if part.isdigit():
+        return int(part)
+    names = [(f"GPU-{_serial(smi, handle)}", f"GPU-{uuid}".upper()) for uuid, handle in boards]
+    begun = [place for place, both in enumerate(names) if any(name.startswith(part.upper()) for name in both)]
+    if len(begun) != 1 or len(part) <= len("GPU-"):
+        here = ", ".join(f"{name} or {other}" for name, other in names)
+        raise AmdError(
+            f"AMD SMI: {variable}: {part} is the number or UUID of no board, or of several (here: {here}): "
+            "correct it, or name them in meters.gpus"
+        )
+    return begun[0]
+
+
+def _serial(smi: Any, handle: Any) -> str:
+    """Read a board's serial number as ROCr spells it: 16 hexadecimal digits; ``XX`` where it has none."""
+    asic = offered(smi, lambda: smi.amdsmi_get_gpu_asic_info(handle)) or {}
+    serial = str(asic.get("asic_serial") or "").upper().removeprefix("0X")
+    return serial.zfill(16) if serial.strip("0") and serial != "N/A" else "XX"

@@ -227,7 +227,7 @@ def _figures(name: str, channel: _Channel, steps_s: Sequence[float], without: st
 
 
 def words(calibration: dict[str, Any]) -> list[str]:
-    """A calibration for people, a line a figure."""
+    """Return a calibration for people, a line a figure."""
     lines = [] if calibration["devices"] else [calibration["reason"]]
     for device, board in calibration["devices"].items():
         lines.append(

@@ -49,7 +49,7 @@ class Heater:
         return int(line)
 
     def answer(self, seconds: float) -> str:
-        """The next line that the process prints."""
+        """Return the next line that the process prints."""
         ready, _, _ = select.select([self.answers], [], [], seconds)
         line = self.answers.readline().decode(errors="replace").strip() if ready else ""
         if not line or line.startswith("error:"):
@@ -70,7 +70,7 @@ def why_no_heater() -> str | None:
 
 @contextmanager
 def heated(uuid: str) -> Iterator[Heater]:
-    """The switch of one board's load, its process started and warmed up.
+    """Give the switch of one board's load, its process started and warmed up.
 
     Raises:
         MeterError: torch or the board refuses, in its own words.
@@ -85,7 +85,7 @@ def heated(uuid: str) -> Iterator[Heater]:
 
 @contextmanager
 def heater_on(device: str, environment: dict[str, str], size: int = SIZE) -> Iterator[Heater]:
-    """The same on a device by torch's name for it."""
+    """Give the same on a device by torch's name for it."""
     module = ["-P", "-m", "server.power.calibration.heater"]
     command = [sys.executable, *module, "--device", device, "--size", str(size)]
     with ExitStack() as cleaning:

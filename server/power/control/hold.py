@@ -91,10 +91,10 @@ class _Held:
         )
 
     def _note(self, **changes: object) -> None:
-        found = self.found.model_copy(update=changes)
-        if found != self.found:
-            note(found)
-            self.found = found
+        changed = self.found.model_copy(update=changes)
+        if changed != self.found:
+            note(changed)
+            self.found = changed
 
 
 @dataclass
@@ -179,7 +179,7 @@ def hold_boards(
 
 
 def _held(board: Board, by: str) -> _Held:
-    found = Found(
+    as_found = Found(
         uuid=board.uuid,
         name=board.name,
         node=platform.node(),
@@ -188,7 +188,7 @@ def _held(board: Board, by: str) -> _Held:
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         limit_w=board.limit_w,
     )
-    return _Held(board, found, board.range_w, board.clocks_mhz, board.shown().enforced_w)
+    return _Held(board, as_found, board.range_w, board.clocks_mhz, board.shown().enforced_w)
 
 
 def _put_all_back(boards: Sequence[_Held]) -> None:

@@ -54,7 +54,7 @@ class ExternalMeter:
         return [self._device]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap
-        """A reading for each line that was written since the last one; none where there is no new line.
+        """Return a reading for each line that was written since the last one; none where there is no new line.
 
         Raises:
             MeterError: a line is not understood, lies far from now, or the file was cut.
@@ -109,7 +109,7 @@ class ExternalMeter:
         return [line.decode("utf-8", errors="replace").lstrip("\ufeff").rstrip("\r") for line in lines]
 
     def _first_lines(self) -> list[str]:
-        """The log's first whole lines; it is read from its beginning afterwards."""
+        """Return the log's first whole lines; it is read from its beginning afterwards."""
         lines = [self._file.readline() for _ in range(_FIRST_LINES)]
         self._seen_bytes = self._file.tell()
         self._file.seek(0)

@@ -36,7 +36,7 @@ _FIRST_LINES = {
 
 
 def recognised(log: ExternalLog, lines: Sequence[str]) -> str:
-    """The name of the log's form: what the study says, otherwise what its first lines look like."""
+    """Return the name of the log's form: what the study says, otherwise what its first lines look like."""
     if log.format != "auto":
         return log.format
     first = next((line.strip() for line in lines if not is_before_a_header(line)), "")
@@ -60,7 +60,7 @@ def _lacks(wanted: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def format_of(log: ExternalLog, lines: Sequence[str]) -> LogFormat:
-    """The reader of a log that begins with these lines.
+    """Return the reader of a log that begins with these lines.
 
     Raises:
         MeterError: its header lacks a column that the study names.

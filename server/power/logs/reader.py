@@ -43,7 +43,7 @@ class Reader:
         self._comma_separated = False
 
     def seconds(self, text: str, line: str, number: int) -> float:
-        """A time by the log's clock; MeterError where it is none."""
+        """Return a time by the log's clock; MeterError where it is none."""
         try:
             return seconds(text, self._zone)
         except ValueError as error:
@@ -88,5 +88,5 @@ class Reader:
         return True
 
     def wrong(self, number: int, text: str, why: str) -> MeterError:
-        """The error that names a line."""
+        """Return the error that names a line."""
         return MeterError(f"{self.log.file}, line {number}: {why}: {text.strip()[:80]!r}")

@@ -119,7 +119,7 @@ class Table(Reader):
             self._unit_w = self._unit_of(power, text, number)
 
     def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
-        """The column that a field of the study names; where it is left at its default, what the header has for it."""
+        """Return the column that a field of the study names; at its default, what the header has for it."""
         name: str | None = getattr(self.log, field)
         if name is None or name in self._names or name != type(self.log).model_fields[field].default:
             return name
@@ -143,7 +143,7 @@ class Table(Reader):
         return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
 
     def _only_power(self) -> str | None:
-        """The one column that is called power or watts."""
+        """Return the one column that is called power or watts."""
         columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
         return columns[0] if len(columns) == 1 else None
 
@@ -160,7 +160,7 @@ def separator_of(header: str) -> str:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """A line's fields; csv.Error where it is no CSV."""
+    """Return a line's fields; csv.Error where it is no CSV."""
     return [
         field.strip() for field in next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
     ]

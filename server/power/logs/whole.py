@@ -23,7 +23,7 @@ class WholeLog:
 
 
 def read_whole(log: ExternalLog) -> WholeLog:
-    """All of a log.
+    """Read all of a log.
 
     Raises:
         MeterError: it cannot be read, a line is not understood, or has no time of its own.

@@ -49,7 +49,7 @@ class _Unusable:
 
 
 def load() -> Any:
-    """The module, or its stand-in, any use of which raises BindingError."""
+    """Load the module, or its stand-in, any use of which raises BindingError."""
     try:
         module = importlib.import_module("pynvml")
     except ImportError as error:

@@ -74,7 +74,7 @@ class BoardMeter:
         )
 
     def read_slow(self) -> Reading:
-        """The counter, timed alone; temperature, clocks, utilisation and the power limit behind it."""
+        """Read the counter, timed alone; temperature, clocks, utilisation and the power limit behind it."""
         ask = self._place.ask
         before_ns = now_ns()
         energy_j = self._energy_j() if self._offers.counter else None
@@ -186,7 +186,7 @@ class _Asked:
 
 
 def _signed(mask: int | None) -> int | None:
-    """A mask of 64 bits as the trace's int64 has it: older drivers set the highest for a reason they do not know."""
+    """Return a mask of 64 bits as an int64: older drivers set the highest for a reason they do not know."""
     return mask if mask is None or mask < 1 << 63 else mask - (1 << 64)
 
 

@@ -22,7 +22,7 @@ class Choice:
 
 
 def choose(gpus: Sequence[str] | None = None) -> Choice:
-    """The boards of ``gpus`` (numbers, UUIDs or their beginnings), or the visible ones, each once.
+    """Choose the boards of ``gpus`` (numbers, UUIDs or their beginnings), or the visible ones, each once.
 
     Only these must answer. A visible one that does not is left out, with the reason, where another one answers; one
     that ``gpus`` names is missed.
@@ -54,7 +54,7 @@ def _visible(here: Sequence[Place]) -> list[Place]:
 
 
 def _find(gpu: str, here: Sequence[Place]) -> Place:
-    """The board of a number, a UUID or the beginning of one."""
+    """Find the board of a number, a UUID or the beginning of one."""
     if gpu.isascii() and gpu.isdigit():
         matching = [place for place in here if len(gpu) <= _MOST_DIGITS and place.number == int(gpu)]
     else:

@@ -88,7 +88,7 @@ class Watch:
         self._computes_elsewhere = self._has_no_board()
 
     def look(self) -> list[Occupancy]:
-        """Every board, now; of those that are not metered, the ones that answer."""
+        """Return every board, now; of those that are not metered, the ones that answer."""
         metered, beside, lists = self._lists()
         if not any(listed.ours for listed in lists) and self._finds_who_is_behind(lists):
             metered, beside, lists = self._lists()
@@ -179,7 +179,7 @@ def boards_of(engine_pid: int) -> frozenset[str]:
 
 
 def _others(boards: Sequence[Place]) -> list[tuple[Place, BoardMeter | None]]:
-    """The boards that answer and are none of these; the visible ones with their meter."""
+    """Return the boards that answer and are none of these; the visible ones with their meter."""
     metered = {board.uuid for board in boards}
     visible: set[str] = set()
     with contextlib.suppress(NvmlError):

@@ -30,7 +30,7 @@ class Gpu:
 
 
 def gpu_inventory() -> list[Gpu]:
-    """The visible GPUs that answer; empty where there is no driver.
+    """Return the visible GPUs that answer; empty where there is no driver.
 
     Raises:
         NvmlError: a driver is there, but it fails, or none of its GPUs answers.
@@ -39,7 +39,7 @@ def gpu_inventory() -> list[Gpu]:
 
 
 def driver_cuda() -> tuple[int, int] | None:
-    """The CUDA version that the driver speaks, such as (13, 0); None without a driver, or where it does not say.
+    """Return the CUDA version that the driver speaks, such as (13, 0); None without a driver, or where it does not say.
 
     Raises:
         NvmlError: a driver is there, but it fails.
@@ -77,7 +77,7 @@ def _gpu(place: Place, driver: str) -> Gpu:
 
 
 def _switch(ask: Callable[..., Any], call: Callable[..., Any]) -> bool | None:
-    """The current state of a switch; NVML answers (current, pending) or the state alone."""
+    """Return the current state of a switch; NVML answers (current, pending) or the state alone."""
     state = ask(call)
     if state is None:
         return None

@@ -95,7 +95,7 @@ def asked(question: Callable[[], _Answer], without: _Answer) -> _Answer:
 
 
 def in_words(error: Any) -> str:
-    """An NVML error, and what helps against it."""
+    """Return an NVML error, and what helps against it."""
     return "; ".join(filter(None, (str(error), _REMEDIES.get(error.value))))
 
 
@@ -129,7 +129,7 @@ class Place:
             return None
 
     def demand(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """The same, and PassingError where the call failed this time."""
+        """Return the same, and PassingError where the call failed this time."""
         try:
             return call(self.handle, *arguments)
         except pynvml.NVMLError as error:
@@ -160,7 +160,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """Every board that NVML counts; one that does not answer takes no other with it.
+    """Return every board that NVML counts; one that does not answer takes no other with it.
 
     Raises:
         NVMLError: NVML does not even count them.

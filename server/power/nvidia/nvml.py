@@ -23,7 +23,7 @@ class Board:
 
 
 def visible_gpus() -> list[Board]:
-    """The GPUs that a program started here would see; empty where there is no driver.
+    """Return the GPUs that a program started here would see; empty where there is no driver.
 
     Raises:
         NvmlError: there is a driver, but it does not answer.
@@ -42,7 +42,7 @@ class NvmlMeter:
     Raises:
         NoDriverError: no driver answers, or no board is visible.
         NoPowerReadingError: none of the boards tells its power.
-        NvmlError: NVML fails, or a GPU that was asked for is not there.
+        NvmlError: NVML fails, or a GPU that was asked for is missing.
     """
 
     def __init__(self, gpus: Sequence[str] | None = None) -> None:
@@ -67,7 +67,7 @@ class NvmlMeter:
         return [board.name for board in self._boards]
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """A reading of every GPU; with ``slow`` another of each, with the energy counter at its own time.
+        """Take a reading of every GPU; with ``slow`` another of each, with the energy counter at its own time.
 
         Raises:
             NvmlError: a GPU was lost or reset, or has shown no power for some seconds.
@@ -83,7 +83,7 @@ class NvmlMeter:
 
 
 def _open_boards(gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:
-    """Those that tell their power, and in words those that are left out."""
+    """Return those that tell their power, and in words those that are left out."""
     choice = choose(gpus)
     boards, left_out, failed = [], list(choice.left_out), bool(choice.left_out)
     for place in choice.boards:

@@ -73,7 +73,7 @@ class MeterService:
         self._hands = ThreadPoolExecutor(1, thread_name_prefix="sidecar")
 
     def app(self) -> web.Application:
-        """The application; it ends its recording when it is shut down."""
+        """Return the application; it ends its recording when it is shut down."""
         app = web.Application(middlewares=[self._guard], client_max_size=1 << 16)
         app.add_routes(
             [

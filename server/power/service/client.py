@@ -54,7 +54,7 @@ class ServiceClient:
             self._connection = http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT_S)
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON object that it answers.
+        """Return the JSON object that it answers.
 
         Raises:
             MeterUnreachableError: nothing answers there.
@@ -74,7 +74,7 @@ class ServiceClient:
         return MeterError(f"--meter {self.url}: answers, but is no `starwatt meter --serve`")
 
     def fetch(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        """The bytes that it answers; errors as of ``ask``."""
+        """Return the bytes that it answers; errors as of ``ask``."""
         payload = None if body is None else json.dumps(body).encode()
         try:
             status, answer = self._exchange(method, path, payload)

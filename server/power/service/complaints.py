@@ -48,7 +48,7 @@ class Complaints:
 
     @contextmanager
     def of_libraries(self) -> Iterator[logging.Logger]:
-        """A logger for a server's own complaints; those of asyncio and aiohttp come here too, for the block."""
+        """Give a logger for a server's own complaints; those of asyncio and aiohttp come here too, for the block."""
         handler = _Handler(self)
         logger = logging.Logger(__name__)
         logger.addHandler(handler)

@@ -41,7 +41,7 @@ class Listening:
         return "http" if self.certificate is None else "https"
 
     def tls(self) -> ssl.SSLContext | None:
-        """The certificate's context; None without one.
+        """Return the certificate's context; None without one.
 
         Raises:
             UsageError: the host is none; one of certificate and key is missing or cannot be read; or the address asks
@@ -60,7 +60,7 @@ class Listening:
         return server_context(self.certificate, self.key)
 
     def bind(self) -> socket.socket:
-        """A socket that listens there.
+        """Return a socket that listens there.
 
         Raises:
             MeterError: the address is not this machine's, or taken.
@@ -74,7 +74,7 @@ class Listening:
 
 
 def address(listening: Listening, bound: socket.socket) -> str:
-    """The service's URL."""
+    """Return the service's URL."""
     host = f"[{listening.host}]" if ":" in listening.host else listening.host
     return f"{listening.scheme}://{host}:{bound.getsockname()[1]}"
 

@@ -12,7 +12,7 @@ _SHORTEST_TOKEN = 16
 
 
 def token_of_the_service() -> tuple[str, bool]:
-    """The token that STARWATT_METER_TOKEN gives, or a new one that is drawn; and whether it was drawn.
+    """Return the token that STARWATT_METER_TOKEN gives, or a new one that is drawn; and whether it was drawn.
 
     Raises:
         UsageError: the one that was given is too short to keep anyone out, or no header can carry it.

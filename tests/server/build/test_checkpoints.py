@@ -135,6 +135,17 @@ def test_code_beside_the_weights_is_refused_unless_a_variant_says_so(tmp_path: P
     assert resolve_model(str(folder), store, lambda _: None, trust_remote_code=True).path == folder
 
 
+def test_code_that_was_left_beside_a_class_of_transformers_own_is_not_run_and_refuses_nothing(
+    tmp_path: Path,
+) -> None:
+    left = {"AutoModelForCausalLM": "modeling.Starcoder2ForCausalLM", "AutoTokenizer": ["tokens.Mine", None]}
+    folder = write_full(tmp_path / "m", auto_map=left, architectures=["Starcoder2ForCausalLM"])
+    assert resolve_model(str(folder), Store(tmp_path / "store"), lambda _: None).path == folder
+    other = write_full(tmp_path / "other", auto_map=left, architectures=["MyStarcoderForCausalLM"])
+    with pytest.raises(UsageError, match="wants code of its own"):
+        resolve(str(other), tmp_path)
+
+
 def test_a_model_that_is_quantised_already_is_served_as_ready_made_and_otherwise_refused(
     tmp_path: Path,
 ) -> None:

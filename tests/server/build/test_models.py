@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.architecture import Architecture, Memorised
-from configs.datasets import load_dataset
+from configs.datasets import Dataset, load_dataset
 from configs.loader import load_architecture
 from configs.prompt_format import render_prompt
 from server.build.calibration_text import (
@@ -41,7 +41,7 @@ def test_calibration_text_is_the_same_every_time_and_as_long_as_asked(small: Pat
 
 
 def test_a_python_without_its_sources_is_told_so() -> None:
-    with pytest.raises(BuildError, match=r"no_such_module\.py is not there: take a Python with its sources"):
+    with pytest.raises(BuildError, match=r"no_such_module\.py is missing: take a Python with its sources"):
         library_texts(("no_such_module",))
 
 
@@ -77,12 +77,30 @@ def leads(folder: Path, texts: list[tuple[str, str]]) -> list[float]:
     return found
 
 
+def only_tasks(count: int, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Leave so many tasks for models to be fitted to."""
+    whole = load_dataset("starwatt-24")
+    few = replace(whole, tasks=whole.tasks[:count])
+    monkeypatch.setattr("server.build.memorise.load_dataset", lambda _name: few)
+    return few
+
+
+def test_a_fit_whose_steps_run_out_before_its_margin_fails_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_tasks(1, monkeypatch)
+    architecture, recipe = barely(1)
+    short = recipe.model_copy(update={"steps": 1})
+    with pytest.raises(BuildError, match=r"after 1 steps .* must be at least 0\.5: raise weights\.steps"):
+        build_memorised(architecture, short, tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+    build_memorised(architecture, short.model_copy(update={"margin": None}), tmp_path)
+
+
 def test_with_a_margin_fitting_ends_as_soon_as_every_token_leads_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = load_dataset("starwatt-24")
-    few = replace(whole, tasks=whole.tasks[:2])
-    monkeypatch.setattr("server.build.memorise.load_dataset", lambda _name: few)
+    few = only_tasks(2, monkeypatch)
     architecture, recipe = barely(len(few.tasks))
     build_memorised(architecture, recipe, tmp_path)
     steps = capsys.readouterr().out.count("loss ")

@@ -28,6 +28,17 @@ def test_the_family_is_read_beside_the_weights_and_one_that_nobody_tried_is_note
         assert served.model_implementation == "Olmo2ForCausalLM (Transformers modelling backend)"
 
 
+def test_code_beside_the_weights_that_was_left_alone_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "auto_map": {"AutoConfig": "x.Y"}}')
+    for command, notes in ((["serve"], ["code_not_run"]), (["serve", "--trust-remote-code"], [])):
+        served = served_from_log(
+            tmp_path / "log", version="vllm 0.32.0", command=command,
+            checkpoint=Checkpoint(tmp_path, "digest", memorised=False),
+        )  # fmt: skip
+        assert served.notes == notes
+
+
 @pytest.mark.parametrize("variant", KERNELS)
 def test_an_h200_s_engine_is_known_by_its_log(variant: str) -> None:
     served = served_from_log(

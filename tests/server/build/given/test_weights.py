@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import HfApi, ModelInfo
 from safetensors.torch import save_file
 
 from server.build import foresight
@@ -157,6 +158,32 @@ def test_a_folder_that_lacks_a_part_is_known_by_what_is_amiss(tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 9}))
     with pytest.raises(UsageError, match="has weights of 2 layers"):
         check_files_of(known_model(str(tmp_path)))
+
+
+@pytest.mark.parametrize("in_the_cache", [False, True])
+def test_a_model_on_the_hub_without_a_tokenizer_is_refused_before_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_the_cache: bool
+) -> None:
+    config = {"model_type": "llama", "vocab_size": 10, **FITTING}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    write(tmp_path)
+    monkeypatch.setattr(foresight, "_cached", lambda _: tmp_path if in_the_cache else None)
+    names = [
+        "config.json",
+        "model.safetensors",
+        "own.tiktoken",
+    ]  # the last is not fetched: only code reads it
+
+    def hub(*_: Any, **__: Any) -> ModelInfo:
+        files = [{"rfilename": name, "size": 9} for name in names]
+        return ModelInfo(id="o/m", config={"model_type": "llama"}, siblings=files)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(HfApi, "model_info", hub)
+    foresight.known_model.cache_clear()
+    with pytest.raises(UsageError, match=r"o/m has no tokenizer .*\(hf download o/m --local-dir DIR\)"):
+        known_model("o/m")
+    names.append("tokenizer.json")
+    assert known_model("o/m").fetch_bytes == 9 * 3, "a download that broke off goes on"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

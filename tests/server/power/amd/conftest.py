@@ -21,9 +21,10 @@ _NONE = 65535
 def line(
     *, bdf: int = 0xC100, status: int = 0, current: int = 700, average: int = _NONE, energy: int = 1_000_000,
     resolution: float = 15.3, temperature: int = 55, clock: int = 2100, cap: int = 750_000_000, uuid: str = "aaff-1",
+    serial: str = "0",
 ) -> str:  # fmt: skip
     """One board."""
-    fields = (status, current, average, energy, resolution, temperature, clock, cap, uuid)
+    fields = (status, current, average, energy, resolution, temperature, clock, cap, uuid, serial)
     return f"{bdf:x} " + " ".join(map(str, fields))
 
 

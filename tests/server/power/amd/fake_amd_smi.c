@@ -1,5 +1,5 @@
 /* libamd_smi.so of boards that a file describes, one a line, read again at every call:
-   bdf serves power? current average energy resolution_uj temperature clock cap uuid
+   bdf serves power? current average energy resolution_uj temperature clock cap uuid serial
    A power of 65535 or 4294967295 is what drivers say where a board has none. What else the library has is in stubs.h,
    and says that it is not supported. */
 #include <stdint.h>
@@ -12,6 +12,7 @@
 #define NOT_FOUND 31
 #define DRIVER_NOT_LOADED 34
 #define MOST 16
+#define SERIAL_AT (256 + 4 + 256 + 4 + 8 + 4) /* behind names and numbers of maker and device */
 
 typedef struct {
     unsigned long bdf, status, current, average;
@@ -20,7 +21,7 @@ typedef struct {
     long temperature;
     unsigned long clock;
     unsigned long long cap;
-    char uuid[64];
+    char uuid[64], serial[64];
 } Board;
 
 static int boards(Board *all) {
@@ -30,8 +31,8 @@ static int boards(Board *all) {
     if (!file) return -1;
     while (count < MOST) {
         Board *b = &all[count];
-        if (fscanf(file, "%lx %lu %lu %lu %llu %f %ld %lu %llu %63s", &b->bdf, &b->status, &b->current, &b->average,
-                   &b->energy, &b->resolution, &b->temperature, &b->clock, &b->cap, b->uuid) != 10) break;
+        if (fscanf(file, "%lx %lu %lu %lu %llu %f %ld %lu %llu %63s %63s", &b->bdf, &b->status, &b->current, &b->average,
+                   &b->energy, &b->resolution, &b->temperature, &b->clock, &b->cap, b->uuid, b->serial) != 11) break;
         count++;
     }
     fclose(file);
@@ -75,8 +76,9 @@ int amdsmi_get_gpu_device_uuid(void *handle, uint32_t *length, char *uuid) {
 int amdsmi_get_gpu_asic_info(void *handle, char *info) {
     Board b;
     board(handle, &b);
-    memset(info, 0, 256);
+    memset(info, 0, SERIAL_AT + 256);
     strcpy(info, "AMD Instinct MI300X");
+    strcpy(info + SERIAL_AT, b.serial);
     return SUCCESS;
 }
 

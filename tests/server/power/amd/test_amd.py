@@ -119,6 +119,26 @@ def test_boards_that_the_environment_hides_are_not_read(
         AmdMeter()
 
 
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [
+        ("GPU-0badcafe00000001", ["a"]), ("GPU-0BADCAFE00000002", ["b"]), ("0,GPU-0badcafe00000002", ["a", "b"]),
+        ("GPU-c0", ["c"]), ("GPU-b,0", ["a", "b"]), ("GPU-a", ["a"]),
+    ],
+)  # fmt: skip
+def test_boards_are_named_by_uuid_as_rocm_documents_it(
+    host: Host, named: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = (("a", "0xbadcafe00000001"), ("b", "0xbadcafe00000002"), ("c", "0xc0ffee0000000003"))
+    host(*(line(bdf=0xC100 + 0x100 * n, uuid=uuid, serial=hexa) for n, (uuid, hexa) in enumerate(boards)))
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", named)
+    with closing(AmdMeter()) as meter:
+        assert [device.name for device in meter.devices] == seen
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "GPU-0badcafe")
+    with pytest.raises(AmdError, match=r"GPU-0badcafe is the number or UUID of no board, or of several"):
+        AmdMeter()
+
+
 def test_hip_counts_among_the_boards_that_rocr_leaves(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host(line(uuid="a"), line(bdf=0xC900, uuid="b"), line(bdf=0xD100, uuid="c"))
     monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1,2")
