@@ -23,8 +23,8 @@ Rate = Annotated[float, Field(ge=0.001, le=100_000)]
 
 def milliseconds(text: str) -> float | None:
     """Read a time with its unit, such as ``200ms`` or ``2s``; None where it is none."""
-    found = _BOUND.fullmatch(text)
-    return None if found is None else float(found[1]) * (1000 if found[2] == "s" else 1)
+    match = _BOUND.fullmatch(text)
+    return None if match is None else float(match[1]) * (1000 if match[2] == "s" else 1)
 
 
 class Slo(StrictModel):

@@ -135,8 +135,8 @@ def _nearest_year(text: str) -> datetime:
     """The time nearest to now: ``ts`` of moreutils, and syslog, write no year."""
     now = datetime.now()
     form = "%Y %b %d %H:%M:%S" + (".%f" if "." in text else "")
-    found = []
+    dates = []
     for year in (now.year - 1, now.year, now.year + 1):
         with suppress(ValueError):  # the 29th of February
-            found.append(datetime.strptime(f"{year} {text}", form))
-    return min(found, key=lambda at: abs(at - now))
+            dates.append(datetime.strptime(f"{year} {text}", form))
+    return min(dates, key=lambda at: abs(at - now))

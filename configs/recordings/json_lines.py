@@ -47,10 +47,10 @@ def _line(path: Path, number: int, text: str) -> Line:
 
 
 def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
-    found = next((row[name] for name in names if row.get(name) is not None), None)
-    if found is None:
+    value = next((row[name] for name in names if row.get(name) is not None), None)
+    if value is None:
         raise UsageError(f"{where}: {names[0]} is missing")
-    return found
+    return value
 
 
 def _tokens(path: Path, number: int, row: dict[str, Any], names: tuple[str, ...]) -> int:
@@ -64,7 +64,7 @@ def _block_ids(where: str, row: dict[str, Any]) -> tuple[int | str, ...]:
     if ids is None:
         return ()
     if not isinstance(ids, list) or any(
-        isinstance(one, bool) or not isinstance(one, int | str) for one in ids
+        isinstance(block_id, bool) or not isinstance(block_id, int | str) for block_id in ids
     ):
         raise UsageError(f"{where}: hash_ids: takes a list of whole numbers (given: {str(ids)[:_SHOWN]!r})")
     return tuple(ids)

@@ -17,7 +17,7 @@ from study.load.load_test import load_test
 from study.load.remarks import remarks
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
-from study.rate.find import Found, RateSearch, Wanted
+from study.rate.find import RateSearch, SearchResult, Wanted
 from study.rate.search import Trial
 from study.rate.slo import parse_slo
 from study.rate.words import as_json as search_as_json
@@ -99,30 +99,30 @@ def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | Non
         runs[trial] = test.run
         return read_columns(read_trace(folder, "requests"))
 
-    found = RateSearch(base, wanted, measure, tell).run()
+    result = RateSearch(base, wanted, measure, tell).run()
     believed, joules = True, None
-    if meter_at is not None and found.last is not None and found.last.trial.confirms:
-        believed, joules = _told_energy(runs[found.last.trial], "j_per_request_in_slo")
-    tested = None if found.last is None else runs[found.last.trial].root.name
+    if meter_at is not None and result.last is not None and result.last.trial.confirms:
+        believed, joules = _told_energy(runs[result.last.trial], "j_per_request_in_slo")
+    tested = None if result.last is None else runs[result.last.trial].root.name
     said = {
-        "schema_version": SCHEMA_VERSION, **search_as_json(found, wanted), "folder": tested,
+        "schema_version": SCHEMA_VERSION, **search_as_json(result, wanted), "folder": tested,
         "j_per_good_request": joules,
     }  # fmt: skip
     write_json(out / "rate.json", said)
     if as_json:
         print_json(said)
     tell(
-        in_words(found, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
+        in_words(result, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
     )
-    return _code_of(found, believed=believed)
+    return _code_of(result, believed=believed)
 
 
-def _code_of(found: Found, *, believed: bool) -> int:
-    if found.interrupted:
+def _code_of(result: SearchResult, *, believed: bool) -> int:
+    if result.interrupted:
         return INTERRUPTED
-    if found.answer.kind == "none":
+    if result.answer.kind == "none":
         return StarwattError.exit_code
-    return 0 if found.answer.rate is not None and believed else INVALID
+    return 0 if result.answer.rate is not None and believed else INVALID
 
 
 def _told_energy(run: RunDir, metric: str = "j_per_request") -> tuple[bool, float | None]:

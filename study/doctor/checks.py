@@ -99,16 +99,16 @@ def _finding(check: Callable[[], Finding], before: Sequence[Finding]) -> Finding
     try:
         return check()
     except BindingError as error:
-        found = Finding(name, "failed", error.why, error.remedy)
+        finding = Finding(name, "failed", error.why, error.remedy)
     except StarwattError as error:
-        found = Finding(name, "failed", str(error), "mend what it names, then ask again")
+        finding = Finding(name, "failed", str(error), "mend what it names, then ask again")
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
         words = f"{type(error).__name__}: {error}".strip(": ")
-        found = Finding(
+        finding = Finding(
             name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"
         )
-    same = [one.what for one in before if one.detail == found.detail]
-    return replace(found, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else found
+    same = [earlier.what for earlier in before if earlier.detail == finding.detail]
+    return replace(finding, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else finding
 
 
 def _gpus() -> Finding:
@@ -131,15 +131,15 @@ def _gpus() -> Finding:
 
 
 def _meters() -> Finding:
-    found = available_sources()
-    words = "; ".join(f"{source}: {what}" for source, what in found.items())
+    sources = available_sources()
+    words = "; ".join(f"{source}: {what}" for source, what in sources.items())
     if left_out := boards_left_out():
         return Finding(
             "meters", "missing", words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
             "serve on boards that are measured: name them in CUDA_VISIBLE_DEVICES; or add a wall meter's log "
             "(meters: external:)",
         )  # fmt: skip
-    if found:
+    if sources:
         return Finding("meters", "ok", words)
     return Finding(
         "meters",

@@ -88,14 +88,18 @@ def _earlier(run: RunDir) -> dict[str, Any]:
     if not any(path != run.lock for path in run.root.iterdir()):
         return {"schema_version": SCHEMA_VERSION, "run_id": new_run_id(), "imported": {}}
     try:
-        found = read_json(run.manifest)
+        manifest = read_json(run.manifest)
     except TraceError as error:
         raise UsageError(f"--out {run.root}: takes a new folder, or an imported run ({error})") from error
-    if not isinstance(found, dict) or not isinstance(found.get("imported"), dict) or "run_id" not in found:
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(manifest.get("imported"), dict)
+        or "run_id" not in manifest
+    ):
         raise UsageError(
             f"--out {run.root}: is no imported run: what others measured does not go into it; name another"
         )
-    return found
+    return manifest
 
 
 def _sources(path: Path, zone: str | None) -> Iterator[Source]:
@@ -153,7 +157,7 @@ def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
         raise UsageError(f"--load {load}: that is what probes of a study are called; name it otherwise")
     cell = CellKey(names["--model"], order.variant, load, 1)
     blocks = [
-        one.block for one in taken if (one.model, one.variant, one.load) == (cell.model, cell.variant, load)
+        key.block for key in taken if (key.model, key.variant, key.load) == (cell.model, cell.variant, load)
     ]
     if order.block in blocks:
         raise UsageError(

@@ -104,7 +104,7 @@ class Residents:
             and self.patience.never_came_up(cell) is None
         ]
         if wanted and not self._one_by_one:
-            names = ", ".join(one.variant for one in wanted)
+            names = ", ".join(cell.variant for cell in wanted)
             self.campaign.display.title(f"starting {len(wanted)} engines: {names}")
             try:
                 self._start_together(wanted)
@@ -122,12 +122,12 @@ class Residents:
             NoRoomError: memory does not hold them, or turned out not to.
         """
         campaign, left = self.campaign, list(wanted)
-        own = [campaign.allotment(cell) for cell in wanted]
-        specs = [campaign.spec(*both) for both in zip(wanted, own, strict=True)]
+        allotments = [campaign.allotment(cell) for cell in wanted]
+        specs = [campaign.spec(*both) for both in zip(wanted, allotments, strict=True)]
         if on_boards():
-            specs = with_shares(campaign.study, own, specs)
+            specs = with_shares(campaign.study, allotments, specs)
         self._specs = {cell.engine_start: spec for cell, spec in zip(wanted, specs, strict=True)}
-        widest = max(own, key=lambda one: len(one.meters.gpus or ()))
+        widest = max(allotments, key=lambda allotment: len(allotment.meters.gpus or ()))
         campaign.release_boards()
         cool_start = campaign.cool_down(widest.meters)
         if not on_boards():
@@ -145,9 +145,9 @@ class Residents:
         for first in wanted:
             with self._noted(first):
                 spec = replace(self._specs[first.engine_start], port=free_port())
-                own = self.campaign.allotment(first)
+                allotment = self.campaign.allotment(first)
                 engine = Engine.start(spec, self.campaign.log_of(first).resolve())
-                self._loaded[first.engine_start] = Started(engine, own, cool_start)
+                self._loaded[first.engine_start] = Started(engine, allotment, cool_start)
         for first in wanted:
             if first.engine_start in self._loaded:
                 with self._noted(first):
@@ -215,4 +215,6 @@ class Residents:
             started.engine.stop()
 
     def _pids(self, besides: int | None = None) -> tuple[int, ...]:
-        return tuple(one.engine.process.pid for number, one in self._loaded.items() if number != besides)
+        return tuple(
+            started.engine.process.pid for number, started in self._loaded.items() if number != besides
+        )

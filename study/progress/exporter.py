@@ -95,9 +95,9 @@ class Exporter:
         yield self._by_device("starwatt_power_watts", "The newest reading", seen.watts)
         yield self._by_device("starwatt_temperature_celsius", "Temperature", seen.celsius)
 
-    def _by_device(self, name: str, words: str, found: Mapping[tuple[str, str, str], float]) -> Metric:
+    def _by_device(self, name: str, words: str, values: Mapping[tuple[str, str, str], float]) -> Metric:
         family = GaugeMetricFamily(name, words, labels=["study", "device", "boundary", "source"])
-        for place, value in found.items():
+        for place, value in values.items():
             family.add_metric([self._study, *place], value)
         return family
 

@@ -54,7 +54,7 @@ Measure = Callable[[LoadSpec, Trial | None], Requests]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The highest rate, and every window behind it."""
 
     answer: Answer
@@ -69,7 +69,7 @@ class Found:
     @property
     def last(self) -> Told | None:
         """The last window of the rate that is the answer."""
-        of_rate = [one for one in self.windows if one.trial.rate == self.answer.rate]
+        of_rate = [window for window in self.windows if window.trial.rate == self.answer.rate]
         return of_rate[-1] if of_rate else None
 
 
@@ -90,7 +90,7 @@ class RateSearch:
         self._window_s = wanted.window_s
         self._told: list[Told] = []
 
-    def run(self) -> Found:
+    def run(self) -> SearchResult:
         """Measure until the rate is known, or the time is up; Ctrl-C ends it with what is known.
 
         Raises:
@@ -178,13 +178,13 @@ class RateSearch:
             longest_s = 1.5 * float(np.percentile(e2e_ms, 90)) / 1e3
             self._warmup_s = min(max(self._base.warmup_s, _LEAST_WARMUP_S, longest_s), _MOST_WARMUP_S)
 
-    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> Found:
+    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> SearchResult:
         chance = self._wanted.arrivals == "poisson"
         lo = None if answer.rate is None else answer.rate * (1 - self._by_chance(answer.rate) * chance)
         hi = None if answer.fails is None else answer.fails * (1 + self._by_chance(answer.fails) * chance)
-        return Found(answer, lo, hi, alone, tuple(self._told), interrupted)
+        return SearchResult(answer, lo, hi, alone, tuple(self._told), interrupted)
 
     def _by_chance(self, rate: float) -> float:
         """How far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
-        most = max(one.judgement.requests for one in self._told if one.trial.rate == rate)
+        most = max(window.judgement.requests for window in self._told if window.trial.rate == rate)
         return min(_Z95 / math.sqrt(most), 1.0)

@@ -31,9 +31,9 @@ def _what_there_is() -> str:
     """The runs where they lie by default, newest first; else the command that makes one."""
     if not _RUNS.is_dir():
         return "; `starwatt run STUDY.yaml` makes one, under runs/"
-    found = [one for one in _RUNS.iterdir() if (one / "manifest.json").is_file()]
-    found.sort(key=lambda one: (one / "manifest.json").stat().st_mtime, reverse=True)
-    if not found:
+    runs = [run for run in _RUNS.iterdir() if (run / "manifest.json").is_file()]
+    runs.sort(key=lambda run: (run / "manifest.json").stat().st_mtime, reverse=True)
+    if not runs:
         return "; `starwatt run STUDY.yaml` makes one, under runs/"
-    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-    return f"; there are {', '.join(map(str, found[:_MOST_SHOWN]))}{more}"
+    more = f" and {len(runs) - _MOST_SHOWN} more" if len(runs) > _MOST_SHOWN else ""
+    return f"; there are {', '.join(map(str, runs[:_MOST_SHOWN]))}{more}"

@@ -101,10 +101,10 @@ import_run.__name__ = "import"
 
 
 def _seconds(flag: str, text: str) -> float:
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{flag} {text}: takes a time such as 0.2s, 50ms or 1h")
-    seconds = float(found["number"]) * _UNITS_S[found["unit"]]
+    seconds = float(match["number"]) * _UNITS_S[match["unit"]]
     if abs(seconds) > _LONGEST_S:
         raise UsageError(f"{flag} {text}: takes at most {_LONGEST_S:g} s, a century")
     return seconds

@@ -15,7 +15,7 @@ from analysis.requests.columns import Requests, read_columns
 from configs.loads import Open
 from loadgen.spec import LoadSpec
 from loadgen.spec import Requests as So
-from study.rate.find import Found, RateSearch, Wanted
+from study.rate.find import RateSearch, SearchResult, Wanted
 from study.rate.search import Trial
 from tests.support.driving import make_spec
 from traces.schemas import REQUESTS
@@ -120,7 +120,7 @@ class World:
     said: list[str] = field(default_factory=list)
     specs: list[LoadSpec] = field(default_factory=list)
 
-    def search(self, **wanted: Any) -> Found:
+    def search(self, **wanted: Any) -> SearchResult:
         """The whole of it."""
         self._rng = np.random.default_rng(self.seed)
         base = make_spec("http://127.0.0.1:1", {"kind": "single_stream"})
