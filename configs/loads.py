@@ -223,7 +223,7 @@ class FindRate(_Named):
         description="What is due beyond so many waits for a place, and its wait counts as latency",
     )
     window_s: float = Field(
-        default=10.0, ge=1, le=3600, description="A window of the search takes so long at least"
+        default=10.0, ge=1, le=86_400, description="A window of the search takes so long at least"
     )
     search_for_s: float = Field(
         default=900.0,
@@ -257,6 +257,11 @@ class FindRate(_Named):
     def usual_slug(self) -> str:
         """Return the load's name where it is given none."""
         return "find-rate"
+
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Return its own bounds by ``ttft``, ``tpot`` and ``e2e``; none where those of the study count."""
+        return {} if self.slo is None else self.slo.bounds_ms
 
 
 Load = Annotated[SingleStream | Closed | Open | FindRate, Field(discriminator="kind")]

@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.requests.columns import Requests, read_columns
 from analysis.results.headline import significant
+from configs.loads import FindRate
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
@@ -17,7 +18,7 @@ from study.load.load_test import load_test
 from study.load.remarks import remarks
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
-from study.rate.find import RateSearch, SearchResult, Wanted
+from study.rate.find import RateSearch, SearchResult
 from study.rate.search import Trial
 from study.rate.slo import parse_slo
 from study.rate.words import as_json as search_as_json
@@ -74,7 +75,7 @@ def _refuse_meter(meter_at: str | None) -> None:
         raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
 
 
-def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | None, *, as_json: bool) -> int:
     """Look for the highest rate that holds, a load test a window in ``out``, and tell it; returns the exit code.
 
     The last window of the answer has power beside it, with ``meter_at``.

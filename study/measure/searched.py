@@ -13,14 +13,13 @@ from pathlib import Path
 from analysis.requests.columns import Requests, read_columns
 from analysis.validity.objective import Judgement
 from configs.loads import FindRate, Open, SingleStream
-from configs.schema import Slo, Study
 from loadgen.spec import LoadSpec, Passes
 from loadgen.spec import Requests as So
 from study.measure.cell import Bench, Watched, begun, finish, settle, spec_of, watched
 from study.measure.dither import dither_s
 from study.measure.meter import no_meter
 from study.plan.cells import PlannedCell
-from study.rate.find import RateSearch, SearchResult, Wanted
+from study.rate.find import RateSearch, SearchResult
 from study.rate.search import Trial
 from study.rate.words import in_words
 from traces.board import BoardHeld
@@ -37,7 +36,8 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
     """
     load, began_s = cell.load, time.monotonic()
     assert isinstance(load, FindRate)  # noqa: S101 -- the caller has looked
-    wanted, windows = wanted_of(bench.study, load), _Windows(bench, cell, load, begun(bench, cell))
+    wanted = load.model_copy(update={"slo": load.slo or bench.study.slo})
+    windows = _Windows(bench, cell, load, begun(bench, cell))
     base = spec_of(bench, cell, SingleStream(kind="single_stream"))
     base = base.model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
     result = RateSearch(base, wanted, windows.measure, bench.announce).run()
@@ -47,22 +47,6 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
     last = windows.lift(windows.chosen(result))
     rate = _record(result, wanted, windows, last, took_s=time.monotonic() - began_s)
     return finish(bench, cell, last.watched, board=board, rate=rate)
-
-
-def wanted_of(study: Study, load: FindRate) -> Wanted:
-    """What a load of a study looks for."""
-    slo = load.slo or study.slo
-    assert isinstance(slo, Slo)  # noqa: S101 -- the schema asks for one of both
-    return Wanted(
-        bounds_ms=slo.bounds_ms,
-        share=load.share,
-        arrivals=load.arrivals,
-        first=load.first_qps,
-        highest=load.most_qps,
-        most_in_flight=load.max_in_flight,
-        window_s=load.window_s,
-        most_s=load.search_for_s,
-    )
 
 
 @dataclass(frozen=True)
@@ -142,7 +126,7 @@ class _Windows:
 
 
 def _record(
-    result: SearchResult, wanted: Wanted, windows: _Windows, last: _Window, took_s: float
+    result: SearchResult, wanted: FindRate, windows: _Windows, last: _Window, took_s: float
 ) -> RateFound:
     """What ``cell.json`` keeps of the search."""
     judged: list[Judgement] = [result.alone, *(window.judgement for window in result.windows)]
@@ -159,7 +143,7 @@ def _record(
         **asdict(result.answer),
         slo_ms=dict(wanted.bounds_ms),
         wanted_share=wanted.share,
-        max_in_flight=wanted.most_in_flight,
+        max_in_flight=wanted.max_in_flight,
         lo=result.lo,
         hi=result.hi,
         windows=kept,

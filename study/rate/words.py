@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.requests.columns import Requests
 from analysis.validity.objective import GENERATOR, WORDS, Judgement
+from configs.loads import FindRate
 
 if TYPE_CHECKING:
-    from study.rate.find import SearchResult, Wanted
+    from study.rate.find import SearchResult
 
 
-def as_json(result: SearchResult, wanted: Wanted) -> dict[str, Any]:
+def as_json(result: SearchResult, wanted: FindRate) -> dict[str, Any]:
     """What ``rate.json`` keeps of a search; a cell's record is a ``RateFound``."""
     rows = [{**asdict(window.trial), **asdict(window.judgement)} for window in result.windows]
     return {
@@ -31,7 +32,7 @@ def as_json(result: SearchResult, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def in_words(result: SearchResult, wanted: Wanted) -> str:
+def in_words(result: SearchResult, wanted: FindRate) -> str:
     """The answer as a person reads it."""
     answer = result.answer
     bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in wanted.bounds_ms.items())

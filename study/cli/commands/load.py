@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from configs.loads import FindRate
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
 _Url = Annotated[
@@ -122,6 +123,8 @@ _SearchFor = Annotated[
         min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
     ),
 ]
+_SEARCH = FindRate(kind="find_rate")
+"""Its defaults are those of a study's load."""
 _OF_GIVEN_LOADS = ("single_stream", "trace", "most_tokens", "requests")
 _WARM_S = 5.0
 """With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
@@ -152,9 +155,9 @@ def load(
     continuous_usage: _ContinuousUsage = True,
     slo: _Slo = None,
     find_rate: _FindRate = False,
-    slo_share: _SloShare = 0.9,
-    most_qps: _MostQps = 100_000.0,
-    search_for: _SearchFor = 900.0,
+    slo_share: _SloShare = _SEARCH.share,
+    most_qps: _MostQps = _SEARCH.most_qps,
+    search_for: _SearchFor = _SEARCH.search_for_s,
     meter: _Meter = None,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,
