@@ -116,6 +116,16 @@ def seconds(text: str, zone: str | None) -> float:
     return at.replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
+def checked_zone(zone: str | None) -> str | None:
+    """Return the name of a time zone, ``local``, or None; anything else is a ValueError."""
+    if zone not in (None, "local"):
+        try:
+            ZoneInfo(zone)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(f"{zone!r} is no time zone: local, UTC, or a name like Europe/Berlin") from error
+    return zone
+
+
 def _calendar(text: str) -> datetime:
     plain = _UTC.sub("", text)
     if plain != text:

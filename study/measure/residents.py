@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 from configs.restarts import Resident
 from server.engines.engine import Engine, free_port
@@ -30,7 +29,7 @@ _CPUS_A_START = 1
 
 @dataclass
 class Residents:
-    """The engines of one process; use as a context manager, at whose end none is left."""
+    """The engines of one process, until ``close``."""
 
     campaign: Campaign
     restarts: Resident
@@ -82,12 +81,6 @@ class Residents:
             started.engine.process.terminate()
         for number in list(self._loaded):
             self._unload(number)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _load_all(self, first: PlannedCell) -> None:
         """Start the engines that are loaded together with that of ``first``, unless they are."""

@@ -9,6 +9,8 @@ from configs.remote import SecretSource
 from loadgen.planning.payload import checked_key
 from starwatt_errors import UsageError
 
+KEY_VARIABLE = "STARWATT_API_KEY"
+
 
 def read_secret(source: SecretSource | None, usual: str) -> str | None:
     """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
@@ -39,4 +41,4 @@ def api_key() -> str | None:
     Raises:
         UsageError: no header can carry it.
     """
-    return checked_key(os.environ.get("STARWATT_API_KEY"), "STARWATT_API_KEY")
+    return read_secret(None, KEY_VARIABLE)

@@ -92,7 +92,7 @@ def import_run(
     order = Order(
         files=tuple(files), out=out, power=tuple(power or ()), model=model, variant=variant, load=load, block=block,
         clock_offset_s=_seconds("--clock-offset", clock_offset), clock_uncertainty_s=uncertainty_s,
-        stated=Stated(_instant(at, zone), same_boot, _zone(zone)), idle_s=idle,
+        stated=Stated(_instant(at, zone), same_boot, _checked_zone(zone)), idle_s=idle,
     )  # fmt: skip
     exit_with(import_and_tell(order, as_json=as_json))
 
@@ -110,17 +110,13 @@ def _seconds(flag: str, text: str) -> float:
     return seconds
 
 
-def _zone(zone: str | None) -> str | None:
-    from zoneinfo import ZoneInfo
+def _checked_zone(zone: str | None) -> str | None:
+    from configs.files.values import checked_zone
 
-    if zone not in (None, "local"):
-        try:
-            ZoneInfo(zone)
-        except (ValueError, OSError, KeyError) as error:
-            raise UsageError(
-                f"--zone {zone}: is no time zone: local, UTC, or a name like Europe/Berlin"
-            ) from error
-    return zone
+    try:
+        return checked_zone(zone)
+    except ValueError as error:
+        raise UsageError(f"--zone {zone}: {error}") from error
 
 
 def _instant(at: str | None, zone: str | None) -> float | None:
@@ -129,6 +125,6 @@ def _instant(at: str | None, zone: str | None) -> float | None:
     if at is None:
         return None
     try:
-        return seconds(at, _zone(zone))
+        return seconds(at, _checked_zone(zone))
     except ValueError as error:
         raise UsageError(f"--at {at}: is no time: {error}") from error

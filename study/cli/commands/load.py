@@ -11,6 +11,8 @@ import typer
 from configs.loads import FindRate
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
+_SEARCH = FindRate(kind="find_rate")
+"""Its defaults are those of a study's load."""
 _Url = Annotated[
     str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
 ]
@@ -104,7 +106,7 @@ _FindRate = Annotated[
     typer.Option(
         "--find-rate",
         help="Look for the highest rate at which enough requests keep --slo, from --qps on where that is given:"
-        " OUT/rate.json, and a load test a window, --duration (10) long at least.",
+        f" OUT/rate.json, and a load test a window, --duration ({_SEARCH.window_s:g}) long at least.",
     ),
 ]
 _SloShare = Annotated[
@@ -123,8 +125,6 @@ _SearchFor = Annotated[
         min=1, max=86_400, help="With --find-rate: seconds, after which it ends with what it knows."
     ),
 ]
-_SEARCH = FindRate(kind="find_rate")
-"""Its defaults are those of a study's load."""
 _OF_GIVEN_LOADS = ("single_stream", "trace", "most_tokens", "requests")
 _WARM_S = 5.0
 """With --meter, unless said: power steps up as a load begins, and a step at a window's edge is most of its error."""
