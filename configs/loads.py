@@ -23,8 +23,8 @@ Rate = Annotated[float, Field(ge=0.001, le=100_000)]
 
 def milliseconds(text: str) -> float | None:
     """Read a time with its unit, such as ``200ms`` or ``2s``; None where it is none."""
-    found = _BOUND.fullmatch(text)
-    return None if found is None else float(found[1]) * (1000 if found[2] == "s" else 1)
+    match = _BOUND.fullmatch(text)
+    return None if match is None else float(match[1]) * (1000 if match[2] == "s" else 1)
 
 
 class Slo(StrictModel):
@@ -223,7 +223,7 @@ class FindRate(_Named):
         description="What is due beyond so many waits for a place, and its wait counts as latency",
     )
     window_s: float = Field(
-        default=10.0, ge=1, le=3600, description="A window of the search takes so long at least"
+        default=10.0, ge=1, le=86_400, description="A window of the search takes so long at least"
     )
     search_for_s: float = Field(
         default=900.0,
@@ -257,6 +257,11 @@ class FindRate(_Named):
     def usual_slug(self) -> str:
         """Return the load's name where it is given none."""
         return "find-rate"
+
+    @property
+    def bounds_ms(self) -> dict[str, float]:
+        """Return its own bounds by ``ttft``, ``tpot`` and ``e2e``; none where those of the study count."""
+        return {} if self.slo is None else self.slo.bounds_ms
 
 
 Load = Annotated[SingleStream | Closed | Open | FindRate, Field(discriminator="kind")]

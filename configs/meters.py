@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from configs.files.strict import FilePath, Line, Many, StrictModel, inconsistent
+from configs.files.values import checked_zone
 
 _CENTURY_S = 3.2e9  # a clock that nobody has set begins in 1970 or in 2000
 
@@ -55,7 +55,7 @@ class ExternalLog(StrictModel):
         default=None,
         description="Of a log of several devices the one that is read (a GPU's uuid or index, a node, an entity)",
     )
-    zone: Line | None = Field(
+    zone: Annotated[Line | None, AfterValidator(checked_zone)] = Field(
         default=None,
         description="Of times that name none: local, or Europe/Berlin; null: local in known forms, none in CSV",
     )
@@ -86,18 +86,6 @@ class ExternalLog(StrictModel):
     clock_uncertainty_s: float = Field(
         default=0.1, ge=0, le=86400, description="Half-width of what is not known of that offset"
     )
-
-    @field_validator("zone")
-    @classmethod
-    def _is_a_zone(cls, zone: str | None) -> str | None:
-        if zone is not None and zone != "local":
-            try:
-                ZoneInfo(zone)
-            except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-                raise ValueError(
-                    f"{zone!r} is no time zone: local, UTC, or a name like Europe/Berlin"
-                ) from error
-        return zone
 
     @model_validator(mode="after")
     def _measures(self) -> ExternalLog:

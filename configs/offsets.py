@@ -7,28 +7,21 @@ import re
 from pathlib import Path
 
 from configs.files.strict import LONGEST_S
-from configs.files.text_files import TABLE_BYTES, read_text
 from starwatt_errors import UsageError
 
 TABLE = "a table of lengths too names its columns in its first line: TIMESTAMP,ContextTokens,GeneratedTokens"
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
-def read_offsets_ns(path: Path) -> list[int]:
-    """Arrivals in nanoseconds after the first one, in the order of the file; the first is therefore 0.
+def offsets_of(path: Path, content: str) -> list[int]:
+    """Return the arrivals in ``content``, which ``path`` holds, in nanoseconds after the first one, in their order.
 
     One number a line, in seconds, never falling; a heading, empty lines, and notes (lines that begin with #) are
     skipped. Times of day (such as seconds since 1970) do as well as offsets, since they are counted from the first.
 
     Raises:
-        UsageError: the file cannot be read, a line holds no such number, fewer than two instants differ, or they span
-            more than a week.
+        UsageError: a line holds no such number, fewer than two instants differ, or they span more than a week.
     """
-    return offsets_of(path, read_text(path, TABLE_BYTES))
-
-
-def offsets_of(path: Path, content: str) -> list[int]:
-    """Read the text of such a file, which ``path`` holds; raises as ``read_offsets_ns``."""
     instants_s: list[float] = []
     rows = [
         (number, line.strip())

@@ -47,10 +47,10 @@ def assemble_solution(prompt: str, completion: str) -> str:
     return render_prompt(prompt) + newline + body
 
 
-def truncate_at_stop(completion: str) -> str:
-    """The completion up to the first stop string: what a server returns that was given ``STOP_STRINGS``.
+def truncate_at_stop(completion: str, stops: tuple[str, ...] = STOP_STRINGS) -> str:
+    """Return the completion up to the first of ``stops``, as a server that was given them returns it.
 
     Servers return the text without the stop string; generation of a fixed length runs past it.
     """
-    ends = (completion.find(stop) for stop in STOP_STRINGS)
+    ends = (completion.find(stop) for stop in stops)
     return completion[: min((end for end in ends if end >= 0), default=len(completion))]

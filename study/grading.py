@@ -50,14 +50,14 @@ def sound_cells(run: RunDir) -> list[CellKey]:
 
 def damaged_cells(run: RunDir) -> dict[CellKey, str]:
     """Return the other finished cells, and what is wrong with each."""
-    found = misplaced_cells(run)
+    damaged = misplaced_cells(run)
     for key in run.finished_cells():
-        if key not in found:
+        if key not in damaged:
             try:
                 read_through(run.cell(key), "requests")
             except TraceError as error:
-                found[key] = str(error)
-    return found
+                damaged[key] = str(error)
+    return damaged
 
 
 def grade_cells(
@@ -145,7 +145,7 @@ def _candidates(folder: Path) -> list[Candidate]:
 
 def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
     """With what was graded, and by which tests."""
-    columns = {field.name: [getattr(one, field.name) for one in grades] for field in GRADES}
+    columns = {field.name: [getattr(grade, field.name) for grade in grades] for field in GRADES}
     schema = stamped(GRADES)
     of = {GRADED_REQUESTS: sha256_of(folder / "requests.parquet"), GRADED_BY: dataset.sha256}
     schema = schema.with_metadata({**schema.metadata, **of})

@@ -53,11 +53,6 @@ class StudyResult:
     """Cells that failed too often, with their last failure."""
 
 
-def preflight_of(order: Order, executor: Executor, *, allow_board_control: bool = False) -> Preflight:
-    """Whether a study can work, before anything of it is done."""
-    return Preflight(order, executor, api_key(), allow_board_control)
-
-
 def reckoned(order: Order) -> Order:
     """The same with the expected times of its cells."""
     models, _ = models_of(order.study)
@@ -80,7 +75,7 @@ def forecast_study(
     counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
     if not todo and not executor.again():
         return nothing_left(**counted)  # on whatever machine: it is only to be read
-    preflight_of(order, executor, allow_board_control=allow_board_control).refuse(only_looking=True)
+    Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
@@ -118,7 +113,7 @@ def run_study(
     if order.todo() or (retry_failed and order.unmeasured()):
         if executor.here:
             put_back_what_was_left(tell)
-        preflight_of(order, executor, allow_board_control=allow_board_control).refuse(only_looking=False)
+        Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
             tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
     claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
@@ -176,9 +171,9 @@ def _built(order: Order, executor: Executor) -> tuple[Order, Checkpoints]:
     """Build what is missing, and write plan and manifest; the order with its expected times."""
     order = reckoned(replace(order, study=frozen(order.study)))
     study, run = order.study, order.run
-    forced_lengths(run, study, order.tasks_of(study, order.dataset))  # kept beside the study, or refused
+    forced_lengths(run, study, order.task_ids)  # kept beside the study, or refused
     checkpoints = build_all(study.models, study.own_variants, study.defined)
-    preflight_of(order, executor).refuse_prompts_without_room(checkpoints)
+    Preflight(order, executor, api_key()).refuse_prompts_without_room(checkpoints)
     earlier = earlier_manifest(run)
     manifest = build_manifest(study, order.dataset, checkpoints, earlier, here=executor.here)
     manifest["run_id"] = run_id_of(run, earlier)

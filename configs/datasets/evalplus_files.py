@@ -108,4 +108,4 @@ MBPP_PLUS = EvalplusFile(
     name="mbpp+", suite="mbpp", override="MBPP_OVERRIDE_PATH", kept="MbppPlus-v0.2.0.jsonl",
     release="v0.2.0", module="evalplus.data.mbpp", ready="_ready_mbpp_plus_path", row=MbppRow,
 )  # fmt: skip
-EVALPLUS_FILES = {one.name: one for one in (HUMAN_EVAL_PLUS, MBPP_PLUS)}
+EVALPLUS_FILES = {file.name: file for file in (HUMAN_EVAL_PLUS, MBPP_PLUS)}

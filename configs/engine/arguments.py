@@ -109,8 +109,8 @@ EngineArgs = Annotated[
 
 def with_arguments(settings: EngineSettings, args: Mapping[str, JsonValue]) -> EngineSettings:
     """The settings of a study as an engine with these arguments has them: those that it has of its own come first."""
-    own = {field: args[name] for name, field in _OF_A_STUDY.items() if name in args}
-    return settings.model_copy(update=own)
+    replaced = {field: args[name] for name, field in _OF_A_STUDY.items() if name in args}
+    return settings.model_copy(update=replaced)
 
 
 def other_arguments(args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -116,6 +116,16 @@ def seconds(text: str, zone: str | None) -> float:
     return at.replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
+def checked_zone(zone: str | None) -> str | None:
+    """Return the name of a time zone, ``local``, or None; anything else is a ValueError."""
+    if zone not in (None, "local"):
+        try:
+            ZoneInfo(zone)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError(f"{zone!r} is no time zone: local, UTC, or a name like Europe/Berlin") from error
+    return zone
+
+
 def _calendar(text: str) -> datetime:
     plain = _UTC.sub("", text)
     if plain != text:
@@ -135,8 +145,8 @@ def _nearest_year(text: str) -> datetime:
     """The time nearest to now: ``ts`` of moreutils, and syslog, write no year."""
     now = datetime.now()
     form = "%Y %b %d %H:%M:%S" + (".%f" if "." in text else "")
-    found = []
+    dates = []
     for year in (now.year - 1, now.year, now.year + 1):
         with suppress(ValueError):  # the 29th of February
-            found.append(datetime.strptime(f"{year} {text}", form))
-    return min(found, key=lambda at: abs(at - now))
+            dates.append(datetime.strptime(f"{year} {text}", form))
+    return min(dates, key=lambda at: abs(at - now))

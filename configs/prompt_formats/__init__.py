@@ -34,10 +34,6 @@ class PromptFormat:
     """Of a chat's answer: what the model is made to have said already."""
 
 
-def _as_it_is(prompt: str) -> str:
-    return prompt
-
-
 _FUNCTION = PromptFormat(
     f"function-{prompt_format.VERSION}",
     prompt_format.STOP_STRINGS,
@@ -69,7 +65,7 @@ def format_of(task: Task, endpoint: EndpointKind = "completions", *, begun: bool
         begun: by chat, whether the answer is begun for the model, as evalplus does.
     """
     if not task.has_tests:
-        return PromptFormat("own", task.stop, _as_it_is, chat.assemble_solution)
+        return PromptFormat("own", task.stop, str, chat.assemble_solution)
     if endpoint == "chat":
         return _CHAT_BEGUN if begun else _CHAT
     return _DOCSTRING if task.suite == "mbpp" else _FUNCTION

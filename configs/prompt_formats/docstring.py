@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from configs.prompt_format import truncate_at_stop
+
 VERSION = 1
 
 #: evalplus 0.3.1 for direct completion of MBPP (``provider/utility.py``: ``EOS`` and
@@ -29,6 +31,4 @@ def render_prompt(prompt: str) -> str:
 
 def assemble_solution(prompt: str, completion: str) -> str:
     """The whole program: the docstring, then what the model wrote up to a stop string."""
-    ends = (completion.find(stop) for stop in STOP_STRINGS)
-    first = min((end for end in ends if end >= 0), default=len(completion))
-    return render_prompt(prompt) + completion[:first]
+    return render_prompt(prompt) + truncate_at_stop(completion, STOP_STRINGS)

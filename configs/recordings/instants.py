@@ -28,14 +28,14 @@ def instant_ns(text: str, unit_ns: int) -> int | None:
     if len(text) > _LONGEST:
         return None
     if _NUMBER.fullmatch(text):
-        found = round(Decimal(text) * unit_ns)
-        return found if abs(found) <= _MOST_NS else None
+        time_ns = round(Decimal(text) * unit_ns)
+        return time_ns if abs(time_ns) <= _MOST_NS else None
     dated = _DATE.fullmatch(text)
     return None if dated is None else _date_ns(dated)
 
 
-def _date_ns(found: re.Match[str]) -> int | None:
-    day, hour, minute, second, decimals, zone = found.groups()
+def _date_ns(dated: re.Match[str]) -> int | None:
+    day, hour, minute, second, decimals, zone = dated.groups()
     midnight_s = _midnight_s(day, zone)
     if midnight_s is None or int(hour) >= _HOURS or int(minute) >= _SIXTY or int(second) > _SIXTY:
         return None

@@ -38,7 +38,7 @@ def _line(path: Path, number: int, text: str) -> Line:
     where = f"{path}:{number}"
     row = json_object(where, text, "timestamp, an input_length and an output_length")
     unit_ns = NS_PER_S if "chat_id" in row else NS_PER_S // 1000
-    time = _field(where, row, ("timestamp",))
+    _, time = _field(where, row, ("timestamp",))
     time_ns = None if isinstance(time, bool) else instant_ns(str(time), unit_ns)
     if time_ns is None:
         raise UsageError(f"{where}: timestamp: takes a number or a date (given: {str(time)[:_SHOWN]!r})")
@@ -46,16 +46,16 @@ def _line(path: Path, number: int, text: str) -> Line:
     return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
 
 
-def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> Any:
-    found = next((row[name] for name in names if row.get(name) is not None), None)
-    if found is None:
-        raise UsageError(f"{where}: {names[0]} is missing")
-    return found
+def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
+    """Return the first of these fields that is there, by its name."""
+    for name in names:
+        if row.get(name) is not None:
+            return name, row[name]
+    raise UsageError(f"{where}: {names[0]} is missing")
 
 
 def _tokens(path: Path, number: int, row: dict[str, Any], names: tuple[str, ...]) -> int:
-    value = _field(f"{path}:{number}", row, names)
-    name = next(name for name in names if row.get(name) is not None)
+    name, value = _field(f"{path}:{number}", row, names)
     return tokens_of("" if isinstance(value, bool) else str(value), (path, number, name))
 
 
@@ -64,7 +64,7 @@ def _block_ids(where: str, row: dict[str, Any]) -> tuple[int | str, ...]:
     if ids is None:
         return ()
     if not isinstance(ids, list) or any(
-        isinstance(one, bool) or not isinstance(one, int | str) for one in ids
+        isinstance(block_id, bool) or not isinstance(block_id, int | str) for block_id in ids
     ):
         raise UsageError(f"{where}: hash_ids: takes a list of whole numbers (given: {str(ids)[:_SHOWN]!r})")
     return tuple(ids)

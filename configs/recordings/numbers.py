@@ -20,11 +20,11 @@ def tokens_of(text: str, where: tuple[object, int, str]) -> int:
     """
     if len(text) < _SHORT and text.isascii() and text.isdigit():  # nearly every one of a million
         return int(text)
-    found = _WHOLE.fullmatch(text.strip())
-    if found is None or int(found[1]) > MOST_TOKENS:
+    match = _WHOLE.fullmatch(text.strip())
+    if match is None or int(match[1]) > MOST_TOKENS:
         file, line, field = where
         raise UsageError(
             f"{file}:{line}: {field}: takes a whole number of tokens, from 0 to {MOST_TOKENS} "
             f"(given: {text[:_LONGEST]!r})"
         )
-    return int(found[1])
+    return int(match[1])

@@ -77,10 +77,10 @@ class Recording:
 
     def beyond(self, limit: int) -> str | None:
         """Say of how many requests prompt and answer have no room in ``limit`` tokens; None where all have."""
-        longer = [one for one in self.lengths or () if one.tokens > limit]
+        longer = [lengths for lengths in self.lengths or () if lengths.tokens > limit]
         if not longer:
             return None
-        longest = max(longer, key=lambda one: one.tokens)
+        longest = max(longer, key=lambda lengths: lengths.tokens)
         return (
             f"{len(longer)} of {len(self.offsets_ns)} requests have no room in {limit} tokens, the longest with "
             f"a prompt of {longest.prompt_tokens} and an answer of {longest.output_tokens}"
@@ -93,9 +93,9 @@ def recording_of(path: object, lines: Sequence[Line], most_tokens: int | None) -
     Raises:
         UsageError: fewer than two instants are left, or a line names more blocks than its prompt has.
     """
-    asked = [one for one in lines if one.lengths.prompt_tokens and one.lengths.output_tokens]
-    kept = [one for one in asked if most_tokens is None or one.lengths.tokens <= most_tokens]
-    ordered = sorted(kept, key=lambda one: one.offset_ns)
+    asked = [line for line in lines if line.lengths.prompt_tokens and line.lengths.output_tokens]
+    kept = [line for line in asked if most_tokens is None or line.lengths.tokens <= most_tokens]
+    ordered = sorted(kept, key=lambda line: line.offset_ns)
     if not ordered or ordered[0].offset_ns == ordered[-1].offset_ns:
         left_out = len(lines) - len(kept)
         beside = (
@@ -104,8 +104,8 @@ def recording_of(path: object, lines: Sequence[Line], most_tokens: int | None) -
         raise UsageError(f"{path}: takes at least two requests at different times{beside}")
     first_ns = ordered[0].offset_ns
     return Recording(
-        offsets_ns=tuple(one.offset_ns - first_ns for one in ordered),
-        lengths=tuple(one.lengths for one in ordered),
+        offsets_ns=tuple(line.offset_ns - first_ns for line in ordered),
+        lengths=tuple(line.lengths for line in ordered),
         block_tokens=_block_tokens(path, ordered),
         unanswered=len(lines) - len(asked),
         too_long=len(asked) - len(kept),
@@ -115,11 +115,11 @@ def recording_of(path: object, lines: Sequence[Line], most_tokens: int | None) -
 
 def _block_tokens(path: object, lines: Sequence[Line]) -> int:
     """Find the largest size of a block in which no prompt has more of them than it has room for."""
-    named = [one for one in lines if one.lengths.block_ids]
+    named = [line for line in lines if line.lengths.block_ids]
     for size in _BLOCKS:
-        if all(_fits(one.lengths, size) for one in named):
+        if all(_fits(line.lengths, size) for line in named):
             return size
-    wrong = next(one for one in named if not _fits(one.lengths, _BLOCKS[-1]))
+    wrong = next(line for line in named if not _fits(line.lengths, _BLOCKS[-1]))
     raise UsageError(
         f"{path}:{wrong.number}: hash_ids: names {len(wrong.lengths.block_ids)} blocks, and a prompt of "
         f"{wrong.lengths.prompt_tokens} tokens has not so many, even of {_BLOCKS[-1]} tokens each"

@@ -47,13 +47,13 @@ def columns_of(text: str) -> Columns | None:
     except csv.Error:
         return None
     plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
-    found = [
+    places = [
         next((plain.index(name) for name in known if name in plain), None)
         for known in (tuple(_TIMES), _PROMPTS, _OUTPUTS)
     ]
-    if None in found:
+    if None in places:
         return None
-    time, prompt, output = (place for place in found if place is not None)
+    time, prompt, output = (place for place in places if place is not None)
     return Columns(time, prompt, output, _TIMES[plain[time]], tuple(name.strip() for name in names))
 
 

@@ -40,8 +40,8 @@ def meter_command(
         return code
     for words in measurement.left_out:
         tell(f"left out: {words}")
-    for one in measurement.boundaries:
-        tell(str(one))
+    for boundary in measurement.boundaries:
+        tell(str(boundary))
     if not measurement.valid:
         tell(f"not to be believed: {measurement.why}")
     tell(f"in {measurement.seconds:.4g} s")
@@ -53,8 +53,8 @@ def _record(measurement: Measurement) -> dict[str, object]:
         "seconds": measurement.seconds,
         "valid": measurement.valid,
         "problem": measurement.problem,
-        "boundaries": [{**vars(one), "valid": one.valid} for one in measurement.boundaries],
-        "devices": [{**vars(one), "valid": one.valid} for one in measurement.devices],
+        "boundaries": [{**vars(boundary), "valid": boundary.valid} for boundary in measurement.boundaries],
+        "devices": [{**vars(device), "valid": device.valid} for device in measurement.devices],
     }
 
 

@@ -94,7 +94,10 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
         tell(line)
     for view in VIEWS:
         tell(f"{view.name}: {view.words}", style="dim")
-    for what in (*comparison.differs, *dict.fromkeys(one for row in comparison.rows for one in row.differs)):
+    for what in (
+        *comparison.differs,
+        *dict.fromkeys(what for row in comparison.rows for what in row.differs),
+    ):
         tell(f"differs: {what}", style="dim")
     for side, why in comparison.unmatched:
         tell(f"not compared: {side}: {why}", style="dim")
@@ -142,25 +145,25 @@ def _as_json(comparison: Comparison, page: Path) -> dict[str, Any]:
         "estimated": comparison.estimated,
         "differences": [
             {
-                "run": one.run,
-                "model": one.model,
-                "variant": one.variant,
-                "load": one.load,
-                "board": board_of(one.load),
-                "metric": one.metric,
-                "unit": metric(one.metric).unit,
-                "better": metric(one.metric).better,
-                "kind": "difference" if one.metric == PASSED else "ratio",
-                "reference_value": one.reference_value,
-                "value": one.value,
-                "estimate": one.estimate.ratio,
-                "lo": one.estimate.lo,
-                "hi": one.estimate.hi,
-                "p": one.estimate.p,
-                "count": one.estimate.blocks,
-                "reasons": one.estimate.reasons,
+                "run": difference.run,
+                "model": difference.model,
+                "variant": difference.variant,
+                "load": difference.load,
+                "board": board_of(difference.load),
+                "metric": difference.metric,
+                "unit": metric(difference.metric).unit,
+                "better": metric(difference.metric).better,
+                "kind": "difference" if difference.metric == PASSED else "ratio",
+                "reference_value": difference.reference_value,
+                "value": difference.value,
+                "estimate": difference.estimate.ratio,
+                "lo": difference.estimate.lo,
+                "hi": difference.estimate.hi,
+                "p": difference.estimate.p,
+                "count": difference.estimate.blocks,
+                "reasons": difference.estimate.reasons,
             }
-            for one in comparison.differences
+            for difference in comparison.differences
         ],
-        "others": [asdict(one) for one in comparison.others],
+        "others": [asdict(other) for other in comparison.others],
     }

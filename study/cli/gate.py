@@ -35,10 +35,10 @@ class GateFlags:
 
     def of(self, comparison: Comparison) -> Gate:
         """Hold the runs against the bound, and write the summary where one is asked for."""
-        found = gate(comparison, self.metric, self.bound, strict=self.strict)
+        result = gate(comparison, self.metric, self.bound, strict=self.strict)
         if self.summary is not None:
-            write_summary(found, comparison.names[0], self.summary)
-        return found
+            write_summary(result, comparison.names[0], self.summary)
+        return result
 
 
 def tell_gate(gate: Gate) -> None:
@@ -60,8 +60,9 @@ def gate_as_json(gate: Gate) -> dict[str, Any]:
         "outcome": gate.outcome,
         "exit_code": EXIT_CODES[gate.outcome],
         "verdicts": [
-            {key: value for key, value in asdict(one).items() if key != "condition"} | one.condition._asdict()
-            for one in gate.verdicts
+            {key: value for key, value in asdict(verdict).items() if key != "condition"}
+            | verdict.condition._asdict()
+            for verdict in gate.verdicts
         ],
     }
 
@@ -80,8 +81,9 @@ def write_summary(gate: Gate, reference: str, file: Path) -> None:
         f"| | run | model | variant | load | {metric_of(gate.metric).label}: worse by |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {' | '.join((_SIGNS[one.outcome], one.run, *one.condition, _change(one, gate.metric)))} |"
-            for one in gate.verdicts
+            f"| {_SIGNS[verdict.outcome]} | {' | '.join((verdict.run, *verdict.condition))} "
+            f"| {_change(verdict, gate.metric)} |"
+            for verdict in gate.verdicts
         ),
     ]
     write_text(file, "\n".join(lines) + "\n")
@@ -109,7 +111,7 @@ def _unit(metric: str) -> str:
 
 def _summed_up(gate: Gate) -> str:
     label, bound = metric_of(gate.metric).label, f"{gate.bound * 100:g} {_unit(gate.metric)}"
-    counts = {outcome: sum(one.outcome is outcome for one in gate.verdicts) for outcome in Outcome}
+    counts = {outcome: sum(verdict.outcome is outcome for verdict in gate.verdicts) for outcome in Outcome}
     if gate.outcome is Outcome.WORSE:
         how = "can be" if gate.strict else "is"
         return f"{label} {how} worse by more than {bound} in {counts[Outcome.WORSE]} of {len(gate.verdicts)} conditions"

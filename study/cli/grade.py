@@ -45,10 +45,10 @@ def grade(order: GradeOrder, *, as_json: bool) -> bool:
         print(_words(result["pass_at_k"], result["tasks"], result["dataset"]))  # noqa: T201
     else:
         print(f"{result['completions']} completions of {result['cells']} cells graded")  # noqa: T201
-        for one in result["pass_at_k"]:
-            block = "all blocks" if one["block"] is None else f"b{one['block']}"
-            said = _words(one["pass_at_k"], one["tasks"], result["dataset"])
-            print(f"{one['model']} · {one['variant']} · {one['load']} · {block}: {said}")  # noqa: T201
+        for row in result["pass_at_k"]:
+            block = "all blocks" if row["block"] is None else f"b{row['block']}"
+            said = _words(row["pass_at_k"], row["tasks"], result["dataset"])
+            print(f"{row['model']} · {row['variant']} · {row['load']} · {block}: {said}")  # noqa: T201
     return not result.get("damaged")
 
 
@@ -144,7 +144,7 @@ def _by_cell(rows: Sequence[dict[str, Any]], dataset: Dataset, *, sampled: bool)
         {
             **dict(zip(_CELL, key, strict=True)),
             "tasks": _tasks(group, dataset),
-            "pass_at_k": {k: one for k, one in _pass_at(group).items() if sampled or k == "1"},
+            "pass_at_k": {k: shares for k, shares in _pass_at(group).items() if sampled or k == "1"},
         }
         for key, group in groups.items()
     ]
@@ -155,5 +155,7 @@ def _pass_at(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _words(at: dict[str, dict[str, float]], tasks: dict[str, int], dataset: str) -> str:
-    shares = "; ".join(f"pass@{k} base {one['base']:.3f}, plus {one['plus']:.3f}" for k, one in at.items())
+    shares = "; ".join(
+        f"pass@{k} base {share['base']:.3f}, plus {share['plus']:.3f}" for k, share in at.items()
+    )
     return f"{shares}; of {tasks['graded']} of {tasks['of']} tasks of {dataset}"

@@ -17,15 +17,17 @@ def import_and_tell(order: Order, *, as_json: bool) -> int:
     from analysis.tables import analyze
 
     run, cells = import_run(order)
-    found = analyze(run)
+    summary = analyze(run)
     report = write_report(run)
-    code = INVALID if found.invalid else 0
+    code = INVALID if summary.invalid else 0
     if as_json:
         print_json(
             {
                 "run": str(run.root),
                 "cells": [{"cell": str(cell.key), **cell.imported.model_dump(mode="json")} for cell in cells],
-                "invalid": [{"cell": str(one.key), "reasons": list(one.reasons)} for one in found.invalid],
+                "invalid": [
+                    {"cell": str(cell.key), "reasons": list(cell.reasons)} for cell in summary.invalid
+                ],
                 "report": str(report),
             }
         )
@@ -34,8 +36,8 @@ def import_and_tell(order: Order, *, as_json: bool) -> int:
         about = cell.imported
         tell(f"{cell.key}: {cell.requests.num_rows} requests by {about.tool}, {about.clock}")
         tell(f"{cell.key}: not known: {', '.join(about.unknown)}")
-    for words in energy_words(run) if found.cells == 1 else [line.text for line in headline(run)]:
+    for words in energy_words(run) if summary.cells == 1 else [line.text for line in headline(run)]:
         tell(words)
     tell(f"report: {report}")
-    tell_invalid(found)
+    tell_invalid(summary)
     return code

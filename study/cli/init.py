@@ -75,9 +75,13 @@ def study_text(file: Path, given: Wanted) -> str:
     Raises:
         UsageError: an answer makes no study; the message is that of the file's field.
     """
-    wanted = {one.name: getattr(given, one.name) or getattr(_DEFAULTS, one.name) for one in fields(given)}
-    variants = [_as_yaml(one.strip()) for one in wanted["variants"].split(",")]
-    loads = [f"  - {{kind: closed, concurrency: {one.strip()}}}" for one in wanted["concurrency"].split(",")]
+    wanted = {
+        field.name: getattr(given, field.name) or getattr(_DEFAULTS, field.name) for field in fields(given)
+    }
+    variants = [_as_yaml(variant.strip()) for variant in wanted["variants"].split(",")]
+    loads = [
+        f"  - {{kind: closed, concurrency: {number.strip()}}}" for number in wanted["concurrency"].split(",")
+    ]
     text = _TEMPLATE.format(
         file=file, baseline=variants[0], variants=", ".join(variants), loads="\n".join(loads), blocks=wanted["blocks"],
         **{name: _as_yaml(wanted[name]) for name in ("name", "model", "dataset")},
@@ -105,10 +109,10 @@ def _check(file: Path, text: str) -> None:
 
 
 def _asked(given: Wanted) -> Wanted:
-    found = {}
+    answers = {}
     for name, question in _QUESTIONS.items():
         known = getattr(given, name)
         if known is None:
             known = typer.prompt(question, default=getattr(_DEFAULTS, name))
-        found[name] = known
-    return Wanted(**found)
+        answers[name] = known
+    return Wanted(**answers)

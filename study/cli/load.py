@@ -8,16 +8,17 @@ from typing import Any
 
 from analysis.requests.columns import Requests, read_columns
 from analysis.results.headline import significant
+from configs.loads import FindRate
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.results import tell_invalid
 from study.exit_codes import INTERRUPTED, INVALID
-from study.load.load_test import load_test
+from study.load.load_test import load_test, refuse_used
 from study.load.remarks import remarks
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
-from study.rate.find import Found, RateSearch, Wanted
+from study.rate.find import RateSearch, SearchResult
 from study.rate.search import Trial
 from study.rate.slo import parse_slo
 from study.rate.words import as_json as search_as_json
@@ -74,7 +75,7 @@ def _refuse_meter(meter_at: str | None) -> None:
         raise UsageError(f"--meter {meter_at}: takes local, or the URL of a `starwatt meter --serve`")
 
 
-def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | None, *, as_json: bool) -> int:
+def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | None, *, as_json: bool) -> int:
     """Look for the highest rate that holds, a load test a window in ``out``, and tell it; returns the exit code.
 
     The last window of the answer has power beside it, with ``meter_at``.
@@ -84,8 +85,7 @@ def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | Non
         LoadError: the endpoint cannot be reached, or answers nothing.
     """
     _refuse_meter(meter_at)
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    refuse_used(out)
     if meter_at == "local":
         put_back_what_was_left(tell)
     runs: dict[Trial | None, RunDir] = {}
@@ -99,30 +99,30 @@ def look_for_rate(base: LoadSpec, wanted: Wanted, out: Path, meter_at: str | Non
         runs[trial] = test.run
         return read_columns(read_trace(folder, "requests"))
 
-    found = RateSearch(base, wanted, measure, tell).run()
+    result = RateSearch(base, wanted, measure, tell).run()
     believed, joules = True, None
-    if meter_at is not None and found.last is not None and found.last.trial.confirms:
-        believed, joules = _told_energy(runs[found.last.trial], "j_per_request_in_slo")
-    tested = None if found.last is None else runs[found.last.trial].root.name
+    if meter_at is not None and result.last is not None and result.last.trial.confirms:
+        believed, joules = _told_energy(runs[result.last.trial], "j_per_request_in_slo")
+    tested = None if result.last is None else runs[result.last.trial].root.name
     said = {
-        "schema_version": SCHEMA_VERSION, **search_as_json(found, wanted), "folder": tested,
+        "schema_version": SCHEMA_VERSION, **search_as_json(result, wanted), "folder": tested,
         "j_per_good_request": joules,
     }  # fmt: skip
     write_json(out / "rate.json", said)
     if as_json:
         print_json(said)
     tell(
-        in_words(found, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
+        in_words(result, wanted) + ("" if joules is None else f"; {significant(joules)} J/good request there")
     )
-    return _code_of(found, believed=believed)
+    return _code_of(result, believed=believed)
 
 
-def _code_of(found: Found, *, believed: bool) -> int:
-    if found.interrupted:
+def _code_of(result: SearchResult, *, believed: bool) -> int:
+    if result.interrupted:
         return INTERRUPTED
-    if found.answer.kind == "none":
+    if result.answer.kind == "none":
         return StarwattError.exit_code
-    return 0 if found.answer.rate is not None and believed else INVALID
+    return 0 if result.answer.rate is not None and believed else INVALID
 
 
 def _told_energy(run: RunDir, metric: str = "j_per_request") -> tuple[bool, float | None]:

@@ -57,11 +57,11 @@ def calibrate_sensors(*, as_json: bool, load: bool) -> None:
     """Watch the sensors for some seconds, each board driven by a load or as it is, and print what was found."""
     with Display("calibrating", 1) as display:
         display.title("sensors")
-        found = calibrate(load=heated if load else None)
+        calibration = calibrate(load=heated if load else None)
     if as_json:
-        print_json(found)
+        print_json(calibration)
         return
-    for line in calibration_words(found):
+    for line in calibration_words(calibration):
         print(line)  # noqa: T201
 
 
@@ -73,9 +73,9 @@ def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
         raise UsageError(f"--against {log}: there is no such file")
     with Display("calibrating", 1) as display:
         display.title("gain")
-        found = gain_against(ExternalLog(file=log), heated if load else None, say=display.say)
+        comparison = gain_against(ExternalLog(file=log), heated if load else None, say=display.say)
     if as_json:
-        print_json(found.record())
+        print_json(comparison.record())
         return
-    for line in found.words():
+    for line in comparison.words():
         print(line)  # noqa: T201

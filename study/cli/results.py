@@ -80,22 +80,22 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
     run_dir = existing(run_directory)
     with Display("verifying", 1) as display:
         display.title(str(run_directory))
-        found = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+        verification = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
     if as_json:
-        findings = [vars(finding) for finding in found.findings]
-        remarks = {"remarks": list(found.remarks)} if found.remarks else {}
-        sums = {"ok": found.ok, "cells": found.cells, "requests": found.requests}
+        findings = [vars(finding) for finding in verification.findings]
+        remarks = {"remarks": list(verification.remarks)} if verification.remarks else {}
+        sums = {"ok": verification.ok, "cells": verification.cells, "requests": verification.requests}
         print_json({**sums, "findings": findings, **remarks})
-        return found.ok
-    for finding in found.findings:
+        return verification.ok
+    for finding in verification.findings:
         kind = "" if finding.what.endswith(f"({finding.kind})") else f" ({finding.kind})"
         tell(f"{finding.where}: {finding.what}{kind}")
-    for remark in found.remarks:
+    for remark in verification.remarks:
         tell(remark)
-    if found.ok:
-        counted = f"{found.cells} cells, {found.requests} measured requests"
+    if verification.ok:
+        counted = f"{verification.cells} cells, {verification.requests} measured requests"
         tell(f"{counted}: all figures follow from the traces, and none is invalid")
-    return found.ok
+    return verification.ok
 
 
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:

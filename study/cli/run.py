@@ -35,11 +35,11 @@ def run(wanted: WantedStudy, *, retry_failed: bool, metrics_port: int | None, as
 
 def dry_run(wanted: WantedStudy, *, as_json: bool) -> None:
     """Say what a study is going to take."""
-    found = forecast_study(
+    forecast = forecast_study(
         wanted.file, wanted.out, wanted.blocks, allow_board_control=wanted.allow_board_control
     )
     if as_json:
-        print_json(found.record())
+        print_json(forecast.record())
         return
-    for line in found.lines():
+    for line in forecast.lines():
         print(line)  # noqa: T201

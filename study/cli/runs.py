@@ -28,28 +28,27 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}; `starwatt run STUDY.yaml` makes runs, under runs/")
-    found = [(one, answer_of(one)) for one in runs_in(folder)]
+    runs = [(run, answer_of(RunDir(run.path))) for run in runs_in(folder)]
     if as_json:
-        print_json([_record(one, answer) for one, answer in found])
+        print_json([_record(run, answer) for run, answer in runs])
         return
-    if not found:
+    if not runs:
         tell(f"{folder} holds no run; `starwatt run STUDY.yaml` makes one")
         return
     table = Table(box=None, pad_edge=False)
     for title in ("run", "state", "size", "answer"):
         table.add_column(title)
-    for one, answer in found:
-        table.add_row(*map(Text, (str(one.path), one.state, size_words(one.size_bytes), answer or "–")))
+    for run, answer in runs:
+        table.add_row(*map(Text, (str(run.path), run.state, size_words(run.size_bytes), answer or "–")))
     Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
-def answer_of(one: Listed) -> str | None:
+def answer_of(run: RunDir) -> str | None:
     """The first sentence of what a run says; None where it was not analysed, or says nothing."""
     from analysis.opened import OpenedRun
     from analysis.results.headline import headline_of
     from analysis.results.points import read_results
 
-    run = RunDir(one.path)
     if not all(run.table(name).is_file() for name in ("cells", "contrasts", "accuracy")):
         return None
     try:
@@ -67,8 +66,8 @@ def size_words(size_bytes: float) -> str:
     return f"{size_bytes:.3g} {_UNITS[-1]}"
 
 
-def _record(one: Listed, answer: str | None) -> dict[str, object]:
+def _record(run: Listed, answer: str | None) -> dict[str, object]:
     return {
-        "run": str(one.path), "state": one.state, "planned": one.planned, "measured": one.measured,
-        "failed": one.failed, "running": one.running, "bytes": one.size_bytes, "answer": answer,
+        "run": str(run.path), "state": run.state, "planned": run.planned, "measured": run.measured,
+        "failed": run.failed, "running": run.running, "bytes": run.size_bytes, "answer": answer,
     }  # fmt: skip

@@ -25,7 +25,7 @@ class Entry:
 def list_store(*, as_json: bool) -> None:
     """Print every checkpoint with its state; each is read whole."""
     store = Store(store_root())
-    entries = [_entry(one) for one in store.stored()]
+    entries = [_entry(checkpoint) for checkpoint in store.stored()]
     if as_json:
         print_json([asdict(entry) for entry in entries])
         return
@@ -40,13 +40,13 @@ def prune_store(*, as_json: bool) -> None:
     """Remove the checkpoints whose state is not ok, and what killed builds left; say which and how much."""
     store = Store(store_root())
     stored = list(store.stored())
-    sources = {str(one.provenance.get("digest")) for one in stored if not _amiss(one)}
+    sources = {str(checkpoint.provenance.get("digest")) for checkpoint in stored if not _amiss(checkpoint)}
     removed = []
-    for one in stored:
-        state = _amiss(one) or _orphaned(one, sources, stored)
+    for checkpoint in stored:
+        state = _amiss(checkpoint) or _orphaned(checkpoint, sources, stored)
         if state:
-            store.remove(one.path.name)
-            removed.append(_entry(one, state))
+            store.remove(checkpoint.path.name)
+            removed.append(_entry(checkpoint, state))
     left_overs = store.remove_left_overs()
     if as_json:
         told = {
@@ -62,24 +62,24 @@ def prune_store(*, as_json: bool) -> None:
     tell(f"{sum(entry.size_mib for entry in removed):.0f} MiB freed in {store.root}")
 
 
-def _entry(one: Stored, state: str | None = None) -> Entry:
-    found = state or _amiss(one) or "ok"
-    return Entry(str(one.path), one.about, one.size_bytes / 2**20, found)
+def _entry(checkpoint: Stored, state: str | None = None) -> Entry:
+    known_state = state or _amiss(checkpoint) or "ok"
+    return Entry(str(checkpoint.path), checkpoint.about, checkpoint.size_bytes / 2**20, known_state)
 
 
-def _amiss(one: Stored) -> str | None:
+def _amiss(checkpoint: Stored) -> str | None:
     """Why no build takes it: not whole, or made by other code or packages than those here."""
-    if not one.provenance:
+    if not checkpoint.provenance:
         return "damaged: its provenance does not read"
-    damage = one.damage()
+    damage = checkpoint.damage()
     if damage:
         return f"damaged: {damage}"
-    why = out_of_date(one.provenance.get("recipe", {}))
+    why = out_of_date(checkpoint.provenance.get("recipe", {}))
     return f"out of date: {why}" if why else None
 
 
-def _orphaned(one: Stored, sources: set[str], stored: list[Stored]) -> str | None:
+def _orphaned(checkpoint: Stored, sources: set[str], stored: list[Stored]) -> str | None:
     """Whether it was made from a checkpoint of this store that goes too: the next build has another source."""
-    source = one.provenance.get("recipe", {}).get("source")
-    own = {str(other.provenance.get("digest")) for other in stored}
-    return "out of date: its source is" if source in own and source not in sources else None
+    source = checkpoint.provenance.get("recipe", {}).get("source")
+    digests = {str(other.provenance.get("digest")) for other in stored}
+    return "out of date: its source is" if source in digests and source not in sources else None

@@ -13,6 +13,7 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.load import Driven, drive
 from study.exit_codes import INTERRUPTED
+from study.load.load_test import refuse_used
 from study.progress.display import console, tell
 from traces.atomic import write_json
 
@@ -30,8 +31,7 @@ def run_sweep(
     folders = [spec.load.slug for spec in specs]
     if len(set(folders)) < len(folders):
         raise UsageError(f"--qps: names a rate twice ({', '.join(folders)})")
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    refuse_used(out)
     done: dict[str, Driven] = {}
     code = 0
     for folder, spec in zip(folders, specs, strict=True):
@@ -40,9 +40,9 @@ def run_sweep(
         if done[folder].code in (INTERRUPTED, StarwattError.exit_code):
             code = done[folder].code
             break
-    write_json(out / "sweep.json", [{"folder": folder, **one.summary} for folder, one in done.items()])
+    write_json(out / "sweep.json", [{"folder": folder, **driven.summary} for folder, driven in done.items()])
     if as_json:
-        print_json([{"folder": folder, **one.summary} for folder, one in done.items()])
+        print_json([{"folder": folder, **driven.summary} for folder, driven in done.items()])
     else:
         console.print(_table(done))
     for left in folders[len(done) :]:
@@ -54,11 +54,11 @@ def _table(done: dict[str, Driven]) -> Table:
     table = Table(title="by rate")
     for column in ("load", "requests/s", "TTFT p50", "TTFT p99", "e2e p50", "e2e p99, ms", "J/request"):
         table.add_column(column, justify="left" if column == "load" else "right")
-    for folder, one in done.items():
-        metrics: dict[str, Any] = one.summary["metrics"]
+    for folder, driven in done.items():
+        metrics: dict[str, Any] = driven.summary["metrics"]
         latencies = [metrics[name][at] for name in ("ttft_ms", "e2e_ms") for at in ("p50", "p99")]
-        marked = folder if not one.code else f"{folder} (see above)"
-        shown = map(_shown, (metrics["request_rate"], *latencies, one.j_per_request))
+        marked = folder if not driven.code else f"{folder} (see above)"
+        shown = map(_shown, (metrics["request_rate"], *latencies, driven.j_per_request))
         table.add_row(marked, *shown)
     return table
 

@@ -17,13 +17,13 @@ def boards_here() -> list[dict[str, Any]]:
         ControlError: a note of what one was cannot be read.
         NvmlError: a driver is there, and fails.
     """
-    left = {found.uuid: found for found in left_behind()}
+    left = {note.uuid: note for note in left_behind()}
     boards: list[dict[str, Any]] = asked(_boards, [])
     for board in boards:
-        found = left.get(board["uuid"])
-        board["set_by"] = None if found is None else found.run
-        board["left_so"] = found is not None and why_in_use(found.uuid) is None
-        board["found_w"] = None if found is None else found.limit_w
+        note = left.get(board["uuid"])
+        board["set_by"] = None if note is None else note.run
+        board["left_so"] = note is not None and why_in_use(note.uuid) is None
+        board["found_w"] = None if note is None else note.limit_w
     return boards
 
 

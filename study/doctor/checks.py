@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from analysis.grading import sandbox_status
@@ -33,15 +34,6 @@ _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB
 
 
-#: What a check finds is called, where it finds nothing and fails.
-_NAMES = {
-    "_gpus": "GPUs", "gpus_in_use": "GPUs in use", "gpu_power": "full power", "boards_as_found": "boards as found",
-    "amd_gpus": "AMD GPUs", "rapl": "RAPL", "clocks": "CPU clocks",
-    "engine_on_boards": "engine on boards",
-    "load_client": "load client", "_bundled": "starwatt-24", "_humaneval": "humaneval+", "_mbpp": "mbpp+",
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class _Room:
     """A folder that is written to, whether it is there yet or not."""
@@ -68,47 +60,34 @@ class _Room:
 
 def examine() -> list[Finding]:
     """All findings, in the order a new user meets them."""
-    checks: list[Callable[[], Finding]] = [
-        _gpus,
-        gpus_in_use,
-        gpu_power,
-        boards_as_found,
-        amd_gpus,
-        _meters,
-        rapl,
-        clocks,
-        engine,
-        engine_on_boards,
-        compilers,
-        load_client,
-        _sandbox,
-        _bundled,
-        _humaneval,
-        _mbpp,
-        _disk,
-    ]
+    checks: dict[str, Callable[[], Finding]] = {
+        "GPUs": _gpus, "GPUs in use": gpus_in_use, "full power": gpu_power, "boards as found": boards_as_found,
+        "AMD GPUs": amd_gpus, "meters": _meters, "RAPL": rapl, "CPU clocks": clocks, "engine": engine,
+        "engine on boards": engine_on_boards, "compilers": compilers, "load client": load_client,
+        "sandbox": _sandbox, "starwatt-24": _bundled, "humaneval+": partial(_of_evalplus, "humaneval+"),
+        "mbpp+": partial(_of_evalplus, "mbpp+"), "disk": _disk,
+    }  # fmt: skip
     findings: list[Finding] = []
-    for check in checks:
-        findings.append(_finding(check, findings))
+    for name, check in checks.items():
+        findings.append(_finding(name, check, findings))
     return findings
 
 
-def _finding(check: Callable[[], Finding], before: Sequence[Finding]) -> Finding:
-    """What a check finds, or how it failed: no failure of one keeps the others from being told."""
-    name = _NAMES.get(check.__name__, check.__name__.strip("_"))
+def _finding(name: str, check: Callable[[], Finding], before: Sequence[Finding]) -> Finding:
+    """Return what a check finds, or how it failed: no failure of one keeps the others from being told."""
     try:
         return check()
     except BindingError as error:
-        found = Finding(name, "failed", error.why, error.remedy)
+        finding = Finding(name, "failed", error.why, error.remedy)
     except StarwattError as error:
-        found = Finding(name, "failed", str(error), "mend what it names, then ask again")
+        finding = Finding(name, "failed", str(error), "mend what it names, then ask again")
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- becomes a finding
         words = f"{type(error).__name__}: {error}".strip(": ")
-        found = Finding(
+        finding = Finding(
             name, "failed", f"could not be looked at: {words}", "report this, with the words beside it"
         )
-    same = [one.what for one in before if one.detail == found.detail]
-    return replace(found, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else found
+    same = [earlier.what for earlier in before if earlier.detail == finding.detail]
+    return replace(finding, detail=f"not known: see {same[0]}", remedy=f"mend {same[0]}") if same else finding
 
 
 def _gpus() -> Finding:
@@ -131,15 +110,15 @@ def _gpus() -> Finding:
 
 
 def _meters() -> Finding:
-    found = available_sources()
-    words = "; ".join(f"{source}: {what}" for source, what in found.items())
+    sources = available_sources()
+    words = "; ".join(f"{source}: {what}" for source, what in sources.items())
     if left_out := boards_left_out():
         return Finding(
             "meters", "missing", words or f"{'; '.join(left_out)}: power is modelled (CPU time x watts), an estimate",
             "serve on boards that are measured: name them in CUDA_VISIBLE_DEVICES; or add a wall meter's log "
             "(meters: external:)",
         )  # fmt: skip
-    if found:
+    if sources:
         return Finding("meters", "ok", words)
     return Finding(
         "meters",
@@ -181,14 +160,6 @@ def _sandbox() -> Finding:
 def _bundled() -> Finding:
     dataset = load_dataset("starwatt-24")
     return Finding(dataset.name, "ok", f"{len(dataset.tasks)} tasks, sha256 {dataset.sha256[:12]}…")
-
-
-def _humaneval() -> Finding:
-    return _of_evalplus("humaneval+")
-
-
-def _mbpp() -> Finding:
-    return _of_evalplus("mbpp+")
 
 
 def _of_evalplus(name: str) -> Finding:

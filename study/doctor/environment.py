@@ -70,13 +70,13 @@ def gpu_power() -> Finding:
 
 def boards_as_found() -> Finding:
     """Whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
-    left = [found for found in left_behind() if why_in_use(found.uuid) is None]
+    left = [board for board in left_behind() if why_in_use(board.uuid) is None]
     if not left:
         return Finding("boards as found", "ok", "no study has left a board set")
     return Finding(
         "boards as found",
         "failed",
-        "; ".join(found.words for found in left),
+        "; ".join(board.words for board in left),
         f"put them back: {how_to()}",
     )
 
@@ -187,13 +187,13 @@ def compilers() -> Finding:
 
 def foreign_plugins() -> list[str]:
     """Distributions that change vLLM and are not starwatt's."""
-    found = {
+    plugins = {
         entry.dist.name
         for group in _GROUPS
         for entry in metadata.entry_points(group=group)
         if entry.dist is not None
     }
-    return sorted(found - _PLUGINS)
+    return sorted(plugins - _PLUGINS)
 
 
 def _installed(names: Iterable[str]) -> list[str]:

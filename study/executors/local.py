@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from configs.executor import NeighbourCheck
@@ -72,7 +72,7 @@ class Local(Executor):
                 work.checkpoints,
                 place(order.study),
                 work.known_reasons,
-                forced_lengths(order.run, order.study, order.tasks_of(order.study, order.dataset)),
+                forced_lengths(order.run, order.study, order.task_ids),
                 work.display,
                 work.exporter,
                 boards,
@@ -117,5 +117,5 @@ def _opener(campaign: Campaign, cells: Sequence[PlannedCell], patience: Patience
     if not isinstance(restarts, Resident):
         yield campaign.open_engine
         return
-    with Residents(campaign, restarts, cells, patience) as residents:
+    with closing(Residents(campaign, restarts, cells, patience)) as residents:
         yield residents.open_engine

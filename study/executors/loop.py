@@ -88,7 +88,7 @@ class _Loop:
             time.sleep(self.executor.poll_s)
             ended = self.executor.poll()
             self._count()
-            waiting += [one.unit for one in ended if self._is_lost(one)]
+            waiting += [end.unit for end in ended if self._is_lost(end)]
             if self.executor.status:
                 self.work.display.say(self.executor.status)
 

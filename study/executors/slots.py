@@ -42,7 +42,7 @@ def slots_of(executor: SideBySide, gpus: Sequence[str] | None) -> list[Slot]:
     """
     boards = _boards(executor, gpus)
     cpus = _cpus(executor, len(boards))
-    return [Slot(_name(own, numbers), own, numbers) for own, numbers in zip(boards, cpus, strict=True)]
+    return [Slot(_name(gpus, numbers), gpus, numbers) for gpus, numbers in zip(boards, cpus, strict=True)]
 
 
 def _boards(executor: SideBySide, chosen: Sequence[str] | None) -> list[tuple[Board, ...]]:
@@ -59,11 +59,11 @@ def _boards(executor: SideBySide, chosen: Sequence[str] | None) -> list[tuple[Bo
 
 
 def _board(named: int | str, here: Sequence[Board]) -> Board:
-    found = [board for board in here if named in (board.number, str(board.number), board.uuid)]
-    if not found:
+    fitting = [board for board in here if named in (board.number, str(board.number), board.uuid)]
+    if not fitting:
         known = ", ".join(f"{board.number} ({board.uuid})" for board in here) or "none"
         raise UsageError(f"executor.slots: there is no GPU {named} here, or it is hidden; there is {known}")
-    return found[0]
+    return fitting[0]
 
 
 def _cpus(executor: SideBySide, count: int) -> list[tuple[int, ...]]:
@@ -71,7 +71,7 @@ def _cpus(executor: SideBySide, count: int) -> list[tuple[int, ...]]:
     usable = sorted(os.sched_getaffinity(0))
     named = [slot.cpus for slot in executor.slots or () if slot.cpus is not None]
     if named:
-        stray = sorted({cpu for own in named for cpu in own} - set(usable))
+        stray = sorted({cpu for numbers in named for cpu in numbers} - set(usable))
         if stray:
             raise UsageError(
                 f"executor.slots: CPU {stray[0]} is not among those that this process may use: "

@@ -25,14 +25,14 @@ def read_jobs(run: RunDir) -> dict[str, str]:
         lines = (run.slurm / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
-    found: dict[str, str] = {}
+    jobs: dict[str, str] = {}
     for line in lines:
         try:
             told = json.loads(line)
-            found[told["unit"]] = told["job"]
+            jobs[told["unit"]] = told["job"]
         except (ValueError, KeyError):
             continue
-    return found
+    return jobs
 
 
 def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> dict[str, Any]:

@@ -83,16 +83,16 @@ def aiperf_load(lines: list[Any], path: Path) -> ImportedLoad:
     Raises:
         UsageError: one has no times, or a unit that is not known.
     """
-    found = [_request(one, f"{path}, line {number}") for number, one in enumerate(lines, 1)]
+    requests = [_request(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
     summary = _summary(path.with_name(SUMMARY))
     told = summary.input_config or _Input()
-    models = [one.name for one in told.models.items if one.name] if told.models else []
+    models = [item.name for item in told.models.items if item.name] if told.models else []
     return ImportedLoad(
         TOOL,
         summary.aiperf_version,
-        tuple(found),
+        tuple(requests),
         model=models[0] if len(models) == 1 else None,
-        load=_load([one for one in told.phases if "profiling" in (one.kind, one.name)]),
+        load=_load([phase for phase in told.phases if "profiling" in (phase.kind, phase.name)]),
     )
 
 
@@ -151,19 +151,19 @@ def _each_ns(values: dict[str, _Value], name: str, where: str) -> list[float]:
     """A metric's values in nanoseconds; none where it is missing."""
     if name not in values:
         return []
-    one = values[name]
-    if one.unit not in _NS:
+    metric = values[name]
+    if metric.unit not in _NS:
         raise UsageError(
-            f"{where}, {name}: has the unit {one.unit!r}, which is not known: takes {', '.join(_NS)}"
+            f"{where}, {name}: has the unit {metric.unit!r}, which is not known: takes {', '.join(_NS)}"
         )
-    each = one.value if isinstance(one.value, list) else [one.value]
-    return [value * _NS[one.unit] for value in each]
+    each = metric.value if isinstance(metric.value, list) else [metric.value]
+    return [value * _NS[metric.unit] for value in each]
 
 
 def _count(values: dict[str, _Value], *names: str) -> int | None:
     """The server's count where it gave one, otherwise aiperf's own."""
-    found = (values[name].value for name in names if name in values)
-    return next((round(one) for one in found if isinstance(one, float)), None)
+    numbers = (values[name].value for name in names if name in values)
+    return next((round(number) for number in numbers if isinstance(number, float)), None)
 
 
 def _load(phases: list[_Phase]) -> Load | None:

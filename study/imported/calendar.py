@@ -78,10 +78,12 @@ def place(load: ImportedLoad, stated: Stated, where: str) -> Placed:
 
 def _ends(load: ImportedLoad, where: str) -> tuple[int, int]:
     """The first request sent, and the last time that is known."""
-    sent = [one.sent_ns for one in load.requests if one.sent_ns is not None]
+    sent = [request.sent_ns for request in load.requests if request.sent_ns is not None]
     if not sent:
         raise UsageError(f"{where}: has no request that was sent")
-    return min(sent), max([*sent, *(one.end_ns for one in load.requests if one.end_ns is not None)])
+    return min(sent), max(
+        [*sent, *(request.end_ns for request in load.requests if request.end_ns is not None)]
+    )
 
 
 def _written_s(date: str, zone: str | None, where: str) -> float:

@@ -91,7 +91,7 @@ def made(source: Source, key: CellKey, placed: Placed, beside: Beside) -> MadeCe
         UsageError: it has no request, a log has no reading while it ran, or a figure is beyond what the files hold.
     """
     rows = sorted(
-        (_row(one, placed.shift_ns) for one in source.load.requests),
+        (_row(request, placed.shift_ns) for request in source.load.requests),
         key=lambda row: (row["sent_ns"] is None, row["sent_ns"]),
     )
     times = [row[name] for row in rows for name in ("sent_ns", "end_ns") if row[name] is not None]

@@ -28,13 +28,13 @@ def read_loads(path: Path, zone: str | None) -> list[ImportedLoad]:
     if text.lstrip()[0] not in "{[":
         return [csv_load(text, path, zone)]
     objects = _objects(text, path)
-    if all(is_vllm_bench(one) for one in objects):
+    if all(is_vllm_bench(result) for result in objects):
         lines = len(objects) > 1
         return [
-            vllm_load(one, f"{path}, line {number}" if lines else str(path))
-            for number, one in enumerate(objects, 1)
+            vllm_load(result, f"{path}, line {number}" if lines else str(path))
+            for number, result in enumerate(objects, 1)
         ]
-    if all(is_aiperf_line(one) for one in objects):
+    if all(is_aiperf_line(line) for line in objects):
         return [aiperf_load(objects, path)]
     if len(objects) == 1 and is_guidellm(objects[0]):
         return guidellm_loads(objects[0], str(path))

@@ -122,23 +122,26 @@ def guidellm_loads(data: Any, where: str) -> list[ImportedLoad]:
     if not report.benchmarks:
         raise UsageError(f"{where}: has no benchmark: GuideLLM ended before its first one had")
     return [
-        _one(one, version, f"{where}, benchmark {number}") for number, one in enumerate(report.benchmarks, 1)
+        _imported(benchmark, version, f"{where}, benchmark {number}")
+        for number, benchmark in enumerate(report.benchmarks, 1)
     ]
 
 
-def _one(benchmark: _Benchmark, version: str | None, where: str) -> ImportedLoad:
+def _imported(benchmark: _Benchmark, version: str | None, where: str) -> ImportedLoad:
     kept, config = benchmark.requests, benchmark.config or benchmark.args
     has_schedule = config.strategy.has_schedule
-    found = [_request(one, "ok", "measured", has_schedule) for one in kept.successful or ()]
-    found += [_request(one, "failed", "measured", has_schedule) for one in kept.errored or ()]
-    found += [_request(one, "aborted", "filler", False) for one in kept.incomplete or ()]
+    requests = [_request(request, "ok", "measured", has_schedule) for request in kept.successful or ()]
+    requests += [_request(request, "failed", "measured", has_schedule) for request in kept.errored or ()]
+    requests += [_request(request, "aborted", "filler", False) for request in kept.incomplete or ()]
     total = benchmark.metrics.request_totals.total
-    if total > len(found):
+    if total > len(requests):
         raise UsageError(
-            f"{where}: keeps {len(found)} of its {total} requests: joules are shared by all of them, so run GuideLLM "
-            "without a sample size"
+            f"{where}: keeps {len(requests)} of its {total} requests: joules are shared by all of them, so run "
+            "GuideLLM without a sample size"
         )
-    return ImportedLoad(TOOL, version, tuple(found), model=config.backend.model, load=_load(config.strategy))
+    return ImportedLoad(
+        TOOL, version, tuple(requests), model=config.backend.model, load=_load(config.strategy)
+    )
 
 
 def _request(told: _Request, status: str, role: str, has_schedule: bool) -> Request:

@@ -38,12 +38,12 @@ def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
             "it could be was recognised either (vllm bench serve, GuideLLM, aiperf)"
         )
     try:
-        found = [_request(row, _Line(f"{path}, line {rows.line_num}", zone)) for row in rows]
+        requests = [_request(row, _Line(f"{path}, line {rows.line_num}", zone)) for row in rows]
     except csv.Error as error:
         raise UsageError(f"{path}, line {rows.line_num}: is no CSV: {error}") from error
-    if not found:
+    if not requests:
         raise UsageError(f"{path}: has a header and no requests")
-    return ImportedLoad(TOOL, None, tuple(found))
+    return ImportedLoad(TOOL, None, tuple(requests))
 
 
 class _Line:

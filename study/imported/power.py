@@ -44,10 +44,10 @@ class PowerLog:
 
     def clock(self, offset_s: float, uncertainty_s: float) -> tuple[float, float]:
         """How far its clock is ahead of the requests', and how well that is known: its own words, otherwise these."""
-        own, given = self.settings, self.settings.model_fields_set
+        settings, given = self.settings, self.settings.model_fields_set
         return (
-            own.clock_offset_s if "clock_offset_s" in given else offset_s,
-            own.clock_uncertainty_s if "clock_uncertainty_s" in given else uncertainty_s,
+            settings.clock_offset_s if "clock_offset_s" in given else offset_s,
+            settings.clock_uncertainty_s if "clock_uncertainty_s" in given else uncertainty_s,
         )
 
     def described(self, offset_s: float, uncertainty_s: float) -> ImportedLog:
@@ -97,8 +97,8 @@ def read_logs(given: Sequence[str], zone: str | None) -> list[PowerLog]:
         UsageError: a field is wrong, two logs have one name, or what a reading averages over is not known.
         MeterError: a log cannot be read.
     """
-    logs = [_read(one, zone) for one in given]
-    names = [one.settings.device for one in logs]
+    logs = [_read(log, zone) for log in given]
+    names = [log.settings.device for log in logs]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(

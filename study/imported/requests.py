@@ -54,10 +54,10 @@ class ImportedLoad:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Reason codes of what it does not say."""
-        found = [] if any(one.due_ns is not None for one in self.requests) else [LAG_UNKNOWN]
-        if not any(one.chunk_ns for one in self.requests):
-            found.append(CHUNKS_UNKNOWN)
-        return tuple(found)
+        codes = [] if any(request.due_ns is not None for request in self.requests) else [LAG_UNKNOWN]
+        if not any(request.chunk_ns for request in self.requests):
+            codes.append(CHUNKS_UNKNOWN)
+        return tuple(codes)
 
 
 def closed(concurrency: int | None) -> Load | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from configs.files.strict import LONGEST_S, checked_name
 from configs.loads import is_probe
 from starwatt_errors import TraceError, UsageError
-from study.imported.calendar import Placed, Stated, place
+from study.imported.calendar import Stated, place
 from study.imported.cell import Beside, MadeCell, Source, made
 from study.imported.files import read_loads
 from study.imported.power import read_logs
@@ -69,14 +69,10 @@ def _imported(order: Order, run: RunDir) -> list[MadeCell]:
     cells: list[MadeCell] = []
     for source in sources:
         taken = [*run.finished_cells(), *(cell.key for cell in cells)]
-        key = _key(source, order, taken)
-        cells.append(made(source, key, _placed(source, order), beside))
+        placed = place(source.load, order.stated, source.where)
+        cells.append(made(source, _key(source, order, taken), placed, beside))
     _write(run, manifest, cells)
     return cells
-
-
-def _placed(source: Source, order: Order) -> Placed:
-    return place(source.load, order.stated, source.where)
 
 
 def _earlier(run: RunDir) -> dict[str, Any]:
@@ -88,14 +84,18 @@ def _earlier(run: RunDir) -> dict[str, Any]:
     if not any(path != run.lock for path in run.root.iterdir()):
         return {"schema_version": SCHEMA_VERSION, "run_id": new_run_id(), "imported": {}}
     try:
-        found = read_json(run.manifest)
+        manifest = read_json(run.manifest)
     except TraceError as error:
         raise UsageError(f"--out {run.root}: takes a new folder, or an imported run ({error})") from error
-    if not isinstance(found, dict) or not isinstance(found.get("imported"), dict) or "run_id" not in found:
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(manifest.get("imported"), dict)
+        or "run_id" not in manifest
+    ):
         raise UsageError(
             f"--out {run.root}: is no imported run: what others measured does not go into it; name another"
         )
-    return found
+    return manifest
 
 
 def _sources(path: Path, zone: str | None) -> Iterator[Source]:
@@ -113,19 +113,13 @@ def _check(order: Order, sources: Sequence[Source], run: RunDir) -> None:
         raise UsageError(
             f"--idle {order.idle_s[0]:g} {order.idle_s[1]:g}: takes from and to, in seconds before, 30 5"
         )
-    known = {
-        record.imported.requests.sha256: key for key, record in _records(run) if record.imported is not None
-    }
+    records = {key: read_cell(run.cell(key)).imported for key in run.finished_cells()}
+    known = {imported.requests.sha256: str(key) for key, imported in records.items() if imported is not None}
     for path in order.files:
         digest = sha256_of(path)
         if digest in known:
             raise UsageError(f"{path}: was imported already ({known[digest]}): a load counts once")
         known[digest] = f"as another file of this call, {path}"
-
-
-def _records(run: RunDir) -> Iterator[tuple[Any, Any]]:
-    for key in run.finished_cells():
-        yield key, read_cell(run.cell(key))
 
 
 def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
@@ -153,7 +147,7 @@ def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
         raise UsageError(f"--load {load}: that is what probes of a study are called; name it otherwise")
     cell = CellKey(names["--model"], order.variant, load, 1)
     blocks = [
-        one.block for one in taken if (one.model, one.variant, one.load) == (cell.model, cell.variant, load)
+        key.block for key in taken if (key.model, key.variant, key.load) == (cell.model, cell.variant, load)
     ]
     if order.block in blocks:
         raise UsageError(

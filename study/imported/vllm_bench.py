@@ -59,7 +59,7 @@ def vllm_load(data: Any, where: str) -> ImportedLoad:
             f"{where}: has no {', '.join(missing)}: it holds sums alone. Run vllm bench serve with --save-result "
             "--save-detailed"
         )
-    lengths = {name: len(one) for name, one in lists.items() if one is not None}
+    lengths = {name: len(values) for name, values in lists.items() if values is not None}
     if len(set(lengths.values())) != 1:
         raise UsageError(
             f"{where}: its lists are of different lengths ({lengths}): it was changed after it was written"

@@ -13,30 +13,30 @@ from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
 from analysis.validity.reasons import energy_checks
 from configs.meters import Meters
-from study.library.joules import Found, Joules
+from study.library.joules import BlockJoules, Joules
 from traces.streams import has_trace, read_trace
 
 
-def joules_in(folder: Path, start_ns: int, end_ns: int, settings: Meters) -> Found:
+def joules_in(folder: Path, start_ns: int, end_ns: int, settings: Meters) -> BlockJoules:
     """Read the power trace in ``folder`` and sum up what was used in a window; empty where nothing was recorded.
 
     Raises:
         TraceError: the trace does not read.
     """
     if not has_trace(folder, "power"):
-        return Found((), ())
+        return BlockJoules((), ())
     series = without_mirrors(read_series(each_once(read_trace(folder, "power"))))
     window = Window(start_ns, end_ns)
-    limits_w = {one.device: max(one.limits_w) for one in series if one.limits_w}
+    limits_w = {power.device: max(power.limits_w) for power in series if power.limits_w}
     sensors = Sensors({}, settings, limits_w)
 
     def summed(these: list[PowerSeries]) -> list[BoundaryEnergy]:
-        found = boundary_energies(these, window, None, None, sensors)
-        return sorted(found, key=lambda one: rank(one.boundary, one.source))
+        energies = boundary_energies(these, window, None, None, sensors)
+        return sorted(energies, key=lambda energy: rank(energy.boundary, energy.source))
 
-    return Found(
-        tuple(_joules(one.boundary, one) for one in summed(series)),
-        tuple(_joules(own.device, one) for own in series for one in summed([own])),
+    return BlockJoules(
+        tuple(_joules(energy.boundary, energy) for energy in summed(series)),
+        tuple(_joules(power.device, energy) for power in series for energy in summed([power])),
     )
 
 

@@ -45,7 +45,7 @@ class Joules:
 
 
 @dataclass(frozen=True)
-class Found:
+class BlockJoules:
     """All that was recorded, the boundary that stands for it first: measured before modelled, GPU before CPU."""
 
     boundaries: tuple[Joules, ...]

@@ -19,7 +19,7 @@ from server.power.meters import choose_sources
 from server.power.sidecar import Sidecar
 from server.process.guard import GUARD
 from starwatt_errors import MeterError, StarwattError, UsageError
-from study.library.joules import Found, Joules
+from study.library.joules import BlockJoules, Joules
 from traces.clock import now_ns
 from traces.streams import has_trace
 
@@ -86,7 +86,7 @@ class Measurement:
         self._start_ns = 0
         self._end_ns: int | None = None
         self._edge_s = _EDGE_S
-        self._found = Found((), ())
+        self._found = BlockJoules((), ())
         self.problem: str | None = None
         """Why the recording is not whole, in words; None: it is."""
 
@@ -137,16 +137,16 @@ class Measurement:
 
     def _sources(self) -> tuple[str, ...]:
         """The meters that are read; ``modelled`` where it was asked for."""
-        found = choose_sources(self._settings)
-        if self._settings.sources == "auto" and "modelled" in found and not self._estimate:
-            found.remove("modelled")
-        if not found:
+        sources = choose_sources(self._settings)
+        if self._settings.sources == "auto" and "modelled" in sources and not self._estimate:
+            sources.remove("modelled")
+        if not sources:
             raise MeterError(
                 "no power meter answers here, neither a GPU's nor the CPU's (starwatt doctor says why); "
                 "CPU time x watts, which is an estimate, is taken where it is asked for: measure(estimate=True), "
                 "starwatt meter --estimate -- COMMAND"
             )
-        return tuple(found)
+        return tuple(sources)
 
     @property
     def seconds(self) -> float:
@@ -201,7 +201,7 @@ class Measurement:
         """A row a device: name, boundary, source, joules, lo, hi, gain, valid, reasons."""
         import pandas as pd
 
-        return pd.DataFrame([{**vars(one), "valid": one.valid} for one in self.devices])
+        return pd.DataFrame([{**vars(device), "valid": device.valid} for device in self.devices])
 
     def __str__(self) -> str:
         """One line for a person: the joules of every boundary, and the time."""

@@ -76,8 +76,7 @@ def load_test(
         KeyboardInterrupt: Ctrl-C came before the first request.
     """
     key = api_key()
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
+    refuse_used(out)
     if spec.endpoint == "chat":
         refuse_without_chat(spec.url, spec.model, key)
     spec = prepared(spec, key)
@@ -99,6 +98,12 @@ def load_test(
         summary = _summary(spec, outcome, requests, slo_ms)
         write_json(out / "summary.json", summary)
     return LoadTest(summary, run, outcome.interrupted)
+
+
+def refuse_used(out: Path) -> None:
+    """Raise UsageError where a folder holds something."""
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
 
 
 @contextlib.contextmanager

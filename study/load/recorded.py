@@ -79,20 +79,23 @@ def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
     )
     if requests["asked_prompt_tokens"].null_count == len(requests):
         return None
-    found: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     for name in ("prompt", "output"):
         apart = pc.drop_null(pc.subtract(done[f"{name}_tokens"], done[f"asked_{name}_tokens"])).to_pylist()
-        found[f"{name}s"] = {
+        kept[f"{name}s"] = {
             "counted": len(apart),
-            "other": sum(one != 0 for one in apart),
+            "other": sum(difference != 0 for difference in apart),
             "largest": max(apart, key=abs, default=None),
         }
-    return found
+    return kept
 
 
 def stand_in(load: Load, recording: Recording) -> Dataset:
     """What the manifest says was asked, in place of a data set: the file's name, and a digest of its lengths."""
     assert isinstance(load, Open) and load.trace is not None  # noqa: S101, PT018 -- it has a recording
-    asked = [(one.prompt_tokens, one.output_tokens, one.block_ids) for one in recording.lengths or ()]
+    asked = [
+        (lengths.prompt_tokens, lengths.output_tokens, lengths.block_ids)
+        for lengths in recording.lengths or ()
+    ]
     digest = hashlib.sha256(json.dumps([recording.offsets_ns, asked]).encode()).hexdigest()
     return Dataset(name=load.trace.name, sha256=digest, tasks=())

@@ -87,5 +87,5 @@ def _words_of(kind: Mapping[str, Any]) -> str:
 
 def _one_line(words: str) -> str:
     """Words of a server for a terminal: on one line, and nothing that controls it."""
-    printable = "".join(one if one.isprintable() else " " for one in words)
+    printable = "".join(character if character.isprintable() else " " for character in words)
     return " ".join(printable.split())[:_LONGEST_WORDS]

@@ -113,17 +113,17 @@ def summary_table(summary: dict[str, Any]) -> Table:
 def energy_words(run: RunDir) -> list[str]:
     """One line a (boundary, source) of a one-cell run: joules per request and per token, and watts."""
     wanted = {"j_per_request", "j_per_request_net", "j_per_output_token", "power_mean_w"}
-    found: dict[tuple[str, str], dict[str, float | None]] = {}
+    meters: dict[tuple[str, str], dict[str, float | None]] = {}
     for row in read_table(run, "cells").to_pylist():
         if row["metric"] in wanted and row["source"] is not None:
-            found.setdefault((row["boundary"], row["source"]), {})[row["metric"]] = row["value"]
+            meters.setdefault((row["boundary"], row["source"]), {})[row["metric"]] = row["value"]
     return [
         f"{boundary} ({ESTIMATED if source == 'modelled' else source}): "
         f"{significant(values.get('j_per_request'))} J/request gross, "
         f"{significant(values.get('j_per_request_net'))} net of idle, "
         f"{significant(values.get('j_per_output_token'))} J/output token, "
         f"{significant(values.get('power_mean_w'))} W"
-        for (boundary, source), values in found.items()
+        for (boundary, source), values in meters.items()
     ]
 
 

@@ -63,11 +63,11 @@ def wait_until_cool(
     clock = clock or Clock()
     begun_s = clock.now_s()
     while True:
-        found = read()
-        above = [words for uuid, state in found.items() if (words := _above(state, known.get(uuid), wanted))]
+        boards = read()
+        above = [words for uuid, state in boards.items() if (words := _above(state, known.get(uuid), wanted))]
         waited_s = clock.now_s() - begun_s
         if not above or waited_s >= wanted.timeout_s:
-            return CoolStart(waited_s=waited_s, cooled=not above, boards=dict(found))
+            return CoolStart(waited_s=waited_s, cooled=not above, boards=dict(boards))
         say(f"cooling down: {'; '.join(above)}")
         clock.sleep(_POLL_S)
 
@@ -119,8 +119,8 @@ def _keep(run: RunDir, start: CoolStart) -> None:
         write_json(_file(run), {"boot_id": boot_id(), "coolest": boards})
 
 
-def _lower(one: float | None, other: float | None) -> float | None:
-    return min((value for value in (one, other) if value is not None), default=None)
+def _lower(*values: float | None) -> float | None:
+    return min((value for value in values if value is not None), default=None)
 
 
 def _above(state: BoardState, known: BoardState | None, wanted: Cooldown) -> str | None:

@@ -49,8 +49,8 @@ def _calibrations(run: RunDir) -> Iterator[Mapping[str, Any]]:
     """By board, of this machine: the run's manifest has them, or what this node has told."""
     for path in (run.manifest, *run.nodes.glob(f"{this_node().name}-*.json")):
         try:
-            found = read_json(path).get("sensor_calibration")
+            calibration = read_json(path).get("sensor_calibration")
         except (TraceError, AttributeError):
             continue
-        devices = found.get("devices") if isinstance(found, Mapping) else None
-        yield from (one for one in (devices or {}).values() if isinstance(one, Mapping))
+        devices = calibration.get("devices") if isinstance(calibration, Mapping) else None
+        yield from (device for device in (devices or {}).values() if isinstance(device, Mapping))

@@ -40,7 +40,7 @@ class Started:
     """An engine that answers, the boards that it got, and what these were before."""
 
     engine: Engine
-    own: Allotment
+    allotment: Allotment
     cool_start: CoolStart | None
 
 
@@ -77,11 +77,11 @@ class Campaign:
             yield self._measure_elsewhere(first, residents)
             return
         self.display.title(f"starting the engine of {first.variant}")
-        own = self.allotment(first)
-        cool_start = self.cool_down(own.meters)
-        with started(self.spec(first, own), self.log_of(first).resolve(), self.display.say) as engine:
+        allotment = self.allotment(first)
+        cool_start = self.cool_down(allotment.meters)
+        with started(self.spec(first, allotment), self.log_of(first).resolve(), self.display.say) as engine:
             settle(engine, self.study.phases.rest_s)
-            yield self.turn_of(Started(engine, own, cool_start), first, residents)
+            yield self.turn_of(Started(engine, allotment, cool_start), first, residents)
 
     def release_boards(self) -> None:
         """Set them as they were found: every engine is loaded, and cools down before, at the same limit."""
@@ -91,17 +91,24 @@ class Campaign:
     def turn_of(self, started: Started, first: PlannedCell, residents: Sequence[int] = ()) -> Measure:
         """Return what measures cells on an engine that has come to rest; ``residents`` as of ``open_engine``."""
         engine = started.engine
-        own = started.own.as_seen(engine.process.pid)
-        meter = meter_here(own.meters, engine.process.pid, residents)
+        allotment = started.allotment.as_seen(engine.process.pid)
+        meter = meter_here(allotment.meters, engine.process.pid, residents)
         return self._measure_on(
-            engine, engine.spec.model, meter, engine.log, api_key(), first, started.cool_start, own.reasons
+            engine,
+            engine.spec.model,
+            meter,
+            engine.log,
+            api_key(),
+            first,
+            started.cool_start,
+            allotment.reasons,
         )
 
     def allotment(self, first: PlannedCell) -> Allotment:
         """The boards of the engine of a cell that is started here; raises as ``allot``."""
         return allot(self.study.meter_settings, settings_of(self.study, first.variant))
 
-    def spec(self, first: PlannedCell, own: Allotment) -> EngineSpec:
+    def spec(self, first: PlannedCell, allotment: Allotment) -> EngineSpec:
         """What is started for the cells of an engine, of which ``first`` is the first."""
         return EngineSpec(
             model=first.key.model,
@@ -112,7 +119,7 @@ class Campaign:
             api_key=api_key(),
             cpus=self.placement.engine,
             seed=self.study.seed,
-            boards=own.numbers,
+            boards=allotment.numbers,
         )
 
     def _measure_elsewhere(self, first: PlannedCell, residents: Sequence[int]) -> Measure:

@@ -85,7 +85,7 @@ def meter_here(
         wanted = _of_these_boards(settings) if several else settings
         with Sidecar.start(folder, wanted, engine_pid=engine_pid, residents=residents) as sidecar:
             left.left_out = sidecar.left_out
-            left.boards = tuple(one["name"] for one in sidecar.devices if one["source"] == "nvml")
+            left.boards = tuple(device["name"] for device in sidecar.devices if device["source"] == "nvml")
             yield _Here(sidecar)
             try:
                 sidecar.stop()

@@ -49,23 +49,22 @@ class Order:
         run = RunDir(out if out is not None else Path("runs") / study.name)
         check_models(study_file, study)
         dataset = load_dataset(study.prompts.dataset)
-        tasks = cls.tasks_of(study, dataset)
-        cells = plan_cells(as_asked(study, run), len(tasks))
-        order = cls(study, run, dataset, cells, file=study_file)
+        count = len(choose_tasks(dataset, study.prompts.tasks, study.seed))
+        order = cls(study, run, dataset, plan_cells(as_asked(study, run), count), file=study_file)
         if order.unmeasured():
             check_tasks(study_file, study, dataset)
-            check_lengths(study_file, study, run, tasks)
+            check_lengths(study_file, study, run, order.task_ids)
         return order
-
-    @staticmethod
-    def tasks_of(study: Study, dataset: Dataset) -> list[str]:
-        """The tasks that are asked, in their order."""
-        return [task.task_id for task in choose_tasks(dataset, study.prompts.tasks, study.seed)]
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What is asked, in its order."""
         return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
+
+    @property
+    def task_ids(self) -> list[str]:
+        """Name the tasks."""
+        return [task.task_id for task in self.tasks]
 
     @property
     def patience(self) -> Patience:

@@ -16,13 +16,12 @@ from server.process.waiting import ask_until
 from starwatt_errors import MeterError, UsageError
 from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import OpenMeter, meter_here, meter_there, no_meter, server_pid
-from study.measure.secrets import read_secret
+from study.measure.secrets import KEY_VARIABLE, read_secret
 from study.records.this_node import this_node
 from traces.atomic import write_json
 from traces.cell import Node
 from traces.layout import RunDir
 
-KEY_VARIABLE = "STARWATT_API_KEY"
 _POLL_S = 1.0
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 from configs.restarts import Resident
 from server.engines.engine import Engine, free_port
@@ -30,7 +29,7 @@ _CPUS_A_START = 1
 
 @dataclass
 class Residents:
-    """The engines of one process; use as a context manager, at whose end none is left."""
+    """The engines of one process, until ``close``."""
 
     campaign: Campaign
     restarts: Resident
@@ -83,12 +82,6 @@ class Residents:
         for number in list(self._loaded):
             self._unload(number)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _load_all(self, first: PlannedCell) -> None:
         """Start the engines that are loaded together with that of ``first``, unless they are."""
         together = self._start_of(first)
@@ -104,7 +97,7 @@ class Residents:
             and self.patience.never_came_up(cell) is None
         ]
         if wanted and not self._one_by_one:
-            names = ", ".join(one.variant for one in wanted)
+            names = ", ".join(cell.variant for cell in wanted)
             self.campaign.display.title(f"starting {len(wanted)} engines: {names}")
             try:
                 self._start_together(wanted)
@@ -122,12 +115,12 @@ class Residents:
             NoRoomError: memory does not hold them, or turned out not to.
         """
         campaign, left = self.campaign, list(wanted)
-        own = [campaign.allotment(cell) for cell in wanted]
-        specs = [campaign.spec(*both) for both in zip(wanted, own, strict=True)]
+        allotments = [campaign.allotment(cell) for cell in wanted]
+        specs = [campaign.spec(*both) for both in zip(wanted, allotments, strict=True)]
         if on_boards():
-            specs = with_shares(campaign.study, own, specs)
+            specs = with_shares(campaign.study, allotments, specs)
         self._specs = {cell.engine_start: spec for cell, spec in zip(wanted, specs, strict=True)}
-        widest = max(own, key=lambda one: len(one.meters.gpus or ()))
+        widest = max(allotments, key=lambda allotment: len(allotment.meters.gpus or ()))
         campaign.release_boards()
         cool_start = campaign.cool_down(widest.meters)
         if not on_boards():
@@ -145,9 +138,9 @@ class Residents:
         for first in wanted:
             with self._noted(first):
                 spec = replace(self._specs[first.engine_start], port=free_port())
-                own = self.campaign.allotment(first)
+                allotment = self.campaign.allotment(first)
                 engine = Engine.start(spec, self.campaign.log_of(first).resolve())
-                self._loaded[first.engine_start] = Started(engine, own, cool_start)
+                self._loaded[first.engine_start] = Started(engine, allotment, cool_start)
         for first in wanted:
             if first.engine_start in self._loaded:
                 with self._noted(first):
@@ -215,4 +208,6 @@ class Residents:
             started.engine.stop()
 
     def _pids(self, besides: int | None = None) -> tuple[int, ...]:
-        return tuple(one.engine.process.pid for number, one in self._loaded.items() if number != besides)
+        return tuple(
+            started.engine.process.pid for number, started in self._loaded.items() if number != besides
+        )

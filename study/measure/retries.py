@@ -132,7 +132,7 @@ def _give_up(
     starting: bool,
 ) -> None:
     """Take away from ``left`` what has failed too often; a cell that was measured before its engine fell has not."""
-    for cell in [one for one in trying if one in left]:
+    for cell in [cell for cell in trying if cell in left]:
         why = patience.failed(cell, problem, starting=starting)
         if why is not None:
             left.remove(cell)

@@ -13,14 +13,13 @@ from pathlib import Path
 from analysis.requests.columns import Requests, read_columns
 from analysis.validity.objective import Judgement
 from configs.loads import FindRate, Open, SingleStream
-from configs.schema import Slo, Study
 from loadgen.spec import LoadSpec, Passes
 from loadgen.spec import Requests as So
 from study.measure.cell import Bench, Watched, begun, finish, settle, spec_of, watched
 from study.measure.dither import dither_s
 from study.measure.meter import no_meter
 from study.plan.cells import PlannedCell
-from study.rate.find import Found, RateSearch, Wanted
+from study.rate.find import RateSearch, SearchResult
 from study.rate.search import Trial
 from study.rate.words import in_words
 from traces.board import BoardHeld
@@ -37,32 +36,17 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
     """
     load, began_s = cell.load, time.monotonic()
     assert isinstance(load, FindRate)  # noqa: S101 -- the caller has looked
-    wanted, windows = wanted_of(bench.study, load), _Windows(bench, cell, load, begun(bench, cell))
+    wanted = load.model_copy(update={"slo": load.slo or bench.study.slo})
+    windows = _Windows(bench, cell, load, begun(bench, cell))
     base = spec_of(bench, cell, SingleStream(kind="single_stream"))
     base = base.model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
-    found = RateSearch(base, wanted, windows.measure, bench.announce).run()
-    if found.interrupted:
+    result = RateSearch(base, wanted, windows.measure, bench.announce).run()
+    if result.interrupted:
         raise KeyboardInterrupt
-    bench.note(f"{cell.key}: {in_words(found, wanted)}")
-    last = windows.lift(windows.chosen(found))
-    rate = _record(found, wanted, windows, last, took_s=time.monotonic() - began_s)
+    bench.note(f"{cell.key}: {in_words(result, wanted)}")
+    last = windows.lift(windows.chosen(result))
+    rate = _record(result, wanted, windows, last, took_s=time.monotonic() - began_s)
     return finish(bench, cell, last.watched, board=board, rate=rate)
-
-
-def wanted_of(study: Study, load: FindRate) -> Wanted:
-    """What a load of a study looks for."""
-    slo = load.slo or study.slo
-    assert isinstance(slo, Slo)  # noqa: S101 -- the schema asks for one of both
-    return Wanted(
-        bounds_ms=slo.bounds_ms,
-        share=load.share,
-        arrivals=load.arrivals,
-        first=load.first_qps,
-        highest=load.most_qps,
-        most_in_flight=load.max_in_flight,
-        window_s=load.window_s,
-        most_s=load.search_for_s,
-    )
 
 
 @dataclass(frozen=True)
@@ -91,18 +75,18 @@ class _Windows:
         confirms = trial is not None and trial.confirms
         # Gaps and prompts go by seed, block and this name: the same for all variants, but for the gaps' length. Those
         # that failed to confirm one rate are not those of the next: their burst would come again.
-        tried = sum(one.trial is not None and one.trial.confirms for one in self.measured)
+        tried = sum(window.trial is not None and window.trial.confirms for window in self.measured)
         name = f"w{number:02d}" if not confirms else self.load.slug if not tried else f"again{tried}"
         named = spec.load.model_copy(update={"name": name})
         changes = {"load": named, "block": self.cell.key.block, "dither_s": dither_s(self.bench.run, named)}
         spec = spec.model_copy(update=changes)
         if confirms:
-            found = self._as_a_cell(spec, folder)
+            driven = self._as_a_cell(spec, folder)
         else:
-            found = watched(
+            driven = watched(
                 self.bench, self.cell, spec, folder, open_meter=no_meter(None), phases=None, answers=False
             )
-        self.measured.append(_Window(trial, folder, found))
+        self.measured.append(_Window(trial, folder, driven))
         return read_columns(read_trace(folder, "requests"))
 
     def _as_a_cell(self, spec: LoadSpec, folder: Path) -> Watched:
@@ -120,12 +104,12 @@ class _Windows:
         spec = spec.model_copy(update=changes)
         return watched(bench, self.cell, spec, folder, open_meter=bench.open_meter, phases=phases)
 
-    def chosen(self, found: Found) -> _Window:
+    def chosen(self, result: SearchResult) -> _Window:
         """The window that is to be the cell: that which confirmed the answer, else the last."""
         of_answer = [
-            one
-            for one in self.measured
-            if one.trial is not None and one.trial.confirms and one.trial.rate == found.answer.rate
+            window
+            for window in self.measured
+            if window.trial is not None and window.trial.confirms and window.trial.rate == result.answer.rate
         ]
         return (of_answer or self.measured)[-1]
 
@@ -141,25 +125,27 @@ class _Windows:
         return lifted
 
 
-def _record(found: Found, wanted: Wanted, windows: _Windows, last: _Window, took_s: float) -> RateFound:
+def _record(
+    result: SearchResult, wanted: FindRate, windows: _Windows, last: _Window, took_s: float
+) -> RateFound:
     """What ``cell.json`` keeps of the search."""
-    judged: list[Judgement] = [found.alone, *(one.judgement for one in found.windows)]
+    judged: list[Judgement] = [result.alone, *(window.judgement for window in result.windows)]
     kept = [
         RateWindow(
-            **({} if one.trial is None else asdict(one.trial)),
+            **({} if window.trial is None else asdict(window.trial)),
             **asdict(judgement),
-            folder=str(one.folder.relative_to(last.folder)),
-            sha256=sha256_of(one.folder / "requests.parquet"),
+            folder=str(window.folder.relative_to(last.folder)),
+            sha256=sha256_of(window.folder / "requests.parquet"),
         )
-        for one, judgement in zip(windows.measured, judged, strict=True)
+        for window, judgement in zip(windows.measured, judged, strict=True)
     ]
     return RateFound(
-        **asdict(found.answer),
+        **asdict(result.answer),
         slo_ms=dict(wanted.bounds_ms),
         wanted_share=wanted.share,
-        max_in_flight=wanted.most_in_flight,
-        lo=found.lo,
-        hi=found.hi,
+        max_in_flight=wanted.max_in_flight,
+        lo=result.lo,
+        hi=result.hi,
         windows=kept,
         took_s=took_s,
     )

@@ -9,6 +9,8 @@ from configs.remote import SecretSource
 from loadgen.planning.payload import checked_key
 from starwatt_errors import UsageError
 
+KEY_VARIABLE = "STARWATT_API_KEY"
+
 
 def read_secret(source: SecretSource | None, usual: str) -> str | None:
     """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
@@ -19,18 +21,18 @@ def read_secret(source: SecretSource | None, usual: str) -> str | None:
     if source is None:
         return checked_key(os.environ.get(usual), usual)
     if source.env is not None:
-        found = os.environ.get(source.env, "")
+        secret = os.environ.get(source.env, "")
         where = f"the environment variable {source.env}"
     else:
         assert source.file is not None  # noqa: S101 -- configs/remote.py: one of the two
         where = str(source.file)
         try:
-            found = read_text(source.file.expanduser()).strip()
+            secret = read_text(source.file.expanduser()).strip()
         except (UsageError, RuntimeError) as error:  # RuntimeError: ~ of a user that there is not
             raise UsageError(f"a key or token was to be read from it: {error}") from error
-    if not found or not found.isprintable() or not found.isascii():
+    if not secret or not secret.isprintable() or not secret.isascii():
         raise UsageError(f"{where} is to hold a key or token, and holds none that a header can carry")
-    return found
+    return secret
 
 
 def api_key() -> str | None:
@@ -39,4 +41,4 @@ def api_key() -> str | None:
     Raises:
         UsageError: no header can carry it.
     """
-    return checked_key(os.environ.get("STARWATT_API_KEY"), "STARWATT_API_KEY")
+    return read_secret(None, KEY_VARIABLE)

@@ -23,14 +23,18 @@ def on_boards() -> bool:
     return bool(this_machine().gpus) and not computes_on_the_cpu()
 
 
-def with_shares(study: Study, own: Sequence[Allotment], specs: Sequence[EngineSpec]) -> list[EngineSpec]:
+def with_shares(
+    study: Study, allotments: Sequence[Allotment], specs: Sequence[EngineSpec]
+) -> list[EngineSpec]:
     """Give each engine its share of its boards; the first of these are everybody's.
 
     Raises:
         NoRoomError: they do not fit, or nothing says whether they do.
     """
     tokens = max(kv_tokens(study, spec.served) for spec in specs)
-    sizes = [_board_bytes(one, spec.served.boards) for one, spec in zip(own, specs, strict=True)]
+    sizes = [
+        _board_bytes(allotment, spec.served.boards) for allotment, spec in zip(allotments, specs, strict=True)
+    ]
     return shared_boards(specs, tokens, min(sizes))
 
 
@@ -60,9 +64,9 @@ def _in_flight(load: Load, most: int) -> int:
     return load.max_in_flight or most if isinstance(load, Open | FindRate) else 1
 
 
-def _board_bytes(own: Allotment, count: int) -> int:
+def _board_bytes(allotment: Allotment, count: int) -> int:
     """Memory of the smallest of the boards that an engine gets."""
-    chosen = own.meters.gpus  # none of them where none is to be metered
+    chosen = allotment.meters.gpus  # none of them where none is to be metered
     ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:count]
     sizes = [board.memory_mib for board in ours if board.memory_mib is not None]
     if len(sizes) < len(ours) or not sizes:

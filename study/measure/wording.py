@@ -62,15 +62,15 @@ def wording_words(wording: Wording) -> str:
 
 
 def _single_tokens(count: Count, words: Sequence[str], overhead: int) -> list[str]:
-    found: list[str] = []
+    single: list[str] = []
     groups, asked = [list(words)], 0
-    while groups and len(found) < _ENOUGH and asked < _MOST_ASKED:
+    while groups and len(single) < _ENOUGH and asked < _MOST_ASKED:
         group, asked = groups.pop(0), asked + 1
         if count(_prompt(group)) == overhead + len(group):
-            found += group
+            single += group
         elif len(group) > 1:
             groups += [group[: len(group) // 2], group[len(group) // 2 :]]
-    return found
+    return single
 
 
 def _prompt(words: Sequence[str]) -> str:

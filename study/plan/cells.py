@@ -132,7 +132,11 @@ def _asked(study: Study, block: int) -> list[_Asked]:
     if study.probes is not None and block == 1:
         measure = Measure(passes=1, min_s=study.probes.min_s)
         asked += [(load, prompts, measure) for load, prompts in study.probe_loads]
-    return [(*one, setting) for one in asked for setting in study.board_settings]
+    return [
+        (load, prompts, measure, setting)
+        for load, prompts, measure in asked
+        for setting in study.board_settings
+    ]
 
 
 def _check_count(study: Study) -> None:

@@ -128,7 +128,7 @@ def _of_run(run: RunDir, model: str) -> dict[str, int]:
         )
     single = {load.slug for load in study.loads if load.kind == "single_stream"}
     keys = [key for key in sound_cells(run) if (key.model, key.variant) == (model, study.baseline)]
-    for key in sorted(keys, key=lambda one: (one.load not in single, one.block, one.load)):
+    for key in sorted(keys, key=lambda cell: (cell.load not in single, cell.block, cell.load)):
         try:
             requests = open_trace(run.cell(key), "requests").read(
                 ["role", "status", "task_id", "output_tokens"]

@@ -17,7 +17,9 @@ def check_models(study_file: Path, study: Study) -> None:
     for place, model in enumerate(study.models):
         if not model_slug(model):
             raise refused(study_file, ("models", place), f"takes the folder of a checkpoint, not {model}")
-        other = next((one for one in study.models[:place] if model_slug(one) == model_slug(model)), None)
+        other = next(
+            (earlier for earlier in study.models[:place] if model_slug(earlier) == model_slug(model)), None
+        )
         if other is not None:
             raise refused(
                 study_file,

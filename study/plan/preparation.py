@@ -53,15 +53,15 @@ class Preparation:
 
 def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_gpu: bool) -> Preparation:
     """Of every model and variant that is served by our own engines; each checkpoint once."""
-    found: dict[tuple[object, ...], Step] = {}
+    missing: dict[tuple[object, ...], Step] = {}
     for known in models.values():
         for name in study.own_variants:
             variant = load_variant(name, study.defined)
             for step in steps(known, variant, store):
                 weights = (variant.prune, variant.quantization) if step.kind == "quantise" else ()
                 pruned = (variant.prune,) if step.kind == "prune" else ()
-                found.setdefault((step.kind, known.model, *pruned, *weights), step)
-    every = tuple(found.values())
+                missing.setdefault((step.kind, known.model, *pruned, *weights), step)
+    every = tuple(missing.values())
     return Preparation(
         every,
         Span.sum(_seconds(step, on_gpu=on_gpu) for step in every),

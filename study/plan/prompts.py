@@ -63,16 +63,17 @@ def dataset_of(run: RunDir) -> Dataset:
     if told.get("tasks") == 0:  # a load test of a recording: its prompts were made up
         return Dataset(str(told.get("name")), str(told.get("sha256")), ())
     if kept.is_file():
-        found = load_dataset(str(kept))
+        dataset = load_dataset(str(kept))
     else:
-        found = load_dataset(asked_name(told.get("name") or read_study(run).prompts.dataset))
+        dataset = load_dataset(asked_name(told.get("name") or read_study(run).prompts.dataset))
     known = told.get("sha256")
-    if known is not None and found.sha256 != known:
+    if known is not None and dataset.sha256 != known:
         raise UsageError(
-            f"{run.root} was asked the tasks of {told['name']} with the digest {known[:12]}, and here is {found.name} "
-            f"with {found.sha256[:12]}: answers are graded by the tests of the very tasks that were asked"
+            f"{run.root} was asked the tasks of {told['name']} with the digest {known[:12]}, and here is "
+            f"{dataset.name} with {dataset.sha256[:12]}: answers are graded by the tests of the very tasks that were "
+            "asked"
         )
-    return found
+    return dataset
 
 
 def endpoint_of(run: RunDir) -> EndpointKind:

@@ -98,13 +98,13 @@ class Reckoner:
 
     def _cell(self, cell: PlannedCell) -> Span:
         phases = self.study.phases
-        one = self._request(cell, self._in_flight(cell))
+        request = self._request(cell, self._in_flight(cell))
         window = _window(cell.measure, self._pass(cell))
         warmup = Span.exactly(phases.warmup_s)
         if phases.warmup_requests is not None and not isinstance(cell.load, Open | FindRate):
             rounds = math.ceil(phases.warmup_requests / self._in_flight(cell))
-            warmup = one * rounds
-        drain = Span(0.0, min(one.high, phases.drain_s))
+            warmup = request * rounds
+        drain = Span(0.0, min(request.high, phases.drain_s))
         quiet = Span.exactly(2 * phases.idle_s + phases.rest_s)
         return quiet + warmup + window + drain + _OWN_S + self._search(cell, quiet)
 
@@ -133,7 +133,7 @@ class Reckoner:
         """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
         lengths = _recorded(cell)
         prompt = (
-            Span.exactly(mean(one.prompt_tokens for one in lengths))
+            Span.exactly(mean(request.prompt_tokens for request in lengths))
             if lengths
             else _mean_tokens([len(task.prompt[: cell.prompts.characters]) for task in self.tasks])
         )
@@ -169,7 +169,7 @@ class Reckoner:
     def _answer(self, cell: PlannedCell) -> Span:
         """Tokens of a mean answer."""
         if recorded := _recorded(cell):
-            return Span.exactly(mean(one.output_tokens for one in recorded))
+            return Span.exactly(mean(request.output_tokens for request in recorded))
         output = cell.prompts.output
         if isinstance(output, FixedOutput):
             return Span.exactly(output.fixed)

@@ -45,9 +45,9 @@ def board_problems(study: Study, run: RunDir, executor: Executor, *, allowed: bo
 
 
 def _left_set(uuids: list[str]) -> Iterator[Problem]:
-    for found in left_behind():
-        if found.uuid in uuids and why_in_use(found.uuid) is None:
-            words = f"{found.words}; put it back first: {how_to()}"
+    for board in left_behind():
+        if board.uuid in uuids and why_in_use(board.uuid) is None:
+            words = f"{board.words}; put it back first: {how_to()}"
             yield Problem(("meters", "gpus"), words, ControlError)
 
 

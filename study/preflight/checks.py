@@ -74,7 +74,7 @@ class Preflight:
         Raises:
             UsageError: a prompt and its answer have no room, or a model that is asked by chat has no template.
         """
-        folders = {model: one.path for (model, _), one in checkpoints.items()}
+        folders = {model: checkpoint.path for (model, _), checkpoint in checkpoints.items()}
         refuse(self.order.file, [*self._without_room(folders), *_without_template(self.order.study, folders)])
 
     def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
@@ -157,16 +157,18 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
             source = source_of(model, variant)
             field = ("models", number) if source == model else ("variants", index)
             try:
-                found = in_store(known_model(source, trust_remote_code=variant.trust_remote_code), store)
+                source_model = in_store(
+                    known_model(source, trust_remote_code=variant.trust_remote_code), store
+                )
             except (UsageError, BuildError) as error:
                 problems.append(problem_of(field, error))
                 continue
             if source == model:
-                known[model] = found
+                known[model] = source_model
             if source not in looked_at:
-                problems += found_by(field, partial(check_files_of, found))
+                problems += found_by(field, partial(check_files_of, source_model))
             looked_at.add(source)
-            problems += found_by(("variants", index), partial(check_variant, found, variant))
+            problems += found_by(("variants", index), partial(check_variant, source_model, variant))
     return known, problems
 
 

@@ -32,7 +32,7 @@ def missing_devices(study: Study) -> Iterator[Problem]:
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
     """
     meters = study.meter_settings
-    if any(one.meter not in (None, "local") for one in study.remote.values()):
+    if any(engine.meter not in (None, "local") for engine in study.remote.values()):
         return
     if not (meters.gpus or meters.gain):
         return

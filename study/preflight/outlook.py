@@ -70,7 +70,7 @@ def outlook_of(
 def _know_nothing(study: Study) -> bool:
     """Whether a model has random weights: its answers are not graded."""
     made = [load_architecture(model) for model in study.models]
-    return any(one is not None and one.weights.kind == "random" for one in made)
+    return any(architecture is not None and architecture.weights.kind == "random" for architecture in made)
 
 
 def _cooldown(study: Study, boards: Sequence[Gpu]) -> Span:
@@ -84,7 +84,7 @@ def _plan(study: Study, prepared: Preparation, hardware: Hardware) -> Iterator[s
     yield f"variants: {', '.join(_served(study, name) for name in study.variants)}"
     if study.controls:
         yield "controls: " + "; ".join(
-            f"{one} is also set against {other}" for one, other in study.controls.items()
+            f"{variant} is also set against {control}" for variant, control in study.controls.items()
         )
     loads = [load.slug for load in (*study.loads, *(load for load, _ in study.probe_loads))]
     yield f"loads: {', '.join(loads)}, in {study.blocks} blocks, on {hardware.words}"

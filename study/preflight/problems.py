@@ -55,6 +55,6 @@ def refuse(file: Path, problems: Iterable[Problem]) -> None:
         UsageError: the file is wrong.
         StarwattError: of the first problem's kind, where the file is not, but something it needs is missing.
     """
-    found = sorted(problems, key=lambda problem: problem.kind is not UsageError)
-    if found:
-        raise found[0].kind("\n".join(dict.fromkeys(problem.line(file) for problem in found)))
+    ordered = sorted(problems, key=lambda problem: problem.kind is not UsageError)
+    if ordered:
+        raise ordered[0].kind("\n".join(dict.fromkeys(problem.line(file) for problem in ordered)))

@@ -33,11 +33,11 @@ def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> li
         tasks: those that are asked.
         lengths: recorded tokens by task, where the study takes them.
     """
-    found = [_asked(study.prompts, task, lengths, _field(study.prompts), study.endpoint) for task in tasks]
+    requests = [_asked(study.prompts, task, lengths, _field(study.prompts), study.endpoint) for task in tasks]
     for _, prompts in study.probe_loads:
         decides = ("probes", "answer_tokens") if prompts.characters else ("probes",)
-        found += [_asked(prompts, task, {}, decides, study.endpoint) for task in tasks]
-    return found
+        requests += [_asked(prompts, task, {}, decides, study.endpoint) for task in tasks]
+    return requests
 
 
 def no_room(every: Sequence[Asked], limit: int, limited_by: str, folder: Path | None) -> Iterator[Problem]:
@@ -49,26 +49,26 @@ def no_room(every: Sequence[Asked], limit: int, limited_by: str, folder: Path | 
         limited_by: what sets that limit, in words.
         folder: a checkpoint whose tokenizer counts; where it is None, or has none, a prompt counts as one token.
     """
-    texts = list(dict.fromkeys(one.text for one in every))
+    texts = list(dict.fromkeys(request.text for request in every))
     counted = None if folder is None else count_tokens(folder, texts)
     prompt_tokens = dict(zip(texts, counted or [1] * len(texts), strict=True))
     longest: dict[Field, tuple[int, Asked]] = {}
-    for one in every:
-        total = prompt_tokens[one.text] + one.tokens
-        if one.field not in longest or total > longest[one.field][0]:
-            longest[one.field] = (total, one)
-    for field, (total, one) in longest.items():
+    for request in every:
+        total = prompt_tokens[request.text] + request.tokens
+        if request.field not in longest or total > longest[request.field][0]:
+            longest[request.field] = (total, request)
+    for field, (total, request) in longest.items():
         if total > limit:
-            yield Problem(field, _words(total, one, limit, limited_by, known=counted is not None))
+            yield Problem(field, _words(total, request, limit, limited_by, known=counted is not None))
 
 
-def _words(total: int, one: Asked, limit: int, limited_by: str, *, known: bool) -> str:
-    prompt = total - one.tokens
-    beside = f"beside the {prompt} of the prompt {one.task_id}" if known else "beside any prompt"
+def _words(total: int, request: Asked, limit: int, limited_by: str, *, known: bool) -> str:
+    prompt = total - request.tokens
+    beside = f"beside the {prompt} of the prompt {request.task_id}" if known else "beside any prompt"
     lower = f", or lower this to {limit - prompt}" if known and limit > prompt else ", or lower this"
     return (
-        f"{one.tokens} tokens of answer have no room {beside} in {limit} ({limited_by}), and the server would refuse "
-        f"each such request: raise that to {total}{'' if known else ' or more'}{lower}"
+        f"{request.tokens} tokens of answer have no room {beside} in {limit} ({limited_by}), and the server would "
+        f"refuse each such request: raise that to {total}{'' if known else ' or more'}{lower}"
     )
 
 

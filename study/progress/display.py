@@ -58,7 +58,8 @@ class Display:
         self._title = ""
         self._said = ""
         self._words = self._glance = ""
-        self._live = console.is_terminal and _SHOWN.progress
+        self.live = console.is_terminal and _SHOWN.progress
+        """Whether somebody looks at a terminal."""
         self._ends_s: float | None = None
         whole_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
@@ -69,7 +70,7 @@ class Display:
             TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
             expand=True,
             console=console,
-            disable=not self._live,
+            disable=not self.live,
             transient=True,
         )
         self._task = self._progress.add_task(what, total=steps, left="")
@@ -84,7 +85,7 @@ class Display:
     def title(self, title: str) -> None:
         """Name the step that begins."""
         self._title, self._glance = title, ""
-        if not self._live and _SHOWN.progress:
+        if not self.live and _SHOWN.progress:
             left_s = self._left_s()
             left = "" if left_s is None else f"  (about {left_s // 60} min {left_s % 60:02d} s left)"
             tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{left}")
@@ -93,11 +94,6 @@ class Display:
     def say(self, words: str) -> None:
         """What goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
         self._show(words)
-
-    @property
-    def live(self) -> bool:
-        """Whether somebody looks at a terminal."""
-        return self._live
 
     def glance(self, words: str) -> None:
         """What the step measures just now; on a terminal only."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import ThreadingHTTPServer
 from typing import Self
 
-from prometheus_client import CollectorRegistry, MetricsHandler
+from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from starwatt_errors import UsageError
@@ -19,7 +17,7 @@ _CELL = ("model", "variant", "load", "block")
 
 
 class Exporter:
-    """Serves ``/metrics`` on loopback while the ``with`` block runs; fed by the runner."""
+    """Serves ``/metrics`` on loopback until the ``with`` block ends; fed by the runner."""
 
     def __init__(self, study: str, port: int) -> None:
         """Raises UsageError where the port is taken; 0 is any free one."""
@@ -31,12 +29,11 @@ class Exporter:
         registry = CollectorRegistry()
         registry.register(self)
         try:
-            self._server = ThreadingHTTPServer((HOST, port), MetricsHandler.factory(registry))
+            self._server, self._thread = start_http_server(port, HOST, registry)
         except OSError as error:
             raise UsageError(
                 f"--metrics-port {port}: {error.strerror}; choose another, or 0 for any free one"
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
 
     @property
     def url(self) -> str:
@@ -44,7 +41,6 @@ class Exporter:
         return f"http://{HOST}:{self._server.server_address[1]}/metrics"
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,9 +91,9 @@ class Exporter:
         yield self._by_device("starwatt_power_watts", "The newest reading", seen.watts)
         yield self._by_device("starwatt_temperature_celsius", "Temperature", seen.celsius)
 
-    def _by_device(self, name: str, words: str, found: Mapping[tuple[str, str, str], float]) -> Metric:
+    def _by_device(self, name: str, words: str, values: Mapping[tuple[str, str, str], float]) -> Metric:
         family = GaugeMetricFamily(name, words, labels=["study", "device", "boundary", "source"])
-        for place, value in found.items():
+        for place, value in values.items():
             family.add_metric([self._study, *place], value)
         return family
 

@@ -34,14 +34,14 @@ class Snapshot:
     @property
     def words(self) -> str:
         """For a line on a terminal."""
-        found = [
+        parts = [
             None if self.running is None else f"{self.running:.0f} in flight",
             None if not self.waiting else f"{self.waiting:.0f} waiting",
             None if self.tokens_per_s is None else f"{self.tokens_per_s:.0f} tokens/s",
             *self._watt_words(),
             None if self.lag_ms is None else f"lag {self.lag_ms:.1f} ms",
         ]
-        return " · ".join(filter(None, found))
+        return " · ".join(filter(None, parts))
 
     def _watt_words(self) -> list[str]:
         """A sum a boundary and source; they are never added to each other."""
@@ -97,12 +97,12 @@ def _rate(table: pa.Table | None, column: str) -> float | None:
 
 def _newest(table: pa.Table | None, *columns: str) -> dict[tuple[str, str, str], float]:
     """The newest reading of each device: the first of the columns that it fills."""
-    found: dict[tuple[str, str, str], float] = {}
+    newest: dict[tuple[str, str, str], float] = {}
     for row in [] if table is None else table.to_pylist():
         value = next((row[column] for column in columns if row[column] is not None), None)
         if value is not None:
-            found[row["device"], row["boundary"], row["source"]] = value
-    return found
+            newest[row["device"], row["boundary"], row["source"]] = value
+    return newest
 
 
 def _lag_ms(table: pa.Table | None) -> float | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from analysis.requests.columns import Requests
 from analysis.requests.latency import Latencies, latencies
 from analysis.validity.objective import WORDS, Judgement, judge, requests_needed
-from configs.loads import Open, SingleStream
+from configs.loads import FindRate, Open, SingleStream
 from loadgen.spec import LoadSpec
 from loadgen.spec import Requests as So
 from starwatt_errors import LoadError
@@ -30,31 +29,12 @@ _A_WINDOW = 1 / 45  # of the whole time, at most
 _Z95 = 1.96
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What is looked for, and what it may take."""
-
-    bounds_ms: Mapping[str, float]
-    """What a good request keeps, by ``ttft``, ``tpot`` or ``e2e``."""
-    share: float = 0.9
-    """A rate holds where at least so many of the requests that were offered are good."""
-    arrivals: Literal["constant", "poisson"] = "poisson"
-    first: float | None = None
-    """The rate to begin with, requests a second; None: as many as one request at a time makes."""
-    highest: float = 100_000.0
-    most_in_flight: int | None = None
-    window_s: float = 10.0
-    """A whole window takes so long at least."""
-    most_s: float = 900.0
-    """After that nothing but the answer is measured."""
-
-
 Measure = Callable[[LoadSpec, Trial | None], Requests]
 """Measures a window, and returns its requests; no trial: that of one request at a time."""
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The highest rate, and every window behind it."""
 
     answer: Answer
@@ -69,7 +49,7 @@ class Found:
     @property
     def last(self) -> Told | None:
         """The last window of the rate that is the answer."""
-        of_rate = [one for one in self.windows if one.trial.rate == self.answer.rate]
+        of_rate = [window for window in self.windows if window.trial.rate == self.answer.rate]
         return of_rate[-1] if of_rate else None
 
 
@@ -79,7 +59,7 @@ class RateSearch:
     def __init__(
         self,
         base: LoadSpec,
-        wanted: Wanted,
+        wanted: FindRate,
         measure: Measure,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
@@ -90,25 +70,27 @@ class RateSearch:
         self._window_s = wanted.window_s
         self._told: list[Told] = []
 
-    def run(self) -> Found:
+    def run(self) -> SearchResult:
         """Measure until the rate is known, or the time is up; Ctrl-C ends it with what is known.
 
         Raises:
             LoadError: one request at a time gets no answer, or TPOT has a bound and cannot be known.
         """
         alone, each_s = self._alone()
-        first = self._wanted.first or 1 / each_s
+        first = self._wanted.first_qps or 1 / each_s
         terms = Terms(
             self._wanted.share,
             first,
             max(min(first, 1 / each_s) / _DOWN_TO, _LEAST_RATE),
-            self._wanted.highest,
+            self._wanted.most_qps,
         )
         if alone.hi < self._wanted.share:
             return self._found(Answer("none", None, None, confirmed=False), alone)
         interrupted = False
         try:
-            while trial := next_trial(self._told, terms, time_is_up=self._spent_s > self._wanted.most_s):
+            while trial := next_trial(
+                self._told, terms, time_is_up=self._spent_s > self._wanted.search_for_s
+            ):
                 self._window(trial)
         except KeyboardInterrupt:
             interrupted = True
@@ -147,16 +129,14 @@ class RateSearch:
             for name, bound_ms in self._wanted.bounds_ms.items()
             if name != "tpot"
         ]
-        return min(max(waits_ms, default=0.0) / 1e3 / WITHIN, self._wanted.most_s * _A_WINDOW)
+        return min(max(waits_ms, default=0.0) / 1e3 / WITHIN, self._wanted.search_for_s * _A_WINDOW)
 
     def _window(self, trial: Trial) -> None:
         wanted = self._wanted
         number = len(self._told) + 2
-        load = Open(
-            kind="open", qps=trial.rate, arrivals=wanted.arrivals, max_in_flight=wanted.most_in_flight
-        )
+        load = Open(kind="open", qps=trial.rate, arrivals=wanted.arrivals, max_in_flight=wanted.max_in_flight)
         count = trial.requests(requests_needed(wanted.share), self._window_s)
-        left_s = max(wanted.most_s - self._spent_s, _LEAST_TIMEOUT_S)
+        left_s = max(wanted.search_for_s - self._spent_s, _LEAST_TIMEOUT_S)
         longest_s = max(10 * max(wanted.bounds_ms.values()) / 1e3, left_s)
         spec = self._base.model_copy(
             update={
@@ -166,7 +146,7 @@ class RateSearch:
             }
         )  # fmt: skip
         requests = self._measure(spec, trial)
-        judged = judge(requests, wanted.bounds_ms, wanted.share, wanted.most_in_flight)
+        judged = judge(requests, wanted.bounds_ms, wanted.share, wanted.max_in_flight)
         self._told.append(Told(trial, judged))
         self._tell(f"{trial.rate:g} requests/s: {share_words(judged)}: {said_of(judged)}")
         if judged.says != "fails":
@@ -178,13 +158,13 @@ class RateSearch:
             longest_s = 1.5 * float(np.percentile(e2e_ms, 90)) / 1e3
             self._warmup_s = min(max(self._base.warmup_s, _LEAST_WARMUP_S, longest_s), _MOST_WARMUP_S)
 
-    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> Found:
+    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> SearchResult:
         chance = self._wanted.arrivals == "poisson"
         lo = None if answer.rate is None else answer.rate * (1 - self._by_chance(answer.rate) * chance)
         hi = None if answer.fails is None else answer.fails * (1 + self._by_chance(answer.fails) * chance)
-        return Found(answer, lo, hi, alone, tuple(self._told), interrupted)
+        return SearchResult(answer, lo, hi, alone, tuple(self._told), interrupted)
 
     def _by_chance(self, rate: float) -> float:
         """How far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
-        most = max(one.judgement.requests for one in self._told if one.trial.rate == rate)
+        most = max(window.judgement.requests for window in self._told if window.trial.rate == rate)
         return min(_Z95 / math.sqrt(most), 1.0)

@@ -63,10 +63,10 @@ class State(Enum):
 
 def state_of(windows: Sequence[Told], wanted: float) -> State:
     """Say what the windows of a rate say together: of those in which nobody was late the last, the longest, counts."""
-    late = [one for one in windows if one.judgement.why in GENERATOR]
+    late = [window for window in windows if window.judgement.why in GENERATOR]
     if windows[-1] in late and len(late) < _TRIES:
         return State.OPEN
-    in_time = [one for one in windows if one not in late]
+    in_time = [window for window in windows if window not in late]
     if not in_time:
         return State.OUT_OF_REACH
     last = in_time[-1]
@@ -85,9 +85,9 @@ def agrees(in_time: Sequence[Told], wanted: float) -> bool:
     Near the bound chance alone keeps many a window from telling; a shorter one that told may have been a burst.
     """
     last = in_time[-1]
-    as_long = (one for one in in_time[:-1] if one.trial.length >= last.trial.length)
+    as_long = (window for window in in_time[:-1] if window.trial.length >= last.trial.length)
     too_few = last.judgement.why == "too_few" and (last.judgement.share or 0.0) >= wanted
-    return too_few and any(one.judgement.says == "holds" for one in as_long)
+    return too_few and any(window.judgement.says == "holds" for window in as_long)
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Bracket:
     @classmethod
     def of(cls, told: Sequence[Told], wanted: float) -> Bracket:
         """The states of all rates; a rate holds from this share of good requests on."""
-        rates = {one.trial.rate for one in told}
-        windows = {rate: [one for one in told if one.trial.rate == rate] for rate in rates}
+        rates = {window.trial.rate for window in told}
+        windows = {rate: [window for window in told if window.trial.rate == rate] for rate in rates}
         return cls({rate: state_of(windows[rate], wanted) for rate in sorted(rates)})
 
     def _rates(self, *states: State) -> list[float]:
@@ -184,7 +184,7 @@ def next_trial(told: Sequence[Told], terms: Terms, *, time_is_up: bool = False) 
         return Trial(min(_rounded(terms.first), terms.highest))
     bracket, last = Bracket.of(told, terms.wanted), told[-1]
     if time_is_up or len(told) >= MOST_WINDOWS:
-        confirmations = sum(one.trial.confirms for one in told)
+        confirmations = sum(window.trial.confirms for window in told)
         return None if confirmations >= _CONFIRMATIONS else _confirming(bracket, told)
     if bracket.states[last.trial.rate] is State.OPEN:
         return _again(last)
@@ -205,7 +205,11 @@ def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
             "none" if all_fail and bracket.lowest / 2 < terms.lowest else "unknown"
         )
         return Answer(kind, None, bracket.fails, confirmed=False)
-    of_rate = [one for one in told if one.trial.rate == bracket.holds and one.judgement.why not in GENERATOR]
+    of_rate = [
+        window
+        for window in told
+        if window.trial.rate == bracket.holds and window.judgement.why not in GENERATOR
+    ]
     last = of_rate[-1]
     confirmed = last.trial.confirms and (last.judgement.says == "holds" or agrees(of_rate, terms.wanted))
     return Answer("at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed)
@@ -222,7 +226,7 @@ def _again(last: Told) -> Trial:
 def _failing(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
     """The bracket's upper end once more, where it failed in a short window: a burst is not a state."""
     rate = bracket.fails
-    if rate is None or any(one.trial.length >= WHOLE and one.trial.rate == rate for one in told):
+    if rate is None or any(window.trial.length >= WHOLE and window.trial.rate == rate for window in told):
         return None
     return Trial(rate, WHOLE)
 
@@ -230,7 +234,7 @@ def _failing(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
 def _confirming(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
     """The last window of the highest rate that may hold; None where there is none, or it was confirmed."""
     rate = bracket.low
-    if rate is None or any(one.trial.confirms and one.trial.rate == rate for one in told):
+    if rate is None or any(window.trial.confirms and window.trial.rate == rate for window in told):
         return None
     return Trial(rate, LONGEST, confirms=True)
 

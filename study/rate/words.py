@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from analysis.requests.columns import Requests
 from analysis.validity.objective import GENERATOR, WORDS, Judgement
+from configs.loads import FindRate
 
 if TYPE_CHECKING:
-    from study.rate.find import Found, Wanted
+    from study.rate.find import SearchResult
 
 
-def as_json(found: Found, wanted: Wanted) -> dict[str, Any]:
+def as_json(result: SearchResult, wanted: FindRate) -> dict[str, Any]:
     """What ``rate.json`` keeps of a search; a cell's record is a ``RateFound``."""
-    rows = [{**asdict(one.trial), **asdict(one.judgement)} for one in found.windows]
+    rows = [{**asdict(window.trial), **asdict(window.judgement)} for window in result.windows]
     return {
         "slo_ms": dict(wanted.bounds_ms),
         "share": wanted.share,
         "arrivals": wanted.arrivals,
-        "kind": found.answer.kind,
-        "rate": found.answer.rate,
-        "lo": found.lo,
-        "hi": found.hi,
-        "fails": found.answer.fails,
-        "confirmed": found.answer.confirmed,
-        "interrupted": found.interrupted,
-        "alone": asdict(found.alone),
+        "kind": result.answer.kind,
+        "rate": result.answer.rate,
+        "lo": result.lo,
+        "hi": result.hi,
+        "fails": result.answer.fails,
+        "confirmed": result.answer.confirmed,
+        "interrupted": result.interrupted,
+        "alone": asdict(result.alone),
         "windows": rows,
     }
 
 
-def in_words(found: Found, wanted: Wanted) -> str:
+def in_words(result: SearchResult, wanted: FindRate) -> str:
     """The answer as a person reads it."""
-    answer = found.answer
+    answer = result.answer
     bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in wanted.bounds_ms.items())
     slo = f"{100 * wanted.share:g} % of requests within {bounds}"
     if answer.kind == "none":
         rates = (
-            "one request at a time does not" if not found.windows else f"{answer.fails:g} requests/s do not"
+            "one request at a time does not" if not result.windows else f"{answer.fails:g} requests/s do not"
         )
         return f"no rate holds {slo}: {rates}"
     if answer.rate is None:
@@ -47,10 +47,11 @@ def in_words(found: Found, wanted: Wanted) -> str:
         return f"no rate is known to hold {slo}: windows said nothing before the search was over{below}"
     unsure = "" if answer.confirmed else ", not confirmed by a long window"
     if answer.kind == "at_least":
-        late = sorted(one.trial.rate for one in found.windows if one.judgement.why in GENERATOR)
+        late = sorted(window.trial.rate for window in result.windows if window.judgement.why in GENERATOR)
         why = f": from {late[0]:g} on the load generator was late" if late else ""
-        return f"at least {answer.rate:.4g} requests/s hold {slo} (95 %: from {found.lo:.4g}{unsure}); none failed{why}"
-    return f"{answer.rate:.4g} requests/s hold {slo} (95 %: {found.lo:.4g} to {found.hi:.4g}{unsure})"
+        interval = f"95 %: from {result.lo:.4g}{unsure}"
+        return f"at least {answer.rate:.4g} requests/s hold {slo} ({interval}); none failed{why}"
+    return f"{answer.rate:.4g} requests/s hold {slo} (95 %: {result.lo:.4g} to {result.hi:.4g}{unsure})"
 
 
 def said_of(judged: Judgement) -> str:
@@ -71,7 +72,7 @@ def share_words(judged: Judgement) -> str:
 def first_error(requests: Requests) -> str:
     """What the first request that failed was told."""
     columns = requests.trace.read(["status", "http_status", "error"])
-    row: Mapping[str, Any] | None = next((one for one in columns.to_pylist() if one["status"] != "ok"), None)
+    row = next((row for row in columns.to_pylist() if row["status"] != "ok"), None)
     if row is None:
         return "nothing was sent"
     http = "" if row["http_status"] is None else f" (HTTP {row['http_status']})"

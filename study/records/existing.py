@@ -28,12 +28,10 @@ def existing(folder: Path) -> RunDir:
 
 
 def _what_there_is() -> str:
-    """The runs where they lie by default, newest first; else the command that makes one."""
-    if not _RUNS.is_dir():
+    """List the runs where they lie by default, newest first; else name the command that makes one."""
+    manifests = sorted(_RUNS.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if not manifests:
         return "; `starwatt run STUDY.yaml` makes one, under runs/"
-    found = [one for one in _RUNS.iterdir() if (one / "manifest.json").is_file()]
-    found.sort(key=lambda one: (one / "manifest.json").stat().st_mtime, reverse=True)
-    if not found:
-        return "; `starwatt run STUDY.yaml` makes one, under runs/"
-    more = f" and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-    return f"; there are {', '.join(map(str, found[:_MOST_SHOWN]))}{more}"
+    shown = ", ".join(str(path.parent) for path in manifests[:_MOST_SHOWN])
+    more = f" and {len(manifests) - _MOST_SHOWN} more" if len(manifests) > _MOST_SHOWN else ""
+    return f"; there are {shown}{more}"

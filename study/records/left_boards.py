@@ -13,6 +13,6 @@ def put_back_what_was_left(tell: Callable[[str], None]) -> None:
     Raises:
         StarwattError: what they were cannot be read, or a driver fails.
     """
-    for one in put_back_left():
-        if not one.held:
-            tell(f"left by an earlier study: {one.words}")
+    for board in put_back_left():
+        if not board.held:
+            tell(f"left by an earlier study: {board.words}")

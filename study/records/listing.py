@@ -44,8 +44,8 @@ class Listed:
 
 def runs_in(folder: Path) -> Iterator[Listed]:
     """List the runs directly in a folder, the last measured first; without those that cannot be looked into."""
-    found = [one for path in _folders(folder) if (one := _listed(RunDir(path))) is not None]
-    return iter(sorted(found, key=lambda one: -one.changed_s))
+    runs = [run for path in _folders(folder) if (run := _listed(RunDir(path))) is not None]
+    return iter(sorted(runs, key=lambda run: -run.changed_s))
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -51,10 +51,8 @@ def claimed(
     run.root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(run.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _lock(run, descriptor)
+        _lock(run, descriptor, "measured")
         GUARD.keep(descriptor)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         check_folder(run, study, study_file, grow=grow)
         if not run.study.is_file() or (grow and load_study(run.study) != study):
             write_text(run.study, dump_study(study))
@@ -83,8 +81,6 @@ def held(run: RunDir, done: str) -> Iterator[None]:
     was_there = run.root.exists()
     descriptor = _open_and_lock(run, done)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         yield
     finally:
         if not was_there and not _holds_something_else(run):
@@ -109,7 +105,8 @@ def _open_and_lock(run: RunDir, done: str) -> int:
             os.close(descriptor)
 
 
-def _lock(run: RunDir, descriptor: int, done: str = "measured") -> None:
+def _lock(run: RunDir, descriptor: int, done: str) -> None:
+    """Take the lock, and write down who has it; ``done``: what is being done to the run."""
     deadline = time.monotonic() + _LEAVING_S
     told = False
     while not took_lock(descriptor):
@@ -120,6 +117,8 @@ def _lock(run: RunDir, descriptor: int, done: str = "measured") -> None:
             tell(f"{holder} was killed; waiting until what it had started has ended")
             told = True
         time.sleep(_POLL_S)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
 
 def _is_leaving(holder: str) -> bool:

@@ -34,8 +34,10 @@ def _boards(machines: list[dict[str, Any]]) -> dict[str, Any]:
     """The boards of all machines with their sensors; of what else calibration says, the first machine's word counts."""
     boards = {gpu["uuid"]: gpu for machine in machines for gpu in machine.get("gpus") or []}
     calibrations = [machine.get("sensor_calibration") or {} for machine in machines]
-    calibration = {name: told for one in reversed(calibrations) for name, told in one.items()}
-    devices = {uuid: told for one in calibrations for uuid, told in (one.get("devices") or {}).items()}
+    calibration = {name: told for sensors in reversed(calibrations) for name, told in sensors.items()}
+    devices = {
+        uuid: told for sensors in calibrations for uuid, told in (sensors.get("devices") or {}).items()
+    }
     if calibration:
         calibration["devices"] = devices
     return {"gpus": list(boards.values()), "sensor_calibration": calibration or None}

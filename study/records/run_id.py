@@ -38,5 +38,5 @@ def known_run_id(run: RunDir) -> str | None:
         manifest = read_json(run.manifest)
     except TraceError:
         return None
-    found = manifest.get("run_id") if isinstance(manifest, dict) else None
-    return found if isinstance(found, str) else None
+    run_id = manifest.get("run_id") if isinstance(manifest, dict) else None
+    return run_id if isinstance(run_id, str) else None

@@ -59,8 +59,8 @@ def known_calibration(
     if earlier is None or earlier.get("gpus") != gpus or not isinstance(earlier.get("host"), dict):
         return None
     same_boot = earlier["host"].get("boot_id") == host["boot_id"]
-    found = earlier.get("sensor_calibration")
-    return found if same_boot and isinstance(found, dict) else None
+    calibration = earlier.get("sensor_calibration")
+    return calibration if same_boot and isinstance(calibration, dict) else None
 
 
 def swapped_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from configs.loader import dump_study, load_study
 from configs.loads import Open
-from configs.offsets import read_offsets_ns
+from configs.recordings import read_recording
 from starwatt_errors import UsageError
 from tests.support.studies import write_study
 
@@ -20,7 +20,7 @@ OF_A_STUDY = ("qps: 6", "trace: arrivals/day.csv")
 )
 def test_offsets_count_from_the_first_and_may_be_equal(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
-    assert read_offsets_ns(tmp_path / "a.csv") == [0, 500_000_000, 500_000_000, 2_000_000_000]
+    assert read_recording(tmp_path / "a.csv").offsets_ns == (0, 500_000_000, 500_000_000, 2_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_offsets_count_from_the_first_and_may_be_equal(tmp_path: Path, text: str
 def test_a_file_that_is_no_schedule_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
-        read_offsets_ns(tmp_path / "a.csv")
+        read_recording(tmp_path / "a.csv")
 
 
 def test_a_studys_trace_lies_beside_the_study_and_the_dumped_study_finds_it_from_elsewhere(

@@ -35,7 +35,7 @@ def _show(*, as_json: bool) -> int:
     else:
         for line in map(line_of, boards) if boards else ("no NVIDIA driver answers",):
             print(line)  # noqa: T201
-    return FAILED if any(one["left_so"] for one in boards) else 0
+    return FAILED if any(board["left_so"] for board in boards) else 0
 
 
 def _restore(*, as_json: bool) -> int:
@@ -43,8 +43,8 @@ def _restore(*, as_json: bool) -> int:
 
     done = put_back_left()
     if as_json:
-        print_json([asdict(one) for one in done])
+        print_json([asdict(board) for board in done])
     else:
-        for line in [one.words for one in done] or ["no board was left set"]:
+        for line in [board.words for board in done] or ["no board was left set"]:
             print(line)  # noqa: T201
-    return 0 if all(one.done for one in done) else FAILED
+    return 0 if all(board.done for board in done) else FAILED

@@ -92,7 +92,7 @@ def import_run(
     order = Order(
         files=tuple(files), out=out, power=tuple(power or ()), model=model, variant=variant, load=load, block=block,
         clock_offset_s=_seconds("--clock-offset", clock_offset), clock_uncertainty_s=uncertainty_s,
-        stated=Stated(_instant(at, zone), same_boot, _zone(zone)), idle_s=idle,
+        stated=Stated(_instant(at, zone), same_boot, _checked_zone(zone)), idle_s=idle,
     )  # fmt: skip
     exit_with(import_and_tell(order, as_json=as_json))
 
@@ -101,26 +101,22 @@ import_run.__name__ = "import"
 
 
 def _seconds(flag: str, text: str) -> float:
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"{flag} {text}: takes a time such as 0.2s, 50ms or 1h")
-    seconds = float(found["number"]) * _UNITS_S[found["unit"]]
+    seconds = float(match["number"]) * _UNITS_S[match["unit"]]
     if abs(seconds) > _LONGEST_S:
         raise UsageError(f"{flag} {text}: takes at most {_LONGEST_S:g} s, a century")
     return seconds
 
 
-def _zone(zone: str | None) -> str | None:
-    from zoneinfo import ZoneInfo
+def _checked_zone(zone: str | None) -> str | None:
+    from configs.files.values import checked_zone
 
-    if zone not in (None, "local"):
-        try:
-            ZoneInfo(zone)
-        except (ValueError, OSError, KeyError) as error:
-            raise UsageError(
-                f"--zone {zone}: is no time zone: local, UTC, or a name like Europe/Berlin"
-            ) from error
-    return zone
+    try:
+        return checked_zone(zone)
+    except ValueError as error:
+        raise UsageError(f"--zone {zone}: {error}") from error
 
 
 def _instant(at: str | None, zone: str | None) -> float | None:
@@ -129,6 +125,6 @@ def _instant(at: str | None, zone: str | None) -> float | None:
     if at is None:
         return None
     try:
-        return seconds(at, _zone(zone))
+        return seconds(at, _checked_zone(zone))
     except ValueError as error:
         raise UsageError(f"--at {at}: is no time: {error}") from error

@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
+from configs.loads import FindRate
 from study.cli.options import JsonFlag, Quiet, exit_with, refuse
 
+_SEARCH = FindRate(kind="find_rate")
+"""Its defaults are those of a study's load."""
 _Url = Annotated[
     str, typer.Option("--url", "--base-url", "--target", help="The endpoint, with or without /v1.")
 ]
@@ -103,7 +106,7 @@ _FindRate = Annotated[
     typer.Option(
         "--find-rate",
         help="Look for the highest rate at which enough requests keep --slo, from --qps on where that is given:"
-        " OUT/rate.json, and a load test a window, --duration (10) long at least.",
+        f" OUT/rate.json, and a load test a window, --duration ({_SEARCH.window_s:g}) long at least.",
     ),
 ]
 _SloShare = Annotated[
@@ -152,9 +155,9 @@ def load(
     continuous_usage: _ContinuousUsage = True,
     slo: _Slo = None,
     find_rate: _FindRate = False,
-    slo_share: _SloShare = 0.9,
-    most_qps: _MostQps = 100_000.0,
-    search_for: _SearchFor = 900.0,
+    slo_share: _SloShare = _SEARCH.share,
+    most_qps: _MostQps = _SEARCH.most_qps,
+    search_for: _SearchFor = _SEARCH.search_for_s,
     meter: _Meter = None,
     as_json: JsonFlag = False,
     _quiet: Quiet = False,

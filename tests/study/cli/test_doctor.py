@@ -215,7 +215,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
 ) -> None:
     monkeypatch.delenv("HUMANEVAL_OVERRIDE_PATH", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    missing = doctor._humaneval()
+    missing = doctor._of_evalplus("humaneval+")
     assert missing.state == "missing"
     record = {
         "task_id": "HumanEval/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n",
@@ -224,7 +224,7 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     (tmp_path / "evalplus").mkdir()
     kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     kept.write_text(json.dumps(record) + "\n")
-    found = doctor._humaneval()
+    found = doctor._of_evalplus("humaneval+")
     assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
 
 
@@ -236,14 +236,13 @@ FAILURES = (
 )  # fmt: skip
 
 
-def failing(error: BaseException, name: str) -> object:
-    """A check of that name, which prints and fails."""
+def failing(error: BaseException) -> object:
+    """A check that prints and fails."""
 
-    def check() -> Finding:
+    def check(*_: str) -> Finding:
         sys.stdout.write("a library's own words\n")
         raise error
 
-    check.__name__ = name
     return check
 
 
@@ -255,8 +254,8 @@ def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     quiet = ("_sandbox", "load_client", "_bundled", "engine", "_disk", "clocks")  # nothing that takes long
     for name in quiet:
         monkeypatch.setattr(doctor, name, lambda: Finding("quiet", "ok", "well"))
-    for name in ("_gpus", "gpus_in_use", "rapl", "_humaneval"):
-        monkeypatch.setattr(doctor, name, failing(error, name))
+    for name in ("_gpus", "gpus_in_use", "rapl", "_of_evalplus"):
+        monkeypatch.setattr(doctor, name, failing(error))
     assert tell_findings(as_json=as_json) == 1
     shown = capsys.readouterr()
     if not as_json:

@@ -10,10 +10,9 @@ import pytest
 from analysis.requests.columns import Requests
 from loadgen.spec import LoadSpec
 from starwatt_errors import LoadError
-from study.rate.find import Wanted
 from study.rate.search import MOST_WINDOWS, Trial
 from study.rate.words import as_json, in_words
-from tests.study.rate.virtual import Served, Server, World, bucket, queueing, steady
+from tests.study.rate.virtual import Served, Server, World, bucket, queueing, steady, wanted_of
 
 SEEDS = range(12)
 SERVICE_S = 0.02  # 50 requests a second
@@ -65,7 +64,7 @@ def test_where_few_requests_were_quick_alone_by_chance_the_search_goes_down_unti
 def test_a_search_is_bounded_in_windows_and_time_and_confirms_what_it_answers() -> None:
     for seed in SEEDS:
         world = World(queueing(SERVICE_S, exponential=True), {"e2e": 200.0}, seed)
-        found = world.search(most_s=200.0)
+        found = world.search(search_for_s=200.0)
         assert len(found.windows) <= MOST_WINDOWS
         assert world.seconds < 200 + 3 * 60  # the windows that were begun, and those that confirm
         assert found.last is None or found.last.trial.confirms
@@ -77,7 +76,7 @@ def test_where_one_request_alone_is_too_slow_no_rate_holds_and_nothing_else_is_m
     world = World(steady(0.5), {"ttft": 100.0})
     found = world.search()
     assert (found.answer.kind, found.answer.rate, found.windows) == ("none", None, ())
-    assert "no rate holds 90 % of requests within ttft 100 ms" in in_words(found, Wanted({"ttft": 100.0}))
+    assert "no rate holds 90 % of requests within ttft 100 ms" in in_words(found, wanted_of({"ttft": 100.0}))
 
 
 def test_where_every_rate_fails_down_to_the_lowest_no_rate_holds() -> None:
@@ -97,14 +96,14 @@ def test_where_the_generator_is_late_before_a_rate_fails_the_answer_is_at_least(
     assert (found.answer.kind, found.hi, found.answer.confirmed) == ("at_least", None, True)
     assert found.answer.rate is not None
     assert 300 / 1.06 < found.answer.rate <= 300
-    said = in_words(found, Wanted({"ttft": 100.0}))
+    said = in_words(found, wanted_of({"ttft": 100.0}))
     assert said.startswith("at least ")
     assert "the load generator was late" in said
 
 
 def test_no_rate_beyond_the_highest_is_asked_for() -> None:
     world = World(steady(0.05), {"ttft": 100.0})
-    found = world.search(highest=70.0)
+    found = world.search(most_qps=70.0)
     assert (found.answer.kind, found.answer.rate) == ("at_least", 70.0)
     assert max(one.trial.rate for one in found.windows) == 70.0
 
@@ -113,7 +112,7 @@ def test_windows_in_which_the_generator_was_late_are_repeated_and_say_nothing() 
     server, bounds_ms, highest = KNOWN["queues"]
     for seed in SEEDS:
         world = World(server, bounds_ms, seed, late=lambda _, rng: bool(rng.random() < 0.1))
-        found = world.search(first=40.0)
+        found = world.search(first_qps=40.0)
         late = [k for k, one in enumerate(found.windows) if one.judgement.why == "generator_lagged"]
         assert {found.windows[k].judgement.says for k in late} <= {"nothing"}
         if late:
@@ -133,7 +132,7 @@ def test_ctrl_c_ends_a_search_with_what_it_knows() -> None:
     found = Interrupted(server, bounds_ms).search()
     assert found.interrupted
     assert found.answer.rate is not None
-    assert len(as_json(found, Wanted(bounds_ms))["windows"]) == 7
+    assert len(as_json(found, wanted_of(bounds_ms))["windows"]) == 7
 
 
 def test_a_server_that_answers_nobody_is_told_of_in_its_words() -> None:

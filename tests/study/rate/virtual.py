@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analysis.requests.columns import Requests, read_columns
-from configs.loads import Open
+from configs.loads import FindRate, Open, Slo
 from loadgen.spec import LoadSpec
 from loadgen.spec import Requests as So
-from study.rate.find import Found, RateSearch, Wanted
+from study.rate.find import RateSearch, SearchResult
 from study.rate.search import Trial
 from tests.support.driving import make_spec
 from traces.schemas import REQUESTS
@@ -107,6 +107,12 @@ def requests_of(due_s: Floats, served: Served, late_s: float = 0.0, measured_fro
     return read_columns(pa.Table.from_arrays(arrays, schema=REQUESTS))
 
 
+def wanted_of(bounds_ms: dict[str, float], **fields: Any) -> FindRate:
+    """The load of a study that looks for the highest rate within these bounds."""
+    slo = Slo(**{f"{name}_ms": bound_ms for name, bound_ms in bounds_ms.items()})
+    return FindRate(kind="find_rate", slo=slo, **fields)
+
+
 @dataclass
 class World:
     """A server and a load generator on virtual time, and the search on them."""
@@ -120,11 +126,11 @@ class World:
     said: list[str] = field(default_factory=list)
     specs: list[LoadSpec] = field(default_factory=list)
 
-    def search(self, **wanted: Any) -> Found:
+    def search(self, **wanted: Any) -> SearchResult:
         """The whole of it."""
         self._rng = np.random.default_rng(self.seed)
         base = make_spec("http://127.0.0.1:1", {"kind": "single_stream"})
-        asked = Wanted(self.bounds_ms, **wanted)
+        asked = wanted_of(self.bounds_ms, **wanted)
         return RateSearch(base, asked, self.measure, self.said.append, lambda: self.seconds).run()
 
     def measure(self, spec: LoadSpec, _: Trial | None) -> Requests:

@@ -94,7 +94,7 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     tmp_path: Path, study_file: Path
 ) -> None:
     first = Order.read(study_file, tmp_path / "run")
-    tasks = Order.tasks_of(first.study, first.dataset)
+    tasks = first.task_ids
     with claimed(first.run, first.study, study_file):
         keep_arrivals(first.run, first.study)
         forced = forced_lengths(first.run, first.study, tasks)
