@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from server.engines.toolchain import computes_on_the_cpu
+from tests.support.command import end_started
 from tests.support.host_boards import HostBoards
 from tests.support.longest import dealt, workers_of_this_run
 
@@ -52,6 +53,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         HOST_BOARDS.show()
     else:
         HOST_BOARDS.hide()
+
+
+def pytest_runtest_teardown() -> None:
+    """Let no command that a test started go on beside the next, whatever became of the test."""
+    end_started()
 
 
 def pytest_unconfigure() -> None:

@@ -27,6 +27,7 @@ from benchmarks.rehearsal.verdicts import (
 )
 from configs.loader import load_architecture
 from server.build.shape import shape_of
+from tests.support.busy import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 BF16 = Seen(
@@ -136,7 +137,7 @@ def test_the_rehearsed_driver_shows_boards_of_a_capability_and_has_no_device(tmp
     linked = tmp_path / "site" / "vllm" / "kernels.so"
     source = tmp_path / "kernels.c"
     source.write_text("int cuMemAlloc_v2(void); int use(void) { return cuMemAlloc_v2(); }\n")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(linked), str(source)], check=True, timeout=60)  # noqa: S607
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(linked), str(source)], check=True, timeout=PATIENCE_S)  # noqa: S607
     library = driver.build(tmp_path / "driver", tmp_path / "site")
     assert "cuMemAlloc_v2" in (library / "cuda.c").read_text()
     environment = {**os.environ, **driver.environment(library, "8.9", boards=2)}

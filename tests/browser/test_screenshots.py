@@ -12,6 +12,7 @@ import pytest
 
 from scripts.screenshots import HEIGHT, IMAGES, MOST_BYTES, THEMES, WIDTH
 from tests.golden.world import World
+from tests.support.busy import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = {f"{name}-{theme}.png" for name in ("report", "report-figures", "comparison") for theme in THEMES}
@@ -51,7 +52,7 @@ def test_the_command_takes_every_picture(tmp_path: Path) -> None:
     run = World(tmp_path / "run", variants=("bf16", "int8-bnb"), blocks=1).build().run
     done = subprocess.run(
         [sys.executable, "-m", "scripts.screenshots", run.root, "--out", tmp_path / "images"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=250,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(NAMES)

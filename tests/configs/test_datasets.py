@@ -12,6 +12,7 @@ import pytest
 
 from configs.datasets import DATASETS, Task, load_dataset
 from starwatt_errors import UsageError
+from tests.support.busy import PATIENCE_S
 
 BUNDLED = load_dataset("starwatt-24")
 HUMANEVAL_PLUS = Path(__file__).parents[3] / "shared" / "data" / "HumanEvalPlus.jsonl.gz"
@@ -101,7 +102,7 @@ def test_humaneval_plus_that_can_not_be_downloaded_says_what_to_set(tmp_path: Pa
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
         cwd=Path(__file__).parents[2],
     )

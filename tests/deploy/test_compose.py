@@ -19,6 +19,7 @@ from jsonschema.validators import validator_for
 
 from configs.loader import load_variant
 from study.cli.app import app
+from tests.support.busy import PATIENCE_S
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -53,7 +54,9 @@ def test_compose_itself_takes_it() -> None:
         pytest.skip("docker is here, and its compose is not")
     command = ["docker", "compose", "-f", str(DEPLOY / "compose.yaml"), "config", "--format", "json"]
     environment = {**os.environ, **SECRETS}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["services"].keys() == SERVICES.keys()
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from loadgen.wire import build
+from tests.support.busy import PATIENCE_S
 from tests.support.server import Answer, TruthServer
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +147,7 @@ def _plain(name: str) -> str:
 def load(host: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
     """``starwatt load`` there."""
     command = [sys.executable, "-c", "from study.cli.app import main; main()", "load", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=host)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=host)
 
 
 def test_a_load_test_and_its_report_take_nothing_that_the_load_host_lacks(

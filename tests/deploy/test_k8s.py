@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from configs.loader import load_study
 from study.cli.app import app
+from tests.support.busy import PATIENCE_S
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 OLDEST, NEWEST = "1.33", "1.37"
@@ -115,7 +116,7 @@ def test_an_engine_whose_boards_have_no_names_ends_and_its_meter_is_told_of_none
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    done = subprocess.run([*engine["command"], script], env=path, check=False, timeout=20)
+    done = subprocess.run([*engine["command"], script], env=path, check=False, timeout=PATIENCE_S)
     assert (done.returncode == 0) == serves, done
     assert (boards / "uuids").exists() == serves
     assert (tmp_path / "served").exists() == serves
@@ -138,7 +139,7 @@ def test_a_sidecar_that_sees_no_board_fails_and_estimates_nothing(
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    done = subprocess.run([*meter["command"], script], env=path, check=False, timeout=20)
+    done = subprocess.run([*meter["command"], script], env=path, check=False, timeout=PATIENCE_S)
     assert (done.returncode == 0) == measures
     assert (tmp_path / "measures").exists() == measures
 

@@ -23,10 +23,10 @@ from typing import IO
 
 from tests.docs.pages import ROOT
 from tests.golden.nvml.world import COUNTER, INSTANT, TEMPERATURE, BoardModel, GoldenBoards
+from tests.support.busy import PATIENCE_S
 
 SERVED = ROOT / "tests" / "golden" / "served"
 TASKS = ROOT / "configs" / "datasets" / "starwatt-24.jsonl"
-PATIENCE_S = 150.0
 STEP = {"step_s": 0.004, "per_request_s": 0.0001, "per_prompt_token_s": 0.000001, "idle_w": 60.0}
 BOARD = BoardModel(
     "GPU-00000000-d0c5", offers=INSTANT | COUNTER | TEMPERATURE, update_s=0.02, window_s=0.02, step_s=0.02
@@ -150,7 +150,7 @@ def _environment(folder: Path, boards: GoldenBoards, library: Path, cache: Path)
 def keep_checkpoints(there: Place, models: Mapping[str, list[str]]) -> None:
     """By model, the variants whose checkpoints are there as if they had been built or fetched."""
     command = [sys.executable, "-m", "tests.docs.checkpoints", json.dumps(models)]
-    subprocess.run(command, check=True, timeout=120, cwd=there.folder, env=there.environment)
+    subprocess.run(command, check=True, timeout=PATIENCE_S, cwd=there.folder, env=there.environment)
 
 
 def fetch_humaneval(cache: Path) -> None:

@@ -15,6 +15,7 @@ from tests.docs.pages import ROOT, all_blocks
 from tests.docs.place import place
 from tests.golden.world import LOADS, World
 from tests.server.power.conftest import nvml_library  # noqa: F401 -- a fixture
+from tests.support.busy import PATIENCE_S
 
 PAGE, NOTEBOOK = "docs/library.md", ROOT / "docs" / "library.ipynb"
 IGNORE = 'import warnings, starwatt; warnings.simplefilter("ignore", starwatt.Doubtful)\n'
@@ -40,7 +41,7 @@ def test_what_is_shown_runs(code: str, tmp_path: Path, nvml_library: Path) -> No
         ).build()
         done = subprocess.run(
             [sys.executable, "-c", IGNORE + code],
-            capture_output=True, text=True, timeout=120, check=False, cwd=there.folder, env=there.environment,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=there.folder, env=there.environment,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     # Valid or not: a block is as long as this machine takes for it.

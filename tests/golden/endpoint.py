@@ -21,6 +21,7 @@ from aiohttp import web
 from tests.golden.engine import Model
 from tests.golden.limits import paced
 from tests.golden.nvml.world import GoldenBoards
+from tests.support.busy import PATIENCE_S
 from traces.clock import now_ns
 
 SECOND = 1_000_000_000
@@ -78,13 +79,13 @@ class GoldenEndpoint:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="golden-endpoint")
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(timeout=PATIENCE_S)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -131,6 +131,7 @@ class Simulation:
         self._random = random.Random(seed)  # noqa: S311 - a simulation
         self._now = start_ns
         self._made = 0
+        self._ended = 0  # of those that are measured
         self._requests: list[Request] = []
         self._segments: list[Segment] = []
         self._steps: list[Step] = []
@@ -143,8 +144,7 @@ class Simulation:
         active: list[Request] = []
         waiting: list[Request] = []
         while True:
-            ended = sum(r.role == "measured" and r.end_ns is not None for r in self._requests)
-            filling = ended < len(self._tasks)
+            filling = self._ended < len(self._tasks)
             if offers is not None:
                 while (
                     offers and offers[0].scheduled_ns <= self._now and (filling or offers[0].role != "filler")
@@ -201,6 +201,7 @@ class Simulation:
             request.token_ns.append(self._now)
             if len(request.token_ns) == request.output_tokens:
                 request.end_ns = self._now
+                self._ended += request.role == "measured"
                 active.remove(request)
 
     def _parts(self, active: list[Request]) -> dict[int, Work]:

@@ -312,13 +312,12 @@ def _in_flight(trace: Trace, start: int, end: int) -> dict[int, float]:
     shares = {identity: 0.0 for identity, _, _ in lives}
     moments = {start, end, *(t for _, a, b in lives for t in (a, b)), *(s.start_ns for s in trace.segments)}
     ordered = sorted(t for t in moments if start <= t <= end)
+    starts = [segment.start_ns for segment in trace.segments]
     for a, b in pairwise(ordered):
         flying = [identity for identity, sent, ended in lives if sent <= a and ended >= b]
-        joules = sum(
-            segment.joules(a, b) for segment in trace.segments if segment.start_ns < b and segment.end_ns > a
-        )
+        within = trace.segments[bisect_right(starts, a) - 1]  # each begins where the one before it ends
         for identity in flying:
-            shares[identity] += joules / len(flying)
+            shares[identity] += within.joules(a, b) / len(flying)
     return shares
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.live.conftest import Command
 from tests.live.test_study import STUDY, in_whole_passes
+from tests.support.busy import PATIENCE_S
 from traces.attempts import read_attempts
 from traces.layout import RunDir
 from traces.streams import read_trace
@@ -55,7 +56,7 @@ def test_an_engine_and_then_the_runner_are_killed_and_the_study_is_whole_all_the
     written_ns = (run.cell(kept) / "cell.json").stat().st_mtime_ns
     first.process.send_signal(signal.SIGKILL)
     first.end()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while first.left_behind() and time.monotonic() < deadline:
         time.sleep(0.2)
     assert first.left_behind() == []

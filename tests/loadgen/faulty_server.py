@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.support.busy import PATIENCE_S
+
 Kind = Literal["good", "refuse", "reset", "close", "silent_close", "interim", "delay", "restart", "deaf"]
 _WAIT_S = 0.02
 
@@ -51,13 +53,13 @@ class FaultyServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-server")
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(0), self._loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(self._listen(0), self._loop).result(timeout=PATIENCE_S)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=20)
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

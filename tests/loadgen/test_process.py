@@ -17,6 +17,7 @@ import pytest
 
 from loadgen.process import run_load
 from starwatt_errors import LoadError
+from tests.support.busy import PATIENCE_S
 from tests.support.driving import SINGLE, TASKS, closed, constant, make_spec, requests
 from tests.support.server import Answer, Asked, TruthServer
 from traces.streams import read_trace
@@ -170,9 +171,9 @@ def test_a_runner_that_is_interrupted_ends_its_load_first_and_the_rows_are_kept(
     reached = Reached(20)
     with TruthServer(reached.behave) as server:
         process = runner(server.url)
-        assert reached.wait(20)
+        assert reached.wait(PATIENCE_S)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert b"KeyboardInterrupt" in said
     assert read_trace(tmp_path / "out", "requests").num_rows >= 20
     assert (tmp_path / "out" / "requests.parquet").is_file()
@@ -182,11 +183,11 @@ def test_a_load_whose_runner_is_killed_ends_and_keeps_its_rows(tmp_path: Path, r
     reached = Reached(20)
     with TruthServer(reached.behave) as server:
         process = runner(server.url)
-        assert reached.wait(20)
+        assert reached.wait(PATIENCE_S)
         left = generators(process.pid)
         assert len(left) == 1
         process.kill()
-        gone, alive = psutil.wait_procs(left, timeout=20)
+        gone, alive = psutil.wait_procs(left, timeout=PATIENCE_S)
     assert (len(gone), alive) == (1, [])
     assert read_trace(tmp_path / "out", "requests").num_rows >= 20
     assert (tmp_path / "out" / "requests.parquet").is_file()

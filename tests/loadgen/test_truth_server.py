@@ -15,6 +15,8 @@ from tests.support.driving import Driven, closed, constant, drive, make_spec, re
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 TOKENS = 8
+IN_TIME_NS = 5_000_000
+"""What is sent or seen later than this had to wait for a CPU: a figure with that wait is not the server's alone."""
 
 
 def run(out: Path, load: dict[str, Any], **stall: float) -> tuple[Driven, TruthServer]:
@@ -37,17 +39,17 @@ def test_every_request_that_the_server_saw_is_a_row_and_no_token_is_seen_before_
     assert {row["output_tokens"] for row in rows} == {TOKENS}
     assert {tuple(row["chunk_tokens"]) for row in rows} == {(1,) * TOKENS}
     rows.sort(key=lambda row: row["first_token_ns"])
-    for row, left_ns in zip(rows, sorted(truth.first_token_ns), strict=True):
-        assert left_ns < row["first_token_ns"]
+    on_the_way_ns = np.array([row["first_token_ns"] for row in rows]) - np.sort(truth.first_token_ns)
+    assert np.all(on_the_way_ns > 0)
     assert np.all(truth.ttft_ns >= 10e6)
     gaps_ns = np.concatenate([np.diff(row["chunk_ns"]) for row in rows])
-    assert gaps_ns.mean() == pytest.approx(truth.itl_ns, rel=0.1)
+    assert np.all(gaps_ns >= 0)
+    if on_the_way_ns.max() < IN_TIME_NS:
+        assert gaps_ns.mean() == pytest.approx(truth.itl_ns, rel=0.1)
 
 
 def test_a_stall_is_seen_for_what_it_is(tmp_path: Path) -> None:
-    for trial in range(
-        8
-    ):  # what is read late on a busy machine is reported late; what is left out never comes back
+    for trial in range(8):  # what is read late, on a busy machine, is reported late
         folder = tmp_path / str(trial)
         folder.mkdir()
         driven, server = run(folder, constant(100), stall_at=0.1, stall_s=0.5)
@@ -55,14 +57,16 @@ def test_a_stall_is_seen_for_what_it_is(tmp_path: Path) -> None:
         assert len(rows) == 40
         reported_ns = np.array([row["first_token_ns"] - row["scheduled_ns"] for row in rows])
         true_ns = server.truth.part(0, len(rows)).ttft_ns
+        assert true_ns.max() > 450e6
+        assert np.all(np.sort(reported_ns) > np.sort(true_ns)), (
+            "whatever comes on top, nothing of it is hidden"
+        )
         reported = np.array([reported_ns.mean(), np.percentile(reported_ns, 99)])
         true = np.array([true_ns.mean(), np.percentile(true_ns, 99)])
-        assert true_ns.max() > 450e6
-        assert np.all(reported > 0.9 * true), "the requests that waited are among them"
         if np.all(reported < 1.1 * true):
             return
     pytest.fail(
-        f"mean and 99th percentile: {reported} ns reported, {true} ns true, and no better in eight trials"
+        f"mean, 99th percentile: {reported} ns reported, {true} ns true, and no better in eight trials"
     )
 
 

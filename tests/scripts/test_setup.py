@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.busy import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "scripts" / "setup.sh"
 PYTHON = """#!/bin/sh
@@ -33,7 +35,7 @@ def on_a_machine(
     environment = {**os.environ, "PATH": f"{folder}:/usr/bin:/bin", "STARWATT_TARGET": target or ""}
     environment.pop("PYTHON", None)
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=ROOT
     )
 
 

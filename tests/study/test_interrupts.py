@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.support.busy import PATIENCE_S
+
 IN_A_FORK_HOOK = """
 import os, signal, subprocess, time
 from study.interrupts import install
@@ -28,7 +30,7 @@ except KeyboardInterrupt:
 def _output_when_struck_by(name: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", IN_A_FORK_HOOK.format(signal=name)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     assert done.stderr == ""
     return done.stdout.split("\n")
@@ -60,7 +62,8 @@ app.main()
 
 def test_ctrl_c_that_an_extension_makes_an_import_error_of_is_still_an_interrupt() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IN_AN_EXTENSION], capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, "-c", IN_AN_EXTENSION],
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
     assert done.returncode == 130
     assert done.stderr == "starwatt: interrupted\n"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from tests.docs.test_house import ROOMS
+from tests.support.busy import PATIENCE_S
 from tests.support.server import Answer, TruthServer
 
 
@@ -34,7 +35,7 @@ def test_packages_in_the_folder_that_we_are_in_are_not_taken_for_ours(tmp_path: 
         ]
         done = subprocess.run(
             [*command, *flags, "--workers", "2", "--out", "out"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
     assert "of the user" not in done.stderr
     assert done.returncode in (0, 3), done.stderr

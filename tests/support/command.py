@@ -15,8 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.busy import PATIENCE_S
+
 COMMAND = [sys.executable, "-c", "from study.cli.app import main; main()"]
-PATIENCE_S = 120.0
+_STARTED: list[subprocess.Popen[bytes]] = []
 _ROOT = Path(__file__).parents[2]
 """Where ``-m`` finds the tests, whatever folder the first that runs a command stands in."""
 _AT_START = (
@@ -47,8 +49,24 @@ def starwatt(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
 
 
 def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """Start a command."""
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """Start a command; where a test fails before its end, it ends with the test."""
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    _STARTED.append(process)
+    return process
+
+
+def end_started() -> None:
+    """Kill what still runs of the commands that were started, so that no later test has to do with it."""
+    while _STARTED:
+        process = _STARTED.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 class Forks:

@@ -16,6 +16,7 @@ from server.power.service.complaints import Complaints
 from server.power.service.gate import Limits
 from server.power.service.listen import Listening, address, answering
 from server.power.service.token import TOKEN_VARIABLE
+from tests.support.busy import PATIENCE_S
 from tests.support.command import COMMAND
 
 TOKEN = "a-token-of-a-test-0123456789"
@@ -45,13 +46,13 @@ def serving(
             answering(service, bound, listening.tls(), limits=limits, complaints=complaints)
         )
 
-    asyncio.run_coroutine_threadsafe(open_it(), loop).result(30)
+    asyncio.run_coroutine_threadsafe(open_it(), loop).result(PATIENCE_S)
     try:
         yield address(listening, bound)
     finally:
-        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(PATIENCE_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
+        thread.join(PATIENCE_S)
         loop.close()
         bound.close()
 
@@ -71,4 +72,4 @@ def served(
         yield process.stdout.readline().strip(), process
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)

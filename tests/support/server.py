@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from tests.support.busy import PATIENCE_S
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -92,7 +94,7 @@ class TruthServer:
         self._loop.close()
 
     def _call(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=PATIENCE_S)
 
     async def _open(self) -> None:
         self._in_flight = 0

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.busy import PATIENCE_S
+
 SCRIPT = Path(__file__).parents[2] / "deploy" / "slurm" / "one-machine.sh"
-PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Slurm:
         """What one of Slurm's commands prints."""
         environment = {**os.environ, "SLURM_CONF": self.configuration}
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True, env=environment
+            command, capture_output=True, text=True, timeout=PATIENCE_S, check=True, env=environment
         )
         return done.stdout
 
@@ -55,13 +56,13 @@ def cluster(nodes: int = 3) -> Iterator[Slurm]:
             [str(SCRIPT), "start", str(folder), str(nodes)],
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert started.returncode == 0, started.stderr + (folder / "start.log").read_text()
         yield Slurm(started.stdout.strip())
     finally:
-        subprocess.run([str(SCRIPT), "stop", str(folder)], timeout=90, check=False)
+        subprocess.run([str(SCRIPT), "stop", str(folder)], timeout=PATIENCE_S, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.busy import PATIENCE_S
 from tests.support.command import COMMAND, Forks, starwatt
 
 
 def alone(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """In an interpreter of its own."""
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=cwd
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=cwd
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.busy import PATIENCE_S
 from traces.schemas import TRACES
 from traces.streams import read_trace
 
@@ -33,7 +34,7 @@ def test_only_a_lean_process_writes_traces_without_importing_pandas(
 ) -> None:
     row = {name: value for name, value in ROW.items() if name in TRACES["power"].names}
     command = [sys.executable, "-c", WRITES, str(tmp_path), how, json.dumps(row)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.strip() == imported
     [written] = read_trace(tmp_path, "power").to_pylist()
     assert {name: written[name] for name in row} == row

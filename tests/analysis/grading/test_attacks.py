@@ -21,6 +21,7 @@ from analysis.grading.isolation.runtime import FIRST_UID, prepare_runtime
 from configs.datasets import load_dataset
 from tests.analysis.grading.attacks import ATTACKS
 from tests.analysis.grading.programs.attack import Attack
+from tests.support.busy import PATIENCE_S
 
 DATASET = load_dataset("starwatt-24")
 TASK = DATASET.by_id["starwatt/15"]
@@ -95,7 +96,7 @@ def onslaught(
                 (grades[at],) = graded([sources[at]], folder, Limits())
         reached = [name for name, server in (("tcp", tcp), ("unix", unix)) if was_reached(server)]
     del os.environ["STARWATT_TEST_SECRET"]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while (left := sandboxed_processes() - running) and time.monotonic() < deadline:
         time.sleep(0.05)
     after = machine()

@@ -27,6 +27,7 @@ from analysis.grading.judge import Judgement, judge
 from analysis.grading.references import expected_answers
 from analysis.grading.values import printable
 from tests.analysis.grading.honest import DATASET, TASK
+from tests.support.busy import PATIENCE_S
 
 #: In the place of process 1 and its candidates: writes what it is told, for base and plus, and says that all is well.
 LIAR = """
@@ -180,7 +181,7 @@ def test_a_comparison_in_progress_can_be_ended_by_another_thread() -> None:
     while comparer._process is None:
         time.sleep(0.01)
     comparer.kill()
-    thread.join(60)
+    thread.join(PATIENCE_S)
     comparer.close()
     assert ended == ["it was killed"]
 

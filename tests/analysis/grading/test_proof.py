@@ -12,6 +12,7 @@ import pytest
 
 from analysis.grading import sandbox_status
 from analysis.grading.isolation.namespaces import explained, may_become
+from tests.support.busy import PATIENCE_S
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -123,7 +124,7 @@ print("holds" if status.ok else f"{status.reason} ({status.remedy})")
 @pytest.mark.usefixtures("sandbox")
 def test_root_of_a_namespace_with_one_user_has_a_sandbox() -> None:
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", _STATUS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     if "unshare failed" in done.stderr:
         pytest.skip("no user namespaces for this user")
     assert done.stdout == "holds\n", done.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.attribution.traces import CHUNKS, write_traces
+from tests.support.busy import PATIENCE_S
 
 REQUESTS = 12_000
 A_REQUEST = 500
@@ -52,7 +53,7 @@ def cells(tmp_path: Path) -> list[Path]:
 def test_three_times_as_many_requests_take_a_few_columns_more(cells: list[Path]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, *map(str, cells)],
-        env={**os.environ, **GIVEN_BACK}, capture_output=True, text=True, check=True, timeout=120,
+        env={**os.environ, **GIVEN_BACK}, capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     one, four, whole = json.loads(done.stdout)
     more = 3 * REQUESTS

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.loadgen.raw_server import RawServer, Step, Then
+from tests.support.busy import PATIENCE_S
 from tests.support.driving import closed, constant, drive, make_spec, requests
 from tests.support.server import Answer, Asked, TruthServer
 from traces.streams import read_trace
@@ -42,7 +43,7 @@ def test_without_a_free_descriptor_a_load_ends_with_one_row_a_planned_request(
         (tmp_path / "spec.json").write_text(spec.model_dump_json())
         done = subprocess.run(
             [sys.executable, "-m", "loadgen", str(tmp_path / "spec.json"), str(tmp_path)],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=PATIENCE_S, check=False,
             preexec_fn=lambda: resource.setrlimit(
                 resource.RLIMIT_NOFILE, (FREE_DESCRIPTORS, FREE_DESCRIPTORS)
             ),

@@ -19,6 +19,7 @@ from configs.variant import ReadyMade
 from server.build.checkpoints import build_variant, resolve_model
 from server.build.store import Store
 from starwatt_errors import BuildError, UsageError
+from tests.support.busy import PATIENCE_S
 
 T = TypeVar("T")
 
@@ -231,7 +232,7 @@ def _builders(pid: int) -> list[psutil.Process]:
 
 def _until(found: Callable[[], T]) -> T:
     """Wait for something that comes for certain, a minute at most."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not (result := found()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -18,6 +18,7 @@ from server.engines.engine_spec import EngineSpec
 from server.engines.transformers import TransformersServe
 from server.engines.vllm import check_version, vllm_command, vllm_environment
 from starwatt_errors import EngineError
+from tests.support.busy import PATIENCE_S
 
 
 def make_spec(folder: Path, variant: str, **settings: Any) -> EngineSpec:
@@ -159,7 +160,7 @@ def test_vllm_logs_as_ever_and_bitsandbytes_not_at_every_product(tmp_path: Path)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", LOGS],
         env=vllm_environment(make_spec(tmp_path, "int8-bnb")),
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     assert "inputs will be cast" not in done.stdout + done.stderr
     [line] = [line for line in done.stdout.splitlines() if "CPUWNA16LinearKernel" in line]

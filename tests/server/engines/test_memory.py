@@ -27,6 +27,7 @@ from server.engines.memory import (
 )
 from server.engines.vllm import vllm_command
 from starwatt_errors import EngineError
+from tests.support.busy import PATIENCE_S
 
 CONFIG = {
     "model_type": "starcoder2", "hidden_size": 3072, "num_hidden_layers": 30, "intermediate_size": 12288,
@@ -108,7 +109,7 @@ def test_what_a_process_takes_is_counted_with_its_children() -> None:
         most = 0
         while most < 64 * 2**20:
             most = taken_bytes(process.pid)
-        process.communicate(b"\n", timeout=30)
+        process.communicate(b"\n", timeout=PATIENCE_S)
     assert taken_bytes(process.pid) == 0
     assert taken_bytes(os.getpid()) > 0
 

@@ -7,6 +7,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pynvml
@@ -14,13 +15,28 @@ import pytest
 
 from tests.golden.nvml.world import AVERAGE, BoardModel, GoldenBoards, compile_library
 
-BUSY = "import sys\nprint('busy', flush=True)\nwhile True: sum(range(1000))"
+_WORKS = """
+import sys, time
+print("busy", flush=True)
+while True:
+    sum(range(50_000))
+    time.sleep(float(sys.argv[1]))
+"""
+RESTS_S = 0.01
+"""How long a busy process rests after a millisecond's work and less."""
 
 
 @pytest.fixture
 def busy_pid() -> Iterator[int]:
-    """A process that uses one CPU."""
-    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as process:
+    """A process that goes on computing; it leaves most of a CPU to the tests beside it."""
+    with working(RESTS_S) as pid:
+        yield pid
+
+
+@contextmanager
+def working(rests_s: float) -> Iterator[int]:
+    """A process that computes and rests in turn, by its id."""
+    with subprocess.Popen([sys.executable, "-c", _WORKS, str(rests_s)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process.pid

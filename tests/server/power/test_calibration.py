@@ -20,6 +20,7 @@ from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.golden.power_worlds import PowerWorld, bursts
 from tests.golden.sensors import SENSORS, SensedWorld, SensorModel
 from tests.server.power.conftest import A, B, golden_boards
+from tests.support.busy import PATIENCE_S
 
 POLL_S = 0.002
 
@@ -72,7 +73,9 @@ def test_the_command_says_what_is_found_on_the_boards_and_why_the_rest_is_not(
         "--calibrate",
         "--json",
     ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+    )
     found = json.loads(done.stdout)
     assert found["load_applied"] is False
     board = found["devices"][A]
@@ -134,7 +137,7 @@ def test_with_a_load_to_switch_window_and_lag_are_found_through_the_real_library
     environment = {**os.environ, "GOLDEN_NVML": str(world), "LD_LIBRARY_PATH": str(nvml_library.parent)}
     done = subprocess.run(
         [sys.executable, "-c", SWITCHED, str(world)],
-        env=environment, capture_output=True, text=True, timeout=120, check=True,
+        env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True,
     )  # fmt: skip
     board = json.loads(done.stdout)["devices"]["GPU-a"]
     assert board["idle_w"] == 70.0

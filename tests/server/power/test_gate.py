@@ -16,6 +16,7 @@ from server.power.service.client import MeterUnreachableError, ServiceClient
 from server.power.service.complaints import MOST, Complaints
 from server.power.service.gate import Limits
 from starwatt_errors import StarwattError
+from tests.support.busy import PATIENCE_S
 from tests.support.certificates import certified
 from tests.support.metering import TOKEN, served, serving
 
@@ -67,7 +68,7 @@ def url(busy_pid: int, lines: list[str]) -> Iterator[str]:
 def connected(url: str) -> socket.socket:
     """A stranger's connection."""
     host, port = url.rpartition("/")[2].split(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def ended(connection: socket.socket) -> bytes:
@@ -202,7 +203,7 @@ def test_a_service_without_descriptors_goes_on_when_it_has_some_again(busy_pid: 
                 assert line, "it ended"
         assert answers(url)
         process.terminate()
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert len(said.splitlines()) <= MOST + 2
     assert "Traceback" not in said
 
@@ -222,7 +223,7 @@ def test_strangers_to_tls_are_closed_in_a_line(
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
         assert answers(url)
         process.terminate()
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert len(said.splitlines()) <= 4 + 2  # a line a stranger; and those of a command's beginning and end
     assert "Traceback" not in said
 

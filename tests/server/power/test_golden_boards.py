@@ -31,6 +31,7 @@ from tests.golden.nvml.world import (
 )
 from tests.server.power.conftest import A, B, golden_boards
 from tests.server.power.test_sidecar import read, wait_for
+from tests.support.busy import PATIENCE_S
 from traces.clock import now_ns
 from traces.streams import read_trace
 
@@ -105,7 +106,7 @@ def test_a_board_that_must_be_reset_ends_the_sidecar_in_its_own_words(
 ) -> None:
     nvml.strike("energy", RESET_REQUIRED, after_calls=3)
     sidecar = Sidecar.start(tmp_path, Meters(sources=("nvml",), counter_hz=10), engine_pid=None)
-    sidecar.process.wait(timeout=20)
+    sidecar.process.wait(timeout=PATIENCE_S)
     with pytest.raises(MeterError, match="nvmlDeviceGetTotalEnergyConsumption: GPU requires restart"):
         sidecar.stop()
 
@@ -186,7 +187,7 @@ def test_a_board_that_must_be_ours_alone_and_is_not_ends_the_sidecar(
     nvml.run_on(busy_pid, os.getpid())
     settings = Meters(sources=("nvml",), require_exclusive=True)
     sidecar = Sidecar.start(tmp_path, settings, engine_pid=busy_pid)
-    sidecar.process.wait(timeout=20)
+    sidecar.process.wait(timeout=PATIENCE_S)
     with pytest.raises(MeterError, match=rf"{A} is not ours alone: {os.getpid()} \(.*require_exclusive"):
         sidecar.stop()
 
@@ -206,7 +207,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, nvml: Golde
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
 
     done = subprocess.run(
-        command, preexec_fn=little_room, capture_output=True, text=True, timeout=60, check=False
+        command, preexec_fn=little_room, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 1
     assert f"{tmp_path}/power.arrows: cannot be written" in done.stderr

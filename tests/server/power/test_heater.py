@@ -29,7 +29,8 @@ def test_it_works_while_it_is_on_says_when_and_leaves_no_process() -> None:
         asked_ns = now_ns()
         on_ns = heater.switch(True)
         assert asked_ns < on_ns < now_ns()
-        assert cpu_s(heater, 0.5) > 0.05
+        while cpu_s(heater, 0.5) < 0.05:
+            pass  # others have the CPU; the test's own time limit is the bound
         off_ns = heater.switch(False)
         assert on_ns < off_ns < now_ns()
         assert cpu_s(heater, 0.3) < 0.05

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ import pytest
 from server.power.modelled import ModelledMeter, process_cpu_ns
 from server.power.rapl import RaplMeter
 from starwatt_errors import MeterError
+from tests.server.power.conftest import working
 
 RANGE_UJ = 262_143_328_850
 SPIN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
@@ -151,18 +153,25 @@ def _halt(pid: int) -> None:
         os.sched_yield()
 
 
-def test_joules_are_cpu_time_times_watts(busy_pid: int) -> None:
-    _halt(busy_pid)
-    before_ns = process_cpu_ns(busy_pid)
-    meter = ModelledMeter(busy_pid, watts_per_cpu=10)
-    os.kill(busy_pid, signal.SIGCONT)
-    while process_cpu_ns(busy_pid) - before_ns < 400_000_000:
+@pytest.fixture
+def busiest_pid() -> Iterator[int]:
+    """A process that never rests."""
+    with working(0.0) as pid:
+        yield pid
+
+
+def test_joules_are_cpu_time_times_watts(busiest_pid: int) -> None:
+    _halt(busiest_pid)
+    before_ns = process_cpu_ns(busiest_pid)
+    meter = ModelledMeter(busiest_pid, watts_per_cpu=10)
+    os.kill(busiest_pid, signal.SIGCONT)
+    while process_cpu_ns(busiest_pid) - before_ns < 400_000_000:
         os.sched_yield()
-    _halt(busy_pid)
+    _halt(busiest_pid)
     [reading] = meter.read(slow=False)
-    cpu = psutil.Process(busy_pid).cpu_times()
-    assert reading.energy_j == pytest.approx((process_cpu_ns(busy_pid) - before_ns) * 1e-9 * 10, rel=1e-6)
-    assert process_cpu_ns(busy_pid) * 1e-9 == pytest.approx(cpu.user + cpu.system, abs=0.05)
+    cpu = psutil.Process(busiest_pid).cpu_times()
+    assert reading.energy_j == pytest.approx((process_cpu_ns(busiest_pid) - before_ns) * 1e-9 * 10, rel=1e-6)
+    assert process_cpu_ns(busiest_pid) * 1e-9 == pytest.approx(cpu.user + cpu.system, abs=0.05)
     assert reading.power_w is not None
     assert 0 < reading.power_w < 11
 

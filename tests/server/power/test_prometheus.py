@@ -23,12 +23,12 @@ from study.progress.live import Snapshot
 from tests.golden.endpoint import GoldenEndpoint
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A
+from tests.support.busy import PATIENCE_S
 from tests.support.metering import TOKEN, served
 from traces.layout import CellKey
 
 MONITORING = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
 DASHBOARD = MONITORING / "grafana" / "dashboards" / "starwatt.json"
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def scraping(prometheus: str, folder: Path, targets: dict[str, str]) -> Iterator
             yield f"http://{address}"
         finally:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE_S)
 
 
 def asked(url: str, query: str) -> list[Any]:
@@ -151,5 +151,5 @@ def _complete(url: str) -> None:
     request = urllib.request.Request(
         f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
         response.read()

@@ -27,6 +27,7 @@ from starwatt_errors import MeterError, UsageError
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.server.power.conftest import A, B
 from tests.server.power.test_sidecar import wait_for
+from tests.support.busy import PATIENCE_S
 from tests.support.certificates import certified
 from tests.support.metering import MODELLED, TOKEN, served, serving
 from traces.clock import boot_id
@@ -349,7 +350,10 @@ def test_metrics_of_a_board_that_is_lost_are_refused_with_the_reason_and_the_ser
     with served() as (url, _):
         nvml.strike("fields", LOST, board=0)
         asked = urllib.request.Request(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-        with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(asked, timeout=20):
+        with (
+            pytest.raises(urllib.error.HTTPError) as refused,
+            urllib.request.urlopen(asked, timeout=PATIENCE_S),
+        ):
             pass
         assert refused.value.code == 503
         assert "GPU is lost" in json.loads(refused.value.read())["error"]

@@ -21,6 +21,7 @@ from server.power.sidecar import Sidecar
 from starwatt_errors import MeterError, TraceError
 from tests.golden.nvml.world import LOST, GoldenBoards
 from tests.server.power.conftest import A, B
+from tests.support.busy import PATIENCE_S
 from traces.streams import read_trace
 
 NVML = Meters(sources=("nvml",), sample_hz=50)
@@ -141,7 +142,7 @@ def test_a_lost_board_is_told_in_the_sidecars_words_and_what_was_read_is_kept(
 ) -> None:
     nvml.strike("fields", LOST, board=0, after_calls=30)
     sidecar = Sidecar.start(tmp_path, NVML, engine_pid=None)
-    sidecar.process.wait(timeout=20)
+    sidecar.process.wait(timeout=PATIENCE_S)
     with pytest.raises(MeterError, match=r"stopped by itself:\n.*nvmlDeviceGetFieldValues: GPU is lost"):
         sidecar.check_alive()
     with pytest.raises(MeterError, match="GPU is lost"):
@@ -175,7 +176,7 @@ def test_a_sidecar_killed_outright_leaves_a_file_that_reads(tmp_path: Path, busy
     sidecar = Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
     wait_for(lambda: len(read(tmp_path)) > 0)
     sidecar.process.kill()
-    sidecar.process.wait(timeout=10)
+    sidecar.process.wait(timeout=PATIENCE_S)
     assert [path.name for path in tmp_path.glob("[!.]*")] == ["power.arrows"]
     assert len(read(tmp_path)) > 0.7 * MODELLED.sample_hz
     with pytest.raises(MeterError):
@@ -186,7 +187,7 @@ def test_a_kill_leaves_the_record_alone(tmp_path: Path, busy_pid: int) -> None:
     sidecar = Sidecar.start(tmp_path, MODELLED, engine_pid=busy_pid)
     wait_for(lambda: len(read(tmp_path)) > 0)
     sidecar.process.kill()
-    sidecar.process.wait(timeout=10)
+    sidecar.process.wait(timeout=PATIENCE_S)
     assert [path.name for path in tmp_path.iterdir()] == ["power.arrows"]
     with pytest.raises(MeterError, match=r"the power sidecar was killed \(signal 9\)"):
         sidecar.check_alive()
@@ -221,7 +222,7 @@ def test_words_without_end_hold_no_child_up_and_the_last_ones_are_kept() -> None
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
         said = Said(process.stderr)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
         assert said.last(20.0, count=2) == "  line 19999\n  the last"
         said.close()
 
@@ -244,7 +245,7 @@ def test_a_full_disk_is_told_although_nothing_can_be_written_there(full_disk: Pa
     with contextlib.suppress(OSError), (full_disk / "filling").open("wb", buffering=0) as file:
         while file.write(b"x" * 4096):
             pass
-    sidecar.process.wait(timeout=60)
+    sidecar.process.wait(timeout=PATIENCE_S)
     words = "power.(arrows|parquet): cannot be written: No space left on device"
     with pytest.raises(MeterError, match=f"stopped by itself:\n.*{words}"):
         sidecar.check_alive()
@@ -279,5 +280,5 @@ def test_either_signal_ends_the_sampling_in_order(
         assert b'"ready": true' in process.stdout.readline()
         process.send_signal(number)
         assert b'"samples"' in process.stdout.readline()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
     assert (tmp_path / "power.parquet").is_file()

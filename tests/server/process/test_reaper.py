@@ -12,6 +12,7 @@ import psutil
 
 from server.process.spawn import group_alive
 from tests.server.process.test_spawn import FAMILY, SLEEPER, STUBBORN
+from tests.support.busy import PATIENCE_S
 
 RUNNER = """
 import subprocess, sys, time
@@ -42,7 +43,7 @@ def started(*codes: str, keep: str = "", then: str = "") -> tuple[subprocess.Pop
 
 def gone(pids: list[int]) -> bool:
     """Whether their groups end, soon."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while any(group_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(group_alive(pid) for pid in pids)
@@ -102,7 +103,7 @@ def test_a_lock_is_held_until_the_last_child_of_a_killed_runner_is_gone(tmp_path
     keep = f"import fcntl; lock = open({str(lock)!r}, 'w'); fcntl.flock(lock, 2); GUARD.keep(lock.fileno())"
     runner, [child, _], reaper = started(STUBBORN, SLEEPER, keep=keep)
     killed(runner)
-    order = subprocess.run(["flock", str(lock), "true"], check=False, timeout=60)  # noqa: S607 -- waits for it
+    order = subprocess.run(["flock", str(lock), "true"], check=False, timeout=PATIENCE_S)  # noqa: S607 -- waits for it
     assert order.returncode == 0
     assert not group_alive(child)
     assert gone([reaper])
@@ -136,7 +137,9 @@ def test_what_nobody_owns_any_more_is_removed_and_nothing_else(tmp_path: Path) -
     ) as owner:
         assert owner.stdout is not None
         owner.stdout.readline()
-        subprocess.run([*command, f"{begin}os._exit(0)"], check=True, timeout=60)  # as when the power fails
+        subprocess.run(
+            [*command, f"{begin}os._exit(0)"], check=True, timeout=PATIENCE_S
+        )  # as when the power fails
         (tmp_path / "starwatt-my-run").mkdir()
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
@@ -149,7 +152,7 @@ def test_what_nobody_owns_any_more_is_removed_and_nothing_else(tmp_path: Path) -
                 f"{begin.splitlines()[0]}; from server.process.scratch import remove_ownerless; remove_ownerless()",
             ],
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert len(list(tmp_path.glob("starwatt-engine-????????"))) == 1
         assert (tmp_path / "starwatt-my-run").is_dir()

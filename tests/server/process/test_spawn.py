@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from server.process.spawn import group_alive, last_lines, spawn, stop_group
+from tests.support.busy import PATIENCE_S
 
 SLEEPER = "import time; time.sleep(600)"
 FAMILY = f"""
@@ -59,7 +60,7 @@ def gone(pid: int) -> bool:
 def test_every_child_counts_boards_as_nvml_does(environment: dict[str, str] | None) -> None:
     ask = "import os; print(os.environ['CUDA_DEVICE_ORDER'])"
     process = spawn([sys.executable, "-c", ask], stdout=PIPE, environment=environment)
-    assert process.communicate(timeout=60)[0] == b"PCI_BUS_ID\n"
+    assert process.communicate(timeout=PATIENCE_S)[0] == b"PCI_BUS_ID\n"
     stop_group(process, grace_s=5)
 
 
@@ -98,7 +99,7 @@ def test_grandchildren_of_a_child_that_died_by_itself_are_ended() -> None:
     assert process.stdout is not None
     grandchild = int(process.stdout.readline())
     process.kill()
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE_S)
     stop_group(process, grace_s=10)
     assert gone(grandchild)
     process.stdout.close()
@@ -109,7 +110,7 @@ def test_a_child_ends_when_its_parent_is_killed_outright() -> None:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    psutil.wait_procs([child], timeout=10)
+    psutil.wait_procs([child], timeout=PATIENCE_S)
     assert gone(child.pid)
 
 

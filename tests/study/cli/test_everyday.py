@@ -28,6 +28,7 @@ from study.measure.checkpoints import warn_of_downloads
 from study.records.lock import claimed
 from tests.golden.world import LOADS, World
 from tests.study.records.test_lock import study
+from tests.support.busy import PATIENCE_S, says
 from tests.support.command import COMMAND, starwatt
 from tests.support.server import Answer, TruthServer
 from traces.layout import CellKey, RunDir
@@ -56,7 +57,7 @@ def test_h_is_help_before_and_after_a_command() -> None:
 
 def test_the_shell_completes_commands() -> None:
     done = subprocess.run(
-        COMMAND, capture_output=True, text=True, timeout=60, check=False,
+        COMMAND, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         env={**os.environ, "_STARWATT_COMPLETE": "complete_bash", "COMP_WORDS": "starwatt re", "COMP_CWORD": "1"},
     )  # fmt: skip
     assert "--install-completion" in said("-h")
@@ -162,7 +163,7 @@ def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
     command = [*COMMAND, "init", str(tmp_path / "s.yaml"), "--model", "starcoder2-memorised"]
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     os.write(ours, b"asked\nbf16\n4\nstarwatt-24\n\n")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 0, output
@@ -221,12 +222,12 @@ def test_a_command_keeps_its_output_and_its_exit_code_and_its_joules_are_told(tm
 
 
 def test_a_command_that_a_signal_ends_is_128_and_its_number_and_a_script_reads_json() -> None:
-    done = metered("--json", "--", "sh", "-c", "kill -9 $$")
+    done = metered("--json", "--hz", 1, "--", "sh", "-c", "kill -9 $$")  # 20 readings would take 20 s
     assert done.returncode == 137
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["exit_code"] == 137
     assert told["valid"] is False
-    assert told["boundaries"][0]["reasons"] == ["window_too_short"]
+    assert says(told["boundaries"][0]["reasons"], "window_too_short")
     assert {"name", "boundary", "source", "joules", "lo", "hi", "gain", "reasons", "valid"} == set(
         told["devices"][0]
     )
@@ -242,7 +243,7 @@ def test_ctrl_c_ends_the_command_and_its_joules_until_then_are_told(tmp_path: Pa
         assert process.poll() is None
         time.sleep(0.02)  # its file tells, and nothing wakes its readers
     os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert re.search(r"^in [\d.]+ s$", told, flags=re.MULTILINE), told
 

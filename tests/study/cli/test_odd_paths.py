@@ -24,6 +24,7 @@ from study.plan.lengths import read_table
 from study.progress.streams import in_words
 from study.run import forecast_study
 from tests.golden.world import LOADS, World
+from tests.support.busy import PATIENCE_S
 from tests.support.command import COMMAND, starwatt
 from tests.support.studies import STUDY, write_study
 from traces.layout import RunDir
@@ -254,7 +255,7 @@ def _piped(arguments: list[str], **streams: object) -> subprocess.CompletedProce
     environment = {**os.environ, **{name: str(value) for name, value in streams.items() if name.isupper()}}
     files = {name: value for name, value in streams.items() if name.islower()}
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [*COMMAND, *arguments], env=environment, text=True, timeout=120, check=False,
+        [*COMMAND, *arguments], env=environment, text=True, timeout=PATIENCE_S, check=False,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **files},
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from study.executors.slots import Slot, meters_of_this_slot
 from tests.configs.test_elsewhere import loaded
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_library  # noqa: F401 -- fixtures
+from tests.support.busy import PATIENCE_S
 from traces.layout import RunDir
 
 CPUS = set(range(4, 12))
@@ -151,7 +152,7 @@ def test_a_process_on_a_slot_sees_its_board_alone_and_is_a_node_of_its_own(nvml:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         ).stdout.strip()
         for environment in (None, slot.environment())
     ]

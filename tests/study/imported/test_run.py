@@ -18,6 +18,7 @@ from study.cli.app import app
 from study.imported.calendar import Stated
 from study.imported.run import import_run
 from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, order
+from tests.support.busy import PATIENCE_S
 from traces.layout import RunDir
 from traces.streams import read_trace
 
@@ -207,7 +208,7 @@ with held(RunDir(Path({str(out)!r})), "imported into"):
         assert other.stdin is not None
         other.stdin.write("\n")
         other.stdin.flush()
-        assert other.wait(timeout=30) == 0
+        assert other.wait(timeout=PATIENCE_S) == 0
     assert not out.exists()  # nothing was written into it
     run, _ = import_run(order(AIPERF, out))
     again, _ = import_run(order(GUIDELLM, out))

@@ -18,6 +18,7 @@ from study.cli.app import app
 from study.exit_codes import INVALID
 from study.measure.chat_trial import refuse_without_chat
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
+from tests.support.busy import PATIENCE_S
 from tests.support.command import start, starwatt
 from tests.support.server import Answer, Asked, TruthServer
 from traces.layout import RunDir
@@ -131,9 +132,9 @@ def test_ctrl_c_ends_a_load_test_with_130_and_keeps_its_rows(tmp_path: Path, num
             "--out",
             tmp_path / "out",
         )
-        assert reached.wait(60)
+        assert reached.wait(PATIENCE_S)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert b"what was measured is kept" in said
     assert b"Traceback" not in said
@@ -152,7 +153,10 @@ def test_a_metered_load_test_is_a_run_that_analyze_and_report_read(tmp_path: Pat
     run = RunDir(out)
     [key] = run.finished_cells()
     assert (key.model, key.variant, key.load, key.block) == ("org--m", "endpoint", "closed-2", 1)
-    assert read_trace(run.cell(key), "power").num_rows > 100
+    power_ns = read_trace(run.cell(key), "power")["t_ns"].to_pylist()
+    requests = read_trace(run.cell(key), "requests").to_pylist()
+    assert power_ns[0] < min(row["sent_ns"] for row in requests), "it was recorded before the load"
+    assert power_ns[-1] > max(row["end_ns"] for row in requests), "and behind it"
     assert (out / "requests.parquet").is_file()
     first = run.table("cells").read_bytes()
     run.table("cells").unlink()
@@ -169,7 +173,7 @@ def test_every_command_that_reads_runs_reads_a_load_test_without_a_meter_and_say
     out, again = tmp_path / "out", tmp_path / "again"
     with TruthServer(lambda _: Answer(tokens=5, gap_s=0.005)) as server:
         done = starwatt(
-            "load", "--url", server.url, "--model", "m", "--concurrency", 2, "--requests", 24, "--slo", "ttft=10s",
+            "load", "--url", server.url, "--model", "m", "--concurrency", 2, "--requests", 24, "--slo", "ttft=600s",
             "--out", out, "--json",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -201,7 +205,7 @@ def test_the_meter_stops_on_ctrl_c_and_leaves_its_readings(tmp_path: Path, busy_
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said
     rows = read_trace(tmp_path, "power").to_pylist()
     assert [path.name for path in tmp_path.iterdir()] == ["power.parquet"]

@@ -21,6 +21,7 @@ from study.load.remarks import first_errors, remarks
 from study.load.summary import summarise
 from study.load.time_left import TimeLeft
 from tests.study.load.test_slo import table
+from tests.support.busy import PATIENCE_S
 from tests.support.command import start, starwatt
 from tests.support.driving import closed, constant, make_spec
 from tests.support.server import Answer, Asked, TruthServer
@@ -98,9 +99,9 @@ def test_ctrl_c_leaves_figures_that_can_be_analysed(tmp_path: Path, meter: tuple
 
     with TruthServer(behave) as server:
         process = start(*LOAD, "--url", server.url, "--duration", 600, "--out", out, "--json", *meter)
-        assert reached.wait(60)
+        assert reached.wait(PATIENCE_S)
         process.send_signal(signal.SIGINT)
-        printed, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said
     assert b"Traceback" not in said
     summary = json.loads((out / "summary.json").read_text())

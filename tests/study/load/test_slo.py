@@ -17,6 +17,7 @@ from starwatt_errors import UsageError
 from study.load.summary import generator_problems, summarise
 from study.rate.slo import parse_slo
 from tests.loadgen.test_process import generators
+from tests.support.busy import PATIENCE_S
 from tests.support.command import start, starwatt
 from tests.support.server import Answer, Asked, TruthServer
 from traces.schemas import REQUESTS
@@ -120,15 +121,15 @@ def test_a_load_test_whose_generator_stood_still_is_exit_code_3_with_the_reason(
     with TruthServer(behave) as server:
         process = start(
             "load", "--base-url", server.url, "--model", "m", "--request-rate", 100, "--arrivals", "constant",
-            "--num-prompts", 60, "--slo", "ttft=10s", "--out", tmp_path / "out", "--json",
+            "--num-prompts", 60, "--slo", "ttft=600s", "--out", tmp_path / "out", "--json",
         )  # fmt: skip
-        printed, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=PATIENCE_S)
     assert stood_still.is_set()
     assert process.returncode == 3, said
     assert b"generator_lagged" in said
     summary = json.loads(printed)
     assert "generator_lagged" in {problem["reason"] for problem in summary["invalid"]}
-    assert summary["slo_ms"] == {"ttft": 10_000.0}
+    assert summary["slo_ms"] == {"ttft": 600_000.0}
     assert summary["metrics"]["goodput"] == pytest.approx(summary["metrics"]["request_rate"])
     assert summary["audit"]["connections_opened_late"] is not None
 

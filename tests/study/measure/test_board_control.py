@@ -13,6 +13,7 @@ from server.power.control.journal import Found
 from tests.chaos.machine import Machine
 from tests.golden.engine import Model
 from tests.golden.limits import paced
+from tests.support.busy import says
 from traces.cell import CellRecord, read_cell
 from traces.clock import boot_id
 from traces.layout import RunDir
@@ -87,7 +88,9 @@ def _is_as_the_world_used_it(world: Machine, run: RunDir) -> None:
         assert energy.energy_j is not None
         assert own is not None
         true_j = boards.true_j(own.window.start_ns, own.window.end_ns)
-        assert energy.energy_j == pytest.approx(true_j, rel=0.1)
+        assert says(energy.reasons), energy.reasons
+        if not energy.reasons:
+            assert energy.energy_j == pytest.approx(true_j, rel=0.1)
         if key.load.endswith("@130w"):
             assert boards.most_w(own.window.start_ns, own.window.end_ns) <= 130.001
 

@@ -13,6 +13,7 @@ from configs.phases import Cooldown
 from study.measure.cooldown import Clock, States, cool_down, coolest, wait_until_cool
 from tests.golden.nvml.world import GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_library  # noqa: F401 -- fixtures
+from tests.support.busy import PATIENCE_S
 from traces.cell import BoardState, CoolStart
 from traces.layout import RunDir
 
@@ -81,7 +82,7 @@ def test_the_coolest_that_boards_were_is_kept_with_the_run(tmp_path: Path, nvml:
     run = RunDir(tmp_path / "run")
     run.root.mkdir()
     command = [sys.executable, "-c", SEVERAL_STARTS, str(run.root), "50", "41", "60", "43"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
     starts = [CoolStart.model_validate_json(line) for line in said.splitlines()]
     assert [start.cooled for start in starts] == [True, True, False, True]
     assert [start.boards[A].temperature_c for start in starts] == [50, 41, 60, 43]

@@ -27,6 +27,7 @@ from study.measure.remote_engine import describe
 from tests.golden.elsewhere import STARTED_S, EngineElsewhere
 from tests.golden.nvml.world import COUNTER, INSTANT, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, nvml_library  # noqa: F401 -- a fixture
+from tests.support.busy import PATIENCE_S
 from tests.support.command import start, starwatt
 from tests.support.metering import TOKEN, served
 from traces.cell import read_cell
@@ -138,7 +139,7 @@ def test_prometheus_sees_the_cell_that_is_measured(
                 break
             time.sleep(0.2)
     finally:
-        runner.wait(timeout=120)
+        runner.wait(timeout=PATIENCE_S)
     draining.join()
     for pipe in (runner.stdout, runner.stderr):
         if pipe is not None:

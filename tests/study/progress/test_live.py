@@ -24,6 +24,7 @@ from study.progress.live import Snapshot, Watching, look_at
 from study.run import _exported
 from tests.study.plan.test_cells import plan
 from tests.study.records.test_lock import study
+from tests.support.busy import PATIENCE_S
 from traces.clock import now_ns
 from traces.layout import CellKey, RunDir
 from traces.streams import TraceWriter
@@ -95,7 +96,7 @@ def test_it_looks_again_and_again_and_ends_with_the_cell(tmp_path: Path) -> None
             twice.set()
 
     with Watching(tmp_path, told):
-        assert twice.wait(30)
+        assert twice.wait(PATIENCE_S)
     for writer in writers:
         writer.close()
     assert seen[0].running == 8
@@ -104,7 +105,7 @@ def test_it_looks_again_and_again_and_ends_with_the_cell(tmp_path: Path) -> None
 
 def scraped(exporter: Exporter) -> dict[str, float]:
     """Values by metric and labels, as Prometheus reads them."""
-    with urllib.request.urlopen(exporter.url, timeout=30) as response:
+    with urllib.request.urlopen(exporter.url, timeout=PATIENCE_S) as response:
         text = response.read().decode()
     return {
         " ".join(

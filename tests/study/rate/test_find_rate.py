@@ -50,11 +50,11 @@ def test_a_server_that_refuses_every_second_request_holds_no_rate_and_says_so(tm
     out = tmp_path / "out"
     with TruthServer(lambda asked: Answer(status=503 if asked.number % 2 else 200)) as server:
         done = starwatt(
-            "load", "--url", server.url, "--model", "m", "--find-rate", "--slo", "ttft=10s,e2e=20s", "--out", out,
+            "load", "--url", server.url, "--model", "m", "--find-rate", "--slo", "ttft=300s,e2e=600s", "--out", out,
             "--json",
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    assert "no rate holds 90 % of requests within ttft 10000 ms, e2e 20000 ms" in done.stderr
+    assert "no rate holds 90 % of requests within ttft 300000 ms, e2e 600000 ms" in done.stderr
     said = json.loads(done.stdout)
     assert said == json.loads((out / "rate.json").read_text())
     assert (said["kind"], said["rate"], said["windows"]) == ("none", None, [])

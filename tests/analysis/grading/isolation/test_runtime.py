@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from analysis.grading.isolation.runtime import prepare_runtime, python_in
+from tests.support.busy import PATIENCE_S
 
 PREPARE = """
 import sys
@@ -20,12 +21,12 @@ print(runtime.stat().st_ino)
 def test_graders_that_start_together_make_one_copy_and_never_replace_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PREPARE, str(tmp_path)]
     graders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    copies = {grader.communicate(timeout=120)[0] for grader in graders}
+    copies = {grader.communicate(timeout=PATIENCE_S)[0] for grader in graders}
     assert [grader.returncode for grader in graders] == [0, 0, 0]
     assert len(copies) == 1, "a copy that one grader was told of was replaced by another's"
     done = subprocess.run(
         [str(python_in(prepare_runtime(tmp_path))), "-I", "-c", "print('ran')"],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.stdout == "ran\n"
 

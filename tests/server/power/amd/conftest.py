@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from server.power.amd import library
+from tests.support.busy import PATIENCE_S
 
 _SOURCE = Path(__file__).with_name("fake_amd_smi.c")
 _NONE = 65535
@@ -49,7 +50,7 @@ def rocm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library_file = home / "lib" / "libamd_smi.so"
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-Wall", "-Werror", f"-I{home}", "-o", library_file, _SOURCE],  # noqa: S607
-        check=True, capture_output=True, timeout=60,
+        check=True, capture_output=True, timeout=PATIENCE_S,
     )  # fmt: skip
     return home
 
