@@ -10,7 +10,7 @@ from configs.addresses import authority, read_address, shown_url
 from configs.datasets import Task
 from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, RecordedOutput
-from loadgen.answers.continuous_usage import FIELD
+from loadgen.answers.continuous_usage import FIELD, OPTIONS
 from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
 
@@ -87,7 +87,7 @@ def body_of(spec: LoadSpec, text: str, beginning: str = "") -> dict[str, object]
         **_asked(spec, text, beginning),
         "temperature": spec.prompts.temperature,
         "stream": True,
-        "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
+        OPTIONS: {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
     }
 
 
