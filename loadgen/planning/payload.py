@@ -29,7 +29,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, kind: EndpointKind = "completions") -> Endpoint:
-        """Read a base URL, with or without ``/v1``, or the whole address of the API of this kind.
+        """Read a base URL, with or without ``/v1``, or the whole address of the API of this kind, taken as it stands.
 
         Raises:
             UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
@@ -46,8 +46,10 @@ class Endpoint:
                 "ask for the chat API (--endpoint chat; endpoint: chat in a study)"
             )
         api = "/chat/completions" if kind == "chat" else "/completions"
-        base = base.removesuffix(api).removesuffix("/completions").removesuffix("/v1")
-        path = f"{base}/v1{api}{'?' if address.query else ''}{address.query}"
+        path = (
+            base if base.endswith(api) else f"{base.removesuffix('/completions').removesuffix('/v1')}/v1{api}"
+        )
+        path = f"{path}{'?' if address.query else ''}{address.query}"
         return cls(address.host, address.port, address.scheme == "https", path, address.credentials)
 
     @property

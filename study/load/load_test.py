@@ -79,7 +79,7 @@ def load_test(
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty: take a new folder, so that nothing measured is lost")
     if spec.endpoint == "chat":
-        refuse_without_chat(spec.url, spec.model, key)
+        refuse_without_chat(spec.url, spec.model, key, client=spec.client)
     spec = prepared(spec, key)
     run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     with _emptied_unless_requests_came(out):
