@@ -131,6 +131,11 @@ class LoadFlags:
 
     def _amount(self) -> Duration | Requests:
         if self.duration is not None and self.requests is None:
+            if self.qps is not None and 0 < self.duration * self.qps < 1:
+                raise UsageError(
+                    f"--duration {self.duration:g}: at --qps {self.qps:g} no request is due in that time: "
+                    f"take --requests N, or {1 / self.qps:g} s and more"
+                )
             return Duration(kind="duration", seconds=self.duration)
         if self.requests is not None and self.duration is None:
             return Requests(kind="requests", requests=self.requests)

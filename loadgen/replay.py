@@ -223,6 +223,8 @@ class Replay:
     async def _offer_on_schedule(self) -> None:
         """Requests at absolute times; nothing caps what is in flight."""
         for position, offset_ns in enumerate(Arrivals.of(self._spec).offsets_ns()):
+            self._agenda.none_due_before(offset_ns)
+            self._note_what_is_left()
             if position % self._spec.workers != self._crew.number:
                 item = self._next(offset_ns)
                 if item is not None:
@@ -240,11 +242,14 @@ class Replay:
         item = self._agenda.next(at_ns)
         if item is not None and item.role == "measured":
             self._last_due_ns = self._start_ns + at_ns
+        self._note_what_is_left()
+        return item
+
+    def _note_what_is_left(self) -> None:
         if self._agenda.all_handed_out:
             self._all_offered.set()
         if self._agenda.over:  # said here too: a worker's share may be empty, or end by time
             self._over.set()
-        return item
 
     async def _all_over(self) -> None:
         """Wait until the measured requests of every worker have ended."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.prompt_formats import EndpointKind
 from loadgen.answers.chunks import CHAT, COMPLETION, Api
+from loadgen.answers.finish_reasons import gave_up
 from loadgen.answers.sse import Decoded, decode_answer
 from loadgen.answers.words import UnreadableBodyError, decompressed
 from loadgen.clients.exchange import Exchange
@@ -13,8 +14,6 @@ from loadgen.planning.agenda import Item
 from loadgen.planning.recorded import RecordedRequest
 
 _APIS: dict[EndpointKind, Api] = {"completions": COMPLETION, "chat": CHAT}
-GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "canceled", "error", "failed", "timeout"})
-"""Finish reasons of an engine that did not finish."""
 
 
 def row_of(
@@ -31,6 +30,8 @@ def row_of(
     if status == "ok":
         error = _what_is_wrong(decoded)
         status = "malformed" if error else "ok"
+    elif decoded.server_said and error:  # it said why before it fell silent, or went
+        error = f"{error}; before, {decoded.server_said}"
     if status == "ok":
         end_ns = decoded.generated_ns or end_ns
     return {
@@ -76,6 +77,6 @@ def _what_is_wrong(decoded: Decoded) -> str | None:
     if decoded.finish_reason is None:
         said = f"; the server said: {decoded.aside}" if decoded.aside else ""
         return f"the stream ended without a finish_reason{said}"
-    if decoded.finish_reason.lower() in GIVEN_UP:
+    if gave_up(decoded.finish_reason):
         return f"the engine gave up: finish_reason {decoded.finish_reason}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 #: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 6
+GRADER_VERSION = 7
 
 Spans = tuple[tuple[int, int], ...]
 """Of characters, each with its start and the place after its end."""

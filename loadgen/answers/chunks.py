@@ -15,6 +15,7 @@ from loadgen.answers.event_stream import ERROR, STRAY, StreamEvent
 MOST_TOKENS = 2**31 - 1  # what the columns of the trace hold
 _LONGEST_ERROR = 300
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+_WORD = re.compile(rb"\[[A-Za-z_ ]*\]")  # [done], as some write it
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udbff\udc00-\udc7f\udd00-\udfff]")  # the others stand for bytes: see _loaded
 
@@ -25,6 +26,7 @@ class Choice(msgspec.Struct, gc=False):
     text: str = ""
     finish_reason: str | None = None
     index: int = 0
+    error: Any = None
 
     @property
     def apart(self) -> str:
@@ -55,6 +57,7 @@ class ChatChoice(msgspec.Struct, gc=False):
     delta: Delta | None = None
     finish_reason: str | None = None
     index: int = 0
+    error: Any = None
 
     @property
     def text(self) -> str:
@@ -127,14 +130,19 @@ class Api:
 
 
 class NotACompletionError(Exception):
-    """An event holds an error of the server's, or something in place of a completion; the message says what."""
+    """An event holds something in place of a completion; the message says what."""
+
+
+class ServerSaidError(NotACompletionError):
+    """An event holds an error of the server's, in its words."""
 
 
 def read_event(event: StreamEvent, api: Api | None = None) -> AnyChunk | None:
     """Decode what an event adds; None where it is no completion and takes nothing from one, as a proxy's heartbeat.
 
     Raises:
-        NotACompletionError: it is an error, or a completion that cannot be understood.
+        ServerSaidError: it is an error.
+        NotACompletionError: it is a completion that cannot be understood.
     """
     api = api or COMPLETION
     if not event.name:
@@ -155,6 +163,8 @@ def is_of_a_completion(data: bytes) -> bool:
 
 def is_plain(chunk: AnyChunk) -> bool:
     """Say whether an event that decoded strictly holds nothing that this leaves out."""
+    if any(choice.error is not None for choice in chunk.choices):
+        return False
     return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
 
 
@@ -164,7 +174,7 @@ def _read_liberally(event: StreamEvent, api: Api) -> AnyChunk | None:
     except (ValueError, RecursionError) as error:
         if event.name == ERROR:
             raise _error_of(event.data.decode(errors="replace")) from None
-        if event.name == STRAY or not event.data.startswith((b"{", b"[")):
+        if event.name == STRAY or not event.data.startswith((b"{", b"[")) or _WORD.fullmatch(event.data):
             return None
         raise NotACompletionError(f"an event is not the JSON of a completion: {error}") from None
     if not isinstance(value, dict):
@@ -197,18 +207,21 @@ def whole_text(texts: list[str]) -> str:
     return _HALF.sub("\ufffd", text).encode(errors="surrogateescape").decode(errors="replace")
 
 
-def _error_of(said: object) -> NotACompletionError:
+def _error_of(said: object) -> ServerSaidError:
     words = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     clean = words.encode(errors="replace").decode()
-    return NotACompletionError(f"the server sent an error: {clean[:_LONGEST_ERROR]}")
+    return ServerSaidError(f"the server sent an error: {clean[:_LONGEST_ERROR]}")
 
 
 def _loaded(data: bytes) -> Any:
-    """JSON, also with halves of characters, as bytes or as escapes: the other half may come with the next event."""
+    """JSON, also with halves of characters, as bytes or as escapes: the other half may come with the next event.
+
+    Control characters that stand in its strings as they are, and numbers that are none, are taken too.
+    """
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return json.loads(data.decode(errors="surrogateescape"))
+        return json.loads(data.decode(errors="surrogateescape"), strict=False)
 
 
 def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
@@ -219,6 +232,9 @@ def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
         raise NotACompletionError("an event is not the JSON of a completion: its choices are no list")
     if not all(isinstance(choice, dict) for choice in choices or []):
         raise NotACompletionError("an event is not the JSON of a completion: a choice is no object")
+    for choice in choices or []:
+        if (said := error_in(choice)) is not None:
+            raise _error_of(said)
     return api.chunk([api.choice(choice) for choice in choices or []], _usage(usage))
 
 

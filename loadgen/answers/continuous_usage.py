@@ -1,14 +1,17 @@
-"""A count of tokens with every chunk is asked for until a server refuses that by name; then it is asked without."""
+"""Counts of tokens are asked for until a server refuses that by name; then it is asked without what it refused."""
 
 from __future__ import annotations
 
 import json
 import re
 from abc import abstractmethod
+from collections.abc import Iterator
 
 from loadgen.clients.exchange import Exchange
 
-FIELD = "continuous_usage_stats"
+OPTIONS, FIELD = "stream_options", "continuous_usage_stats"
+_LEFT_OUT = (FIELD, OPTIONS)
+"""What may be left out, the least first: counts with every chunk, or all counts."""
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+")
 
 
@@ -16,35 +19,42 @@ class Asking:
     """Remember what one load has learnt of its server."""
 
     def __init__(self) -> None:
-        self._refused = False
-        self._without: dict[bytes, bytes] = {}
+        self._most: str | None = None
+        self._without: dict[tuple[bytes, str], bytes] = {}
 
-    def form(self, request: bytes) -> bytes:
-        """Return the request as this server takes it."""
-        return self.without(request) if self._refused else request
+    def forms(self, request: bytes, exchange: Exchange) -> Iterator[bytes]:
+        """Yield the request as this server takes it, and once more where it refuses that, as ``exchange`` says then.
 
-    def without(self, request: bytes) -> bytes:
-        """Return the request, head and body, without asking for counts with every chunk."""
-        if request not in self._without:
+        The exchange forgets what was refused. A server that refuses the second too has another reason.
+        """
+        yield self.without(request, self._most)
+        refused = self._refused(request, exchange)
+        if refused is not None:
+            exchange.forget()
+            yield self.without(request, refused)
+            if exchange.http_status == 200 and self._most != OPTIONS:
+                self._most = refused
+
+    def without(self, request: bytes, left_out: str | None) -> bytes:
+        """Return the request, head and body, without one of ``FIELD`` and ``OPTIONS``."""
+        if left_out is None:
+            return request
+        if (request, left_out) not in self._without:
             head, _, content = request.partition(b"\r\n\r\n")
             body = json.loads(content)
-            body.get("stream_options", {}).pop(FIELD, None)
+            (body if left_out == OPTIONS else body.get(OPTIONS, {})).pop(left_out, None)
             content = json.dumps(body).encode()
             head = _LENGTH.sub(str(len(content)).encode(), head)
-            self._without[request] = head + b"\r\n\r\n" + content
-        return self._without[request]
+            self._without[request, left_out] = head + b"\r\n\r\n" + content
+        return self._without[request, left_out]
 
-    def try_without(self, request: bytes, exchange: Exchange) -> bool:
-        """Say whether this answer refuses by name the counts that were asked for; the exchange forgets it then."""
-        named = FIELD.encode() in request and FIELD in (exchange.error or "")
-        refused = named and exchange.status == "http_error"
-        if refused:
-            exchange.forget()
-        return refused
-
-    def learn(self, exchange: Exchange) -> None:
-        """Remember how it went without: a server that refuses that too has another reason."""
-        self._refused = self._refused or exchange.http_status == 200
+    def _refused(self, request: bytes, exchange: Exchange) -> str | None:
+        """Return the least that an answer refuses by name, of what was asked for and is not left out already."""
+        if exchange.status != "http_error":
+            return None
+        left = _LEFT_OUT if self._most is None else _LEFT_OUT[_LEFT_OUT.index(self._most) + 1 :]
+        said = exchange.error or ""
+        return next((name for name in left if name in said and name.encode() in request), None)
 
 
 class AskingClient:
@@ -55,10 +65,8 @@ class AskingClient:
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
-        await self._complete_once(self._asking.form(request), exchange)
-        if self._asking.try_without(request, exchange):
-            await self._complete_once(self._asking.without(request), exchange)
-            self._asking.learn(exchange)
+        for form in self._asking.forms(request, exchange):
+            await self._complete_once(form, exchange)
 
     @abstractmethod
     async def _complete_once(self, request: bytes, exchange: Exchange) -> None:

@@ -14,6 +14,7 @@ from loadgen.answers.chunks import (
     AnyChunk,
     Api,
     NotACompletionError,
+    ServerSaidError,
     Usage,
     error_in,
     is_plain,
@@ -21,6 +22,7 @@ from loadgen.answers.chunks import (
     whole_text,
 )
 from loadgen.answers.event_stream import DONE, ERROR, STRAY, StreamEvent, cut_events
+from loadgen.answers.finish_reasons import is_said
 from loadgen.answers.token_counts import Counts
 from loadgen.answers.words import beginning
 
@@ -48,6 +50,8 @@ class Decoded:
     generated_ns: int | None = None
     """When the last event came that brought text, tokens or the finish reason: after it nothing is generated."""
     problem: str | None = None
+    server_said: str | None = None
+    """``problem``, where it is an error of the server's in its own words."""
     aside: str | None = None
     """The first words that belong to no completion: they matter where it is not whole."""
 
@@ -65,7 +69,7 @@ def decode_answer(
             return decoded
     events = cut_events(pieces_ns, pieces)
     if events and all(event.name == STRAY for event in events):
-        return Decoded(problem=_no_stream(events, b"".join(pieces), content_type, api))
+        return _no_stream(events, b"".join(pieces), content_type, api)
     return decode_events(events, api)
 
 
@@ -73,7 +77,7 @@ def decode_events(events: Sequence[StreamEvent], api: Api = COMPLETION) -> Decod
     """Decode an answer of events."""
     reader = _Reader(events, api)
     decoded = _joined(reader)
-    decoded.problem, decoded.aside = reader.problem, reader.aside
+    decoded.problem, decoded.server_said, decoded.aside = reader.problem, reader.server_said, reader.aside
     return decoded
 
 
@@ -110,6 +114,8 @@ def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | N
     if last.choices or last.usage is None or any(map(_ERROR, events)):
         return None
     choices = [event.choices[0] for event in chunks if len(event.choices) == 1]
+    if any(map(_ERROR, choices)):
+        return None
     totals = [event.usage.completion_tokens or 0 for event in chunks if event.usage]
     growth = list(map(sub, totals, [0, *totals]))
     each_counts = len(choices) == len(totals) == len(chunks) > 0 and min(growth) > 0
@@ -126,22 +132,27 @@ def _joined_as_usual(times_ns: list[int], events: list[AnyChunk]) -> Decoded | N
 
 
 class _Reader:
-    """Events one by one, up to the first that is none."""
+    """Events one by one, up to the first that is none. Behind [DONE] an answer is whole, whatever else is said."""
 
     def __init__(self, events: Sequence[StreamEvent], api: Api) -> None:
         self._events = events
         self._api = api
         self.problem: str | None = None
+        self.server_said: str | None = None
         self.aside: str | None = None
 
     def __iter__(self) -> Iterator[tuple[int, AnyChunk]]:
+        done = False
         for event in self._events:
             if event.data == DONE:
+                done = True
                 continue
             try:
                 chunk = read_event(event, self._api)
             except NotACompletionError as error:
-                self.problem = str(error)
+                if not done:
+                    self.problem, self.server_said = str(error), _said_in(error)
+                self.aside = self.aside or str(error)
                 return
             if chunk is not None:
                 yield event.t_ns, chunk
@@ -216,7 +227,7 @@ def _take_texts(decoded: Decoded, texts: list[str], apart: list[str]) -> None:
 
 
 def _last_reason(choices: Sequence[AnyChoice]) -> str | None:
-    return next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), None)
+    return next((choice.finish_reason for choice in reversed(choices) if is_said(choice.finish_reason)), None)
 
 
 def _our_index(choices: list[AnyChoice]) -> int | None:
@@ -226,7 +237,7 @@ def _our_index(choices: list[AnyChoice]) -> int | None:
     one.
     """
     there = {choice.index for choice in choices}
-    ended = {choice.index for choice in choices if choice.finish_reason}
+    ended = {choice.index for choice in choices if is_said(choice.finish_reason)}
     return min(there) if len(there) > 1 and there == ended else None
 
 
@@ -242,7 +253,7 @@ def _take_usage(decoded: Decoded, usage: Usage | None) -> None:
         decoded.reasoning_tokens = details.reasoning_tokens
 
 
-def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None, api: Api) -> str:
+def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | None, api: Api) -> Decoded:
     """Say why a body without any event of a stream is none, in the server's words where it says an error."""
     try:
         whole = msgspec.json.decode(body)
@@ -254,5 +265,10 @@ def _no_stream(events: Sequence[StreamEvent], body: bytes, content_type: str | N
         try:
             read_event(event, api)
         except NotACompletionError as error:
-            return str(error)
-    return f"the answer is no stream of events, but {content_type or 'a body of no stated type'}: {beginning(body)}"
+            return Decoded(problem=str(error), server_said=_said_in(error))
+    kind = content_type or "a body of no stated type"
+    return Decoded(problem=f"the answer is no stream of events, but {kind}: {beginning(body)}")
+
+
+def _said_in(error: NotACompletionError) -> str | None:
+    return str(error) if isinstance(error, ServerSaidError) else None

@@ -9,6 +9,22 @@ LONGEST_WORDS = 200
 _LONGEST_ERROR = 2000
 _ANY_HEADER = 47  # zlib's or gzip's, whichever is there
 _NO_HEADER = -15
+_GZIP = b"\x1f"  # how a member begins; the padding of others is zeros
+_ZLIBS = ("gzip", "x-gzip", "deflate")
+_NOT_READ = (
+    "br",
+    "brotli",
+    "zstd",
+    "compress",
+    "x-compress",
+    "dcb",
+    "dcz",
+    "exi",
+    "pack200-gzip",
+    "lz4",
+    "snappy",
+)
+"""Every other name says nothing of a compression: some servers put a character set there, or ``none``."""
 
 
 class UnreadableBodyError(Exception):
@@ -21,19 +37,45 @@ def decompressed(pieces: Sequence[bytes], encoding: str | None) -> list[bytes]:
     Raises:
         UnreadableBodyError: another encoding, or damaged.
     """
-    name = (encoding or "identity").strip().lower()
-    if name == "identity":
-        return list(pieces)
-    if name not in ("gzip", "x-gzip", "deflate"):
+    name = (encoding or "").strip().lower()
+    encodings = [one.strip() for one in name.split(",")]
+    if any(one in _NOT_READ for one in encodings):
         raise UnreadableBodyError(f"the body is compressed ({name}), which nobody asked for")
+    plain = list(pieces)
+    for _ in filter(_ZLIBS.__contains__, encodings):
+        plain = _inflated(plain, name)
+    return plain
+
+
+def _inflated(pieces: list[bytes], name: str) -> list[bytes]:
     failure = ""
     for header in (_ANY_HEADER, _NO_HEADER):
-        stream = zlib.decompressobj(header)
+        stream = _Inflating(header)
         try:
-            return [stream.decompress(piece) for piece in pieces]
+            return [stream.take(piece) for piece in pieces]
         except zlib.error as error:
             failure = failure or str(error)
     raise UnreadableBodyError(f"the body is compressed ({name}) and cannot be read: {failure}")
+
+
+class _Inflating:
+    """Members of a compressed body, one after the other (RFC 1952, 2.2): a server may pack each event by itself."""
+
+    def __init__(self, header: int) -> None:
+        self._header = header
+        self._member = zlib.decompressobj(header)
+
+    def take(self, piece: bytes) -> bytes:
+        """What a piece adds; what follows the last member and is none is left out, as by gzip."""
+        plain = b""
+        while piece:
+            if self._member.eof:
+                if not piece.startswith(_GZIP):
+                    break
+                self._member = zlib.decompressobj(self._header)
+            plain += self._member.decompress(piece)
+            piece = self._member.unused_data
+        return plain
 
 
 def http_error_words(status: int, headers: Mapping[str, str], body: bytes) -> str:

@@ -85,6 +85,11 @@ class Agenda:
             return self._draw("measured")
         return None if self.finished else self._draw("filler")
 
+    def none_due_before(self, at_ns: int) -> None:
+        """The next request is due at ``at_ns``: where time says how many are measured, it may say so now."""
+        if self._first_ns is not None and self._planned is None:
+            self._measures_at(at_ns)
+
     def measured_ended(self) -> None:
         """A measured request has ended."""
         self._ended += 1

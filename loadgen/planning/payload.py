@@ -10,7 +10,7 @@ from configs.addresses import authority, read_address, shown_url
 from configs.datasets import Task
 from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, RecordedOutput
-from loadgen.answers.continuous_usage import FIELD
+from loadgen.answers.continuous_usage import FIELD, OPTIONS
 from loadgen.spec import LoadSpec
 from starwatt_errors import UsageError
 
@@ -29,7 +29,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, url: str, kind: EndpointKind = "completions") -> Endpoint:
-        """Read a base URL, with or without ``/v1``, or the whole address of the API of this kind.
+        """Read a base URL, with or without ``/v1``, or the whole address of the API of this kind, taken as it stands.
 
         Raises:
             UsageError: it is no http(s) URL, or one of another API; the message shows no credentials.
@@ -46,8 +46,10 @@ class Endpoint:
                 "ask for the chat API (--endpoint chat; endpoint: chat in a study)"
             )
         api = "/chat/completions" if kind == "chat" else "/completions"
-        base = base.removesuffix(api).removesuffix("/completions").removesuffix("/v1")
-        path = f"{base}/v1{api}{'?' if address.query else ''}{address.query}"
+        path = (
+            base if base.endswith(api) else f"{base.removesuffix('/completions').removesuffix('/v1')}/v1{api}"
+        )
+        path = f"{path}{'?' if address.query else ''}{address.query}"
         return cls(address.host, address.port, address.scheme == "https", path, address.credentials)
 
     @property
@@ -87,7 +89,7 @@ def body_of(spec: LoadSpec, text: str, beginning: str = "") -> dict[str, object]
         **_asked(spec, text, beginning),
         "temperature": spec.prompts.temperature,
         "stream": True,
-        "stream_options": {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
+        OPTIONS: {"include_usage": True} | ({FIELD: True} if spec.continuous_usage else {}),
     }
 
 

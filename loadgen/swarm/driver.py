@@ -121,6 +121,8 @@ class Driver:
         """Requests at absolute times, each in a greenlet of its own: none waits for another."""
         for position, offset_ns in enumerate(Arrivals.of(self._spec).offsets_ns()):
             mine = position % self._spec.workers == self._number
+            self._agenda.none_due_before(offset_ns)
+            self._note_what_is_left(now_ns() - self._start_ns)
             while mine and (remaining_ns := self._start_ns + offset_ns - now_ns()) > 0:
                 gevent.sleep(remaining_ns * 1e-9)
             item = self._next(offset_ns)
@@ -133,12 +135,16 @@ class Driver:
 
     def _next(self, at_ns: int) -> Item | None:
         item = self._agenda.next(at_ns)
+        self._note_what_is_left(at_ns)
+        return item
+
+    def _note_what_is_left(self, at_ns: int) -> None:
+        """Bound the load from ``at_ns`` on, once its last measured request is due."""
         if self._agenda.all_handed_out and self._bound is None:
             longest_s = self._spec.request_timeout_s + self._spec.drain_s
             due_in_s = max(self._start_ns + at_ns - now_ns(), 0) * 1e-9
             self._bound = gevent.spawn_later(due_in_s + longest_s, self.measured_ended.set)
         self._note_whether_over()
-        return item
 
     def _note_whether_over(self) -> None:
         if self._agenda.over:

@@ -36,10 +36,8 @@ class GeventClient:
 
     def complete(self, request: bytes, exchange: Exchange) -> None:
         """One request, head and body; whatever goes wrong is said in ``exchange``. A kill leaves it ``aborted``."""
-        self._complete(self._asking.form(request), exchange)
-        if self._asking.try_without(request, exchange):
-            self._complete(self._asking.without(request), exchange)
-            self._asking.learn(exchange)
+        for form in self._asking.forms(request, exchange):
+            self._complete(form, exchange)
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import urllib.request
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 _LONGEST_ANSWER = 8 << 20
 
@@ -18,7 +20,41 @@ def answer_of(url: str, timeout_s: float, key: str | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- our own, or checked by configs/remote.py
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+        with opened(request, timeout_s) as response:
             return bytes(response.read(_LONGEST_ANSWER))
     except http.client.HTTPException as error:
         raise OSError(str(error) or type(error).__name__) from error
+
+
+def opened(request: urllib.request.Request, timeout_s: float, *, by_proxy: bool = False) -> Any:
+    """Ask as a load asks: straight, whatever proxy the environment names, unless ``by_proxy``.
+
+    Raises:
+        urllib.error.HTTPError: it answers with a status of 400 or above.
+        OSError: it does not answer, or not in time.
+    """
+    straight = () if by_proxy else (urllib.request.ProxyHandler({}),)
+    return urllib.request.build_opener(_KeyToOneHost, *straight).open(request, timeout=timeout_s)
+
+
+class _KeyToOneHost(urllib.request.HTTPRedirectHandler):
+    """Goes where an answer points, and tells the key to nobody but whom it was meant for."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        redirected = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if redirected is not None and _place(newurl) != _place(req.full_url):
+            redirected.remove_header("Authorization")
+        return redirected
+
+
+def _place(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port

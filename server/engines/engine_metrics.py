@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import re
 import threading
 import urllib.error
@@ -43,13 +43,21 @@ def parse_metrics(text: str) -> dict[str, float]:
     for line in text.splitlines():
         sample = _SAMPLE.match(line)
         column = METRICS.get(sample["name"]) if sample else None
-        if sample and column is not None:
-            with contextlib.suppress(ValueError):
-                values[column] = values.get(column, 0.0) + float(sample["value"])
-                engines[column] = engines.get(column, 0) + 1
+        if sample and column is not None and (value := finite(sample["value"])) is not None:
+            values[column] = values.get(column, 0.0) + value
+            engines[column] = engines.get(column, 0) + 1
     return {
         column: value / engines[column] if column in _SHARES else value for column, value in values.items()
     }
+
+
+def finite(value: str) -> float | None:
+    """A value of Prometheus text; None where it is no number: a server may write NaN for what it does not know."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 class EngineScraper:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.engines.asking import answer_of
+from server.engines.engine_metrics import finite
 from server.process.waiting import ask_until
 from starwatt_errors import EngineError
 from traces.cell import Served
@@ -71,7 +72,7 @@ class RemoteEngine:
         try:
             told = json.loads(self._get("/v1/models"))
             return [dict(entry) for entry in told["data"] if entry["id"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise EngineError(f"{self.url}: answers, but /v1/models lists no models") from error
 
     def _choose(self, listed: list[dict[str, Any]]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ class RemoteEngine:
         started = _STARTED.search(metrics)
         try:
             version = json.loads(self._unless_silent("/version")).get("version")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             version = None
         length = chosen.get("max_model_len")
         return Served(
@@ -106,9 +107,9 @@ class RemoteEngine:
             kv_cache_tokens=_tokens(cache),
             url=self.url,
             root=str(chosen["root"]) if chosen.get("root") else None,
-            max_model_len=length if isinstance(length, int) else None,
+            max_model_len=length if type(length) is int and length > 0 else None,
             prefix_cache={"True": True, "False": False}.get(cache.get("enable_prefix_caching", "")),
-            started_s=float(started.group(1)) if started else None,
+            started_s=None if started is None else finite(started.group(1)),
         )
 
     def _unless_silent(self, path: str) -> str:

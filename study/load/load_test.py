@@ -78,7 +78,7 @@ def load_test(
     key = api_key()
     refuse_used(out)
     if spec.endpoint == "chat":
-        refuse_without_chat(spec.url, spec.model, key)
+        refuse_without_chat(spec.url, spec.model, key, client=spec.client)
     spec = prepared(spec, key)
     run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
     with _emptied_unless_requests_came(out):

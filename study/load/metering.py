@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from configs.addresses import shown_url
+from configs.addresses import read_address, shown_url
 from configs.meters import Meters
 from configs.phases import Phases
-from loadgen.planning.payload import Endpoint, checked_key
+from loadgen.planning.payload import checked_key
 from server.power.meters import choose_sources
 from server.power.service.token import TOKEN_VARIABLE
 from starwatt_errors import MeterError, UsageError
@@ -35,7 +35,7 @@ def meter_of(url: str, meter_at: str | None) -> OpenMeter:
         MeterError: no meter answers, and the server is no process of this machine.
     """
     if meter_at is None:
-        return no_meter(Node(name=Endpoint.parse(url).host))
+        return no_meter(Node(name=read_address(url, scheme="http").host))
     if meter_at == "local":
         pid = server_pid(url)
         if pid is None and choose_sources(Meters()) == ["modelled"]:

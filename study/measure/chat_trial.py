@@ -15,7 +15,7 @@ _REFUSED = frozenset({400, 404, 405, 422, 501})
 """That it takes no such request; of others (a key, a limit, a crash) the load itself tells."""
 
 
-def refuse_without_chat(url: str, model: str, key: str | None) -> None:
+def refuse_without_chat(url: str, model: str, key: str | None, *, client: str = "auto") -> None:
     """Raise where the server refuses to be asked by chat; nothing where it answers, or fails in another way.
 
     Raises:
@@ -25,7 +25,7 @@ def refuse_without_chat(url: str, model: str, key: str | None) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     address = url_of(endpoint)
     try:
-        answer_to(endpoint, body, key, _TIMEOUT_S)
+        answer_to(endpoint, body, key, _TIMEOUT_S, client=client)
     except urllib.error.HTTPError as error:
         with error:
             if error.code not in _REFUSED:

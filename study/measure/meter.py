@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import psutil
 
+from configs.addresses import read_address
 from configs.meters import Meters
-from loadgen.planning.payload import Endpoint
 from server.engines.boards import readable
 from server.power.service.remote import RemoteMeter
 from server.power.sidecar import Sidecar
@@ -133,7 +133,7 @@ def no_meter(node: Node | None) -> OpenMeter:
 
 def server_pid(url: str) -> int | None:
     """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
-    endpoint = Endpoint.parse(url)
+    endpoint = read_address(url, scheme="http")
     if endpoint.host not in ("127.0.0.1", "localhost", "::1"):
         return None
     for connection in psutil.net_connections("tcp"):

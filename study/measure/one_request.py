@@ -9,14 +9,15 @@ import urllib.request
 from collections.abc import Mapping
 
 from loadgen.planning.payload import Endpoint
+from server.engines.asking import opened
 
 _LONGEST_ANSWER = 8 << 20
 
 
 def answer_to(
-    endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float
+    endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float, *, client: str = "auto"
 ) -> tuple[bytes, str | None]:
-    """The body of the answer, and what type it is said to be.
+    """The body of the answer, and what type it is said to be; by a proxy where the load's ``client`` goes by one.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.
@@ -28,7 +29,7 @@ def answer_to(
         headers["Authorization"] = f"Bearer {key}" if key else f"Basic {basic}"
     request = urllib.request.Request(url_of(endpoint), json.dumps(body).encode(), headers)  # noqa: S310 -- http(s)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+        with opened(request, timeout_s, by_proxy=client == "aiohttp") as answer:
             return bytes(answer.read(_LONGEST_ANSWER)), answer.headers.get("content-type")
     except http.client.HTTPException as error:
         raise OSError(str(error) or type(error).__name__) from error

@@ -82,7 +82,7 @@ def _prompt_tokens(spec: LoadSpec, key: str | None, text: str) -> int | None:
     endpoint = Endpoint.parse(spec.url, spec.endpoint)
     body = body_of(spec, text) | forced(spec, 1)
     try:
-        answer, content_type = answer_to(endpoint, body, key, _TIMEOUT_S)
+        answer, content_type = answer_to(endpoint, body, key, _TIMEOUT_S, client=spec.client)
     except urllib.error.HTTPError as error:  # the load will be told the same
         error.close()
         return None

@@ -134,7 +134,7 @@ def encode_result(value: Any) -> Any:
     if kind in (list, tuple) and len(value) >= MANY and len(value) * len(TO_JSON(encode(value[0], 1))) > HUGE:
         digest, size = hashlib.sha256(), 0
         for start in range(0, len(value), PART):
-            part = TO_JSON([encode(item, 1) for item in value[start : start + PART]]).encode()
+            part = as_bytes([encode(item, 1) for item in value[start : start + PART]])
             digest.update(part)
             size += len(part)
         return ["#", kind.__name__, size, digest.hexdigest()]
@@ -236,6 +236,7 @@ WRAPPERS: dict[Any, Any] = {
     types.MappingProxyType: lambda value: dict(value.items()),
     type({}.keys()): set,
     type({}.items()): set,
+    memoryview: lambda value: value.tobytes() if (value.format, value.ndim) == ("B", 1) else object(),
 }
 
 
@@ -253,14 +254,19 @@ def send(fd: int, kind: bytes, content: Any) -> None:
 
     Before the first call there is one without JSON, of the kind ``b``: from there on the time of calls is counted.
     """
-    body = TO_JSON(content).encode()
+    body = as_bytes(content)
     frame = FRAME.pack(kind, len(body)) + body
     sent = os.write(fd, frame)
     while sent < len(frame):
         sent += os.write(fd, memoryview(frame)[sent:])
 
 
-TO_JSON, FRAME = json.JSONEncoder().encode, struct.Struct(">cI")
+def as_bytes(content: Any) -> bytes:
+    """Return JSON whose characters stand as they are: two halves of one, as escapes, would be read as that one."""
+    return TO_JSON(content).encode("utf-8", "surrogatepass")
+
+
+TO_JSON, FRAME = json.JSONEncoder(ensure_ascii=False).encode, struct.Struct(">cI")
 
 
 def limit_resources(limits: dict[str, int]) -> None:

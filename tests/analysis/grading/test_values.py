@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.grading.isolation.inner import encode
+from analysis.grading.isolation.inner import as_bytes, encode
 from analysis.grading.values import MalformedValueError, Opaque, decode, printable, short
 
 VALUES: list[Any] = [
     None, True, 0, -1, 2**53, -(2**60), 10**400, 0.1, -0.0, math.inf, "", "\ud800 é", b"\0\xff", bytearray(b"x"),
+    "\ud83d\udca9", ["\U0001f4a9"],
     1 + 2j,
     [], [1, [2.5, "x"]], (), (1, (2,)), {1, 2}, frozenset({"a"}), {}, {"a": [1], 2: (3,), (1, 2): None}, range(1, 9, 2),
     Fraction(1, 3), Decimal("1.50"), [True, 1, 1.0],
@@ -27,7 +28,7 @@ VALUES: list[Any] = [
 
 
 def through(value: Any) -> Any:
-    return decode(json.loads(json.dumps(encode(value))))
+    return decode(json.loads(as_bytes(encode(value))))
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)

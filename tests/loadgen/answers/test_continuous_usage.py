@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from loadgen.answers.continuous_usage import FIELD, Asking
+from loadgen.answers.continuous_usage import OPTIONS as STREAM_OPTIONS
 from loadgen.clients.exchange import Exchange
 from loadgen.flags import LoadFlags
 from tests.loadgen.bytes_of import good, refused, stream, token, total
@@ -64,21 +65,67 @@ def test_a_server_that_refuses_for_another_reason_is_told_so_and_asked_for_count
     assert [FIELD in asked["stream_options"] for asked in server.asked] == [True, False, True]
 
 
+#: Words of servers that know no options of streams at all.
+UNKNOWN = (
+    b"{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}",
+    b'{"error": {"message": "Unrecognized request argument supplied: stream_options"}}',
+    b'{"error_code": "BAD_REQUEST", "message": "json: unknown field \\"stream_options\\""}',
+)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("words", UNKNOWN)
+def test_a_server_without_options_of_streams_is_asked_without_any(
+    server: RawServer, client: str, words: bytes
+) -> None:
+    def plain(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
+        if STREAM_OPTIONS in body:
+            return [refused(400, words)]
+        return stream([*(token(one) for one in prompt), token("", None, "stop")])
+
+    server.begin(plain)
+    requests = [request_of(prompt, stream_options=OPTIONS) for prompt in ("abc", "de")]
+    rows = rows_of(client, server.url, requests)
+    assert [(row["status"], row["completion"], row["output_tokens"]) for row in rows] == [
+        ("ok", "abc", None), ("ok", "de", None),
+    ]  # fmt: skip
+    assert [STREAM_OPTIONS in asked for asked in server.asked] == [True, False, False]
+
+
+def test_a_server_that_refuses_one_after_the_other_is_asked_without_any_from_then_on() -> None:
+    asking, request = Asking(), request_of("é", stream_options=OPTIONS)
+
+    def asked(*refusals: str) -> list[bytes]:
+        said, exchange, made = iter(refusals), Exchange(), []
+        for form in asking.forms(request, exchange):
+            made.append(form)
+            exchange.error = next(said, None)
+            exchange.status, exchange.http_status = ("http_error", 400) if exchange.error else ("ok", 200)
+        return made
+
+    least, all_of_them = (asking.without(request, name) for name in (FIELD, STREAM_OPTIONS))
+    assert asked(f"{STREAM_OPTIONS}.{FIELD}") == [request, least]
+    assert asked(f"no {STREAM_OPTIONS}") == [least, all_of_them]
+    assert asked(f"no {STREAM_OPTIONS}") == [all_of_them]
+
+
 def test_a_request_without_counts_is_the_same_otherwise() -> None:
-    head, _, content = Asking().without(request_of("é", stream_options=OPTIONS, n=1)).partition(b"\r\n\r\n")
+    request = request_of("é", stream_options=OPTIONS, n=1)
+    head, _, content = Asking().without(request, FIELD).partition(b"\r\n\r\n")
     assert json.loads(content) == {"prompt": "é", "stream_options": {"include_usage": True}, "n": 1}
     assert b"Content-Length: %d" % len(content) in head
 
 
 def test_an_answer_that_is_none_is_forgotten_but_when_it_was_sent() -> None:
     exchange = Exchange(sent_ns=5, end_ns=6, status="http_error", error=FIELD, http_status=400)
-    assert Asking().try_without(request_of("é", stream_options=OPTIONS), exchange)
+    forms = Asking().forms(request_of("é", stream_options=OPTIONS), exchange)
+    assert next(forms) != next(forms)
     assert exchange == Exchange(sent_ns=5)
 
 
 def test_a_request_that_asks_for_no_counts_is_not_made_again() -> None:
     exchange = Exchange(sent_ns=5, end_ns=6, status="http_error", error=FIELD, http_status=400)
-    assert not Asking().try_without(request_of("é"), exchange)
+    assert list(Asking().forms(request_of("é"), exchange)) == [request_of("é")]
     assert exchange.error == FIELD
 
 

@@ -170,6 +170,30 @@ WHOLE: dict[str, Case] = {
     "a byte order mark": Case(lambda text: stream([b"\xef\xbb\xbf" + good(text)[0], *good(text)[1:]])),
     "a role first": Case(lambda text: stream([event({"choices": [{"index": 0, "role": "a"}]}), *good(text)])),
     "gzip": Case(lambda text: [of_length(gzip.compress(body(text)), HEAD + b"Content-Encoding: gzip\r\n")]),
+    "gzip of each event by itself": Case(
+        lambda text: stream(
+            [gzip.compress(one) for one in good(text)],
+            HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED[len(HEAD) :],
+        )
+    ),
+    "an encoding that is none": Case(
+        lambda text: [of_length(body(text), HEAD + b"Content-Encoding: utf-8\r\n")]
+    ),
+    "other words for [DONE]": Case(lambda text: stream([*good(text)[:-1], b"data: [done]\n\n"])),
+    "an error after [DONE]": Case(lambda text: stream([*good(text), event({"error": {"message": "late"}})])),
+    "no finish reason yet, in a word": Case(
+        lambda text: stream(
+            [*(token(one, at, "null") for at, one in enumerate(text, 1)), token("", len(text), "stop"), DONE]
+        )
+    ),
+    "errors that are none in each choice": Case(
+        lambda text: stream([one.replace(b'"index"', b'"error": null, "index"') for one in good(text)])
+    ),
+    "control characters as they are": Case(
+        lambda text: stream(
+            [one.replace(b'{"choices"', b'{"id": "a\tb\x01", "choices"') for one in good(text)]
+        )
+    ),
     "deflate": Case(
         lambda text: [of_length(zlib.compress(body(text)), HEAD + b"content-encoding: Deflate\r\n")]
     ),
@@ -224,6 +248,27 @@ BAD: dict[str, Case] = {
     ),
     "an engine that gave up": Case(
         lambda text: stream([*good(text)[:1], token("", 1, "abort"), DONE]), "malformed", 200, "abort",
+    ),
+    "an error of its choice": Case(
+        lambda text: stream(
+            [*good(text)[:1], event({"choices": [{"finish_reason": "error", "error": {"message": "boom"}}]}), DONE]
+        ),
+        "malformed", 200, "boom",
+    ),
+    "an engine without room": Case(
+        lambda text: stream([*good(text)[:1], token("", 1, "insufficient_system_resource"), DONE]),
+        "malformed", 200, "insufficient_system_resource",
+    ),
+    "an end that has not come, in a word": Case(
+        lambda text: stream([token(text, 9, "null"), DONE]), "malformed", 200, "finish_reason",
+    ),
+    "an error, and an end in mid-stream": Case(
+        lambda text: [CHUNKED, *map(chunk, [*good(text)[:1], event({"error": {"message": "boom"}})]), Then.CLOSE],
+        "connection_error", 200, "boom",
+    ),
+    "an error in place of a stream, and an end in mid-answer": Case(
+        lambda _: [NO_STREAM + b"application/json\r\nContent-Length: 999\r\n\r\n" + b'{"error": "boom"}', Then.RESET],
+        "connection_error", 200, "boom",
     ),
     "no finish reason": Case(lambda text: stream([token(text, 9), DONE]), "malformed", 200, "finish_reason"),
     "another place": Case(

@@ -20,6 +20,11 @@ from loadgen.answers.words import UnreadableBodyError, beginning, decompressed, 
         (" X-GZIP ", gzip.compress(b"words" * 9)),
         ("deflate", zlib.compress(b"words" * 9)),
         ("deflate", zlib.compress(b"words" * 9, wbits=-15)),
+        ("gzip", gzip.compress(b"words" * 4) + gzip.compress(b"words" * 5) + b"\0\0\0"),
+        ("identity, gzip", gzip.compress(b"words" * 9)),
+        ("deflate, gzip", gzip.compress(zlib.compress(b"words" * 9))),
+        ("none", b"words" * 9),
+        ("UTF-8", b"words" * 9),
     ],
 )
 def test_each_piece_of_a_body_is_what_it_was_before(encoding: str | None, body: bytes, size: int) -> None:

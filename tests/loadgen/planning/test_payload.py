@@ -12,6 +12,7 @@ import pytest
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.prompt_format import STOP_STRINGS, render_prompt
+from configs.prompt_formats import EndpointKind
 from configs.schema import FixedOutput, Prompts, RecordedOutput
 from loadgen.planning.payload import Endpoint, request_bytes
 from starwatt_errors import UsageError
@@ -128,6 +129,21 @@ def test_transformers_is_told_a_fixed_length_in_its_own_words() -> None:
     forced = json.loads(str(body["generation_config"]))
     assert forced == {"min_new_tokens": 48, "max_new_tokens": 48, "do_sample": False}
     assert "ignore_eos" not in body, "transformers serve refuses fields that it does not know"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "path"),
+    [
+        ("http://h/v3/chat/completions", "chat", "/v3/chat/completions"),
+        ("https://h/openai/deployments/d/chat/completions?api-version=1", "chat",
+         "/openai/deployments/d/chat/completions?api-version=1"),
+        ("https://h/openai/deployments/d/completions/", "completions", "/openai/deployments/d/completions"),
+        ("http://h/completions", "completions", "/completions"),
+        ("http://h/v1/completions", "chat", "/v1/chat/completions"),
+    ],
+)  # fmt: skip
+def test_the_whole_address_of_an_api_is_asked_as_it_stands(url: str, kind: EndpointKind, path: str) -> None:
+    assert Endpoint.parse(url, kind).path == path
 
 
 @pytest.mark.parametrize(

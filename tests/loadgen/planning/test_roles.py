@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from configs.datasets import load_dataset
+from loadgen.flags import LoadFlags
 from loadgen.planning.agenda import Agenda
 from loadgen.planning.arrivals import arrival_offsets_ns
 from loadgen.planning.prompts import choose_tasks, passes, seeded
+from starwatt_errors import UsageError
 from tests.support.driving import (
     SINGLE,
     TASK_OF_PROMPT,
@@ -155,6 +157,38 @@ def test_a_duration_measures_what_is_offered_within_it(tmp_path: Path, load: dic
 def test_a_duration_shorter_than_one_answer_ends_with_it(tmp_path: Path) -> None:
     driven, _ = run(tmp_path, SINGLE, Answer(gap_s=0.02), amount={"kind": "duration", "seconds": 0.001})
     assert [row["status"] for row in driven.rows] == ["ok"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_duration_does_not_wait_for_the_request_that_is_due_after_it(workers: int) -> None:
+    amount = {"kind": "duration", "seconds": 5}
+    spec = make_spec("http://x", constant(0.01), amount=amount, workers=workers)
+    agenda = Agenda(spec, choose_tasks(DATASET, TASKS, 20))
+    first = agenda.next(0)
+    assert first is not None
+    assert not agenda.all_handed_out
+    agenda.none_due_before(100_000 * MS)
+    assert agenda.all_handed_out
+    assert not agenda.over
+    agenda.measured_ended()
+    assert agenda.over
+
+
+def test_an_open_load_of_a_duration_ends_when_its_last_request_has(tmp_path: Path) -> None:
+    minutes_apart = constant(0.001)
+    driven, _ = run(tmp_path, minutes_apart, amount={"kind": "duration", "seconds": 1})
+    assert [row["status"] for row in driven.rows] == ["ok"]
+
+
+def test_a_duration_within_which_no_request_is_due_is_refused() -> None:
+    flags: dict[str, Any] = {
+        "url": "http://h", "model": "m", "single_stream": False, "concurrency": None, "arrivals": None,
+        "trace": None, "requests": None, "warmup": 0.0, "dataset": "starwatt-24", "max_tokens": 8,
+        "ignore_eos": False, "seed": 1,
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=r"--duration 2: at --qps 0.01 no request .* 100 s and more"):
+        LoadFlags(**flags, qps=0.01, duration=2).spec()
+    assert LoadFlags(**flags, qps=0.01, duration=100).spec()
 
 
 def test_open_requests_are_due_on_the_schedule_and_never_sent_before(tmp_path: Path) -> None:

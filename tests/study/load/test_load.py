@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -16,7 +17,9 @@ from analysis.tables import read_table
 from starwatt_errors import UsageError
 from study.cli.app import app
 from study.exit_codes import INVALID
+from study.load.metering import meter_of
 from study.measure.chat_trial import refuse_without_chat
+from study.measure.meter import Recorded, server_pid
 from tests.server.power.conftest import busy_pid  # noqa: F401 -- a fixture
 from tests.support.busy import PATIENCE_S
 from tests.support.command import start, starwatt
@@ -64,6 +67,17 @@ def test_a_load_test_leaves_its_requests_and_a_summary_that_agrees(
 
 NO_TEMPLATE = b"""{"error": {"message": "As of transformers v4.44, default chat template is no longer allowed, so you
  must provide a chat template if the tokenizer does not define one.", "type": "BadRequestError", "code": 400}}"""
+
+
+def test_a_server_at_the_whole_address_of_a_chat_is_known(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/chat/completions"
+        assert server_pid(url) == os.getpid()
+    left = Recorded()
+    with meter_of(url, None)(tmp_path, left):
+        pass
+    assert left.node is not None
+    assert left.node.name == "127.0.0.1"
 
 
 def test_a_server_without_a_chat_template_is_asked_once_and_the_load_is_not_begun(tmp_path: Path) -> None:

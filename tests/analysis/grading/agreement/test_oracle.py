@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from evalplus.eval import PASS, untrusted_check
 
-from analysis.grading.isolation.inner import encode
+from analysis.grading.isolation.inner import as_bytes, encode
 from analysis.grading.oracle import Oracle, own_encoding_is_right
 from analysis.grading.values import decode
 
@@ -109,6 +109,11 @@ FORMS: list[tuple[list[Any], str]] = [
     (["x"], "np.str_('x')"),
     (["x"], "np.array('x')"),
     ([b"x"], "np.bytes_(b'x')"),
+    ([b"x"], "memoryview(b'x')"),
+    ([b"x"], "memoryview(array.array('H', b'xx'))"),
+    (["\U0001f4a9"], r"'\ud83d\udca9'"),
+    ([["\U0001f4a9", 1]], r"['\ud83d\udca9', 1]"),
+    (["\ud83d"], r"'\ud83d'"),
     ([0.3], "Number(0.1 + 0.2)"),
     ([[0.3, 1.0]], "[Number(0.1 + 0.2), 1.0]"),
     ([0.5, [[0.3]]], "[[Number(0.1 + 0.2)]]"),
@@ -142,7 +147,7 @@ def test_another_form_of_an_output_is_accepted_exactly_when_evalplus_accepts_it(
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 -- our own list
     oracle = Oracle("f", 0)
-    outputs = [decode(json.loads(json.dumps(encode(names["f"](n))))) for (n,) in inputs]
+    outputs = [decode(json.loads(as_bytes(encode(names["f"](n))))) for (n,) in inputs]
     assert all(map(oracle.accepts, inputs, outputs, expected)) == (status == PASS)
 
 
