@@ -21,6 +21,7 @@ _MISSING = frozenset(
      "not supported", "unknown error", "not available", "no data", "undefined", "missing", "err", "err!", "error",
      "gpu is lost", "gpu requires reset")
 )  # fmt: skip
+_WORDS_IN_BRACKETS = re.compile(r"\[[^\d\[\]]*\]")  # nvidia-smi: [Insufficient Permissions] and more
 _NUMBER = re.compile(r"([-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*([A-Za-z\u00b5\u03bc]*)")
 _SPACED = re.compile(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))")  # between groups of three digits
 _GROUPS = re.compile(r"[-+]?\d{1,3}(([.,])\d{3})(\2\d{3})+")
@@ -39,8 +40,13 @@ WATTS = {
 
 def is_missing(text: str) -> bool:
     """Say whether a log says here that it has no value."""
+    bracketed = _WORDS_IN_BRACKETS.fullmatch(text.strip()) is not None
     words = text.strip().strip("[]").strip().lower()
-    return words in _MISSING or (not words[:1].isdigit() and words.rpartition(" ")[0] in _MISSING - {""})
+    return (
+        bracketed
+        or words in _MISSING
+        or (not words[:1].isdigit() and words.rpartition(" ")[0] in _MISSING - {""})
+    )
 
 
 def figure(text: str, *, comma_separated: bool = False) -> tuple[float, str]:
