@@ -13,6 +13,7 @@ _TIMES = ("%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S", "%m-%d-%Y %H:%M:%S.%f", "
           "%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f",
           "%m/%d/%Y %I:%M:%S %p", "%d-%b-%Y %H:%M:%S")  # fmt: skip
 _WITHOUT_YEAR = re.compile(r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(\.\d+)?")
+_YEARS = range(1969, 2200)  # a clock that nobody has set begins in 1970, west of UTC in 1969
 _UTC = re.compile(r"\s*(UTC|GMT)$")
 _PARTS = (1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)
 """From which count since 1970 on it is of nano-, micro- or milliseconds, in seconds; 1e11 s is the year 5138."""
@@ -113,6 +114,8 @@ def seconds(text: str, zone: str | None) -> float:
         count = float(text.replace(",", "."))
         return count * next((part for least, part in _PARTS if abs(count) >= least), 1.0)
     at = _calendar(text)
+    if at.year not in _YEARS:  # the system's calendar ends where a zone would leave the years 1 to 9999
+        raise ValueError("its year is none of measurements")
     if at.tzinfo is not None or zone == "local":
         return at.timestamp()
     if zone is None:
