@@ -42,6 +42,7 @@ class ExternalLog(StrictModel):
         "csv",
         "ptdaemon",
         "nvidia-smi",
+        "nvidia-dmon",
         "dcgmi-dmon",
         "ipmitool-dcmi",
         "ear",

@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+from configs.files.instants import NS_PER_S, Instants, unit_ns_of
 from configs.files.strict import LONGEST_S
 from starwatt_errors import UsageError
 
@@ -16,39 +17,45 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 def offsets_of(path: Path, content: str) -> list[int]:
     """Return the arrivals in ``content``, which ``path`` holds, in nanoseconds after the first one, in their order.
 
-    One number a line, in seconds, never falling; a heading, empty lines, and notes (lines that begin with #) are
-    skipped. Times of day (such as seconds since 1970) do as well as offsets, since they are counted from the first.
+    The first is therefore 0.
+
+    One number or date a line, never falling, in seconds unless the heading ends in ms, us or ns; empty lines, and notes
+    (lines that begin with #) are skipped. Counts since 1970 do as well as offsets, since they are counted from the
+    first; they tell by their size whether they are of seconds.
 
     Raises:
         UsageError: a line holds no such number, fewer than two instants differ, or they span more than a week.
     """
-    instants_s: list[float] = []
+    instants_ns: list[int] = []
+    times = Instants(NS_PER_S)
     rows = [
         (number, line.strip())
         for number, line in enumerate(content.splitlines(), start=1)
         if line.strip() and not line.startswith("#")
     ]
     for place, (number, text) in enumerate(rows):
-        if not _is_number(text):
-            if place == 0 and not text[:1].isdigit():
-                continue  # a heading
-            table = f"; {TABLE}" if "," in text else ""
+        if place == 0 and not _is_number(text) and not text[:1].isdigit():
+            times = Instants(unit_ns_of(text))
+            continue  # a heading
+        at_ns = times.ns(text)
+        if at_ns is None and not _is_number(text):
+            table = f"; {TABLE}" if re.search("[,;\t]", text) else ""
             raise UsageError(
                 f"{path}:{number}: takes one offset in seconds a line (given: {text[:40]!r}){table}"
             )
-        if instants_s and float(text) < instants_s[-1]:
+        if at_ns is None or (instants_ns and at_ns - instants_ns[0] > LONGEST_S * NS_PER_S):
             raise UsageError(
-                f"{path}:{number}: {text[:40]} comes before {instants_s[-1]:g}: offsets must not fall"
+                f"{path}:{number}: {text[:40]} is more than a week after the first: takes seconds, not milliseconds "
+                "unless the first line says so (time_ms)"
             )
-        instants_s.append(float(text))
-        if instants_s[-1] - instants_s[0] > LONGEST_S:
+        if instants_ns and at_ns < instants_ns[-1]:
             raise UsageError(
-                f"{path}:{number}: {text[:40]} is more than a week after the first ({instants_s[0]:g}): "
-                "takes seconds, not milliseconds"
+                f"{path}:{number}: {text[:40]} comes before {rows[place - 1][1][:40]}: offsets must not fall"
             )
-    if not instants_s or instants_s[-1] <= instants_s[0]:
+        instants_ns.append(at_ns)
+    if not instants_ns or instants_ns[-1] <= instants_ns[0]:
         raise UsageError(f"{path}: takes at least two different offsets, in seconds, one a line")
-    return [round((instant_s - instants_s[0]) * 1e9) for instant_s in instants_s]
+    return [instant_ns - instants_ns[0] for instant_ns in instants_ns]
 
 
 def _is_number(text: str) -> bool:

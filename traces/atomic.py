@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,14 @@ def written(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place when the block ends well, and vanishes if not."""
+    """Give a temporary path beside ``path`` that takes its place when the block ends well, and vanishes if not.
+
+    A link to a file stays, and its file is the one that is written.
+
+    Raises:
+        TraceError: the system refuses it, or ``path`` is a device, a pipe or a socket, whose place no file may take.
+    """
+    path = _place_of(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with written(path):
@@ -40,6 +48,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _place_of(path: Path) -> Path:
+    with written(path):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:  # also a link to nothing, which is replaced
+            return path
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise TraceError(
+            f"{path}: cannot be written: takes a file, which a pipe, a socket or a device is not"
+        )
+    return path.resolve() if path.is_symlink() else path
 
 
 def _sync_folder(folder: Path) -> None:

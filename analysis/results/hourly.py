@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -29,17 +29,20 @@ _END = re.compile(r"(?<![a-z])(end|ende|bis|until)(?![a-z])", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s+-\s+|\s*/(?=\d{4}-)")
 _UNITS = re.compile(
     r"(?P<amount>\b(?:mg|kg|g|t)\s+CO[2₂](?:\s?e[a-z]*)?|[A-Za-z€$£₂]+[A-Za-z0-9₂]*)\s*(?:/|\bper\b)\s*"
-    r"(?P<energy>[kM]?Wh)\b",
+    r"(?P<energy>[kM]?Wh)r?\b",
     re.IGNORECASE,
 )
 WH = MappingProxyType({"wh": 1.0, "kwh": 1e3, "mwh": 1e6})
 _GRAMS = {"mg": 1e-3, "g": 1.0, "kg": 1e3, "t": 1e6}
 _CARBON = re.compile(r"(?P<mass>mg|kg|g|t)\s*(?i:CO[2₂](?:\s?e(?:q|quiv\w*)?)?)?")  # Mg is none of mg
+_NO_MONEY = re.compile(r"CO[2₂]|^(?:lbs?|pounds?|tons?|tonnes?)$", re.IGNORECASE)  # as in lbs CO2/MWh
 _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/Brussels", "mez": "Europe/Berlin",
           "mesz": "Europe/Berlin"}  # fmt: skip
 _ZONE = re.compile(
     r"(?<![A-Z])(?:UTC|GMT|CES?T|MES?Z)(?![A-Za-z])|(?<![A-Za-z])(?:utc|gmt|ces?t|mes?z)(?![A-Za-z])"
 )
+_EAST = re.compile(r"\s*([+-]\d{1,2})(?::?([0-5]\d))?(?!\d)")  # hours and minutes behind UTC or GMT
+_YEARS = range(1970, 2100)
 _SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
 _MOST_BYTES = 256 << 20
 _HOLE = 1.5  # usual steps: months differ, and a line that is missing is a hole
@@ -142,8 +145,7 @@ class _Reader:
         self._value = self._chosen(units, column)
         self._scale, self._unit = units[self._value]
         self._time, self._end = _times([k for k in range(len(header)) if k not in units], header)
-        said = _ZONE.search(header[self._time])
-        self._zone = _ZONES[said[0].lower()] if said else zone
+        self._zone = _zone_in(header[self._time]) or (None if zone is None else ZoneInfo(zone))
         self._last: datetime | None = None
         self._month_first = False
 
@@ -154,7 +156,17 @@ class _Reader:
             self._month_first = is_month_first(times)
         except AmbiguousDatesError as error:
             raise UsageError(f"{self._where}: {error}") from None
-        return [self._span(row, number) for number, row in rows]
+        ordered = rows[::-1] if self._falls(rows) else rows
+        spans = (self._span(row, number) for number, row in ordered)
+        return [span for span in spans if span is not None]
+
+    def _falls(self, rows: Sequence[tuple[int, list[str]]]) -> bool:
+        """Say whether the last line is before the first, in times that have no zone of their own."""
+        ends = [row[self._time] for _, row in (rows[0], rows[-1]) if len(row) > self._time]
+        first, *last = (parsed(_BETWEEN.split(end)[0], month_first=self._month_first) for end in ends)
+        if first is None or not last or last[0] is None or first.tzinfo or last[0].tzinfo:
+            return False
+        return last[0] < first
 
     def _chosen(self, units: Iterable[int], column: str | None) -> int:
         known = list(units)
@@ -171,15 +183,29 @@ class _Reader:
             f"{self._where}: line 1: say which column by FILE:PART-OF-ITS-TITLE; these have a unit: {titles}"
         )
 
-    def _span(self, row: Sequence[str], number: int) -> tuple[float, float, float]:
+    def _span(self, row: Sequence[str], number: int) -> tuple[float, float, float] | None:
+        """None where a line has no value, and its time is in the hour that is left out as summer time begins."""
         where = f"{self._where}: line {number}"
         if len(row) <= max(self._time, self._value):
             raise UsageError(f"{where}: has {len(row)} columns, and its header {len(self._header)}")
         start, *end = self._times_in(row)
         value = np.nan if is_missing(row[self._value]) else self._number(row[self._value], where)
+        if self._is_left_out(start):
+            if np.isnan(value):
+                return None
+            raise UsageError(
+                f"{where}: {start!r} is no time of {self._zone}, where summer time begins in that hour: --zone "
+                "Etc/GMT-1 is an hour east of UTC all the year"
+            )
         start_s = self._seconds(start, where, follows=True)
         end_s = self._seconds(end[0], where, follows=False) if end else np.nan
         return start_s, end_s if end_s > start_s else np.nan, value * self._scale
+
+    def _is_left_out(self, text: str) -> bool:
+        at = parsed(text, month_first=self._month_first)
+        if self._zone is None or at is None or at.tzinfo is not None or at.year not in _YEARS:
+            return False
+        return at.replace(tzinfo=self._zone).astimezone(UTC).astimezone(self._zone).replace(tzinfo=None) != at
 
     def _times_in(self, row: Sequence[str]) -> list[str]:
         """Return a line's start, and its end where the line says it."""
@@ -205,7 +231,7 @@ class _Reader:
         if _SINCE_1970.fullmatch(text):
             return seconds(text, None)
         at = parsed(text, month_first=self._month_first)
-        if at is None:
+        if at is None or at.year not in _YEARS:
             raise UsageError(f"{where}: {text!r} is no time that is known, such as 2026-11-26T09:00:00+01:00")
         if at.tzinfo is not None:
             return at.timestamp()
@@ -213,7 +239,7 @@ class _Reader:
             raise UsageError(
                 f"{where}: {text!r} names no zone: say it by --zone, such as --zone Europe/Berlin"
             )
-        local = at.replace(tzinfo=ZoneInfo(self._zone))
+        local = at.replace(tzinfo=self._zone)
         if follows:  # the hour that comes twice as summer time ends
             if self._last is not None and local.timestamp() <= self._last.timestamp():
                 local = local.replace(fold=1)
@@ -234,7 +260,7 @@ class _Reader:
             raise UsageError(
                 f"{self._where}: has {_utc(twice)} twice: keep the lines of one zone, and one resolution"
             )
-        usual_s = float(np.median(steps)) if steps.size else 3600.0
+        usual_s = float(np.sort(steps)[(steps.size - 1) // 2]) if steps.size else 3600.0
         follows_s = np.where(steps > _HOLE * usual_s, start_s[:-1] + usual_s, start_s[1:])
         until_s = np.append(follows_s, start_s[-1] + usual_s)
         end_s = np.where(np.isnan(end_s), until_s, np.minimum(end_s, np.append(start_s[1:], np.inf)))
@@ -249,6 +275,18 @@ def _times(places: Sequence[int], header: Sequence[str]) -> tuple[int, int | Non
     return (starts or times or [*places, 0])[0], ends[0] if ends else None
 
 
+def _zone_in(title: str) -> tzinfo | None:
+    """Return the zone that a column's title names; ``UTC+01:00`` is an hour east of UTC."""
+    said = _ZONE.search(title)
+    if said is None:
+        return None
+    east = _EAST.match(title, said.end()) if said[0].upper() in ("UTC", "GMT") else None
+    if east is None:
+        return ZoneInfo(_ZONES[said[0].lower()])
+    minutes = int(east[2] or 0) * (-1 if east[1][0] == "-" else 1)
+    return timezone(timedelta(hours=int(east[1]), minutes=minutes))
+
+
 def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
     """Return how much of what a Wh is, where a column's title has a unit of carbon, or of money, for energy."""
     match = _UNITS.search(title)
@@ -257,7 +295,8 @@ def _unit_in(title: str, *, carbon: bool) -> tuple[float, str] | None:
     wh, grams = WH[match["energy"].lower()], grams_of(match["amount"])
     if carbon:
         return None if grams is None else (grams / wh, "gCO2e")
-    return None if grams is not None else (1 / wh, match["amount"])
+    is_mass = grams is not None or _NO_MONEY.search(match["amount"]) is not None
+    return None if is_mass else (1 / wh, match["amount"])
 
 
 def grams_of(unit: str) -> float | None:

@@ -13,6 +13,7 @@ _TIMES = ("%Y/%m/%d %H:%M:%S.%f", "%Y/%m/%d %H:%M:%S", "%m-%d-%Y %H:%M:%S.%f", "
           "%a %b %d %H:%M:%S %Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f",
           "%m/%d/%Y %I:%M:%S %p", "%d-%b-%Y %H:%M:%S")  # fmt: skip
 _WITHOUT_YEAR = re.compile(r"[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d(\.\d+)?")
+_YEARS = range(1969, 2200)  # a clock that nobody has set begins in 1970, west of UTC in 1969
 _UTC = re.compile(r"\s*(UTC|GMT)$")
 _PARTS = (1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)
 """From which count since 1970 on it is of nano-, micro- or milliseconds, in seconds; 1e11 s is the year 5138."""
@@ -21,6 +22,7 @@ _MISSING = frozenset(
      "not supported", "unknown error", "not available", "no data", "undefined", "missing", "err", "err!", "error",
      "gpu is lost", "gpu requires reset")
 )  # fmt: skip
+_WORDS_IN_BRACKETS = re.compile(r"\[[^\d\[\]]*\]")  # nvidia-smi: [Insufficient Permissions] and more
 _NUMBER = re.compile(r"([-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*([A-Za-z\u00b5\u03bc]*)")
 _SPACED = re.compile(r"(?<=\d)[ '\u2019\u00a0\u202f](?=\d{3}(?!\d))")  # between groups of three digits
 _GROUPS = re.compile(r"[-+]?\d{1,3}(([.,])\d{3})(\2\d{3})+")
@@ -39,8 +41,13 @@ WATTS = {
 
 def is_missing(text: str) -> bool:
     """Say whether a log says here that it has no value."""
+    bracketed = _WORDS_IN_BRACKETS.fullmatch(text.strip()) is not None
     words = text.strip().strip("[]").strip().lower()
-    return words in _MISSING or (not words[:1].isdigit() and words.rpartition(" ")[0] in _MISSING - {""})
+    return (
+        bracketed
+        or words in _MISSING
+        or (not words[:1].isdigit() and words.rpartition(" ")[0] in _MISSING - {""})
+    )
 
 
 def figure(text: str, *, comma_separated: bool = False) -> tuple[float, str]:
@@ -107,6 +114,8 @@ def seconds(text: str, zone: str | None) -> float:
         count = float(text.replace(",", "."))
         return count * next((part for least, part in _PARTS if abs(count) >= least), 1.0)
     at = _calendar(text)
+    if at.year not in _YEARS:  # the system's calendar ends where a zone would leave the years 1 to 9999
+        raise ValueError("its year is none of measurements")
     if at.tzinfo is not None or zone == "local":
         return at.timestamp()
     if zone is None:

@@ -1,7 +1,7 @@
 """A recording as JSON Lines, one object a request, as Mooncake publishes its traces.
 
-``timestamp`` is in milliseconds there. Alibaba's Bailian traces have the same names, and ``timestamp`` in seconds: they
-are known by their ``chat_id``.
+``timestamp`` is in milliseconds there, from the trace's beginning. Alibaba's Bailian traces have the same names, and
+``timestamp`` in seconds: they are known by their ``chat_id``. Counts since 1970 say by their size what they count.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from configs.files.instants import NS_PER_S, Instants
 from configs.files.plain_json import json_object, numbered_lines
-from configs.recordings.instants import NS_PER_S, instant_ns
 from configs.recordings.numbers import tokens_of
 from configs.recordings.recording import Lengths, Line
 from starwatt_errors import UsageError
@@ -31,17 +31,23 @@ def lines_of_json(path: Path, text: str) -> list[Line]:
     Raises:
         UsageError: a line is no JSON object, or a field of it is missing or wrong.
     """
-    return [_line(path, number, line) for number, line in numbered_lines(text)]
+    lines: list[Line] = []
+    times: Instants | None = None
+    for number, line in numbered_lines(text):
+        row = json_object(f"{path}:{number}", line, "timestamp, an input_length and an output_length")
+        times = times or Instants(NS_PER_S if "chat_id" in row else NS_PER_S // 1000)
+        lines.append(_line(path, number, row, times))
+    return lines
 
 
-def _line(path: Path, number: int, text: str) -> Line:
+def _line(path: Path, number: int, row: dict[str, Any], times: Instants) -> Line:
     where = f"{path}:{number}"
-    row = json_object(where, text, "timestamp, an input_length and an output_length")
-    unit_ns = NS_PER_S if "chat_id" in row else NS_PER_S // 1000
     _, time = _field(where, row, ("timestamp",))
-    time_ns = None if isinstance(time, bool) else instant_ns(str(time), unit_ns)
+    time_ns = None if isinstance(time, bool) else times.ns(str(time))
     if time_ns is None:
-        raise UsageError(f"{where}: timestamp: takes a number or a date (given: {str(time)[:_SHOWN]!r})")
+        raise UsageError(
+            f"{where}: timestamp: takes a number or a date, as all lines do (given: {str(time)[:_SHOWN]!r})"
+        )
     prompt, output = (_tokens(path, number, row, names) for names in (_PROMPT, _OUTPUT))
     return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
 

@@ -13,6 +13,7 @@ from configs.offsets import offsets_of
 from configs.recordings.json_lines import is_json_lines, lines_of_json
 from configs.recordings.recording import Recording, recording_of
 from configs.recordings.table import columns_of, lines_of_table
+from starwatt_errors import UsageError
 
 
 def read_recording(path: Path, most_tokens: int | None = None) -> Recording:
@@ -35,6 +36,10 @@ def _read(path: Path, most_tokens: int | None, _version: tuple[int, int]) -> Rec
     text = decoded(path, read_packed(path, TABLE_BYTES))
     if is_json_lines(text):
         return recording_of(path, lines_of_json(path, text), most_tokens)
+    if text.lstrip().startswith("["):
+        raise UsageError(
+            f"{path}: is a JSON list: takes JSON Lines, an object a line (jq -c '.[]' makes them of it)"
+        )
     if columns_of(text) is not None:
         return recording_of(path, lines_of_table(path, text), most_tokens)
     return Recording(tuple(offsets_of(path, text)))

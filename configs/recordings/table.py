@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from configs.recordings.instants import NS_PER_S, instant_ns
+from configs.files.instants import NS_PER_S, UNITS, Instants
 from configs.recordings.numbers import tokens_of
 from configs.recordings.recording import Lengths, Line
 from starwatt_errors import UsageError
 
-_TIMES = {
-    "timestamp": NS_PER_S, "time": NS_PER_S, "seconds": NS_PER_S, "arrivaltime": NS_PER_S, "arrivedat": NS_PER_S,
-    "timestampms": NS_PER_S // 1000,
-}  # fmt: skip
+_TIMES = {"seconds": NS_PER_S} | {
+    f"{name}{unit}": ns
+    for unit, ns in {"": NS_PER_S, **UNITS}.items()
+    for name in ("timestamp", "time", "arrivaltime", "arrivedat")
+}
 _PROMPTS = (
     "contexttokens",
     "requesttokens",
@@ -73,7 +74,7 @@ def lines_of_table(path: Path, text: str) -> list[Line]:
 
 
 def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[Line]:
-    begun, last = False, max(columns[:3])
+    begun, last, times = False, max(columns[:3]), Instants(columns.unit_ns)
     for row in rows:
         number: int = rows.line_num  # type: ignore[attr-defined]
         if not any(row) or row[0].startswith("#"):
@@ -83,11 +84,11 @@ def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[
             continue
         if len(row) <= last:
             raise UsageError(f"{path}:{number}: has {len(row)} of the {len(columns.names)} columns")
-        time_ns = instant_ns(row[columns.time], columns.unit_ns)
+        time_ns = times.ns(row[columns.time])
         if time_ns is None:
             raise UsageError(
                 f"{path}:{number}: {columns.names[columns.time]}: takes a number or a date such as "
-                f"2023-11-16 18:17:03.9799600 (given: {row[columns.time][:_LONGEST]!r})"
+                f"2023-11-16 18:17:03.9799600, as all lines do (given: {row[columns.time][:_LONGEST]!r})"
             )
         prompt = tokens_of(row[columns.prompt], (path, number, columns.names[columns.prompt]))
         output = tokens_of(row[columns.output], (path, number, columns.names[columns.output]))

@@ -33,7 +33,7 @@ from study.cli.commands.serve import serve
 from study.cli.help import Manual, examples
 from study.exit_codes import FAILED, INTERRUPTED, interrupted_words
 from study.progress.display import tell
-from study.progress.streams import in_words, make_printable, why_not_flushed
+from study.progress.streams import in_words, make_printable, open_what_was_closed, why_not_flushed
 
 app = typer.Typer(
     cls=Manual,
@@ -54,6 +54,7 @@ _CHILDREN_GRACE_S = 10.0
 
 def main() -> None:
     """Run the command line; an error of ours, or of the system, is one message and its exit code."""
+    open_what_was_closed()
     interrupts.install()
     make_printable()
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from configs.files.strict import LONGEST_S
 from starwatt_errors import UsageError
 from study.imported.calendar import Placed
 from study.imported.power import PowerLog
@@ -98,6 +99,11 @@ def made(source: Source, key: CellKey, placed: Placed, beside: Beside) -> MadeCe
     if not times:
         raise UsageError(f"{source.where}: has no request with a time")
     span_ns = min(times), max(times)
+    if span_ns[1] - span_ns[0] > LONGEST_S * 1e9:
+        raise UsageError(
+            f"{source.where}: its requests are from {_told(span_ns[0] * 1e-9)} to {_told(span_ns[1] * 1e-9)}, and a "
+            "load of more than a week is not taken: one of its times is wrong, or times are of several units"
+        )
     phases = _phases(rows, span_ns[0], beside.idle_s)
     from_ns = phases.idle_before.start_ns if phases.idle_before else span_ns[0]
     clocks = [log.clock(beside.clock_offset_s, beside.clock_uncertainty_s) for log in beside.logs]
@@ -144,9 +150,14 @@ def _row(request: Request, shift_ns: int) -> dict[str, Any]:
         "output_tokens": request.output_tokens,
         "status": request.status,
         "http_status": request.http_status,
-        "error": request.error,
-        "completion": request.completion,
+        "error": _whole(request.error),
+        "completion": _whole(request.completion),
     }
+
+
+def _whole(text: str | None) -> str | None:
+    """Text with U+FFFD for halves of characters, which some tokenizers leave and no trace can hold."""
+    return None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _phases(rows: Sequence[dict[str, Any]], first_ns: int, idle_s: tuple[float, float] | None) -> Phases:

@@ -18,6 +18,7 @@ from traces.schemas import STATUSES
 TOOL = "a CSV file"
 _MOST_DIGITS = 9  # of a number of tokens
 COLUMNS = ("start", "first_token", "end", "prompt_tokens", "output_tokens")
+TAKEN = (*COLUMNS, "due", "status", "error")
 
 
 def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
@@ -28,8 +29,11 @@ def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
     """
     lines = text.splitlines()
     rows = csv.DictReader(lines, delimiter=separator_of(lines[0]), skipinitialspace=True)
-    names = [name.strip() for name in rows.fieldnames or ()]
+    names = [name.strip().lower() for name in rows.fieldnames or ()]
     rows.fieldnames = names
+    twice = sorted({name for name in names if name in TAKEN and names.count(name) > 1})
+    if twice:
+        raise UsageError(f"{path}: has several columns {', '.join(twice)}: give each a name of its own")
     missing = [name for name in ("start", "end") if name not in names]
     if missing:
         raise UsageError(

@@ -18,7 +18,7 @@ from starwatt_errors import MeterError, UsageError
 from traces.cell import sha256_of
 from traces.imported import ImportedFile, ImportedLog
 
-_BOARD_FORMS = ("nvidia-smi", "dcgmi-dmon")
+_BOARD_FORMS = ("nvidia-smi", "nvidia-dmon", "dcgmi-dmon")
 _INSTANT_S, _AVERAGE_S = 0.025, 1.0
 """What a board's reading averages over at least, and what one that calls itself an average does (arXiv 2312.02741)."""
 _AVERAGES_S = {"power.draw.instant": _INSTANT_S, "power.draw.average": _AVERAGE_S, "PWRINST": _INSTANT_S}

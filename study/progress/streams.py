@@ -12,6 +12,18 @@ from typing import TextIO
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
+def open_what_was_closed() -> None:
+    """Put nothing in place of a standard stream that was closed before we were started, as ``>&-`` and some daemons do.
+
+    Otherwise the next file that is opened would take its number, and what a child prints would go into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the least that is free, and so its own
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- as long as we run
+
+
 def make_printable() -> None:
     """A character that the terminal's encoding lacks, or half of one in a file's name, is printed as its escape."""
     for stream in (sys.stdout, sys.stderr):

@@ -16,8 +16,11 @@ OF_A_STUDY = ("qps: 6", "trace: arrivals/day.csv")
 
 
 @pytest.mark.parametrize(
-    "text", ["0\n0.5\n0.5\n2\n", "seconds\n10\n10.5\n\n10.5\n12", "\ufeff1e3\r\n1000.5\r\n1000.5\r\n1002"]
-)
+    "text", ["0\n0.5\n0.5\n2\n", "seconds\n10\n10.5\n\n10.5\n12", "\ufeff1e3\r\n1000.5\r\n1000.5\r\n1002",
+     "time (ms)\n0\n500\n500\n2000\n", "arrival_us\n7\n500007\n500007\n2000007\n",
+     "1700158623500\n1700158624000\n1700158624000\n1700158625500\n",
+     "2023-11-16 18:17:03.5\n2023-11-16 18:17:04\n2023-11-16 19:17:04+01:00\n2023-11-16T18:17:05.5000000Z\n"],
+)  # fmt: skip
 def test_offsets_count_from_the_first_and_may_be_equal(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     assert read_recording(tmp_path / "a.csv").offsets_ns == (0, 500_000_000, 500_000_000, 2_000_000_000)
@@ -30,6 +33,12 @@ def test_offsets_count_from_the_first_and_may_be_equal(tmp_path: Path, text: str
         ("1\n", "at least two different offsets"),
         ("1\n1\n", "at least two different offsets"),
         ("0\n2\n1\n", r"a\.csv:3: 1 comes before 2"),
+        (
+            "0\n604801\n",
+            r"a\.csv:2: 604801 is more than a week after the first: takes seconds, not milliseconds",
+        ),
+        ("0\n1e300\n", r"a\.csv:2: 1e300 is more than a week"),
+        ("1\n2023-11-16 18:17:04\n", r"a\.csv:2: takes one offset"),
         ("0\nsoon\n", r"a\.csv:2: takes one offset in seconds a line \(given: 'soon'\)"),
         ("0\n1,5\n", r"a\.csv:2: takes one offset"),
         ("0\nnan\n", r"a\.csv:2: takes one offset"),

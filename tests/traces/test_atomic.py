@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,3 +77,21 @@ def test_damaged_json_is_an_error_with_the_files_name(tmp_path: Path, content: b
 def test_missing_json_is_an_error_with_the_files_name(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"manifest\.json: cannot be read: No such file"):
         read_json(tmp_path / "manifest.json")
+
+
+def test_what_is_no_file_is_not_replaced_by_one_and_a_link_to_a_file_stays(tmp_path: Path) -> None:
+    pipe, link, file = tmp_path / "pipe", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for named in (pipe, link):
+        with pytest.raises(TraceError, match=f"{named.name}: cannot be written: takes a file"):
+            write_text(named, "x")
+    assert pipe.is_fifo()
+    link.unlink()
+    file.write_text("old")
+    link.symlink_to(file)
+    write_text(link, "new")
+    assert (link.is_symlink(), file.read_text()) == (True, "new")
+    file.unlink()
+    write_text(link, "whole")  # a link to nothing
+    assert (link.is_symlink(), link.read_text(), file.exists()) == (False, "whole", False)

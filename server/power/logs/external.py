@@ -6,6 +6,7 @@ the study states; how well that offset is known stands in the study's file and i
 
 from __future__ import annotations
 
+import codecs
 import os
 from typing import IO
 
@@ -113,6 +114,8 @@ class ExternalMeter:
         lines = [self._file.readline() for _ in range(_FIRST_LINES)]
         self._seen_bytes = self._file.tell()
         self._file.seek(0)
+        if lines[0].startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise MeterError(f"{self._log.file}: is UTF-16, as PowerShell's > writes it: write it as UTF-8")
         whole = [
             line.decode("utf-8", errors="replace").lstrip("\ufeff") for line in lines if line.endswith(b"\n")
         ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from configs.meters import ExternalLog
-from server.power.logs.programs import DcgmiDmon, Ipmitool, PtDaemon
+from server.power.logs.programs import DcgmiDmon, Ipmitool, NvidiaDmon, PtDaemon
 from server.power.logs.reader import LogFormat
 from server.power.logs.table import Columns, Table, is_before_a_header, separator_of, split
 
@@ -21,15 +21,22 @@ _TABLES: dict[str, Columns] = {
     "influxdb": Columns(("_time",), ("_value",), ("table",)),
     "home-assistant": Columns(("last_changed", "last_updated"), ("state",), ("entity_id",)),
 }  # fmt: skip
-_PLAIN = Columns(("time", "timestamp", "datetime", "date"), ())
+_PLAIN = Columns(
+    ("time", "timestamp", "datetime", "date"),
+    (),
+    ("device", "device_id", "gpu", "gpu_id", "gpu_index", "gpu_uuid", "uuid", "sensor", "sensor_id", "entity_id",
+     "host", "hostname", "node", "nodename", "instance", "outlet", "channel"),
+)  # fmt: skip
 _PROGRAMS: dict[str, Callable[[ExternalLog], LogFormat]] = {
     "ptdaemon": PtDaemon,
     "dcgmi-dmon": DcgmiDmon,
+    "nvidia-dmon": NvidiaDmon,
     "ipmitool-dcmi": Ipmitool,
 }
 _FIRST_LINES = {
     "ptdaemon": r"Time,[^,]+,Watts,",
     "dcgmi-dmon": r".*#\s*Entity\b",
+    "nvidia-dmon": r"#\s*(Date\W+)?(Time\W+)?gpu\b",
     "ipmitool-dcmi": r"Instantaneous power reading\s*:",
     "influxdb": r"#(group|datatype|default)\b",
 }

@@ -1,4 +1,4 @@
-"""Logs that are no CSV with a header: what PTDaemon, dcgmi dmon and ipmitool write."""
+"""Logs that are no CSV with a header: what PTDaemon, dcgmi dmon, nvidia-smi dmon and ipmitool write."""
 
 from __future__ import annotations
 
@@ -56,6 +56,36 @@ class DcgmiDmon(Reader):
             return None
         at_s = self.seconds(entity[1], text, number) if entity[1].strip() else None
         return Line(at_s, self.figure(values[self._power], text, number, unit_w=1.0))
+
+
+class NvidiaDmon(Reader):
+    """``nvidia-smi dmon -s p -o DT``: columns of blanks or commas, a header that comes again and again."""
+
+    def __init__(self, log: ExternalLog) -> None:
+        super().__init__(log, known=True)
+        self._names: list[str] = []
+        self.power_name = "pwr"
+
+    def line(self, text: str, number: int) -> Line | None:
+        """``20261126  09:30:00  0  120  45  -``: by the header's names; a second line of it has the units."""
+        fields = [field for field in re.split(r"[\s,]+", text.strip().lstrip("#")) if field]
+        if text.strip().startswith("#"):
+            self._names = fields if "gpu" in fields else self._names
+            if self.power_name not in self._names:
+                raise self.wrong(number, text, "has no column pwr (nvidia-smi dmon -s p -o DT)")
+            return None
+        if not fields or not self._names:
+            return None
+        if len(fields) != len(self._names):
+            raise self.wrong(
+                number, text, f"has {len(fields)} columns where the header has {len(self._names)}"
+            )
+        row = dict(zip(self._names, fields, strict=True))
+        if not self.is_ours(row["gpu"]):
+            return None
+        dated = "Date" in row and "Time" in row
+        at_s = self.seconds(f"{row['Date']}T{row['Time']}", text, number) if dated else None
+        return Line(at_s, self.figure(row[self.power_name], text, number, unit_w=1.0))
 
 
 class Ipmitool(Reader):

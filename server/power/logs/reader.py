@@ -75,14 +75,17 @@ class Reader:
             raise self.wrong(number, line, f"{field!r} can be neither watts nor joules")
         return value * own_w
 
-    def is_ours(self, device: str) -> bool:
-        """Say whether a line is of the device that is read: the one that the study selects, or the log's only one."""
+    def is_ours(self, device: str, by: str = "") -> bool:
+        """Say whether a line is of the device that is read: the one that the study selects, or the log's only one.
+
+        ``by`` names the column that says so.
+        """
         if self.log.select is not None:
             return device == self.log.select
         self._devices.add(device)
         if len(self._devices) > 1:
             raise MeterError(
-                f"{self.log.file}: is of several devices ({', '.join(sorted(self._devices))}): say under "
+                f"{self.log.file}: is of several devices ({', '.join(sorted(self._devices))}){by}: say under "
                 "meters.external which one is read (select)"
             )
         return True

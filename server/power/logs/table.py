@@ -14,6 +14,7 @@ from starwatt_errors import MeterError
 
 _JOULES = {"J": 1.0, "Wh": 3600.0, "kWh": 3.6e6}
 _UNIT_COLUMNS = ("unit", "units", "unit_of_measurement", "uom")
+_SHOWN = 300  # of a header, in an error
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d.*)?")
 _PREFIX = {"W": "", "kW": "k", "mW": "m", "MW": "mega"}
 
@@ -60,7 +61,7 @@ class Table(Reader):
                 self._header(text, number)
             return None
         fields = self._fields(text, number)
-        if fields == self._names or (self._device is not None and not self.is_ours(fields[self._device])):
+        if fields == self._names or not self._is_ours(fields):
             return None
         power_w = self._watts(fields, text, number)
         joules = None
@@ -82,6 +83,11 @@ class Table(Reader):
             raise self.wrong(number, text, why)
         return fields
 
+    def _is_ours(self, fields: Sequence[str]) -> bool:
+        if self._device is None:
+            return True
+        return self.is_ours(fields[self._device], f" by its column {self._names[self._device]}")
+
     def _watts(self, fields: Sequence[str], text: str, number: int) -> float | None:
         if self._power is None or is_missing(fields[self._power]):
             return None
@@ -101,9 +107,13 @@ class Table(Reader):
         wanted = [column for column in (time, power, log.energy_column) if column is not None]
         missing = [column for column in wanted if column not in self._names]
         if missing:
+            remedy = (
+                "which is no header: write one before it, such as time,power_w"
+                if re.match(r"\W?\d", text.strip())
+                else "name them under meters.external (time_column, power_column, energy_column)"
+            )
             raise MeterError(
-                f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()!r}: name them under "
-                "meters.external (time_column, power_column, energy_column)"
+                f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()[:_SHOWN]!r}: {remedy}"
             )
         twice = [name for name in (time, power, log.energy_column) if name and self._names.count(name) > 1]
         if twice:
@@ -113,6 +123,11 @@ class Table(Reader):
         self._time = self._names.index(time)
         self._power, self._energy = self._place(power), self._place(log.energy_column)
         self._device = self._place(self._first(self._columns.device))
+        if log.select is not None and self._device is None:
+            raise MeterError(
+                f"{log.file}: has no column that tells devices apart, so that select ({log.select}) selects nothing: "
+                f"title it {', '.join(self._columns.device)}"
+            )
         self._unit = self._place(self._first(_UNIT_COLUMNS))
         self._date = self._place(self._first(("date",)))
         if power is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.files.text_files import read_packed
 from configs.meters import ExternalLog
 from server.power.logs.formats import format_of, recognised
 from server.power.logs.reader import Line
-from starwatt_errors import MeterError
+from starwatt_errors import MeterError, UsageError
 
 _FIRST_LINES = 8  # that show a log's form
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -23,18 +28,12 @@ class WholeLog:
 
 
 def read_whole(log: ExternalLog) -> WholeLog:
-    """Read all of a log.
+    """Read all of a log, unpacked where its name ends in .gz.
 
     Raises:
-        MeterError: it cannot be read, a line is not understood, or has no time of its own.
+        MeterError: it cannot be read, a line is not understood, or has no time of its own, or several have one time.
     """
-    try:
-        text = log.file.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise MeterError(f"{log.file}: cannot be read: {error.strerror}") from error
-    texts = text.splitlines()
-    if not text.strip():
-        raise MeterError(f"{log.file}: is empty")
+    texts = _whole_lines(log)
     first = [text for text in texts[:_FIRST_LINES] if text.strip()]
     reader, lines = format_of(log, first), []
     for number, text in enumerate(texts, 1):
@@ -42,9 +41,35 @@ def read_whole(log: ExternalLog) -> WholeLog:
             continue
         if line.at_s is None:
             raise MeterError(
-                f"{log.file}, line {number}: has no time: put one before each line (dcgmi dmon ... | ts '%FT%T%z')"
+                f"{log.file}, line {number}: has no time: put one before each line (dcgmi dmon ... | ts '%FT%T%z'), or "
+                "log it (nvidia-smi dmon -o DT)"
             )
         lines.append(line)
     if not lines:
         raise MeterError(f"{log.file}: has no reading{f' of {log.select}' if log.select else ''}")
+    if log.select is None and _are_of_several(lines):
+        raise MeterError(
+            f"{log.file}: has several readings at each time, and no column says of which device each is: log the "
+            "device too (nvidia-smi: index or uuid), and say which one is read (select)"
+        )
     return WholeLog(recognised(log, first), getattr(reader, "power_name", None), tuple(lines))
+
+
+def _whole_lines(log: ExternalLog) -> list[str]:
+    """The lines of a log; a last one that has no end was cut off where its program was stopped, so it is left out."""
+    try:
+        raw = read_packed(log.file, _MOST_BYTES)
+    except UsageError as error:
+        raise MeterError(str(error)) from error
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell's > writes
+    text = raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    if not text.strip():
+        raise MeterError(f"{log.file}: is empty")
+    texts = text.splitlines()
+    return texts if len(texts) == 1 or text[-1] in "\r\n" else texts[:-1]
+
+
+def _are_of_several(lines: Sequence[Line]) -> bool:
+    """Say whether every time comes as often, more than once, with other figures."""
+    often = set(Counter(line.at_s for line in lines).values())
+    return len(often) == 1 and often != {1} and len(set(lines)) > len({line.at_s for line in lines})

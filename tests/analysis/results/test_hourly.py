@@ -156,6 +156,44 @@ def test_marks_of_summer_time_say_which_of_two_hours_it_is(tmp_path: Path) -> No
         assert found.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
 
 
+@pytest.mark.parametrize("falling", [False, True])
+def test_later_first_the_hour_that_comes_twice_is_two_hours_too(falling: bool, tmp_path: Path) -> None:
+    lines = [f"25.10.2026 {hour};{k}\n" for k, hour in enumerate(["01:00", "02:00", "02:00", "03:00"])]
+    found = read(
+        tmp_path, "time;p (EUR/MWh)\n" + "".join(lines[::-1] if falling else lines), zone="Europe/Berlin"
+    )
+    assert found.start_s.tolist() == [at("2026-10-25T01:00+02:00") + 3600 * k for k in range(4)]
+    assert found.per_wh == pytest.approx([0, 1e-6, 2e-6, 3e-6])
+
+
+@pytest.mark.parametrize("line", ["", "29/03/2026 02:00,n/e\n"])
+def test_the_hour_that_is_left_out_as_summer_time_begins_may_stand_there_without_a_value(
+    line: str, tmp_path: Path
+) -> None:
+    text = f"time,p (EUR/MWh)\n29/03/2026 01:00,1\n{line}29/03/2026 03:00,3\n29/03/2026 04:00,4\n"
+    found = read(tmp_path, text, zone="Europe/Berlin")
+    assert found.start_s.tolist() == [at("2026-03-29T00:00Z") + 3600 * k for k in range(3)]
+    with pytest.raises(UsageError, match=r"line \d: '29/03/2026 02:00' is no time of Europe/Berlin"):
+        read(tmp_path, text.replace("29/03/2026 03:00,3", "29/03/2026 02:00,2"), zone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("title", "east"),
+    [("Date (GMT+1)", "+01:00"), ("Time (UTC+02:00)", "+02:00"), ("Time UTC-5", "-05:00"),
+     ("Time (UTC-03:30)", "-03:30"), ("Time (GMT)", "+00:00"), ("Datum (CET)", "+01:00")],
+)  # fmt: skip
+def test_hours_east_or_west_in_the_title_of_the_times_count(title: str, east: str, tmp_path: Path) -> None:
+    found = read(tmp_path, f"{title},p (EUR/MWh)\n2026-01-26 09:00,1\n", zone="Asia/Tokyo")
+    assert found.start_s.tolist() == [at(f"2026-01-26T09:00{east}")]
+
+
+def test_a_line_lasts_no_longer_than_most_where_the_next_one_is_missing(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "start,p (EUR/MWh)\n2026-01-26T01:00Z,1\n2026-01-26T02:00Z,2\n2026-01-26T05:00Z,3\n"
+    )
+    assert (found.end_s - found.start_s).tolist() == [3600.0] * 3
+
+
 @pytest.mark.parametrize("title", ["start_utc", "HourUTC", "Datetime (UTC)", "utc_timestamp"])
 def test_a_column_that_says_utc_in_its_title_is_of_utc_whatever_the_zone_of_others(
     title: str, tmp_path: Path
@@ -194,6 +232,9 @@ WRONG = {
     "11/01/2026 may have the day first or the month": "time,price (EUR/MWh)\n11/01/2026 09:00,1\n11/02/2026 09:00,1\n"
     "12/01/2026 09:00,1\n",
     "line 2: '13/14/2026 09:00' is no time": "time,price (EUR/MWh)\n13/14/2026 09:00,1\n",
+    "line 2: '0001-01-01T00:00' is no time that is known": "time,price (EUR/MWh)\n0001-01-01T00:00,1\n",
+    "line 2: '9999-12-31T23:00Z' is no time": "time,price (EUR/MWh)\n9999-12-31T23:00Z,1\n",
+    "no column names its unit": "time,MOER (lbs CO2/MWh),other (lb/MWh)\n2026-11-26T09:00Z,950,1\n",
     "line 2: has 1 columns": "time,price (EUR/MWh)\n2026-11-26T09:00Z\n",
 }
 

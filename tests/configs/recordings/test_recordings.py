@@ -72,6 +72,15 @@ def test_times_and_lengths_are_read_as_they_are_published(
     assert [(one.prompt_tokens, one.output_tokens) for one in recording.lengths or ()] == lengths
 
 
+@pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
+def test_counts_since_1970_are_of_what_their_size_says_whatever_is_usual(tmp_path: Path, factor: int) -> None:
+    first, second = 1_700_158_623 * factor, 1_700_158_625 * factor
+    table = read(tmp_path, f"TIMESTAMP,ContextTokens,GeneratedTokens\n{first},1,2\n{second},1,2\n")
+    row = '{"timestamp": %d, "input_length": 1, "output_length": 2}\n'
+    listed = read(tmp_path, row % first + row % second, "day.jsonl")
+    assert table.offsets_ns == listed.offsets_ns == (0, 2 * 10**9)
+
+
 def test_a_packed_file_is_read_as_the_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "day.csv.gz").write_bytes(gzip.compress(AZURE_2023.encode()))
     assert read_recording(tmp_path / "day.csv.gz") == read(tmp_path, AZURE_2023)
@@ -115,6 +124,8 @@ def test_what_got_no_answer_and_what_is_too_long_is_left_out_and_counted(tmp_pat
     ("text", "message"),
     [
         (AZURE_2023 + "soon,1,2\n", r"day\.csv:5: TIMESTAMP: takes a number or a date .* \(given: 'soon'\)"),
+        (AZURE_2023 + "5,1,2\n", r"day\.csv:5: TIMESTAMP: takes a number or a date .* as all lines do \(given: '5'\)"),
+        ('[{"timestamp": 1}]\n', r"day\.csv: is a JSON list: takes JSON Lines"),
         (AZURE_2023 + "2023-13-16 18:17:03,1,2\n", r"day\.csv:5: TIMESTAMP"),
         (AZURE_2023 + "2023-11-16 18:17:05,-1,2\n", r"day\.csv:5: ContextTokens: takes a whole number .*'-1'"),
         (AZURE_2023 + "2023-11-16 18:17:05,,2\n", r"day\.csv:5: ContextTokens: .*''"),

@@ -39,6 +39,15 @@ DCGMI = """\
 1781548082.000 ID        W        mJ       C
 1781548082.000 GPU 0     1012.500 2247499  60
 """
+NVIDIA_DMON = """\
+#Date       Time        gpu    pwr  gtemp  mtemp
+#YYYYMMDD   HH:MM:SS    Idx      W      C      C
+ 20260615   18:28:00      0   8.03     40      -
+ 20260615   18:28:01      0      -     40      -
+#Date       Time        gpu    pwr  gtemp  mtemp
+#YYYYMMDD   HH:MM:SS    Idx      W      C      C
+ 20260615   18:28:02      0 1012.5     60      -
+"""
 IPMITOOL = "".join(
     f"""
     Instantaneous power reading:                   {watts} Watts
@@ -76,8 +85,8 @@ sensor.rack_power,unavailable,2026-06-15T18:28:01.000Z
 sensor.rack_power,1012.5,2026-06-15T18:28:02.000Z
 """
 KNOWN = {
-    "ptdaemon": PTDAEMON, "nvidia-smi": NVIDIA_SMI, "dcgmi-dmon": DCGMI, "ipmitool-dcmi": IPMITOOL, "ear": EAR,
-    "influxdb": INFLUXDB, "home-assistant": HOME_ASSISTANT,
+    "ptdaemon": PTDAEMON, "nvidia-smi": NVIDIA_SMI, "dcgmi-dmon": DCGMI, "nvidia-dmon": NVIDIA_DMON,
+    "ipmitool-dcmi": IPMITOOL, "ear": EAR, "influxdb": INFLUXDB, "home-assistant": HOME_ASSISTANT,
 }  # fmt: skip
 
 
@@ -132,6 +141,8 @@ def test_a_known_form_is_recognised_and_its_missing_value_is_a_gap(name: str) ->
         ("time,Power [\u00b5W]", "412500000", 412.5),
         ("time,power_w", "ERR!", None),
         ("time,power_w", "nan W", None),
+        ("time,power_w", "[Insufficient Permissions]", None),
+        ("time,power_w", "[GPU requires reset]", None),
     ],
 )
 def test_separators_decimal_commas_units_and_missing_values_of_plain_csv(
@@ -225,6 +236,9 @@ def test_local_times_are_put_on_the_calendar_by_the_log_s_zone() -> None:
     [
         (NVIDIA_SMI, "2026/06/15 18:28:02.500, 1, NVIDIA A100-SXM4-80GB, 70.00 W, 0 %\n", "0"),
         (DCGMI, "1781548082.000 GPU 1     70.000 1 60\n", "GPU 0"),
+        (NVIDIA_DMON, " 20260615   18:28:02      1     70     60      -\n", "0"),
+        ("timestamp,gpu,power_usage\n1781548080,0,150\n", "1781548080,1,151\n", "0"),
+        ("time,host,power_w\n1781548080,node7,150\n", "1781548080,node8,151\n", "node7"),
         (EAR, "41;0;node8;70;11.2;90.1;12;1781548082\n", "node7"),
         (HOME_ASSISTANT, "sensor.oven_power,70,2026-06-15T18:28:02.000Z\n", "sensor.rack_power"),
         (INFLUXDB, ",,1,2026-06-15T18:00:00Z,2026-06-15T19:00:00Z,2026-06-15T18:28:02Z,70,watts,ups\n", "0"),
@@ -238,6 +252,20 @@ def test_a_log_of_several_devices_is_read_of_the_one_that_is_selected_and_never_
     assert lines(text + other, select=select) == lines(text)
 
 
+def test_dmon_writes_commas_too_and_without_a_column_of_power_is_refused() -> None:
+    commas = "\n".join(",".join(line.split()) for line in NVIDIA_DMON.splitlines())
+    assert lines(commas) == lines(NVIDIA_DMON)
+    with pytest.raises(MeterError, match=r"line 1: has no column pwr \(nvidia-smi dmon -s p -o DT\)"):
+        lines("# gpu     sm    mem\n# Idx      %      %\n    0      5      1\n")
+
+
+def test_what_select_cannot_select_and_a_first_line_that_is_no_header_are_refused() -> None:
+    with pytest.raises(MeterError, match=r"no column that tells devices apart, so that select \(GPU-1\)"):
+        lines("time,power_w\n1781548080,5\n", select="GPU-1")
+    with pytest.raises(MeterError, match="which is no header: write one before it, such as time,power_w"):
+        lines("2026/06/15 18:28:00.000, 0, 8.03 W\n")
+
+
 def test_a_live_log_in_this_machine_s_own_zone_becomes_readings_and_gaps(tmp_path: Path) -> None:
     path = tmp_path / "smi.csv"
     path.write_text("timestamp, power.draw [W]\n")
@@ -248,6 +276,13 @@ def test_a_live_log_in_this_machine_s_own_zone_becomes_readings_and_gaps(tmp_pat
         file.write(f"{now:%Y/%m/%d %H:%M:%S.%f}, 250.00 W\n{now:%Y/%m/%d %H:%M:%S.%f}, [Unknown Error]\n")
     assert [one.power_w for one in meter.read(slow=False)] == [250.0, None]
     meter.close()
+
+
+def test_a_live_log_in_utf_16_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "smi.csv"
+    path.write_text("timestamp, power.draw [W]\n", encoding="utf-16")
+    with pytest.raises(MeterError, match="is UTF-16, as PowerShell's > writes it"):
+        ExternalMeter(ExternalLog(file=path))
 
 
 def test_a_log_without_times_is_read_as_of_now_and_what_stood_there_before_is_left_out(

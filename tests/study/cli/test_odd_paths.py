@@ -283,6 +283,12 @@ def test_a_reader_that_has_gone_is_no_error_in_words() -> None:
     assert done.returncode == 1
 
 
+def test_streams_that_were_closed_before_are_no_error(world: Path) -> None:
+    closing = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *COMMAND, "runs", str(world.parent)]
+    done = subprocess.run(closing, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_terminal_without_the_character_prints_its_escape(tmp_path: Path, world: Path) -> None:
     page = tmp_path / "Läufe·" / "page.html"
     done = _piped(["report", str(world), "--out", str(page)], PYTHONIOENCODING="ascii")

@@ -205,6 +205,12 @@ def test_a_csv_file_takes_what_it_has_and_leaves_the_rest_null(tmp_path: Path) -
         ("many.csv", "start,end,output_tokens\n1,2,99999999999\n", "no number of tokens"),
         ("short.csv", "start,end,output_tokens\n1,2\n", "line 2: has another number of columns"),
         ("status.csv", "start,end,status\n1,2,fine\n", "status 'fine' is none of ok"),
+        ("twice.csv", "start,end,start\n1,2,3\n", "has several columns start: give each"),
+        (
+            "year.csv",
+            "start,end\n0001-01-01 00:00:00Z,2026-11-26 09:30:01Z\n",
+            "line 2: start .* its year is none",
+        ),
         ("end.csv", "start,end,status\n1,,ok\n", "start and end are needed"),
     ],
 )
@@ -214,6 +220,11 @@ def test_a_file_that_is_of_no_use_says_so_and_what_to_do(
     with pytest.raises(UsageError, match=words) as refused:
         read_loads(written(tmp_path / name, text), None)
     assert str(tmp_path / name) in str(refused.value)
+
+
+def test_columns_are_known_by_their_names_in_capitals_too(tmp_path: Path) -> None:
+    [one] = only(written(tmp_path / "r.csv", "Start,End,Output_Tokens\n1795685400,1795685401,7\n")).requests
+    assert (one.sent_ns, one.output_tokens) == (1_795_685_400 * 10**9, 7)
 
 
 def test_bytes_that_are_no_text_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,38 @@ def test_a_log_that_is_not_there_and_two_of_one_name_are_refused(tmp_path: Path)
     path = log(tmp_path, _WALL)
     with pytest.raises(UsageError, match="two logs are called wall"):
         read_logs([path, path], None)
+
+
+@pytest.mark.parametrize("torn", ["2026/11/26 09:30:00.200, 0, 12", "2026/11/26 09:3", "\x00\x00"])
+def test_a_last_line_that_was_cut_off_as_its_program_was_stopped_is_no_reading(
+    tmp_path: Path, torn: str
+) -> None:
+    whole = _NVIDIA.format(column="power.draw.instant")
+    [found] = read_logs([log(tmp_path, whole + torn)], "UTC")
+    assert [line.power_w for line in found.whole.lines] == [100.0, 110.0]
+
+
+def test_a_log_is_read_from_gzip_and_as_powershell_writes_it(tmp_path: Path) -> None:
+    text = _NVIDIA.format(column="power.draw.instant")
+    (tmp_path / "plain.csv").write_text(text)
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "powershell.csv").write_text(text.replace("\n", "\r\n"), encoding="utf-16")
+    names = ("plain.csv", "packed.csv.gz", "powershell.csv")
+    read = [read_logs([str(tmp_path / name)], "UTC")[0].whole for name in names]
+    assert read[0] == read[1] == read[2]
+    (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(text.encode())[:-9])
+    with pytest.raises(MeterError, match="is no whole gzip file"):
+        read_logs([str(tmp_path / "torn.csv.gz")], "UTC")
+
+
+def test_boards_that_share_every_time_in_a_log_that_names_none_are_not_mixed(tmp_path: Path) -> None:
+    text = "timestamp, power.draw.instant [W]\n" + "".join(
+        f"2026/11/26 09:30:0{second}.000, {watts} W\n" for second in range(3) for watts in (100, 500)
+    )
+    with pytest.raises(MeterError, match="several readings at each time, and no column says of which device"):
+        read_logs([log(tmp_path, text)], "UTC")
+    [same] = read_logs([log(tmp_path, text.replace("500", "100"))], "UTC")
+    assert {line.power_w for line in same.whole.lines} == {100.0}
 
 
 def test_lines_of_dcgmi_dmon_without_times_are_no_log_of_the_past(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Times as recordings have them: numbers since something, or dates with up to nine decimals."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from functools import lru_cache
+from types import MappingProxyType
+
+NS_PER_S = 10**9
+UNITS = MappingProxyType({"s": NS_PER_S, "ms": 10**6, "us": 10**3, "ns": 1})
+"""Nanoseconds of what a number may count, by the endings of names."""
+_SINCE_1970 = (1e17, UNITS["ns"]), (1e14, UNITS["us"]), (1e11, UNITS["ms"]), (1e9, UNITS["s"])
+"""From which number on it counts from 1970, and what: 1e9 s is in 2001, 1e11 s would be in 5138."""
+_TITLE = re.compile(r"(?<![a-z])(ms|us|ns)\W*$")
+_DATED = 0  # in place of what numbers count
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?", re.ASCII)
+_DATE = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
+    re.ASCII | re.IGNORECASE,
+)
+_LONGEST = 40
+_HOURS, _SIXTY = 24, 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_NS = 2**63 - 1
+
+
+class Instants:
+    """Read the times of one file: all are dates, or all are numbers of one unit, as the first of them is."""
+
+    def __init__(self, usual_ns: int) -> None:
+        """Take numbers for counts of ``usual_ns`` nanoseconds, unless the first, by its size, counts from 1970."""
+        self._usual_ns = usual_ns
+        self._unit_ns: int | None = None
+
+    def ns(self, text: str) -> int | None:
+        """Nanoseconds of a time (a date is of UTC unless it says another zone); None: it is none, or of another kind.
+
+        Dates are counted from 1970; what a number is counted from, its file knows.
+        """
+        text = text.strip()
+        if len(text) > _LONGEST:
+            return None
+        if self._unit_ns is None:
+            self._unit_ns = self._unit_of(text)
+        if self._unit_ns == _DATED:
+            dated = _DATE.fullmatch(text)
+            return None if dated is None else _date_ns(dated)
+        if not _NUMBER.fullmatch(text):
+            return None
+        found = round(Decimal(text) * self._unit_ns)
+        return found if abs(found) <= _MOST_NS else None
+
+    def _unit_of(self, first: str) -> int:
+        if not _NUMBER.fullmatch(first):
+            return _DATED
+        return next((ns for least, ns in _SINCE_1970 if float(first) >= least), self._usual_ns)
+
+
+def unit_ns_of(title: str) -> int:
+    """Nanoseconds of what a column counts by its title (``time_ms``, ``arrival [us]``); else of a second."""
+    said = _TITLE.search(title.casefold())
+    return NS_PER_S if said is None else UNITS[said[1]]
+
+
+def _date_ns(found: re.Match[str]) -> int | None:
+    day, hour, minute, second, decimals, zone = found.groups()
+    midnight_s = _midnight_s(day, zone)
+    if midnight_s is None or int(hour) >= _HOURS or int(minute) >= _SIXTY or int(second) > _SIXTY:
+        return None
+    seconds = midnight_s + (int(hour) * _SIXTY + int(minute)) * _SIXTY + int(second)
+    since_ns = seconds * NS_PER_S + int((decimals or "0").ljust(9, "0"))
+    return since_ns if abs(since_ns) <= _MOST_NS else None
+
+
+@lru_cache(maxsize=1024)
+def _midnight_s(day: str, zone: str | None) -> int | None:
+    """Seconds from 1970 to the beginning of a day, which many requests have in common; None: there is no such day."""
+    try:
+        midnight = datetime.combine(date.fromisoformat(day), time(), _zone(zone))
+        return (midnight - _EPOCH) // timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(text: str | None) -> timezone:
+    if not text or text[0] not in "+-":
+        return UTC
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    return timezone((1 if text[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes))
