@@ -14,7 +14,7 @@ _GAVE_UP = re.compile(
 
 def is_said(reason: str | None) -> bool:
     """Say whether this is a reason: some servers write that there is none yet as a word, beside null and ""."""
-    return bool(reason) and reason.lower() not in _NONE_YET
+    return reason is not None and reason != "" and reason.lower() not in _NONE_YET
 
 
 def gave_up(reason: str) -> bool:

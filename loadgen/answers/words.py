@@ -11,19 +11,7 @@ _ANY_HEADER = 47  # zlib's or gzip's, whichever is there
 _NO_HEADER = -15
 _GZIP = b"\x1f"  # how a member begins; the padding of others is zeros
 _ZLIBS = ("gzip", "x-gzip", "deflate")
-_NOT_READ = (
-    "br",
-    "brotli",
-    "zstd",
-    "compress",
-    "x-compress",
-    "dcb",
-    "dcz",
-    "exi",
-    "pack200-gzip",
-    "lz4",
-    "snappy",
-)
+_NOT_READ = ("br", "brotli", "zstd", "compress", "x-compress", "dcb", "dcz")
 """Every other name says nothing of a compression: some servers put a character set there, or ``none``."""
 
 
