@@ -38,7 +38,7 @@ class SecretSource(StrictModel):
         return self
 
 
-class RemoteEngine(StrictModel):
+class RemoteSettings(StrictModel):
     """An engine that already runs, on this machine or another."""
 
     url: Url = Field(description="The endpoint, with or without /v1")

@@ -31,9 +31,9 @@ from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, FindRate, Load
 from configs.loads import Slo as Slo  # noqa: PLC0414 -- handed on
 from configs.meters import Meters
-from configs.phases import Phases
+from configs.phases import PhaseSettings
 from configs.prompt_formats import EndpointKind
-from configs.remote import RemoteEngine
+from configs.remote import RemoteSettings
 from configs.restarts import EngineRestarts, Resident
 from configs.variant import Variant
 
@@ -156,7 +156,7 @@ class Study(StrictModel):
         default={},
         description="By variant: the control it is also compared with; the plan adds those that are needed",
     )
-    remote: dict[Name, RemoteEngine] = Field(
+    remote: dict[Name, RemoteSettings] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
@@ -176,7 +176,7 @@ class Study(StrictModel):
         default=None, description="Measured in block 1 beside the loads, for the rule phase; null: none"
     )
     slo: Slo | None = Field(default=None, description="For joules per request that kept it; null: none")
-    phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
+    phases: PhaseSettings = Field(default=PhaseSettings(), description="What surrounds the measured window")
     blocks: int = Field(default=5, ge=1, le=1000, description="How often every cell is measured")
     attempts: int = Field(
         default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"

@@ -27,7 +27,7 @@ from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
 from study.records.disk import told_when_full
 from study.records.left_boards import put_back_what_was_left
-from study.records.lock import check_folder, claimed
+from study.records.lock import check_folder, locked
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes
 from study.records.repeat import Repeated
@@ -116,7 +116,7 @@ def run_study(
         Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
             tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
-    claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
+    claim = locked(order.run, order.study, study_file, here=executor.here, grow=grow)
     with told_when_full(order.run.root), claim:
         _open(order, retry_failed=retry_failed)
         ungraded = _ungraded(order.dataset)
@@ -127,7 +127,7 @@ def run_study(
         gather_nodes(order.run)  # nodes may have measured the last cell after their runner was killed
         result = finish(order.run, order.dataset, gradable=not ungraded)
         missing = {cell.key for cell in order.unmeasured()}
-        failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
+        failed = {key: attempt for key, attempt in order.budget.given_up().items() if key in missing}
         return replace(result, given_up=failed)
 
 
@@ -162,7 +162,7 @@ def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
         return
     with Exporter(order.study.name, port) as exporter:
         done = len(order.cells) - len(order.unmeasured())
-        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.patience.given_up()))
+        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.budget.given_up()))
         tell(f"metrics: {exporter.url}")
         yield exporter
 

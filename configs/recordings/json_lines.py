@@ -12,7 +12,7 @@ from typing import Any
 from configs.files.plain_json import json_object, numbered_lines
 from configs.recordings.instants import NS_PER_S, instant_ns
 from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, Line
+from configs.recordings.recording import Lengths, RequestLine
 from starwatt_errors import UsageError
 
 _PROMPT = ("input_length", "prompt_tokens", "input_tokens")
@@ -25,7 +25,7 @@ def is_json_lines(text: str) -> bool:
     return text.lstrip().startswith("{")
 
 
-def lines_of_json(path: Path, text: str) -> list[Line]:
+def lines_of_json(path: Path, text: str) -> list[RequestLine]:
     """Every request of the file; fields that are not taken are passed over.
 
     Raises:
@@ -34,7 +34,7 @@ def lines_of_json(path: Path, text: str) -> list[Line]:
     return [_line(path, number, line) for number, line in numbered_lines(text)]
 
 
-def _line(path: Path, number: int, text: str) -> Line:
+def _line(path: Path, number: int, text: str) -> RequestLine:
     where = f"{path}:{number}"
     row = json_object(where, text, "timestamp, an input_length and an output_length")
     unit_ns = NS_PER_S if "chat_id" in row else NS_PER_S // 1000
@@ -43,7 +43,7 @@ def _line(path: Path, number: int, text: str) -> Line:
     if time_ns is None:
         raise UsageError(f"{where}: timestamp: takes a number or a date (given: {str(time)[:_SHOWN]!r})")
     prompt, output = (_tokens(path, number, row, names) for names in (_PROMPT, _OUTPUT))
-    return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
+    return RequestLine(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
 
 
 def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:

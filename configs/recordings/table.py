@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from configs.recordings.instants import NS_PER_S, instant_ns
 from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, Line
+from configs.recordings.recording import Lengths, RequestLine
 from starwatt_errors import UsageError
 
 _TIMES = {
@@ -29,7 +29,7 @@ _OUTPUTS = ("generatedtokens", "responsetokens", "outputtokens", "outputlength",
 _LONGEST = 40
 
 
-class Columns(NamedTuple):
+class TableColumns(NamedTuple):
     """Where in a row the three stand, and what a time's number counts."""
 
     time: int
@@ -39,7 +39,7 @@ class Columns(NamedTuple):
     names: tuple[str, ...]
 
 
-def columns_of(text: str) -> Columns | None:
+def columns_of(text: str) -> TableColumns | None:
     """Find the columns by the table's first line; None where it does not name all three."""
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     try:
@@ -54,10 +54,10 @@ def columns_of(text: str) -> Columns | None:
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
-    return Columns(time, prompt, output, _TIMES[plain[time]], tuple(name.strip() for name in names))
+    return TableColumns(time, prompt, output, _TIMES[plain[time]], tuple(name.strip() for name in names))
 
 
-def lines_of_table(path: Path, text: str) -> list[Line]:
+def lines_of_table(path: Path, text: str) -> list[RequestLine]:
     """Every request of the table; empty lines and notes (lines that begin with #) are skipped.
 
     Raises:
@@ -72,7 +72,7 @@ def lines_of_table(path: Path, text: str) -> list[Line]:
         raise UsageError(f"{path}:{rows.line_num}: is no line of a CSV file: {error}") from error
 
 
-def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[Line]:
+def _lines(path: Path, rows: Iterator[list[str]], columns: TableColumns) -> Iterator[RequestLine]:
     begun, last = False, max(columns[:3])
     for row in rows:
         number: int = rows.line_num  # type: ignore[attr-defined]
@@ -91,4 +91,4 @@ def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[
             )
         prompt = tokens_of(row[columns.prompt], (path, number, columns.names[columns.prompt]))
         output = tokens_of(row[columns.output], (path, number, columns.names[columns.output]))
-        yield Line(number, time_ns, Lengths(prompt, output))
+        yield RequestLine(number, time_ns, Lengths(prompt, output))

@@ -12,7 +12,7 @@ from rich.text import Text
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.progress.display import tell
-from study.records.listing import Listed, runs_in
+from study.records.listing import ListedRun, runs_in
 from traces.layout import RunDir
 
 _WIDTH = 200
@@ -66,7 +66,7 @@ def size_words(size_bytes: float) -> str:
     return f"{size_bytes:.3g} {_UNITS[-1]}"
 
 
-def _record(run: Listed, answer: str | None) -> dict[str, object]:
+def _record(run: ListedRun, answer: str | None) -> dict[str, object]:
     return {
         "run": str(run.path), "state": run.state, "planned": run.planned, "measured": run.measured,
         "failed": run.failed, "running": run.running, "bytes": run.size_bytes, "answer": answer,

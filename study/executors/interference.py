@@ -16,11 +16,11 @@ from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.restarts import Resident
 from configs.schema import Study
 from starwatt_errors import RunError
-from study.executors.executor import Executor, Work
+from study.executors.executor import Executor, ExecutorContext
 from study.executors.loop import measure_units
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, node_of
-from study.measure.retries import Patience
+from study.measure.retries import RetryBudget
 from study.plan.cells import PlannedCell, plan_cells, plan_table
 from study.progress.display import tell
 from study.records.repeat import take_over
@@ -30,7 +30,7 @@ from traces.layout import RunDir
 
 
 @dataclass(frozen=True)
-class Alone:
+class AloneCheck:
     """The check of a study: its own little study, and where each cell is measured."""
 
     study: Study
@@ -49,7 +49,7 @@ class Alone:
 
 def check_of(
     study: Study, run: RunDir, wanted: NeighbourCheck | None, slots: Callable[[], Sequence[Slot]]
-) -> Alone | None:
+) -> AloneCheck | None:
     """What is left to do of the check; None where the study has none, or nobody was beside anybody.
 
     A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
@@ -60,36 +60,36 @@ def check_of(
     here = {slot.name for slot in slots()}
     units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
     units = [unit for unit in units if slot_of(unit.home) in here]
-    return Alone(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
+    return AloneCheck(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
 
 
-def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> Alone | None:
+def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> AloneCheck | None:
     """The same where the others are loaded on this machine and asked nothing: one engine start for all blocks."""
     left = [cell for cell in _left(study, run, wanted) if run.is_measured(cell.key)]
     if not left or wanted is None:
         return None
-    return Alone(_study(study, wanted), RunDir(run.alone), [Unit("alone", left)])
+    return AloneCheck(_study(study, wanted), RunDir(run.alone), [Unit("alone", left)])
 
 
-def measure_alone(check: Alone, around: RunDir, executor: Executor, work: Work) -> None:
+def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context: ExecutorContext) -> None:
     """Measure its cells by ``executor``; a check that fails ends no study."""
     check.prepare(around)
-    patience = Patience(check.run, check.study.attempts)
+    budget = RetryBudget(check.run, check.study.attempts)
     cells = sum(len(unit.cells) for unit in check.units)
     tell(f"  {cells} cells are measured again, each with nobody beside it")
-    order = replace(work.order, study=check.study, run=check.run)
-    ledger = Ledger(check.run, patience, lambda _: None)
+    order = replace(context.order, study=check.study, run=check.run)
+    ledger = Ledger(check.run, budget, lambda _: None)
     try:
-        measure_units(executor, replace(work, order=order, ledger=ledger), check.units)
+        measure_units(executor, replace(context, order=order, ledger=ledger), check.units)
     except RunError as error:
         tell(f"  whether engines disturb each other is not known: {error}")
-    for key, attempt in patience.given_up().items():
+    for key, attempt in budget.given_up().items():
         tell(f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)")
 
 
 def _left(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
     """Those of ``check_cells`` that have not failed too often."""
-    given_up = Patience(RunDir(run.alone), study.attempts).given_up()
+    given_up = RetryBudget(RunDir(run.alone), study.attempts).given_up()
     return [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
 
 

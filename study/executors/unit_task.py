@@ -22,7 +22,7 @@ from server.process.spawn import stop_children
 from server.process.waiting import took_lock, wait_until
 from starwatt_errors import RunError
 from study import interrupts
-from study.executors.local import Local
+from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
 from study.executors.slots import meters_of_this_slot
 from study.exit_codes import INTERRUPTED
@@ -78,7 +78,7 @@ def measure(
                 # There already: in the store.
                 checkpoints = build_all(study.models, study.own_variants, study.defined)
                 try:
-                    measure_all(Local(study), order, checkpoints, known_reasons)
+                    measure_all(LocalExecutor(study), order, checkpoints, known_reasons)
                 except ControlError as error:  # here no cell can be measured: no other try will do better
                     _give_up(order, error)
                     raise RunError(str(error)) from error
@@ -122,7 +122,7 @@ def _held(lock: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
                 raise
-        GUARD.keep(file.fileno())  # were this process killed: until the undertaker has ended its engine
+        GUARD.keep(file.fileno())  # were this process killed: until the reaper has ended its engine
         try:
             yield
         finally:

@@ -39,7 +39,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PowerBeside:
     """What is set beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
 
     logs: Sequence[PowerLog]
@@ -84,7 +84,7 @@ class MadeCell:
         write_cell(folder, record)
 
 
-def made(source: Source, key: CellKey, placed: Placed, beside: Beside) -> MadeCell:
+def made(source: Source, key: CellKey, placed: Placed, beside: PowerBeside) -> MadeCell:
     """The cell of a load.
 
     Raises:

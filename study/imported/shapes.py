@@ -22,13 +22,13 @@ Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of tokens."""
 
 
-class Shape(BaseModel):
+class ToolShape(BaseModel):
     """What we read of an object; tools add fields with every version, and these are theirs."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-_Shape = TypeVar("_Shape", bound=Shape)
+_Shape = TypeVar("_Shape", bound=ToolShape)
 
 
 def read_text(path: Path) -> str:

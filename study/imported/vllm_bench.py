@@ -12,13 +12,13 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import Moment, Shape, Span, Tokens, shaped
+from study.imported.shapes import Moment, Span, Tokens, ToolShape, shaped
 
 TOOL = "vllm bench serve"
 _DETAILS = ("start_times", "ttfts", "itls", "input_lens", "output_lens")
 
 
-class _Result(Shape):
+class _Result(ToolShape):
     date: str | None = None
     model_id: str | None = None
     request_rate: float | str | None = None

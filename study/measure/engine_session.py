@@ -16,7 +16,7 @@ from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from server.power.control.hold import HeldBoards
 from starwatt_errors import EngineError
-from study.measure.cell import Bench, Serving, measure_cell, settle
+from study.measure.cell import CellSetup, Serving, measure_cell, settle
 from study.measure.checkpoints import Checkpoints
 from study.measure.cooldown import cool_down
 from study.measure.meter import OpenMeter, meter_here
@@ -45,7 +45,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Campaign:
+class EngineSession:
     """What all engine starts of a study share."""
 
     run: RunDir
@@ -154,7 +154,7 @@ class Campaign:
     ) -> Measure:
         random = ("random_weights",) if engine.served.random_weights else ()
         warm = ("not_cooled",) if cool_start is not None and not cool_start.cooled else ()
-        bench = Bench(
+        setup = CellSetup(
             run=self.run,
             study=self.study,
             engine=engine,
@@ -174,7 +174,7 @@ class Campaign:
             self.display.title(str(cell.key))
             board = self._held(cell)
             with self._watched(cell):
-                (measure_searched if isinstance(cell.load, FindRate) else measure_cell)(bench, cell, board)
+                (measure_searched if isinstance(cell.load, FindRate) else measure_cell)(setup, cell, board)
             self.measured(cell)
 
         return measure

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from configs.loader import load_architecture
-from configs.remote import RemoteEngine as Named
+from configs.remote import RemoteSettings
 from configs.schema import Study
 from server.engines.remote import RemoteEngine
 from server.power.service.client import MeterUnreachableError, ServiceClient
@@ -66,7 +66,7 @@ def _refuse_without_chat(study: Study, engine: RemoteEngine) -> None:
         refuse_without_chat(engine.url, engine.model, engine.api_key)
 
 
-def _engine(named: Named) -> RemoteEngine:
+def _engine(named: RemoteSettings) -> RemoteEngine:
     return RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
 
 
@@ -110,7 +110,9 @@ def describe(
     write_json(run.root / "engines" / f"{variant}.json", told)
 
 
-def _host(named: Named, variant: str, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
+def _host(
+    named: RemoteSettings, variant: str, wait_s: float, announce: Callable[[str], None]
+) -> dict[str, Any]:
     """What the meter's service says of its host."""
     with closing(ServiceClient(str(named.meter), _token(named, variant))) as client:
         try:
@@ -142,7 +144,7 @@ def check_secrets(study: Study, variant: str) -> None:
         raise UsageError(f"remote.{variant}.{field}: {message}") from error
 
 
-def _token(named: Named, variant: str) -> str:
+def _token(named: RemoteSettings, variant: str) -> str:
     token = read_secret(named.token, TOKEN_VARIABLE)
     if token is None:
         raise UsageError(

@@ -43,7 +43,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Told:
+class JudgedWindow:
     """A window that was measured, and what it says."""
 
     trial: Trial
@@ -61,7 +61,7 @@ class State(Enum):
     OUT_OF_REACH = "is more than the load generator offers in time"
 
 
-def state_of(windows: Sequence[Told], wanted: float) -> State:
+def state_of(windows: Sequence[JudgedWindow], wanted: float) -> State:
     """Say what the windows of a rate say together: of those in which nobody was late the last, the longest, counts."""
     late = [window for window in windows if window.judgement.why in GENERATOR]
     if windows[-1] in late and len(late) < _TRIES:
@@ -79,7 +79,7 @@ def state_of(windows: Sequence[Told], wanted: float) -> State:
     return State.OPEN if last.trial.length < LONGEST else State.UNCLEAR
 
 
-def agrees(in_time: Sequence[Told], wanted: float) -> bool:
+def agrees(in_time: Sequence[JudgedWindow], wanted: float) -> bool:
     """Say whether the last window of a rate, too short to tell, has enough good requests, where one as long has told.
 
     Near the bound chance alone keeps many a window from telling; a shorter one that told may have been a burst.
@@ -97,7 +97,7 @@ class Bracket:
     states: dict[float, State]
 
     @classmethod
-    def of(cls, told: Sequence[Told], wanted: float) -> Bracket:
+    def of(cls, told: Sequence[JudgedWindow], wanted: float) -> Bracket:
         """The states of all rates; a rate holds from this share of good requests on."""
         rates = {window.trial.rate for window in told}
         windows = {rate: [window for window in told if window.trial.rate == rate] for rate in rates}
@@ -162,7 +162,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RateAnswer:
     """The highest rate that holds, as far as the windows tell it."""
 
     kind: Literal["found", "at_least", "none", "unknown"]
@@ -175,7 +175,7 @@ class Answer:
     """Whether the rate held in a long window at the end."""
 
 
-def next_trial(told: Sequence[Told], terms: Terms, *, time_is_up: bool = False) -> Trial | None:
+def next_trial(told: Sequence[JudgedWindow], terms: Terms, *, time_is_up: bool = False) -> Trial | None:
     """The window that comes next, after those that were told of; None where the search is at its end.
 
     Once ``time_is_up``, what is known is confirmed, and nothing else is tried.
@@ -194,17 +194,17 @@ def next_trial(told: Sequence[Told], terms: Terms, *, time_is_up: bool = False) 
     return _between(bracket, terms.highest) or _failing(bracket, told) or _confirming(bracket, told)
 
 
-def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
+def answer_of(told: Sequence[JudgedWindow], terms: Terms) -> RateAnswer:
     """What the windows say together."""
     if not told:
-        return Answer("unknown", None, None, confirmed=False)
+        return RateAnswer("unknown", None, None, confirmed=False)
     bracket = Bracket.of(told, terms.wanted)
     if bracket.holds is None:
         all_fail = bracket.low is None and bracket.fails == bracket.lowest
         kind: Literal["none", "unknown"] = (
             "none" if all_fail and bracket.lowest / 2 < terms.lowest else "unknown"
         )
-        return Answer(kind, None, bracket.fails, confirmed=False)
+        return RateAnswer(kind, None, bracket.fails, confirmed=False)
     of_rate = [
         window
         for window in told
@@ -212,10 +212,12 @@ def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
     ]
     last = of_rate[-1]
     confirmed = last.trial.confirms and (last.judgement.says == "holds" or agrees(of_rate, terms.wanted))
-    return Answer("at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed)
+    return RateAnswer(
+        "at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed
+    )
 
 
-def _again(last: Told) -> Trial:
+def _again(last: JudgedWindow) -> Trial:
     trial = last.trial
     if last.judgement.why in GENERATOR:
         return trial
@@ -223,7 +225,7 @@ def _again(last: Told) -> Trial:
     return Trial(trial.rate, longer, trial.confirms)
 
 
-def _failing(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
+def _failing(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
     """The bracket's upper end once more, where it failed in a short window: a burst is not a state."""
     rate = bracket.fails
     if rate is None or any(window.trial.length >= WHOLE and window.trial.rate == rate for window in told):
@@ -231,7 +233,7 @@ def _failing(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
     return Trial(rate, WHOLE)
 
 
-def _confirming(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
+def _confirming(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
     """The last window of the highest rate that may hold; None where there is none, or it was confirmed."""
     rate = bracket.low
     if rate is None or any(window.trial.confirms and window.trial.rate == rate for window in told):

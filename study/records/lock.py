@@ -32,13 +32,13 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def claimed(
+def locked(
     run: RunDir, study: Study, study_file: Path, *, here: bool = True, grow: bool = False
 ) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
-    was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
+    was killed leaves its engine to the reaper, and until that has gone the next one waits. What a kill left of
     files that were being written is removed, and what a fallen machine left of engines' temporary files; not unless all
     is measured ``here``, for a job of a cluster may be writing them. A study that may ``grow`` replaces one that has
     fewer blocks, and nothing else that is not as here.
@@ -62,7 +62,7 @@ def claimed(
         yield
     finally:
         GUARD.release(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the undertaker has it open too
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the reaper has it open too
         os.close(descriptor)
 
 
