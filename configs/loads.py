@@ -80,7 +80,7 @@ class _Named(StrictModel):
 
     @property
     def slug(self) -> str:
-        """The load's name in paths and tables."""
+        """Return the load's name in paths and tables."""
         return self.name or self.usual_slug
 
     @model_validator(mode="after")

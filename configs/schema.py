@@ -265,7 +265,7 @@ class Study(StrictModel):
         if highest > self.engine.max_num_seqs:
             raise inconsistent(
                 "engine.max_num_seqs",
-                f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
+                f"must be at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
         self._check_searches()
 
@@ -331,18 +331,18 @@ class Study(StrictModel):
             )
 
     def measured_again(self, check: NeighbourCheck) -> Load | None:
-        """The load that a check measures again: the one it names, else the last; none that looks for its rate."""
+        """Return the load that a check measures again: the one it names, else the last that looks for no rate."""
         same = [load for load in self.loads if not isinstance(load, FindRate)]
         return next((load for load in reversed(same) if check.load in (None, load.slug)), None)
 
     @property
     def own_variants(self) -> tuple[str, ...]:
-        """The variants that are built and served by us."""
+        """Return the variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
 
     @property
     def board_settings(self) -> tuple[BoardSetting | None, ...]:
-        """The settings that each load is measured at; None alone where the study leaves the boards alone."""
+        """Return the settings that each load is measured at; None alone where the study leaves the boards alone."""
         return self.board or (None,)
 
     @property
@@ -368,5 +368,5 @@ class Study(StrictModel):
 
     @property
     def meter_settings(self) -> Meters:
-        """``meters: auto`` spelled out."""
+        """Spell out ``meters: auto``."""
         return Meters() if self.meters == "auto" else self.meters

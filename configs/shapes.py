@@ -156,10 +156,10 @@ DEFAULT_FAMILY = "starcoder2"
 
 
 def family_of(config: dict[str, Any]) -> Any:
-    """The family that an architecture's configuration names: StarCoder2 where it names none."""
+    """Return the family that an architecture's configuration names: StarCoder2 where it names none."""
     return config.get("model_type", DEFAULT_FAMILY)
 
 
 def positions_of(config: dict[str, Any]) -> int:
-    """The longest sequence of an architecture."""
+    """Return the longest sequence of an architecture."""
     return int(config.get("max_position_embeddings") or config["n_positions"])

@@ -1,4 +1,4 @@
-"""Runs a study: builds what is missing, measures every cell that is not there yet, then grades and reports."""
+"""Runs a study: builds what is missing, measures every cell that is missing, then grades and reports."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StudyResult:
 
 
 def reckoned(order: Order) -> Order:
-    """The same with the expected times of its cells."""
+    """Return the order with the expected times of its cells."""
     models, _ = models_of(order.study)
     cells = reckoner_of(order.study, order.run, order.tasks, models).estimated(order.cells)
     return replace(order, cells=cells)
@@ -63,7 +63,7 @@ def reckoned(order: Order) -> Order:
 def forecast_study(
     study_file: Path, out: Path | None, blocks: int | None = None, *, allow_board_control: bool = False
 ) -> Forecast:
-    """What is still to be measured, and what it is going to take; starts and writes nothing.
+    """Forecast what is still to be measured and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
@@ -115,7 +115,7 @@ def run_study(
             put_back_what_was_left(tell)
         Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
-            tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
+            tell(f"{variant} is also compared with {control}, from which it differs in one thing alone")
     claim = locked(order.run, order.study, study_file, here=executor.here, grow=grow)
     with told_when_full(order.run.root), claim:
         _open(order, retry_failed=retry_failed)
@@ -146,7 +146,7 @@ def _open(order: Order, *, retry_failed: bool) -> None:
 
 
 def _ungraded(dataset: Dataset) -> tuple[str, ...]:
-    """The reason code for which nothing can be graded, told beforehand; empty where all can be."""
+    """Return the reason code for which nothing can be graded, told beforehand; empty where all can be."""
     reasons = {NO_TESTS: why_not_graded(dataset)}
     reasons = reasons if reasons[NO_TESTS] else {"sandbox_missing": why_no_sandbox()}
     for code, why in reasons.items():

@@ -20,7 +20,7 @@ _MOST_NS = 2**63 - 1
 
 
 def instant_ns(text: str, unit_ns: int) -> int | None:
-    """Nanoseconds of a time: a number of units, or a date (of UTC unless it says another zone); None: it is neither.
+    """Read nanoseconds: a number of units, or a date (of UTC unless it says another zone); None: it is neither.
 
     Dates are counted from 1970; what a number is counted from, its file knows.
     """
@@ -46,7 +46,7 @@ def _date_ns(dated: re.Match[str]) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _midnight_s(day: str, zone: str | None) -> int | None:
-    """Seconds from 1970 to the beginning of a day, which many requests have in common; None: there is no such day."""
+    """Count seconds from 1970 to a day's beginning, which many requests share; None: there is no such day."""
     try:
         midnight = datetime.combine(date.fromisoformat(day), time(), _zone(zone))
         return (midnight - _EPOCH) // timedelta(seconds=1)

@@ -26,7 +26,7 @@ def is_json_lines(text: str) -> bool:
 
 
 def lines_of_json(path: Path, text: str) -> list[RequestLine]:
-    """Every request of the file; fields that are not taken are passed over.
+    """Return every request of the file; fields that are not taken are passed over.
 
     Raises:
         UsageError: a line is no JSON object, or a field of it is missing or wrong.

@@ -58,7 +58,7 @@ def columns_of(text: str) -> TableColumns | None:
 
 
 def lines_of_table(path: Path, text: str) -> list[RequestLine]:
-    """Every request of the table; empty lines and notes (lines that begin with #) are skipped.
+    """Return every request of the table; empty lines and notes (lines that begin with #) are skipped.
 
     Raises:
         UsageError: a row has a time or a length that is none, with its line.

@@ -44,7 +44,7 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
 
 
 def answer_of(run: RunDir) -> str | None:
-    """The first sentence of what a run says; None where it was not analysed, or says nothing."""
+    """Return the first sentence of what a run says; None where it was not analysed, or says nothing."""
     from analysis.opened import OpenedRun
     from analysis.results.headline import headline_of
     from analysis.results.points import read_results
@@ -54,7 +54,7 @@ def answer_of(run: RunDir) -> str | None:
     try:
         return next((line.text for line in headline_of(read_results(OpenedRun(run)))), None)
     except StarwattError as error:
-        return f"its tables do not read: {error}"
+        return f"its tables cannot be read: {error}"
 
 
 def size_words(size_bytes: float) -> str:

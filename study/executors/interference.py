@@ -2,7 +2,7 @@
 
 The others are engines of other slots, or engines that are loaded and asked nothing. The cell is measured on the slot
 that had the block, with the block's own requests, so that the two differ by the neighbours alone;
-``analysis/contrasts/interference.py`` sets them beside each other.
+``analysis/contrasts/interference.py`` compares them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class AloneCheck:
     study: Study
     run: RunDir
     units: Sequence[Unit]
-    """Of one cell each, which is not there yet, and is measured where its block was."""
+    """Of one cell each, which is still missing, and is measured where its block was."""
 
     def prepare(self, around: RunDir) -> None:
         """Make it a run directory of its own: study and plan; manifest, lengths and prompts of the run around it."""
@@ -50,9 +50,9 @@ class AloneCheck:
 def check_of(
     study: Study, run: RunDir, wanted: NeighbourCheck | None, slots: Callable[[], Sequence[Slot]]
 ) -> AloneCheck | None:
-    """What is left to do of the check; None where the study has none, or nobody was beside anybody.
+    """Return what is left to do of the check; None where the study has none, or nobody was beside anybody.
 
-    A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
+    A block that was not measured, or whose slot is gone, can't be compared with anything and is left out.
     """
     left = _left(study, run, wanted)
     if not left or wanted is None:
@@ -64,7 +64,7 @@ def check_of(
 
 
 def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> AloneCheck | None:
-    """The same where the others are loaded on this machine and asked nothing: one engine start for all blocks."""
+    """Return the check where the others are loaded here and asked nothing: one engine start for all blocks."""
     left = [cell for cell in _left(study, run, wanted) if run.is_measured(cell.key)]
     if not left or wanted is None:
         return None
@@ -88,19 +88,19 @@ def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context
 
 
 def _left(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
-    """Those of ``check_cells`` that have not failed too often."""
+    """Return those of ``check_cells`` that have not failed too often."""
     given_up = RetryBudget(RunDir(run.alone), study.attempts).given_up()
     return [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
 
 
 def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
-    """What the check has still to measure when all is measured; nothing where the study has none."""
+    """Return what the check has still to measure when all is measured; nothing where the study has none."""
     cells = [] if wanted is None else _cells(_study(study, wanted))
     return [cell for cell in cells if not RunDir(run.alone).is_measured(cell.key)]
 
 
 def _study(study: Study, wanted: NeighbourCheck) -> Study:
-    """The one cell, in all blocks."""
+    """Return the study of the one cell, in all blocks."""
     variant = wanted.variant or study.baseline
     again = study.measured_again(wanted)
     return study.model_copy(

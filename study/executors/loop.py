@@ -1,6 +1,6 @@
 """The one loop that measures a study: it hands out units, counts cells, and begins anew what was lost.
 
-A unit that has cells already goes on where these were measured: they are compared with each other, and boards differ.
+A unit that has cells already resumes where these were measured: they are compared with each other, and boards differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def measure_all(
     known_reasons: tuple[str, ...],
     exporter: Exporter | None = None,
 ) -> None:
-    """Measure every cell that is not there, or give up what fails too often; then what is measured once more.
+    """Measure every cell that is missing, or give up what fails too often; then what is measured once more.
 
     Raises:
         UsageError: what the study names is not here.
@@ -108,7 +108,7 @@ class _Loop:
             self.context.ledger.count(self._running)
 
     def _is_lost(self, ended: Ended) -> bool:
-        """Whether it has left cells that are to be tried again."""
+        """Say whether it has left cells that are to be tried again."""
         ledger, unit = self.context.ledger, ended.unit
         self._running.remove(unit)
         ledger.count([unit])

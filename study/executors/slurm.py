@@ -115,7 +115,7 @@ class SlurmExecutor(Executor):
             home = "" if unit.home is None else unit.home.name
             node = home if home and takes_jobs(home) else ""
             if home and not node:
-                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it goes on elsewhere")
+                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it resumes elsewhere")
             by_node.setdefault(node, []).append(unit)
         return list(by_node.items())[: 1 if one_by_one else None]
 

@@ -46,7 +46,7 @@ _ENDING_S = 90.0
 def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reasons: Sequence[str]) -> None:
     """A task of a Slurm array: measure the cells of ``keys`` (model, variant, load, block) that ``root`` lacks.
 
-    Slurm may start it again on another node after it was preempted, or its node was lost: it goes on where it stood.
+    Slurm may start it again on another node after it was preempted, or its node was lost: it resumes where it stood.
 
     Raises:
         RunError: another task measures this unit, or nothing of it can be measured.
@@ -93,7 +93,7 @@ def _give_up(order: Order, error: ControlError) -> None:
 
 
 def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
-    """The run's cells that are wanted; on a slot with the meters that see this slot alone.
+    """Return the run's cells that are wanted; on a slot with the meters that see this slot alone.
 
     Raises:
         UsageError: a variant can't be served here, or is another than when the run began, or a key is missing; of the
@@ -130,7 +130,7 @@ def _held(lock: Path) -> Iterator[None]:
 
 
 def _about(study: Study) -> dict[str, Any]:
-    """This node, its boards and their sensors, as ``manifest.json`` has them of one machine."""
+    """Return this node, its boards and their sensors, as ``manifest.json`` has them of one machine."""
     named = (
         "SLURM_JOB_ID",
         "SLURM_ARRAY_JOB_ID",

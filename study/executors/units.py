@@ -52,7 +52,7 @@ def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> l
 
 
 def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
-    """Read where a cell was measured; None where it is not there."""
+    """Read where a cell was measured; None where it is missing."""
     try:
         return read_cell(run.cell(cell.key)).node
     except TraceError:  # the analysis names what is damaged; it must not end the study
@@ -111,7 +111,7 @@ class Ledger:
                 self.note(cell)
 
     def lost(self, unit: Unit, problem: str) -> int:
-        """The unit's process has ended: cells that it leaves have failed once more; how many there are.
+        """Note that the unit's process has ended: cells that it leaves have failed once more; return their number.
 
         Raises:
             RunError: the disk is full, and that is no cell's failure.

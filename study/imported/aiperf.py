@@ -78,7 +78,7 @@ def is_aiperf_line(data: Any) -> bool:
 
 
 def aiperf_load(lines: list[Any], path: Path) -> ImportedLoad:
-    """The load of a file's records.
+    """Return the load of a file's records.
 
     Raises:
         UsageError: one has no times, or a unit that is not known.
@@ -148,7 +148,7 @@ def _status(failed: _Error) -> str:
 
 
 def _each_ns(values: dict[str, _Value], name: str, where: str) -> list[float]:
-    """A metric's values in nanoseconds; none where it is missing."""
+    """Return a metric's values in nanoseconds; none where it is missing."""
     if name not in values:
         return []
     metric = values[name]
@@ -161,7 +161,7 @@ def _each_ns(values: dict[str, _Value], name: str, where: str) -> list[float]:
 
 
 def _count(values: dict[str, _Value], *names: str) -> int | None:
-    """The server's count where it gave one, otherwise aiperf's own."""
+    """Return the server's count where it gave one, otherwise aiperf's own."""
     numbers = (values[name].value for name in names if name in values)
     return next((round(number) for number in numbers if isinstance(number, float)), None)
 

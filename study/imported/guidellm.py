@@ -69,7 +69,7 @@ class _Strategy(ToolShape):
 
     @property
     def has_schedule(self) -> bool:
-        """Whether ``targeted_start`` is when a request was due; elsewhere it is "as soon as possible"."""
+        """Say whether ``targeted_start`` is when a request was due; elsewhere it is "as soon as possible"."""
         return self.type_ in ("constant", "poisson", "trace") and self.max_concurrency is None
 
 
@@ -112,7 +112,7 @@ def is_guidellm(data: Any) -> bool:
 
 
 def guidellm_loads(data: Any, where: str) -> list[ImportedLoad]:
-    """The loads of a report, in the order in which they were driven.
+    """Return the loads of a report, in the order in which they were driven.
 
     Raises:
         UsageError: it has none, or keeps a sample of its requests.

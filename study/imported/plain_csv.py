@@ -21,7 +21,7 @@ COLUMNS = ("start", "first_token", "end", "prompt_tokens", "output_tokens")
 
 
 def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
-    """The load of a CSV file; ``zone`` is that of times that name none.
+    """Return the load of a CSV file; ``zone`` is that of times that name none.
 
     Raises:
         UsageError: it lacks start or end, or a field is not understood.
@@ -53,7 +53,7 @@ class _Line:
         self._where, self._zone = where, zone
 
     def time_ns(self, row: Mapping[str, str | None], name: str) -> int | None:
-        """A time; None where there is none."""
+        """Read a time; None where there is none."""
         text = row.get(name) or ""
         if is_missing(text):
             return None
@@ -68,7 +68,7 @@ class _Line:
         return nanoseconds(at_s)
 
     def count(self, row: Mapping[str, str | None], name: str) -> int | None:
-        """A number of tokens; None where there is none."""
+        """Read a number of tokens; None where there is none."""
         text = (row.get(name) or "").strip()
         if is_missing(text):
             return None
@@ -77,7 +77,7 @@ class _Line:
         return int(text)
 
     def wrong(self, why: str) -> UsageError:
-        """The error that names the line."""
+        """Return the error that names the line."""
         return UsageError(f"{self._where}: {why}")
 
 

@@ -76,7 +76,7 @@ def _imported(order: ImportOrder, run: RunDir) -> list[MadeCell]:
 
 
 def _earlier(run: RunDir) -> dict[str, Any]:
-    """The manifest of an imported run that goes on; a new one where there is nothing.
+    """Return the manifest of an imported run that is added to; a new one where there is nothing.
 
     Raises:
         UsageError: something else is there.
@@ -123,7 +123,7 @@ def _check(order: ImportOrder, sources: Sequence[Source], run: RunDir) -> None:
 
 
 def _key(source: Source, order: ImportOrder, taken: Sequence[CellKey]) -> CellKey:
-    """Which cell a load is: what the flags say, otherwise its file; the next block of that.
+    """Return the cell that a load is: what the flags say, otherwise its file; the next block of that.
 
     Raises:
         UsageError: nothing says it, or the block is there already.
@@ -181,7 +181,7 @@ def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> 
 
 
 def _words(cell: MadeCell) -> str:
-    """Where a cell comes from, for the report."""
+    """Return where a cell comes from, for the report."""
     about = cell.imported
     logs = "; ".join(
         f"power by {log.form} log {log.file.name} ({log.device}), clocks within {log.clock_uncertainty_s:g} s"

@@ -32,7 +32,7 @@ _Shape = TypeVar("_Shape", bound=ToolShape)
 
 
 def read_text(path: Path) -> str:
-    """The whole of a file.
+    """Return the whole of a file.
 
     Raises:
         UsageError: it cannot be read, is empty, or is no text.
@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
 
 
 def parsed(text: str, where: str) -> Any:
-    """The JSON of ``text``; ``where`` names it in an error.
+    """Return the JSON of ``text``; ``where`` names it in an error.
 
     Raises:
         UsageError: it is none, or was cut off.
@@ -67,7 +67,7 @@ def parsed(text: str, where: str) -> Any:
 
 
 def shaped(model: type[_Shape], data: Any, where: str) -> _Shape:
-    """``data`` as ``model``; ``where`` names it in an error.
+    """Return ``data`` as ``model``; ``where`` names it in an error.
 
     Raises:
         UsageError: a field is missing, or of another kind.

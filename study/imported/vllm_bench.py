@@ -41,7 +41,7 @@ def is_vllm_bench(data: Any) -> bool:
 
 
 def vllm_load(data: Any, where: str) -> ImportedLoad:
-    """The load of one result.
+    """Return the load of one result.
 
     Raises:
         UsageError: it holds sums alone, or lists of different lengths.

@@ -1,4 +1,4 @@
-"""What records power beside ``starwatt load``: the sidecar here, a service on another host, or nothing."""
+"""Record power beside ``starwatt load``: the sidecar here, a service on another host, or nothing."""
 
 from __future__ import annotations
 

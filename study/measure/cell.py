@@ -38,11 +38,11 @@ class Serving(Protocol):
 
     @property
     def url(self) -> str:
-        """The endpoint, without ``/v1``."""
+        """Return the endpoint, without ``/v1``."""
 
     @property
     def served(self) -> Served:
-        """What it serves with."""
+        """Return what it serves with."""
 
     def check_alive(self, when: str) -> None:
         """Raise EngineError where it has died."""
@@ -95,7 +95,7 @@ def measure_cell(setup: CellSetup, cell: PlannedCell, board: BoardHeld | None = 
 
 
 def begun(setup: CellSetup, cell: PlannedCell) -> Path:
-    """The folder of a cell that begins; what an earlier try left, that was not finished, is taken away."""
+    """Empty and return the folder of a cell that begins: what an unfinished try left is taken away."""
     folder = setup.run.cell(cell.key)
     if folder.exists():
         shutil.rmtree(folder)
@@ -180,7 +180,7 @@ def settle(engine: Serving, rest_s: float) -> None:
 
 
 def spec_of(setup: CellSetup, cell: PlannedCell, load: Load) -> LoadSpec:
-    """What the load generator is told of a cell, with its prompts and whole passes over them, under ``load``."""
+    """Return what the load generator is told of a cell, with its prompts and whole passes over them, under ``load``."""
     study = setup.study
     spec = LoadSpec(
         url=setup.engine.url,
@@ -203,7 +203,7 @@ def spec_of(setup: CellSetup, cell: PlannedCell, load: Load) -> LoadSpec:
 
 
 def counts_chunks(study: Study, variant: str) -> bool:
-    """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
+    """Say whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
     named = study.remote.get(variant)
     return named is None or named.continuous_usage
 

@@ -105,11 +105,11 @@ class EngineSession:
         )
 
     def allotment(self, first: PlannedCell) -> Allotment:
-        """The boards of the engine of a cell that is started here; raises as ``allot``."""
+        """Return the boards of the engine of a cell that is started here; raises as ``allot``."""
         return allot(self.study.meter_settings, settings_of(self.study, first.variant))
 
     def spec(self, first: PlannedCell, allotment: Allotment) -> EngineSpec:
-        """What is started for the cells of an engine, of which ``first`` is the first."""
+        """Return what is started for the cells of an engine, of which ``first`` is the first."""
         return EngineSpec(
             model=first.key.model,
             variant=load_variant(first.variant, self.study.defined),
@@ -203,7 +203,7 @@ class EngineSession:
                 self.exporter.cell(None)
 
     def log_of(self, first: PlannedCell) -> Path:
-        """A log of its own for this start; what an engine said that was started before it, and failed, is kept."""
+        """Name a log of its own for this start; that of an engine which was started before it, and failed, is kept."""
         folder = self.run.root / "engines"
         name = f"{first.engine_start:03d}-{first.key.model}-{first.variant}"
         path, number = folder / f"{name}.log", 1
@@ -214,7 +214,7 @@ class EngineSession:
 
 
 def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
-    """An engine that answers; it is stopped again where it never does."""
+    """Start an engine and return it once it answers; it is stopped again where it never does."""
     engine = Engine.start(spec, log)
     try:
         engine.wait_ready(announce)

@@ -58,7 +58,7 @@ class Order:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What is asked, in its order."""
+        """Return the tasks that are asked, in their order."""
         return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
 
     @property
@@ -68,11 +68,11 @@ class Order:
 
     @property
     def budget(self) -> RetryBudget:
-        """How often its cells are tried."""
+        """Return the budget of tries of its cells."""
         return RetryBudget(self.run, self.study.attempts)
 
     def unmeasured(self) -> list[PlannedCell]:
-        """Cells whose ``cell.json`` is not there."""
+        """Return the cells whose ``cell.json`` is missing."""
         return [cell for cell in self.cells if not self.run.is_measured(cell.key)]
 
     def todo(self) -> list[PlannedCell]:

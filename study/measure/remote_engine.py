@@ -26,7 +26,7 @@ _POLL_S = 1.0
 
 
 def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
-    """The engine of a variant, once it answers.
+    """Return the engine of a variant, once it answers.
 
     Raises:
         EngineError: it does not, or serves something else.
@@ -46,7 +46,7 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
 
 
 def ask_once(study: Study, variant: str) -> RemoteEngine:
-    """The engine of a variant, if it answers now, and its meter's service too.
+    """Return the engine of a variant, if it answers now, and its meter's service too.
 
     Raises:
         EngineError: it does not answer now, refuses the key, or serves something else.
@@ -71,7 +71,7 @@ def _engine(named: RemoteSettings) -> RemoteEngine:
 
 
 def meter_of(study: Study, variant: str, residents: Sequence[int] = ()) -> OpenMeter:
-    """What records the power of a variant's engine; ``residents`` are those that were started here, and are loaded.
+    """Choose what records a variant's engine; ``residents`` are those that were started here, and are loaded.
 
     Raises:
         UsageError: there is no token for the service.
@@ -113,7 +113,7 @@ def describe(
 def _host(
     named: RemoteSettings, variant: str, wait_s: float, announce: Callable[[str], None]
 ) -> dict[str, Any]:
-    """What the meter's service says of its host."""
+    """Return what the meter's service says of its host."""
     with closing(ServiceClient(str(named.meter), _token(named, variant))) as client:
         try:
             return ask_until(

@@ -157,7 +157,7 @@ class Residents:
             self._failed[first.engine_start] = error
 
     def _engine_of(self, first: PlannedCell) -> Started | None:
-        """The engine whose turn it is, started anew where it is not loaded any more; None where it is to be alone.
+        """Return the engine whose turn it is, started anew where it is no longer loaded; None where it is to be alone.
 
         Raises:
             EngineError: it does not come up, and not for want of memory.

@@ -29,7 +29,7 @@ class RetryBudget:
     most: int
 
     def given_up(self) -> dict[CellKey, Attempt]:
-        """Cells that failed often enough, or twice of the same cause, with their last failure."""
+        """Return cells that failed often enough, or twice of the same cause, with their last failure."""
         attempts = read_attempts(self.run)
         return {
             key: tries[-1] for key, tries in attempts.items() if len(tries) >= self.most or tries[-1].final
@@ -49,7 +49,7 @@ class RetryBudget:
         return f"failed {tries} times" if tries >= self.most else None
 
     def never_came_up(self, cell: PlannedCell) -> Attempt | None:
-        """The failure of its variant's engine that was twice the same, where nothing of it was ever measured."""
+        """Return the failure of its variant's engine that was twice the same, where nothing of it was ever measured."""
         same = [
             tries[-1]
             for key, tries in read_attempts(self.run).items()
@@ -108,7 +108,7 @@ def measure_groups(
 
 
 def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, say: Callable[[str], None]) -> bool:
-    """Whether these cells are left out without a start: their variant's engine has died twice of the same cause."""
+    """Say whether these cells are left out without a start: their variant's engine has died twice of the same cause."""
     known = budget.never_came_up(left[0])
     if known is None:
         return False

@@ -1,7 +1,7 @@
 """Measures a cell whose rate is looked for: a search by windows without a meter, then whole passes at what it found.
 
 The window that confirms the answer is the cell: metered, between idle phases, of whole passes over the prompts as every
-other cell. Where it says that its rate does not hold, the search goes on, and another one confirms another rate.
+other cell. Where it says that its rate does not hold, the search resumes, and another window confirms another rate.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class _Windows:
         return read_columns(read_trace(folder, "requests"))
 
     def _as_a_cell(self, spec: LoadSpec, folder: Path) -> Watched:
-        """Whole passes between idle phases, with the meter beside them."""
+        """Measure whole passes between idle phases, with the meter beside them."""
         setup, phases = self.setup, self.setup.study.phases
         assert isinstance(spec.load, Open)  # noqa: S101 -- a trial has a rate
         assert isinstance(spec.amount, So)  # noqa: S101
@@ -105,7 +105,7 @@ class _Windows:
         return watched(setup, self.cell, spec, folder, open_meter=setup.open_meter, phases=phases)
 
     def chosen(self, result: SearchResult) -> _Window:
-        """The window that is to be the cell: that which confirmed the answer, else the last."""
+        """Return the window that is to be the cell: that which confirmed the answer, else the last."""
         of_answer = [
             window
             for window in self.measured
@@ -128,7 +128,7 @@ class _Windows:
 def _record(
     result: SearchResult, wanted: FindRate, windows: _Windows, last: _Window, took_s: float
 ) -> RateFound:
-    """What ``cell.json`` keeps of the search."""
+    """Return what ``cell.json`` keeps of the search."""
     judged: list[Judgement] = [result.alone, *(window.judgement for window in result.windows)]
     kept = [
         RateWindow(

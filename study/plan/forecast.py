@@ -68,7 +68,7 @@ class Forecast:
 
     def _energy(self) -> str:
         if self.kwh is None:
-            return "no board says how much it may draw, so that nothing is said of energy beforehand"
+            return "no board says how much it may draw, so that energy is not known beforehand"
         low, high = self.kwh.low, self.kwh.high
         return (
             f"{low:.2g} to {high:.2g} kWh if the boards drew their power limits ({self.limit_w:.0f} W) all that time: "
@@ -151,7 +151,7 @@ def nothing_left(*, measured: int, given_up: int) -> Forecast:
 
 
 def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:
-    """Cells one after the other, and the starts of their engines."""
+    """Sum up cells one after the other, and the starts of their engines."""
     starts = first_of_each_start(cells)
     measured = Span.sum(outlook.reckoner.cell(cell) for cell in cells)
     return measured + Span.sum(outlook.reckoner.start(cell) + outlook.cooldown for cell in starts)

@@ -22,7 +22,7 @@ _NOT_ALLOWED = (
 
 
 def board_problems(study: Study, run: RunDir, executor: Executor, *, allowed: bool) -> Iterator[StudyProblem]:
-    """What speaks against the factor ``board``, and against boards that another study sets, or has left set.
+    """Find what speaks against the factor ``board``, and against boards that another study sets, or has left set.
 
     What a cluster's nodes allow is looked at there. Boards that an earlier runner of this very run still holds, as what
     it started is being ended, are free once the run is.

@@ -147,7 +147,7 @@ class Preflight:
 
 
 def models_of(study: Study) -> tuple[dict[str, Known], list[StudyProblem]]:
-    """What is known of each model that is built or served here, and what is wrong with it or its variants."""
+    """Return what is known of each model that is built or served here, and what is wrong with it or its variants."""
     known: dict[str, Known] = {}
     problems: list[StudyProblem] = []
     looked_at: set[str] = set()
@@ -199,7 +199,7 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[StudyProblem]
 
 
 def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
-    """What would be started, by the place of its variant."""
+    """Return what would be started, by the place of its variant."""
     nothing_yet = Checkpoint(Path(), "", memorised=False)
     return {
         index: EngineSpec(
@@ -227,7 +227,7 @@ def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[StudyP
 
 
 def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
-    """A context that is longer than a model reaches, and boards that cannot share its heads."""
+    """Refuse a context that is longer than a model reaches, and boards that cannot share its heads."""
     settings = study.engine
     for model, known in models.items():
         shape = known.shape
@@ -252,7 +252,7 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProbl
 
 
 def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
-    """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
+    """Find models that cannot be asked by chat; ``folders``: where their tokenizers lie, None: they are made here."""
     if study.endpoint != "chat":
         return
     lacking = [
@@ -275,7 +275,7 @@ def _has_template(folder: Path | None) -> bool:
 
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
-    """Variants whose weights alone are more than there is room for, and a KV cache that is."""
+    """Find the variants whose weights alone are more than there is room for, and a KV cache that is."""
     boards = [gpu.memory_mib * 2**20 for gpu in gpu_inventory() if gpu.memory_mib is not None]
     memory = psutil.virtual_memory().total
     cache = study.engine.cpu_kvcache_gib * _GIB
@@ -314,7 +314,7 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyPr
 
 
 def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Bytes that one copy of the weights may take on the boards of one engine."""
+    """Return the bytes that one copy of the weights may take on the boards of one engine."""
     of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
     return min(boards) * of_a_copy * settings.gpu_memory_utilization
 

@@ -16,7 +16,7 @@ from study.preflight.problems import StudyProblem, found_by
 
 
 def missing_meters(study: Study) -> Iterator[StudyProblem]:
-    """What is named and is not here; nothing where no engine is metered here."""
+    """Find what is named and is not here; nothing where no engine is metered here."""
     metered_here = study.own_variants or any(named.meter == "local" for named in study.remote.values())
     if not metered_here:
         return

@@ -32,7 +32,7 @@ class StudyProblem:
 
 
 def found_by(field: Field, check: Callable[[], object]) -> Iterator[StudyProblem]:
-    """What ``check`` raises, as a problem of ``field``, or of a field within it that its words begin with."""
+    """Yield what ``check`` raises, as a problem of ``field``, or of a field within it that its words begin with."""
     try:
         check()
     except StarwattError as error:
@@ -40,7 +40,7 @@ def found_by(field: Field, check: Callable[[], object]) -> Iterator[StudyProblem
 
 
 def problem_of(field: Field, error: StarwattError) -> StudyProblem:
-    """An error as a problem of ``field``, or of a field within it that its words begin with."""
+    """Return an error as a problem of ``field``, or of a field within it that its words begin with."""
     named = _NAMED.match(str(error))
     parts: Field = tuple(named["field"].split(".")) if named else ()
     if named is None or parts[:1] != field[:1]:

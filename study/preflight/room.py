@@ -26,7 +26,7 @@ class AskedTask:
 
 
 def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> list[AskedTask]:
-    """Every prompt with its longest answer, of the loads and of the probes.
+    """Return every prompt with its longest answer, of the loads and of the probes.
 
     Args:
         study: what asks.
@@ -43,7 +43,7 @@ def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> li
 def no_room(
     every: Sequence[AskedTask], limit: int, limited_by: str, folder: Path | None
 ) -> Iterator[StudyProblem]:
-    """What has no room in ``limit`` tokens: one problem for each field, of its longest request.
+    """Find what has no room in ``limit`` tokens: one problem for each field, of its longest request.
 
     Args:
         every: from ``asked``.

@@ -45,7 +45,7 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[StudyProblem]:
 
 
 def _problem(dataset: Dataset, tasks: Sequence[Task]) -> str | None:
-    """Why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing.
+    """Say why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing.
 
     Raises:
         GradingError: the grader itself cannot work here.

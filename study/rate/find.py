@@ -48,7 +48,7 @@ class SearchResult:
 
     @property
     def last(self) -> JudgedWindow | None:
-        """The last window of the rate that is the answer."""
+        """Return the last window of the rate that is the answer."""
         of_rate = [window for window in self.windows if window.trial.rate == self.answer.rate]
         return of_rate[-1] if of_rate else None
 
@@ -101,7 +101,7 @@ class RateSearch:
         return self._clock() - self._began_s
 
     def _alone(self) -> tuple[Judgement, float]:
-        """One request at a time: what it says, and how long one takes, in seconds."""
+        """Measure one request at a time: what it says, and how long one takes, in seconds."""
         spec = self._base.model_copy(
             update={
                 "load": SingleStream(kind="single_stream"), "amount": So(kind="requests", requests=_ALONE),
@@ -123,7 +123,7 @@ class RateSearch:
         return judged, max(each_s, 1e-4)
 
     def _until_late_s(self, requests: Requests, latency: Latencies) -> float:
-        """How long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""
+        """Return how long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""
         waits_ms = [
             bound_ms - float(np.nanmedian(getattr(latency, f"{name}_ms")[requests.completed]))
             for name, bound_ms in self._wanted.bounds_ms.items()
@@ -165,6 +165,6 @@ class RateSearch:
         return SearchResult(answer, lo, hi, alone, tuple(self._told), interrupted)
 
     def _by_chance(self, rate: float) -> float:
-        """How far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
+        """Return how far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
         most = max(window.judgement.requests for window in self._told if window.trial.rate == rate)
         return min(_Z95 / math.sqrt(most), 1.0)

@@ -37,7 +37,7 @@ class Trial:
     """Whether it is the last one of the rate that is to be the answer."""
 
     def requests(self, needed: int, shortest_s: float) -> int:
-        """How many are measured: enough to tell, twice as many where it confirms, and for so long at least."""
+        """Return how many are measured: enough to tell, twice as many where it confirms, and for so long at least."""
         least = needed * min(self.length, 2.0)
         return math.ceil(max(least, self.rate * shortest_s * self.length))
 
@@ -98,7 +98,7 @@ class Bracket:
 
     @classmethod
     def of(cls, told: Sequence[JudgedWindow], wanted: float) -> Bracket:
-        """The states of all rates; a rate holds from this share of good requests on."""
+        """Judge all rates; a rate holds from this share of good requests on."""
         rates = {window.trial.rate for window in told}
         windows = {rate: [window for window in told if window.trial.rate == rate] for rate in rates}
         return cls({rate: state_of(windows[rate], wanted) for rate in sorted(rates)})
@@ -108,27 +108,27 @@ class Bracket:
 
     @property
     def fails(self) -> float | None:
-        """The lowest rate that fails."""
+        """Return the lowest rate that fails."""
         return min(self._rates(State.FAILS), default=None)
 
     @property
     def out_of_reach(self) -> float | None:
-        """The lowest rate at which the generator itself is late."""
+        """Return the lowest rate at which the generator itself is late."""
         return min(self._rates(State.OUT_OF_REACH), default=None)
 
     @property
     def top(self) -> float | None:
-        """Where rates end that may hold; None: nothing says."""
+        """Return where rates end that may hold; None: nothing says."""
         return min(filter(None, (self.fails, self.out_of_reach)), default=None)
 
     @property
     def low(self) -> float | None:
-        """The highest rate that holds or may hold, and is below all that fail."""
+        """Return the highest rate that holds or may hold, and is below all that fail."""
         return self._highest(State.HOLDS, State.PROMISES)
 
     @property
     def holds(self) -> float | None:
-        """The highest rate that holds, and is below all that fail."""
+        """Return the highest rate that holds, and is below all that fail."""
         return self._highest(State.HOLDS)
 
     def _highest(self, *states: State) -> float | None:
@@ -143,7 +143,7 @@ class Bracket:
 
     @property
     def lowest(self) -> float:
-        """The lowest rate that was tried."""
+        """Return the lowest rate that was tried."""
         return min(self.states)
 
 
@@ -176,7 +176,7 @@ class RateAnswer:
 
 
 def next_trial(told: Sequence[JudgedWindow], terms: Terms, *, time_is_up: bool = False) -> Trial | None:
-    """The window that comes next, after those that were told of; None where the search is at its end.
+    """Return the window that comes next, after those that were measured; None where the search is at its end.
 
     Once ``time_is_up``, what is known is confirmed, and nothing else is tried.
     """
@@ -195,7 +195,7 @@ def next_trial(told: Sequence[JudgedWindow], terms: Terms, *, time_is_up: bool =
 
 
 def answer_of(told: Sequence[JudgedWindow], terms: Terms) -> RateAnswer:
-    """What the windows say together."""
+    """Return what the windows say together."""
     if not told:
         return RateAnswer("unknown", None, None, confirmed=False)
     bracket = Bracket.of(told, terms.wanted)
@@ -226,7 +226,7 @@ def _again(last: JudgedWindow) -> Trial:
 
 
 def _failing(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
-    """The bracket's upper end once more, where it failed in a short window: a burst is not a state."""
+    """Return the bracket's upper end once more, where it failed in a short window: a burst is not a state."""
     rate = bracket.fails
     if rate is None or any(window.trial.length >= WHOLE and window.trial.rate == rate for window in told):
         return None
@@ -234,7 +234,7 @@ def _failing(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
 
 
 def _confirming(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
-    """The last window of the highest rate that may hold; None where there is none, or it was confirmed."""
+    """Return the last window of the highest rate that may hold; None where there is none, or it was confirmed."""
     rate = bracket.low
     if rate is None or any(window.trial.confirms and window.trial.rate == rate for window in told):
         return None
@@ -242,7 +242,7 @@ def _confirming(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
 
 
 def _between(bracket: Bracket, highest: float) -> Trial | None:
-    """A rate by which the bracket becomes narrower; None where it is as narrow as it is to be."""
+    """Return a rate by which the bracket becomes narrower; None where it is as narrow as it is to be."""
     assert bracket.low is not None  # noqa: S101 -- the caller has looked
     marks = [bracket.low, *bracket.unclear]
     if bracket.top is None:

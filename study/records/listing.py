@@ -20,10 +20,10 @@ class ListedRun:
 
     path: Path
     planned: int | None
-    """Cells of its plan; None: it has none (a load test), or it does not read."""
+    """Cells of its plan; None: it has none (a load test), or it cannot be read."""
     measured: int
     failed: int
-    """Cells that were tried and are not there."""
+    """Cells that were tried and are missing."""
     running: bool
     size_bytes: int
     changed_s: float
@@ -83,7 +83,7 @@ def _planned(run: RunDir) -> int | None:
 
 
 def _is_held(run: RunDir) -> bool:
-    """Whether a runner has it, without disturbing one that is about to."""
+    """Say whether a runner has it, without disturbing one that is about to."""
     try:
         descriptor = os.open(run.lock, os.O_RDONLY)
     except OSError:

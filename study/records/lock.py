@@ -122,7 +122,7 @@ def _lock(run: RunDir, descriptor: int, done: str) -> None:
 
 
 def _is_leaving(holder: str) -> bool:
-    """Whether a runner of this machine has ended, and what it started has not."""
+    """Say whether a runner of this machine has ended, and what it started has not."""
     words = holder.split()
     ours = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
     return ours and not _runs(int(words[1]))
@@ -144,7 +144,7 @@ def remove_left_overs(root: Path) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise UsageError where a folder that is not there yet cannot be made."""
+    """Raise UsageError where a missing folder cannot be made."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent

@@ -1,4 +1,4 @@
-"""A run that is repeated, perhaps by another person: from its own files, and what is not as it was there is said."""
+"""A run that is repeated, perhaps by another person: from its own files, with a note of what is not as it was there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Repeated:
         return cls(run, manifest)
 
     def out(self, name: str) -> Path:
-        """Where the repetition lies unless told otherwise."""
+        """Return where the repetition lies unless told otherwise."""
         return Path("runs") / f"{name}-again"
 
     def refuse(self, run: RunDir) -> None:
@@ -49,7 +49,7 @@ class Repeated:
         take_over(self.run, run, ARRIVALS, LENGTHS)
 
     def compared(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """``manifest`` with ``repeats``: which run, and what is not as it was there.
+        """Return ``manifest`` with ``repeats``: which run, and what is not as it was there.
 
         Raises:
             UsageError: tasks, a model's weights, or what a variant is, are others: it would be no repetition.
@@ -104,7 +104,7 @@ def wanted_study(
 
 
 def _study_file(named: Path) -> Path:
-    """A study's file, or the preset of this name."""
+    """Return a study's file, or the preset of this name."""
     preset = STUDIES / f"{named}.yaml"
     if named.is_file() or named.suffix or len(named.parts) != 1:
         return named
