@@ -18,7 +18,7 @@ from study.measure.order import Order
 from study.measure.secrets import api_key
 from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
-from study.plan.forecast import Forecast, forecast, nothing_left
+from study.plan.forecast import Forecast, forecast
 from study.plan.lengths import forced_lengths
 from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded, words_of_recording
 from study.preflight.checks import Preflight, models_of
@@ -74,7 +74,7 @@ def forecast_study(
     left, todo = order.unmeasured(), order.todo()
     counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
     if not todo and not executor.again():
-        return nothing_left(**counted)  # on whatever machine: it is only to be read
+        return Forecast(**counted)  # on whatever machine: it is only to be read
     Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)

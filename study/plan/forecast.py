@@ -25,15 +25,15 @@ _MINUTE_S, _HOUR_MIN, _DAY_H = 100, 100, 24
 class Forecast:
     """Of the cells that are not measured yet."""
 
-    cells: int
     measured: int
     given_up: int
-    engine_starts: int
-    seconds: Span
+    cells: int = 0
+    engine_starts: int = 0
+    seconds: Span = NOTHING
     """From now until the report: builds, engine starts, cells, grading."""
-    at_once: int
+    at_once: int = 1
     """Engines that measure side by side, at most."""
-    limit_w: float | None
+    limit_w: float | None = None
     """What the boards may draw together; None where it is not known of all of them."""
     plan: tuple[str, ...] = ()
     """What is going to be done, a line each."""
@@ -143,11 +143,6 @@ def forecast(outlook: Outlook, *, measured: int = 0, given_up: int = 0) -> Forec
         parts=parts,
         doubts=outlook.doubts,
     )
-
-
-def nothing_left(*, measured: int, given_up: int) -> Forecast:
-    """Of a study whose cells are all measured, or given up."""
-    return Forecast(0, measured, given_up, 0, NOTHING, 1, None)
 
 
 def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:

@@ -35,10 +35,6 @@ class Repeated:
             raise UsageError(f"--from: {run.manifest} is no manifest of a run")
         return cls(run, manifest)
 
-    def out(self, name: str) -> Path:
-        """Return where the repetition lies unless told otherwise."""
-        return Path("runs") / f"{name}-again"
-
     def refuse(self, run: RunDir) -> None:
         """Raises UsageError where ``run`` is the repeated one itself."""
         if run.root.resolve() == self.run.root.resolve():
@@ -98,7 +94,7 @@ def wanted_study(
     if repeat is None or study is not None:
         raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
     repeated = Repeated.read(repeat)
-    place = out or repeated.out(load_study(repeat).name)
+    place = out or Path("runs") / f"{load_study(repeat).name}-again"
     repeated.refuse(RunDir(place))
     return WantedStudy(repeat, place, repeated, blocks)
 
