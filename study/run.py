@@ -72,14 +72,14 @@ def forecast_study(
     executor = executor_for(order.study, order.run)
     check_folder(order.run, order.study, study_file, grow=blocks is not None)
     left, todo = order.unmeasured(), order.todo()
-    counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
+    measured, given_up = len(order.cells) - len(left), len(left) - len(todo)
     if not todo and not executor.again():
-        return Forecast(**counted)  # on whatever machine: it is only to be read
+        return Forecast(measured, given_up)  # on whatever machine: it is only to be read
     Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
-    return forecast(outlook, **counted)
+    return forecast(outlook, measured=measured, given_up=given_up)
 
 
 def run_study(
