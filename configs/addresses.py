@@ -124,7 +124,7 @@ def _ipv6(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """A host's name, or an IPv4 address, as the resolver takes it."""
+    """Return a host's name, or an IPv4 address, as the resolver takes it."""
     try:
         name = (text if text.isascii() else text.encode("idna").decode()).lower()
     except UnicodeError as error:

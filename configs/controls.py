@@ -19,7 +19,7 @@ _SUFFIX: dict[_Way, str] = {("vllm", True): "-eager", ("vllm", False): "", ("tra
 
 
 def with_controls(study: Study) -> Study:
-    """The study with the controls that its contrasts need among its variants, and named in ``controls``.
+    """Return the study with the controls that its contrasts need among its variants, and named in ``controls``.
 
     Raises:
         UsageError: a variant needs a control that cannot be served.
@@ -52,7 +52,7 @@ def control_of(
     among: tuple[str, ...] = (),
     defined: Defined = NONE,
 ) -> str | None:
-    """The name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
+    """Return the name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
 
     Where settings of the engine differ, and more than they, it is the variant's weights with the baseline's settings.
     Else, where weights and the way of serving differ, it is the baseline's weights served as ``variant`` is.

@@ -35,7 +35,7 @@ _WAYS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def derived_variant(name: str, load: Callable[[str], Variant]) -> Variant | None:
-    """The variant that a name describes, of a preset that ``load`` gives; None where the name has no such form.
+    """Return the variant that a name describes, of a preset that ``load`` gives; None where the name has no such form.
 
     Raises:
         UsageError: what it is derived from is missing, or cannot be changed in this way.
@@ -63,7 +63,7 @@ def derived_variant(name: str, load: Callable[[str], Variant]) -> Variant | None
 
 
 def combined_variant(base: Variant, names: list[str], load: Callable[[str], Setting]) -> Variant:
-    """A variant with settings of the engine, each by its name.
+    """Return a variant with settings of the engine, each by its name.
 
     Raises:
         UsageError: one is missing, is named twice, sets what another or the variant sets, or cannot be combined.

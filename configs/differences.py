@@ -23,7 +23,7 @@ class Change:
 
     @property
     def words(self) -> tuple[str, str]:
-        """Both sides, short enough for a line, and never cut off before they part."""
+        """Return both sides, short enough for a line, and never cut off before they part."""
         first, second = ("nothing" if value is None else str(value) for value in (self.first, self.second))
         apart = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
         begin = 0 if apart < _LONGEST - 3 else apart - _SHARED
@@ -31,7 +31,7 @@ class Change:
 
 
 def changes(first: Any, second: Any, field: str = "") -> Iterator[Change]:
-    """Every field that differs, in the order of the first document.
+    """Return every field that differs, in the order of the first document.
 
     Lists of documents, such as boards, are compared place by place (``gpus.0.ecc``), other lists whole.
     """
@@ -55,7 +55,7 @@ def _shown(text: str, begin: int) -> str:
 
 
 def differences(there: Any, here: Any, at: str = "") -> list[str]:
-    """Fields in which two documents differ, one line each, as ``field: 3 there, 5 here``; ``at``: their own name."""
+    """List the fields that differ, one line each, as ``field: 3 there, 5 here``; ``at``: the documents' own name."""
     return [
         f"{change.field}: {change.words[0]} there, {change.words[1]} here"
         for change in changes(there, here, at)

@@ -45,7 +45,7 @@ class Slurm(StrictModel):
     poll_s: float = Field(default=10.0, gt=0, le=3600, description="How often squeue is asked")
 
 
-class Slot(StrictModel):
+class SlotSettings(StrictModel):
     """One place of a machine where an engine is measured beside others: its boards and its CPUs."""
 
     gpus: Many[Annotated[int, Field(ge=0, le=1023)] | Line] = Field(
@@ -77,7 +77,7 @@ class SideBySide(StrictModel):
     gpus_each: int = Field(
         default=1, ge=1, le=1024, description="Boards of each slot, where slots are not named"
     )
-    slots: Many[Slot] | None = Field(
+    slots: Many[SlotSettings] | None = Field(
         default=None, min_length=1, description="null: as many as there are boards for"
     )
     neighbours: NeighbourCheck | None = Field(

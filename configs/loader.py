@@ -70,7 +70,7 @@ def kept_study(path: Path) -> Study:
 
 
 def refused(path: Path, location: tuple[str | int, ...], message: str) -> UsageError:
-    """The error that a field of a file that was read before is wrong, with file, line and field."""
+    """Return the error that a field of a file that was read before is wrong, with file, line and field."""
     return read_document(path).refusal(location, message)
 
 
@@ -105,7 +105,7 @@ def _content(variant: Variant, study: Study) -> str:
 
 
 def _with_models_found(path: Path, study: Study) -> Study:
-    """The study with models that are folders by their absolute paths."""
+    """Return the study with models that are folders by their absolute paths."""
     return study.model_copy(update={"models": tuple(_model(path, name) for name in study.models)})
 
 
@@ -115,7 +115,7 @@ def _model(path: Path, name: str) -> str:
 
 
 def _beside(path: Path, named: Path) -> Path:
-    """A path that a file names, as an absolute one: relative to that file, ``~`` being the home folder."""
+    """Return a path that a file names, as an absolute one: relative to that file, ``~`` being the home folder."""
     try:
         return (path.parent / named.expanduser()).resolve()
     except (OSError, RuntimeError) as error:  # a loop of links, no such user
@@ -144,7 +144,7 @@ def _has_lengths(load: Load) -> bool:
 
 
 def _with_prompts_found(document: Document, study: Study) -> Study:
-    """The study with a file of own prompts as an absolute path, read once to see that it does."""
+    """Return the study with a file of own prompts as an absolute path, read once to see that it does."""
     if not is_own(study.prompts.dataset):
         return study
     place = str(_place(document.path, Path(study.prompts.dataset), PROMPTS))
@@ -154,7 +154,7 @@ def _with_prompts_found(document: Document, study: Study) -> Study:
 
 
 def _with_lengths_found(document: Document, study: Study) -> Study:
-    """The study with the place of recorded lengths as an absolute path."""
+    """Return the study with the place of recorded lengths as an absolute path."""
     output = study.prompts.output
     if not isinstance(output, RecordedOutput):
         return study
@@ -172,8 +172,8 @@ def kept_trace(load: Open) -> str:
 
 
 def _place(path: Path, named: Path, kept: str) -> Path:
-    """A file that a study names, as an absolute path; the run's own copy, where the study is that of a run and the
-    file is gone: the run was given to somebody else."""
+    """Return a file that a study names by its absolute path; the run's own copy, where the study is that of a run and
+    the file is gone: the run was given to somebody else."""
     place = _beside(path, named)
     copy = path.parent / kept
     return copy.resolve() if not _is_there(place) and copy.is_file() else place
@@ -212,7 +212,7 @@ def _check_share(variant: Variant, study: Study) -> None:
 
 
 def _with_traces_found(document: Document, study: Study) -> Study:
-    """The study with the trace files of its open loads as absolute paths, each read once to see that it does."""
+    """Return the study with the trace files of its open loads as absolute paths, each read once to see that it does."""
     loads: list[Load] = []
     for index, load in enumerate(study.loads):
         if isinstance(load, Open) and load.trace is not None:
@@ -233,7 +233,7 @@ NONE: Defined = MappingProxyType({})
 
 
 def load_variant(name: str, defined: Defined = NONE) -> Variant:
-    """The preset ``configs/variants/<name>.yaml``, one of those that a study has defined, or what the name makes of one
+    """Load the preset ``configs/variants/<name>.yaml``, one that a study has defined, or what the name makes of one
     of them (``configs/derived.py``).
 
     Raises:
@@ -257,7 +257,7 @@ def load_variant(name: str, defined: Defined = NONE) -> Variant:
 
 
 def named_variant(name: str, defined: Defined = NONE) -> Variant:
-    """A variant by its name, or by the path of its file (``./mine.yaml``), which takes settings too.
+    """Return a variant by its name, or by the path of its file (``./mine.yaml``), which takes settings too.
 
     Raises:
         UsageError: as ``load_variant``, or the file is wrong.
@@ -270,7 +270,7 @@ def _is_path(name: str) -> bool:
 
 
 def _of_file(path: Path) -> Variant:
-    """The variant of a file, whose name may end in settings (``mine.yaml+ngram``)."""
+    """Return the variant of a file, whose name may end in settings (``mine.yaml+ngram``)."""
     combined = _WITH_SETTINGS.fullmatch(str(path))
     if combined is not None:
         return combined_variant(_of_file(Path(combined[1])), combined[2].split("+"), load_setting)
@@ -278,7 +278,7 @@ def _of_file(path: Path) -> Variant:
 
 
 def _with_variants_found(document: Document, study: Study) -> Study:
-    """The study with variants that it names by their files called by their names, and kept in ``defined``."""
+    """Return the study with variants that it names by their files called by their names, and kept in ``defined``."""
     defined, names = dict(study.defined), {}
     for name, variant in defined.items():
         with document.at("defined", name):
@@ -320,7 +320,7 @@ def _check_own_name(variant: Variant, called: str) -> None:
 
 
 def load_setting(name: str) -> Setting:
-    """The settings of ``configs/settings/<name>.yaml``.
+    """Return the settings of ``configs/settings/<name>.yaml``.
 
     Raises:
         UsageError: there are none of that name (the message lists those there are), or the file is wrong.
@@ -334,17 +334,17 @@ def load_setting(name: str) -> Setting:
 
 
 def setting_names() -> list[str]:
-    """All settings that a variant's name may be combined with, sorted."""
+    """Return all settings that a variant's name may be combined with, sorted."""
     return sorted(path.stem for path in SETTINGS.glob("*.yaml"))
 
 
 def variant_names() -> list[str]:
-    """All presets, sorted."""
+    """Return all presets, sorted."""
     return sorted(path.stem for path in VARIANTS.glob("*.yaml"))
 
 
 def load_architecture(name: str) -> Architecture | None:
-    """The preset ``configs/architectures/<name>.json``, or None where there is none of that name.
+    """Return the preset ``configs/architectures/<name>.json``, or None where there is none of that name.
 
     Raises:
         UsageError: its file is wrong.
@@ -355,7 +355,7 @@ def load_architecture(name: str) -> Architecture | None:
 
 
 def dump_study(study: Study) -> str:
-    """The resolved configuration as YAML; ``load_study`` reads the same study from it."""
+    """Return the resolved configuration as YAML; ``load_study`` reads the same study from it."""
     return dump_yaml(study.model_dump(mode="json"))
 
 
@@ -366,7 +366,7 @@ _Served = TypeVar("_Served", Variant, Setting)
 
 
 def _with_template_found(document: Document, served: _Served) -> _Served:
-    """A variant or setting with the chat template that it names by a path: a relative one lies beside its file."""
+    """Find the chat template that a variant or setting names by a path: a relative one lies beside its file."""
     template = served.engine_args.get("chat_template")
     if not isinstance(template, str) or "{" in template:  # none, or the template itself
         return served

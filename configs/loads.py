@@ -19,6 +19,8 @@ _BOUND = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s)")
 Milliseconds = Annotated[float, Field(gt=0, le=LONGEST_S * 1000)]
 Rate = Annotated[float, Field(ge=0.001, le=100_000)]
 """Requests a second."""
+_MOST_IN_FLIGHT = "What is due beyond so many waits for a place, and its wait counts as latency"
+_MostInFlight = Annotated[int | None, Field(ge=1, le=65536, description=_MOST_IN_FLIGHT)]
 
 
 def milliseconds(text: str) -> float | None:
@@ -80,7 +82,7 @@ class _Named(StrictModel):
 
     @property
     def slug(self) -> str:
-        """The load's name in paths and tables."""
+        """Return the load's name in paths and tables."""
         return self.name or self.usual_slug
 
     @model_validator(mode="after")
@@ -151,12 +153,7 @@ class Open(_Named):
         le=2 * MOST_TOKENS,
         description="With a trace that has lengths: longer requests (prompt and answer) are left out, and counted",
     )
-    max_in_flight: int | None = Field(
-        default=None,
-        ge=1,
-        le=65536,
-        description="What is due beyond so many waits for a place, and its wait counts as latency",
-    )
+    max_in_flight: _MostInFlight = None
 
     @model_validator(mode="before")
     @classmethod
@@ -216,15 +213,8 @@ class FindRate(_Named):
         default=None, description="Where the search begins; null: at as many as one request at a time makes"
     )
     most_qps: Rate = Field(default=100_000.0, description="No higher rate is tried")
-    max_in_flight: int | None = Field(
-        default=None,
-        ge=1,
-        le=65536,
-        description="What is due beyond so many waits for a place, and its wait counts as latency",
-    )
-    window_s: float = Field(
-        default=10.0, ge=1, le=86_400, description="A window of the search takes so long at least"
-    )
+    max_in_flight: _MostInFlight = None
+    window_s: float = Field(default=10.0, ge=1, le=86_400, description="The shortest window of the search")
     search_for_s: float = Field(
         default=900.0,
         ge=1,

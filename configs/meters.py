@@ -18,7 +18,7 @@ class Modelled(StrictModel):
     watts_per_cpu: float = Field(default=10.0, gt=0, le=1000, description="Watts of one fully used CPU")
 
 
-class Gain(StrictModel):
+class GainSettings(StrictModel):
     """Correct one board's power readings by a comparison with a trusted meter: a factor and an offset."""
 
     factor: float = Field(
@@ -118,7 +118,7 @@ class Meters(StrictModel):
         description="Readings of a GPU's energy counter a second: it goes stale when read often",
     )
     modelled: Modelled = Field(default=Modelled(), description="The constants of the estimate")
-    gain: dict[Line, Gain] = Field(
+    gain: dict[Line, GainSettings] = Field(
         default={}, description="By device (a GPU's UUID): its calibration against a trusted meter"
     )
     require_exclusive: bool = Field(

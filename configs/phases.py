@@ -22,7 +22,7 @@ class Cooldown(StrictModel):
     )
 
 
-class Phases(StrictModel):
+class PhaseSettings(StrictModel):
     """Say how long each phase around the measured window lasts."""
 
     idle_s: float = Field(

@@ -27,7 +27,7 @@ STOP_STRINGS: tuple[str, ...] = (
 
 
 def render_prompt(prompt: str) -> str:
-    """The text that is sent to the model: the task's prompt without its trailing white space.
+    """Return the text that is sent to the model: the task's prompt without its trailing white space.
 
     In the tokenizers of code models the newline and the indentation of the next line form one token. A prompt
     that ends in a newline of its own takes that token away from the model, and its score falls to the floor.
@@ -36,7 +36,7 @@ def render_prompt(prompt: str) -> str:
 
 
 def assemble_solution(prompt: str, completion: str) -> str:
-    """The whole program of a completion: the rendered prompt, then what the model wrote up to a stop string.
+    """Return the whole program of a completion: the rendered prompt, then what the model wrote up to a stop string.
 
     A model that continues the rendered prompt begins with the newline itself. One that does not (a chat
     template, a server that strips) gets the newline that ``render_prompt`` took away. Nothing

@@ -11,7 +11,7 @@ from configs.files.strict import FilePath, Line, Seconds, StrictModel
 
 
 def _checked_url(value: str) -> str:
-    """An address without credentials: study files and runs are handed on, and what they hold with them."""
+    """Refuse an address with credentials: study files and runs are handed on, and what they hold with them."""
     if " " in value:
         raise ValueError("takes http(s)://HOST:PORT without blanks")
     address = read_address(value)
@@ -38,7 +38,7 @@ class SecretSource(StrictModel):
         return self
 
 
-class RemoteEngine(StrictModel):
+class RemoteSettings(StrictModel):
     """An engine that already runs, on this machine or another."""
 
     url: Url = Field(description="The endpoint, with or without /v1")
@@ -66,7 +66,7 @@ class RemoteEngine(StrictModel):
 
     @property
     def root(self) -> str:
-        """The endpoint without ``/v1``, in ASCII."""
+        """Return the endpoint without ``/v1``, in ASCII."""
         return read_address(self.url).url.removesuffix("/v1")
 
     @property

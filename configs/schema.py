@@ -31,9 +31,9 @@ from configs.generator import Locust
 from configs.loads import PROBE_PREFIX, Closed, FindRate, Load
 from configs.loads import Slo as Slo  # noqa: PLC0414 -- handed on
 from configs.meters import Meters
-from configs.phases import Phases
+from configs.phases import PhaseSettings
 from configs.prompt_formats import EndpointKind
-from configs.remote import RemoteEngine
+from configs.remote import RemoteSettings
 from configs.restarts import EngineRestarts, Resident
 from configs.variant import Variant
 
@@ -156,7 +156,7 @@ class Study(StrictModel):
         default={},
         description="By variant: the control it is also compared with; the plan adds those that are needed",
     )
-    remote: dict[Name, RemoteEngine] = Field(
+    remote: dict[Name, RemoteSettings] = Field(
         default={}, description="By variant: an engine that already runs elsewhere; nothing is built for it"
     )
     loads: Many[Load] = Field(min_length=1, description="How requests are offered")
@@ -176,7 +176,7 @@ class Study(StrictModel):
         default=None, description="Measured in block 1 beside the loads, for the rule phase; null: none"
     )
     slo: Slo | None = Field(default=None, description="For joules per request that kept it; null: none")
-    phases: Phases = Field(default=Phases(), description="What surrounds the measured window")
+    phases: PhaseSettings = Field(default=PhaseSettings(), description="What surrounds the measured window")
     blocks: int = Field(default=5, ge=1, le=1000, description="How often every cell is measured")
     attempts: int = Field(
         default=3, ge=1, le=10_000, description="How often a cell is tried before it is left out as failed"
@@ -265,7 +265,7 @@ class Study(StrictModel):
         if highest > self.engine.max_num_seqs:
             raise inconsistent(
                 "engine.max_num_seqs",
-                f"takes at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
+                f"must be at least {highest}: so many does a load keep in flight (it is {self.engine.max_num_seqs})",
             )
         self._check_searches()
 
@@ -331,18 +331,18 @@ class Study(StrictModel):
             )
 
     def measured_again(self, check: NeighbourCheck) -> Load | None:
-        """The load that a check measures again: the one it names, else the last; none that looks for its rate."""
+        """Return the load that a check measures again: the one it names, else the last that looks for no rate."""
         same = [load for load in self.loads if not isinstance(load, FindRate)]
         return next((load for load in reversed(same) if check.load in (None, load.slug)), None)
 
     @property
     def own_variants(self) -> tuple[str, ...]:
-        """The variants that are built and served by us."""
+        """Return the variants that are built and served by us."""
         return tuple(name for name in self.variants if name not in self.remote)
 
     @property
     def board_settings(self) -> tuple[BoardSetting | None, ...]:
-        """The settings that each load is measured at; None alone where the study leaves the boards alone."""
+        """Return the settings that each load is measured at; None alone where the study leaves the boards alone."""
         return self.board or (None,)
 
     @property
@@ -368,5 +368,5 @@ class Study(StrictModel):
 
     @property
     def meter_settings(self) -> Meters:
-        """``meters: auto`` spelled out."""
+        """Spell out ``meters: auto``."""
         return Meters() if self.meters == "auto" else self.meters

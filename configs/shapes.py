@@ -26,7 +26,7 @@ class LinearScaling(StrictModel):
     factor: float = Field(ge=1, le=1024)
 
 
-class Shape(StrictModel):
+class ArchitectureShape(StrictModel):
     """Hold what all of them say; the vocabulary and its ends are made here."""
 
     model_type: str
@@ -35,7 +35,7 @@ class Shape(StrictModel):
     tie_word_embeddings: bool = False
 
 
-class _Rotary(Shape):
+class _Rotary(ArchitectureShape):
     """Hold what families with rotary positions and grouped heads have in common."""
 
     hidden_size: _Size
@@ -119,7 +119,7 @@ class Qwen3Shape(_Rotary):
     max_window_layers: _Layers = 28
 
 
-class GptBigCodeShape(Shape):
+class GptBigCodeShape(ArchitectureShape):
     """Take what ``GPTBigCodeConfig`` does: StarCoder, the first."""
 
     model_type: Literal["gpt_bigcode"]
@@ -143,7 +143,7 @@ class GptBigCodeShape(Shape):
         return self
 
 
-SHAPES: dict[str, type[Shape]] = {
+SHAPES: dict[str, type[ArchitectureShape]] = {
     "starcoder2": Starcoder2Shape,
     "llama": LlamaShape,
     "mistral": MistralShape,
@@ -156,10 +156,10 @@ DEFAULT_FAMILY = "starcoder2"
 
 
 def family_of(config: dict[str, Any]) -> Any:
-    """The family that an architecture's configuration names: StarCoder2 where it names none."""
+    """Return the family that an architecture's configuration names: StarCoder2 where it names none."""
     return config.get("model_type", DEFAULT_FAMILY)
 
 
 def positions_of(config: dict[str, Any]) -> int:
-    """The longest sequence of an architecture."""
+    """Return the longest sequence of an architecture."""
     return int(config.get("max_position_embeddings") or config["n_positions"])

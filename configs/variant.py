@@ -168,7 +168,7 @@ class Variant(StrictModel):
 
     @property
     def built_as(self) -> str:
-        """Its name without settings of the engine, which are no part of a checkpoint."""
+        """Return its name without settings of the engine, which are no part of a checkpoint."""
         return self.name.partition("+")[0]
 
     @property

@@ -12,7 +12,7 @@ FAILED = 1
 """The command did not do what it was asked to do."""
 
 _INTERRUPTED_WORDS = {
-    "run": "interrupted; what was measured is kept, and the same command goes on",
+    "run": "interrupted; what was measured is kept, and the same command resumes",
     "load": "interrupted; what was measured is kept, if anything was",
     "build": "interrupted; checkpoints that were finished are kept",
     "serve": "stopped",

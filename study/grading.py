@@ -28,7 +28,7 @@ from traces.streams import has_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells without grades.
+    """Return the finished cells without grades.
 
     But for probes, whose answers are cut off or run on, for random weights, for prompts without tests, and for cells
     that are damaged: the analysis names these.
@@ -43,7 +43,7 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
 
 
 def sound_cells(run: RunDir) -> list[CellKey]:
-    """Finished cells that are what their folder says, and whose requests read."""
+    """Return the finished cells that are what their folder says, and whose requests read."""
     damaged = damaged_cells(run)
     return [key for key in run.finished_cells() if key not in damaged]
 
@@ -96,7 +96,7 @@ def grade_cells(
 
 
 def graded_rows(run: RunDir) -> list[dict[str, Any]]:
-    """What ``grades.parquet`` of all sound cells says, each row with its cell and its ``sample``.
+    """Return what ``grades.parquet`` of all sound cells says, each row with its cell and its ``sample``.
 
     Raises:
         TraceError: grades cannot be read, or are of other requests than lie beside them.
@@ -117,7 +117,7 @@ def graded_rows(run: RunDir) -> list[dict[str, Any]]:
 
 
 def verdict_cache() -> Path:
-    """Where verdicts are kept: an equal completion is run once, ever."""
+    """Return where verdicts are kept: an equal completion is run once, ever."""
     return platformdirs.user_cache_path("starwatt") / "verdicts"
 
 
@@ -136,7 +136,7 @@ def _not_for_grading(folder: Path) -> bool:
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    """The whole answers to measured requests."""
+    """Return the whole answers to measured requests."""
     requests = open_trace(folder, "requests").read(["request_id", "task_id", "role", "status", "completion"])
     wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
     rows = requests.filter(wanted).select(["request_id", "task_id", "completion"]).to_pylist()

@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM end a command in order, wherever they strike.
 
-Python can't raise a KeyboardInterrupt inside a fork hook or a destructor: it prints "Exception ignored" and goes on,
+Python can't raise a KeyboardInterrupt inside a fork hook or a destructor: it prints "Exception ignored" and continues,
 and a study that starts processes all the time would now and then run on as if nobody had pressed Ctrl-C.
 """
 
@@ -31,7 +31,7 @@ def install() -> None:
 
 
 def struck() -> bool:
-    """Whether one has come: an extension that is being imported makes an ImportError of it."""
+    """Say whether an interrupt has come: an extension that is being imported makes an ImportError of it."""
     return _struck
 
 

@@ -1,4 +1,4 @@
-"""Runs a study: builds what is missing, measures every cell that is not there yet, then grades and reports."""
+"""Runs a study: builds what is missing, measures every cell that is missing, then grades and reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from study.measure.order import Order
 from study.measure.secrets import api_key
 from study.plan.arrivals import keep_arrivals
 from study.plan.cells import plan_table
-from study.plan.forecast import Forecast, forecast, nothing_left
+from study.plan.forecast import Forecast, forecast
 from study.plan.lengths import forced_lengths
 from study.plan.prompts import NO_TESTS, keep_prompts, why_not_graded, words_of_recording
 from study.preflight.checks import Preflight, models_of
@@ -27,7 +27,7 @@ from study.progress.display import Display, tell
 from study.progress.exporter import Exporter
 from study.records.disk import told_when_full
 from study.records.left_boards import put_back_what_was_left
-from study.records.lock import check_folder, claimed
+from study.records.lock import check_folder, locked
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes
 from study.records.repeat import Repeated
@@ -54,7 +54,7 @@ class StudyResult:
 
 
 def reckoned(order: Order) -> Order:
-    """The same with the expected times of its cells."""
+    """Return the order with the expected times of its cells."""
     models, _ = models_of(order.study)
     cells = reckoner_of(order.study, order.run, order.tasks, models).estimated(order.cells)
     return replace(order, cells=cells)
@@ -63,7 +63,7 @@ def reckoned(order: Order) -> Order:
 def forecast_study(
     study_file: Path, out: Path | None, blocks: int | None = None, *, allow_board_control: bool = False
 ) -> Forecast:
-    """What is still to be measured, and what it is going to take; starts and writes nothing.
+    """Forecast what is still to be measured and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
@@ -72,14 +72,14 @@ def forecast_study(
     executor = executor_for(order.study, order.run)
     check_folder(order.run, order.study, study_file, grow=blocks is not None)
     left, todo = order.unmeasured(), order.todo()
-    counted = {"measured": len(order.cells) - len(left), "given_up": len(left) - len(todo)}
+    measured, given_up = len(order.cells) - len(left), len(left) - len(todo)
     if not todo and not executor.again():
-        return nothing_left(**counted)  # on whatever machine: it is only to be read
+        return Forecast(measured, given_up)  # on whatever machine: it is only to be read
     Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=True)
     models, _ = models_of(order.study)
     reckoner = reckoner_of(order.study, order.run, order.tasks, models)
     outlook = outlook_of(order.study, order.run, order.dataset, reckoner, models, todo)
-    return forecast(outlook, **counted)
+    return forecast(outlook, measured=measured, given_up=given_up)
 
 
 def run_study(
@@ -115,8 +115,8 @@ def run_study(
             put_back_what_was_left(tell)
         Preflight(order, executor, api_key(), allow_board_control).refuse(only_looking=False)
         for variant, control in order.study.controls.items():
-            tell(f"{variant} is also set against {control}, from which it differs in one thing alone")
-    claim = claimed(order.run, order.study, study_file, here=executor.here, grow=grow)
+            tell(f"{variant} is also compared with {control}, from which it differs in one thing alone")
+    claim = locked(order.run, order.study, study_file, here=executor.here, grow=grow)
     with told_when_full(order.run.root), claim:
         _open(order, retry_failed=retry_failed)
         ungraded = _ungraded(order.dataset)
@@ -127,7 +127,7 @@ def run_study(
         gather_nodes(order.run)  # nodes may have measured the last cell after their runner was killed
         result = finish(order.run, order.dataset, gradable=not ungraded)
         missing = {cell.key for cell in order.unmeasured()}
-        failed = {key: attempt for key, attempt in order.patience.given_up().items() if key in missing}
+        failed = {key: attempt for key, attempt in order.budget.given_up().items() if key in missing}
         return replace(result, given_up=failed)
 
 
@@ -146,7 +146,7 @@ def _open(order: Order, *, retry_failed: bool) -> None:
 
 
 def _ungraded(dataset: Dataset) -> tuple[str, ...]:
-    """The reason code for which nothing can be graded, told beforehand; empty where all can be."""
+    """Return the reason code for which nothing can be graded, told beforehand; empty where all can be."""
     reasons = {NO_TESTS: why_not_graded(dataset)}
     reasons = reasons if reasons[NO_TESTS] else {"sandbox_missing": why_no_sandbox()}
     for code, why in reasons.items():
@@ -162,7 +162,7 @@ def _exported(order: Order, port: int | None) -> Iterator[Exporter | None]:
         return
     with Exporter(order.study.name, port) as exporter:
         done = len(order.cells) - len(order.unmeasured())
-        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.patience.given_up()))
+        exporter.cells(planned=len(order.cells), done=done, failed=lambda: len(order.budget.given_up()))
         tell(f"metrics: {exporter.url}")
         yield exporter
 

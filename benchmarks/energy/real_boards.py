@@ -20,7 +20,7 @@ from analysis.energy.integral import PowerSeries
 from analysis.energy.moments import At
 from analysis.energy.sensor import Sensors
 from analysis.requests.window import Window
-from configs.meters import Gain, Meters
+from configs.meters import GainSettings, Meters
 from server.power.calibration.against import GainFit, Readings, fit_gain
 from server.power.calibration.response import update_period
 from starwatt_errors import MeterError
@@ -108,7 +108,7 @@ def _line(folder: Path, fit: GainFit | None) -> Line:
     raw = device_energy(series, window, Sensors(calibration, Meters()), events)
     corrected = None
     if fit is not None:
-        gain = Gain(
+        gain = GainSettings(
             factor=fit.factor, uncertainty=min(fit.uncertainty, 0.49), offset_w=fit.offset_w,
             offset_uncertainty_w=fit.offset_uncertainty_w,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from analysis.cells.context import read_context
 from benchmarks.imports.recording import RecordingEndpoint, shift_ns
 from benchmarks.imports.tools import REQUESTS, Tool, a_tokenizer
 from study.imported.calendar import Stated
-from study.imported.run import Order, import_run
+from study.imported.run import ImportOrder, import_run
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from traces.clock import now_ns
 
@@ -78,7 +78,7 @@ def joules(requests: Path, power: Path, out: Path, stated: Stated | None = None)
     if stated is None:
         stated = Stated(zone="UTC", same_boot=requests.name == "vllm-bench.json")
     run, [cell] = import_run(
-        Order(
+        ImportOrder(
             (requests,),
             out,
             (str(power),),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.measure.checkpoints import build_all
-from study.measure.engine_session import Campaign
+from study.measure.engine_session import EngineSession
 from study.measure.order import Order
 from study.plan.cpus import place
 from study.progress.display import Display
@@ -52,7 +52,7 @@ def cell_costs(folder: Path, blocks: int) -> list[CellCost]:
     costs = []
     with Display("cell", len(order.cells)) as display:
         checkpoints = build_all(order.study.models, order.study.variants)
-        campaign = Campaign(order.run, order.study, checkpoints, place(order.study), (), {}, display)
+        campaign = EngineSession(order.run, order.study, checkpoints, place(order.study), (), {}, display)
         with campaign.open_engine(order.cells) as measure:
             for cell in order.cells:
                 wall_s, cpu_s = time.monotonic(), _cpu_s()

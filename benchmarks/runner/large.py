@@ -9,7 +9,7 @@ from pathlib import Path
 
 from study.measure.order import Order
 from study.plan.cells import plan_table
-from study.records.lock import claimed
+from study.records.lock import locked
 from traces.atomic import write_parquet
 
 STUDY = """
@@ -45,7 +45,7 @@ def large_study(folder: Path) -> Path:
 def up_to_the_first_engine(study: Path, run: Path) -> int:
     """What ``starwatt run`` does with the plan before it starts an engine; how many cells are left."""
     order = Order.read(study, run)
-    with claimed(order.run, order.study, study):
+    with locked(order.run, order.study, study):
         todo = order.todo()
         write_parquet(order.run.plan, plan_table(order.cells))
     return len(todo)

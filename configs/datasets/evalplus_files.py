@@ -42,7 +42,7 @@ class EvalplusFile:
 
     @property
     def file_name(self) -> str:
-        """Its name in evalplus' releases."""
+        """Return its name in evalplus' releases."""
         return f"{self.kept.partition('-')[0]}.jsonl.gz"
 
     def find(self) -> Path | None:
@@ -62,7 +62,7 @@ class EvalplusFile:
         return kept if kept.is_file() else None
 
     def records(self) -> list[dict[str, Any]]:
-        """Its tasks as they stand in it, downloaded where it is not on this machine.
+        """Return its tasks as they stand in it, downloaded where it is not on this machine.
 
         Raises:
             UsageError: it cannot be read or downloaded; the message says what to set.

@@ -73,7 +73,7 @@ class Dataset:
 
     @cached_property
     def by_id(self) -> Mapping[str, Task]:
-        """The tasks by their ``task_id``."""
+        """Return the tasks by their ``task_id``."""
         return MappingProxyType({task.task_id: task for task in self.tasks})
 
     @property

@@ -92,7 +92,7 @@ def is_own(name: str) -> bool:
 
 
 def read_own(path: Path) -> list[OwnPrompt]:
-    """The prompts of a file, named ``own/0``, ``own/1``, … where it does not name them.
+    """Return the prompts of a file, named ``own/0``, ``own/1``, … where it does not name them.
 
     Raises:
         UsageError: the file is missing, a line is wrong (file, line and field), or only some prompts have tests.
@@ -129,5 +129,5 @@ def line_numbers(path: Path) -> list[int]:
 
 
 def text_of(prompts: list[OwnPrompt]) -> str:
-    """The prompts as JSON Lines, all of them named: what a run keeps."""
+    """Return the prompts as JSON Lines, all of them named: what a run keeps."""
     return "".join(json.dumps(prompt.content(), ensure_ascii=False) + "\n" for prompt in prompts)

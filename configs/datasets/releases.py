@@ -27,7 +27,7 @@ def name_of_content(asked: str, sha256: str) -> str:
 
 
 def asked_name(named: str) -> str:
-    """The name under which a content is loaded that is called ``named``."""
+    """Return the name under which a content is loaded that is called ``named``."""
     return named.partition(" (")[0]
 
 

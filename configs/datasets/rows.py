@@ -43,7 +43,7 @@ class Row(StrictModel):
 
 
 def _none_as_a_list(value: Any) -> Any:
-    """An empty mapping as an empty list: Mbpp/793 of v0.2.0 has one in place of its further inputs."""
+    """Return an empty mapping as an empty list: Mbpp/793 of v0.2.0 has one in place of its further inputs."""
     return [] if value == {} else value
 
 
@@ -55,7 +55,7 @@ class MbppRow(Row):
 
 
 def read_rows(path: Path, form: type[Row] = Row) -> list[dict[str, Any]]:
-    """The tasks of a file as they stand in it, with the fields of ``form`` alone.
+    """Return the tasks of a file as they stand in it, with the fields of ``form`` alone.
 
     Raises:
         UsageError: it cannot be read, holds no task, or a line is none.
@@ -70,7 +70,7 @@ def read_rows(path: Path, form: type[Row] = Row) -> list[dict[str, Any]]:
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with something in them, and their numbers.
+    """Return the lines with something in them, and their numbers.
 
     Raises:
         UsageError: the file cannot be read.
@@ -79,7 +79,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def checked_object(where: str, line: str, model: type[_Model], what: str) -> tuple[dict[str, Any], _Model]:
-    """The JSON object of a line, as it stands there and as the model has it.
+    """Return the JSON object of a line, as it stands there and as the model has it.
 
     Raises:
         UsageError: it is none, or fields of it are wrong: a sentence each, behind ``where``.

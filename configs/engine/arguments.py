@@ -108,13 +108,13 @@ EngineArgs = Annotated[
 
 
 def with_arguments(settings: EngineSettings, args: Mapping[str, JsonValue]) -> EngineSettings:
-    """The settings of a study as an engine with these arguments has them: those that it has of its own come first."""
+    """Return a study's settings as an engine with these arguments has them: those of its own come first."""
     replaced = {field: args[name] for name, field in _OF_A_STUDY.items() if name in args}
     return settings.model_copy(update=replaced)
 
 
 def other_arguments(args: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Those that no study's ``engine:`` knows."""
+    """Return those that no study's ``engine:`` knows."""
     return {name: value for name, value in args.items() if name not in _OF_A_STUDY}
 
 

@@ -41,5 +41,5 @@ class EngineSettings(StrictModel):
 
     @property
     def boards(self) -> int:
-        """How many GPUs one engine takes."""
+        """Count the GPUs that one engine takes."""
         return self.tensor_parallel * self.pipeline_parallel * self.data_parallel

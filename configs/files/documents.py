@@ -28,7 +28,7 @@ class Document:
     _node: yaml.Node | None = field(repr=False)
 
     def refusal(self, location: tuple[Any, ...], message: str) -> UsageError:
-        """The error that this field is wrong, with file, line and field."""
+        """Return the error that this field is wrong, with file, line and field."""
         at = ".".join(map(_part, location)) or "(whole file)"
         return UsageError(f"{_place(self.path, line_of(self._node, location))}: {at}: {message}")
 
@@ -77,7 +77,7 @@ def _json(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _with_line(text: str, error: NotPlainError) -> NotPlainError:
-    """The error of a JSON text with the line at which YAML says the same of it."""
+    """Return the error of a JSON text with the line at which YAML says the same of it."""
     try:
         _yaml(text.replace("\t", " "))
     except NotPlainError as by_yaml:
@@ -90,7 +90,7 @@ def _place(path: Path, line: int | None) -> str:
 
 
 def _part(part: Any) -> str:
-    """A field's name as it is printed: a stranger's file may have control characters there, or whole lines."""
+    """Return a field's name as it is printed: a stranger's file may have control characters there, or whole lines."""
     name = str(part)
     return name if name.isprintable() and len(name) <= _LONGEST else repr(name[:_LONGEST])
 

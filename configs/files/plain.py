@@ -23,7 +23,7 @@ class NotPlainError(Exception):
 
 
 def check_text(text: str, line: int | None = None) -> str:
-    """``text``, unless it holds what no file and no request can hold.
+    """Return ``text``, unless it holds what no file and no request can hold.
 
     Raises:
         NotPlainError: it holds half of a character (a lone surrogate).
@@ -56,10 +56,10 @@ def finite(data: Any) -> bool:
 
 
 def too_deep(line: int | None = None) -> NotPlainError:
-    """The error of a document that is nested too deeply."""
+    """Return the error of a document that is nested too deeply."""
     return NotPlainError(f"is nested more than {DEEPEST} levels deep", line)
 
 
 def too_long(line: int | None = None) -> NotPlainError:
-    """The error of a number that nobody can have meant."""
+    """Return the error of a number that nobody can have meant."""
     return NotPlainError("holds a number of too many digits", line)

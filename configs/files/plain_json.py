@@ -14,7 +14,7 @@ from starwatt_errors import UsageError
 
 
 def parse_json(text: str, *, most_digits: int | None = None) -> Any:
-    """The data of a JSON text; integers are as long as Python reads them (4300 digits) unless ``most_digits`` is less.
+    """Parse a JSON text; integers are as long as Python reads them (4300 digits) unless ``most_digits`` is less.
 
     Raises:
         NotPlainError: it is no JSON, or holds what is not taken.
@@ -32,14 +32,14 @@ def parse_json(text: str, *, most_digits: int | None = None) -> Any:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Lines of JSON Lines with something in them, and their numbers."""
+    """Return the lines of JSON Lines with something in them, and their numbers."""
     for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
         if line.strip():
             yield number, line
 
 
 def json_object(where: str, line: str, what: str) -> dict[str, Any]:
-    """The JSON object of a line.
+    """Return the JSON object of a line.
 
     Raises:
         UsageError: it is none, behind ``where``; ``what`` says what it takes: a JSON object with a ``what``.

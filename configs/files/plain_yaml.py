@@ -46,7 +46,7 @@ def dump_yaml(data: Any) -> str:
 
 
 def compose_yaml(text: str) -> yaml.Node | None:
-    """The nodes of the one document in ``text``, with their lines; None where it is empty.
+    """Return the nodes of the one document in ``text``, with their lines; None where it is empty.
 
     Raises:
         NotPlainError: it is no YAML, holds several documents, or is nested too deeply.
@@ -78,7 +78,7 @@ def plain_data(node: yaml.Node | None) -> Any:
 
 
 def line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
-    """The line of the deepest part of ``location`` that is there."""
+    """Return the line of the deepest part of ``location`` that is there."""
     line = None
     for part in location:
         if isinstance(node, yaml.MappingNode):

@@ -40,7 +40,7 @@ def problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[
 
 
 def words_of(error: ValidationError) -> str:
-    """The first problem in words, without its field."""
+    """Return the first problem in words, without its field."""
     first = error.errors(include_url=False)[0]
     return _sentence([_wants(first)], _given(first))
 
@@ -65,7 +65,7 @@ def _described(detail: Any, model: type[BaseModel], data: Any) -> tuple[tuple[An
 
 
 def _location(loc: tuple[Any, ...], data: Any, *, missing: bool) -> tuple[Any, ...]:
-    """``loc`` without what pydantic calls members of unions: what is not in the data is no field of the file."""
+    """Return ``loc`` without what pydantic calls members of unions: what is not in the data is no field of the file."""
     kept: list[Any] = []
     for place, part in enumerate(loc):
         there = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
@@ -92,7 +92,7 @@ def _wants(detail: Any) -> str:
 
 
 def _given(detail: Any) -> str:
-    """The value, where it is short enough to be recognised by; never a password in a URL."""
+    """Return the value, where it is short enough to be recognised by; never a password in a URL."""
     if detail["type"] in {"missing", "inconsistent"}:
         return ""
     value = detail["ctx"]["tag"] if detail["type"] == "union_tag_invalid" else detail.get("input")
@@ -175,7 +175,7 @@ def _bound(value: float) -> str:
 
 
 def _owners(model: type[BaseModel], loc: tuple[Any, ...]) -> list[type[BaseModel]]:
-    """The models that may stand at a location, as pydantic has it."""
+    """Return the models that may stand at a location, as pydantic has it."""
     owners = [model]
     for part in loc:
         inner = [

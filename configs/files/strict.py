@@ -27,7 +27,7 @@ class StrictModel(BaseModel):
 
 
 def checked_name(value: str) -> str:
-    """A name that can be a folder's; anything else is a ValueError."""
+    """Return ``value`` where it can be a folder's name; anything else is a ValueError."""
     if not _NAME.fullmatch(value):
         raise ValueError("takes letters, digits, '.', '_' and '-' (it becomes a folder's name)")
     if len(value) > _LONGEST_NAME:
@@ -36,7 +36,7 @@ def checked_name(value: str) -> str:
 
 
 def checked_variant(value: str) -> str:
-    """A name, or several that are combined (``bf16+ngram``); anything else is a ValueError."""
+    """Return a variant's name, or several that are combined (``bf16+ngram``); anything else is a ValueError."""
     if value.startswith("+") or value.endswith("+") or "++" in value:
         raise ValueError("takes NAME or NAME+SETTING")
     checked_name(value.replace("+", "-"))
@@ -44,7 +44,7 @@ def checked_variant(value: str) -> str:
 
 
 def checked_line(value: str) -> str:
-    """A text that stands on one line, and nothing invisible around it; anything else is a ValueError."""
+    """Return ``value`` where it is one line with nothing invisible around it; anything else is a ValueError."""
     if not value or value != value.strip() or not value.isprintable():
         raise ValueError("takes one line of text, without control characters and without blanks around it")
     return value

@@ -19,7 +19,7 @@ PROMPTS_BYTES = 2**29
 
 
 def own_path(named: str) -> Path:
-    """A path that a person gave in the environment; ``~`` is the home folder, as in a shell.
+    """Return a path that a person gave in the environment; ``~`` is the home folder, as in a shell.
 
     Raises:
         UsageError: it names the home of a user that there is not.
@@ -74,7 +74,7 @@ def read_packed(path: Path, most_bytes: int) -> bytes:
 
 
 def read_text(path: Path, most_bytes: int = CONFIG_BYTES) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+    """Return the text of a UTF-8 file, with or without a byte order mark.
 
     Raises:
         UsageError: as ``read_bytes``, or it is no UTF-8 text (with its line).
@@ -83,7 +83,7 @@ def read_text(path: Path, most_bytes: int = CONFIG_BYTES) -> str:
 
 
 def decoded(path: Path, raw: bytes) -> str:
-    """``raw``, which ``path`` holds, as text.
+    """Return ``raw``, which ``path`` holds, as text.
 
     Raises:
         UsageError: it is no UTF-8 text.

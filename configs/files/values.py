@@ -102,7 +102,7 @@ def watts_of(name: str) -> float | None:
 
 
 def seconds(text: str, zone: str | None) -> float:
-    """A time as seconds since 1970; ``zone`` is that of times that name none: ``local``, or an IANA name.
+    """Read a time as seconds since 1970; ``zone`` is that of times that name none: ``local``, or an IANA name.
 
     A count from 1970 may be of seconds or of thousandths, millionths or billionths of them.
 
@@ -151,7 +151,7 @@ def _calendar(text: str) -> datetime:
 
 
 def _nearest_year(text: str) -> datetime:
-    """The time nearest to now: ``ts`` of moreutils, and syslog, write no year."""
+    """Return the time nearest to now: ``ts`` of moreutils, and syslog, write no year."""
     now = datetime.now()
     form = "%Y %b %d %H:%M:%S" + (".%f" if "." in text else "")
     dates = []

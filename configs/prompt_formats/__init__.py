@@ -57,7 +57,7 @@ _CHAT_BEGUN = PromptFormat(
 
 
 def format_of(task: Task, endpoint: EndpointKind = "completions", *, begun: bool = False) -> PromptFormat:
-    """The format of a task; prompts without tests are sent as they stand, with stop strings of their own.
+    """Return the format of a task; prompts without tests are sent as they stand, with stop strings of their own.
 
     Args:
         task: what is asked.

@@ -33,10 +33,10 @@ STOP_STRINGS: tuple[str, ...] = (
 
 
 def render_message(prompt: str) -> str:
-    """What the user says."""
+    """Return what the user says."""
     return f"{INSTRUCTION}\n```\n{prompt.strip()}\n```\n"
 
 
 def assemble_solution(_prompt: str, answer: str) -> str:
-    """The answer itself: evalplus' sanitiser finds the program in it."""
+    """Return the answer itself: evalplus' sanitiser finds the program in it."""
     return answer

@@ -22,7 +22,7 @@ STOP_STRINGS: tuple[str, ...] = (
 
 
 def render_prompt(prompt: str) -> str:
-    """The text that is sent, as evalplus has it (``codegen.py``): the docstring, and the end of its line.
+    """Return the text that is sent, as evalplus has it (``codegen.py``): the docstring, and the end of its line.
 
     What follows is a statement of its own, so that no token spans the end of the prompt.
     """
@@ -30,5 +30,5 @@ def render_prompt(prompt: str) -> str:
 
 
 def assemble_solution(prompt: str, completion: str) -> str:
-    """The whole program: the docstring, then what the model wrote up to a stop string."""
+    """Return the whole program: the docstring, then what the model wrote up to a stop string."""
     return render_prompt(prompt) + truncate_at_stop(completion, STOP_STRINGS)

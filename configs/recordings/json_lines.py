@@ -12,7 +12,7 @@ from typing import Any
 from configs.files.instants import NS_PER_S, Instants
 from configs.files.plain_json import json_object, numbered_lines
 from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, Line
+from configs.recordings.recording import Lengths, RequestLine
 from starwatt_errors import UsageError
 
 _PROMPT = ("input_length", "prompt_tokens", "input_tokens")
@@ -25,13 +25,13 @@ def is_json_lines(text: str) -> bool:
     return text.lstrip().startswith("{")
 
 
-def lines_of_json(path: Path, text: str) -> list[Line]:
-    """Every request of the file; fields that are not taken are passed over.
+def lines_of_json(path: Path, text: str) -> list[RequestLine]:
+    """Return every request of the file; fields that are not taken are passed over.
 
     Raises:
         UsageError: a line is no JSON object, or a field of it is missing or wrong.
     """
-    lines: list[Line] = []
+    lines: list[RequestLine] = []
     times: Instants | None = None
     for number, line in numbered_lines(text):
         row = json_object(f"{path}:{number}", line, "timestamp, an input_length and an output_length")
@@ -40,7 +40,7 @@ def lines_of_json(path: Path, text: str) -> list[Line]:
     return lines
 
 
-def _line(path: Path, number: int, row: dict[str, Any], times: Instants) -> Line:
+def _line(path: Path, number: int, row: dict[str, Any], times: Instants) -> RequestLine:
     where = f"{path}:{number}"
     _, time = _field(where, row, ("timestamp",))
     time_ns = None if isinstance(time, bool) else times.ns(str(time))
@@ -49,7 +49,7 @@ def _line(path: Path, number: int, row: dict[str, Any], times: Instants) -> Line
             f"{where}: timestamp: takes a number or a date, as all lines do (given: {str(time)[:_SHOWN]!r})"
         )
     prompt, output = (_tokens(path, number, row, names) for names in (_PROMPT, _OUTPUT))
-    return Line(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
+    return RequestLine(number, time_ns, Lengths(prompt, output, _block_ids(where, row)))
 
 
 def _field(where: str, row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ _SHORT = 7  # digits that are fewer than those of MOST_TOKENS
 
 
 def tokens_of(text: str, where: tuple[object, int, str]) -> int:
-    """Tokens of a prompt or an answer.
+    """Read the tokens of a prompt or an answer.
 
     Raises:
         UsageError: it is no whole number from 0 to ``MOST_TOKENS``; ``where`` are file, line and field.

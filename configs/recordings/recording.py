@@ -29,7 +29,7 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RequestLine:
     """One request of a file, with where it stands there."""
 
     number: int
@@ -87,7 +87,7 @@ class Recording:
         )
 
 
-def recording_of(path: object, lines: Sequence[Line], most_tokens: int | None) -> Recording:
+def recording_of(path: object, lines: Sequence[RequestLine], most_tokens: int | None) -> Recording:
     """Put lines in order, count from the first, and leave out what cannot be asked.
 
     Raises:
@@ -113,7 +113,7 @@ def recording_of(path: object, lines: Sequence[Line], most_tokens: int | None) -
     )
 
 
-def _block_tokens(path: object, lines: Sequence[Line]) -> int:
+def _block_tokens(path: object, lines: Sequence[RequestLine]) -> int:
     """Find the largest size of a block in which no prompt has more of them than it has room for."""
     named = [line for line in lines if line.lengths.block_ids]
     for size in _BLOCKS:

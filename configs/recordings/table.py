@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from configs.files.instants import NS_PER_S, UNITS, Instants
 from configs.recordings.numbers import tokens_of
-from configs.recordings.recording import Lengths, Line
+from configs.recordings.recording import Lengths, RequestLine
 from starwatt_errors import UsageError
 
 _TIMES = {"seconds": NS_PER_S} | {
@@ -30,7 +30,7 @@ _OUTPUTS = ("generatedtokens", "responsetokens", "outputtokens", "outputlength",
 _LONGEST = 40
 
 
-class Columns(NamedTuple):
+class TableColumns(NamedTuple):
     """Where in a row the three stand, and what a time's number counts."""
 
     time: int
@@ -40,7 +40,7 @@ class Columns(NamedTuple):
     names: tuple[str, ...]
 
 
-def columns_of(text: str) -> Columns | None:
+def columns_of(text: str) -> TableColumns | None:
     """Find the columns by the table's first line; None where it does not name all three."""
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     try:
@@ -55,11 +55,11 @@ def columns_of(text: str) -> Columns | None:
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
-    return Columns(time, prompt, output, _TIMES[plain[time]], tuple(name.strip() for name in names))
+    return TableColumns(time, prompt, output, _TIMES[plain[time]], tuple(name.strip() for name in names))
 
 
-def lines_of_table(path: Path, text: str) -> list[Line]:
-    """Every request of the table; empty lines and notes (lines that begin with #) are skipped.
+def lines_of_table(path: Path, text: str) -> list[RequestLine]:
+    """Return every request of the table; empty lines and notes (lines that begin with #) are skipped.
 
     Raises:
         UsageError: a row has a time or a length that is none, with its line.
@@ -73,7 +73,7 @@ def lines_of_table(path: Path, text: str) -> list[Line]:
         raise UsageError(f"{path}:{rows.line_num}: is no line of a CSV file: {error}") from error
 
 
-def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[Line]:
+def _lines(path: Path, rows: Iterator[list[str]], columns: TableColumns) -> Iterator[RequestLine]:
     begun, last, times = False, max(columns[:3]), Instants(columns.unit_ns)
     for row in rows:
         number: int = rows.line_num  # type: ignore[attr-defined]
@@ -92,4 +92,4 @@ def _lines(path: Path, rows: Iterator[list[str]], columns: Columns) -> Iterator[
             )
         prompt = tokens_of(row[columns.prompt], (path, number, columns.names[columns.prompt]))
         output = tokens_of(row[columns.output], (path, number, columns.names[columns.output]))
-        yield Line(number, time_ns, Lengths(prompt, output))
+        yield RequestLine(number, time_ns, Lengths(prompt, output))

@@ -22,7 +22,7 @@ def meter_command(
 ) -> int:
     """Run a command with this terminal, and say what its time took in joules; returns its exit code.
 
-    Ctrl-C and SIGTERM are the command's to heed: its joules until then are told.
+    Ctrl-C and SIGTERM are the command's to obey: its joules until then are printed.
 
     Raises:
         UsageError: there is no such program, or ``out`` holds a recording.
@@ -59,7 +59,7 @@ def _record(measurement: Measurement) -> dict[str, object]:
 
 
 def _run(command: Sequence[str]) -> int:
-    """The command's exit code; 128 and the signal's number where a signal ended it, as shells say it."""
+    """Run the command; return its exit code, or 128 and the number of the signal that ended it, as shells say it."""
     try:
         process = subprocess.Popen(list(command))
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from analysis.compare.runs import PASSED, Comparison, compare
 from analysis.compare.with_paper import NAME, VIEWS, beside_paper
@@ -71,7 +72,7 @@ def compare_with_paper(folders: Sequence[Path], out: Path, *, as_json: bool) -> 
     """Set one run beside the paper's; print what differs, and write the page.
 
     Raises:
-        UsageError: there is more than one run, it is not there, or the paper has nothing of it.
+        UsageError: there is more than one run, it is missing, or the paper has nothing of it.
     """
     if len(folders) != 1:
         raise UsageError("compare --paper takes one RUN: what it is set beside is the paper")
@@ -123,7 +124,7 @@ def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> T
     for place in places:
         table.add_column(content.header[place], justify="left" if place < content.labels else "right")
     for row in content.rows:
-        table.add_row(*(row[place] for place in places))
+        table.add_row(*(Text(row[place]) for place in places))  # not markup: it may hold brackets
     return table
 
 

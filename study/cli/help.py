@@ -114,7 +114,7 @@ EXIT_CODES = {
     "2": "the command line or a configuration file is wrong: the message names what, and what it takes instead",
     "3": "measured, but invalid: a cell, a figure, or the load generator itself was late",
     "4": "of compare --fail-above: worse by more than the bound",
-    "130": "interrupted; what was measured is kept, and `run` goes on with the same command",
+    "130": "interrupted; what was measured is kept, and the same command resumes `run`",
 }
 SEE_ALSO = {
     "starwatt COMMAND --help": "a command's options and examples",
@@ -127,7 +127,7 @@ SEE_ALSO = {
 
 
 def examples(command: str) -> str:
-    """What stands under a command's options; the mark keeps its lines apart."""
+    """Write what stands under a command's options; the mark keeps its lines apart."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in EXAMPLES[command])
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from study.cli.answers import print_json
 from study.cli.results import tell_invalid
 from study.exit_codes import INVALID
-from study.imported.run import Order, import_run
+from study.imported.run import ImportOrder, import_run
 from study.load.summary import energy_words
 from study.progress.display import tell
 
 
-def import_and_tell(order: Order, *, as_json: bool) -> int:
+def import_and_tell(order: ImportOrder, *, as_json: bool) -> int:
     """Import, analyse and report; returns the exit code."""
     from analysis.report import write_report
     from analysis.results.headline import headline

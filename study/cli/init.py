@@ -70,7 +70,7 @@ def init(file: Path, given: Wanted) -> None:
 
 
 def study_text(file: Path, given: Wanted) -> str:
-    """The text of a study that ``load_study`` reads.
+    """Return the text of a study that ``load_study`` reads.
 
     Raises:
         UsageError: an answer makes no study; the message is that of the file's field.
@@ -91,7 +91,7 @@ def study_text(file: Path, given: Wanted) -> str:
 
 
 def _as_yaml(text: str) -> str:
-    """One word of a file, quoted where it must be."""
+    """Quote one word of a file where it must be."""
     return dump_yaml([text]).strip().removeprefix("- ")
 
 

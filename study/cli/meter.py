@@ -24,7 +24,10 @@ _POLL_S = 0.2
 
 def record(out: Path, pid: int | None, hz: float) -> None:
     """Sample until interrupted."""
-    for name, what in (("power.parquet", "already"), ("power.arrows", "that goes on or was cut off")):
+    for name, what in (
+        ("power.parquet", "already"),
+        ("power.arrows", "that is still written or was cut off"),
+    ):
         if (out / name).exists():
             raise UsageError(f"--out {out} holds a recording ({name}) {what}: take a new folder")
     sidecar = Sidecar.start(out, Meters(sample_hz=hz), engine_pid=pid)

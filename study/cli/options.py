@@ -46,7 +46,7 @@ def exit_with(code: int) -> None:
 
 
 def make_folder(flag: str, folder: Path) -> None:
-    """Make a folder where it is not there.
+    """Make a folder where it is missing.
 
     Raises:
         UsageError: it is a file, or lies in one.

@@ -128,7 +128,7 @@ def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> 
 
 
 def _answers(run: OpenedRun, results: Results) -> list[str]:
-    """What the report says first: a line a question, model by model."""
+    """Return what the report says first: a line a question, model by model."""
     from analysis.results.answers import answer_between, answers_in
 
     between = answer_between(run, results)

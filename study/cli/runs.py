@@ -12,7 +12,7 @@ from rich.text import Text
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.progress.display import tell
-from study.records.listing import Listed, runs_in
+from study.records.listing import ListedRun, runs_in
 from traces.layout import RunDir
 
 _WIDTH = 200
@@ -44,7 +44,7 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
 
 
 def answer_of(run: RunDir) -> str | None:
-    """The first sentence of what a run says; None where it was not analysed, or says nothing."""
+    """Return the first sentence of what a run says; None where it was not analysed, or says nothing."""
     from analysis.opened import OpenedRun
     from analysis.results.headline import headline_of
     from analysis.results.points import read_results
@@ -54,7 +54,7 @@ def answer_of(run: RunDir) -> str | None:
     try:
         return next((line.text for line in headline_of(read_results(OpenedRun(run)))), None)
     except StarwattError as error:
-        return f"its tables do not read: {error}"
+        return f"its tables cannot be read: {error}"
 
 
 def size_words(size_bytes: float) -> str:
@@ -66,7 +66,7 @@ def size_words(size_bytes: float) -> str:
     return f"{size_bytes:.3g} {_UNITS[-1]}"
 
 
-def _record(run: Listed, answer: str | None) -> dict[str, object]:
+def _record(run: ListedRun, answer: str | None) -> dict[str, object]:
     return {
         "run": str(run.path), "state": run.state, "planned": run.planned, "measured": run.measured,
         "failed": run.failed, "running": run.running, "bytes": run.size_bytes, "answer": answer,

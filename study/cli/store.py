@@ -68,9 +68,9 @@ def _entry(checkpoint: Stored, state: str | None = None) -> Entry:
 
 
 def _amiss(checkpoint: Stored) -> str | None:
-    """Why no build takes it: not whole, or made by other code or packages than those here."""
+    """Say why no build takes it: not whole, or made by other code or packages than those here."""
     if not checkpoint.provenance:
-        return "damaged: its provenance does not read"
+        return "damaged: its provenance cannot be read"
     damage = checkpoint.damage()
     if damage:
         return f"damaged: {damage}"
@@ -79,7 +79,7 @@ def _amiss(checkpoint: Stored) -> str | None:
 
 
 def _orphaned(checkpoint: Stored, sources: set[str], stored: list[Stored]) -> str | None:
-    """Whether it was made from a checkpoint of this store that goes too: the next build has another source."""
+    """Say whether it was made from a checkpoint of this store that goes too: the next build has another source."""
     source = checkpoint.provenance.get("recipe", {}).get("source")
     digests = {str(other.provenance.get("digest")) for other in stored}
     return "out of date: its source is" if source in digests and source not in sources else None

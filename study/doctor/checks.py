@@ -45,12 +45,12 @@ class _Room:
 
     @property
     def device(self) -> int:
-        """The file system's number."""
+        """Return the file system's number."""
         return self._existing.stat().st_dev
 
     @property
     def free_gib(self) -> float:
-        """What this user may still write."""
+        """Return what this user may still write."""
         return shutil.disk_usage(self._existing).free / 2**30
 
     @property
@@ -59,7 +59,7 @@ class _Room:
 
 
 def examine() -> list[Finding]:
-    """All findings, in the order a new user meets them."""
+    """Examine this machine and return all findings, in the order in which a new user meets them."""
     checks: dict[str, Callable[[], Finding]] = {
         "GPUs": _gpus, "GPUs in use": gpus_in_use, "full power": gpu_power, "boards as found": boards_as_found,
         "AMD GPUs": amd_gpus, "meters": _meters, "RAPL": rapl, "CPU clocks": clocks, "engine": engine,
@@ -129,7 +129,7 @@ def _meters() -> Finding:
 
 
 def load_client() -> Finding:
-    """How punctually requests are sent and timed here."""
+    """Say how punctually requests are sent and timed here."""
     try:
         library()
     except LoadError as error:

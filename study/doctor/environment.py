@@ -33,7 +33,7 @@ _GROUPS = ("vllm.general_plugins", "vllm.platform_plugins")
 
 
 def gpus_in_use() -> Finding:
-    """Whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
+    """Say whether somebody computes on a visible board now; raises ``MeterError`` where NVML or all boards fail."""
     try:
         with opened():
             pids = sorted({pid for board in Watch(None).look() for pid in board.pids})
@@ -50,7 +50,7 @@ def gpus_in_use() -> Finding:
 
 
 def gpu_power() -> Finding:
-    """Whether a visible board is held below the power it was made for."""
+    """Say whether a visible board is held below the power it was made for."""
     capped = [
         f"{gpu.name} ({gpu.uuid}): {gpu.power_limit_w:.0f} of {gpu.default_power_limit_w:.0f} W"
         for gpu in gpu_inventory()
@@ -69,7 +69,7 @@ def gpu_power() -> Finding:
 
 
 def boards_as_found() -> Finding:
-    """Whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
+    """Say whether a study that was killed has left a board set; raises ``MeterError`` where that cannot be told."""
     left = [board for board in left_behind() if why_in_use(board.uuid) is None]
     if not left:
         return Finding("boards as found", "ok", "no study has left a board set")
@@ -82,7 +82,7 @@ def boards_as_found() -> Finding:
 
 
 def amd_gpus() -> Finding:
-    """Whether AMD boards can be read; raises ``AmdError`` where AMD SMI fails."""
+    """Say whether AMD boards can be read; raises ``AmdError`` where AMD SMI fails."""
     try:
         with closing(AmdMeter()) as meter:
             read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
@@ -93,7 +93,7 @@ def amd_gpus() -> Finding:
 
 
 def rapl(root: Path = POWERCAP) -> Finding:
-    """Whether CPU packages and DRAM can be read; raises ``MeterError`` where a zone answers with an error.
+    """Say whether CPU packages and DRAM can be read; raises ``MeterError`` where a zone answers with an error.
 
     Asked beside the GPUs: a meter that may not be read is not missed where another one answers.
     """
@@ -118,7 +118,7 @@ def rapl(root: Path = POWERCAP) -> Finding:
 
 
 def clocks(root: Path = _CPUFREQ) -> Finding:
-    """Whether the CPU's clock follows the load: then joules of a CPU, and latencies, depend on what came before."""
+    """Say whether the CPU's clock follows the load: then joules of a CPU, and latencies, depend on what came before."""
     governors = sorted(
         {path.read_text(encoding="ascii").strip() for path in root.glob("policy*/scaling_governor")}
     )
@@ -162,7 +162,7 @@ def engine() -> Finding:
 
 
 def engine_on_boards() -> Finding:
-    """Whether this environment's vLLM and CUDA go with the boards; raises what ``engine`` does, and ``MeterError``."""
+    """Say whether this environment's vLLM and CUDA fit the boards; raises what ``engine`` does, and ``MeterError``."""
     if beside := serves_beside_the_boards():
         return Finding("engine on boards", "failed", beside, FOR_THE_BOARDS)
     if old := driver_too_old():
@@ -173,7 +173,7 @@ def engine_on_boards() -> Finding:
 
 
 def compilers() -> Finding:
-    """Whether kernels can be compiled where they run."""
+    """Say whether kernels can be compiled where they run."""
     lacking = missing_to_compile()
     if not lacking:
         return Finding("compilers", "ok", "Python.h and a C++ compiler, for Triton and torch.compile")
@@ -197,7 +197,7 @@ def foreign_plugins() -> list[str]:
 
 
 def _installed(names: Iterable[str]) -> list[str]:
-    """The names, where all of them are installed; else none."""
+    """Return the names, where all of them are installed; else none."""
     there = [name for name in names if any(metadata.distributions(name=name))]
     return there if len(there) > 1 else []
 

@@ -31,7 +31,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Work:
+class ExecutorContext:
     """Hold what is to be measured, and who hears of it."""
 
     order: Order
@@ -90,7 +90,7 @@ class Executor(Protocol):
     def free(self, waiting: Sequence[Unit]) -> list[tuple[str, list[Unit]]]:
         """Find places that can begin units now, each with those of ``waiting`` that it takes."""
 
-    def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
+    def start(self, context: ExecutorContext, place: str, units: Sequence[Unit]) -> None:
         """Begin to measure what these units lack.
 
         Raises:
@@ -121,6 +121,6 @@ class Executor(Protocol):
         """Say whether some of them can be measured as it stands."""
         return False
 
-    def measure_again(self, work: Work) -> None:
+    def measure_again(self, context: ExecutorContext) -> None:
         """Measure them."""
-        del work
+        del context

@@ -2,7 +2,7 @@
 
 The others are engines of other slots, or engines that are loaded and asked nothing. The cell is measured on the slot
 that had the block, with the block's own requests, so that the two differ by the neighbours alone;
-``analysis/contrasts/interference.py`` sets them beside each other.
+``analysis/contrasts/interference.py`` compares them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from configs.loader import ARRIVALS, LENGTHS, PROMPTS, dump_study
 from configs.restarts import Resident
 from configs.schema import Study
 from starwatt_errors import RunError
-from study.executors.executor import Executor, Work
+from study.executors.executor import Executor, ExecutorContext
 from study.executors.loop import measure_units
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, node_of
-from study.measure.retries import Patience
+from study.measure.retries import RetryBudget
 from study.plan.cells import PlannedCell, plan_cells, plan_table
 from study.progress.display import tell
 from study.records.repeat import take_over
@@ -30,13 +30,13 @@ from traces.layout import RunDir
 
 
 @dataclass(frozen=True)
-class Alone:
+class AloneCheck:
     """The check of a study: its own little study, and where each cell is measured."""
 
     study: Study
     run: RunDir
     units: Sequence[Unit]
-    """Of one cell each, which is not there yet, and is measured where its block was."""
+    """Of one cell each, which is still missing, and is measured where its block was."""
 
     def prepare(self, around: RunDir) -> None:
         """Make it a run directory of its own: study and plan; manifest, lengths and prompts of the run around it."""
@@ -49,10 +49,10 @@ class Alone:
 
 def check_of(
     study: Study, run: RunDir, wanted: NeighbourCheck | None, slots: Callable[[], Sequence[Slot]]
-) -> Alone | None:
-    """What is left to do of the check; None where the study has none, or nobody was beside anybody.
+) -> AloneCheck | None:
+    """Return what is left to do of the check; None where the study has none, or nobody was beside anybody.
 
-    A block that was not measured, or whose slot is not there any more, can't be set beside anything and is left out.
+    A block that was not measured, or whose slot is gone, can't be compared with anything and is left out.
     """
     left = _left(study, run, wanted)
     if not left or wanted is None:
@@ -60,47 +60,47 @@ def check_of(
     here = {slot.name for slot in slots()}
     units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
     units = [unit for unit in units if slot_of(unit.home) in here]
-    return Alone(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
+    return AloneCheck(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
 
 
-def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> Alone | None:
-    """The same where the others are loaded on this machine and asked nothing: one engine start for all blocks."""
+def check_of_residents(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> AloneCheck | None:
+    """Return the check where the others are loaded here and asked nothing: one engine start for all blocks."""
     left = [cell for cell in _left(study, run, wanted) if run.is_measured(cell.key)]
     if not left or wanted is None:
         return None
-    return Alone(_study(study, wanted), RunDir(run.alone), [Unit("alone", left)])
+    return AloneCheck(_study(study, wanted), RunDir(run.alone), [Unit("alone", left)])
 
 
-def measure_alone(check: Alone, around: RunDir, executor: Executor, work: Work) -> None:
+def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context: ExecutorContext) -> None:
     """Measure its cells by ``executor``; a check that fails ends no study."""
     check.prepare(around)
-    patience = Patience(check.run, check.study.attempts)
+    budget = RetryBudget(check.run, check.study.attempts)
     cells = sum(len(unit.cells) for unit in check.units)
     tell(f"  {cells} cells are measured again, each with nobody beside it")
-    order = replace(work.order, study=check.study, run=check.run)
-    ledger = Ledger(check.run, patience, lambda _: None)
+    order = replace(context.order, study=check.study, run=check.run)
+    ledger = Ledger(check.run, budget, lambda _: None)
     try:
-        measure_units(executor, replace(work, order=order, ledger=ledger), check.units)
+        measure_units(executor, replace(context, order=order, ledger=ledger), check.units)
     except RunError as error:
         tell(f"  whether engines disturb each other is not known: {error}")
-    for key, attempt in patience.given_up().items():
+    for key, attempt in budget.given_up().items():
         tell(f"  {key}: with nobody beside it it is left out: {attempt.error} (--retry-failed tries again)")
 
 
 def _left(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
-    """Those of ``check_cells`` that have not failed too often."""
-    given_up = Patience(RunDir(run.alone), study.attempts).given_up()
+    """Return those of ``check_cells`` that have not failed too often."""
+    given_up = RetryBudget(RunDir(run.alone), study.attempts).given_up()
     return [cell for cell in check_cells(study, run, wanted) if cell.key not in given_up]
 
 
 def check_cells(study: Study, run: RunDir, wanted: NeighbourCheck | None) -> list[PlannedCell]:
-    """What the check has still to measure when all is measured; nothing where the study has none."""
+    """Return what the check has still to measure when all is measured; nothing where the study has none."""
     cells = [] if wanted is None else _cells(_study(study, wanted))
     return [cell for cell in cells if not RunDir(run.alone).is_measured(cell.key)]
 
 
 def _study(study: Study, wanted: NeighbourCheck) -> Study:
-    """The one cell, in all blocks."""
+    """Return the study of the one cell, in all blocks."""
     variant = wanted.variant or study.baseline
     again = study.measured_again(wanted)
     return study.model_copy(

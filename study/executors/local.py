@@ -10,13 +10,13 @@ from configs.executor import NeighbourCheck
 from configs.restarts import Resident
 from configs.schema import Cpus, Study
 from server.power.nvidia.inventory import gpu_inventory
-from study.executors.executor import Ended, Executor, Site, Work
-from study.executors.interference import Alone, check_cells, check_of_residents, measure_alone
+from study.executors.executor import Ended, Executor, ExecutorContext, Site
+from study.executors.interference import AloneCheck, check_cells, check_of_residents, measure_alone
 from study.executors.units import Unit
 from study.measure.board_control import held_boards
-from study.measure.engine_session import Campaign
+from study.measure.engine_session import EngineSession
 from study.measure.residents import Residents
-from study.measure.retries import OpenEngine, Patience, measure_groups
+from study.measure.retries import OpenEngine, RetryBudget, measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
 from study.plan.cpus import place
 from study.plan.engines import largest_engine
@@ -26,7 +26,7 @@ from traces.layout import RunDir
 
 
 @dataclass
-class Local(Executor):
+class LocalExecutor(Executor):
     """Measure one unit, which has ended when ``start`` returns."""
 
     study: Study
@@ -61,25 +61,25 @@ class Local(Executor):
         """Take all at once: nothing runs beside it."""
         return [("", list(waiting))] if waiting else []
 
-    def start(self, work: Work, place_name: str, units: Sequence[Unit]) -> None:
+    def start(self, context: ExecutorContext, place_name: str, units: Sequence[Unit]) -> None:
         """Measure them, and come back when that is done; raises as ``measure_groups``."""
-        order = work.order
-        cells = [cell for unit in units for cell in work.ledger.left(unit)]
+        order = context.order
+        cells = [cell for unit in units for cell in context.ledger.left(unit)]
         with held_boards(order.study, order.run) as boards:
-            campaign = Campaign(
+            session = EngineSession(
                 order.run,
                 order.study,
-                work.checkpoints,
+                context.checkpoints,
                 place(order.study),
-                work.known_reasons,
+                context.known_reasons,
                 forced_lengths(order.run, order.study, order.task_ids),
-                work.display,
-                work.exporter,
+                context.display,
+                context.exporter,
                 boards,
-                work.ledger.note,
+                context.ledger.note,
             )
-            with _opener(campaign, cells, order.patience) as open_engine:
-                measure_groups(by_engine_start(cells), open_engine, order.patience, work.display.note)
+            with _opener(session, cells, order.budget) as open_engine:
+                measure_groups(by_engine_start(cells), open_engine, order.budget, context.display.note)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:
@@ -95,13 +95,13 @@ class Local(Executor):
         """Say whether some of them are left, and are there with others beside them."""
         return self._check() is not None
 
-    def measure_again(self, work: Work) -> None:
+    def measure_again(self, context: ExecutorContext) -> None:
         """Measure them on one engine, with no other loaded."""
         check = self._check()
         if check is not None and self.run is not None:
-            measure_alone(check, self.run, Local(check.study), work)
+            measure_alone(check, self.run, LocalExecutor(check.study), context)
 
-    def _check(self) -> Alone | None:
+    def _check(self) -> AloneCheck | None:
         return None if self.run is None else check_of_residents(self.study, self.run, self._alone)
 
     @property
@@ -111,11 +111,13 @@ class Local(Executor):
 
 
 @contextmanager
-def _opener(campaign: Campaign, cells: Sequence[PlannedCell], patience: Patience) -> Iterator[OpenEngine]:
+def _opener(
+    session: EngineSession, cells: Sequence[PlannedCell], budget: RetryBudget
+) -> Iterator[OpenEngine]:
     """Start engines one at a time, or keep them loaded beside each other."""
-    restarts = campaign.study.engine_restarts
+    restarts = session.study.engine_restarts
     if not isinstance(restarts, Resident):
-        yield campaign.open_engine
+        yield session.open_engine
         return
-    with closing(Residents(campaign, restarts, cells, patience)) as residents:
+    with closing(Residents(session, restarts, cells, budget)) as residents:
         yield residents.open_engine

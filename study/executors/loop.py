@@ -1,6 +1,6 @@
 """The one loop that measures a study: it hands out units, counts cells, and begins anew what was lost.
 
-A unit that has cells already goes on where these were measured: they are compared with each other, and boards differ.
+A unit that has cells already resumes where these were measured: they are compared with each other, and boards differ.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from server.process.spawn import last_lines
 from starwatt_errors import RunError
-from study.executors.executor import Ended, Executor, Work
+from study.executors.executor import Ended, Executor, ExecutorContext
 from study.executors.units import Ledger, Unit
 from study.measure.checkpoints import Checkpoints
 from study.measure.order import Order
@@ -31,7 +31,7 @@ def measure_all(
     known_reasons: tuple[str, ...],
     exporter: Exporter | None = None,
 ) -> None:
-    """Measure every cell that is not there, or give up what fails too often; then what is measured once more.
+    """Measure every cell that is missing, or give up what fails too often; then what is measured once more.
 
     Raises:
         UsageError: what the study names is not here.
@@ -49,20 +49,20 @@ def measure_all(
             exporter.measured()
 
     with Display("cell", len(todo), estimate_s=estimate_s) as display:
-        ledger = Ledger(order.run, order.patience, advance)
-        work = Work(order, checkpoints, known_reasons, ledger, display, exporter)
-        measure_units(executor, work, executor.units(order.cells))
-        executor.measure_again(work)
+        ledger = Ledger(order.run, order.budget, advance)
+        context = ExecutorContext(order, checkpoints, known_reasons, ledger, display, exporter)
+        measure_units(executor, context, executor.units(order.cells))
+        executor.measure_again(context)
 
 
-def measure_units(executor: Executor, work: Work, units: Sequence[Unit]) -> None:
+def measure_units(executor: Executor, context: ExecutorContext, units: Sequence[Unit]) -> None:
     """Measure what these units lack; whatever ends this, nothing that was begun is left.
 
     Raises:
         RunError: as ``measure_all``.
     """
     try:
-        _Loop(executor, work).measure(work.ledger.open(units))
+        _Loop(executor, context).measure(context.ledger.open(units))
     except BaseException:
         executor.end_all()
         raise
@@ -71,7 +71,7 @@ def measure_units(executor: Executor, work: Work, units: Sequence[Unit]) -> None
 @dataclass
 class _Loop:
     executor: Executor
-    work: Work
+    context: ExecutorContext
     _running: list[Unit] = field(default_factory=list)
     _counted_s: float = 0.0
     _used: set[str] = field(default_factory=set)
@@ -82,7 +82,7 @@ class _Loop:
         self._running += self.executor.adopt(waiting)
         for unit in self._running:
             waiting.remove(unit)
-            self.work.ledger.begin(unit)
+            self.context.ledger.begin(unit)
         while waiting or self._running:
             self._hand_out(waiting)
             time.sleep(self.executor.poll_s)
@@ -90,26 +90,26 @@ class _Loop:
             self._count()
             waiting += [end.unit for end in ended if self._is_lost(end)]
             if self.executor.status:
-                self.work.display.say(self.executor.status)
+                self.context.display.say(self.executor.status)
 
     def _hand_out(self, waiting: list[Unit]) -> None:
         for place, units in self.executor.free(waiting):
             for unit in units:
                 waiting.remove(unit)
-            begun = [unit for unit in units if self.work.ledger.begin(unit)]
+            begun = [unit for unit in units if self.context.ledger.begin(unit)]
             if begun:
                 self._running += begun
                 self._used.add(place)
-                self.executor.start(self.work, place, begun)
+                self.executor.start(self.context, place, begun)
 
     def _count(self) -> None:
         if time.monotonic() - self._counted_s >= _COUNT_S:
             self._counted_s = time.monotonic()
-            self.work.ledger.count(self._running)
+            self.context.ledger.count(self._running)
 
     def _is_lost(self, ended: Ended) -> bool:
-        """Whether it has left cells that are to be tried again."""
-        ledger, unit = self.work.ledger, ended.unit
+        """Say whether it has left cells that are to be tried again."""
+        ledger, unit = self.context.ledger, ended.unit
         self._running.remove(unit)
         ledger.count([unit])
         if ended.useless:

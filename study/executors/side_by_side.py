@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from configs import executor as settings
+from configs.executor import SideBySide
 from configs.schema import Study
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.spawn import spawn, stop_group
-from study.executors.executor import Ended, Executor, Site, Work
-from study.executors.interference import Alone, check_cells, check_of, measure_alone
+from study.executors.executor import Ended, Executor, ExecutorContext, Site
+from study.executors.interference import AloneCheck, check_cells, check_of, measure_alone
 from study.executors.slot_task import END_THE_STUDY, LOST, SlotOrder
 from study.executors.slots import Slot, slots_of
 from study.executors.units import Unit, units_of
@@ -42,12 +42,12 @@ class _Busy:
 
 
 @dataclass
-class SideBySide(Executor):
+class SideBySideExecutor(Executor):
     """Run the processes of a study's slots."""
 
     study: Study
     run: RunDir
-    settings: settings.SideBySide
+    settings: SideBySide
     locks: Path
     """Where the slots' locks lie: one slot has one, whatever is measured on it."""
     one_by_one: bool = False
@@ -99,7 +99,7 @@ class SideBySide(Executor):
                 places.append((name, [unit]))
         return places[: 1 if self.one_by_one else None]
 
-    def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
+    def start(self, context: ExecutorContext, place: str, units: Sequence[Unit]) -> None:
         """Start a process in a group of its own."""
         [unit] = units
         [slot] = [slot for slot in self.slots if slot.name == place]
@@ -111,7 +111,7 @@ class SideBySide(Executor):
             str(self.run.root.resolve()),
             unit.name,
             tuple(unit.begun_with),
-            work.known_reasons,
+            context.known_reasons,
             tuple(str(lock.resolve()) for lock in locks),
         ).write(order)
         with log.open("ab") as printed:
@@ -169,13 +169,13 @@ class SideBySide(Executor):
         """Say whether a block was measured on a slot that is still here, and more than one is."""
         return self._check() is not None
 
-    def _check(self) -> Alone | None:
+    def _check(self) -> AloneCheck | None:
         return check_of(self.study, self.run, self.settings.neighbours, lambda: self.slots)
 
-    def measure_again(self, work: Work) -> None:
+    def measure_again(self, context: ExecutorContext) -> None:
         """Measure each with nobody beside it; a check that fails ends no study."""
         gather_nodes(self.run)
         check = self._check()
         if check is not None:
             alone = replace(self, study=check.study, run=check.run, one_by_one=True)
-            measure_alone(check, self.run, alone, work)
+            measure_alone(check, self.run, alone, context)

@@ -36,7 +36,7 @@ class SlotOrder:
 
     @classmethod
     def read(cls, path: Path) -> SlotOrder:
-        """Raises TraceError where it does not read."""
+        """Read an order; raises TraceError where it cannot be read."""
         told = read_json(path)
         return cls(
             told["root"],

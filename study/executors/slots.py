@@ -24,7 +24,7 @@ class Slot:
     cpus: tuple[int, ...]
 
     def environment(self) -> dict[str, str]:
-        """This process's, with nothing but the slot's boards to be seen."""
+        """Return this process's environment, with nothing but the slot's boards to be seen."""
         return {
             **os.environ,
             VARIABLE: self.name,
@@ -34,7 +34,7 @@ class Slot:
 
 
 def slots_of(executor: SideBySide, gpus: Sequence[str] | None) -> list[Slot]:
-    """The slots of a study on this machine, with the boards in ``gpus``; None is all of them.
+    """Return the slots of a study on this machine, with the boards in ``gpus``; None is all of them.
 
     Raises:
         UsageError: a board or a CPU is not here, or there are fewer CPUs than slots.
@@ -92,7 +92,7 @@ def _name(boards: Sequence[Board], cpus: Sequence[int]) -> str:
 
 
 def meters_of_this_slot(settings: Meters) -> Meters:
-    """What sees this slot alone: its boards, or the CPU time of its own engine."""
+    """Return the meters that see this slot alone: its boards, or the CPU time of its own engine."""
     sources = settings.sources
     if sources == "auto":
         on_boards = settings.gpus != () and "nvml" in available_sources()

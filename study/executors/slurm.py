@@ -11,11 +11,11 @@ from pathlib import Path
 
 import submitit
 
-from configs import executor as settings
+from configs.executor import Slurm
 from configs.schema import Study
 from server.process.waiting import wait_until
 from starwatt_errors import RunError, reason_of
-from study.executors.executor import Ended, Executor, Site, Work
+from study.executors.executor import Ended, Executor, ExecutorContext, Site
 from study.executors.slurm_jobs import log_of, read_jobs, remember_job, sbatch_parameters
 from study.executors.slurm_queue import Queued, cancel, check_cluster, queued, takes_jobs
 from study.executors.unit_task import measure_unit
@@ -44,12 +44,12 @@ class _Job:
 
 
 @dataclass
-class Slurm(Executor):
+class SlurmExecutor(Executor):
     """Submit jobs and follow them."""
 
     study: Study
     run: RunDir
-    settings: settings.Slurm
+    settings: Slurm
     here = False
     poll_s: float = field(init=False)
     _jobs: dict[Unit, _Job] = field(default_factory=dict)
@@ -115,11 +115,11 @@ class Slurm(Executor):
             home = "" if unit.home is None else unit.home.name
             node = home if home and takes_jobs(home) else ""
             if home and not node:
-                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it goes on elsewhere")
+                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it resumes elsewhere")
             by_node.setdefault(node, []).append(unit)
         return list(by_node.items())[: 1 if one_by_one else None]
 
-    def start(self, work: Work, place: str, units: Sequence[Unit]) -> None:
+    def start(self, context: ExecutorContext, place: str, units: Sequence[Unit]) -> None:
         """Submit an array for a node, or for any."""
         try:
             executor = submitit.SlurmExecutor(
@@ -133,7 +133,7 @@ class Slurm(Executor):
                         str(self.run.root.resolve()),
                         unit.name,
                         [astuple(key) for key in unit.begun_with],
-                        work.known_reasons,
+                        context.known_reasons,
                     )
                     for unit in units
                 ]

@@ -61,5 +61,5 @@ def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> di
 
 
 def log_of(run: RunDir, job: str) -> Path:
-    """What a task printed."""
+    """Return what a task printed."""
     return run.slurm / f"{job}_0_log.out"

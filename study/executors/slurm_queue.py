@@ -50,7 +50,7 @@ def check_cluster(settings: Slurm) -> None:
 
 
 def queued() -> dict[str, Queued]:
-    """This user's tasks, by job; those that have ended are not among them.
+    """Return this user's tasks, by job; those that have ended are not among them.
 
     Raises:
         RunError: Slurm does not answer.
@@ -61,7 +61,7 @@ def queued() -> dict[str, Queued]:
 
 
 def takes_jobs(node: str) -> bool:
-    """Whether a job that asks for this node alone is going to run; not where nothing is known of it."""
+    """Say whether a job that asks for this node alone is going to run; not where nothing is known of it."""
     try:
         states = _asked(["sinfo", "--Node", "--noheader", f"--nodes={node}", "--format=%T"]).split()
     except RunError:

@@ -22,7 +22,7 @@ from server.process.spawn import stop_children
 from server.process.waiting import took_lock, wait_until
 from starwatt_errors import RunError
 from study import interrupts
-from study.executors.local import Local
+from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
 from study.executors.slots import meters_of_this_slot
 from study.exit_codes import INTERRUPTED
@@ -46,7 +46,7 @@ _ENDING_S = 90.0
 def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reasons: Sequence[str]) -> None:
     """A task of a Slurm array: measure the cells of ``keys`` (model, variant, load, block) that ``root`` lacks.
 
-    Slurm may start it again on another node after it was preempted, or its node was lost: it goes on where it stood.
+    Slurm may start it again on another node after it was preempted, or its node was lost: it resumes where it stood.
 
     Raises:
         RunError: another task measures this unit, or nothing of it can be measured.
@@ -78,7 +78,7 @@ def measure(
                 # There already: in the store.
                 checkpoints = build_all(study.models, study.own_variants, study.defined)
                 try:
-                    measure_all(Local(study), order, checkpoints, known_reasons)
+                    measure_all(LocalExecutor(study), order, checkpoints, known_reasons)
                 except ControlError as error:  # here no cell can be measured: no other try will do better
                     _give_up(order, error)
                     raise RunError(str(error)) from error
@@ -93,7 +93,7 @@ def _give_up(order: Order, error: ControlError) -> None:
 
 
 def _order(run: RunDir, wanted: Set[CellKey]) -> Order:
-    """The run's cells that are wanted; on a slot with the meters that see this slot alone.
+    """Return the run's cells that are wanted; on a slot with the meters that see this slot alone.
 
     Raises:
         UsageError: a variant can't be served here, or is another than when the run began, or a key is missing; of the
@@ -122,7 +122,7 @@ def _held(lock: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
                 raise
-        GUARD.keep(file.fileno())  # were this process killed: until the undertaker has ended its engine
+        GUARD.keep(file.fileno())  # were this process killed: until the reaper has ended its engine
         try:
             yield
         finally:
@@ -130,7 +130,7 @@ def _held(lock: Path) -> Iterator[None]:
 
 
 def _about(study: Study) -> dict[str, Any]:
-    """This node, its boards and their sensors, as ``manifest.json`` has them of one machine."""
+    """Return this node, its boards and their sensors, as ``manifest.json`` has them of one machine."""
     named = (
         "SLURM_JOB_ID",
         "SLURM_ARRAY_JOB_ID",

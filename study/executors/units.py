@@ -15,7 +15,7 @@ from itertools import groupby
 from configs.restarts import Resident
 from configs.schema import Study
 from starwatt_errors import TraceError
-from study.measure.retries import Patience
+from study.measure.retries import RetryBudget
 from study.plan.cells import PlannedCell
 from study.records.disk import full, why_no_room
 from traces.attempts import Attempt, note_attempt
@@ -52,7 +52,7 @@ def units_of(study: Study, cells: Sequence[PlannedCell], *, by_block: bool) -> l
 
 
 def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
-    """Read where a cell was measured; None where it is not there."""
+    """Read where a cell was measured; None where it is missing."""
     try:
         return read_cell(run.cell(cell.key)).node
     except TraceError:  # the analysis names what is damaged; it must not end the study
@@ -64,7 +64,7 @@ class Ledger:
     """Which cells are there, in a run that others fill; ``advance`` is told of each new one."""
 
     run: RunDir
-    patience: Patience
+    budget: RetryBudget
     advance: Callable[[PlannedCell], None]
     measured: int = 0
     """Cells that are there since this ledger is kept."""
@@ -87,7 +87,7 @@ class Ledger:
 
     def left(self, unit: Unit) -> list[PlannedCell]:
         """List its cells that are neither measured nor given up, in their order."""
-        given_up = self.patience.given_up()
+        given_up = self.budget.given_up()
         return [
             cell for cell in unit.cells if not self.run.is_measured(cell.key) and cell.key not in given_up
         ]
@@ -111,7 +111,7 @@ class Ledger:
                 self.note(cell)
 
     def lost(self, unit: Unit, problem: str) -> int:
-        """The unit's process has ended: cells that it leaves have failed once more; how many there are.
+        """Note that the unit's process has ended: cells that it leaves have failed once more; return their number.
 
         Raises:
             RunError: the disk is full, and that is no cell's failure.
@@ -119,7 +119,7 @@ class Ledger:
         if (said := why_no_room(self.run.root)) is not None:
             raise full(self.run.root, said)
         left = self.left(unit)
-        has_noted_its_own = not unit.begun_with.isdisjoint(self.patience.given_up())
+        has_noted_its_own = not unit.begun_with.isdisjoint(self.budget.given_up())
         if not has_noted_its_own:
             progressed = len(left) < len(unit.begun_with)
             for cell in left[:1] if progressed else left:

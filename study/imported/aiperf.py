@@ -15,38 +15,38 @@ from pydantic import Field
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import MomentNs, Shape, Span, parsed, read_text, shaped
+from study.imported.shapes import MomentNs, Span, ToolShape, parsed, read_text, shaped
 
 TOOL = "aiperf"
 SUMMARY = "profile_export_aiperf.json"
 _NS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "sec": 1e9, "s": 1e9}
 
 
-class _Value(Shape):
+class _Value(ToolShape):
     value: Span | list[Span]
     unit: str | None = None
 
 
-class _Metadata(Shape):
+class _Metadata(ToolShape):
     request_start_ns: MomentNs
     request_end_ns: MomentNs
     benchmark_phase: str = "profiling"
     was_cancelled: bool = False
 
 
-class _Error(Shape):
+class _Error(ToolShape):
     code: Annotated[int, Field(ge=0, le=999)] | None = None
     type: str | None = None
     message: str | None = None
 
 
-class _Line(Shape):
+class _Line(ToolShape):
     metadata: _Metadata
     metrics: dict[str, Any] = Field(default={})
     error: _Error | None = None
 
 
-class _Phase(Shape):
+class _Phase(ToolShape):
     name: str | None = None
     kind: str | None = None
     type: str | None = None
@@ -54,20 +54,20 @@ class _Phase(Shape):
     rate: float | None = None
 
 
-class _Model(Shape):
+class _Model(ToolShape):
     name: str | None = None
 
 
-class _Models(Shape):
+class _Models(ToolShape):
     items: tuple[_Model, ...] = ()
 
 
-class _Input(Shape):
+class _Input(ToolShape):
     models: _Models | None = None
     phases: tuple[_Phase, ...] = ()
 
 
-class _Summary(Shape):
+class _Summary(ToolShape):
     aiperf_version: str | None = None
     input_config: _Input | None = None
 
@@ -78,7 +78,7 @@ def is_aiperf_line(data: Any) -> bool:
 
 
 def aiperf_load(lines: list[Any], path: Path) -> ImportedLoad:
-    """The load of a file's records.
+    """Return the load of a file's records.
 
     Raises:
         UsageError: one has no times, or a unit that is not known.
@@ -148,7 +148,7 @@ def _status(failed: _Error) -> str:
 
 
 def _each_ns(values: dict[str, _Value], name: str, where: str) -> list[float]:
-    """A metric's values in nanoseconds; none where it is missing."""
+    """Return a metric's values in nanoseconds; none where it is missing."""
     if name not in values:
         return []
     metric = values[name]
@@ -161,7 +161,7 @@ def _each_ns(values: dict[str, _Value], name: str, where: str) -> list[float]:
 
 
 def _count(values: dict[str, _Value], *names: str) -> int | None:
-    """The server's count where it gave one, otherwise aiperf's own."""
+    """Return the server's count where it gave one, otherwise aiperf's own."""
     numbers = (values[name].value for name in names if name in values)
     return next((round(number) for number in numbers if isinstance(number, float)), None)
 

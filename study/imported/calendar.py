@@ -39,7 +39,7 @@ class Placed:
 
 
 def place(load: ImportedLoad, stated: Stated, where: str) -> Placed:
-    """Where the times of ``load`` lie on the calendar; ``where`` names it in an error.
+    """Return where the times of ``load`` lie on the calendar; ``where`` names it in an error.
 
     Raises:
         UsageError: what is stated does not go with its clock, or contradicts it; or nothing places it.
@@ -77,7 +77,7 @@ def place(load: ImportedLoad, stated: Stated, where: str) -> Placed:
 
 
 def _ends(load: ImportedLoad, where: str) -> tuple[int, int]:
-    """The first request sent, and the last time that is known."""
+    """Return the first request sent, and the last time that is known."""
     sent = [request.sent_ns for request in load.requests if request.sent_ns is not None]
     if not sent:
         raise UsageError(f"{where}: has no request that was sent")

@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PowerBeside:
     """What is set beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
 
     logs: Sequence[PowerLog]
@@ -85,8 +85,8 @@ class MadeCell:
         write_cell(folder, record)
 
 
-def made(source: Source, key: CellKey, placed: Placed, beside: Beside) -> MadeCell:
-    """The cell of a load.
+def made(source: Source, key: CellKey, placed: Placed, beside: PowerBeside) -> MadeCell:
+    """Return the cell of a load.
 
     Raises:
         UsageError: it has no request, a log has no reading while it ran, or a figure is beyond what the files hold.
@@ -132,7 +132,7 @@ def made(source: Source, key: CellKey, placed: Placed, beside: Beside) -> MadeCe
 
 
 def _row(request: Request, shift_ns: int) -> dict[str, Any]:
-    """A row of ``requests.parquet``; which task it was nobody says."""
+    """Make a row of ``requests.parquet``; which task it was nobody says."""
     due_ns, sent_ns, first_ns, end_ns = (
         None if (at := getattr(request, name)) is None else at + shift_ns for name in _TIMES
     )
@@ -192,7 +192,7 @@ def _told(at_s: float) -> str:
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema, at_ns: int, where: str) -> pa.Table:
-    """A trace whose clock is the calendar: both clocks of its pair are the same."""
+    """Make a trace whose clock is the calendar: both clocks of its pair are the same."""
     metadata = {
         "schema_version": str(SCHEMA_VERSION),
         "boot_id": BOOT,

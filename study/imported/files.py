@@ -15,7 +15,7 @@ from study.imported.vllm_bench import is_vllm_bench, vllm_load
 
 
 def read_loads(path: Path, zone: str | None) -> list[ImportedLoad]:
-    """Every load in a file, in its order.
+    """Return every load in a file, in its order.
 
     Args:
         path: JSON or JSON Lines of a tool that is known, otherwise CSV.
@@ -42,7 +42,7 @@ def read_loads(path: Path, zone: str | None) -> list[ImportedLoad]:
 
 
 def _objects(text: str, path: Path) -> list[Any]:
-    """One object over all lines, or one a line."""
+    """Parse one object over all lines, or one a line."""
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].rstrip().endswith("}"):
         return [parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]

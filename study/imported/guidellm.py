@@ -11,12 +11,12 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed, nanoseconds
-from study.imported.shapes import Moment, Shape, Tokens, shaped
+from study.imported.shapes import Moment, Tokens, ToolShape, shaped
 
 TOOL = "GuideLLM"
 
 
-class _Timings(Shape):
+class _Timings(ToolShape):
     targeted_start: Moment | None = None
     request_start: Moment | None = None
     first_token_iteration: Moment | None = None
@@ -25,12 +25,12 @@ class _Timings(Shape):
     request_end: Moment | None = None
 
 
-class _Info(Shape):
+class _Info(ToolShape):
     timings: _Timings = _Timings()
     error: str | None = None
 
 
-class _Request(Shape):
+class _Request(ToolShape):
     info: _Info | None = None
     prompt_tokens: Tokens | None = None
     cached_tokens: Tokens | None = None
@@ -55,13 +55,13 @@ class _Request(Shape):
         )
 
 
-class _Requests(Shape):
+class _Requests(ToolShape):
     successful: tuple[_Request, ...] | None = None
     errored: tuple[_Request, ...] | None = None
     incomplete: tuple[_Request, ...] | None = None
 
 
-class _Strategy(Shape):
+class _Strategy(ToolShape):
     type_: str | None = None
     streams: int | None = None
     rate: float | None = None
@@ -69,39 +69,39 @@ class _Strategy(Shape):
 
     @property
     def has_schedule(self) -> bool:
-        """Whether ``targeted_start`` is when a request was due; elsewhere it is "as soon as possible"."""
+        """Say whether ``targeted_start`` is when a request was due; elsewhere it is "as soon as possible"."""
         return self.type_ in ("constant", "poisson", "trace") and self.max_concurrency is None
 
 
-class _Backend(Shape):
+class _Backend(ToolShape):
     model: str | None = None
 
 
-class _Config(Shape):
+class _Config(ToolShape):
     strategy: _Strategy = _Strategy()
     backend: _Backend = _Backend()
 
 
-class _Totals(Shape):
+class _Totals(ToolShape):
     total: Tokens = 0
 
 
-class _Metrics(Shape):
+class _Metrics(ToolShape):
     request_totals: _Totals = _Totals()
 
 
-class _Benchmark(Shape):
+class _Benchmark(ToolShape):
     config: _Config | None = None
     args: _Config = _Config()  # up to 0.3
     requests: _Requests = _Requests()
     metrics: _Metrics = _Metrics()
 
 
-class _Metadata(Shape):
+class _Metadata(ToolShape):
     guidellm_version: str | None = None
 
 
-class _Report(Shape):
+class _Report(ToolShape):
     metadata: _Metadata | None = None
     benchmarks: list[_Benchmark]
 
@@ -112,7 +112,7 @@ def is_guidellm(data: Any) -> bool:
 
 
 def guidellm_loads(data: Any, where: str) -> list[ImportedLoad]:
-    """The loads of a report, in the order in which they were driven.
+    """Return the loads of a report, in the order in which they were driven.
 
     Raises:
         UsageError: it has none, or keeps a sample of its requests.

@@ -22,7 +22,7 @@ TAKEN = (*COLUMNS, "due", "status", "error")
 
 
 def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
-    """The load of a CSV file; ``zone`` is that of times that name none.
+    """Return the load of a CSV file; ``zone`` is that of times that name none.
 
     Raises:
         UsageError: it lacks start or end, or a field is not understood.
@@ -57,7 +57,7 @@ class _Line:
         self._where, self._zone = where, zone
 
     def time_ns(self, row: Mapping[str, str | None], name: str) -> int | None:
-        """A time; None where there is none."""
+        """Read a time; None where there is none."""
         text = row.get(name) or ""
         if is_missing(text):
             return None
@@ -72,7 +72,7 @@ class _Line:
         return nanoseconds(at_s)
 
     def count(self, row: Mapping[str, str | None], name: str) -> int | None:
-        """A number of tokens; None where there is none."""
+        """Read a number of tokens; None where there is none."""
         text = (row.get(name) or "").strip()
         if is_missing(text):
             return None
@@ -81,7 +81,7 @@ class _Line:
         return int(text)
 
     def wrong(self, why: str) -> UsageError:
-        """The error that names the line."""
+        """Return the error that names the line."""
         return UsageError(f"{self._where}: {why}")
 
 

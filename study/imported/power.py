@@ -39,11 +39,11 @@ class PowerLog:
 
     @property
     def source(self) -> str:
-        """A board's own sensor has a window and a gain as under NVML, whoever asked it."""
+        """Return ``nvml`` for a board's own sensor, whose window and gain are as under NVML, whoever asked it."""
         return "nvml" if self.whole.form in _BOARD_FORMS else "external"
 
     def clock(self, offset_s: float, uncertainty_s: float) -> tuple[float, float]:
-        """How far its clock is ahead of the requests', and how well that is known: its own words, otherwise these."""
+        """Say how far its clock is ahead of the requests', and how well that is known: its own words, else these."""
         settings, given = self.settings, self.settings.model_fields_set
         return (
             settings.clock_offset_s if "clock_offset_s" in given else offset_s,
@@ -51,7 +51,7 @@ class PowerLog:
         )
 
     def described(self, offset_s: float, uncertainty_s: float) -> ImportedLog:
-        """What a cell keeps of it."""
+        """Return what a cell keeps of it."""
         return ImportedLog(
             file=ImportedFile(name=self.settings.file.name, sha256=sha256_of(self.settings.file)),
             form=self.whole.form,
@@ -85,13 +85,13 @@ class PowerLog:
 
     @property
     def span_s(self) -> tuple[float, float]:
-        """Its first and its last reading, by its own clock."""
+        """Return its first and its last reading, by its own clock."""
         times = [line.at_s for line in self.whole.lines if line.at_s is not None]
         return min(times), max(times)
 
 
 def read_logs(given: Sequence[str], zone: str | None) -> list[PowerLog]:
-    """The logs of ``--power``: each ``FILE[,field=value...]``, fields as under a study's ``meters: {external: [...]}``.
+    """Read the logs of ``--power``, each ``FILE[,field=value...]`` with fields as in ``meters: {external: [...]}``.
 
     Raises:
         UsageError: a field is wrong, two logs have one name, or what a reading averages over is not known.

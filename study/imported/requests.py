@@ -61,7 +61,7 @@ class ImportedLoad:
 
 
 def closed(concurrency: int | None) -> Load | None:
-    """So many requests in flight; None where that is none of our loads."""
+    """Return the load of so many requests in flight; None where that is none of ours."""
     if concurrency == 1:
         return SingleStream(kind="single_stream")
     return _known({"kind": "closed", "concurrency": concurrency})
@@ -80,5 +80,5 @@ def _known(fields: dict[str, Any]) -> Load | None:
 
 
 def nanoseconds(seconds: float | None) -> int | None:
-    """Whole microseconds, since a double of seconds since 1970 holds no more; None stays None."""
+    """Round to whole microseconds, since a double of seconds since 1970 holds no more; None stays None."""
     return None if seconds is None else round(seconds * 1e6) * 1000

@@ -14,7 +14,7 @@ from configs.files.strict import LONGEST_S, checked_name
 from configs.loads import is_probe
 from starwatt_errors import TraceError, UsageError
 from study.imported.calendar import Stated, place
-from study.imported.cell import Beside, MadeCell, Source, made
+from study.imported.cell import MadeCell, PowerBeside, Source, made
 from study.imported.files import read_loads
 from study.imported.power import read_logs
 from study.records.lock import held
@@ -27,7 +27,7 @@ from traces.streams import stamped
 
 
 @dataclass(frozen=True)
-class Order:
+class ImportOrder:
     """What is imported, into which run, and what is stated of it."""
 
     files: tuple[Path, ...]
@@ -43,7 +43,7 @@ class Order:
     idle_s: tuple[float, float] | None = None
 
 
-def import_run(order: Order) -> tuple[RunDir, list[MadeCell]]:
+def import_run(order: ImportOrder) -> tuple[RunDir, list[MadeCell]]:
     """Import every load of every file; nothing is written unless all of them can be.
 
     Raises:
@@ -56,11 +56,11 @@ def import_run(order: Order) -> tuple[RunDir, list[MadeCell]]:
         return run, _imported(order, run)
 
 
-def _imported(order: Order, run: RunDir) -> list[MadeCell]:
+def _imported(order: ImportOrder, run: RunDir) -> list[MadeCell]:
     manifest = _earlier(run)
     sources = [source for path in order.files for source in _sources(path, order.stated.zone)]
     _check(order, sources, run)
-    beside = Beside(
+    beside = PowerBeside(
         read_logs(order.power, order.stated.zone),
         order.clock_offset_s,
         order.clock_uncertainty_s,
@@ -76,7 +76,7 @@ def _imported(order: Order, run: RunDir) -> list[MadeCell]:
 
 
 def _earlier(run: RunDir) -> dict[str, Any]:
-    """The manifest of an imported run that goes on; a new one where there is nothing.
+    """Return the manifest of an imported run that is added to; a new one where there is nothing.
 
     Raises:
         UsageError: something else is there.
@@ -104,7 +104,7 @@ def _sources(path: Path, zone: str | None) -> Iterator[Source]:
         yield Source(path, load, str(path) if len(loads) == 1 else f"{path}, load {number}")
 
 
-def _check(order: Order, sources: Sequence[Source], run: RunDir) -> None:
+def _check(order: ImportOrder, sources: Sequence[Source], run: RunDir) -> None:
     """Refuse what would be counted twice, and flags of one load where there are several."""
     if len(sources) > 1 and (order.block is not None or order.stated.at_s is not None):
         flag = "--block" if order.block is not None else "--at"
@@ -122,8 +122,8 @@ def _check(order: Order, sources: Sequence[Source], run: RunDir) -> None:
         known[digest] = f"as another file of this call, {path}"
 
 
-def _key(source: Source, order: Order, taken: Sequence[CellKey]) -> CellKey:
-    """Which cell a load is: what the flags say, otherwise its file; the next block of that.
+def _key(source: Source, order: ImportOrder, taken: Sequence[CellKey]) -> CellKey:
+    """Return the cell that a load is: what the flags say, otherwise its file; the next block of that.
 
     Raises:
         UsageError: nothing says it, or the block is there already.
@@ -181,7 +181,7 @@ def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> 
 
 
 def _words(cell: MadeCell) -> str:
-    """Where a cell comes from, for the report."""
+    """Return where a cell comes from, for the report."""
     about = cell.imported
     logs = "; ".join(
         f"power by {log.form} log {log.file.name} ({log.device}), clocks within {log.clock_uncertainty_s:g} s"

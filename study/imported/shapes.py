@@ -22,17 +22,17 @@ Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of tokens."""
 
 
-class Shape(BaseModel):
+class ToolShape(BaseModel):
     """What we read of an object; tools add fields with every version, and these are theirs."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-_Shape = TypeVar("_Shape", bound=Shape)
+_Shape = TypeVar("_Shape", bound=ToolShape)
 
 
 def read_text(path: Path) -> str:
-    """The whole of a file.
+    """Return the whole of a file.
 
     Raises:
         UsageError: it cannot be read, is empty, or is no text.
@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
 
 
 def parsed(text: str, where: str) -> Any:
-    """The JSON of ``text``; ``where`` names it in an error.
+    """Return the JSON of ``text``; ``where`` names it in an error.
 
     Raises:
         UsageError: it is none, or was cut off.
@@ -67,7 +67,7 @@ def parsed(text: str, where: str) -> Any:
 
 
 def shaped(model: type[_Shape], data: Any, where: str) -> _Shape:
-    """``data`` as ``model``; ``where`` names it in an error.
+    """Return ``data`` as ``model``; ``where`` names it in an error.
 
     Raises:
         UsageError: a field is missing, or of another kind.

@@ -12,13 +12,13 @@ from typing import Any
 from configs.loads import Load
 from starwatt_errors import UsageError
 from study.imported.requests import ImportedLoad, Request, at_a_rate, closed
-from study.imported.shapes import Moment, Shape, Span, Tokens, shaped
+from study.imported.shapes import Moment, Span, Tokens, ToolShape, shaped
 
 TOOL = "vllm bench serve"
 _DETAILS = ("start_times", "ttfts", "itls", "input_lens", "output_lens")
 
 
-class _Result(Shape):
+class _Result(ToolShape):
     date: str | None = None
     model_id: str | None = None
     request_rate: float | str | None = None
@@ -41,7 +41,7 @@ def is_vllm_bench(data: Any) -> bool:
 
 
 def vllm_load(data: Any, where: str) -> ImportedLoad:
-    """The load of one result.
+    """Return the load of one result.
 
     Raises:
         UsageError: it holds sums alone, or lists of different lengths.

@@ -21,7 +21,7 @@ def joules_in(folder: Path, start_ns: int, end_ns: int, settings: Meters) -> Blo
     """Read the power trace in ``folder`` and sum up what was used in a window; empty where nothing was recorded.
 
     Raises:
-        TraceError: the trace does not read.
+        TraceError: the trace cannot be read.
     """
     if not has_trace(folder, "power"):
         return BlockJoules((), ())

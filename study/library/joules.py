@@ -27,16 +27,16 @@ class Joules:
 
     @property
     def valid(self) -> bool:
-        """Whether there is a figure and nothing stands against it."""
+        """Say whether there is a figure and nothing stands against it."""
         return self.joules is not None and not self.reasons
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """``(lo, hi)``; None where it is not known."""
+        """Return ``(lo, hi)``; None where it is not known."""
         return None if self.lo is None or self.hi is None else (self.lo, self.hi)
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """Write one line for a person."""
         if self.joules is None:
             return f"no joules of {self.name}"
         between = "" if self.interval is None else f" ({self.lo:.4g} to {self.hi:.4g})"

@@ -136,7 +136,7 @@ class Measurement:
             warnings.warn(f"the joules of this block cannot be believed: {self.why}", Doubtful, stacklevel=2)
 
     def _sources(self) -> tuple[str, ...]:
-        """The meters that are read; ``modelled`` where it was asked for."""
+        """Return the meters that are read; ``modelled`` where it was asked for."""
         sources = choose_sources(self._settings)
         if self._settings.sources == "auto" and "modelled" in sources and not self._estimate:
             sources.remove("modelled")
@@ -150,7 +150,7 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        """How long the block took."""
+        """Return the seconds that the block took."""
         return (self._ended_ns() - self._start_ns) * 1e-9
 
     @property
@@ -160,29 +160,29 @@ class Measurement:
 
     @property
     def boundaries(self) -> tuple[Joules, ...]:
-        """Joules of each boundary and source, the first one being ``joules``; they are never added."""
+        """Return the joules of each boundary and source, the first one being ``joules``; they are never added."""
         self._ended_ns()
         return self._found.boundaries
 
     @property
     def devices(self) -> tuple[Joules, ...]:
-        """Joules of each board, package or log."""
+        """Return the joules of each board, package or log."""
         self._ended_ns()
         return self._found.devices
 
     @property
     def joules(self) -> float | None:
-        """Joules of the block, gross; None where nothing was recorded. ``valid`` says whether to believe them."""
+        """Return the block's joules, gross; None where nothing was recorded. ``valid`` says whether to believe them."""
         return self._first.joules
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval for what the sensors may have missed; None where it is not known."""
+        """Return the 95 % interval for what the sensors may have missed; None where it is not known."""
         return self._first.interval
 
     @property
     def valid(self) -> bool:
-        """Whether there are joules and nothing stands against them."""
+        """Say whether there are joules and nothing stands against them."""
         return self._first.valid and self.problem is None
 
     @property
@@ -192,19 +192,19 @@ class Measurement:
 
     @property
     def why(self) -> str:
-        """The same in words; empty where nothing stands against them."""
+        """Return the same in words; empty where nothing stands against them."""
         from analysis.validity.reasons import in_words
 
         return "; ".join([*filter(None, [self.problem]), *map(in_words, self.reasons)])
 
     def frame(self) -> pd.DataFrame:
-        """A row a device: name, boundary, source, joules, lo, hi, gain, valid, reasons."""
+        """Return a row a device: name, boundary, source, joules, lo, hi, gain, valid, reasons."""
         import pandas as pd
 
         return pd.DataFrame([{**vars(device), "valid": device.valid} for device in self.devices])
 
     def __str__(self) -> str:
-        """One line for a person: the joules of every boundary, and the time."""
+        """Write one line for a person: the joules of every boundary, and the time."""
         lines = "; ".join(map(str, self.boundaries)) or "no joules"
         doubts = "" if self.valid else f"; not to be believed: {self.why}"
         return f"{lines} in {self.seconds:.4g} s{doubts}"

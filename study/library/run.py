@@ -34,7 +34,7 @@ class Run:
     """What was measured.
 
     Tables are read when they are first asked for, or made in memory where the run was not analysed. Each method raises
-    ``TraceError`` where a file of the run does not read.
+    ``TraceError`` where a file of the run cannot be read.
     """
 
     def __init__(self, run: RunDir) -> None:
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The run directory."""
+        """Return the run directory."""
         return self._dir.root
 
     @cached_property
@@ -54,7 +54,7 @@ class Run:
     def summary(
         self, metrics: Sequence[str] | None = None, *, meter: tuple[str, str] | None = None
     ) -> pd.DataFrame:
-        """A row a variant and load, the baseline first, blocks averaged; what ``tables/summary.csv`` holds.
+        """Return a row a variant and load, the baseline first, blocks averaged; what ``tables/summary.csv`` holds.
 
         Columns: ``model``, ``variant``, ``load``, ``board``, ``blocks``, ``boundary``, ``source``; and for each metric,
         say ``j_per_request``: its value, ``j_per_request_lo`` and ``_hi`` (95 %), ``_interval`` (what that is of:
@@ -81,23 +81,23 @@ class Run:
         return _frame(table.to_pandas())
 
     def cells(self) -> pd.DataFrame:
-        """``tables/cells``: a row a cell, meter and metric, invalid ones too (``valid``, ``reasons``)."""
+        """Return ``tables/cells``: a row a cell, meter and metric, invalid ones too (``valid``, ``reasons``)."""
         return self._table("cells")
 
     def contrasts(self) -> pd.DataFrame:
-        """``tables/contrasts``: a row a comparison, meter and metric, with its interval and reasons."""
+        """Return ``tables/contrasts``: a row a comparison, meter and metric, with its interval and reasons."""
         return self._table("contrasts")
 
     def requests(self) -> pd.DataFrame:
-        """``tables/requests``: a row a measured request, with its times, tokens, and joules by each rule."""
+        """Return ``tables/requests``: a row a measured request, with its times, tokens, and joules by each rule."""
         return self._table("requests")
 
     def accuracy(self) -> pd.DataFrame:
-        """``tables/accuracy``: a row a variant, load and task."""
+        """Return ``tables/accuracy``: a row a variant, load and task."""
         return self._table("accuracy")
 
     def figure(self, name: str, *, model: str | None = None) -> Figure:
-        """The report's figure ``name``, such as ``joules``; raises ``UsageError`` where that names no single one."""
+        """Draw the report's figure ``name``, such as ``joules``; raises ``UsageError`` where that is no single one."""
         return figure_of(self._opened, name, model)
 
     def __repr__(self) -> str:

@@ -183,7 +183,7 @@ def _summary(
 
 
 def _of_the_recording(spec: LoadSpec, requests: Trace) -> dict[str, Any] | None:
-    """What was replayed, and how its lengths were kept; None where prompts came from a data set."""
+    """Return what was replayed, and how its lengths were kept; None where prompts came from a data set."""
     recording = with_lengths(spec.load)
     if recording is None or spec.wording is None:
         return None
@@ -229,7 +229,7 @@ def _record(
 
 
 def _meters_here(recorded: Recorded) -> dict[str, Any]:
-    """What is metered; where a board fails now, the load that was measured is kept without."""
+    """Describe what is metered; where a board fails now, the load that was measured is kept without."""
     problem = recorded.problem
     gpus: list[dict[str, Any]] = []
     used = calibration = None
@@ -245,7 +245,7 @@ def _meters_here(recorded: Recorded) -> dict[str, Any]:
 
 
 def _meters_there(host: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:
-    """What the service said of its own host."""
+    """Return what the service said of its own host."""
     return {
         "gpus": host.get("gpus", []),
         "meters": {

@@ -1,4 +1,4 @@
-"""What records power beside ``starwatt load``: the sidecar here, a service on another host, or nothing."""
+"""Record power beside ``starwatt load``: the sidecar here, a service on another host, or nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from configs.addresses import read_address, shown_url
 from configs.meters import Meters
-from configs.phases import Phases
+from configs.phases import PhaseSettings
 from loadgen.planning.payload import checked_key
 from server.power.meters import choose_sources
 from server.power.service.token import TOKEN_VARIABLE
@@ -19,7 +19,7 @@ from study.measure.meter import CellMeter, OpenMeter, Recorded, meter_here, mete
 from study.progress.display import tell
 from traces.cell import Node
 
-PHASES = Phases(idle_s=3.0)
+PHASES = PhaseSettings(idle_s=3.0)
 """Idle before and after the load, and the rest before each of them."""
 
 

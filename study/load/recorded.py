@@ -21,7 +21,7 @@ from study.progress.display import tell
 
 
 def prepared(spec: LoadSpec, key: str | None) -> LoadSpec:
-    """The load, with what its prompts are made of where it replays a recording with lengths.
+    """Return the load, with what its prompts are made of where it replays a recording with lengths.
 
     Raises:
         UsageError: the server says how much context it has, and a request has more tokens.
@@ -50,7 +50,7 @@ def refuse_beyond(recording: Recording, limit: int) -> None:
 
 
 def _context_of(spec: LoadSpec, key: str | None) -> int | None:
-    """Tokens of prompt and answer together; None where the server does not say."""
+    """Return the tokens of prompt and answer together; None where the server does not say."""
     engine = RemoteEngine(spec.url.rstrip("/").removesuffix("/v1"), spec.model, key)
     try:
         engine.wait_ready(0)
@@ -70,7 +70,7 @@ LENGTH_COLUMNS = (
 
 
 def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
-    """How many completed requests had other lengths than asked for, and by how much; None where none were asked for.
+    """Count the completed requests with other lengths than asked for, and by how much; None where none were asked for.
 
     ``largest`` is in tokens, of the server's count less what was asked; None where the server counts nothing.
     """
@@ -91,7 +91,7 @@ def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
 
 
 def stand_in(load: Load, recording: Recording) -> Dataset:
-    """What the manifest says was asked, in place of a data set: the file's name, and a digest of its lengths."""
+    """Return what the manifest says was asked, in place of a data set: the file's name, and a digest of its lengths."""
     assert isinstance(load, Open) and load.trace is not None  # noqa: S101, PT018 -- it has a recording
     asked = [
         (lengths.prompt_tokens, lengths.output_tokens, lengths.block_ids)

@@ -19,7 +19,7 @@ ERROR_COLUMNS = ("end_ns", "role", "status", "http_status", "error")
 
 
 def first_errors(table: pa.Table) -> list[dict[str, Any]]:
-    """The first kinds of failure, in the order in which they came, each with its count and the first one's words.
+    """List the first kinds of failure in the order in which they came, each with its count and first words.
 
     What differs by numbers alone is one kind. Filler that was cut off at the end has not failed.
     """
@@ -61,7 +61,7 @@ def remarks(summary: dict[str, Any]) -> list[str]:
 
 
 def _words_of_lengths(recording: Mapping[str, Any] | None) -> list[str]:
-    """A sentence for prompts, and one for answers, where some were not as long as the recording says."""
+    """Return a sentence for prompts, and one for answers, where some were not as long as the recording says."""
     apart = [(name, recording[name]) for name in ("prompts", "outputs") if recording and recording.get(name)]
     return [
         f"{of['other']} of {of['counted']} {_LENGTHS_OF[name]} were not as long as recorded (at most "

@@ -59,7 +59,7 @@ def summarise(
 
 
 def _rated(requests: Requests, mean_gap_s: float) -> WindowShare | None:
-    """What the rates are of; None where nothing was completed."""
+    """Return what the rates are of; None where nothing was completed."""
     window = measured_window(requests)
     if window is None:
         return None
@@ -71,7 +71,7 @@ def _rated(requests: Requests, mean_gap_s: float) -> WindowShare | None:
 def generator_problems(
     requests: Requests, *, is_open: bool, most_in_flight: int | None = None
 ) -> list[dict[str, Any]]:
-    """Why the load was not the one asked for, by the bounds of ``analysis/validity/reasons.py``; empty where it was."""
+    """Say why the load was not as asked for, by the bounds of ``analysis/validity/reasons.py``; empty where it was."""
     latency, is_capped = latencies(requests, most_in_flight), most_in_flight is not None
     return [
         {
@@ -85,7 +85,7 @@ def generator_problems(
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
-    """A load test's figures for the terminal."""
+    """Lay out a load test's figures for the terminal."""
     metrics = summary["metrics"]
     table = Table(
         title=f"{metrics['completed_requests']} of {metrics['measured_requests']} requests completed"
@@ -111,7 +111,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
 
 
 def energy_words(run: RunDir) -> list[str]:
-    """One line a (boundary, source) of a one-cell run: joules per request and per token, and watts."""
+    """Return one line a (boundary, source) of a one-cell run: joules per request and per token, and watts."""
     wanted = {"j_per_request", "j_per_request_net", "j_per_output_token", "power_mean_w"}
     meters: dict[tuple[str, str], dict[str, float | None]] = {}
     for row in read_table(run, "cells").to_pylist():

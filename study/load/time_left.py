@@ -25,7 +25,7 @@ class TimeLeft:
         self._window_began_s: float | None = None
 
     def after(self, progress: Mapping[str, Any]) -> float | None:
-        """Seconds from now, by the progress that was just heard of; None while it can't be told."""
+        """Return the seconds from now, by the progress that was just heard of; None while it can't be told."""
         now_s = time.monotonic()
         self._began_s = self._began_s or now_s
         if progress["phase"] != "warmup":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.loads import Load
-from configs.phases import Phases
+from configs.phases import PhaseSettings
 from configs.schema import Study
 from loadgen.process import run_load
 from loadgen.result import LoadResult
@@ -38,18 +38,18 @@ class Serving(Protocol):
 
     @property
     def url(self) -> str:
-        """The endpoint, without ``/v1``."""
+        """Return the endpoint, without ``/v1``."""
 
     @property
     def served(self) -> Served:
-        """What it serves with."""
+        """Return what it serves with."""
 
     def check_alive(self, when: str) -> None:
         """Raise EngineError where it has died."""
 
 
 @dataclass(frozen=True)
-class Bench:
+class CellSetup:
     """What all cells of one engine start share."""
 
     run: RunDir
@@ -80,7 +80,7 @@ class Watched:
     recorded: Recorded
 
 
-def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
+def measure_cell(setup: CellSetup, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
     """Measure ``cell`` and write its folder, with what its boards are held at; ``cell.json`` comes last.
 
     Raises:
@@ -89,27 +89,27 @@ def measure_cell(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None
         MeterError: power was not recorded to the end.
         RunError: the load was ended from outside.
     """
-    folder, spec = begun(bench, cell), spec_of(bench, cell, cell.load)
-    measured = watched(bench, cell, spec, folder, open_meter=bench.open_meter, phases=bench.study.phases)
-    return finish(bench, cell, measured, board=board)
+    folder, spec = begun(setup, cell), spec_of(setup, cell, cell.load)
+    measured = watched(setup, cell, spec, folder, open_meter=setup.open_meter, phases=setup.study.phases)
+    return finish(setup, cell, measured, board=board)
 
 
-def begun(bench: Bench, cell: PlannedCell) -> Path:
-    """The folder of a cell that begins; what an earlier try left, that was not finished, is taken away."""
-    folder = bench.run.cell(cell.key)
+def begun(setup: CellSetup, cell: PlannedCell) -> Path:
+    """Empty and return the folder of a cell that begins: what an unfinished try left is taken away."""
+    folder = setup.run.cell(cell.key)
     if folder.exists():
         shutil.rmtree(folder)
     return folder
 
 
 def watched(
-    bench: Bench,
+    setup: CellSetup,
     cell: PlannedCell,
     spec: LoadSpec,
     folder: Path,
     *,
     open_meter: OpenMeter,
-    phases: Phases | None,
+    phases: PhaseSettings | None,
     answers: bool = True,
 ) -> Watched:
     """Drive ``spec`` for ``cell`` into ``folder``; with ``phases`` idle before and behind it.
@@ -123,17 +123,17 @@ def watched(
         RunError: the load was ended from outside.
         KeyboardInterrupt: Ctrl-C came.
     """
-    engine, first = bench.engine, FirstRequests(folder) if answers else None
+    engine, first = setup.engine, FirstRequests(folder) if answers else None
     with EngineScraper(engine.url, folder) as scraper:
 
         def check() -> None:
             engine.check_alive(f"during {cell.key}")
-            scraper.check(bench.study.engine.hang_timeout_s)
+            scraper.check(setup.study.engine.hang_timeout_s)
             if first is not None:
                 first.check()
 
         def drive(check_all: Callable[[], None]) -> LoadResult:
-            outcome = _drive(bench, spec, folder, check_all)
+            outcome = _drive(setup, spec, folder, check_all)
             if outcome.interrupted:
                 raise RunError("the load was ended from outside; run the same command again to resume")
             check_all()  # an engine that has died is the better reason
@@ -145,7 +145,7 @@ def watched(
                 )
             return outcome
 
-        outcome, recorded = metered(folder, open_meter, drive, phases, check, bench.announce)
+        outcome, recorded = metered(folder, open_meter, drive, phases, check, setup.announce)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if recorded.problem is not None:
@@ -154,21 +154,21 @@ def watched(
     return Watched(outcome, recorded)
 
 
-def finish(bench: Bench, cell: PlannedCell, measured: Watched, **more: Any) -> CellRecord:
+def finish(setup: CellSetup, cell: PlannedCell, measured: Watched, **more: Any) -> CellRecord:
     """Write the ``cell.json`` of a cell whose traces are in its folder; ``more`` are fields of its own."""
-    folder, served = bench.run.cell(cell.key), bench.engine.served
-    if bench.log is not None:
-        shutil.copyfile(bench.log, folder / "engine.log")
+    folder, served = setup.run.cell(cell.key), setup.engine.served
+    if setup.log is not None:
+        shutil.copyfile(setup.log, folder / "engine.log")
     return record_cell(
         folder,
         cell.key,
         measured.outcome,
         measured.recorded,
-        run_id=known_run_id(bench.run),
+        run_id=known_run_id(setup.run),
         engine_start=cell.engine_start if served.url is None else None,
-        cool_start=bench.cool_start,
+        cool_start=setup.cool_start,
         served=served,
-        validity=[*bench.known_reasons, *codes_of(cell.load)],
+        validity=[*setup.known_reasons, *codes_of(cell.load)],
         **more,
     )
 
@@ -179,46 +179,46 @@ def settle(engine: Serving, rest_s: float) -> None:
     engine.check_alive("after it was loaded")
 
 
-def spec_of(bench: Bench, cell: PlannedCell, load: Load) -> LoadSpec:
-    """What the load generator is told of a cell, with its prompts and whole passes over them, under ``load``."""
-    study = bench.study
+def spec_of(setup: CellSetup, cell: PlannedCell, load: Load) -> LoadSpec:
+    """Return what the load generator is told of a cell, with its prompts and whole passes over them, under ``load``."""
+    study = setup.study
     spec = LoadSpec(
-        url=bench.engine.url,
+        url=setup.engine.url,
         endpoint=study.endpoint,
-        model=bench.model,
-        load=as_kept(load, bench.run),
+        model=setup.model,
+        load=as_kept(load, setup.run),
         prompts=cell.prompts,
-        lengths=None if bench.lengths is None else dict(bench.lengths),
+        lengths=None if setup.lengths is None else dict(setup.lengths),
         continuous_usage=counts_chunks(study, cell.key.variant),
-        dialect="transformers" if bench.engine.served.engine == "transformers" else "openai",
+        dialect="transformers" if setup.engine.served.engine == "transformers" else "openai",
         amount=Passes(measure=cell.measure),
         warmup_s=study.phases.warmup_s,
         warmup_requests=study.phases.warmup_requests,
         drain_s=study.phases.drain_s,
-        dither_s=dither_s(bench.run, load),
+        dither_s=dither_s(setup.run, load),
         seed=study.seed,
         block=cell.key.block,
     )
-    return with_wording(spec, bench.api_key)
+    return with_wording(spec, setup.api_key)
 
 
 def counts_chunks(study: Study, variant: str) -> bool:
-    """Whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
+    """Say whether the engine of a variant is asked for the tokens of each chunk: of those elsewhere the study says."""
     named = study.remote.get(variant)
     return named is None or named.continuous_usage
 
 
-def _drive(bench: Bench, spec: LoadSpec, folder: Path, check: Callable[[], None]) -> LoadResult:
-    study = bench.study
+def _drive(setup: CellSetup, spec: LoadSpec, folder: Path, check: Callable[[], None]) -> LoadResult:
+    study = setup.study
     if study.generator != "own":
-        bench.announce(f"load by {study.generator.workers} Locust workers")
+        setup.announce(f"load by {study.generator.workers} Locust workers")
         return run_distributed(spec, folder, study.generator, check=check)
     return run_load(
         spec,
         folder,
-        api_key=bench.api_key,
-        cpus=bench.load_cpus,
-        on_progress=lambda progress: bench.announce(
+        api_key=setup.api_key,
+        cpus=setup.load_cpus,
+        on_progress=lambda progress: setup.announce(
             _words(progress["phase"], progress["ended"], progress["planned"])
         ),
         check=check,

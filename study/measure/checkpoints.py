@@ -15,7 +15,7 @@ Checkpoints = dict[tuple[str, str], Checkpoint]
 
 
 def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defined = NONE) -> Checkpoints:
-    """The checkpoint of every model and variant; nothing is done for those in the store."""
+    """Build and return the checkpoint of every model and variant; nothing is done for those in the store."""
     store = Store(store_root())
     refuse_what_cannot_be_made(models, variants, defined)
     warn_of_downloads(models, variants, defined)
@@ -59,4 +59,6 @@ def warn_of_downloads(models: tuple[str, ...], variants: tuple[str, ...], define
             continue
         if size is None or size >= _LARGE_BYTES:
             words = "of a size that is not known" if size is None else size_words(size)
-            tell(f"about to download {source} from the hub, {words}; Ctrl-C stops it, and it can go on later")
+            tell(
+                f"about to download {source} from the hub, {words}; Ctrl-C stops it, and it can be resumed later"
+            )

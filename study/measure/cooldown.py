@@ -73,7 +73,7 @@ def wait_until_cool(
 
 
 def states(meter: NvmlMeter) -> States:
-    """What every board says now."""
+    """Read what every board says now."""
     temperature: dict[str, float] = {}
     power: dict[str, float] = {}
     for reading in meter.read(slow=True):
@@ -89,7 +89,7 @@ def states(meter: NvmlMeter) -> States:
 
 
 def coolest(run: RunDir) -> States:
-    """What is known of this boot; nothing before the first engine start, or where a kill damaged the file."""
+    """Return what is known of this boot; nothing before the first engine start, or where a kill damaged the file."""
     try:
         kept = read_json(_file(run))
         if kept["boot_id"] != boot_id():
@@ -124,7 +124,7 @@ def _lower(*values: float | None) -> float | None:
 
 
 def _above(state: BoardState, known: BoardState | None, wanted: Cooldown) -> str | None:
-    """What is too high, in words."""
+    """Return what is too high, in words."""
     if known is None:
         return None
     for value, least, within, unit in (

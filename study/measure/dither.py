@@ -34,7 +34,7 @@ def dither_s(run: RunDir, load: Load) -> float:
 
 
 def width_of(calibration: Mapping[str, Any]) -> float:
-    """Whole periods of one board's sensor, 100 ms at least; 0 of one that sees everything."""
+    """Return whole periods of one board's sensor, in seconds, 0.1 at least; 0 for a sensor that sees everything."""
     channel = calibration.get("power_w") or calibration.get("power_avg_w")
     if not isinstance(channel, Mapping):
         return 0.0

@@ -16,7 +16,7 @@ from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from server.power.control.hold import HeldBoards
 from starwatt_errors import EngineError
-from study.measure.cell import Bench, Serving, measure_cell, settle
+from study.measure.cell import CellSetup, Serving, measure_cell, settle
 from study.measure.checkpoints import Checkpoints
 from study.measure.cooldown import cool_down
 from study.measure.meter import OpenMeter, meter_here
@@ -45,7 +45,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Campaign:
+class EngineSession:
     """What all engine starts of a study share."""
 
     run: RunDir
@@ -105,11 +105,11 @@ class Campaign:
         )
 
     def allotment(self, first: PlannedCell) -> Allotment:
-        """The boards of the engine of a cell that is started here; raises as ``allot``."""
+        """Return the boards of the engine of a cell that is started here; raises as ``allot``."""
         return allot(self.study.meter_settings, settings_of(self.study, first.variant))
 
     def spec(self, first: PlannedCell, allotment: Allotment) -> EngineSpec:
-        """What is started for the cells of an engine, of which ``first`` is the first."""
+        """Return what is started for the cells of an engine, of which ``first`` is the first."""
         return EngineSpec(
             model=first.key.model,
             variant=load_variant(first.variant, self.study.defined),
@@ -154,7 +154,7 @@ class Campaign:
     ) -> Measure:
         random = ("random_weights",) if engine.served.random_weights else ()
         warm = ("not_cooled",) if cool_start is not None and not cool_start.cooled else ()
-        bench = Bench(
+        setup = CellSetup(
             run=self.run,
             study=self.study,
             engine=engine,
@@ -174,7 +174,7 @@ class Campaign:
             self.display.title(str(cell.key))
             board = self._held(cell)
             with self._watched(cell):
-                (measure_searched if isinstance(cell.load, FindRate) else measure_cell)(bench, cell, board)
+                (measure_searched if isinstance(cell.load, FindRate) else measure_cell)(setup, cell, board)
             self.measured(cell)
 
         return measure
@@ -203,7 +203,7 @@ class Campaign:
                 self.exporter.cell(None)
 
     def log_of(self, first: PlannedCell) -> Path:
-        """A log of its own for this start; what an engine said that was started before it, and failed, is kept."""
+        """Name a log of its own for this start; that of an engine which was started before it, and failed, is kept."""
         folder = self.run.root / "engines"
         name = f"{first.engine_start:03d}-{first.key.model}-{first.variant}"
         path, number = folder / f"{name}.log", 1
@@ -214,7 +214,7 @@ class Campaign:
 
 
 def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
-    """An engine that answers; it is stopped again where it never does."""
+    """Start an engine and return it once it answers; it is stopped again where it never does."""
     engine = Engine.start(spec, log)
     try:
         engine.wait_ready(announce)

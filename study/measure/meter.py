@@ -75,7 +75,7 @@ class _Unmetered:
 def meter_here(
     settings: Meters, engine_pid: int | None, residents: Sequence[int] = (), *, several: bool = True
 ) -> OpenMeter:
-    """The sidecar on this machine; ``several`` recordings are of the same boards.
+    """Meter with the sidecar on this machine; ``several`` recordings are of the same boards.
 
     ``residents`` are other engines of the study here, loaded and not asked.
     """
@@ -103,7 +103,7 @@ def _of_these_boards(settings: Meters) -> Meters:
 
 
 def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
-    """The service at ``url``, which runs beside the engine; it samples as often as it likes unless said."""
+    """Meter with the service at ``url``, which runs beside the engine; it samples as often as it likes unless said."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:
@@ -132,7 +132,7 @@ def no_meter(node: Node | None) -> OpenMeter:
 
 
 def server_pid(url: str) -> int | None:
-    """The process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
+    """Return the process that listens on a loopback URL: what ``modelled`` power needs; None for other hosts."""
     endpoint = read_address(url, scheme="http")
     if endpoint.host not in ("127.0.0.1", "localhost", "::1"):
         return None
@@ -147,7 +147,7 @@ def server_pid(url: str) -> int | None:
 
 
 def sidecar_audit(told: Mapping[str, Any]) -> dict[str, float | None]:
-    """What cell.json keeps of the summary of a sidecar that has ended: its cost, how late its readings were, and what
+    """Return what cell.json keeps of a sidecar that has ended: its cost, how late its readings were, and what
     it saw of engines that were loaded beside the one that was measured."""
     return {
         "sidecar_cpu_share": told.get("cpu_share"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.phases import Phases as PhaseSettings
+from configs.phases import PhaseSettings
 from loadgen.result import LoadResult
 from starwatt_errors import MeterError
 from study.measure.meter import OpenMeter, Recorded, sidecar_audit

@@ -17,7 +17,7 @@ _LONGEST_ANSWER = 8 << 20
 def answer_to(
     endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float, *, client: str = "auto"
 ) -> tuple[bytes, str | None]:
-    """The body of the answer, and what type it is said to be; by a proxy where the load's ``client`` goes by one.
+    """Send the request; return the body of the answer, and its content type; by a proxy where the load's ``client`` goes by one.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.
@@ -36,5 +36,5 @@ def answer_to(
 
 
 def url_of(endpoint: Endpoint) -> str:
-    """The address of the API, without credentials."""
+    """Return the address of the API, without credentials."""
     return f"{endpoint.scheme}://{endpoint.authority}{endpoint.path}"

@@ -11,7 +11,7 @@ from configs.loader import load_study, refused
 from configs.schema import Study
 from loadgen.planning.prompts import choose_tasks
 from starwatt_errors import UsageError
-from study.measure.retries import Patience
+from study.measure.retries import RetryBudget
 from study.plan.cells import PlannedCell, plan_cells
 from study.plan.named import check_lengths, check_models, check_tasks
 from study.plan.prompts import as_asked
@@ -58,7 +58,7 @@ class Order:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What is asked, in its order."""
+        """Return the tasks that are asked, in their order."""
         return tuple(choose_tasks(self.dataset, self.study.prompts.tasks, self.study.seed))
 
     @property
@@ -67,15 +67,15 @@ class Order:
         return [task.task_id for task in self.tasks]
 
     @property
-    def patience(self) -> Patience:
-        """How often its cells are tried."""
-        return Patience(self.run, self.study.attempts)
+    def budget(self) -> RetryBudget:
+        """Return the budget of tries of its cells."""
+        return RetryBudget(self.run, self.study.attempts)
 
     def unmeasured(self) -> list[PlannedCell]:
-        """Cells whose ``cell.json`` is not there."""
+        """Return the cells whose ``cell.json`` is missing."""
         return [cell for cell in self.cells if not self.run.is_measured(cell.key)]
 
     def todo(self) -> list[PlannedCell]:
         """Of those, the ones that have not failed too often."""
-        given_up = self.patience.given_up()
+        given_up = self.budget.given_up()
         return [cell for cell in self.unmeasured() if cell.key not in given_up]

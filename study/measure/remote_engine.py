@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from configs.loader import load_architecture
-from configs.remote import RemoteEngine as Named
+from configs.remote import RemoteSettings
 from configs.schema import Study
 from server.engines.remote import RemoteEngine
 from server.power.service.client import MeterUnreachableError, ServiceClient
@@ -26,7 +26,7 @@ _POLL_S = 1.0
 
 
 def reach(study: Study, variant: str, announce: Callable[[str], None]) -> RemoteEngine:
-    """The engine of a variant, once it answers.
+    """Return the engine of a variant, once it answers.
 
     Raises:
         EngineError: it does not, or serves something else.
@@ -46,7 +46,7 @@ def reach(study: Study, variant: str, announce: Callable[[str], None]) -> Remote
 
 
 def ask_once(study: Study, variant: str) -> RemoteEngine:
-    """The engine of a variant, if it answers now, and its meter's service too.
+    """Return the engine of a variant, if it answers now, and its meter's service too.
 
     Raises:
         EngineError: it does not answer now, refuses the key, or serves something else.
@@ -66,12 +66,12 @@ def _refuse_without_chat(study: Study, engine: RemoteEngine) -> None:
         refuse_without_chat(engine.url, engine.model, engine.api_key)
 
 
-def _engine(named: Named) -> RemoteEngine:
+def _engine(named: RemoteSettings) -> RemoteEngine:
     return RemoteEngine(named.root, named.model, read_secret(named.key, KEY_VARIABLE))
 
 
 def meter_of(study: Study, variant: str, residents: Sequence[int] = ()) -> OpenMeter:
-    """What records the power of a variant's engine; ``residents`` are those that were started here, and are loaded.
+    """Choose what records a variant's engine; ``residents`` are those that were started here, and are loaded.
 
     Raises:
         UsageError: there is no token for the service.
@@ -110,8 +110,10 @@ def describe(
     write_json(run.root / "engines" / f"{variant}.json", told)
 
 
-def _host(named: Named, variant: str, wait_s: float, announce: Callable[[str], None]) -> dict[str, Any]:
-    """What the meter's service says of its host."""
+def _host(
+    named: RemoteSettings, variant: str, wait_s: float, announce: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return what the meter's service says of its host."""
     with closing(ServiceClient(str(named.meter), _token(named, variant))) as client:
         try:
             return ask_until(
@@ -142,7 +144,7 @@ def check_secrets(study: Study, variant: str) -> None:
         raise UsageError(f"remote.{variant}.{field}: {message}") from error
 
 
-def _token(named: Named, variant: str) -> str:
+def _token(named: RemoteSettings, variant: str) -> str:
     token = read_secret(named.token, TOKEN_VARIABLE)
     if token is None:
         raise UsageError(

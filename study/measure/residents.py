@@ -17,8 +17,8 @@ from server.engines.engine import Engine, free_port
 from server.engines.engine_spec import EngineSpec
 from server.engines.memory import NoRoomError, looks_short
 from starwatt_errors import EngineError
-from study.measure.engine_session import Campaign, Started
-from study.measure.retries import Measure, Patience
+from study.measure.engine_session import EngineSession, Started
+from study.measure.retries import Measure, RetryBudget
 from study.measure.shared_memory import on_boards, refuse_without_room, with_shares
 from study.plan.cells import PlannedCell, first_of_each_start
 from traces.cell import CoolStart
@@ -31,11 +31,11 @@ _CPUS_A_START = 1
 class Residents:
     """The engines of one process, until ``close``."""
 
-    campaign: Campaign
+    session: EngineSession
     restarts: Resident
     cells: Sequence[PlannedCell]
     """All that are going to be measured."""
-    patience: Patience
+    budget: RetryBudget
     _together: tuple[str, int] | None = None
     """Model, and which start of all its engines."""
     _specs: dict[int, EngineSpec] = field(default_factory=dict)
@@ -57,13 +57,13 @@ class Residents:
         self._load_all(first)
         self._clear_up()
         started = None
-        if first.variant not in self.campaign.study.remote and not self._one_by_one:
+        if first.variant not in self.session.study.remote and not self._one_by_one:
             started = self._engine_of(first)
         if started is None:
-            with self.campaign.open_engine(cells, residents=self._pids()) as alone:
+            with self.session.open_engine(cells, residents=self._pids()) as alone:
                 yield alone
             return
-        measure_one = self.campaign.turn_of(started, first, residents=self._pids(besides=first.engine_start))
+        measure_one = self.session.turn_of(started, first, residents=self._pids(besides=first.engine_start))
 
         def measure(cell: PlannedCell) -> None:
             self._clear_up(besides=first.engine_start)
@@ -93,12 +93,12 @@ class Residents:
             cell
             for cell in first_of_each_start(self.cells)
             if self._start_of(cell) == together
-            and cell.variant not in self.campaign.study.remote
-            and self.patience.never_came_up(cell) is None
+            and cell.variant not in self.session.study.remote
+            and self.budget.never_came_up(cell) is None
         ]
         if wanted and not self._one_by_one:
             names = ", ".join(cell.variant for cell in wanted)
-            self.campaign.display.title(f"starting {len(wanted)} engines: {names}")
+            self.session.display.title(f"starting {len(wanted)} engines: {names}")
             try:
                 self._start_together(wanted)
             except NoRoomError as error:
@@ -114,15 +114,15 @@ class Residents:
         Raises:
             NoRoomError: memory does not hold them, or turned out not to.
         """
-        campaign, left = self.campaign, list(wanted)
-        allotments = [campaign.allotment(cell) for cell in wanted]
-        specs = [campaign.spec(*both) for both in zip(wanted, allotments, strict=True)]
+        session, left = self.session, list(wanted)
+        allotments = [session.allotment(cell) for cell in wanted]
+        specs = [session.spec(*both) for both in zip(wanted, allotments, strict=True)]
         if on_boards():
-            specs = with_shares(campaign.study, allotments, specs)
+            specs = with_shares(session.study, allotments, specs)
         self._specs = {cell.engine_start: spec for cell, spec in zip(wanted, specs, strict=True)}
         widest = max(allotments, key=lambda allotment: len(allotment.meters.gpus or ()))
-        campaign.release_boards()
-        cool_start = campaign.cool_down(widest.meters)
+        session.release_boards()
+        cool_start = session.cool_down(widest.meters)
         if not on_boards():
             while left and not self._loaded:  # one that runs shows what one takes
                 self._start([left.pop(0)], cool_start)
@@ -131,20 +131,20 @@ class Residents:
         at_once = max(len(os.sched_getaffinity(0)) // _CPUS_A_START, 1)
         for place in range(0, len(left), at_once):
             self._start(left[place : place + at_once], cool_start)
-        time.sleep(campaign.study.phases.rest_s)
+        time.sleep(session.study.phases.rest_s)
 
     def _start(self, wanted: Sequence[PlannedCell], cool_start: CoolStart | None) -> None:
         """Start engines at once; what becomes of each stands in ``_loaded`` or ``_failed``; raises NoRoomError."""
         for first in wanted:
             with self._noted(first):
                 spec = replace(self._specs[first.engine_start], port=free_port())
-                allotment = self.campaign.allotment(first)
-                engine = Engine.start(spec, self.campaign.log_of(first).resolve())
+                allotment = self.session.allotment(first)
+                engine = Engine.start(spec, self.session.log_of(first).resolve())
                 self._loaded[first.engine_start] = Started(engine, allotment, cool_start)
         for first in wanted:
             if first.engine_start in self._loaded:
                 with self._noted(first):
-                    self._loaded[first.engine_start].engine.wait_ready(self.campaign.display.say)
+                    self._loaded[first.engine_start].engine.wait_ready(self.session.display.say)
 
     @contextmanager
     def _noted(self, first: PlannedCell) -> Iterator[None]:
@@ -157,7 +157,7 @@ class Residents:
             self._failed[first.engine_start] = error
 
     def _engine_of(self, first: PlannedCell) -> Started | None:
-        """The engine whose turn it is, started anew where it is not loaded any more; None where it is to be alone.
+        """Return the engine whose turn it is, started anew where it is no longer loaded; None where it is to be alone.
 
         Raises:
             EngineError: it does not come up, and not for want of memory.
@@ -176,16 +176,16 @@ class Residents:
                 if number != besides:
                     started.engine.check_alive("while it was loaded and nobody asked it")
             except EngineError as error:
-                self.campaign.display.note(
+                self.session.display.note(
                     f"{started.engine.spec.variant.name} is started anew at its turn: {error}"
                 )
                 self._unload(number)
 
     def _start_beside(self, first: PlannedCell) -> None:
         """Start one anew beside the others, with whose contexts on it no board is as cool as it was."""
-        campaign = self.campaign
-        campaign.release_boards()
-        campaign.display.title(f"starting the engine of {first.variant}")
+        session = self.session
+        session.release_boards()
+        session.display.title(f"starting the engine of {first.variant}")
         try:
             self._start([first], None)
         except NoRoomError as error:
@@ -195,12 +195,12 @@ class Residents:
             raise error_there
         if error_there is not None:  # the kernel kills for want of memory, and then nobody says so
             self._fall_back(str(error_there))
-        time.sleep(campaign.study.phases.rest_s)
+        time.sleep(session.study.phases.rest_s)
 
     def _fall_back(self, why: str) -> None:
         self.close()
         self._one_by_one = True
-        self.campaign.display.note(f"engines do not stay loaded, and each is started for its turn: {why}")
+        self.session.display.note(f"engines do not stay loaded, and each is started for its turn: {why}")
 
     def _unload(self, number: int) -> None:
         started = self._loaded.pop(number, None)

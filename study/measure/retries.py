@@ -22,14 +22,14 @@ _TRIED_AGAIN = (EngineError, LoadError, MeterError)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryBudget:
     """How often a cell is tried, counted over all runners of this directory."""
 
     run: RunDir
     most: int
 
     def given_up(self) -> dict[CellKey, Attempt]:
-        """Cells that failed often enough, or twice of the same cause, with their last failure."""
+        """Return cells that failed often enough, or twice of the same cause, with their last failure."""
         attempts = read_attempts(self.run)
         return {
             key: tries[-1] for key, tries in attempts.items() if len(tries) >= self.most or tries[-1].final
@@ -49,7 +49,7 @@ class Patience:
         return f"failed {tries} times" if tries >= self.most else None
 
     def never_came_up(self, cell: PlannedCell) -> Attempt | None:
-        """The failure of its variant's engine that was twice the same, where nothing of it was ever measured."""
+        """Return the failure of its variant's engine that was twice the same, where nothing of it was ever measured."""
         same = [
             tries[-1]
             for key, tries in read_attempts(self.run).items()
@@ -65,7 +65,7 @@ class Patience:
 def measure_groups(
     groups: Sequence[Sequence[PlannedCell]],
     open_engine: OpenEngine,
-    patience: Patience,
+    budget: RetryBudget,
     say: Callable[[str], None],
 ) -> None:
     """Measure the cells of each engine start; after a failure a new engine is started for those that are left.
@@ -79,7 +79,7 @@ def measure_groups(
     measured = 0
     for group in groups:
         left = list(group)
-        if _is_hopeless(left, patience, say):
+        if _is_hopeless(left, budget, say):
             continue
         while left:
             trying: Sequence[PlannedCell] = tuple(left)
@@ -96,10 +96,10 @@ def measure_groups(
                 problem = error
             else:
                 break
-            if (said := why_no_room(patience.run.root)) is not None:  # a child told of it in words of its own
-                raise full(patience.run.root, said) from problem
+            if (said := why_no_room(budget.run.root)) is not None:  # a child told of it in words of its own
+                raise full(budget.run.root, said) from problem
             say(f"failed: {problem}")
-            _give_up(left, trying, problem, patience, say, starting=starting)
+            _give_up(left, trying, problem, budget, say, starting=starting)
             if not left and not measured:
                 raise RunError(
                     f"nothing could be measured, and every try has failed; the last said: {problem}\n"
@@ -107,9 +107,9 @@ def measure_groups(
                 ) from problem
 
 
-def _is_hopeless(left: Sequence[PlannedCell], patience: Patience, say: Callable[[str], None]) -> bool:
-    """Whether these cells are left out without a start: their variant's engine has died twice of the same cause."""
-    known = patience.never_came_up(left[0])
+def _is_hopeless(left: Sequence[PlannedCell], budget: RetryBudget, say: Callable[[str], None]) -> bool:
+    """Say whether these cells are left out without a start: their variant's engine has died twice of the same cause."""
+    known = budget.never_came_up(left[0])
     if known is None:
         return False
     said = f"not started a third time: the engine of {left[0].variant} has died twice of the same cause"
@@ -117,7 +117,7 @@ def _is_hopeless(left: Sequence[PlannedCell], patience: Patience, say: Callable[
         attempt = Attempt.now(
             cell.key, f"{said}: {known.error}", cause=known.cause, starting=True, final=True
         )
-        note_attempt(patience.run, attempt)
+        note_attempt(budget.run, attempt)
     say(f"{said}; {len(left)} cells are left out")
     return True
 
@@ -126,14 +126,14 @@ def _give_up(
     left: list[PlannedCell],
     trying: Sequence[PlannedCell],
     problem: StarwattError,
-    patience: Patience,
+    budget: RetryBudget,
     say: Callable[[str], None],
     *,
     starting: bool,
 ) -> None:
     """Take away from ``left`` what has failed too often; a cell that was measured before its engine fell has not."""
     for cell in [cell for cell in trying if cell in left]:
-        why = patience.failed(cell, problem, starting=starting)
+        why = budget.failed(cell, problem, starting=starting)
         if why is not None:
             left.remove(cell)
             say(f"{cell.key}: {why}, and is left out (attempts.jsonl has the reasons)")

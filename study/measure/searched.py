@@ -1,7 +1,7 @@
 """Measures a cell whose rate is looked for: a search by windows without a meter, then whole passes at what it found.
 
 The window that confirms the answer is the cell: metered, between idle phases, of whole passes over the prompts as every
-other cell. Where it says that its rate does not hold, the search goes on, and another one confirms another rate.
+other cell. Where it says that its rate does not hold, the search resumes, and another window confirms another rate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analysis.validity.objective import Judgement
 from configs.loads import FindRate, Open, SingleStream
 from loadgen.spec import LoadSpec, Passes
 from loadgen.spec import Requests as So
-from study.measure.cell import Bench, Watched, begun, finish, settle, spec_of, watched
+from study.measure.cell import CellSetup, Watched, begun, finish, settle, spec_of, watched
 from study.measure.dither import dither_s
 from study.measure.meter import no_meter
 from study.plan.cells import PlannedCell
@@ -28,7 +28,7 @@ from traces.rate import RateFound, RateWindow
 from traces.streams import read_trace
 
 
-def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
+def measure_searched(setup: CellSetup, cell: PlannedCell, board: BoardHeld | None = None) -> CellRecord:
     """Look for the highest rate of ``cell``, measure it there, and write its folder; raises as ``measure_cell``.
 
     Where no rate holds, or none was confirmed in time, that is the result: the cell has the requests of the last
@@ -36,17 +36,17 @@ def measure_searched(bench: Bench, cell: PlannedCell, board: BoardHeld | None = 
     """
     load, began_s = cell.load, time.monotonic()
     assert isinstance(load, FindRate)  # noqa: S101 -- the caller has looked
-    wanted = load.model_copy(update={"slo": load.slo or bench.study.slo})
-    windows = _Windows(bench, cell, load, begun(bench, cell))
-    base = spec_of(bench, cell, SingleStream(kind="single_stream"))
+    wanted = load.model_copy(update={"slo": load.slo or setup.study.slo})
+    windows = _Windows(setup, cell, load, begun(setup, cell))
+    base = spec_of(setup, cell, SingleStream(kind="single_stream"))
     base = base.model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
-    result = RateSearch(base, wanted, windows.measure, bench.announce).run()
+    result = RateSearch(base, wanted, windows.measure, setup.announce).run()
     if result.interrupted:
         raise KeyboardInterrupt
-    bench.note(f"{cell.key}: {in_words(result, wanted)}")
+    setup.note(f"{cell.key}: {in_words(result, wanted)}")
     last = windows.lift(windows.chosen(result))
     rate = _record(result, wanted, windows, last, took_s=time.monotonic() - began_s)
-    return finish(bench, cell, last.watched, board=board, rate=rate)
+    return finish(setup, cell, last.watched, board=board, rate=rate)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _Window:
 class _Windows:
     """Measures windows of a search, each in a folder of its own within the cell's."""
 
-    bench: Bench
+    setup: CellSetup
     cell: PlannedCell
     load: FindRate
     home: Path
@@ -78,20 +78,20 @@ class _Windows:
         tried = sum(window.trial is not None and window.trial.confirms for window in self.measured)
         name = f"w{number:02d}" if not confirms else self.load.slug if not tried else f"again{tried}"
         named = spec.load.model_copy(update={"name": name})
-        changes = {"load": named, "block": self.cell.key.block, "dither_s": dither_s(self.bench.run, named)}
+        changes = {"load": named, "block": self.cell.key.block, "dither_s": dither_s(self.setup.run, named)}
         spec = spec.model_copy(update=changes)
         if confirms:
             driven = self._as_a_cell(spec, folder)
         else:
             driven = watched(
-                self.bench, self.cell, spec, folder, open_meter=no_meter(None), phases=None, answers=False
+                self.setup, self.cell, spec, folder, open_meter=no_meter(None), phases=None, answers=False
             )
         self.measured.append(_Window(trial, folder, driven))
         return read_columns(read_trace(folder, "requests"))
 
     def _as_a_cell(self, spec: LoadSpec, folder: Path) -> Watched:
-        """Whole passes between idle phases, with the meter beside them."""
-        bench, phases = self.bench, self.bench.study.phases
+        """Measure whole passes between idle phases, with the meter beside them."""
+        setup, phases = self.setup, self.setup.study.phases
         assert isinstance(spec.load, Open)  # noqa: S101 -- a trial has a rate
         assert isinstance(spec.amount, So)  # noqa: S101
         asked_s = spec.amount.requests / (spec.load.qps or 1.0)
@@ -100,12 +100,12 @@ class _Windows:
             "amount": Passes(measure=measure), "warmup_s": max(phases.warmup_s, spec.warmup_s),
             "drain_s": phases.drain_s,
         }  # fmt: skip
-        settle(bench.engine, phases.rest_s)
+        settle(setup.engine, phases.rest_s)
         spec = spec.model_copy(update=changes)
-        return watched(bench, self.cell, spec, folder, open_meter=bench.open_meter, phases=phases)
+        return watched(setup, self.cell, spec, folder, open_meter=setup.open_meter, phases=phases)
 
     def chosen(self, result: SearchResult) -> _Window:
-        """The window that is to be the cell: that which confirmed the answer, else the last."""
+        """Return the window that is to be the cell: that which confirmed the answer, else the last."""
         of_answer = [
             window
             for window in self.measured
@@ -128,7 +128,7 @@ class _Windows:
 def _record(
     result: SearchResult, wanted: FindRate, windows: _Windows, last: _Window, took_s: float
 ) -> RateFound:
-    """What ``cell.json`` keeps of the search."""
+    """Return what ``cell.json`` keeps of the search."""
     judged: list[Judgement] = [result.alone, *(window.judgement for window in result.windows)]
     kept = [
         RateWindow(

@@ -13,7 +13,7 @@ KEY_VARIABLE = "STARWATT_API_KEY"
 
 
 def read_secret(source: SecretSource | None, usual: str) -> str | None:
-    """The secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
+    """Return the secret of ``source``; where there is none, that of the environment variable ``usual``, if it is set.
 
     Raises:
         UsageError: the place that was named holds nothing, or what no header can carry.
@@ -36,7 +36,7 @@ def read_secret(source: SecretSource | None, usual: str) -> str | None:
 
 
 def api_key() -> str | None:
-    """The key that servers are started with and that requests carry; by the environment alone.
+    """Return the key that servers are started with and that requests carry; by the environment alone.
 
     Raises:
         UsageError: no header can carry it.

@@ -50,7 +50,7 @@ def refuse_without_room(running: Engine, others: Sequence[EngineSpec]) -> None:
 
 
 def kv_tokens(study: Study, settings: EngineSettings) -> int:
-    """Tokens of a KV cache in which all that a load keeps in flight has room, each as long as it may be."""
+    """Return the tokens of a KV cache in which all that a load keeps in flight has room, each as long as it may be."""
     most = settings.max_num_seqs
     every = [*study.loads, *(load for load, _ in study.probe_loads)]
     in_flight = min(max(_in_flight(load, most) for load in every), most)

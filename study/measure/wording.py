@@ -28,7 +28,7 @@ _MOST_ASKED = 64
 
 
 def with_wording(spec: LoadSpec, key: str | None) -> LoadSpec:
-    """The load with what its prompts are made of; as it is where these come from a data set."""
+    """Return the load with what its prompts are made of; as it is where these come from a data set."""
     if with_lengths(spec.load) is None:
         return spec
     return spec.model_copy(update={"wording": counted_wording(partial(_prompt_tokens, spec, key))})
@@ -78,7 +78,7 @@ def _prompt(words: Sequence[str]) -> str:
 
 
 def _prompt_tokens(spec: LoadSpec, key: str | None, text: str) -> int | None:
-    """What the server says of a prompt that is asked as the load asks its own."""
+    """Return what the server says of a prompt that is asked as the load asks its own."""
     endpoint = Endpoint.parse(spec.url, spec.endpoint)
     body = body_of(spec, text) | forced(spec, 1)
     try:

@@ -31,7 +31,7 @@ def keep_arrivals(run: RunDir, study: Study) -> None:
 
 
 def as_kept(load: Load, run: RunDir) -> Load:
-    """The load with its arrival times from where the run keeps them: an edit while it runs must not reach a cell."""
+    """Take a load's arrival times from where the run keeps them: an edit while it runs must not reach a cell."""
     if not isinstance(load, Open) or load.trace is None:
         return load
     return load.model_copy(update={"trace": (run.root / kept_trace(load)).resolve()})

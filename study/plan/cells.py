@@ -49,7 +49,7 @@ class PlannedCell:
 
 
 def plan_cells(study: Study, tasks: int) -> list[PlannedCell]:
-    """Every cell in the order of measuring, drawn from the seed.
+    """Plan every cell in the order of measuring, drawn from the seed.
 
     A block holds every cell once, its variants in random order, each with one engine start and its loads (each at every
     setting of the boards) in random order, the same however many blocks there are; block 1 holds the probes too. With
@@ -106,7 +106,7 @@ def _turns(study: Study) -> Iterator[_Turn]:
 
 
 def _resident_turns(study: Study, restarts: Resident) -> Iterator[_Turn]:
-    """One model after the other between two starts of all engines: memory holds the variants of one."""
+    """Take one model after the other between two starts of all engines: memory holds the variants of one."""
     started = 0
     for start, blocks in groupby(range(1, study.blocks + 1), key=restarts.start_of):
         together = list(blocks)
@@ -125,7 +125,7 @@ _Asked = tuple[Load, Prompts, Measure, BoardSetting | None]
 
 
 def _asked(study: Study, block: int) -> list[_Asked]:
-    """The loads of a block at each setting of the boards, with what they ask; only the first has probes."""
+    """Return the loads of a block at each setting of the boards, with what they ask; only the first has probes."""
     asked: list[tuple[Load, Prompts, Measure]] = [
         (load, study.prompts, study.measure) for load in study.loads
     ]
@@ -150,12 +150,12 @@ def _check_count(study: Study) -> None:
 
 
 def by_engine_start(cells: Sequence[PlannedCell]) -> list[list[PlannedCell]]:
-    """The cells that follow each other on one engine start, in order: its turn, where several engines are loaded."""
+    """Group the cells that follow each other on one engine start: its turn, where several engines are loaded."""
     return [list(group) for _, group in groupby(cells, key=lambda cell: cell.engine_start)]
 
 
 def first_of_each_start(cells: Iterable[PlannedCell]) -> list[PlannedCell]:
-    """The first cell of each engine start, in order."""
+    """Return the first cell of each engine start, in order."""
     first: dict[int, PlannedCell] = {}
     for cell in cells:
         first.setdefault(cell.engine_start, cell)

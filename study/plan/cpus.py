@@ -18,7 +18,7 @@ class Placement:
 
 
 def place(study: Study) -> Placement:
-    """``split`` gives the load generator the last of this process's CPUs and the engine all others.
+    """Place engine and load: ``split`` gives the load generator the last of this process's CPUs, the engine all others.
 
     Where there is only one, nothing can be split and both share it.
 

@@ -25,15 +25,15 @@ _MINUTE_S, _HOUR_MIN, _DAY_H = 100, 100, 24
 class Forecast:
     """Of the cells that are not measured yet."""
 
-    cells: int
     measured: int
     given_up: int
-    engine_starts: int
-    seconds: Span
+    cells: int = 0
+    engine_starts: int = 0
+    seconds: Span = NOTHING
     """From now until the report: builds, engine starts, cells, grading."""
-    at_once: int
+    at_once: int = 1
     """Engines that measure side by side, at most."""
-    limit_w: float | None
+    limit_w: float | None = None
     """What the boards may draw together; None where it is not known of all of them."""
     plan: tuple[str, ...] = ()
     """What is going to be done, a line each."""
@@ -68,7 +68,7 @@ class Forecast:
 
     def _energy(self) -> str:
         if self.kwh is None:
-            return "no board says how much it may draw, so that nothing is said of energy beforehand"
+            return "no board says how much it may draw, so that energy is not known beforehand"
         low, high = self.kwh.low, self.kwh.high
         return (
             f"{low:.2g} to {high:.2g} kWh if the boards drew their power limits ({self.limit_w:.0f} W) all that time: "
@@ -145,13 +145,8 @@ def forecast(outlook: Outlook, *, measured: int = 0, given_up: int = 0) -> Forec
     )
 
 
-def nothing_left(*, measured: int, given_up: int) -> Forecast:
-    """Of a study whose cells are all measured, or given up."""
-    return Forecast(0, measured, given_up, 0, NOTHING, 1, None)
-
-
 def _with_starts(outlook: Outlook, cells: Sequence[PlannedCell]) -> Span:
-    """Cells one after the other, and the starts of their engines."""
+    """Sum up cells one after the other, and the starts of their engines."""
     starts = first_of_each_start(cells)
     measured = Span.sum(outlook.reckoner.cell(cell) for cell in cells)
     return measured + Span.sum(outlook.reckoner.start(cell) + outlook.cooldown for cell in starts)

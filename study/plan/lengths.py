@@ -41,7 +41,7 @@ def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dic
 
 
 def lengths_of(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
-    """What ``forced_lengths`` gives, without writing anything: from the run, where it keeps them.
+    """Return what ``forced_lengths`` gives, without writing anything: from the run, where it keeps them.
 
     Raises:
         UsageError: the record lacks a task, or a length is above ``prompts.max_tokens``.
@@ -64,7 +64,7 @@ def lengths_of(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[st
         longest = max(lengths[task] for task in tasks)
         if longest > study.prompts.max_tokens:
             raise UsageError(
-                f"prompts.max_tokens takes at least {longest}: so long is an answer in {output.recorded}"
+                f"prompts.max_tokens must be at least {longest}: so long is an answer in {output.recorded}"
             )
     return {model: {task: lengths[task] for task in tasks} for model, lengths in recorded.items()}
 
@@ -79,7 +79,7 @@ def recorded_lengths(place: Path, model: str) -> dict[str, int]:
 
 
 def read_table(path: Path, model: str) -> dict[str, int]:
-    """A CSV file with ``task_id`` and ``tokens``; a column ``model`` says whose. Lines that begin with # are notes.
+    """Read a CSV file with ``task_id`` and ``tokens``; a column ``model`` says whose. Lines with # first are notes.
 
     Raises:
         UsageError: it is no such table.
@@ -118,7 +118,7 @@ def _short(text: str | None) -> str:
 
 
 def _of_run(run: RunDir, model: str) -> dict[str, int]:
-    """The baseline's: single-stream before other loads, the first block, each task's first whole answer."""
+    """Read the baseline's lengths: single-stream before other loads, the first block, each task's first answer."""
     if not run.study.is_file():
         raise UsageError(f"prompts.output.recorded: {run.root} is no run of a study")
     study = kept_study(run.study)

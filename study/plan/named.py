@@ -40,7 +40,7 @@ def check_tasks(study_file: Path, study: Study, dataset: Dataset) -> None:
 
 
 def check_lengths(study_file: Path, study: Study, run: RunDir, tasks: list[str]) -> None:
-    """Raises UsageError where recorded lengths do not read, or lack a task."""
+    """Raise UsageError where recorded lengths cannot be read, or lack a task."""
     try:
         lengths_of(run, study, tasks)
     except UsageError as error:

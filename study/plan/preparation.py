@@ -95,5 +95,5 @@ def _seconds(step: Step, *, on_gpu: bool) -> Span:
 
 
 def _there(folder: Path) -> Path:
-    """The deepest part of a path that exists."""
+    """Return the deepest part of a path that exists."""
     return folder if folder.exists() else _there(folder.absolute().parent)

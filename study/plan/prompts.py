@@ -27,7 +27,7 @@ def kept_prompts(run: RunDir) -> Path:
 
 
 def as_asked(study: Study, run: RunDir) -> Study:
-    """The study with own prompts from where the run keeps them: an edit while it runs must not reach a cell."""
+    """Return the study with own prompts from where the run keeps them: an edit while it runs must not reach a cell."""
     if not is_own(study.prompts.dataset):
         return study
     prompts = study.prompts.model_copy(update={"dataset": str(kept_prompts(run).resolve())})
@@ -52,11 +52,11 @@ def keep_prompts(run: RunDir, source: str) -> None:
 
 
 def dataset_of(run: RunDir) -> Dataset:
-    """What a run was asked: the own prompts that it keeps, or the data set that its manifest, or else its study, names.
+    """Load what a run was asked: own prompts that it keeps, or the set that its manifest, or else its study, names.
 
     Raises:
-        UsageError: it does not read, or has another content here.
-        TraceError: neither manifest nor study reads.
+        UsageError: it cannot be read, or has another content here.
+        TraceError: neither manifest nor study can be read.
     """
     told = read_manifest(run).get("dataset") or {}
     kept = kept_prompts(run)
@@ -77,10 +77,10 @@ def dataset_of(run: RunDir) -> Dataset:
 
 
 def endpoint_of(run: RunDir) -> EndpointKind:
-    """Which API a run asked: what its manifest says of a load test, or else its study.
+    """Say which API a run asked: what its manifest says of a load test, or else its study.
 
     Raises:
-        TraceError: neither reads.
+        TraceError: neither can be read.
     """
     asked = (read_manifest(run).get("load") or {}).get("endpoint")
     if asked is None and not (run.root / "study.yaml").is_file():  # a load test before there was a choice
@@ -89,7 +89,7 @@ def endpoint_of(run: RunDir) -> EndpointKind:
 
 
 def codes_of(load: Load) -> tuple[str, ...]:
-    """Why answers to this load's requests cannot be graded, whatever the data set has."""
+    """Say why answers to this load's requests cannot be graded, whatever the data set has."""
     return () if with_lengths(load) is None else (MADE_UP,)
 
 

@@ -91,7 +91,7 @@ _MORE_ON_A_CPU = Span(0.4, 2.5)
 
 
 def boards_for(names: Sequence[str], settings: EngineSettings) -> Hardware:
-    """The boards of one engine, by their names in NVML; without any, one that is not known."""
+    """Return the boards of one engine, by their names in NVML; without any, one that is not known."""
     rows = [row for name in names for row in [_row(name)] if row is not None]
     low, high = (rows[0], rows[0]) if rows else _ANY_BOARD
     parts = settings.boards
@@ -104,7 +104,7 @@ def boards_for(names: Sequence[str], settings: EngineSettings) -> Hardware:
 
 
 def cpus_for(count: int | None) -> Hardware:
-    """So many CPUs of this machine for one engine; None: all that this process may use."""
+    """Describe so many CPUs of this machine for one engine; None: all that this process may use."""
     count = count or len(os.sched_getaffinity(0))
     bandwidth = _CPU_BANDWIDTH_GB_S * count
     units = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

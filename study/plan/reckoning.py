@@ -65,14 +65,14 @@ class Reckoner:
     _variants: dict[str, Variant] = field(default_factory=dict)
 
     def cell(self, cell: PlannedCell) -> Span:
-        """Seconds of one cell, without its engine's start."""
+        """Return the seconds of one cell, without its engine's start."""
         key = (cell.model, cell.variant, cell.load, cell.prompts, cell.measure)
         if key not in self._known:
             self._known[key] = self._cell(cell)
         return self._known[key]
 
     def start(self, cell: PlannedCell) -> Span:
-        """Seconds until the engine of a cell can be measured, without waiting for a board to cool."""
+        """Return the seconds until the engine of a cell can be measured, without waiting for a board to cool."""
         key = ("start", cell.model, cell.variant)
         if key not in self._known:
             self._known[key] = self._start(cell)
@@ -90,7 +90,7 @@ class Reckoner:
         return _STARTS[variant.engine, self.hardware.on_gpu] + compiles + loads + rest + _STOPS_S
 
     def estimated(self, cells: Sequence[PlannedCell]) -> list[PlannedCell]:
-        """The cells with the middles of these ranges: for a display, and for the plan on disk."""
+        """Return the cells with the middles of these ranges: for a display, and for the plan on disk."""
         return [
             replace(cell, estimated_s=self.cell(cell).middle, start_s=self.start(cell).middle)
             for cell in cells
@@ -109,7 +109,7 @@ class Reckoner:
         return quiet + warmup + window + drain + _OWN_S + self._search(cell, quiet)
 
     def _search(self, cell: PlannedCell, again: Span) -> Span:
-        """What is measured before the rate of a cell is known; at most to the end of the time that it is given."""
+        """Reckon what is measured before the rate of a cell is known; at most to the end of its time."""
         load = cell.load
         if not isinstance(load, FindRate):
             return NOTHING
@@ -117,7 +117,7 @@ class Reckoner:
         return alone + Span(shortest_search_s(load), load.search_for_s + again.high)
 
     def _pass(self, cell: PlannedCell) -> Span:
-        """Every task asked once."""
+        """Reckon every task asked once."""
         load, recording = cell.load, with_lengths(cell.load)
         count = len(self.tasks) if recording is None else len(recording.offsets_ns)
         together = self._in_flight(cell)
@@ -130,7 +130,7 @@ class Reckoner:
         return offered.at_least(busy)
 
     def _request(self, cell: PlannedCell, together: int) -> Span:
-        """One request among so many: its own share of the prompts that are read beside it, then a step a token."""
+        """Reckon one request among so many: its own share of the prompts read beside it, then a step a token."""
         lengths = _recorded(cell)
         prompt = (
             Span.exactly(mean(request.prompt_tokens for request in lengths))
@@ -142,7 +142,7 @@ class Reckoner:
         return reading + self._step(cell, together).times(self._answer(cell))
 
     def _step(self, cell: PlannedCell, together: int) -> Span:
-        """Seconds in which each of so many sequences gets one token."""
+        """Return the seconds in which each of so many sequences gets one token."""
         variant, shape = self._variant(cell), self._shape(cell)
         size, extra = weight_bytes(shape, variant), overhead(variant, self.study.engine, self.hardware)
         rate = self.hardware.bandwidth * self._more_boards(cell)
@@ -167,7 +167,7 @@ class Reckoner:
         return with_arguments(self.study.engine, self._variant(cell).engine_args)
 
     def _answer(self, cell: PlannedCell) -> Span:
-        """Tokens of a mean answer."""
+        """Return the tokens of a mean answer."""
         if recorded := _recorded(cell):
             return Span.exactly(mean(request.output_tokens for request in recorded))
         output = cell.prompts.output
@@ -187,7 +187,7 @@ class Reckoner:
         return Span(max(min(usual.low, mean(longest)), 1.0), min(usual.high, mean(longest)))
 
     def _variant(self, cell: PlannedCell) -> Variant:
-        """What an engine elsewhere serves is not known: it is reckoned as bf16."""
+        """Return the variant of a cell; what an engine elsewhere serves is not known, and is reckoned as bf16."""
         name = "bf16" if cell.variant in self.study.remote else cell.variant
         if name not in self._variants:
             self._variants[name] = load_variant(name, self.study.defined)
@@ -204,7 +204,7 @@ def _in_flight(load: Load, most: int) -> int:
 
 
 def _window(measure: Measure, a_pass: Span) -> Span:
-    """Whole passes, and more of them until the shortest window is reached."""
+    """Reckon whole passes, and more of them until the shortest window is reached."""
     asked = a_pass * measure.passes
     return Span(max(asked.low, measure.min_s), max(asked.high, measure.min_s + a_pass.high))
 
@@ -214,6 +214,6 @@ def _mean_tokens(characters: Sequence[int]) -> Span:
 
 
 def _recorded(cell: PlannedCell) -> tuple[Lengths, ...]:
-    """The lengths of what a cell asks, where it replays a recording that has them."""
+    """Return the lengths of what a cell asks, where it replays a recording that has them."""
     recording = with_lengths(cell.load)
     return () if recording is None else recording.lengths or ()

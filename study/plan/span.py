@@ -16,7 +16,7 @@ class Span:
 
     @classmethod
     def exactly(cls, value: float) -> Span:
-        """A value that is known."""
+        """Make a range of a value that is known."""
         return cls(value, value)
 
     @classmethod
@@ -27,7 +27,7 @@ class Span:
 
     @property
     def middle(self) -> float:
-        """Their geometric mean; the arithmetic one where that says nothing."""
+        """Return the geometric mean of both ends; the arithmetic one where that says nothing."""
         return math.sqrt(self.low * self.high) if self.low > 0 else (self.low + self.high) / 2
 
     def __add__(self, other: Span) -> Span:
@@ -37,11 +37,11 @@ class Span:
         return Span(self.low * factor, self.high * factor)
 
     def times(self, other: Span) -> Span:
-        """Both of them uncertain."""
+        """Multiply two ranges."""
         return Span(self.low * other.low, self.high * other.high)
 
     def at_least(self, other: Span) -> Span:
-        """The larger one at each end."""
+        """Take the larger value at each end."""
         return Span(max(self.low, other.low), max(self.high, other.high))
 
 

@@ -37,7 +37,7 @@ from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
 from study.preflight.boards import board_problems
 from study.preflight.meters_here import missing_devices, missing_meters
-from study.preflight.problems import Field, Problem, found_by, problem_of, refuse
+from study.preflight.problems import Field, StudyProblem, found_by, problem_of, refuse
 from study.preflight.room import asked, no_room
 from study.preflight.solutions import unusable_tests
 from traces.layout import model_slug
@@ -77,7 +77,7 @@ class Preflight:
         folders = {model: checkpoint.path for (model, _), checkpoint in checkpoints.items()}
         refuse(self.order.file, [*self._without_room(folders), *_without_template(self.order.study, folders)])
 
-    def _problems(self, *, only_looking: bool) -> Iterator[Problem]:
+    def _problems(self, *, only_looking: bool) -> Iterator[StudyProblem]:
         study, here = self.order.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
         yield from board_problems(study, self.order.run, self.executor, allowed=self.allow_board_control)
@@ -104,7 +104,7 @@ class Preflight:
             yield from unusable_tests(Path(study.prompts.dataset), self.order.dataset)
         yield from self._elsewhere(ask=only_looking)
 
-    def _elsewhere(self, *, ask: bool) -> Iterator[Problem]:
+    def _elsewhere(self, *, ask: bool) -> Iterator[StudyProblem]:
         """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
         study = self.order.study
         for variant in study.remote:
@@ -118,13 +118,15 @@ class Preflight:
             if engine is not None and engine.served.max_model_len is not None:
                 yield from self._beyond(engine.served.max_model_len, f"so far does {engine.url} reach", {})
 
-    def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+    def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
         study = self.order.study
         if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
-    def _beyond(self, limit: int, limited_by: str, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
+    def _beyond(
+        self, limit: int, limited_by: str, folders: Mapping[str, Path | None]
+    ) -> Iterator[StudyProblem]:
         study, tasks = self.order.study, self.order.tasks
         try:
             lengths = lengths_of(self.order.run, study, [task.task_id for task in tasks])
@@ -136,7 +138,7 @@ class Preflight:
             words = None if recording is None else recording.beyond(limit)
             if words is not None:
                 remedy = f"raise that, or leave them out with most_tokens: {limit}"
-                yield Problem(("loads", place, "trace"), f"{words} ({limited_by}): {remedy}")
+                yield StudyProblem(("loads", place, "trace"), f"{words} ({limited_by}): {remedy}")
         if all(with_lengths(load) for load in study.loads) and not study.probe_loads:
             return  # no task is asked
         for model in study.models:
@@ -144,10 +146,10 @@ class Preflight:
             yield from no_room(every, limit, limited_by, folders.get(model))
 
 
-def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
-    """What is known of each model that is built or served here, and what is wrong with it or its variants."""
+def models_of(study: Study) -> tuple[dict[str, Known], list[StudyProblem]]:
+    """Return what is known of each model that is built or served here, and what is wrong with it or its variants."""
     known: dict[str, Known] = {}
-    problems: list[Problem] = []
+    problems: list[StudyProblem] = []
     looked_at: set[str] = set()
     store = Store(store_root())
     variants = [(index, name) for index, name in enumerate(study.variants) if name in study.own_variants]
@@ -172,7 +174,7 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[Problem]]:
     return known, problems
 
 
-def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
+def _of_the_engines(study: Study, api_key: str | None) -> Iterator[StudyProblem]:
     """Servers that are not installed, and what they or this hardware can't do."""
     unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
     if unfit:
@@ -182,7 +184,7 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     boards = max(len(machine.gpus), 1)
     if study.engine.tensor_parallel > boards and study.own_variants:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
-        yield Problem(("engine", "tensor_parallel"), words)
+        yield StudyProblem(("engine", "tensor_parallel"), words)
         return
     specs = _specs(study, api_key)
     wrong = list(_of_their_arguments(specs))
@@ -191,13 +193,13 @@ def _of_the_engines(study: Study, api_key: str | None) -> Iterator[Problem]:
     for index, spec in specs.items():
         reason = why_not(spec.variant, study.engine, machine)
         if reason is not None:
-            yield Problem(("variants", index), f"this machine cannot serve {spec.model}: {reason}")
+            yield StudyProblem(("variants", index), f"this machine cannot serve {spec.model}: {reason}")
         if told.isdisjoint({("variants",), ("variants", index)}):
             yield from found_by(("variants", index), partial(ADAPTERS[spec.variant.engine].check, spec))
 
 
 def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
-    """What would be started, by the place of its variant."""
+    """Return what would be started, by the place of its variant."""
     nothing_yet = Checkpoint(Path(), "", memorised=False)
     return {
         index: EngineSpec(
@@ -208,7 +210,7 @@ def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
     }
 
 
-def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[Problem]:
+def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[StudyProblem]:
     """Arguments that vLLM does not take; it is asked once about all of them."""
     unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
     yield from unanswered
@@ -216,16 +218,16 @@ def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[Problem]:
         yield from found_by(("variants", index), partial(check_own_arguments, spec))
 
 
-def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+def _not_to_be_had(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
     for number, model in enumerate(study.models):
         doubt = models[model].doubt if model in models else None
         if doubt is not None:
             words = f"{model} is not in the hub's cache, and the hub cannot be asked for it: {doubt}"
-            yield Problem(("models", number), words, BuildError)
+            yield StudyProblem(("models", number), words, BuildError)
 
 
-def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
-    """A context that is longer than a model reaches, and boards that cannot share its heads."""
+def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
+    """Refuse a context that is longer than a model reaches, and boards that cannot share its heads."""
     settings = study.engine
     for model, known in models.items():
         shape = known.shape
@@ -235,20 +237,22 @@ def _positions(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
             words = (
                 f"takes at most {shape.positions}: so far does {model} reach (it is {settings.max_model_len})"
             )
-            yield Problem(("engine", "max_model_len"), words)
+            yield StudyProblem(("engine", "max_model_len"), words)
         for index, name in enumerate(study.variants):
             variant = None if name in study.remote else load_variant(name, study.defined)
             reason = None if variant is None else cannot_be_shared(shape, variant, settings)
             if variant is None or reason is None:
                 continue
             if with_arguments(settings, variant.engine_args) == settings and settings.boards > 1:
-                yield Problem(("engine", "tensor_parallel"), f"takes another number for {model}: {reason}")
+                yield StudyProblem(
+                    ("engine", "tensor_parallel"), f"takes another number for {model}: {reason}"
+                )
             else:
-                yield Problem(("variants", index), f"{name} cannot serve {model}: {reason}")
+                yield StudyProblem(("variants", index), f"{name} cannot serve {model}: {reason}")
 
 
-def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[Problem]:
-    """Models that cannot be asked by chat; ``folders``: where their tokenizers lie, None where they are made here."""
+def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
+    """Find models that cannot be asked by chat; ``folders``: where their tokenizers lie, None: they are made here."""
     if study.endpoint != "chat":
         return
     lacking = [
@@ -263,15 +267,15 @@ def _without_template(study: Study, folders: Mapping[str, Path | None]) -> Itera
                 "chat_template.jinja beside its tokenizer, give each variant one (engine_args: {chat_template: FILE}), "
                 "or ask for completions (endpoint: completions)"
             )
-            yield Problem(("models", number), words)
+            yield StudyProblem(("models", number), words)
 
 
 def _has_template(folder: Path | None) -> bool:
     return folder is not None and has_chat_template(folder)
 
 
-def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
-    """Variants whose weights alone are more than there is room for, and a KV cache that is."""
+def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
+    """Find the variants whose weights alone are more than there is room for, and a KV cache that is."""
     boards = [gpu.memory_mib * 2**20 for gpu in gpu_inventory() if gpu.memory_mib is not None]
     memory = psutil.virtual_memory().total
     cache = study.engine.cpu_kvcache_gib * _GIB
@@ -279,7 +283,7 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
         words = (
             f"takes at most {memory // _GIB}: so much memory is here (it is {study.engine.cpu_kvcache_gib})"
         )
-        yield Problem(("engine", "cpu_kvcache_gib"), words)
+        yield StudyProblem(("engine", "cpu_kvcache_gib"), words)
         return
     if not boards:
         return
@@ -295,10 +299,10 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Probl
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
                     f"{room / _GIB:.1f} GiB here: take a smaller model or format, or more engine.tensor_parallel"
                 )
-                yield Problem(("variants", index), words, EngineError)
+                yield StudyProblem(("variants", index), words, EngineError)
 
 
-def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem]:
+def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
     """Checkpoints that are to be built, and are more than the disk has room for."""
     needed = preparation(study, models, Store(store_root()), on_gpu=False)
     if needed.disk_bytes > needed.free_bytes:
@@ -306,11 +310,11 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[Problem
             f"their checkpoints take {size_words(needed.disk_bytes)}, and {size_words(needed.free_bytes)} are free in "
             f"{store_root()}: `starwatt build --prune` frees some, and STARWATT_STORE names a folder on another disk"
         )
-        yield Problem(("variants",), words, BuildError)
+        yield StudyProblem(("variants",), words, BuildError)
 
 
 def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Bytes that one copy of the weights may take on the boards of one engine."""
+    """Return the bytes that one copy of the weights may take on the boards of one engine."""
     of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
     return min(boards) * of_a_copy * settings.gpu_memory_utilization
 

@@ -12,11 +12,11 @@ from server.power.logs.external import ExternalMeter
 from server.power.meters import choose_sources, open_meters
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.rapl import find_zones
-from study.preflight.problems import Problem, found_by
+from study.preflight.problems import StudyProblem, found_by
 
 
-def missing_meters(study: Study) -> Iterator[Problem]:
-    """What is named and is not here; nothing where no engine is metered here."""
+def missing_meters(study: Study) -> Iterator[StudyProblem]:
+    """Find what is named and is not here; nothing where no engine is metered here."""
     metered_here = study.own_variants or any(named.meter == "local" for named in study.remote.values())
     if not metered_here:
         return
@@ -26,7 +26,7 @@ def missing_meters(study: Study) -> Iterator[Problem]:
     yield from found_by(("meters",), partial(_open_and_close, settings))
 
 
-def missing_devices(study: Study) -> Iterator[Problem]:
+def missing_devices(study: Study) -> Iterator[StudyProblem]:
     """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
 
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
@@ -46,7 +46,7 @@ def missing_devices(study: Study) -> Iterator[Problem]:
     for field, place, name, known, what in named:
         if name not in known:
             words = f"takes {what}: {', '.join(known) or 'there is none'} (given: {name!r})"
-            yield Problem(("meters", field, place), words)
+            yield StudyProblem(("meters", field, place), words)
 
 
 def _follow(log: ExternalLog) -> None:

@@ -27,10 +27,10 @@ _CALIBRATED_S = Span(3.0, 45.0)
 
 
 def reckoner_of(study: Study, run: RunDir, tasks: Sequence[Task], models: Mapping[str, Known]) -> Reckoner:
-    """What tells how long each cell takes.
+    """Return what tells how long each cell takes.
 
     Raises:
-        UsageError: recorded lengths do not read.
+        UsageError: recorded lengths cannot be read.
     """
     lengths = lengths_of(run, study, [task.task_id for task in tasks])
     hardware = executor_for(study, run).site().hardware
@@ -48,7 +48,7 @@ def outlook_of(
     models: Mapping[str, Known],
     todo: Sequence[PlannedCell],
 ) -> Outlook:
-    """What a forecast of ``todo`` is made from; how many cells are there already is not looked at."""
+    """Return what a forecast of ``todo`` is made from; how many cells are there already is not looked at."""
     executor = executor_for(study, run)
     boards, at_once = executor.site().boards, executor.at_once
     prepared = preparation(study, models, Store(store_root()), on_gpu=reckoner.hardware.on_gpu)
@@ -68,7 +68,7 @@ def outlook_of(
 
 
 def _know_nothing(study: Study) -> bool:
-    """Whether a model has random weights: its answers are not graded."""
+    """Say whether a model has random weights: its answers are not graded."""
     made = [load_architecture(model) for model in study.models]
     return any(architecture is not None and architecture.weights.kind == "random" for architecture in made)
 
@@ -79,12 +79,12 @@ def _cooldown(study: Study, boards: Sequence[Gpu]) -> Span:
 
 
 def _plan(study: Study, prepared: Preparation, hardware: Hardware) -> Iterator[str]:
-    """Models, variants, loads, controls; what is fetched and built, and the disk that it takes."""
+    """Name models, variants, loads, controls; what is fetched and built, and the disk that it takes."""
     yield f"models: {', '.join(study.models)}"
     yield f"variants: {', '.join(_served(study, name) for name in study.variants)}"
     if study.controls:
         yield "controls: " + "; ".join(
-            f"{variant} is also set against {control}" for variant, control in study.controls.items()
+            f"{variant} is also compared with {control}" for variant, control in study.controls.items()
         )
     loads = [load.slug for load in (*study.loads, *(load for load, _ in study.probe_loads))]
     yield f"loads: {', '.join(loads)}, in {study.blocks} blocks, on {hardware.words}"
@@ -108,7 +108,7 @@ def _searches(study: Study) -> Iterator[str]:
 
 
 def _served(study: Study, name: str) -> str:
-    """A variant, with what serves it where that is not vLLM with graphs."""
+    """Name a variant, with what serves it where that is not vLLM with graphs."""
     if name in study.remote:
         return f"{name} (at {study.remote[name].url})"
     variant = load_variant(name, study.defined)

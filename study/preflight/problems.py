@@ -18,7 +18,7 @@ _NAMED = re.compile(r"(?P<field>[a-z_]+(?:\.[\w-]+)*): ")
 
 
 @dataclass(frozen=True)
-class Problem:
+class StudyProblem:
     """One thing that cannot work."""
 
     field: Field
@@ -31,24 +31,24 @@ class Problem:
         return str(refused(file, self.field, self.words))
 
 
-def found_by(field: Field, check: Callable[[], object]) -> Iterator[Problem]:
-    """What ``check`` raises, as a problem of ``field``, or of a field within it that its words begin with."""
+def found_by(field: Field, check: Callable[[], object]) -> Iterator[StudyProblem]:
+    """Yield what ``check`` raises, as a problem of ``field``, or of a field within it that its words begin with."""
     try:
         check()
     except StarwattError as error:
         yield problem_of(field, error)
 
 
-def problem_of(field: Field, error: StarwattError) -> Problem:
-    """An error as a problem of ``field``, or of a field within it that its words begin with."""
+def problem_of(field: Field, error: StarwattError) -> StudyProblem:
+    """Return an error as a problem of ``field``, or of a field within it that its words begin with."""
     named = _NAMED.match(str(error))
     parts: Field = tuple(named["field"].split(".")) if named else ()
     if named is None or parts[:1] != field[:1]:
-        return Problem(field, str(error), type(error))
-    return Problem(parts if len(parts) > len(field) else field, str(error)[named.end() :], type(error))
+        return StudyProblem(field, str(error), type(error))
+    return StudyProblem(parts if len(parts) > len(field) else field, str(error)[named.end() :], type(error))
 
 
-def refuse(file: Path, problems: Iterable[Problem]) -> None:
+def refuse(file: Path, problems: Iterable[StudyProblem]) -> None:
     """Raise all of them as one error; nothing where there are none.
 
     Raises:

@@ -10,11 +10,11 @@ from configs.datasets import Task
 from configs.prompt_formats import EndpointKind, format_of
 from configs.schema import FixedOutput, Prompts, RecordedOutput, Study
 from server.build.prompt_tokens import count_tokens
-from study.preflight.problems import Field, Problem
+from study.preflight.problems import Field, StudyProblem
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedTask:
     """What a load asks of one task."""
 
     task_id: str
@@ -25,8 +25,8 @@ class Asked:
     """What decides that."""
 
 
-def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> list[Asked]:
-    """Every prompt with its longest answer, of the loads and of the probes.
+def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> list[AskedTask]:
+    """Return every prompt with its longest answer, of the loads and of the probes.
 
     Args:
         study: what asks.
@@ -40,8 +40,10 @@ def asked(study: Study, tasks: Sequence[Task], lengths: Mapping[str, int]) -> li
     return requests
 
 
-def no_room(every: Sequence[Asked], limit: int, limited_by: str, folder: Path | None) -> Iterator[Problem]:
-    """What has no room in ``limit`` tokens: one problem for each field, of its longest request.
+def no_room(
+    every: Sequence[AskedTask], limit: int, limited_by: str, folder: Path | None
+) -> Iterator[StudyProblem]:
+    """Find what has no room in ``limit`` tokens: one problem for each field, of its longest request.
 
     Args:
         every: from ``asked``.
@@ -52,17 +54,17 @@ def no_room(every: Sequence[Asked], limit: int, limited_by: str, folder: Path | 
     texts = list(dict.fromkeys(request.text for request in every))
     counted = None if folder is None else count_tokens(folder, texts)
     prompt_tokens = dict(zip(texts, counted or [1] * len(texts), strict=True))
-    longest: dict[Field, tuple[int, Asked]] = {}
+    longest: dict[Field, tuple[int, AskedTask]] = {}
     for request in every:
         total = prompt_tokens[request.text] + request.tokens
         if request.field not in longest or total > longest[request.field][0]:
             longest[request.field] = (total, request)
     for field, (total, request) in longest.items():
         if total > limit:
-            yield Problem(field, _words(total, request, limit, limited_by, known=counted is not None))
+            yield StudyProblem(field, _words(total, request, limit, limited_by, known=counted is not None))
 
 
-def _words(total: int, request: Asked, limit: int, limited_by: str, *, known: bool) -> str:
+def _words(total: int, request: AskedTask, limit: int, limited_by: str, *, known: bool) -> str:
     prompt = total - request.tokens
     beside = f"beside the {prompt} of the prompt {request.task_id}" if known else "beside any prompt"
     lower = f", or lower this to {limit - prompt}" if known and limit > prompt else ", or lower this"
@@ -84,7 +86,7 @@ def _field(prompts: Prompts) -> Field:
 
 def _asked(
     prompts: Prompts, task: Task, lengths: Mapping[str, int], field: Field, endpoint: EndpointKind
-) -> Asked:
+) -> AskedTask:
     form = format_of(task, endpoint, begun=prompts.begin_answer)
     text = form.render(task.prompt)[: prompts.characters] + form.beginning
     if isinstance(prompts.output, FixedOutput):
@@ -93,4 +95,4 @@ def _asked(
         tokens = lengths[task.task_id]
     else:
         tokens = min(prompts.max_tokens, task.max_tokens or prompts.max_tokens)
-    return Asked(task.task_id, text, tokens, field)
+    return AskedTask(task.task_id, text, tokens, field)

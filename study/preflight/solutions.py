@@ -13,14 +13,14 @@ from configs.datasets import Dataset, Task
 from configs.datasets.own import line_numbers
 from starwatt_errors import GradingError
 from study.grading import verdict_cache, why_no_sandbox
-from study.preflight.problems import Problem
+from study.preflight.problems import StudyProblem
 from study.progress.display import Display
 
 _FIELD = ("prompts", "dataset")
 _MOST_SHOWN = 5
 
 
-def unusable_tests(file: Path, dataset: Dataset) -> Iterator[Problem]:
+def unusable_tests(file: Path, dataset: Dataset) -> Iterator[StudyProblem]:
     """Tasks of a file of own prompts whose canonical solution does not run with their entry point and arguments.
 
     Nothing where there are no tests, or no sandbox: what cannot be graded needs no answers to be compared with.
@@ -35,7 +35,7 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[Problem]:
         for task, number in zip(dataset.tasks, numbers, strict=True):
             problem = _problem(dataset, [task])
             if problem is not None:
-                yield Problem(
+                yield StudyProblem(
                     _FIELD,
                     f"{file}:{number}: {problem}: mend canonical_solution, entry_point or the arguments",
                 )
@@ -45,7 +45,7 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[Problem]:
 
 
 def _problem(dataset: Dataset, tasks: Sequence[Task]) -> str | None:
-    """Why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing.
+    """Say why expected outputs cannot be had; an empty answer is graded against them, which costs next to nothing.
 
     Raises:
         GradingError: the grader itself cannot work here.

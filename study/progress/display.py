@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +24,12 @@ console = Console(stderr=True, highlight=False)
 _SHOWN = SimpleNamespace(progress=True)
 _WIDTH = 160
 """Characters of a line, where a log or a pipe takes them."""
+_OF_A_COLUMN = 3
+"""Characters that its border and its margins take."""
+_SHORTEST = "...."
+"""No column is narrower."""
+_PARTS = re.compile(r"[^\s/]+(?:/|\s+)?|[\s/]+")
+"""Of a column's head: what is not broken, with the slash or the blanks behind it."""
 
 
 def be_quiet(quiet: bool) -> None:
@@ -35,11 +43,50 @@ def tell(words: str, *, style: str | None = None) -> None:
 
 
 def show(table: Table) -> None:
-    """A table of figures: nothing is cut off, and where no terminal says how wide it is, it takes what it needs."""
+    """Print a table of figures: nothing is cut off; where no terminal says how wide it is, it takes what it needs."""
+    wide = console if console.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
+    _fit(table, wide.width)
+    wide.print(table)
+
+
+def _fit(table: Table, width: int) -> None:
+    """Give columns widths at which words stay whole: those of heads and figures, or else of heads alone."""
+    room = width - _OF_A_COLUMN * len(table.columns) - 1
+    heads = [_PARTS.findall(str(column.header)) for column in table.columns]
+    cells = [list(map(str, column.cells)) for column in table.columns]
+    words = [[word for text in texts for word in text.split()] for texts in cells]
     for column in table.columns:
         column.overflow = "fold"
-    wide = console if console.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
-    wide.print(table)
+    for kept in ([*zip(heads, words, strict=True)], [(head, ()) for head in heads]):
+        least = [
+            max(map(cell_len, map(str.rstrip, (*head, *of_cells, _SHORTEST)))) for head, of_cells in kept
+        ]
+        if sum(least) <= room:
+            whole = [
+                max(map(cell_len, ("".join(head), *texts))) for head, texts in zip(heads, cells, strict=True)
+            ]
+            for column, head, narrow in zip(table.columns, heads, _narrowed(whole, least, room), strict=True):
+                column.width, column.header = narrow, _broken(head, narrow)
+            return
+
+
+def _narrowed(widths: list[int], least: list[int], room: int) -> list[int]:
+    """Narrow the widest column that may be narrower, again and again, until all have room."""
+    widths = [max(both) for both in zip(widths, least, strict=True)]
+    while sum(widths) > room:
+        place = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        widths[place] -= 1
+    return widths
+
+
+def _broken(parts: list[str], width: int) -> str:
+    """Put the parts of a head on as few lines as this width takes."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and cell_len(f"{lines[-1]}{part}".rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(map(str.rstrip, lines))
 
 
 class Display:
@@ -127,7 +174,7 @@ class Display:
         self._progress.update(self._task, description=description, left=left)
 
     def _left_s(self) -> int | None:
-        """Whole seconds; None where nobody can tell."""
+        """Return whole seconds; None where nobody can tell."""
         if self._ends_s is not None:
             return round(max(self._ends_s - time.monotonic(), 0.0))
         if self._estimate_s is None:

@@ -37,7 +37,7 @@ class Exporter:
 
     @property
     def url(self) -> str:
-        """Where it is scraped."""
+        """Return where it is scraped."""
         return f"http://{HOST}:{self._server.server_address[1]}/metrics"
 
     def __enter__(self) -> Self:
@@ -65,7 +65,7 @@ class Exporter:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics, as prometheus_client asks for them; what is not known is left out."""
+        """Return the metrics, as prometheus_client asks for them; what is not known is left out."""
         cells = GaugeMetricFamily("starwatt_cells", "Cells of the study", labels=["study", "state"])
         for state, number in (("planned", self._planned), ("done", self._done), ("failed", self._failed())):
             cells.add_metric([self._study, state], number)

@@ -44,7 +44,7 @@ class Snapshot:
         return " · ".join(filter(None, parts))
 
     def _watt_words(self) -> list[str]:
-        """A sum a boundary and source; they are never added to each other."""
+        """Word a sum a boundary and source; they are never added to each other."""
         sums: dict[tuple[str, str], float] = {}
         for (_, boundary, source), watts in self.watts.items():
             sums[boundary, source] = sums.get((boundary, source), 0.0) + watts
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 def look_at(folder: Path, at_ns: int | None = None) -> Snapshot:
-    """The state of the cell in ``folder``; empty where nothing was written yet."""
+    """Look at the cell in ``folder``; empty where nothing was written yet."""
     since_ns = (now_ns() if at_ns is None else at_ns) - _RECENT_NS
     engine, power, requests = (_recent(folder, name, since_ns) for name in ("engine", "power", "requests"))
     return Snapshot(
@@ -69,7 +69,7 @@ def look_at(folder: Path, at_ns: int | None = None) -> Snapshot:
 
 
 def _recent(folder: Path, name: str, since_ns: int) -> pa.Table | None:
-    """The trace's rows since then; None where it is not there, does not read yet, or is long."""
+    """Read the trace's rows since then; None where it is missing, cannot be read yet, or is long."""
     stream = folder / f"{name}.arrows"
     if not has_trace(folder, name) or (stream.is_file() and stream.stat().st_size > _MOST_BYTES):
         return None
@@ -96,7 +96,7 @@ def _rate(table: pa.Table | None, column: str) -> float | None:
 
 
 def _newest(table: pa.Table | None, *columns: str) -> dict[tuple[str, str, str], float]:
-    """The newest reading of each device: the first of the columns that it fills."""
+    """Return the newest reading of each device: the first of the columns that it fills."""
     newest: dict[tuple[str, str, str], float] = {}
     for row in [] if table is None else table.to_pylist():
         value = next((row[column] for column in columns if row[column] is not None), None)

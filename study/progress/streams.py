@@ -32,7 +32,7 @@ def make_printable() -> None:
 
 
 def in_words(error: OSError) -> str:
-    """What the system refused, and why; an error of writing that names no file may be that of standard output."""
+    """Say what the system refused, and why; an error of writing that names no file may be that of standard output."""
     reason = error.strerror or str(error) or type(error).__name__
     if isinstance(error.filename, str | bytes):  # else none, or the number of an open one
         return f"{os.fsdecode(error.filename)}: {reason}"

@@ -16,7 +16,7 @@ from configs.loads import FindRate, Open, SingleStream
 from loadgen.spec import LoadSpec
 from loadgen.spec import Requests as So
 from starwatt_errors import LoadError
-from study.rate.search import WITHIN, Answer, Terms, Told, Trial, answer_of, next_trial
+from study.rate.search import WITHIN, JudgedWindow, RateAnswer, Terms, Trial, answer_of, next_trial
 from study.rate.words import first_error, said_of, share_words
 
 _ALONE = 8  # requests, one at a time, before anything else
@@ -37,18 +37,18 @@ Measure = Callable[[LoadSpec, Trial | None], Requests]
 class SearchResult:
     """The highest rate, and every window behind it."""
 
-    answer: Answer
+    answer: RateAnswer
     lo: float | None
     hi: float | None
     """The interval: the bracket, and how far the requests that came differ by chance from the rate that was asked."""
     alone: Judgement
     """Of one request at a time."""
-    windows: tuple[Told, ...]
+    windows: tuple[JudgedWindow, ...]
     interrupted: bool = False
 
     @property
-    def last(self) -> Told | None:
-        """The last window of the rate that is the answer."""
+    def last(self) -> JudgedWindow | None:
+        """Return the last window of the rate that is the answer."""
         of_rate = [window for window in self.windows if window.trial.rate == self.answer.rate]
         return of_rate[-1] if of_rate else None
 
@@ -68,7 +68,7 @@ class RateSearch:
         self._began_s = clock()
         self._warmup_s = max(base.warmup_s, _LEAST_WARMUP_S)
         self._window_s = wanted.window_s
-        self._told: list[Told] = []
+        self._told: list[JudgedWindow] = []
 
     def run(self) -> SearchResult:
         """Measure until the rate is known, or the time is up; Ctrl-C ends it with what is known.
@@ -85,7 +85,7 @@ class RateSearch:
             self._wanted.most_qps,
         )
         if alone.hi < self._wanted.share:
-            return self._found(Answer("none", None, None, confirmed=False), alone)
+            return self._found(RateAnswer("none", None, None, confirmed=False), alone)
         interrupted = False
         try:
             while trial := next_trial(
@@ -101,7 +101,7 @@ class RateSearch:
         return self._clock() - self._began_s
 
     def _alone(self) -> tuple[Judgement, float]:
-        """One request at a time: what it says, and how long one takes, in seconds."""
+        """Measure one request at a time: what it says, and how long one takes, in seconds."""
         spec = self._base.model_copy(
             update={
                 "load": SingleStream(kind="single_stream"), "amount": So(kind="requests", requests=_ALONE),
@@ -123,7 +123,7 @@ class RateSearch:
         return judged, max(each_s, 1e-4)
 
     def _until_late_s(self, requests: Requests, latency: Latencies) -> float:
-        """How long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""
+        """Return how long a queue takes to reach a bound where a server gets by ``WITHIN`` more than it serves."""
         waits_ms = [
             bound_ms - float(np.nanmedian(getattr(latency, f"{name}_ms")[requests.completed]))
             for name, bound_ms in self._wanted.bounds_ms.items()
@@ -147,7 +147,7 @@ class RateSearch:
         )  # fmt: skip
         requests = self._measure(spec, trial)
         judged = judge(requests, wanted.bounds_ms, wanted.share, wanted.max_in_flight)
-        self._told.append(Told(trial, judged))
+        self._told.append(JudgedWindow(trial, judged))
         self._tell(f"{trial.rate:g} requests/s: {share_words(judged)}: {said_of(judged)}")
         if judged.says != "fails":
             self._settle(latencies(requests).e2e_ms[requests.completed])
@@ -158,13 +158,13 @@ class RateSearch:
             longest_s = 1.5 * float(np.percentile(e2e_ms, 90)) / 1e3
             self._warmup_s = min(max(self._base.warmup_s, _LEAST_WARMUP_S, longest_s), _MOST_WARMUP_S)
 
-    def _found(self, answer: Answer, alone: Judgement, *, interrupted: bool = False) -> SearchResult:
+    def _found(self, answer: RateAnswer, alone: Judgement, *, interrupted: bool = False) -> SearchResult:
         chance = self._wanted.arrivals == "poisson"
         lo = None if answer.rate is None else answer.rate * (1 - self._by_chance(answer.rate) * chance)
         hi = None if answer.fails is None else answer.fails * (1 + self._by_chance(answer.fails) * chance)
         return SearchResult(answer, lo, hi, alone, tuple(self._told), interrupted)
 
     def _by_chance(self, rate: float) -> float:
-        """How far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
+        """Return how far (95 %) what came in the longest window of a rate differs from it, as a part of it."""
         most = max(window.judgement.requests for window in self._told if window.trial.rate == rate)
         return min(_Z95 / math.sqrt(most), 1.0)

@@ -22,7 +22,7 @@ def search_of(
     most_qps: float,
     search_for_s: float,
 ) -> tuple[LoadSpec, FindRate]:
-    """What all windows have in common, and what is looked for.
+    """Return what all windows have in common, and the load that is looked for.
 
     ``--qps`` is the rate to begin with, ``--concurrency`` caps what is in flight, ``--duration`` is of a window.
 

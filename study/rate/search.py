@@ -37,13 +37,13 @@ class Trial:
     """Whether it is the last one of the rate that is to be the answer."""
 
     def requests(self, needed: int, shortest_s: float) -> int:
-        """How many are measured: enough to tell, twice as many where it confirms, and for so long at least."""
+        """Return how many are measured: enough to tell, twice as many where it confirms, and for so long at least."""
         least = needed * min(self.length, 2.0)
         return math.ceil(max(least, self.rate * shortest_s * self.length))
 
 
 @dataclass(frozen=True)
-class Told:
+class JudgedWindow:
     """A window that was measured, and what it says."""
 
     trial: Trial
@@ -61,7 +61,7 @@ class State(Enum):
     OUT_OF_REACH = "is more than the load generator offers in time"
 
 
-def state_of(windows: Sequence[Told], wanted: float) -> State:
+def state_of(windows: Sequence[JudgedWindow], wanted: float) -> State:
     """Say what the windows of a rate say together: of those in which nobody was late the last, the longest, counts."""
     late = [window for window in windows if window.judgement.why in GENERATOR]
     if windows[-1] in late and len(late) < _TRIES:
@@ -79,7 +79,7 @@ def state_of(windows: Sequence[Told], wanted: float) -> State:
     return State.OPEN if last.trial.length < LONGEST else State.UNCLEAR
 
 
-def agrees(in_time: Sequence[Told], wanted: float) -> bool:
+def agrees(in_time: Sequence[JudgedWindow], wanted: float) -> bool:
     """Say whether the last window of a rate, too short to tell, has enough good requests, where one as long has told.
 
     Near the bound chance alone keeps many a window from telling; a shorter one that told may have been a burst.
@@ -97,8 +97,8 @@ class Bracket:
     states: dict[float, State]
 
     @classmethod
-    def of(cls, told: Sequence[Told], wanted: float) -> Bracket:
-        """The states of all rates; a rate holds from this share of good requests on."""
+    def of(cls, told: Sequence[JudgedWindow], wanted: float) -> Bracket:
+        """Judge all rates; a rate holds from this share of good requests on."""
         rates = {window.trial.rate for window in told}
         windows = {rate: [window for window in told if window.trial.rate == rate] for rate in rates}
         return cls({rate: state_of(windows[rate], wanted) for rate in sorted(rates)})
@@ -108,27 +108,27 @@ class Bracket:
 
     @property
     def fails(self) -> float | None:
-        """The lowest rate that fails."""
+        """Return the lowest rate that fails."""
         return min(self._rates(State.FAILS), default=None)
 
     @property
     def out_of_reach(self) -> float | None:
-        """The lowest rate at which the generator itself is late."""
+        """Return the lowest rate at which the generator itself is late."""
         return min(self._rates(State.OUT_OF_REACH), default=None)
 
     @property
     def top(self) -> float | None:
-        """Where rates end that may hold; None: nothing says."""
+        """Return where rates end that may hold; None: nothing says."""
         return min(filter(None, (self.fails, self.out_of_reach)), default=None)
 
     @property
     def low(self) -> float | None:
-        """The highest rate that holds or may hold, and is below all that fail."""
+        """Return the highest rate that holds or may hold, and is below all that fail."""
         return self._highest(State.HOLDS, State.PROMISES)
 
     @property
     def holds(self) -> float | None:
-        """The highest rate that holds, and is below all that fail."""
+        """Return the highest rate that holds, and is below all that fail."""
         return self._highest(State.HOLDS)
 
     def _highest(self, *states: State) -> float | None:
@@ -143,7 +143,7 @@ class Bracket:
 
     @property
     def lowest(self) -> float:
-        """The lowest rate that was tried."""
+        """Return the lowest rate that was tried."""
         return min(self.states)
 
 
@@ -162,7 +162,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RateAnswer:
     """The highest rate that holds, as far as the windows tell it."""
 
     kind: Literal["found", "at_least", "none", "unknown"]
@@ -175,8 +175,8 @@ class Answer:
     """Whether the rate held in a long window at the end."""
 
 
-def next_trial(told: Sequence[Told], terms: Terms, *, time_is_up: bool = False) -> Trial | None:
-    """The window that comes next, after those that were told of; None where the search is at its end.
+def next_trial(told: Sequence[JudgedWindow], terms: Terms, *, time_is_up: bool = False) -> Trial | None:
+    """Return the window that comes next, after those that were measured; None where the search is at its end.
 
     Once ``time_is_up``, what is known is confirmed, and nothing else is tried.
     """
@@ -194,17 +194,17 @@ def next_trial(told: Sequence[Told], terms: Terms, *, time_is_up: bool = False) 
     return _between(bracket, terms.highest) or _failing(bracket, told) or _confirming(bracket, told)
 
 
-def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
-    """What the windows say together."""
+def answer_of(told: Sequence[JudgedWindow], terms: Terms) -> RateAnswer:
+    """Return what the windows say together."""
     if not told:
-        return Answer("unknown", None, None, confirmed=False)
+        return RateAnswer("unknown", None, None, confirmed=False)
     bracket = Bracket.of(told, terms.wanted)
     if bracket.holds is None:
         all_fail = bracket.low is None and bracket.fails == bracket.lowest
         kind: Literal["none", "unknown"] = (
             "none" if all_fail and bracket.lowest / 2 < terms.lowest else "unknown"
         )
-        return Answer(kind, None, bracket.fails, confirmed=False)
+        return RateAnswer(kind, None, bracket.fails, confirmed=False)
     of_rate = [
         window
         for window in told
@@ -212,10 +212,12 @@ def answer_of(told: Sequence[Told], terms: Terms) -> Answer:
     ]
     last = of_rate[-1]
     confirmed = last.trial.confirms and (last.judgement.says == "holds" or agrees(of_rate, terms.wanted))
-    return Answer("at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed)
+    return RateAnswer(
+        "at_least" if bracket.fails is None else "found", bracket.holds, bracket.fails, confirmed
+    )
 
 
-def _again(last: Told) -> Trial:
+def _again(last: JudgedWindow) -> Trial:
     trial = last.trial
     if last.judgement.why in GENERATOR:
         return trial
@@ -223,16 +225,16 @@ def _again(last: Told) -> Trial:
     return Trial(trial.rate, longer, trial.confirms)
 
 
-def _failing(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
-    """The bracket's upper end once more, where it failed in a short window: a burst is not a state."""
+def _failing(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
+    """Return the bracket's upper end once more, where it failed in a short window: a burst is not a state."""
     rate = bracket.fails
     if rate is None or any(window.trial.length >= WHOLE and window.trial.rate == rate for window in told):
         return None
     return Trial(rate, WHOLE)
 
 
-def _confirming(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
-    """The last window of the highest rate that may hold; None where there is none, or it was confirmed."""
+def _confirming(bracket: Bracket, told: Sequence[JudgedWindow]) -> Trial | None:
+    """Return the last window of the highest rate that may hold; None where there is none, or it was confirmed."""
     rate = bracket.low
     if rate is None or any(window.trial.confirms and window.trial.rate == rate for window in told):
         return None
@@ -240,7 +242,7 @@ def _confirming(bracket: Bracket, told: Sequence[Told]) -> Trial | None:
 
 
 def _between(bracket: Bracket, highest: float) -> Trial | None:
-    """A rate by which the bracket becomes narrower; None where it is as narrow as it is to be."""
+    """Return a rate by which the bracket becomes narrower; None where it is as narrow as it is to be."""
     assert bracket.low is not None  # noqa: S101 -- the caller has looked
     marks = [bracket.low, *bracket.unclear]
     if bracket.top is None:

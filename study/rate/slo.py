@@ -10,7 +10,7 @@ LATENCIES = ("ttft", "tpot", "e2e")
 
 
 def parse_slo(text: str) -> dict[str, float]:
-    """The bounds in milliseconds by the name of the latency.
+    """Return the bounds in milliseconds by the name of the latency.
 
     Raises:
         UsageError: it is no list of bounds, or names a latency twice or one that there is not.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_json(result: SearchResult, wanted: FindRate) -> dict[str, Any]:
-    """What ``rate.json`` keeps of a search; a cell's record is a ``RateFound``."""
+    """Return what ``rate.json`` keeps of a search; a cell's record is a ``RateFound``."""
     rows = [{**asdict(window.trial), **asdict(window.judgement)} for window in result.windows]
     return {
         "slo_ms": dict(wanted.bounds_ms),
@@ -33,7 +33,7 @@ def as_json(result: SearchResult, wanted: FindRate) -> dict[str, Any]:
 
 
 def in_words(result: SearchResult, wanted: FindRate) -> str:
-    """The answer as a person reads it."""
+    """Return the answer as a person reads it."""
     answer = result.answer
     bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in wanted.bounds_ms.items())
     slo = f"{100 * wanted.share:g} % of requests within {bounds}"
@@ -55,14 +55,14 @@ def in_words(result: SearchResult, wanted: FindRate) -> str:
 
 
 def said_of(judged: Judgement) -> str:
-    """What a window says of its rate, and why where it says nothing."""
+    """Return what a window says of its rate, and why where it says nothing."""
     if judged.says == "nothing":
         return f"says nothing: {WORDS[judged.why or 'too_few']}"
     return "fails, what is in flight grows without end" if judged.why == "backlog" else judged.says
 
 
 def share_words(judged: Judgement) -> str:
-    """The share of good requests with its interval."""
+    """Return the share of good requests with its interval."""
     if judged.share is None:
         return "no requests"
     bounds = f"95 %: {100 * judged.lo:.3g} to {100 * judged.hi:.3g} %"
@@ -70,7 +70,7 @@ def share_words(judged: Judgement) -> str:
 
 
 def first_error(requests: Requests) -> str:
-    """What the first request that failed was told."""
+    """Return what the first request that failed was told."""
     columns = requests.trace.read(["status", "http_status", "error"])
     row = next((row for row in columns.to_pylist() if row["status"] != "ok"), None)
     if row is None:

@@ -31,14 +31,14 @@ def told_when_full(folder: Path) -> Iterator[None]:
 
 
 def full(folder: Path, said: str | None) -> RunError:
-    """The error of a full disk."""
+    """Return the error of a full disk."""
     return RunError(
         f"the disk of {folder} takes nothing any more ({said}): make room, and run the same command again to resume"
     )
 
 
 def why_no_room(folder: Path) -> str | None:
-    """What the system says when a quarter of a MiB is to be written to this disk; None where it takes it.
+    """Return what the system says when a quarter of a MiB is to be written to this disk; None where it takes it.
 
     Asked of the disk itself, for a quota stands in no number of free blocks.
     """

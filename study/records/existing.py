@@ -12,7 +12,7 @@ _MOST_SHOWN = 8
 
 
 def existing(folder: Path) -> RunDir:
-    """The run in ``folder``.
+    """Return the run in ``folder``.
 
     Raises:
         UsageError: there is none; the message says which there are, or how one is made.

@@ -15,15 +15,15 @@ from traces.parquet import load_parquet
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedRun:
     """One run."""
 
     path: Path
     planned: int | None
-    """Cells of its plan; None: it has none (a load test), or it does not read."""
+    """Cells of its plan; None: it has none (a load test), or it cannot be read."""
     measured: int
     failed: int
-    """Cells that were tried and are not there."""
+    """Cells that were tried and are missing."""
     running: bool
     size_bytes: int
     changed_s: float
@@ -42,7 +42,7 @@ class Listed:
         return f"unfinished, {count}" + (f", {self.failed} failed" if self.failed else "")
 
 
-def runs_in(folder: Path) -> Iterator[Listed]:
+def runs_in(folder: Path) -> Iterator[ListedRun]:
     """List the runs directly in a folder, the last measured first; without those that cannot be looked into."""
     runs = [run for path in _folders(folder) if (run := _listed(RunDir(path))) is not None]
     return iter(sorted(runs, key=lambda run: -run.changed_s))
@@ -54,7 +54,7 @@ def _folders(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _listed(run: RunDir) -> Listed | None:
+def _listed(run: RunDir) -> ListedRun | None:
     if not (run.manifest.is_file() or run.plan.is_file() or run.cells.is_dir()):
         return None
     measured = list(run.finished_cells())
@@ -70,7 +70,7 @@ def _listed(run: RunDir) -> Listed | None:
             sizes.append(status.st_blocks * 512)
             if name in ("cell.json", run.manifest.name):
                 times.append(status.st_mtime)
-    return Listed(run.root, planned, len(measured), len(missing), _is_held(run), sum(sizes), max(times))
+    return ListedRun(run.root, planned, len(measured), len(missing), _is_held(run), sum(sizes), max(times))
 
 
 def _planned(run: RunDir) -> int | None:
@@ -83,7 +83,7 @@ def _planned(run: RunDir) -> int | None:
 
 
 def _is_held(run: RunDir) -> bool:
-    """Whether a runner has it, without disturbing one that is about to."""
+    """Say whether a runner has it, without disturbing one that is about to."""
     try:
         descriptor = os.open(run.lock, os.O_RDONLY)
     except OSError:

@@ -32,13 +32,13 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def claimed(
+def locked(
     run: RunDir, study: Study, study_file: Path, *, here: bool = True, grow: bool = False
 ) -> Iterator[None]:
     """Hold a run directory for this study and this process; makes it where it is not there.
 
     The kernel gives the lock back when this process has ended, however it did, and all that it started: a runner that
-    was killed leaves its engine to the undertaker, and until that has gone the next one waits. What a kill left of
+    was killed leaves its engine to the reaper, and until that has gone the next one waits. What a kill left of
     files that were being written is removed, and what a fallen machine left of engines' temporary files; not unless all
     is measured ``here``, for a job of a cluster may be writing them. A study that may ``grow`` replaces one that has
     fewer blocks, and nothing else that is not as here.
@@ -62,7 +62,7 @@ def claimed(
         yield
     finally:
         GUARD.release(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the undertaker has it open too
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # the reaper has it open too
         os.close(descriptor)
 
 
@@ -122,7 +122,7 @@ def _lock(run: RunDir, descriptor: int, done: str) -> None:
 
 
 def _is_leaving(holder: str) -> bool:
-    """Whether a runner of this machine has ended, and what it started has not."""
+    """Say whether a runner of this machine has ended, and what it started has not."""
     words = holder.split()
     ours = len(words) == 4 and words[1].isdigit() and words[3] == platform.node()
     return ours and not _runs(int(words[1]))
@@ -144,7 +144,7 @@ def remove_left_overs(root: Path) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Raise UsageError where a folder that is not there yet cannot be made."""
+    """Raise UsageError where a missing folder cannot be made."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent

@@ -78,7 +78,7 @@ def build_manifest(
 
 
 def description(dataset: Dataset, seed: int) -> dict[str, Any]:
-    """What every run says of itself: this machine, what is installed, what was asked and in which order."""
+    """Return what every run says of itself: this machine, what is installed, what was asked and in which order."""
     return {
         "schema_version": SCHEMA_VERSION,
         "host": host(),
@@ -100,7 +100,7 @@ def sensor_calibration(study: Study) -> dict[str, Any]:
 
 
 def host() -> dict[str, Any]:
-    """This machine, and the same instant on both clocks."""
+    """Describe this machine, with the same instant on both clocks."""
     clock = ClockPair.now()
     return {
         "name": platform.node(),
@@ -116,7 +116,7 @@ def host() -> dict[str, Any]:
 
 
 def cpu_name() -> str | None:
-    """The processor's own name, as the kernel has it."""
+    """Return the processor's own name, as the kernel has it."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -15,7 +15,7 @@ def gather_nodes(run: RunDir) -> None:
     is one board's alone); ``nodes`` says which machine has which. Nothing changes where one machine did it all.
 
     Raises:
-        TraceError: one of the files does not read.
+        TraceError: one of the files cannot be read.
     """
     hosts = [read_json(path) for path in sorted((run.root / "nodes").glob("*.json"))]
     engines = {path.stem: read_json(path) for path in sorted((run.root / "engines").glob("*.json"))}
@@ -31,7 +31,7 @@ def gather_nodes(run: RunDir) -> None:
 
 
 def _boards(machines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The boards of all machines with their sensors; of what else calibration says, the first machine's word counts."""
+    """Gather all machines' boards and sensors; of what else calibration says, the first machine's word counts."""
     boards = {gpu["uuid"]: gpu for machine in machines for gpu in machine.get("gpus") or []}
     calibrations = [machine.get("sensor_calibration") or {} for machine in machines]
     calibration = {name: told for sensors in reversed(calibrations) for name, told in sensors.items()}
@@ -44,7 +44,7 @@ def _boards(machines: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _nodes(manifest: dict[str, Any], hosts: list[dict[str, Any]]) -> dict[str, Any]:
-    """What each machine said of itself, and the boards that it has been seen with."""
+    """Return what each machine said of itself, and the boards that it has been seen with."""
     nodes: dict[str, Any] = dict(manifest.get("nodes") or {})
     for host in hosts:
         known = nodes.get(str(host["name"]), {})

@@ -1,4 +1,4 @@
-"""A run that is repeated, perhaps by another person: from its own files, and what is not as it was there is said."""
+"""A run that is repeated, perhaps by another person: from its own files, with a note of what is not as it was there."""
 
 from __future__ import annotations
 
@@ -35,10 +35,6 @@ class Repeated:
             raise UsageError(f"--from: {run.manifest} is no manifest of a run")
         return cls(run, manifest)
 
-    def out(self, name: str) -> Path:
-        """Where the repetition lies unless told otherwise."""
-        return Path("runs") / f"{name}-again"
-
     def refuse(self, run: RunDir) -> None:
         """Raises UsageError where ``run`` is the repeated one itself."""
         if run.root.resolve() == self.run.root.resolve():
@@ -49,7 +45,7 @@ class Repeated:
         take_over(self.run, run, ARRIVALS, LENGTHS)
 
     def compared(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """``manifest`` with ``repeats``: which run, and what is not as it was there.
+        """Return ``manifest`` with ``repeats``: which run, and what is not as it was there.
 
         Raises:
             UsageError: tasks, a model's weights, or what a variant is, are others: it would be no repetition.
@@ -98,13 +94,13 @@ def wanted_study(
     if repeat is None or study is not None:
         raise UsageError("starwatt run takes a study file, or --from RUN/study.yaml, and not both")
     repeated = Repeated.read(repeat)
-    place = out or repeated.out(load_study(repeat).name)
+    place = out or Path("runs") / f"{load_study(repeat).name}-again"
     repeated.refuse(RunDir(place))
     return WantedStudy(repeat, place, repeated, blocks)
 
 
 def _study_file(named: Path) -> Path:
-    """A study's file, or the preset of this name."""
+    """Return a study's file, or the preset of this name."""
     preset = STUDIES / f"{named}.yaml"
     if named.is_file() or named.suffix or len(named.parts) != 1:
         return named

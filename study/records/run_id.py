@@ -18,7 +18,7 @@ def new_run_id() -> str:
 
 
 def run_id_of(run: RunDir, earlier: Mapping[str, Any] | None) -> str:
-    """That of an earlier runner's manifest; where it was lost, that of the first cell which has one; else a new one."""
+    """Return the id in the earlier manifest; where that is lost, that of the first cell with one; else a new one."""
     known = earlier.get("run_id") if earlier is not None else None
     if isinstance(known, str):
         return known
@@ -33,7 +33,7 @@ def run_id_of(run: RunDir, earlier: Mapping[str, Any] | None) -> str:
 
 
 def known_run_id(run: RunDir) -> str | None:
-    """What the manifest says; None where it says nothing."""
+    """Return what the manifest says; None where it says nothing."""
     try:
         manifest = read_json(run.manifest)
     except TraceError:

@@ -20,7 +20,7 @@ _MOST_KEPT = 1000
 
 
 def earlier_manifest(run: RunDir) -> dict[str, Any] | None:
-    """What the last runner of this directory wrote; None where none did, or a kill of the machine damaged it."""
+    """Return what the last runner of this directory wrote; None where none did, or a kill of the machine damaged it."""
     try:
         return dict(read_manifest(run))
     except TraceError:
@@ -28,7 +28,7 @@ def earlier_manifest(run: RunDir) -> dict[str, Any] | None:
 
 
 def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``manifest`` with ``sessions``: one entry for each runner, with what changed since the one before.
+    """Return ``manifest`` with ``sessions``: one entry for each runner, with what changed since the one before.
 
     Raises:
         UsageError: tasks, a model's weights, or what a variant is, are not those of the cells that were measured.
@@ -55,7 +55,7 @@ def continued(manifest: dict[str, Any], earlier: Mapping[str, Any] | None) -> di
 def known_calibration(
     host: Mapping[str, Any], gpus: Any, earlier: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """The sensors' calibration of the last runner, where boards, driver and boot are still those; else None."""
+    """Return the sensors' calibration of the last runner, where boards, driver and boot are still those; else None."""
     if earlier is None or earlier.get("gpus") != gpus or not isinstance(earlier.get("host"), dict):
         return None
     same_boot = earlier["host"].get("boot_id") == host["boot_id"]
@@ -64,7 +64,7 @@ def known_calibration(
 
 
 def swapped_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What must not differ between two runners whose cells are set beside each other, and does."""
+    """Return what must not differ between two runners whose cells are compared, and does."""
     return [*_changed(_MUST_STAY, earlier, now), *changed_variants(earlier, now)]
 
 
@@ -87,7 +87,7 @@ def refuse_other_variants(run: RunDir, study: Study) -> None:
 
 
 def changed_since(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What may differ, and does."""
+    """Return what may differ, and does."""
     return _changed(_MAY_CHANGE, earlier, now)
 
 

@@ -24,11 +24,11 @@ def this_node() -> Node:
 
 
 def slot_of(node: Node | None) -> str | None:
-    """The slot of this machine that a record names; None where it was measured elsewhere, or on no slot."""
+    """Return the slot of this machine that a record names; None where it was measured elsewhere, or on no slot."""
     machine, _, slot = ("", "", "") if node is None else node.name.rpartition(":")
     return slot if machine == this_node().name else None
 
 
 def of_this_process(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The slot's name; None where this process has the machine for itself."""
+    """Return the slot's name; None where this process has the machine for itself."""
     return environment.get(VARIABLE) or None

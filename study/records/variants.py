@@ -19,13 +19,13 @@ _WORDS = {"name", "description"}
 
 
 def frozen(study: Study) -> Study:
-    """The study with all its variants in ``defined``: files that change while it is measured reach no cell of it."""
+    """Keep all variants of a study in ``defined``: files that change while it is measured reach no cell of it."""
     defined = {name: load_variant(name, study.defined) for name in study.own_variants}
     return study.model_copy(update={"defined": {**study.defined, **defined}})
 
 
 def variants_as_run(study: Study) -> dict[str, Any]:
-    """What each variant is that is served here, by name: the part ``variants`` of a manifest.
+    """Return what each variant is that is served here, by name: the part ``variants`` of a manifest.
 
     A chat template that lies in a file is there by its digest, wherever the file lies.
     """
@@ -33,7 +33,7 @@ def variants_as_run(study: Study) -> dict[str, Any]:
 
 
 def changed_variants(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What is served otherwise than it was, by two manifests, a line each; nothing of variants that one lacks.
+    """Return what is served otherwise than it was, by two manifests, a line each; nothing of variants that one lacks.
 
     Runs that are older than the part ``variants`` have none.
     """
@@ -64,7 +64,7 @@ def _digest(path: Path) -> str:
 
 
 def _as_read_today(kept: Any) -> Any:
-    """A variant that was kept, with what fields are by default that it did not have yet."""
+    """Return a variant that was kept, with what fields are by default that it did not have yet."""
     if not isinstance(kept, dict):
         return kept
     try:

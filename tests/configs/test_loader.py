@@ -71,7 +71,7 @@ WRONG = {
     ),
     "max_num_seqs below the concurrency": (
         ("max_num_seqs: 64", "max_num_seqs: 4"),
-        ":13: engine.max_num_seqs: takes at least 8",
+        ":13: engine.max_num_seqs: must be at least 8",
         "it is 4",
     ),
     "fixed output longer than max_tokens": (

@@ -82,14 +82,14 @@ def import_run(
     """
     from study.cli.import_run import import_and_tell
     from study.imported.calendar import Stated
-    from study.imported.run import Order
+    from study.imported.run import ImportOrder
 
     if at is not None and same_boot:
         raise UsageError("--at and --same-boot both say when the requests were: give one")
     uncertainty_s = _seconds("--clock-uncertainty", clock_uncertainty)
     if uncertainty_s < 0:
         raise UsageError(f"--clock-uncertainty {clock_uncertainty}: takes no time below 0")
-    order = Order(
+    order = ImportOrder(
         files=tuple(files), out=out, power=tuple(power or ()), model=model, variant=variant, load=load, block=block,
         clock_offset_s=_seconds("--clock-offset", clock_offset), clock_uncertainty_s=uncertainty_s,
         stated=Stated(_instant(at, zone), same_boot, _checked_zone(zone)), idle_s=idle,

@@ -23,7 +23,7 @@ from analysis.results.points import Results
 from analysis.results.sentences import percent
 from configs.executor import SideBySide
 from configs.loader import dump_study
-from configs.meters import Gain, Meters
+from configs.meters import GainSettings, Meters
 from configs.schema import Study
 from starwatt_errors import UsageError
 from study.cli.compare import compare_runs
@@ -115,7 +115,9 @@ def test_the_gains_of_two_boards_stand_beside_the_ratio_and_that_of_one_cancels(
     )
     one.build()
     text = dump_study(
-        one._study().model_copy(update={"meters": Meters(gain={"GPU-two": Gain(factor=1, uncertainty=0.12)})})
+        one._study().model_copy(
+            update={"meters": Meters(gain={"GPU-two": GainSettings(factor=1, uncertainty=0.12)})}
+        )
     )
     two.build().run.study.write_text(text, encoding="utf-8")
     runs = [one.run, two.run]

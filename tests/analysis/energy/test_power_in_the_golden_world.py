@@ -11,7 +11,7 @@ from analysis.energy.device import device_energy
 from analysis.energy.moments import At
 from analysis.energy.sensor import BOARD_FACTOR, Sensors
 from analysis.requests.window import Window
-from configs.meters import Gain, Meters
+from configs.meters import GainSettings, Meters
 from tests.golden.power_trials import BOARD, START_NS, Trial, attempt, nanoseconds, series_of
 from tests.golden.power_worlds import PowerWorld, bursts, periodic, steady, waves
 from tests.golden.sensors import (
@@ -168,7 +168,7 @@ def test_a_gain_error_stands_beside_the_sampling_error_and_cancels_in_ratios() -
 
 def test_a_calibration_factor_removes_the_gain_error_and_narrows_it() -> None:
     model = replace(A100, counter="all", gain=1.04)
-    meters = Meters(gain={BOARD: Gain(factor=1 / 1.04, uncertainty=0.005)})
+    meters = Meters(gain={BOARD: GainSettings(factor=1 / 1.04, uncertainty=0.005)})
     trial = attempt(steady(60.0), model, np.random.default_rng(8), 60.0, meters=meters)
     assert abs(trial.off) < 0.002
     assert trial.found.gain.half_width == 0.005

@@ -25,7 +25,7 @@ from study.cli.app import app
 from study.cli.commands.everywhere import version
 from study.cli.results import tell_invalid
 from study.measure.checkpoints import warn_of_downloads
-from study.records.lock import claimed
+from study.records.lock import locked
 from tests.golden.world import LOADS, World
 from tests.study.records.test_lock import study
 from tests.support.busy import PATIENCE_S, says
@@ -104,7 +104,7 @@ def test_runs_says_state_answer_and_size(tmp_path: Path) -> None:
 
 def test_runs_says_which_one_is_being_measured(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
-    with claimed(run, study(), Path("s.yaml")):
+    with locked(run, study(), Path("s.yaml")):
         World(run.root, variants=("bf16",), loads=LOADS[:1], blocks=1).build()
         [one] = json.loads(said("runs", tmp_path, "--json"))
     assert (one["running"], one["state"]) == (True, "being measured, 1 of 1 cells")

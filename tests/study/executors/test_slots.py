@@ -17,7 +17,7 @@ from server.power.nvidia.nvml import Board
 from starwatt_errors import UsageError
 from study.executors import slots
 from study.executors.choice import executor_for
-from study.executors.side_by_side import SideBySide
+from study.executors.side_by_side import SideBySideExecutor
 from study.executors.slots import Slot, meters_of_this_slot
 from tests.configs.test_elsewhere import loaded
 from tests.golden.nvml.world import GoldenBoards
@@ -39,7 +39,7 @@ def study(folder: Path, **executor: Any) -> Study:
 
 def slots_of(study: Study) -> list[Slot]:
     executor = executor_for(study, RunDir(Path()))
-    assert isinstance(executor, SideBySide)
+    assert isinstance(executor, SideBySideExecutor)
     return list(executor.slots)
 
 

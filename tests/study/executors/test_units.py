@@ -16,12 +16,12 @@ from server.process import spawn as processes
 from starwatt_errors import RunError
 from study.executors import side_by_side, units
 from study.executors.choice import executor_for
-from study.executors.interference import Alone
+from study.executors.interference import AloneCheck
 from study.executors.loop import measure_all
 from study.executors.slots import Slot
 from study.executors.units import Ledger, Unit, units_of
 from study.measure.order import Order
-from study.measure.retries import Patience
+from study.measure.retries import RetryBudget
 from study.plan.cells import PlannedCell, plan_cells
 from tests.study.plan.test_cells import FIELDS
 from traces.atomic import write_json
@@ -69,7 +69,7 @@ def unit() -> Unit:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     run = RunDir(tmp_path)
-    return Ledger(run, Patience(run, 1), lambda _: None)
+    return Ledger(run, RetryBudget(run, 1), lambda _: None)
 
 
 def test_a_process_that_had_measured_nothing_has_failed_all_its_cells(ledger: Ledger, unit: Unit) -> None:
@@ -162,11 +162,11 @@ def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
     around, alone = RunDir(tmp_path / "run"), RunDir(tmp_path / "run" / "alone")
     write_json(around.manifest, {})
     write_json(around.cooldown / "host:gpu0.json", {"coolest": "beside"})
-    Alone(study(), alone, []).prepare(around)
+    AloneCheck(study(), alone, []).prepare(around)
     kept = alone.cooldown / "host:gpu0.json"
     assert kept.read_text() == (around.cooldown / kept.name).read_text()
     write_json(kept, {"coolest": "alone"})
-    Alone(study(), alone, []).prepare(around)
+    AloneCheck(study(), alone, []).prepare(around)
     assert "alone" in kept.read_text(), "what it has seen itself since is kept"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.imported.calendar import Stated
-from study.imported.run import Order
+from study.imported.run import ImportOrder
 
 FOLDER = Path(__file__).parent / "captured"
 
@@ -52,7 +52,7 @@ AIPERF = CapturedFiles("aiperf", "profile_export.jsonl", "0.13.0")
 ALL = (VLLM, GUIDELLM, AIPERF)
 
 
-def order(captured: CapturedFiles, out: Path, **changed: object) -> Order:
+def order(captured: CapturedFiles, out: Path, **changed: object) -> ImportOrder:
     """Import what a tool wrote, with its clocks known to 10 ms."""
     fields = {
         "files": (captured.requests,),
@@ -62,4 +62,4 @@ def order(captured: CapturedFiles, out: Path, **changed: object) -> Order:
         "stated": captured.stated(),
         **changed,
     }
-    return Order(**fields)  # type: ignore[arg-type]
+    return ImportOrder(**fields)  # type: ignore[arg-type]

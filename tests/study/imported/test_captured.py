@@ -11,7 +11,7 @@ from analysis.cells.cell import CellResult, analyse_cell
 from analysis.cells.context import read_context
 from analysis.tables import analyze, read_table
 from study.imported.calendar import Stated
-from study.imported.run import Order, import_run
+from study.imported.run import ImportOrder, import_run
 from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, CapturedFiles, order
 from traces.cell import read_cell
 from traces.streams import read_trace
@@ -19,7 +19,7 @@ from traces.streams import read_trace
 TOOLS = pytest.mark.parametrize("captured", ALL, ids=lambda one: one.name)
 
 
-def analysed(wanted: Order) -> CellResult:
+def analysed(wanted: ImportOrder) -> CellResult:
     """The only cell of an import."""
     run, [cell] = import_run(wanted)
     return analyse_cell(run, cell.key, read_context(run)[0])

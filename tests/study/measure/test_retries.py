@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from starwatt_errors import EngineError, LoadError, MeterError, RunError, StarwattError, TraceError
-from study.measure.retries import Measure, Patience, measure_groups
+from study.measure.retries import Measure, RetryBudget, measure_groups
 from study.plan.cells import PlannedCell, by_engine_start
 from tests.study.plan.test_cells import plan
 from traces.attempts import read_attempts
@@ -53,7 +53,7 @@ class World:
         self.measured.append(cell)
 
     def go(self, groups: Sequence[Sequence[PlannedCell]]) -> None:
-        measure_groups(groups, self.engine, Patience(self.run, 3), self.said.append)
+        measure_groups(groups, self.engine, RetryBudget(self.run, 3), self.said.append)
 
 
 GROUPS = by_engine_start(plan(blocks=1))
@@ -76,7 +76,7 @@ def test_a_cell_that_fails_once_is_done_again_on_a_new_engine_and_the_others_are
     assert world.starts == len(GROUPS) + 1
     [attempt] = read_attempts(world.run)[bad.key]
     assert attempt.error == "gone"
-    assert Patience(world.run, 3).given_up() == {}
+    assert RetryBudget(world.run, 3).given_up() == {}
 
 
 def test_a_cell_that_always_fails_is_given_up_and_all_others_are_measured(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_cell_that_always_fails_is_given_up_and_all_others_are_measured(tmp_pa
     world = World(tmp_path, lambda cell, _: MeterError("no power") if cell is bad else None)
     world.go(GROUPS)
     assert world.measured == [cell for cell in CELLS if cell is not bad]
-    assert Patience(world.run, 3).given_up()[bad.key].error == "no power"
+    assert RetryBudget(world.run, 3).given_up()[bad.key].error == "no power"
     assert any("failed 3 times, and is left out" in line for line in world.said)
 
 
@@ -96,7 +96,7 @@ def test_an_engine_that_never_starts_takes_its_own_cells_with_it_alone(tmp_path:
     )
     world.go(GROUPS)
     assert world.measured == [cell for cell in CELLS if cell not in GROUPS[1]]
-    assert set(Patience(world.run, 3).given_up()) == {cell.key for cell in GROUPS[1]}
+    assert set(RetryBudget(world.run, 3).given_up()) == {cell.key for cell in GROUPS[1]}
 
 
 def test_where_nothing_at_all_can_be_measured_the_study_stops_with_the_reason(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_engine_that_dies_twice_of_the_same_cause_is_not_started_a_third_time
     missing = [cell for group in both if {group[0].variant, group[0].model} == lost for cell in group]
     assert world.measured == [cell for group in both for cell in group if cell not in missing]
     assert world.starts == len(both) - 2 + 2
-    given_up = Patience(world.run, 9).given_up()
+    given_up = RetryBudget(world.run, 9).given_up()
     assert given_up.keys() == {cell.key for cell in missing}
     assert any("not started a third time" in attempt.error for attempt in given_up.values())
 
@@ -175,7 +175,7 @@ def test_tries_of_an_earlier_runner_count(tmp_path: Path) -> None:
         world.go([[GROUPS[0][1], bad, GROUPS[1][0]]])
     tries = len(read_attempts(world.run)[bad.key])
     assert tries == 3
-    assert bad.key in Patience(world.run, 3).given_up()
+    assert bad.key in RetryBudget(world.run, 3).given_up()
 
 
 def test_a_torn_last_line_is_left_out_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pytest
 
 from configs.loader import dump_study
-from configs.phases import Phases as Settings
+from configs.phases import PhaseSettings as Settings
 from configs.schema import Study
 from loadgen.planning.agenda import Item
 from loadgen.planning.schedule import planned
 from loadgen.result import LoadResult
 from loadgen.spec import LoadSpec
 from study.measure import searched
-from study.measure.cell import Bench, Watched
+from study.measure.cell import CellSetup, Watched
 from study.measure.meter import Recorded, no_meter
 from study.measure.searched import measure_searched
 from study.plan.cells import PlannedCell, plan_cells, plan_table
@@ -98,14 +98,21 @@ class VirtualStudy:
                 measure_searched(self._bench(), cell)
         return self.run
 
-    def _bench(self) -> Bench:
-        return Bench(
+    def _bench(self) -> CellSetup:
+        return CellSetup(
             run=self.run, study=self.study, engine=_Engine(), model="golden", open_meter=no_meter(this_node()),
             log=None, api_key=None, load_cpus=None, announce=lambda _: None,
         )  # fmt: skip
 
     def _watched(
-        self, _: Bench, cell: PlannedCell, spec: LoadSpec, folder: Path, *, phases: Settings | None, **__: Any
+        self,
+        _: CellSetup,
+        cell: PlannedCell,
+        spec: LoadSpec,
+        folder: Path,
+        *,
+        phases: Settings | None,
+        **__: Any,
     ) -> Watched:
         self.meets(cell, spec)
         self.specs.append((cell, spec))

@@ -54,7 +54,7 @@ def test_a_column_model_says_whose_the_lengths_are(tmp_path: Path) -> None:
     ("text", "max_tokens", "message"),
     [
         ("task_id,tokens\nT/0,7\n", 64, r"has no length for T/1 of o--a \(1 of 2 tasks are missing\)"),
-        ("task_id,tokens\nT/0,7\nT/1,65\n", 64, "prompts.max_tokens takes at least 65"),
+        ("task_id,tokens\nT/0,7\nT/1,65\n", 64, "prompts.max_tokens must be at least 65"),
         ("task,tokens\nT/0,7\n", 64, "takes a CSV file with the columns task_id and tokens"),
         (
             "task_id,tokens\nT/0,many\n",

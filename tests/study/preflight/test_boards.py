@@ -19,7 +19,7 @@ from starwatt_errors import LoadError, RunError
 from study.cli.app import app
 from study.doctor.boards import boards_here, line_of
 from study.doctor.environment import boards_as_found
-from study.executors.local import Local
+from study.executors.local import LocalExecutor
 from study.measure.board_control import held_boards
 from study.preflight.boards import board_problems
 from study.records.left_boards import put_back_what_was_left
@@ -50,7 +50,7 @@ def study(*settings: dict[str, Any], **changes: Any) -> Study:
 
 def said(one: Study, *, allowed: bool = True) -> list[tuple[str, str]]:
     """Field and words of every problem."""
-    problems = board_problems(one, RunDir(Path("runs/own")), Local(one), allowed=allowed)
+    problems = board_problems(one, RunDir(Path("runs/own")), LocalExecutor(one), allowed=allowed)
     return [(".".join(map(str, problem.field)), problem.words) for problem in problems]
 
 

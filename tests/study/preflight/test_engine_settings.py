@@ -70,7 +70,7 @@ def test_a_dry_run_asks_the_parser_once_and_builds_one_checkpoint_for_all_settin
     assert asked == []
     words = told(tmp_path, ["bf16", "bf16+ngram", "int4-awq+kv-fp8+ngram"])
     assert "bf16+ngram (vLLM, eager), int4-awq+kv-fp8+ngram (vLLM, eager), int4-awq (vLLM, eager)" in words
-    assert "controls: int4-awq+kv-fp8+ngram is also set against int4-awq" in words
+    assert "controls: int4-awq+kv-fp8+ngram is also compared with int4-awq" in words
     assert [len(every) for every in asked] == [2]
     [built] = [line for line in words.splitlines() if line.startswith("to build")]
     assert built in alone, "the control's checkpoint is the setting's"

@@ -7,8 +7,10 @@ import re
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from study.progress.display import Display
+from study.progress.display import Display, show
 
 
 class Clock:
@@ -78,3 +80,30 @@ def test_the_live_line_is_one_line_of_a_narrow_terminal_and_shows_the_time_that_
     assert len(line) <= 80
     assert "about 0:01:15 left" in line
     assert "load · open-20" in line
+
+
+@pytest.mark.parametrize("width", [64, 72, 90, 140])
+def test_heads_of_a_narrow_table_break_between_words_or_behind_a_slash_and_nothing_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    heads = ("variant", "J/request", "output tokens/request", "requests/s", "e2e p50, ms")
+    row = ("int4-awq+kv-fp8+ngram", "0.812 (0.790 to 0.834)", "1.004", "0.93 [too_few_blocks]", "1.21")
+    table = Table(*heads, title="b over a")
+    table.add_row(*map(Text, row))
+    printed = io.StringIO()
+    monkeypatch.setattr(
+        "study.progress.display.console",
+        Console(file=printed, width=width, force_terminal=True, color_system=None),
+    )
+    show(table)
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    columns = [
+        [line[1:-1].split("┃" if "┃" in line else "│") for line in lines if line[:1] == mark] for mark in "┃│"
+    ]
+    for place, head in enumerate(heads):
+        parts = [cells[place].strip() for cells in columns[0]]
+        assert re.sub(r"\s", "", "".join(parts)) == head.replace(" ", "")
+        assert set(re.findall(r"\w+", " ".join(parts))) == set(re.findall(r"\w+", head))
+    for place, text in enumerate(row):
+        assert "".join(cells[place].strip() for cells in columns[1]).replace(" ", "") == text.replace(" ", "")

@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from configs.datasets import load_dataset
 from starwatt_errors import EngineError, UsageError
-from study.executors.local import Local
+from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
-from study.measure.engine_session import Campaign
+from study.measure.engine_session import EngineSession
 from study.measure.order import Order
 from study.measure.retries import Measure
 from study.plan.cells import PlannedCell
@@ -160,26 +160,26 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
     between: list[dict[str, float]] = []
 
     @contextmanager
-    def open_engine(campaign: Campaign, _: Sequence[PlannedCell]) -> Iterator[Measure]:
+    def open_engine(session: EngineSession, _: Sequence[PlannedCell]) -> Iterator[Measure]:
         between.append(scraped(exporter))
 
         def measure(cell: PlannedCell) -> None:
-            with campaign._watched(cell):
+            with session._watched(cell):
                 exporter.saw(Snapshot(running=8))
                 assert any(name.startswith("starwatt_requests_running") for name in scraped(exporter))
                 if cell is bad:
                     raise EngineError("gone")
             run.cell(cell.key).mkdir(parents=True)
             (run.cell(cell.key) / "cell.json").touch()
-            campaign.measured(cell)
+            session.measured(cell)
 
         yield measure
 
-    monkeypatch.setattr(Campaign, "open_engine", open_engine)
+    monkeypatch.setattr(EngineSession, "open_engine", open_engine)
     with _exported(order, 0) as found:
         assert found is not None
         exporter = found
-        measure_all(Local(order.study), order, {}, (), exporter)
+        measure_all(LocalExecutor(order.study), order, {}, (), exporter)
         between.append(scraped(exporter))
     state = "starwatt_cells state={} study=s".format
     assert all(set(one) == {state("planned"), state("done"), state("failed")} for one in between)

@@ -15,7 +15,7 @@ from configs.loader import load_study
 from configs.schema import Study
 from server.process.spawn import group_alive
 from starwatt_errors import RunError, UsageError
-from study.records.lock import check_folder, claimed
+from study.records.lock import check_folder, locked
 from tests.study.plan.test_cells import FIELDS
 from traces.layout import RunDir
 
@@ -27,11 +27,11 @@ def study(**changes: Any) -> Study:
 HOLD = """
 import sys, time
 from pathlib import Path
-from study.records.lock import claimed
+from study.records.lock import locked
 from tests.study.records.test_lock import study
 from traces.layout import RunDir
 
-with claimed(RunDir(Path(sys.argv[1])), study(), Path("s.yaml")):
+with locked(RunDir(Path(sys.argv[1])), study(), Path("s.yaml")):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -45,32 +45,32 @@ def test_the_second_runner_says_who_measures_and_leaves(tmp_path: Path) -> None:
             assert other.stdout.readline() == "held\n"
             with (
                 pytest.raises(RunError, match=f"is being measured by process {other.pid} on "),
-                claimed(RunDir(run), study(), Path("s.yaml")),
+                locked(RunDir(run), study(), Path("s.yaml")),
             ):
                 pass
         finally:
             other.kill()
-    with claimed(RunDir(run), study(), Path("s.yaml")):  # its lock went with it
+    with locked(RunDir(run), study(), Path("s.yaml")):  # its lock went with it
         pass
 
 
 def test_a_changed_study_is_refused_with_each_difference(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
-    with claimed(run, study(), Path("s.yaml")):
+    with locked(run, study(), Path("s.yaml")):
         pass
     changed = study(blocks=5, phases={"idle_s": 1.5, "warmup_s": 9})
-    with pytest.raises(UsageError) as refused, claimed(run, changed, Path("s.yaml")):
+    with pytest.raises(UsageError) as refused, locked(run, changed, Path("s.yaml")):
         pass
     assert "phases.warmup_s: 2.0 there, 9.0 here" in str(refused.value)
     assert "blocks: 4 there, 5 here" in str(refused.value)
     assert "another name" in str(refused.value)
-    with claimed(run, study(), Path("s.yaml")):
+    with locked(run, study(), Path("s.yaml")):
         assert run.study.is_file()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(UsageError, match="holds no study"), claimed(RunDir(tmp_path), study(), Path("s")):
+    with pytest.raises(UsageError, match="holds no study"), locked(RunDir(tmp_path), study(), Path("s")):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -104,12 +104,12 @@ LEAVE = """
 import subprocess, sys, time
 from pathlib import Path
 from server.process.spawn import spawn
-from study.records.lock import claimed
+from study.records.lock import locked
 from tests.study.records.test_lock import study
 from traces.layout import RunDir
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-with claimed(RunDir(Path(sys.argv[1])), study(), Path("s.yaml")):
+with locked(RunDir(Path(sys.argv[1])), study(), Path("s.yaml")):
     child = spawn([sys.executable, "-c", DEAF], stdout=subprocess.PIPE)
     child.stdout.readline()
     (Path(sys.argv[1]) / ".manifest.json.1.tmp").touch()
@@ -127,7 +127,7 @@ def test_the_next_runner_waits_for_what_a_killed_one_left_and_clears_up_after_it
         child = int(first.stdout.readline())
         first.kill()
         first.wait()
-    with claimed(RunDir(run), study(), Path("s.yaml")):
+    with locked(RunDir(run), study(), Path("s.yaml")):
         assert not group_alive(child)
         assert sorted(path.name for path in run.iterdir()) == [".lock", "study.yaml"]
 
@@ -136,7 +136,7 @@ def test_a_lock_file_that_nobody_holds_is_no_reason_to_wait(tmp_path: Path) -> N
     run = RunDir(tmp_path / "run")
     run.root.mkdir()
     run.lock.write_text("process 1 on nowhere\n")
-    with claimed(run, study(), Path("s.yaml")):
+    with locked(run, study(), Path("s.yaml")):
         assert f"process {os.getpid()} on " in run.lock.read_text()
 
 
@@ -144,12 +144,12 @@ def test_a_study_with_more_blocks_grows_a_run_where_that_is_asked_for_and_nothin
     tmp_path: Path,
 ) -> None:
     run, file = RunDir(tmp_path / "run"), Path("s.yaml")
-    with claimed(run, study(blocks=2), file):
+    with locked(run, study(blocks=2), file):
         pass
     with pytest.raises(UsageError, match="More blocks are added to those that are measured with --blocks N"):
         check_folder(run, study(blocks=3), file)
     check_folder(run, study(blocks=3), file, grow=True)
-    with claimed(run, study(blocks=3), file, grow=True):
+    with locked(run, study(blocks=3), file, grow=True):
         assert load_study(run.study).blocks == 3
     with pytest.raises(UsageError, match=r"--blocks 1: .* has 3; takes as many, or more"):
         check_folder(run, study(blocks=1), file, grow=True)
@@ -160,7 +160,7 @@ def test_a_study_with_more_blocks_grows_a_run_where_that_is_asked_for_and_nothin
 
 def test_blocks_of_one_engine_start_cannot_be_added_to(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
-    with claimed(run, study(engine_restarts="once"), Path("s.yaml")):
+    with locked(run, study(engine_restarts="once"), Path("s.yaml")):
         pass
     with pytest.raises(UsageError, match=r"all blocks of .* are of one engine start"):
         check_folder(run, study(engine_restarts="once", blocks=9), Path("s.yaml"), grow=True)

@@ -16,7 +16,7 @@ from starwatt_errors import UsageError
 from study.measure.order import Order
 from study.plan.arrivals import as_kept, keep_arrivals
 from study.plan.lengths import forced_lengths
-from study.records.lock import claimed
+from study.records.lock import locked
 from study.records.manifest import build_manifest
 from study.records.repeat import Repeated, wanted_study
 from study.records.sessions import continued
@@ -52,13 +52,13 @@ def study_file(tmp_path: Path) -> Path:
 
 def test_the_study_file_of_a_run_repeats_it_elsewhere(tmp_path: Path, study_file: Path) -> None:
     first = Order.read(study_file, tmp_path / "run")
-    with claimed(first.run, first.study, study_file):
+    with locked(first.run, first.study, study_file):
         pass
     again = Order.read(first.run.study, tmp_path / "elsewhere" / "run")
     assert again.study == first.study
     assert again.cells == first.cells
     assert "bf16-eager" in again.study.variants
-    with claimed(again.run, again.study, first.run.study):
+    with locked(again.run, again.study, first.run.study):
         assert RunDir(tmp_path / "elsewhere" / "run").study.read_text() == first.run.study.read_text()
 
 
@@ -95,7 +95,7 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
 ) -> None:
     first = Order.read(study_file, tmp_path / "run")
     tasks = first.task_ids
-    with claimed(first.run, first.study, study_file):
+    with locked(first.run, first.study, study_file):
         keep_arrivals(first.run, first.study)
         forced = forced_lengths(first.run, first.study, tasks)
     write_json(first.run.manifest, build_manifest(first.study, first.dataset, {}))
@@ -104,7 +104,7 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     for name in ("offsets.csv", "lengths.csv", "study.yaml"):
         (tmp_path / name).unlink()
     repeated = Repeated.read(given.study)
-    again = Order.read(given.study, repeated.out("provenance"))
+    again = Order.read(given.study, wanted_study(None, given.study, None).out)
     assert again.run.root == Path("runs/provenance-again")
     assert [cell.key for cell in again.cells] == [cell.key for cell in first.cells]
     elsewhere = RunDir(tmp_path / "elsewhere")
@@ -122,7 +122,7 @@ def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(
 ) -> None:
     order = Order.read(study_file, tmp_path / "run")
     manifest = build_manifest(order.study, order.dataset, {})
-    with claimed(order.run, order.study, study_file):
+    with locked(order.run, order.study, study_file):
         write_json(
             order.run.manifest, {**manifest, "models": {"m": {"digest": "1"}}, "packages": {"vllm": "0.1"}}
         )

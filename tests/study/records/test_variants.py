@@ -12,7 +12,7 @@ from configs import loader
 from configs.loader import load_variant
 from configs.schema import Study
 from starwatt_errors import UsageError
-from study.records.lock import check_folder, claimed
+from study.records.lock import check_folder, locked
 from study.records.sessions import continued, swapped_since
 from study.records.variants import frozen, variants_as_run
 from tests.study.plan.test_cells import FIELDS
@@ -46,7 +46,7 @@ def study() -> Study:
 @pytest.fixture
 def begun(presets: Path) -> RunDir:
     run = RunDir(presets / "run")
-    with claimed(run, study(), FILE):
+    with locked(run, study(), FILE):
         write_json(run.manifest, {**EARLIER, "variants": variants_as_run(study())})
     return run
 
