@@ -49,11 +49,11 @@ screenshots: $(STAMP) browser  ## docs/images again: the report and the comparis
 test: $(STAMP) sandbox slurm browser  ## everything that must never break, real vLLM included
 	@$(MAKE) --no-print-directory -j2 test-engines test-all-else  # a starting engine leaves a CPU to the others
 
-test-engines:    # of a real engine, one after another: each takes gigabytes
-	$(BIN)/python -m pytest tests/live -m "not long"
+test-engines:    # of a real engine, one after another: each takes gigabytes; and what else imports torch
+	$(BIN)/python -m pytest tests/live tests/server/build -m "not long"
 
 test-all-else:   # they wait more than they compute
-	$(BIN)/python -m pytest --ignore=tests/live -m "not long" -n 6 --dist worksteal
+	$(BIN)/python -m pytest --ignore=tests/live --ignore=tests/server/build -m "not long" -n 6 --dist worksteal
 
 test-long: $(STAMP) sandbox slurm browser  ## full counts
 	$(BIN)/python -m pytest

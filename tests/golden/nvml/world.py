@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.busy import PATIENCE_S
 from traces.clock import now_ns
 
+LIBRARY = "libnvidia-ml.so.1"
 BOARDS, SEGMENTS, FAULTS, PROCESSES = 8, 65536, 8, 16
 (INSTANT, AVERAGE, COUNTER, COUNTER_OF_SENSOR, TEMPERATURE, MODULE, MIG, HIDES_PROCESSES, POWERLESS, FIXED_LIMIT,
  FIXED_CLOCK, REFUSES_LOCKS) = (1 << bit for bit in range(12))  # fmt: skip
@@ -97,11 +99,11 @@ def _runs(pid: int) -> bool:
 
 
 def compile_library(folder: Path) -> Path:
-    """Build ``libnvidia-ml.so.1`` in ``folder``; needs a C compiler."""
+    """Build the library in ``folder``; needs a C compiler."""
     source = Path(__file__).with_name("golden_nvml.c")
-    library = folder / "libnvidia-ml.so.1"
+    library = folder / LIBRARY
     command = ["cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(source), "-lm"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=PATIENCE_S)
     return library
 
 

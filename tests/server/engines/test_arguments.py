@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +22,9 @@ from server.engines.arguments import Asked, ask_parser, check_arguments
 from server.engines.engine_spec import EngineSpec
 from server.engines.vllm import Vllm, vllm_command
 from starwatt_errors import EngineError, UsageError
+from tests.support.once import once
 
+KNOWN = "known.json"
 HERE = Checkpoint(Path("/checkpoint"), "abc", memorised=False)
 SPEC = EngineSpec("m", load_variant("bf16"), HERE, EngineSettings(max_model_len=512), port=8000)
 DRAFT = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 4}
@@ -74,10 +77,16 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         remembered = tmp_path_factory.mktemp("remembered")  # and vLLM's own cache where it is
         patch.setattr(arguments, "_remembered", lambda digest: remembered / digest)
         patch.setattr(arguments, "_known", {})
-        vllm.look_at_arguments(
-            [spec(args) for args in [*TAKEN.values(), *(args for args, _ in REFUSED.values())]]
-        )
+        known = once(tmp_path_factory, "engine-args", _ask) / KNOWN
+        patch.setattr(arguments, "_known", json.loads(known.read_text(encoding="utf-8")))
         yield
+
+
+def _ask(folder: Path) -> None:
+    vllm.look_at_arguments(
+        [spec(args) for args in [*TAKEN.values(), *(args for args, _ in REFUSED.values())]]
+    )
+    (folder / KNOWN).write_text(json.dumps(arguments._known), encoding="utf-8")
 
 
 @pytest.mark.usefixtures("asked")

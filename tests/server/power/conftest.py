@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from tests.golden.nvml.world import AVERAGE, BoardModel, GoldenBoards, compile_library
+from tests.golden.nvml.world import AVERAGE, LIBRARY, BoardModel, GoldenBoards, compile_library
+from tests.support.once import once
 
 _WORKS = """
 import sys, time
@@ -53,13 +53,7 @@ BOARDS = (
 @pytest.fixture(scope="session")
 def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our ``libnvidia-ml.so.1``."""
-    return _compiled(tmp_path_factory.getbasetemp() / "nvml")
-
-
-@functools.cache  # each module that imports the fixture has one of its own
-def _compiled(folder: Path) -> Path:
-    folder.mkdir()
-    return compile_library(folder)
+    return once(tmp_path_factory, "nvml", compile_library) / LIBRARY
 
 
 @pytest.fixture
