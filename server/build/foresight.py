@@ -220,8 +220,7 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     known_config = ["config.json"] if "model_type" in config else []
     names = [file.rfilename for file in every]
     check_files(model, [*known_config, *names])
-    if not trust:  # else its tokenizer may be code
-        _check_tokenizer_on_the_hub(model, names)
+    _check_tokenizer_on_the_hub(model, names, trust=trust)
     files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
     quantised, family = quantised_by(model, config), family_of(config)
@@ -229,8 +228,8 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     return known if known.family in TRIED else _with_config(known, trust=trust)
 
 
-def _check_tokenizer_on_the_hub(model: str, names: list[str]) -> None:
-    if "config.json" not in names:  # no whole list
+def _check_tokenizer_on_the_hub(model: str, names: list[str], *, trust: bool) -> None:
+    if trust or "config.json" not in names:  # its tokenizer may be code, or this is no whole list
         return
     fetched = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
     check_tokenizer_listed(
