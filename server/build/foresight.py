@@ -220,16 +220,21 @@ def _asked_of_the_hub(model: str, *, trust: bool) -> Known:
     known_config = ["config.json"] if "model_type" in config else []
     names = [file.rfilename for file in every]
     check_files(model, [*known_config, *names])
-    if "config.json" in names and not trust:  # code beside the weights may be its tokenizer
-        fetched_names = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
-        check_tokenizer_listed(
-            model, fetched_names, f"beside its own (hf download {model} --local-dir DIR), and name DIR"
-        )
+    _check_tokenizer_on_the_hub(model, names, trust=trust)
     files = [file for file in every if file.rfilename.endswith((".safetensors", ".json"))]
     fetched = float(sum(file.size or 0 for file in files)) or None
     quantised, family = quantised_by(model, config), family_of(config)
     known = Known(model, likely_shape(model), fetch_bytes=fetched, family=family, quantised=quantised)
     return known if known.family in TRIED else _with_config(known, trust=trust)
+
+
+def _check_tokenizer_on_the_hub(model: str, names: list[str], *, trust: bool) -> None:
+    if trust or "config.json" not in names:  # its tokenizer may be code, or this is no whole list
+        return
+    fetched = [name for name in names if any(fnmatch(name, pattern) for pattern in HUB_FILES)]
+    check_tokenizer_listed(
+        model, fetched, f"beside its own (hf download {model} --local-dir DIR), and name DIR"
+    )
 
 
 def _with_config(known: Known, *, trust: bool) -> Known:
