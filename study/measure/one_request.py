@@ -17,7 +17,9 @@ _LONGEST_ANSWER = 8 << 20
 def answer_to(
     endpoint: Endpoint, body: Mapping[str, object], key: str | None, timeout_s: float, *, client: str = "auto"
 ) -> tuple[bytes, str | None]:
-    """Send the request; return the body of the answer, and its content type; by a proxy where the load's ``client`` goes by one.
+    """Send the request; return the body of the answer, and its content type.
+
+    It goes by a proxy where the load's ``client`` does.
 
     Raises:
         urllib.error.HTTPError: it answers with a status of 400 or above.

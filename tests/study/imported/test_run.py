@@ -16,7 +16,7 @@ from analysis.tables import analyze
 from starwatt_errors import RunError, UsageError
 from study.cli.app import app
 from study.imported.calendar import Stated
-from study.imported.run import Order, import_run
+from study.imported.run import ImportOrder, import_run
 from tests.study.imported.captured_files import AIPERF, ALL, GUIDELLM, VLLM, order
 from tests.support.busy import PATIENCE_S
 from traces.layout import RunDir
@@ -126,7 +126,7 @@ def test_what_is_missing_or_does_not_meet_is_refused_and_nothing_is_written(
 def test_a_load_of_months_is_refused_for_a_time_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("start,end\n1,2\n1795685400,1795685401\n")
     with pytest.raises(UsageError, match=r"from 1970-01-01T00:00:01Z to .* more than a week"):
-        import_run(Order((tmp_path / "r.csv",), tmp_path / "run", model="m", load="closed-1"))
+        import_run(ImportOrder((tmp_path / "r.csv",), tmp_path / "run", model="m", load="closed-1"))
 
 
 def test_halves_of_characters_in_answers_of_others_become_the_sign_for_them(tmp_path: Path) -> None:
