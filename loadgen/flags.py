@@ -19,7 +19,9 @@ from starwatt_errors import UsageError
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
-_FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
+_FLAGS = {
+    "seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout", "max_in_flight": "concurrency",
+}  # fmt: skip
 """Flags whose fields have other names."""
 
 

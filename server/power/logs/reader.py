@@ -26,7 +26,7 @@ class LogFormat(Protocol):
     """Reads lines in their order."""
 
     def line(self, text: str, number: int) -> Line | None:
-        """The reading of a line; None of a line that holds none.
+        """Read a line; None of a line that holds none.
 
         Raises:
             MeterError: it is not understood.

@@ -56,7 +56,7 @@ def read_whole(log: ExternalLog) -> WholeLog:
 
 
 def _whole_lines(log: ExternalLog) -> list[str]:
-    """The lines of a log; a last one that has no end was cut off where its program was stopped, so it is left out."""
+    """Read a log's lines; a last one without an end was cut off as its program was stopped, and is left out."""
     try:
         raw = read_packed(log.file, _MOST_BYTES)
     except UsageError as error:
