@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from configs.files.instants import NS_PER_S, Instants, unit_ns_of
@@ -37,17 +38,7 @@ def offsets_of(path: Path, content: str) -> list[int]:
         if place == 0 and not _is_number(text) and not text[:1].isdigit():
             times = Instants(unit_ns_of(text))
             continue  # a heading
-        at_ns = times.ns(text)
-        if at_ns is None and not _is_number(text):
-            table = f"; {TABLE}" if re.search("[,;\t]", text) else ""
-            raise UsageError(
-                f"{path}:{number}: takes one offset in seconds a line (given: {text[:40]!r}){table}"
-            )
-        if at_ns is None or (instants_ns and at_ns - instants_ns[0] > LONGEST_S * NS_PER_S):
-            raise UsageError(
-                f"{path}:{number}: {text[:40]} is more than a week after the first: takes seconds, not milliseconds "
-                "unless the first line says so (time_ms)"
-            )
+        at_ns = _checked_ns(f"{path}:{number}", text, times, instants_ns)
         if instants_ns and at_ns < instants_ns[-1]:
             raise UsageError(
                 f"{path}:{number}: {text[:40]} comes before {rows[place - 1][1][:40]}: offsets must not fall"
@@ -56,6 +47,19 @@ def offsets_of(path: Path, content: str) -> list[int]:
     if not instants_ns or instants_ns[-1] <= instants_ns[0]:
         raise UsageError(f"{path}: takes at least two different offsets, in seconds, one a line")
     return [instant_ns - instants_ns[0] for instant_ns in instants_ns]
+
+
+def _checked_ns(where: str, text: str, times: Instants, before_ns: Sequence[int]) -> int:
+    at_ns = times.ns(text)
+    if at_ns is None and not _is_number(text):
+        table = f"; {TABLE}" if re.search("[,;\t]", text) else ""
+        raise UsageError(f"{where}: takes one offset in seconds a line (given: {text[:40]!r}){table}")
+    if at_ns is None or (before_ns and at_ns - before_ns[0] > LONGEST_S * NS_PER_S):
+        raise UsageError(
+            f"{where}: {text[:40]} is more than a week after the first: takes seconds, not milliseconds "
+            "unless the first line says so (time_ms)"
+        )
+    return at_ns
 
 
 def _is_number(text: str) -> bool:

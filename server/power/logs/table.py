@@ -104,22 +104,7 @@ class Table(Reader):
             raise MeterError(f"{log.file}: its header is no CSV: {error}") from error
         time = self._chosen("time_column", self._columns.time) or log.time_column
         power = self._chosen("power_column", self._columns.power)
-        wanted = [column for column in (time, power, log.energy_column) if column is not None]
-        missing = [column for column in wanted if column not in self._names]
-        if missing:
-            remedy = (
-                "which is no header: write one before it, such as time,power_w"
-                if re.match(r"\W?\d", text.strip())
-                else "name them under meters.external (time_column, power_column, energy_column)"
-            )
-            raise MeterError(
-                f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()[:_SHOWN]!r}: {remedy}"
-            )
-        twice = [name for name in (time, power, log.energy_column) if name and self._names.count(name) > 1]
-        if twice:
-            raise MeterError(
-                f"{log.file}: has several columns {', '.join(twice)}: give each a name of its own"
-            )
+        self._check_named([column for column in (time, power, log.energy_column) if column is not None], text)
         self._time = self._names.index(time)
         self._power, self._energy = self._place(power), self._place(log.energy_column)
         self._device = self._place(self._first(self._columns.device))
@@ -132,6 +117,21 @@ class Table(Reader):
         self._date = self._place(self._first(("date",)))
         if power is not None:
             self._unit_w = self._unit_of(power, text, number)
+
+    def _check_named(self, wanted: Sequence[str], text: str) -> None:
+        file, missing = self.log.file, [column for column in wanted if column not in self._names]
+        if missing:
+            remedy = (
+                "which is no header: write one before it, such as time,power_w"
+                if re.match(r"\W?\d", text.strip())
+                else "name them under meters.external (time_column, power_column, energy_column)"
+            )
+            raise MeterError(
+                f"{file}: has no column {', '.join(missing)}; its header is {text.strip()[:_SHOWN]!r}: {remedy}"
+            )
+        twice = [column for column in wanted if column and self._names.count(column) > 1]
+        if twice:
+            raise MeterError(f"{file}: has several columns {', '.join(twice)}: give each a name of its own")
 
     def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
         """Return the column that a field of the study names; at its default, what the header has for it."""
