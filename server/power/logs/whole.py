@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from configs.files.text_files import read_packed
 from configs.meters import ExternalLog
@@ -15,6 +16,8 @@ from starwatt_errors import MeterError, UsageError
 
 _FIRST_LINES = 8  # that show a log's form
 _MOST_BYTES = 1 << 30
+_USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
+_ENOUGH = 5  # rounds: as many readings between two holes may be one meter's
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def read_whole(log: ExternalLog) -> WholeLog:
         lines.append(line)
     if not lines:
         raise MeterError(f"{log.file}: has no reading{f' of {log.select}' if log.select else ''}")
-    if log.select is None and _are_of_several(lines):
+    if not reader.tells_devices and _are_of_several(lines):
         raise MeterError(
             f"{log.file}: has several readings at each time, and no column says of which device each is: log the "
             "device too (nvidia-smi: index or uuid), and say which one is read (select)"
@@ -70,6 +73,18 @@ def _whole_lines(log: ExternalLog) -> list[str]:
 
 
 def _are_of_several(lines: Sequence[Line]) -> bool:
-    """Say whether every time comes as often, more than once, with other figures."""
-    often = set(Counter(line.at_s for line in lines).values())
-    return len(often) == 1 and often != {1} and len(set(lines)) > len({line.at_s for line in lines})
+    """Say whether readings come in rounds of as many: nvidia-smi asks boards one after the other, milliseconds apart.
+
+    A log may begin and end within a round, so that the first and the last do not count; where times of a round do not
+    differ they do, since there a single meter may be quicker than its log's times.
+    """
+    times_s = np.array(sorted(line.at_s for line in set(lines) if line.at_s is not None))
+    if times_s.size < 2:
+        return False
+    apart_s = np.diff(times_s)
+    begins = apart_s > np.quantile(apart_s, _USUAL, method="higher") / 4
+    rounds = np.diff(np.flatnonzero([True, *begins, True]))
+    if apart_s[~begins].any():
+        rounds = rounds[1:-1]
+        return rounds.size >= _ENOUGH and bool(rounds.min() == rounds.max() > 1)
+    return bool(rounds.min() == rounds.max() > 1)

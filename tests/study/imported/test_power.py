@@ -135,6 +135,31 @@ def test_boards_that_share_every_time_in_a_log_that_names_none_are_not_mixed(tmp
     assert {line.power_w for line in same.whole.lines} == {100.0}
 
 
+@pytest.mark.parametrize("late_ms", [(0, 3), (2, 4, 9, 11), (0, 0, 1, 1)])
+def test_boards_that_are_asked_one_after_the_other_in_a_log_that_names_none_are_not_mixed(
+    tmp_path: Path, late_ms: tuple[int, ...]
+) -> None:
+    readings = [
+        f"2026/11/26 09:{minute}:{second:02d}.{ms + second:03d}, {100 + number * 50} W\n"
+        for minute in (30, 59)
+        for second in range(10)
+        for number, ms in enumerate(late_ms)
+    ]
+    title = "timestamp, power.draw.instant [W]\n"
+    with pytest.raises(MeterError, match="several readings at each time, and no column says of which device"):
+        read_logs([log(tmp_path, title + "".join(readings[:-1]))], "UTC")
+    [alone] = read_logs([log(tmp_path, title + "".join(readings[:: len(late_ms)]))], "UTC")
+    assert len(alone.whole.lines) == 20
+
+
+def test_one_board_that_is_read_more_often_than_its_log_has_times_is_one_board(tmp_path: Path) -> None:
+    lines = "".join(
+        f"2026-11-26T09:30:0{second}+0000 GPU 0  {100 + k}.5\n" for second in range(3) for k in (1, 2)
+    )
+    [found] = read_logs([log(tmp_path, "#Entity  PWRINST\nID       W\n" + lines)], None)
+    assert len(found.whole.lines) == 6
+
+
 def test_lines_of_dcgmi_dmon_without_times_are_no_log_of_the_past(tmp_path: Path) -> None:
     text = "#Entity  PWRINST\nID       W\nGPU 0   101.5\n"
     with pytest.raises(MeterError, match="line 3: has no time: put one before each line"):
