@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from starwatt_errors import TraceError
 from traces.layout import RunDir, is_there
@@ -50,7 +51,25 @@ def read_table(run: RunDir, name: str) -> pa.Table:
     holes = [column for column in schema.names if column in known and table[column].null_count]
     if holes:
         raise TraceError(f"{path}: has rows without {', '.join(holes)}; starwatt analyze makes it again")
+    if (contradiction := _contradiction(table)) is not None:
+        raise TraceError(f"{path}: {contradiction}; starwatt analyze makes it again")
     try:
         return checked(path, table, schema, largest=_LARGEST)
     except TraceError as error:
         raise TraceError(f"{error}; starwatt analyze makes it again") from error
+
+
+def _contradiction(table: pa.Table) -> str | None:
+    """Say what contradicts itself in rows that somebody rewrote; None where nothing does."""
+    names = set(table.schema.names)
+    if "boundary" in names and pc.any(pc.xor(table["boundary"].is_null(), table["source"].is_null())).as_py():
+        return "has rows with one of boundary and source, which come together"
+    if {"metric", "value", "valid"} <= names:
+        lost = pc.and_(table["valid"], table["value"].is_null())
+        if pc.any(pc.and_not(lost, pc.starts_with(table["metric"], "check:"))).as_py():
+            return "has valid rows without value"
+    if "graded" in names:
+        uncounted = pc.or_(table["base_passed"].is_null(), table["plus_passed"].is_null())
+        if pc.any(pc.and_(table["graded"], uncounted)).as_py():
+            return "has graded tasks without base_passed or plus_passed"
+    return None

@@ -37,7 +37,8 @@ def half_widths(results: Results, pair: MeterKey) -> Bounds | None:
 def offset_half_w(results: Results, pair: MeterKey) -> float | None:
     """Return the half-width of what is not known of the meter's offset, in watts, the largest of any cell."""
     rows = [row for row in results.cell_rows if (row["boundary"], row["source"]) == pair]
-    return max((row["hi"] for row in rows if row["metric"] == "energy_gain_offset_w"), default=None)
+    ends_w = (row["hi"] for row in rows if row["metric"] == "energy_gain_offset_w")
+    return max((end_w for end_w in ends_w if end_w is not None), default=None)
 
 
 def gains_beside(

@@ -41,7 +41,7 @@ _ZONES = {"utc": "UTC", "gmt": "UTC", "cet": "Europe/Brussels", "cest": "Europe/
 _ZONE = re.compile(
     r"(?<![A-Z])(?:UTC|GMT|CES?T|MES?Z)(?![A-Za-z])|(?<![A-Za-z])(?:utc|gmt|ces?t|mes?z)(?![A-Za-z])"
 )
-_EAST = re.compile(r"\s*([+-]\d{1,2})(?::?([0-5]\d))?(?!\d)")  # hours and minutes behind UTC or GMT
+_EAST = re.compile(r"\s*([+-](?:0?\d|1[0-4]))(?::?([0-5]\d))?(?!\d)")  # hours and minutes behind UTC or GMT
 _YEARS = range(1970, 2100)
 _SINCE_1970 = re.compile(r"(\d{9,10}|\d{13})([.,]\d+)?")
 _MOST_BYTES = 256 << 20
@@ -194,8 +194,8 @@ class _Reader:
             if np.isnan(value):
                 return None
             raise UsageError(
-                f"{where}: {start!r} is no time of {self._zone}, where summer time begins in that hour: --zone "
-                "Etc/GMT-1 is an hour east of UTC all the year"
+                f"{where}: {start!r} is no time of {self._zone}, where summer time begins in that hour: title times "
+                "without summer time by their hours east of UTC, as in time (UTC+1)"
             )
         start_s = self._seconds(start, where, follows=True)
         end_s = self._seconds(end[0], where, follows=False) if end else np.nan

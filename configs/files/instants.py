@@ -13,11 +13,13 @@ UNITS = MappingProxyType({"s": NS_PER_S, "ms": 10**6, "us": 10**3, "ns": 1})
 """Nanoseconds of what a number may count, by the endings of names."""
 _SINCE_1970 = (1e17, UNITS["ns"]), (1e14, UNITS["us"]), (1e11, UNITS["ms"]), (1e9, UNITS["s"])
 """From which number on it counts from 1970, and what: 1e9 s is in 2001, 1e11 s would be in 5138."""
-_TITLE = re.compile(r"(?<![a-z])(ms|us|ns)\W*$")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PREFIXES = {"m": "ms", "milli": "ms", "u": "us", "\u03bc": "us", "micro": "us", "n": "ns", "nano": "ns"}
+_TITLE = re.compile(rf"(?:(?<![a-z])|(?<=time|tamp))({'|'.join(_PREFIXES)})s(?:ec(?:ond)?s?)?\W*$")
 _DATED = 0  # in place of what numbers count
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?", re.ASCII)
 _DATE = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
+    r"(\d{4}-\d{2}-\d{2})[T ](\d{2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?\s*(Z|UTC|[-+]\d{2}(?::?\d{2})?)?",
     re.ASCII | re.IGNORECASE,
 )
 _LONGEST = 40
@@ -59,9 +61,9 @@ class Instants:
 
 
 def unit_ns_of(title: str) -> int:
-    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``arrival [us]``); else of a second."""
-    said = _TITLE.search(title.casefold())
-    return NS_PER_S if said is None else UNITS[said[1]]
+    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``arrival [microseconds]``); else of a second."""
+    said = _TITLE.search(_HUMP.sub(" ", title).casefold())
+    return NS_PER_S if said is None else UNITS[_PREFIXES[said[1]]]
 
 
 def _date_ns(found: re.Match[str]) -> int | None:
@@ -87,5 +89,5 @@ def _midnight_s(day: str, zone: str | None) -> int | None:
 def _zone(text: str | None) -> timezone:
     if not text or text[0] not in "+-":
         return UTC
-    hours, minutes = int(text[1:3]), int(text[-2:])
+    hours, minutes = int(text[1:3]), int(text[3:].lstrip(":") or 0)  # PostgreSQL writes hours alone
     return timezone((1 if text[0] == "+" else -1) * timedelta(hours=hours, minutes=minutes))

@@ -47,7 +47,7 @@ def columns_of(text: str) -> TableColumns | None:
         names = next(iter(csv.reader([first])), [])
     except csv.Error:
         return None
-    plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
+    plain = [re.sub(r"[^a-z]", "", name.casefold().replace("\u03bc", "u")) for name in names]
     places = [
         next((plain.index(name) for name in known if name in plain), None)
         for known in (tuple(_TIMES), _PROMPTS, _OUTPUTS)

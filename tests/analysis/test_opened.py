@@ -11,9 +11,12 @@ from analysis.opened import OpenedRun, open_run
 from analysis.report import write_report
 from analysis.report.comparison import write_comparison
 from analysis.tables import analyze
+from starwatt_errors import TraceError
 from tests.golden.world import LOADS, World
 from tests.support.opens import counted_opens
+from traces.atomic import write_parquet
 from traces.layout import RunDir
+from traces.parquet import load_parquet, with_column
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,23 @@ def test_a_run_that_is_not_analysed_is_when_it_is_opened(tmp_path: Path) -> None
     assert OpenedRun(run).is_analysed
     run.study.write_text(run.study.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert not OpenedRun(run).is_analysed
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "why"),
+    [
+        ("cells", "boundary", None, "one of boundary and source"),
+        ("cells", "boundary", "elsewhere", "one of boundary and source"),
+        ("contrasts", "value", None, "valid rows without value"),
+        ("accuracy", "plus_passed", None, "graded tasks without base_passed or plus_passed"),
+    ],
+)
+def test_a_table_whose_rows_somebody_rewrote_is_refused_in_words_and_made_again(
+    runs: list[RunDir], name: str, column: str, value: str | None, why: str
+) -> None:
+    path = runs[0].table(name)
+    whole = load_parquet(path)
+    write_parquet(path, with_column(whole, column, [value] * whole.num_rows))
+    with pytest.raises(TraceError, match=rf"{name}\.parquet: has .*{why}.*; starwatt analyze makes it again"):
+        OpenedRun(runs[0]).table(name)
+    assert open_run(runs[0]).table(name).equals(whole)

@@ -51,6 +51,24 @@ def test_a_file_that_is_no_schedule_is_refused_with_its_line(tmp_path: Path, tex
         read_recording(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("part", "titles"),
+    [
+        (10**6, "timestampMs timestampms arrival_MS time(milliseconds) t[msec] time_millis"),
+        (10**3, "t_(\u00b5s) t_(\u03bcs) microseconds arrivalMicros usec"),
+        (1, "startNanos nanoseconds time_ns"),
+        (10**9, "times offsets seconds arrivals atoms t"),
+    ],
+)
+def test_a_heading_says_what_is_counted_in_any_of_its_usual_spellings(
+    tmp_path: Path, part: int, titles: str
+) -> None:
+    for number, title in enumerate(titles.split()):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(f"{title}\n0\n5\n", encoding="utf-8")
+        assert read_recording(path).offsets_ns == (0, 5 * part), title
+
+
 def test_a_studys_trace_lies_beside_the_study_and_the_dumped_study_finds_it_from_elsewhere(
     tmp_path: Path,
 ) -> None:

@@ -25,6 +25,10 @@ class Line:
 class LogFormat(Protocol):
     """Reads lines in their order."""
 
+    @property
+    def tells_devices(self) -> bool:
+        """Say whether its lines name their devices, once one has been read."""
+
     def line(self, text: str, number: int) -> Line | None:
         """Read a line; None of a line that holds none.
 
@@ -41,6 +45,11 @@ class Reader:
         self._zone = log.zone or ("local" if known else None)
         self._devices: set[str] = set()
         self._comma_separated = False
+
+    @property
+    def tells_devices(self) -> bool:
+        """Say whether its lines name their devices, once one has been read."""
+        return self.log.select is not None or bool(self._devices)
 
     def seconds(self, text: str, line: str, number: int) -> float:
         """Return a time by the log's clock; MeterError where it is none."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from collections import Counter
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from configs.files.text_files import read_packed
 from configs.meters import ExternalLog
@@ -14,7 +16,11 @@ from server.power.logs.reader import Line
 from starwatt_errors import MeterError, UsageError
 
 _FIRST_LINES = 8  # that show a log's form
+_LAST_LINES = 20  # that show how a log's lines end
+_BETWEEN = re.compile(r"\s*[,;|]\s*|\s+(?![A-Za-z%\[])")  # fields; a number and its unit are one
 _MOST_BYTES = 1 << 30
+_USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
+_ENOUGH = 5  # rounds: as many readings between two holes may be one meter's
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def read_whole(log: ExternalLog) -> WholeLog:
         lines.append(line)
     if not lines:
         raise MeterError(f"{log.file}: has no reading{f' of {log.select}' if log.select else ''}")
-    if log.select is None and _are_of_several(lines):
+    if not reader.tells_devices and _are_of_several(lines):
         raise MeterError(
             f"{log.file}: has several readings at each time, and no column says of which device each is: log the "
             "device too (nvidia-smi: index or uuid), and say which one is read (select)"
@@ -66,10 +72,37 @@ def _whole_lines(log: ExternalLog) -> list[str]:
     if not text.strip():
         raise MeterError(f"{log.file}: is empty")
     texts = text.splitlines()
-    return texts if len(texts) == 1 or text[-1] in "\r\n" else texts[:-1]
+    return texts if len(texts) == 1 or text[-1] in "\r\n" or _ends_alike(texts) else texts[:-1]
+
+
+def _ends_alike(texts: Sequence[str]) -> bool:
+    """Say whether the last line ends as those before it do, so that nothing of it is missing.
+
+    That can be said where their last fields have one form: a unit, a bracket, a fixed number of decimals or of digits.
+    """
+    forms = [form for text in texts[-_LAST_LINES:] if any(map(str.isdigit, (form := _form(text))[1]))]
+    return len(forms) > 1 and len(set(forms)) == 1 and forms[-1] == _form(texts[-1])
+
+
+def _form(text: str) -> tuple[int, str]:
+    """Return how many fields a line has, and its last one with its digits as zeros, one before a decimal point."""
+    *fields, last = _BETWEEN.split(text.strip())
+    return len(fields), re.sub(r"0+(?=\.)", "0", re.sub(r"\d", "0", last))
 
 
 def _are_of_several(lines: Sequence[Line]) -> bool:
-    """Say whether every time comes as often, more than once, with other figures."""
-    often = set(Counter(line.at_s for line in lines).values())
-    return len(often) == 1 and often != {1} and len(set(lines)) > len({line.at_s for line in lines})
+    """Say whether readings come in rounds of as many: nvidia-smi asks boards one after the other, milliseconds apart.
+
+    A log may begin and end within a round, so that the first and the last do not count; where times of a round do not
+    differ they do, since there a single meter may be quicker than its log's times.
+    """
+    times_s = np.array(sorted(line.at_s for line in set(lines) if line.at_s is not None))
+    if times_s.size < 2:
+        return False
+    apart_s = np.diff(times_s)
+    begins = apart_s > np.quantile(apart_s, _USUAL, method="higher") / 4
+    rounds = np.diff(np.flatnonzero([True, *begins, True]))
+    if apart_s[~begins].any():
+        rounds = rounds[1:-1]
+        return rounds.size >= _ENOUGH and bool(rounds.min() == rounds.max() > 1)
+    return bool(rounds.min() == rounds.max() > 1)

@@ -173,14 +173,18 @@ def test_the_hour_that_is_left_out_as_summer_time_begins_may_stand_there_without
     text = f"time,p (EUR/MWh)\n29/03/2026 01:00,1\n{line}29/03/2026 03:00,3\n29/03/2026 04:00,4\n"
     found = read(tmp_path, text, zone="Europe/Berlin")
     assert found.start_s.tolist() == [at("2026-03-29T00:00Z") + 3600 * k for k in range(3)]
-    with pytest.raises(UsageError, match=r"line \d: '29/03/2026 02:00' is no time of Europe/Berlin"):
-        read(tmp_path, text.replace("29/03/2026 03:00,3", "29/03/2026 02:00,2"), zone="Europe/Berlin")
+    without = text.replace(line, "").replace("29/03/2026 03:00,3", "29/03/2026 02:00,2")
+    with pytest.raises(UsageError, match=r"line 3: '29/03/2026 02:00' is no time of Europe/Berlin.*UTC\+1"):
+        read(tmp_path, without, zone="Europe/Berlin")
+    as_it_says = read(tmp_path, without.replace("time", "time (UTC+1)"), zone="Europe/Berlin")
+    assert as_it_says.start_s[1] == at("2026-03-29T01:00Z")
 
 
 @pytest.mark.parametrize(
     ("title", "east"),
     [("Date (GMT+1)", "+01:00"), ("Time (UTC+02:00)", "+02:00"), ("Time UTC-5", "-05:00"),
-     ("Time (UTC-03:30)", "-03:30"), ("Time (GMT)", "+00:00"), ("Datum (CET)", "+01:00")],
+     ("Time (UTC-03:30)", "-03:30"), ("Time (GMT)", "+00:00"), ("Datum (CET)", "+01:00"),
+     ("Time UTC-30min", "+00:00")],
 )  # fmt: skip
 def test_hours_east_or_west_in_the_title_of_the_times_count(title: str, east: str, tmp_path: Path) -> None:
     found = read(tmp_path, f"{title},p (EUR/MWh)\n2026-01-26 09:00,1\n", zone="Asia/Tokyo")

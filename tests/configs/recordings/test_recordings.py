@@ -59,6 +59,8 @@ def read(folder: Path, text: str, name: str = "day.csv", most_tokens: int | None
         ("arrival time,num_prefill_tokens,num_decode_tokens\n0.5,10.0,2\n1,11.,3\n", [0, 500], [(10, 2), (11, 3)]),
         ("output_tokens,prompt_tokens,timestamp_ms\n2,10,500\n3,11,501\n", [0, 1], [(10, 2), (11, 3)]),
         ("seconds,prompt_tokens,output_tokens\n0,2,3\n1.5e-05,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
+        ("Arrival Time (\u00b5s),prompt_tokens,output_tokens\n0,2,3\n15,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
+        (AZURE_2024.replace("+00:00", "+00"), [0, 7.405, 990.07], [(2162, 5), (2399, 6), (10, 7)]),
         (MOONCAKE, [0, 0, 3052.5], [(6758, 500), (7322, 490), (90, 3)]),
         ("\ufeff\n" + MOONCAKE.replace("\n", "\r\n"), [0, 0, 3052.5], [(6758, 500), (7322, 490), (90, 3)]),
         (BAILIAN, [0, 500], [(40, 3), (17, 4)]),

@@ -182,6 +182,12 @@ def test_a_csv_file_takes_what_it_has_and_leaves_the_rest_null(tmp_path: Path) -
     assert (bad.status, bad.error, bad.due_ns) == ("timeout", "gave up", 1_795_685_400_250_000_000)
 
 
+def test_counts_are_read_as_pandas_writes_them_where_one_is_missing(tmp_path: Path) -> None:
+    text = "start,end,output_tokens\n1795685400,1795685401,20.0\n1795685401,1795685402,\n"
+    requests = only(written(tmp_path / "r.csv", text)).requests
+    assert [request.output_tokens for request in requests] == [20, None]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

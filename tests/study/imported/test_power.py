@@ -112,6 +112,17 @@ def test_a_last_line_that_was_cut_off_as_its_program_was_stopped_is_no_reading(
     assert [line.power_w for line in found.whole.lines] == [100.0, 110.0]
 
 
+@pytest.mark.parametrize("last", ["{:.2f}", "{:.2f} W", "{:.0f}", "{:.0f},P0", '"{:.1f}"'])
+def test_a_last_line_without_an_end_is_a_reading_where_nothing_of_it_can_be_missing(
+    tmp_path: Path, last: str
+) -> None:
+    lines = [f"{1000 + number},{last.format(power_w)}" for number, power_w in enumerate((100, 110, 120, 130))]
+    whole = "\n".join(["time,power_w,state" if "P0" in last else "time,power_w", *lines])
+    for text, power_w in ((whole, [100, 110, 120, 130]), (whole[:-1], [100, 110, 120])):
+        [read] = read_logs([log(tmp_path, text)], None)
+        assert [line.power_w for line in read.whole.lines] == power_w
+
+
 def test_a_log_is_read_from_gzip_and_as_powershell_writes_it(tmp_path: Path) -> None:
     text = _NVIDIA.format(column="power.draw.instant")
     (tmp_path / "plain.csv").write_text(text)
@@ -133,6 +144,31 @@ def test_boards_that_share_every_time_in_a_log_that_names_none_are_not_mixed(tmp
         read_logs([log(tmp_path, text)], "UTC")
     [same] = read_logs([log(tmp_path, text.replace("500", "100"))], "UTC")
     assert {line.power_w for line in same.whole.lines} == {100.0}
+
+
+@pytest.mark.parametrize("late_ms", [(0, 3), (2, 4, 9, 11), (0, 0, 1, 1)])
+def test_boards_that_are_asked_one_after_the_other_in_a_log_that_names_none_are_not_mixed(
+    tmp_path: Path, late_ms: tuple[int, ...]
+) -> None:
+    readings = [
+        f"2026/11/26 09:{minute}:{second:02d}.{ms + second:03d}, {100 + number * 50} W\n"
+        for minute in (30, 59)
+        for second in range(10)
+        for number, ms in enumerate(late_ms)
+    ]
+    title = "timestamp, power.draw.instant [W]\n"
+    with pytest.raises(MeterError, match="several readings at each time, and no column says of which device"):
+        read_logs([log(tmp_path, title + "".join(readings[:-1]))], "UTC")
+    [alone] = read_logs([log(tmp_path, title + "".join(readings[:: len(late_ms)]))], "UTC")
+    assert len(alone.whole.lines) == 20
+
+
+def test_one_board_that_is_read_more_often_than_its_log_has_times_is_one_board(tmp_path: Path) -> None:
+    lines = "".join(
+        f"2026-11-26T09:30:0{second}+0000 GPU 0  {100 + k}.5\n" for second in range(3) for k in (1, 2)
+    )
+    [found] = read_logs([log(tmp_path, "#Entity  PWRINST\nID       W\n" + lines)], None)
+    assert len(found.whole.lines) == 6
 
 
 def test_lines_of_dcgmi_dmon_without_times_are_no_log_of_the_past(tmp_path: Path) -> None:
