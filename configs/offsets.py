@@ -21,7 +21,7 @@ def offsets_of(path: Path, content: str) -> list[int]:
 
     One number or date a line, never falling, in seconds unless the heading ends in ms, us or ns; empty lines, and notes
     (lines that begin with #) are skipped. Counts since 1970 do as well as offsets, since they are counted from the
-    first; they tell by their size whether they are of seconds.
+    first; without such a heading they tell by their size whether they are of seconds.
 
     Raises:
         UsageError: a line holds no such number, fewer than two instants differ, or they span more than a week.
@@ -35,7 +35,8 @@ def offsets_of(path: Path, content: str) -> list[int]:
     ]
     for place, (number, text) in enumerate(rows):
         if place == 0 and not _is_number(text) and not text[:1].isdigit():
-            times = Instants(unit_ns_of(text))
+            unit_ns = unit_ns_of(text)
+            times = Instants(unit_ns, stated=unit_ns != NS_PER_S)
             continue  # a heading
         at_ns = times.ns(text)
         if at_ns is None and not _is_number(text):

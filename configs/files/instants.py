@@ -31,9 +31,9 @@ _MOST_NS = 2**63 - 1
 class Instants:
     """Read the times of one file: all are dates, or all are numbers of one unit, as the first of them is."""
 
-    def __init__(self, usual_ns: int) -> None:
-        """Take numbers for counts of ``usual_ns`` nanoseconds, unless the first, by its size, counts from 1970."""
-        self._usual_ns = usual_ns
+    def __init__(self, usual_ns: int, *, stated: bool = False) -> None:
+        """Take numbers for counts of ``usual_ns``, unless by its size the first counts from 1970 and none is stated."""
+        self._usual_ns, self._stated = usual_ns, stated
         self._unit_ns: int | None = None
 
     def ns(self, text: str) -> int | None:
@@ -57,6 +57,8 @@ class Instants:
     def _unit_of(self, first: str) -> int:
         if not _NUMBER.fullmatch(first):
             return _DATED
+        if self._stated:
+            return self._usual_ns
         return next((ns for least, ns in _SINCE_1970 if float(first) >= least), self._usual_ns)
 
 
