@@ -17,6 +17,7 @@ from starwatt_errors import MeterError, UsageError
 _FIRST_LINES = 8  # that show a log's form
 _MOST_BYTES = 1 << 30
 _USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
+_NEXT_BOARD_S = 0.05  # the most until nvidia-smi has asked the next board; a single meter is seldom as quick
 _ENOUGH = 5  # rounds: as many readings between two holes may be one meter's
 
 
@@ -86,5 +87,6 @@ def _are_of_several(lines: Sequence[Line]) -> bool:
     rounds = np.diff(np.flatnonzero([True, *begins, True]))
     if apart_s[~begins].any():
         rounds = rounds[1:-1]
-        return rounds.size >= _ENOUGH and bool(rounds.min() == rounds.max() > 1)
+        if rounds.size < _ENOUGH or apart_s[~begins].max() > _NEXT_BOARD_S:
+            return False
     return bool(rounds.min() == rounds.max() > 1)
