@@ -124,7 +124,7 @@ def _of_tasks(shares: Mapping[str, float]) -> Interval:
 
 
 def _of_blocks(point: Point, metric: str) -> Interval:
-    """Return by how blocks scatter; of a single one what its own measurement leaves open."""
+    """Return the interval by how blocks scatter; of a single one what its own measurement leaves open."""
     known = point.values[metric]
     if len(known) == 1 and point.bounds[metric][0] is not None:
         return Interval(point.bounds[metric][0], "search" if metric == "rate_found" else "measurement")

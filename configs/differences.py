@@ -31,7 +31,7 @@ class Change:
 
 
 def changes(first: Any, second: Any, field: str = "") -> Iterator[Change]:
-    """Return every field that differs, in the order of the first document.
+    """Yield every field that differs, in the order of the first document.
 
     Lists of documents, such as boards, are compared place by place (``gpus.0.ecc``), other lists whole.
     """

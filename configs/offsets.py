@@ -27,36 +27,40 @@ def offsets_of(path: Path, content: str) -> list[int]:
         UsageError: a line holds no such number, fewer than two instants differ, or they span more than a week.
     """
     instants_ns: list[int] = []
-    times = Instants(NS_PER_S)
-    rows = [
-        (number, line.strip())
-        for number, line in enumerate(content.splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    ]
+    times, rows = Instants(NS_PER_S), _rows(content)
+    if rows and not _is_number(rows[0][1]) and not rows[0][1][:1].isdigit():
+        unit_ns = unit_ns_of(rows.pop(0)[1])
+        times = Instants(unit_ns, stated=unit_ns != NS_PER_S)
     for place, (number, text) in enumerate(rows):
-        if place == 0 and not _is_number(text) and not text[:1].isdigit():
-            unit_ns = unit_ns_of(text)
-            times = Instants(unit_ns, stated=unit_ns != NS_PER_S)
-            continue  # a heading
         at_ns = times.ns(text)
-        if at_ns is None and not _is_number(text):
-            table = f"; {TABLE}" if re.search("[,;\t]", text) else ""
+        first_ns, last_ns = (instants_ns[0], instants_ns[-1]) if instants_ns else (at_ns, at_ns)
+        if at_ns is None or first_ns is None or last_ns is None or at_ns - first_ns > LONGEST_S * NS_PER_S:
+            raise UsageError(f"{path}:{number}: {_why_none(text, at_ns)}")
+        if at_ns < last_ns:
+            before = rows[place - 1][1]
             raise UsageError(
-                f"{path}:{number}: takes one offset in seconds a line (given: {text[:40]!r}){table}"
-            )
-        if at_ns is None or (instants_ns and at_ns - instants_ns[0] > LONGEST_S * NS_PER_S):
-            raise UsageError(
-                f"{path}:{number}: {text[:40]} is more than a week after the first: takes seconds, not milliseconds "
-                "unless the first line says so (time_ms)"
-            )
-        if instants_ns and at_ns < instants_ns[-1]:
-            raise UsageError(
-                f"{path}:{number}: {text[:40]} comes before {rows[place - 1][1][:40]}: offsets must not fall"
+                f"{path}:{number}: {text[:40]} comes before {before[:40]}: offsets must not fall"
             )
         instants_ns.append(at_ns)
     if not instants_ns or instants_ns[-1] <= instants_ns[0]:
         raise UsageError(f"{path}: takes at least two different offsets, in seconds, one a line")
     return [instant_ns - instants_ns[0] for instant_ns in instants_ns]
+
+
+def _rows(content: str) -> list[tuple[int, str]]:
+    """Lines with something in them that are no notes, and their numbers."""
+    numbered = enumerate(content.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in numbered if line.strip() and not line.startswith("#")]
+
+
+def _why_none(text: str, at_ns: int | None) -> str:
+    if at_ns is None and not _is_number(text):
+        table = f"; {TABLE}" if re.search("[,;\t]", text) else ""
+        return f"takes one offset in seconds a line (given: {text[:40]!r}){table}"
+    return (
+        f"{text[:40]} is more than a week after the first: takes seconds, not milliseconds unless the first line says "
+        "so (time_ms)"
+    )
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from starwatt_errors import UsageError
 
 _LOADS: TypeAdapter[Load] = TypeAdapter(Load)
 _DRAIN_S = 60.0
-_FLAGS = {"seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout"}
+_FLAGS = {
+    "seconds": "duration", "warmup_s": "warmup", "request_timeout_s": "timeout", "max_in_flight": "concurrency",
+}  # fmt: skip
 """Flags whose fields have other names."""
 
 
@@ -134,7 +137,7 @@ class LoadFlags:
             if self.qps is not None and 0 < self.duration * self.qps < 1:
                 raise UsageError(
                     f"--duration {self.duration:g}: at --qps {self.qps:g} no request is due in that time: "
-                    f"take --requests N, or {1 / self.qps:g} s and more"
+                    f"take --requests N, or {math.ceil(1 / self.qps)} s and more"
                 )
             return Duration(kind="duration", seconds=self.duration)
         if self.requests is not None and self.duration is None:

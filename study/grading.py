@@ -122,7 +122,7 @@ def verdict_cache() -> Path:
 
 
 def why_no_sandbox() -> str | None:
-    """None where generated code can be run safely; otherwise why not, and the line that mends it."""
+    """Say why generated code cannot be run safely, and the line that mends it; None where it can."""
     status = sandbox_status()
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
 

@@ -111,7 +111,7 @@ class RunDir:
         return self.root / "tables" / "summary.csv"
 
     def table(self, name: str) -> Path:
-        """Return a derived table: cells, requests, contrasts or accuracy."""
+        """Return the path of a derived table: cells, requests, contrasts or accuracy."""
         return self.root / "tables" / f"{name}.parquet"
 
     def cell(self, key: CellKey) -> Path:

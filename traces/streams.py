@@ -28,7 +28,7 @@ _MOST_ROWS = 64  # converted at once: more would hold up an event loop that time
 
 
 def stamped(schema: pa.Schema) -> pa.Schema:
-    """``schema`` with what every file carries: schema version, boot id, and a (monotonic, realtime) pair."""
+    """Return ``schema`` with what every file carries: schema version, boot id, and a (monotonic, realtime) pair."""
     pair = ClockPair.now()
     return schema.with_metadata(
         {
@@ -75,7 +75,7 @@ class TraceWriter:
             self.flush()
 
     def extend(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """``append`` for several."""
+        """Append several rows."""
         for row in rows:
             self.append(row)
 

@@ -35,7 +35,7 @@ class _Part(NamedTuple):
 
 
 def energy_rows(rows: Rows, result: CellResult, measured: Measured, energy: BoundaryEnergy) -> None:
-    """All metrics of one boundary and source: gross, idle, net, and by everything that joules are divided by."""
+    """Return all metrics of one boundary and source: gross, idle, net, and by everything that joules are divided by."""
     seconds, reasons = measured.window.seconds, energy_reasons(result, energy)
     for part in _parts(energy, seconds):
         no_idle = ["no_idle"] if part.name != "gross" and energy.idle_before_w is None else []

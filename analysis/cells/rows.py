@@ -35,7 +35,7 @@ class Rows:
         bounds: Bounds | None = None,
         kind: str = "measurement",
     ) -> None:
-        """One row; valid where there is a value and no reason against it.
+        """Add one row; valid where there is a value and no reason against it.
 
         Args:
             name: a metric of ``analysis/metrics.py``.
@@ -54,7 +54,7 @@ class Rows:
         self._keep({**row, "valid": not against}, energy)
 
     def add_check(self, check: Check, energy: BoundaryEnergy | None = None) -> None:
-        """``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
+        """Add ``check:<code>``: the figure behind a reason; ``lo`` and ``hi`` are what is allowed."""
         value = check.value if check.value is not None and np.isfinite(check.value) else None
         bounds = None if check.lo is None and check.hi is None else (check.lo, check.hi)
         reasons = [check.code] if check.failed or check.noted else []

@@ -77,7 +77,7 @@ def boundary_energies(
     sensors: Sensors | None = None,
     events: tuple[Moments, ...] = (),
 ) -> list[BoundaryEnergy]:
-    """One result for each (boundary, source), sorted; devices of the same pair are summed."""
+    """Return one result for each (boundary, source), sorted; devices of the same pair are summed."""
     pairs = sorted({(device.boundary, device.source) for device in series})
     energies = []
     for pair in pairs:

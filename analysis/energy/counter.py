@@ -118,7 +118,7 @@ def _sees_everything(t_s: Floats, apart_j: Floats, step_j: float, error: Samplin
 
 
 def _extended(knots_s: Floats, knots_j: Floats, t_s: Floats) -> Floats:
-    """Interpolates, and continues beyond the first and last knot at the mean power between them.
+    """Interpolate, and continue beyond the first and last knot at the mean power between them.
 
     Holding the counter there would lose the joules of the last part of a step.
     """

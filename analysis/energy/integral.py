@@ -129,7 +129,7 @@ class Integral:
 
 
 def read_series(table: pa.Table) -> list[PowerSeries]:
-    """One series for each (device, boundary, source) of a ``power`` trace, sorted by these names."""
+    """Read one series for each (device, boundary, source) of a ``power`` trace, sorted by these names."""
     place = np.zeros(table.num_rows, dtype=np.int64)
     columns = []
     for name in ("device", "boundary", "source"):

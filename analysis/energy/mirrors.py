@@ -12,7 +12,7 @@ _APART_S = 0.005  # two looks at one counter lie this close; times the highest p
 
 
 def without_mirrors(series: list[PowerSeries]) -> list[PowerSeries]:
-    """One of each package's dies where their counters moved alike all the time, and all other series.
+    """Keep one of each package's dies where their counters moved alike all the time, and all other series.
 
     The meter finds such zones when it opens them; here are those that did not tell then.
     """

@@ -57,7 +57,7 @@ class SamplingError:
 
 
 def updates(t_s: Floats, power_w: Floats, sensor: Sensor) -> Updates:
-    """One reading an update, from readings polled faster or slower than the sensor updates.
+    """Take one reading an update from readings polled faster or slower than the sensor updates.
 
     Polled faster, a reading stands there several times; the moments at which it changed give the sensor's rhythm, and
     each update then counts the same, however many polls happened to see it. Polled slower, every poll is a reading

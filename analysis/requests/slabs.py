@@ -51,7 +51,7 @@ class Slab:
         return sums(values, self.starts)
 
     def spread(self, values: Floats) -> Floats:
-        """``values`` (one a request of this slab) to each request's chunks."""
+        """Spread ``values`` (one a request of this slab) over each request's chunks."""
         return np.repeat(values, self.counts)
 
 

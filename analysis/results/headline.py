@@ -47,7 +47,7 @@ def headline(run: RunDir) -> list[HeadlineLine]:
 
 
 def headline_of(results: Results) -> list[HeadlineLine]:
-    """``headline`` for results that are already read."""
+    """Do what ``headline`` does for results that are already read."""
     return [
         HeadlineLine(
             model=contrast.model,
@@ -76,7 +76,7 @@ def note_of(results: Results) -> str:
 
 
 def with_bounds(value: float | None, lo: float | None, hi: float | None) -> str:
-    """``3.4 (3.1 to 4.2)``; the value alone where it has no interval."""
+    """Write ``3.4 (3.1 to 4.2)``; the value alone where it has no interval."""
     text = significant(value)
     return text if lo is None or hi is None else f"{text} ({significant(lo)} to {significant(hi)})"
 
@@ -91,7 +91,7 @@ def ratio_words(estimate: RatioEstimate, shown: Callable[[float], str] = signifi
 
 
 def interval_words(row: Mapping[str, Any]) -> str:
-    """``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
+    """Write ``95 %: 3.1 to 4.2; 5 blocks``, or why there is no interval."""
     blocks = f"{row['blocks']} block{'s' if row['blocks'] != 1 else ''}"
     if row["lo"] is not None and row["hi"] is not None:
         return f"95 %: {significant(row['lo'])} to {significant(row['hi'])}; {blocks}"

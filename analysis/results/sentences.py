@@ -123,7 +123,7 @@ def _ends(row: Figures) -> list[str]:
 
 
 def significant(value: float | None, digits: int = 3) -> str:
-    """``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
+    """Write ``value`` to so many significant digits, without an exponent between 1e-4 and 1e6; a dash for None."""
     if value is None:
         return "–"
     if value != 0 and not 1e-4 <= abs(value) < 1e6:

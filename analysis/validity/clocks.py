@@ -13,7 +13,7 @@ from traces.remote import PowerClock
 
 
 def on_our_clock(table: pa.Table | None, clock: PowerClock | None) -> pa.Table | None:
-    """``table`` with ``t_ns`` by the clock of the requests; as it is where that is its own."""
+    """Return ``table`` with ``t_ns`` by the clock of the requests; as it is where that is its own."""
     if table is None or clock is None:
         return table
     shifted = pc.subtract(table.column("t_ns"), pa.scalar(clock.middle_ns, pa.int64()))

@@ -233,7 +233,7 @@ def energy_checks(energy: BoundaryEnergy) -> list[Check]:
 
 
 def _alias_checks(energy: BoundaryEnergy) -> list[Check]:
-    """Return the device that is worst off; none where no sensor could alias."""
+    """Check the device that is worst off; nothing where no sensor could alias."""
     looked = [device.aliasing for device in energy.devices if device.aliasing is not None]
     if not looked:
         return []

@@ -10,7 +10,7 @@ from traces.layout import RunDir
 
 
 def imported_remarks(run: RunDir) -> Iterator[str]:
-    """Return a sentence a cell that others measured, and one for all of them; none where there is no such cell."""
+    """Yield a sentence for each cell that others measured, and one for all of them; nothing where there is none."""
     any_imported = False
     for key in run.finished_cells():
         try:

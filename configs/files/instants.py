@@ -37,7 +37,7 @@ class Instants:
         self._unit_ns: int | None = None
 
     def ns(self, text: str) -> int | None:
-        """Nanoseconds of a time (a date is of UTC unless it says another zone); None: it is none, or of another kind.
+        """Read a time in nanoseconds (a date is of UTC unless it says a zone); None: it is none, or of another kind.
 
         Dates are counted from 1970; what a number is counted from, its file knows.
         """
@@ -63,7 +63,7 @@ class Instants:
 
 
 def unit_ns_of(title: str) -> int:
-    """Nanoseconds of what a column counts by its title (``time_ms``, ``arrival [microseconds]``); else of a second."""
+    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``t [millis]``); else of a second."""
     said = _TITLE.search(_HUMP.sub(" ", title).casefold())
     return NS_PER_S if said is None else UNITS[_PREFIXES[said[1]]]
 
@@ -80,7 +80,7 @@ def _date_ns(found: re.Match[str]) -> int | None:
 
 @lru_cache(maxsize=1024)
 def _midnight_s(day: str, zone: str | None) -> int | None:
-    """Seconds from 1970 to the beginning of a day, which many requests have in common; None: there is no such day."""
+    """Return the seconds from 1970 to the beginning of a day, which many requests share; None: there is no such day."""
     try:
         midnight = datetime.combine(date.fromisoformat(day), time(), _zone(zone))
         return (midnight - _EPOCH) // timedelta(seconds=1)

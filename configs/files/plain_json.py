@@ -32,7 +32,7 @@ def parse_json(text: str, *, most_digits: int | None = None) -> Any:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Return the lines of JSON Lines with something in them, and their numbers."""
+    """Yield the lines of JSON Lines with something in them, and their numbers."""
     for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand in a string
         if line.strip():
             yield number, line

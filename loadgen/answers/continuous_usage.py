@@ -23,17 +23,19 @@ class Asking:
         self._without: dict[tuple[bytes, str], bytes] = {}
 
     def forms(self, request: bytes, exchange: Exchange) -> Iterator[bytes]:
-        """Yield the request as this server takes it, and once more where it refuses that, as ``exchange`` says then.
+        """Yield the request as this server takes it, then with ever less while it refuses that, as ``exchange`` says.
 
-        The exchange forgets what was refused. A server that refuses the second too has another reason.
+        The exchange forgets what was refused. A refusal that names both may be of either: some quote what they were
+        sent. One that leaves nothing more to leave out has another reason.
         """
-        yield self.without(request, self._most)
-        refused = self._refused(request, exchange)
-        if refused is not None:
+        left_out = self._most
+        yield self.without(request, left_out)
+        while (refused := self._refused(request, exchange, left_out)) is not None:
             exchange.forget()
-            yield self.without(request, refused)
-            if exchange.http_status == 200 and self._most != OPTIONS:
-                self._most = refused
+            left_out = refused
+            yield self.without(request, left_out)
+        if left_out is not None and exchange.http_status == 200 and self._most != OPTIONS:
+            self._most = left_out
 
     def without(self, request: bytes, left_out: str | None) -> bytes:
         """Return the request, head and body, without one of ``FIELD`` and ``OPTIONS``."""
@@ -48,11 +50,11 @@ class Asking:
             self._without[request, left_out] = head + b"\r\n\r\n" + content
         return self._without[request, left_out]
 
-    def _refused(self, request: bytes, exchange: Exchange) -> str | None:
+    def _refused(self, request: bytes, exchange: Exchange, left_out: str | None) -> str | None:
         """Return the least that an answer refuses by name, of what was asked for and is not left out already."""
         if exchange.status != "http_error":
             return None
-        left = _LEFT_OUT if self._most is None else _LEFT_OUT[_LEFT_OUT.index(self._most) + 1 :]
+        left = _LEFT_OUT if left_out is None else _LEFT_OUT[_LEFT_OUT.index(left_out) + 1 :]
         said = exchange.error or ""
         return next((name for name in left if name in said and name.encode() in request), None)
 

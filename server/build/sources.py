@@ -150,7 +150,7 @@ def check_config(model: str, config: Mapping[str, Any], *, trust_remote_code: bo
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """``config.json`` of a checkpoint.
+    """Read ``config.json`` of a checkpoint.
 
     Raises:
         UsageError: it cannot be read.

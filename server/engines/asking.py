@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import urllib.request
+from functools import cache
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -33,8 +34,14 @@ def opened(request: urllib.request.Request, timeout_s: float, *, by_proxy: bool 
         urllib.error.HTTPError: it answers with a status of 400 or above.
         OSError: it does not answer, or not in time.
     """
-    straight = () if by_proxy else (urllib.request.ProxyHandler({}),)
-    return urllib.request.build_opener(_KeyToOneHost, *straight).open(request, timeout=timeout_s)
+    opener = urllib.request.build_opener(_KeyToOneHost) if by_proxy else _straight()
+    return opener.open(request, timeout=timeout_s)
+
+
+@cache
+def _straight() -> urllib.request.OpenerDirector:
+    """Return what asks by no proxy, made once: Python 3.12 reads all certificates for each, and scrapes are many."""
+    return urllib.request.build_opener(_KeyToOneHost, urllib.request.ProxyHandler({}))
 
 
 class _KeyToOneHost(urllib.request.HTTPRedirectHandler):

@@ -42,7 +42,7 @@ class Adapter(Protocol):
         """Return the command line, without secrets (they go by the environment)."""
 
     def environment(self, spec: EngineSpec) -> dict[str, str]:
-        """This process's environment plus what the server takes only there."""
+        """Return this process's environment plus what the server takes only there."""
 
     def folder(self, log: Path, spec: EngineSpec) -> Path:
         """Return the folder it is started in, beside its log."""

@@ -52,7 +52,7 @@ def parse_metrics(text: str) -> dict[str, float]:
 
 
 def finite(value: str) -> float | None:
-    """A value of Prometheus text; None where it is no number: a server may write NaN for what it does not know."""
+    """Read a value of Prometheus text; None where it is no number: a server may write NaN for what it does not know."""
     try:
         number = float(value)
     except ValueError:

@@ -154,7 +154,7 @@ def _asked(spec: EngineSpec) -> Asked:
 
 
 def vllm_environment(spec: EngineSpec) -> dict[str, str]:
-    """This process's environment plus what vLLM takes only there."""
+    """Return this process's environment plus what vLLM takes only there."""
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",  # the checkpoint is on disk

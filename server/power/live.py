@@ -61,7 +61,7 @@ class LiveMeters:
         return [watts, joules, heat]
 
     def describe(self) -> list[Metric]:
-        """Names without a reading: registering must not read."""
+        """Return no metric: registering must not read."""
         return []
 
     def close(self) -> None:

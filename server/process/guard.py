@@ -41,7 +41,7 @@ class Guard:
         self.kept.add(descriptor)
 
     def release(self, descriptor: int) -> None:
-        """The file need not be held any more (a reaper that has it keeps it until this process ends)."""
+        """Let go of a file that need not be held any more (a reaper that has it keeps it until this process ends)."""
         self.kept.discard(descriptor)
 
     def announcing(self) -> Callable[[], None]:
@@ -63,7 +63,7 @@ class Guard:
             self._tell("watch", pid)
 
     def forget(self, pid: int) -> None:
-        """The child and its session are gone."""
+        """Forget a child that is gone with its session."""
         with self._lock:
             self._watched.discard(pid)
             self._tell("forget", pid)
@@ -99,13 +99,13 @@ class Guard:
         return order
 
     def spare(self, order: str) -> None:
-        """The command need not be run any more."""
+        """Forget a command that need not be run any more."""
         with self._lock:
             self._afterwards.discard(order)
             self._tell("spare", order)
 
     def close(self) -> None:
-        """The last thing a command does: the reaper ends what is left, then itself."""
+        """End the reaper, last of all: it ends what is left, then itself."""
         with self._lock:
             self._close_pipe()
             if self._process is not None:

@@ -28,7 +28,7 @@ def build_variants(variants: tuple[str, ...], model: str, *, as_json: bool) -> N
 
 @contextmanager
 def said_of(flag: str, field: str) -> Iterator[None]:
-    """What is wrong with a field of studies is wrong with the flag that stands for it."""
+    """Say of a flag what a UsageError says of the field of studies that it stands for."""
     try:
         yield
     except UsageError as error:

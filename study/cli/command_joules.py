@@ -77,7 +77,7 @@ def _handed_on_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.terminate()
 
     def wait(_number: int, _frame: FrameType | None) -> None:
-        """The command heard it too."""
+        """Leave it to the command, which heard it too."""
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGTERM, terminate)

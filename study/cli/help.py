@@ -145,7 +145,7 @@ class Manual(TyperGroup):
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- its name there
-        """Every section in its place; the width is the terminal's."""
+        """Put every section in its place; the width is the terminal's."""
         _text(formatter, "NAME", NAME)
         _text(formatter, "SYNOPSIS", "starwatt COMMAND [OPTIONS] [ARGUMENTS]")
         _text(formatter, "DESCRIPTION", DESCRIPTION)

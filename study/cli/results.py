@@ -99,7 +99,7 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
 
 
 def tell_answer(run_dir: RunDir, summary: AnalysisSummary, *, as_json: bool) -> None:
-    """The answer in words, and what is invalid."""
+    """Tell the answer in words, and what is invalid."""
     from analysis.opened import OpenedRun
     from analysis.results.answers import ANSWERED_BY
     from analysis.results.headline import headline_of
@@ -141,7 +141,7 @@ def _answers(run: OpenedRun, results: Results) -> list[str]:
 
 
 def tell_invalid(summary: AnalysisSummary) -> None:
-    """A line for all blocks of a variant and load of which the same is to be said."""
+    """Tell a line for all blocks of a variant and load of which the same is to be said."""
     from analysis.validity.reasons import in_words
 
     alike: dict[tuple[str, str], list[int]] = {}

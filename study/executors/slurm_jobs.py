@@ -61,5 +61,5 @@ def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> di
 
 
 def log_of(run: RunDir, job: str) -> Path:
-    """Return what a task printed."""
+    """Find the file of what a task printed."""
     return run.slurm / f"{job}_0_log.out"

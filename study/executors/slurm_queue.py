@@ -34,7 +34,7 @@ class Queued:
 
 
 def check_cluster(settings: Slurm) -> None:
-    """Whether jobs can be submitted from here, to the partitions that the study names.
+    """Check that jobs can be submitted from here, to the partitions that the study names.
 
     Raises:
         RunError: Slurm's commands are missing, do not answer, or know no such partition.

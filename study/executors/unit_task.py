@@ -44,7 +44,7 @@ _ENDING_S = 90.0
 
 
 def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reasons: Sequence[str]) -> None:
-    """A task of a Slurm array: measure the cells of ``keys`` (model, variant, load, block) that ``root`` lacks.
+    """Measure, as a task of a Slurm array, the cells of ``keys`` (model, variant, load, block) that ``root`` lacks.
 
     Slurm may start it again on another node after it was preempted, or its node was lost: it resumes where it stood.
 

@@ -156,7 +156,7 @@ def _row(request: Request, shift_ns: int) -> dict[str, Any]:
 
 
 def _whole(text: str | None) -> str | None:
-    """Text with U+FFFD for halves of characters, which some tokenizers leave and no trace can hold."""
+    """Put U+FFFD in place of halves of characters, which some tokenizers leave and no trace can hold."""
     return None if text is None else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -39,7 +39,7 @@ class FirstRequests:
         self._look(_ENOUGH)
 
     def check_all(self) -> None:
-        """The load has ended.
+        """Look at what there is, now that the load has ended.
 
         Raises:
             LoadError: no request was answered.

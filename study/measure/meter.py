@@ -61,7 +61,7 @@ class _Here:
         self.sidecar.check_alive()
 
     def mark(self, phase: str) -> None:
-        """The runner that marks and the sidecar have one clock: cell.json has the phases."""
+        """Note nothing: runner and sidecar have one clock, and cell.json has the phases."""
 
 
 class _Unmetered:

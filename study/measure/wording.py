@@ -78,12 +78,15 @@ def _prompt(words: Sequence[str]) -> str:
 
 
 def _prompt_tokens(spec: LoadSpec, key: str | None, text: str) -> int | None:
-    """Return what the server says of a prompt that is asked as the load asks its own."""
+    """Return what the server says of a prompt that is asked as the load asks its own, but for counts with every chunk.
+
+    Some servers refuse those by name; the load then asks without them.
+    """
     endpoint = Endpoint.parse(spec.url, spec.endpoint)
-    body = body_of(spec, text) | forced(spec, 1)
+    body = body_of(spec.model_copy(update={"continuous_usage": False}), text) | forced(spec, 1)
     try:
         answer, content_type = answer_to(endpoint, body, key, _TIMEOUT_S, client=spec.client)
-    except urllib.error.HTTPError as error:  # the load will be told the same
+    except urllib.error.HTTPError as error:  # the load is told the same, or is asked without any counts
         error.close()
         return None
     except OSError:

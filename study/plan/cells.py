@@ -169,7 +169,7 @@ def expected_s(cells: Sequence[PlannedCell]) -> dict[CellKey, float]:
 
 
 def plan_table(cells: list[PlannedCell]) -> pa.Table:
-    """``plan.parquet``."""
+    """Make the table of ``plan.parquet``."""
     columns = {
         "model": [cell.key.model for cell in cells],
         "variant": [cell.variant for cell in cells],

@@ -105,7 +105,7 @@ def words_of_recording(load: Load) -> list[str]:
 
 
 def why_not_graded(dataset: Dataset) -> str | None:
-    """None where the tasks have tests."""
+    """Say why nothing is graded; None where the tasks have tests."""
     if not dataset.tasks:
         return f"{dataset.name} has lengths alone, and prompts were made up to them"
     return None if dataset.has_tests else f"{dataset.name} has no tests"

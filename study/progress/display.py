@@ -38,7 +38,7 @@ def be_quiet(quiet: bool) -> None:
 
 
 def tell(words: str, *, style: str | None = None) -> None:
-    """One line for a person, on standard error; never wrapped, so that it can be searched for."""
+    """Print one line for a person, on standard error; never wrapped, so that it can be searched for."""
     console.print(words, markup=False, soft_wrap=True, style=style)
 
 
@@ -139,16 +139,16 @@ class Display:
         self._show("")
 
     def say(self, words: str) -> None:
-        """What goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
+        """Say what goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
         self._show(words)
 
     def glance(self, words: str) -> None:
-        """What the step measures just now; on a terminal only."""
+        """Show what the step measures just now; on a terminal only."""
         self._glance = words
         self._show(self._words)
 
     def expect(self, left_s: float | None) -> None:
-        """How much longer all steps take; None: nobody can tell."""
+        """Note how much longer all steps take; None: nobody can tell."""
         self._ends_s = None if left_s is None else time.monotonic() + left_s
 
     def note(self, words: str) -> None:

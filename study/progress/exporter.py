@@ -49,23 +49,23 @@ class Exporter:
         self._server.server_close()
 
     def cells(self, *, planned: int, done: int, failed: Callable[[], int]) -> None:
-        """How far the study is; ``failed`` is asked at every scrape, for any process may give a cell up."""
+        """Note how far the study is; ``failed`` is asked at every scrape, for any process may give a cell up."""
         self._planned, self._done, self._failed = planned, done, failed
 
     def measured(self) -> None:
-        """One more cell is done."""
+        """Note that one more cell is done."""
         self._done += 1
 
     def cell(self, key: CellKey | None) -> None:
-        """The cell that begins; None between two."""
+        """Note the cell that begins; None between two."""
         self._cell, self._snapshot = key, Snapshot()
 
     def saw(self, snapshot: Snapshot) -> None:
-        """What it does now."""
+        """Note what the cell does now."""
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
-        """Return the metrics, as prometheus_client asks for them; what is not known is left out."""
+        """Yield the metrics, as prometheus_client asks for them; what is not known is left out."""
         cells = GaugeMetricFamily("starwatt_cells", "Cells of the study", labels=["study", "state"])
         for state, number in (("planned", self._planned), ("done", self._done), ("failed", self._failed())):
             cells.add_metric([self._study, state], number)

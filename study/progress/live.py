@@ -44,7 +44,7 @@ class Snapshot:
         return " · ".join(filter(None, parts))
 
     def _watt_words(self) -> list[str]:
-        """Word a sum a boundary and source; they are never added to each other."""
+        """Write one sum for each boundary and source; they are never added to each other."""
         sums: dict[tuple[str, str], float] = {}
         for (_, boundary, source), watts in self.watts.items():
             sums[boundary, source] = sums.get((boundary, source), 0.0) + watts

@@ -25,7 +25,7 @@ def open_what_was_closed() -> None:
 
 
 def make_printable() -> None:
-    """A character that the terminal's encoding lacks, or half of one in a file's name, is printed as its escape."""
+    """Print as its escape a character that the terminal's encoding lacks, or half of one in a file's name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -42,7 +42,7 @@ def search_of(
     first = rates[0] if rates else None
     if first is not None and first > most_qps:
         raise UsageError(f"--qps {first:g}: the rate to begin with is at most --most-qps ({most_qps:g})")
-    asked = replace(flags, qps=first or 1.0, concurrency=None, requests=1, duration=None).spec()
+    asked = replace(flags, qps=first or 1.0, requests=1, duration=None).spec()
     wanted = FindRate(
         kind="find_rate", slo=Slo(**{f"{name}_ms": bound_ms for name, bound_ms in parse_slo(slo).items()}),
         share=share, arrivals="constant" if flags.arrivals == "constant" else "poisson", first_qps=first,

@@ -17,7 +17,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def told_when_full(folder: Path) -> Iterator[None]:
-    """What the system says of a disk that takes nothing any more becomes an error for a person.
+    """Make an error for a person of what the system says of a disk that takes nothing any more.
 
     Raises:
         RunError: the disk is full.

@@ -159,7 +159,7 @@ def _holds_something_else(run: RunDir) -> bool:
 
 
 def check_folder(run: RunDir, study: Study, study_file: Path, *, grow: bool = False) -> None:
-    """Whether a folder may hold this very study, or with ``grow`` holds it with fewer blocks; nothing is written.
+    """Check that a folder may hold this very study, or with ``grow`` holds it with fewer blocks; write nothing.
 
     Raises:
         UsageError: it belongs to another study, was begun with other variants of the same names, holds something else,

@@ -41,6 +41,8 @@ def test_every_request_that_the_server_saw_is_a_row_and_no_token_is_seen_before_
     rows.sort(key=lambda row: row["first_token_ns"])
     on_the_way_ns = np.array([row["first_token_ns"] for row in rows]) - np.sort(truth.first_token_ns)
     assert np.all(on_the_way_ns > 0)
+    last_ns = np.sort([row["chunk_ns"][-1] for row in rows])
+    assert np.all(last_ns > np.sort(truth.last_token_ns))
     assert np.all(truth.ttft_ns >= 10e6)
     gaps_ns = np.concatenate([np.diff(row["chunk_ns"]) for row in rows])
     assert np.all(gaps_ns >= 0)

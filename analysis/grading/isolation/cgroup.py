@@ -105,7 +105,7 @@ _FILES = {
 
 
 def why_no_control_group() -> str | None:
-    """None where groups can be made; otherwise what stands in the way."""
+    """Say what stands in the way of groups; None where they can be made."""
     try:
         ControlGroup.make(1 << 30, 16).remove()
     except GradingError as error:

@@ -89,7 +89,7 @@ def room_pt(figure: Figure) -> float:
 
 
 def font_size() -> float:
-    """Of ticks and labels, in points, as the style in force has it."""
+    """Return the size of ticks and labels, in points, as the style in force has it."""
     return float(mpl.rcParams["legend.fontsize"])
 
 
@@ -127,7 +127,7 @@ def mark(look: Look | None, shape: str, **more: Any) -> Line2D:
 
 
 def interval(axes: Axes, at: float, ends: Bounds | None, colour: str, *, across: bool = False) -> None:
-    """A line with caps from one end of an interval to the other, through the mark at ``at``; nothing where none is."""
+    """Draw an interval as a line with caps through the mark at ``at``; nothing where there is none."""
     if ends is None:
         return
     places = ([*ends], [at, at]) if across else ([at, at], [*ends])

@@ -54,7 +54,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def weight_files(names: Iterable[str]) -> list[str]:
-    """Files that hold a whole model's weights, or parts of them: an adapter's are not among them."""
+    """List the files that hold a whole model's weights, or parts of them: an adapter's are not among them."""
     return [
         name
         for name in names

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from server.power.amd.library import AmdError, NoAmdError, offered, opened
@@ -13,6 +14,8 @@ from server.power.meter import Device, Reading
 from traces.clock import now_ns
 
 _VISIBLE = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+_NONE_FROM_HERE = "-1"
+"""An entry that hides itself and all after it."""
 _NOT_KNOWN = 0xFFFF
 """From here on a power in watts is none: drivers fill 16, 32 or 64 bits where a board has no such sensor."""
 _MICRO_FROM = 100_000
@@ -216,7 +219,10 @@ def _visible(smi: Any, boards: Sequence[tuple[str, Any]]) -> Sequence[str]:
         named = os.environ.get(variable)
         if named is None:
             continue
-        places = [_place(smi, boards, variable, part.strip()) for part in named.split(",") if part.strip()]
+        parts = takewhile(
+            lambda part: part != _NONE_FROM_HERE, filter(None, map(str.strip, named.split(",")))
+        )
+        places = [_place(smi, boards, variable, part) for part in parts]
         boards = [boards[place] for place in places if place < len(boards)]
     return [uuid for uuid, _ in boards]
 

@@ -26,7 +26,7 @@ class Found:
 
 
 def update_period(t_s: Floats, shown: Floats) -> Found:
-    """Seconds between updates, from readings polled much faster than they change.
+    """Return the seconds between updates, from readings polled much faster than they change.
 
     A reading need not change at every update, so gaps between changes are multiples of the period.
     """

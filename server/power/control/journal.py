@@ -87,7 +87,7 @@ def note(as_found: Found) -> None:
 
 
 def forget(uuid: str) -> None:
-    """The board is as it was found."""
+    """Remove the note of a board that is as it was found."""
     path_of(uuid).unlink(missing_ok=True)
 
 

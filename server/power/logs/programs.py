@@ -15,7 +15,7 @@ class PtDaemon(Reader):
         super().__init__(log, known=True)
 
     def line(self, text: str, number: int) -> Line | None:
-        """Names and values take turns; a value below zero says that the analyser had none."""
+        """Read names and values in turn; a value below zero says that the analyser had none."""
         if not text.strip():
             return None
         fields = [field.strip() for field in text.split(",")]
@@ -37,7 +37,7 @@ class DcgmiDmon(Reader):
         self.power_name: str | None = None
 
     def line(self, text: str, number: int) -> Line | None:
-        """``GPU 0  120.5``: an entity of two words, then the header's columns."""
+        """Read ``GPU 0  120.5``: an entity of two words, then the header's columns."""
         header = re.search(r"#\s*Entity\b(.*)", text)
         if header is not None:
             names = header[1].split()
@@ -67,7 +67,7 @@ class NvidiaDmon(Reader):
         self.power_name = "pwr"
 
     def line(self, text: str, number: int) -> Line | None:
-        """``20261126  09:30:00  0  120  45  -``: by the header's names; a second line of it has the units."""
+        """Read ``20261126  09:30:00  0  120  45  -`` by the header's names; a second line of it has the units."""
         fields = [field for field in re.split(r"[\s,]+", text.strip().lstrip("#")) if field]
         if text.strip().startswith("#"):
             self._names = fields if "gpu" in fields else self._names
@@ -97,7 +97,7 @@ class Ipmitool(Reader):
         self._at_s: float | None = None
 
     def line(self, text: str, number: int) -> Line | None:
-        """The block's last line gives its reading; a BMC whose reading is not active has none."""
+        """Read a block, whose last line gives its reading; a BMC whose reading is not active has none."""
         name, _, value = (part.strip() for part in text.partition(":"))
         if name == "Instantaneous power reading":
             self._watts, self._at_s = self.figure(value, text, number, unit_w=1.0), None

@@ -30,7 +30,7 @@ class LogFormat(Protocol):
         """Say whether its lines name their devices, once one has been read."""
 
     def line(self, text: str, number: int) -> Line | None:
-        """The reading of a line; None of a line that holds none.
+        """Read a line; None of a line that holds none.
 
         Raises:
             MeterError: it is not understood.

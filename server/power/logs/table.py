@@ -105,16 +105,7 @@ class Table(Reader):
         time = self._chosen("time_column", self._columns.time) or log.time_column
         power = self._chosen("power_column", self._columns.power)
         wanted = [column for column in (time, power, log.energy_column) if column is not None]
-        missing = [column for column in wanted if column not in self._names]
-        if missing:
-            remedy = (
-                "which is no header: write one before it, such as time,power_w"
-                if re.match(r"\W?\d", text.strip())
-                else "name them under meters.external (time_column, power_column, energy_column)"
-            )
-            raise MeterError(
-                f"{log.file}: has no column {', '.join(missing)}; its header is {text.strip()[:_SHOWN]!r}: {remedy}"
-            )
+        self._refuse_missing(wanted, text)
         twice = [name for name in (time, power, log.energy_column) if name and self._names.count(name) > 1]
         if twice:
             raise MeterError(
@@ -123,15 +114,31 @@ class Table(Reader):
         self._time = self._names.index(time)
         self._power, self._energy = self._place(power), self._place(log.energy_column)
         self._device = self._place(self._first(self._columns.device))
-        if log.select is not None and self._device is None:
-            raise MeterError(
-                f"{log.file}: has no column that tells devices apart, so that select ({log.select}) selects nothing: "
-                f"title it {', '.join(self._columns.device)}"
-            )
+        self._refuse_select_of_nothing()
         self._unit = self._place(self._first(_UNIT_COLUMNS))
         self._date = self._place(self._first(("date",)))
         if power is not None:
             self._unit_w = self._unit_of(power, text, number)
+
+    def _refuse_missing(self, wanted: Sequence[str], text: str) -> None:
+        missing = [column for column in wanted if column not in self._names]
+        if missing:
+            remedy = (
+                "which is no header: write one before it, such as time,power_w"
+                if re.match(r"\W?\d", text.strip())
+                else "name them under meters.external (time_column, power_column, energy_column)"
+            )
+            raise MeterError(
+                f"{self.log.file}: has no column {', '.join(missing)}; its header is {text.strip()[:_SHOWN]!r}: "
+                f"{remedy}"
+            )
+
+    def _refuse_select_of_nothing(self) -> None:
+        if self.log.select is not None and self._device is None:
+            raise MeterError(
+                f"{self.log.file}: has no column that tells devices apart, so that select ({self.log.select}) selects "
+                f"nothing: title it {', '.join(self._columns.device)}"
+            )
 
     def _chosen(self, field: str, usual: Sequence[str]) -> str | None:
         """Return the column that a field of the study names; at its default, what the header has for it."""

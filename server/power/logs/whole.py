@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from server.power.logs.reader import Line
 from starwatt_errors import MeterError, UsageError
 
 _FIRST_LINES = 8  # that show a log's form
+_LAST_LINES = 20  # that show how a log's lines end
+_BETWEEN = re.compile(r"\s*[,;|]\s*|\s+(?![A-Za-z%\[])")  # fields; a number and its unit are one
 _MOST_BYTES = 1 << 30
 _USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
 _NEXT_BOARD_S = 0.05  # the most until nvidia-smi has asked the next board; a single meter is seldom as quick
@@ -60,7 +63,7 @@ def read_whole(log: ExternalLog) -> WholeLog:
 
 
 def _whole_lines(log: ExternalLog) -> list[str]:
-    """The lines of a log; a last one that has no end was cut off where its program was stopped, so it is left out."""
+    """Read a log's lines; a last one without an end was cut off as its program was stopped, and is left out."""
     try:
         raw = read_packed(log.file, _MOST_BYTES)
     except UsageError as error:
@@ -70,7 +73,22 @@ def _whole_lines(log: ExternalLog) -> list[str]:
     if not text.strip():
         raise MeterError(f"{log.file}: is empty")
     texts = text.splitlines()
-    return texts if len(texts) == 1 or text[-1] in "\r\n" else texts[:-1]
+    return texts if len(texts) == 1 or text[-1] in "\r\n" or _ends_alike(texts) else texts[:-1]
+
+
+def _ends_alike(texts: Sequence[str]) -> bool:
+    """Say whether the last line ends as those before it do, so that nothing of it is missing.
+
+    That can be said where their last fields have one form: a unit, a bracket, a fixed number of decimals or of digits.
+    """
+    forms = [form for text in texts[-_LAST_LINES:] if any(map(str.isdigit, (form := _form(text))[1]))]
+    return len(forms) > 1 and len(set(forms)) == 1 and forms[-1] == _form(texts[-1])
+
+
+def _form(text: str) -> tuple[int, str]:
+    """Return how many fields a line has, and its last one with its digits as zeros, one before a decimal point."""
+    *fields, last = _BETWEEN.split(text.strip())
+    return len(fields), re.sub(r"0+(?=\.)", "0", re.sub(r"\d", "0", last))
 
 
 def _are_of_several(lines: Sequence[Line]) -> bool:

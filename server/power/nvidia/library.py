@@ -129,7 +129,7 @@ class Place:
             return None
 
     def demand(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return the same, and PassingError where the call failed this time."""
+        """Return what NVML answers; None where the board does not offer it; raises PassingError where it failed now."""
         try:
             return call(self.handle, *arguments)
         except pynvml.NVMLError as error:

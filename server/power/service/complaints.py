@@ -29,7 +29,7 @@ class Complaints:
         self._written = self._unwritten = 0
 
     def say(self, words: str) -> None:
-        """One line; what a stranger sent is part of it, so nothing in it moves a terminal's cursor."""
+        """Print one line; what a stranger sent is part of it, so nothing in it moves a terminal's cursor."""
         if now_ns() - self._since_ns > self._every_ns:
             self.close()
             self._since_ns, self._written = now_ns(), 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.server
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from server.engines.asking import answer_of
+from server.engines.asking import answer_of, opened
 from server.engines.engine_metrics import parse_metrics
 from server.engines.remote import RemoteEngine
 from starwatt_errors import EngineError
@@ -56,6 +57,24 @@ def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("no_proxy", raising=False)
     with answering({"/v1/models": MODELS}) as (url, _):
         assert answer_of(f"{url}/v1/models", 20) == MODELS
+
+
+def test_the_proxy_of_the_environment_is_asked_where_the_load_goes_by_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering({"http://engine.invalid/v1/models": MODELS}) as (proxy, _):
+        monkeypatch.setenv("http_proxy", proxy)
+        with opened(urllib.request.Request("http://engine.invalid/v1/models"), 20, by_proxy=True) as answer:
+            assert answer.read() == MODELS
+
+
+def test_what_asks_is_made_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering({"/a": b"yes"}) as (url, _):
+        answer_of(f"{url}/a", 20)
+        monkeypatch.delattr(urllib.request, "build_opener")
+        assert answer_of(f"{url}/a", 20) == b"yes"
 
 
 def test_a_key_follows_to_another_path_and_to_no_other_server() -> None:

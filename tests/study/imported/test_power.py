@@ -112,6 +112,17 @@ def test_a_last_line_that_was_cut_off_as_its_program_was_stopped_is_no_reading(
     assert [line.power_w for line in found.whole.lines] == [100.0, 110.0]
 
 
+@pytest.mark.parametrize("last", ["{:.2f}", "{:.2f} W", "{:.0f}", "{:.0f},P0", '"{:.1f}"'])
+def test_a_last_line_without_an_end_is_a_reading_where_nothing_of_it_can_be_missing(
+    tmp_path: Path, last: str
+) -> None:
+    lines = [f"{1000 + number},{last.format(power_w)}" for number, power_w in enumerate((100, 110, 120, 130))]
+    whole = "\n".join(["time,power_w,state" if "P0" in last else "time,power_w", *lines])
+    for text, power_w in ((whole, [100, 110, 120, 130]), (whole[:-1], [100, 110, 120])):
+        [read] = read_logs([log(tmp_path, text)], None)
+        assert [line.power_w for line in read.whole.lines] == power_w
+
+
 def test_a_log_is_read_from_gzip_and_as_powershell_writes_it(tmp_path: Path) -> None:
     text = _NVIDIA.format(column="power.draw.instant")
     (tmp_path / "plain.csv").write_text(text)

@@ -80,6 +80,7 @@ def _is_recorded(records: dict[str, CellRecord]) -> None:
 def _is_as_the_world_used_it(world: Machine, run: RunDir) -> None:
     """Joules of each window are the world's, and the power at the limit is what the law lets the board draw."""
     boards, context = world.boards[boot_id()], read_context(run)[0]
+    compared = []
     for key in run.finished_cells():
         result = analyse_cell(run, key, context)
         assert "board_not_held" not in result.codes
@@ -90,9 +91,14 @@ def _is_as_the_world_used_it(world: Machine, run: RunDir) -> None:
         true_j = boards.true_j(own.window.start_ns, own.window.end_ns)
         assert says(energy.reasons), energy.reasons
         if not energy.reasons:
+            compared.append(key)
             assert energy.energy_j == pytest.approx(true_j, rel=0.1)
         if key.load.endswith("@130w"):
             assert boards.most_w(own.window.start_ns, own.window.end_ns) <= 130.001
+    if not compared:
+        pytest.skip(
+            "all but the joules held: the machine was too busy for a window of which they are believed"
+        )
 
 
 def test_what_a_machine_left_set_is_shown_and_put_back_by_its_command(world: Machine) -> None:

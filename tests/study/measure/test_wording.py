@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.recordings import Lengths
+from loadgen.answers.continuous_usage import FIELD
 from loadgen.planning.made_up import MadeUpText
 from loadgen.spec import COMMON_WORDS, Wording
 from server.build.tokenizer import fit_tokenizer
@@ -78,7 +79,9 @@ def test_prompts_made_of_the_words_of_a_small_vocabulary_have_their_lengths_to_t
 
 
 def told(asked: Asked) -> Answer:
-    """One token a word, and what the server puts before it."""
+    """One token a word, and what the server puts before it; counts with every chunk are refused."""
+    if FIELD in asked.body["stream_options"]:
+        return Answer(status=400, content=f"no {FIELD}".encode())
     text = asked.body["messages"][0]["content"] if "messages" in asked.body else asked.body["prompt"]
     choice = {"index": 0, "text": "x", "delta": {"content": "x"}, "finish_reason": "length"}
     used = {"prompt_tokens": MARKS + len(text.split()), "completion_tokens": 1}
@@ -91,6 +94,7 @@ def test_a_server_is_asked_as_the_load_asks_it(tmp_path: Path, endpoint: str) ->
     (tmp_path / "day.csv").write_text("time,input_tokens,output_tokens\n0,10,2\n1,20,3\n")
     with TruthServer(told) as server:
         spec = make_spec(server.url, {"kind": "open", "trace": str(tmp_path / "day.csv")}, endpoint=endpoint)
+        assert spec.continuous_usage
         found = with_wording(spec, "sk-key").wording
         assert with_wording(make_spec(server.url, SINGLE), None).wording is None
     assert found == Wording(words=COMMON_WORDS, overhead_tokens=MARKS + 1, counted="exactly")

@@ -111,9 +111,13 @@ def test_boards_that_the_environment_hides_are_not_read(
     host: Host, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host(line(uuid="one"), line(bdf=0xC900, uuid="other"))
-    monkeypatch.setenv(variable, "1")
-    with closing(AmdMeter()) as meter:
-        assert [device.name for device in meter.devices] == ["other"]
+    for named in ("1", "1,-1,0"):
+        monkeypatch.setenv(variable, named)
+        with closing(AmdMeter()) as meter:
+            assert [device.name for device in meter.devices] == ["other"]
+    monkeypatch.setenv(variable, "-1")
+    with pytest.raises(NoAmdError, match="no GPU is here"):
+        AmdMeter()
     monkeypatch.setenv(variable, "GPU-aa")
     with pytest.raises(AmdError, match=r"name them in meters.gpus"):
         AmdMeter()
