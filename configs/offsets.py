@@ -21,7 +21,7 @@ def offsets_of(path: Path, content: str) -> list[int]:
 
     One number or date a line, never falling, in seconds unless the heading ends in ms, us or ns; empty lines, and notes
     (lines that begin with #) are skipped. Counts since 1970 do as well as offsets, since they are counted from the
-    first; they tell by their size whether they are of seconds.
+    first; without such a heading they tell by their size whether they are of seconds.
 
     Raises:
         UsageError: a line holds no such number, fewer than two instants differ, or they span more than a week.
@@ -29,7 +29,8 @@ def offsets_of(path: Path, content: str) -> list[int]:
     instants_ns: list[int] = []
     times, rows = Instants(NS_PER_S), _rows(content)
     if rows and not _is_number(rows[0][1]) and not rows[0][1][:1].isdigit():
-        times = Instants(unit_ns_of(rows.pop(0)[1]))  # a heading
+        unit_ns = unit_ns_of(rows.pop(0)[1])
+        times = Instants(unit_ns, stated=unit_ns != NS_PER_S)
     for place, (number, text) in enumerate(rows):
         at_ns = times.ns(text)
         first_ns, last_ns = (instants_ns[0], instants_ns[-1]) if instants_ns else (at_ns, at_ns)

@@ -31,9 +31,9 @@ _MOST_NS = 2**63 - 1
 class Instants:
     """Read the times of one file: all are dates, or all are numbers of one unit, as the first of them is."""
 
-    def __init__(self, usual_ns: int) -> None:
-        """Take numbers for counts of ``usual_ns`` nanoseconds, unless the first, by its size, counts from 1970."""
-        self._usual_ns = usual_ns
+    def __init__(self, usual_ns: int, *, stated: bool = False) -> None:
+        """Take numbers for counts of ``usual_ns``, unless by its size the first counts from 1970 and none is stated."""
+        self._usual_ns, self._stated = usual_ns, stated
         self._unit_ns: int | None = None
 
     def ns(self, text: str) -> int | None:
@@ -57,11 +57,13 @@ class Instants:
     def _unit_of(self, first: str) -> int:
         if not _NUMBER.fullmatch(first):
             return _DATED
+        if self._stated:
+            return self._usual_ns
         return next((ns for least, ns in _SINCE_1970 if float(first) >= least), self._usual_ns)
 
 
 def unit_ns_of(title: str) -> int:
-    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``arrival [microseconds]``); else of a second."""
+    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``t [millis]``); else of a second."""
     said = _TITLE.search(_HUMP.sub(" ", title).casefold())
     return NS_PER_S if said is None else UNITS[_PREFIXES[said[1]]]
 

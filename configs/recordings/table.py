@@ -74,7 +74,8 @@ def lines_of_table(path: Path, text: str) -> list[RequestLine]:
 
 
 def _lines(path: Path, rows: Iterator[list[str]], columns: TableColumns) -> Iterator[RequestLine]:
-    begun, last, times = False, max(columns[:3]), Instants(columns.unit_ns)
+    begun, last = False, max(columns[:3])
+    times = Instants(columns.unit_ns, stated=columns.unit_ns != NS_PER_S)
     for row in rows:
         number: int = rows.line_num  # type: ignore[attr-defined]
         if not any(row) or row[0].startswith("#"):

@@ -73,9 +73,7 @@ class _Line:
 
     def count(self, row: Mapping[str, str | None], name: str) -> int | None:
         """Read a number of tokens; None where there is none."""
-        text = (
-            (row.get(name) or "").strip().removesuffix(".0")
-        )  # pandas writes 20.0 where another row has none
+        text = (row.get(name) or "").strip().removesuffix(".0")  # as pandas writes where another row has none
         if is_missing(text):
             return None
         if not text.isdecimal() or len(text) > _MOST_DIGITS:

@@ -20,6 +20,7 @@ _LAST_LINES = 20  # that show how a log's lines end
 _BETWEEN = re.compile(r"\s*[,;|]\s*|\s+(?![A-Za-z%\[])")  # fields; a number and its unit are one
 _MOST_BYTES = 1 << 30
 _USUAL = 0.95  # of the times between readings, sorted: the pause before a round, whatever holes there are
+_NEXT_BOARD_S = 0.05  # the most until nvidia-smi has asked the next board; a single meter is seldom as quick
 _ENOUGH = 5  # rounds: as many readings between two holes may be one meter's
 
 
@@ -104,5 +105,6 @@ def _are_of_several(lines: Sequence[Line]) -> bool:
     rounds = np.diff(np.flatnonzero([True, *begins, True]))
     if apart_s[~begins].any():
         rounds = rounds[1:-1]
-        return rounds.size >= _ENOUGH and bool(rounds.min() == rounds.max() > 1)
+        if rounds.size < _ENOUGH or apart_s[~begins].max() > _NEXT_BOARD_S:
+            return False
     return bool(rounds.min() == rounds.max() > 1)

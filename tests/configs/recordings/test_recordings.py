@@ -83,6 +83,16 @@ def test_counts_since_1970_are_of_what_their_size_says_whatever_is_usual(tmp_pat
     assert table.offsets_ns == listed.offsets_ns == (0, 2 * 10**9)
 
 
+@pytest.mark.parametrize(("unit", "ns"), [("ms", 10**6), ("us", 10**3), ("ns", 1)])
+def test_a_count_since_a_machines_start_is_of_what_its_heading_says(
+    tmp_path: Path, unit: str, ns: int
+) -> None:
+    uptime = 1_300_000 * 10**9 // ns  # 15 days, which without a heading would count from 1970
+    alone = read(tmp_path, f"time_{unit}\n{uptime}\n{uptime + 500}\n")
+    rows = f"time_{unit},prompt_tokens,output_tokens\n{uptime},1,2\n{uptime + 500},3,4\n"
+    assert alone.offsets_ns == read(tmp_path, rows, "rows.csv").offsets_ns == (0, 500 * ns)
+
+
 def test_a_packed_file_is_read_as_the_file_in_it(tmp_path: Path) -> None:
     (tmp_path / "day.csv.gz").write_bytes(gzip.compress(AZURE_2023.encode()))
     assert read_recording(tmp_path / "day.csv.gz") == read(tmp_path, AZURE_2023)

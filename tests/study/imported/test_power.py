@@ -163,6 +163,12 @@ def test_boards_that_are_asked_one_after_the_other_in_a_log_that_names_none_are_
     assert len(alone.whole.lines) == 20
 
 
+def test_a_meter_that_is_read_for_some_seconds_of_each_minute_is_one_meter(tmp_path: Path) -> None:
+    lines = "".join(f"{1000 + 60 * minute + k / 10},{100 + k}\n" for minute in range(9) for k in range(10))
+    [found] = read_logs([log(tmp_path, "time,power_w\n" + lines)], None)
+    assert len(found.whole.lines) == 90
+
+
 def test_one_board_that_is_read_more_often_than_its_log_has_times_is_one_board(tmp_path: Path) -> None:
     lines = "".join(
         f"2026-11-26T09:30:0{second}+0000 GPU 0  {100 + k}.5\n" for second in range(3) for k in (1, 2)
