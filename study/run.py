@@ -200,6 +200,8 @@ def finish(run: RunDir, dataset: Dataset, *, gradable: bool) -> StudyResult:
     if gradable and cells:
         with Display("grading", 1) as display:
             display.title(f"{len(cells)} cells")
-            grade_cells(run, dataset, cells, lambda done, total: display.say(f"{done}/{total} completions"))
+            grade_cells(
+                run, dataset, cells, lambda done, total: display.status(f"{done}/{total} completions")
+            )
     summary = analyze(run)
     return StudyResult(run, write_report(run), summary)

@@ -80,7 +80,7 @@ def _samples(order: GradeOrder, display: Display) -> dict[str, Any]:
         order.samples,
         dataset,
         cache_dir=verdict_cache(),
-        on_progress=lambda done, total: display.say(f"{done}/{total} samples"),
+        on_progress=lambda done, total: display.status(f"{done}/{total} samples"),
         sanitize=order.sanitize,
         unsafe_no_sandbox=order.unsafe_no_sandbox,
     )
@@ -107,7 +107,7 @@ def _run(order: GradeOrder, display: Display) -> dict[str, Any]:
         run,
         dataset,
         cells,
-        lambda done, total: display.say(f"{done}/{total} completions"),
+        lambda done, total: display.status(f"{done}/{total} completions"),
         unsafe_no_sandbox=order.unsafe_no_sandbox,
     )
     rows = graded_rows(run)

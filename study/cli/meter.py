@@ -76,7 +76,7 @@ def calibrate_against(log: Path, *, as_json: bool, load: bool) -> None:
         raise UsageError(f"--against {log}: there is no such file")
     with Display("calibrating", 1) as display:
         display.title("gain")
-        comparison = gain_against(ExternalLog(file=log), heated if load else None, say=display.say)
+        comparison = gain_against(ExternalLog(file=log), heated if load else None, say=display.status)
     if as_json:
         print_json(comparison.record())
         return

@@ -34,7 +34,7 @@ def analyze_run(run_directory: Path, *, as_json: bool) -> bool:
     run_dir = existing(run_directory)
     with Display("analyzing", 1) as display:
         display.title(str(run_directory))
-        summary = analyze(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+        summary = analyze(run_dir, lambda done, total: display.status(f"{done}/{total} cells"))
     tell_answer(run_dir, summary, as_json=as_json)
     return not summary.invalid
 
@@ -80,7 +80,7 @@ def verify_run(run_directory: Path, *, as_json: bool) -> bool:
     run_dir = existing(run_directory)
     with Display("verifying", 1) as display:
         display.title(str(run_directory))
-        verification = verify(run_dir, lambda done, total: display.say(f"{done}/{total} cells"))
+        verification = verify(run_dir, lambda done, total: display.status(f"{done}/{total} cells"))
     if as_json:
         findings = [vars(finding) for finding in verification.findings]
         remarks = {"remarks": list(verification.remarks)} if verification.remarks else {}

@@ -47,7 +47,7 @@ def serve_variant(variant: str, model: str, host: str, port: int, settings: Engi
     log = Path("runs") / "serve" / f"{spec.model}-{chosen.name}-{port}.log"
     with Display("serving", 1) as display:
         display.title(f"{model} · {chosen.name}")
-        engine = started(spec, log.resolve(), display.note)
+        engine = started(spec, log.resolve(), display.log)
     with engine:
         key = ' -H "Authorization: Bearer $STARWATT_API_KEY"' if spec.api_key else ""
         body = json.dumps({"model": spec.model, "prompt": "def fibonacci(n):", "max_tokens": 32})

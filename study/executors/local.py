@@ -79,7 +79,7 @@ class LocalExecutor(Executor):
                 context.ledger.note,
             )
             with _opener(session, cells, order.budget) as open_engine:
-                measure_groups(by_engine_start(cells), open_engine, order.budget, context.display.note)
+                measure_groups(by_engine_start(cells), open_engine, order.budget, context.display.log)
         self._ended = [Ended(unit, place_name, "this process") for unit in units]
 
     def poll(self) -> list[Ended]:

@@ -90,7 +90,7 @@ class _Loop:
             self._count()
             waiting += [end.unit for end in ended if self._is_lost(end)]
             if self.executor.status:
-                self.context.display.say(self.executor.status)
+                self.context.display.status(self.executor.status)
 
     def _hand_out(self, waiting: list[Unit]) -> None:
         for place, units in self.executor.free(waiting):

@@ -140,7 +140,7 @@ def _measured(
 
     def show(progress: Mapping[str, Any]) -> None:
         display.expect(time_left.after(progress))
-        display.say(_words(progress))
+        display.status(_words(progress))
 
     def drive(check: Callable[[], None]) -> LoadResult:
         return run_load(
@@ -150,7 +150,7 @@ def _measured(
     with Display("load", 1) as display:
         display.title(spec.load.slug if display.live else f"{spec.load.slug} on {shown_url(spec.url)}")
         open_meter, phases = meter_of(spec.url, meter_at), None if meter_at is None else PHASES
-        return metered(folder, open_meter, drive, phases, lambda: None, display.say, told_once())
+        return metered(folder, open_meter, drive, phases, lambda: None, display.status, told_once())
 
 
 def _lay_at_hand(folder: Path, out: Path) -> None:

@@ -62,9 +62,10 @@ class CellSetup:
     """What the engine printed, where it printed here."""
     api_key: str | None
     load_cpus: tuple[int, ...] | None
-    announce: Callable[[str], None]
-    note: Callable[[str], None] = lambda _: None
-    """Told what is worth a line of its own."""
+    status: Callable[[str], None]
+    """Shows what goes on, which goes by."""
+    log_line: Callable[[str], None] = lambda _: None
+    """Writes a line that stays."""
     lengths: Mapping[str, int] | None = None
     """Tokens of each task's answer, where the study forces recorded ones."""
     known_reasons: tuple[str, ...] = ()
@@ -145,7 +146,7 @@ def watched(
                 )
             return outcome
 
-        outcome, recorded = metered(folder, open_meter, drive, phases, check, setup.announce)
+        outcome, recorded = metered(folder, open_meter, drive, phases, check, setup.status)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if recorded.problem is not None:
@@ -211,14 +212,14 @@ def counts_chunks(study: Study, variant: str) -> bool:
 def _drive(setup: CellSetup, spec: LoadSpec, folder: Path, check: Callable[[], None]) -> LoadResult:
     study = setup.study
     if study.generator != "own":
-        setup.announce(f"load by {study.generator.workers} Locust workers")
+        setup.status(f"load by {study.generator.workers} Locust workers")
         return run_distributed(spec, folder, study.generator, check=check)
     return run_load(
         spec,
         folder,
         api_key=setup.api_key,
         cpus=setup.load_cpus,
-        on_progress=lambda progress: setup.announce(
+        on_progress=lambda progress: setup.status(
             _words(progress["phase"], progress["ended"], progress["planned"])
         ),
         check=check,

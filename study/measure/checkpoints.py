@@ -25,7 +25,7 @@ def build_all(models: tuple[str, ...], variants: tuple[str, ...], defined: Defin
             for name in variants:
                 display.title(f"{model} · {name}")
                 checkpoints[model, name] = build_variant(
-                    model, named_variant(name, defined), store, display.note
+                    model, named_variant(name, defined), store, display.log
                 )
                 display.advance()
     return checkpoints

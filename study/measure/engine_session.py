@@ -79,7 +79,9 @@ class EngineSession:
         self.display.title(f"starting the engine of {first.variant}")
         allotment = self.allotment(first)
         cool_start = self.cool_down(allotment.meters)
-        with started(self.spec(first, allotment), self.log_of(first).resolve(), self.display.say) as engine:
+        with started(
+            self.spec(first, allotment), self.log_of(first).resolve(), self.display.status
+        ) as engine:
             settle(engine, self.study.phases.rest_s)
             yield self.turn_of(Started(engine, allotment, cool_start), first, residents)
 
@@ -124,8 +126,8 @@ class EngineSession:
 
     def _measure_elsewhere(self, first: PlannedCell, residents: Sequence[int]) -> Measure:
         self.display.title(f"reaching the engine of {first.variant}")
-        engine = reach(self.study, first.variant, self.display.say)
-        describe(self.run, self.study, first.variant, engine, self.display.say)
+        engine = reach(self.study, first.variant, self.display.status)
+        describe(self.run, self.study, first.variant, engine, self.display.status)
         assert engine.model is not None  # noqa: S101 -- reach() has found it
         settle(engine, self.study.phases.rest_s)
         meter = meter_of(self.study, first.variant, residents)
@@ -136,9 +138,9 @@ class EngineSession:
         wanted = self.study.phases.cooldown
         if wanted is None:
             return None
-        start = cool_down(self.run, meters, wanted, self.display.say)
+        start = cool_down(self.run, meters, wanted, self.display.status)
         if start is not None and not start.cooled:
-            self.display.note(f"the boards did not cool down within {wanted.timeout_s:g} s (phases.cooldown)")
+            self.display.log(f"the boards did not cool down within {wanted.timeout_s:g} s (phases.cooldown)")
         return start
 
     def _measure_on(
@@ -163,8 +165,8 @@ class EngineSession:
             log=log,
             api_key=key,
             load_cpus=self.placement.load,
-            announce=self.display.say,
-            note=self.display.note,
+            status=self.display.status,
+            log_line=self.display.log,
             lengths=self.lengths.get(first.key.model),
             known_reasons=(*self.known_reasons, *random, *warm, *reasons),
             cool_start=cool_start,
@@ -183,7 +185,7 @@ class EngineSession:
         """Set the engine's boards for a cell; None where the study leaves them alone."""
         if self.boards is None or cell.board is None:
             return None
-        self.display.say(f"setting the boards: {cell.board.slug}")
+        self.display.status(f"setting the boards: {cell.board.slug}")
         return self.boards.hold(cell.board, self.study.phases.board_settle_s)
 
     @contextmanager
@@ -191,7 +193,7 @@ class EngineSession:
         """Show what the cell does, where somebody looks: on a terminal, or by ``--metrics-port``."""
         told: list[Callable[[Snapshot], None]] = []
         if self.display.live:
-            told.append(lambda snapshot: self.display.glance(snapshot.words))
+            told.append(lambda snapshot: self.display.reading(snapshot.words))
         if self.exporter is not None:
             self.exporter.cell(cell.key)
             told.append(self.exporter.saw)

@@ -144,7 +144,7 @@ class Residents:
         for first in wanted:
             if first.engine_start in self._loaded:
                 with self._noted(first):
-                    self._loaded[first.engine_start].engine.wait_ready(self.session.display.say)
+                    self._loaded[first.engine_start].engine.wait_ready(self.session.display.status)
 
     @contextmanager
     def _noted(self, first: PlannedCell) -> Iterator[None]:
@@ -176,7 +176,7 @@ class Residents:
                 if number != besides:
                     started.engine.check_alive("while it was loaded and nobody asked it")
             except EngineError as error:
-                self.session.display.note(
+                self.session.display.log(
                     f"{started.engine.spec.variant.name} is started anew at its turn: {error}"
                 )
                 self._unload(number)
@@ -200,7 +200,7 @@ class Residents:
     def _fall_back(self, why: str) -> None:
         self.close()
         self._one_by_one = True
-        self.session.display.note(f"engines do not stay loaded, and each is started for its turn: {why}")
+        self.session.display.log(f"engines do not stay loaded, and each is started for its turn: {why}")
 
     def _unload(self, number: int) -> None:
         started = self._loaded.pop(number, None)

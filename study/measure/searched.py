@@ -40,10 +40,10 @@ def measure_searched(setup: CellSetup, cell: PlannedCell, board: BoardHeld | Non
     windows = _Windows(setup, cell, load, begun(setup, cell))
     base = spec_of(setup, cell, SingleStream(kind="single_stream"))
     base = base.model_copy(update={"warmup_s": 0.0, "warmup_requests": None})
-    result = RateSearch(base, wanted, windows.measure, setup.announce).run()
+    result = RateSearch(base, wanted, windows.measure, setup.status).run()
     if result.interrupted:
         raise KeyboardInterrupt
-    setup.note(f"{cell.key}: {in_words(result, wanted)}")
+    setup.log_line(f"{cell.key}: {in_words(result, wanted)}")
     last = windows.lift(windows.chosen(result))
     rate = _record(result, wanted, windows, last, took_s=time.monotonic() - began_s)
     return finish(setup, cell, last.watched, board=board, rate=rate)

@@ -28,7 +28,7 @@ def unusable_tests(file: Path, dataset: Dataset) -> Iterator[StudyProblem]:
     if not dataset.has_tests or why_no_sandbox() is not None:
         return
     with Display("own prompts", 1) as display:
-        display.say(f"running {len(dataset.tasks)} canonical solutions once")
+        display.status(f"running {len(dataset.tasks)} canonical solutions once")
         if _problem(dataset, dataset.tasks) is None:
             return
         numbers, shown = line_numbers(file), 0

@@ -104,7 +104,7 @@ class Display:
         self._started_s = self._advanced_s = time.monotonic()
         self._title = ""
         self._said = ""
-        self._words = self._glance = ""
+        self._words = self._reading = ""
         self.live = console.is_terminal and _SHOWN.progress
         """Whether somebody looks at a terminal."""
         self._ends_s: float | None = None
@@ -131,34 +131,34 @@ class Display:
 
     def title(self, title: str) -> None:
         """Name the step that begins."""
-        self._title, self._glance = title, ""
+        self._title, self._reading = title, ""
         if not self.live and _SHOWN.progress:
             left_s = self._left_s()
             left = "" if left_s is None else f"  (about {left_s // 60} min {left_s % 60:02d} s left)"
             tell(f"{self._what} {self._done + 1}/{self._steps}: {title}{left}")
         self._show("")
 
-    def say(self, words: str) -> None:
-        """Say what goes on within the step; shown on a terminal only, unless ``note`` keeps it."""
+    def status(self, words: str) -> None:
+        """Show what goes on within the step; it goes by, on a terminal only."""
         self._show(words)
 
-    def glance(self, words: str) -> None:
+    def reading(self, words: str) -> None:
         """Show what the step measures just now; on a terminal only."""
-        self._glance = words
+        self._reading = words
         self._show(self._words)
 
     def expect(self, left_s: float | None) -> None:
         """Note how much longer all steps take; None: nobody can tell."""
         self._ends_s = None if left_s is None else time.monotonic() + left_s
 
-    def note(self, words: str) -> None:
-        """Something worth a line of its own."""
+    def log(self, words: str) -> None:
+        """Write a line that stays, on a terminal or not."""
         if words != self._said:
             self._said = words
             tell(f"  {words}")
 
     def advance(self, title: str | None = None, *, estimate_s: float = 0.0) -> None:
-        """A step, of that expected time, is done; it is named now if it was not when it began."""
+        """Count a step, of that expected time, as done; it is named now if it was not when it began."""
         if title not in (None, self._title):
             self.title(str(title))
         self._done += 1
@@ -168,7 +168,7 @@ class Display:
 
     def _show(self, words: str) -> None:
         self._words = words
-        description = " · ".join(filter(None, (self._what, self._title, words, self._glance)))
+        description = " · ".join(filter(None, (self._what, self._title, words, self._reading)))
         left_s = self._left_s()
         left = "" if left_s is None else f"about {timedelta(seconds=left_s)} left"
         self._progress.update(self._task, description=description, left=left)

@@ -95,13 +95,13 @@ class VirtualStudy:
         for cell in self.cells:
             if not self.run.is_measured(cell.key):
                 monkeypatch.setattr(searched, "watched", self._watched)
-                measure_searched(self._bench(), cell)
+                measure_searched(self._setup(), cell)
         return self.run
 
-    def _bench(self) -> CellSetup:
+    def _setup(self) -> CellSetup:
         return CellSetup(
             run=self.run, study=self.study, engine=_Engine(), model="golden", open_meter=no_meter(this_node()),
-            log=None, api_key=None, load_cpus=None, announce=lambda _: None,
+            log=None, api_key=None, load_cpus=None, status=lambda _: None,
         )  # fmt: skip
 
     def _watched(

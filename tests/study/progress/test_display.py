@@ -73,7 +73,7 @@ def test_the_live_line_is_one_line_of_a_narrow_terminal_and_shows_the_time_that_
     shown = Display("load", steps)
     shown.title("open-20-poisson-most-16 of a model with a long name")
     shown.expect(75)
-    shown.say("window 12/1000, 4 in flight")
+    shown.status("window 12/1000, 4 in flight")
     with terminal.capture() as captured:
         terminal.print(shown._progress)
     [line] = captured.get().rstrip("\n").splitlines()
