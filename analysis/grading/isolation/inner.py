@@ -131,10 +131,10 @@ def in_form(value: Any, form: str) -> Any:
 def encode_result(value: Any) -> Any:
     """Encode what a call returned: whole, or by its digest where that would be too long to send and to keep."""
     kind = type(value)
-    if kind in (list, tuple) and len(value) >= MANY and len(value) * len(TO_JSON(encode(value[0], 1))) > HUGE:
+    if kind in (list, tuple) and len(value) >= MANY and len(value) * len(packed(encode(value[0], 1))) > HUGE:
         digest, size = hashlib.sha256(), 0
         for start in range(0, len(value), PART):
-            part = as_bytes([encode(item, 1) for item in value[start : start + PART]])
+            part = packed([encode(item, 1) for item in value[start : start + PART]])
             digest.update(part)
             size += len(part)
         return ["#", kind.__name__, size, digest.hexdigest()]
@@ -254,14 +254,14 @@ def send(fd: int, kind: bytes, content: Any) -> None:
 
     Before the first call there is one without JSON, of the kind ``b``: from there on the time of calls is counted.
     """
-    body = as_bytes(content)
+    body = packed(content)
     frame = FRAME.pack(kind, len(body)) + body
     sent = os.write(fd, frame)
     while sent < len(frame):
         sent += os.write(fd, memoryview(frame)[sent:])
 
 
-def as_bytes(content: Any) -> bytes:
+def packed(content: Any) -> bytes:
     """Return JSON whose characters stand as they are: two halves of one, as escapes, would be read as that one."""
     return TO_JSON(content).encode("utf-8", "surrogatepass")
 

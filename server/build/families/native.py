@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from server.build.families.kinds import TRIED, class_of, family_of
+from server.build.families.questions import words_from
 
-_TIMEOUT_S = 180.0
 _ASK = (
     "import json; from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as names; "
     "print(json.dumps(dict(names)))"
@@ -34,15 +30,4 @@ def is_native(config: Mapping[str, Any]) -> bool:
 @lru_cache(maxsize=1)
 def _classes() -> Mapping[str, str]:
     """Ask the transformers that is installed for its class of each family; none where it does not answer."""
-    try:
-        done = subprocess.run(  # a process of its own: torch takes seconds to load
-            [sys.executable, "-P", "-c", _ASK],
-            capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}, timeout=_TIMEOUT_S, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return {}
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or not lines:
-        return {}
-    classes: dict[str, str] = json.loads(lines[-1])
-    return classes
+    return words_from("-c", _ASK)

@@ -8,17 +8,14 @@ to load.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 
 from configs.variant import W4A16, W8A8, Awq, BitsAndBytes, Compressed, NoQuantization, ReadyMade, Variant
+from server.build.families.questions import words_from
 from starwatt_errors import BuildError, UsageError
-
-_TIMEOUT_S = 180.0
 
 
 def check_suits(model: str, folder: Path, variant: Variant) -> None:
@@ -53,19 +50,7 @@ def needs_of(variant: Variant) -> list[str]:
 @lru_cache(maxsize=16)
 def against(folder: Path) -> Mapping[str, str]:
     """Return what stands against each need, by need; empty where it cannot be told."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-P", "-m", "server.build.families.suits", str(folder)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {}
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or not lines:
-        return {}
-    reasons: dict[str, str] = json.loads(lines[-1])
-    return reasons
+    return words_from("-m", "server.build.families.suits", str(folder))
 
 
 def find_against(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.grading.isolation.inner import as_bytes, encode
+from analysis.grading.isolation.inner import encode, packed
 from analysis.grading.values import MalformedValueError, Opaque, decode, printable, short
 
 VALUES: list[Any] = [
@@ -28,7 +28,7 @@ VALUES: list[Any] = [
 
 
 def through(value: Any) -> Any:
-    return decode(json.loads(as_bytes(encode(value))))
+    return decode(json.loads(packed(encode(value))))
 
 
 @pytest.mark.parametrize("value", VALUES, ids=short)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from evalplus.eval import PASS, untrusted_check
 
-from analysis.grading.isolation.inner import as_bytes, encode
+from analysis.grading.isolation.inner import encode, packed
 from analysis.grading.oracle import Oracle, own_encoding_is_right
 from analysis.grading.values import decode
 
@@ -147,7 +147,7 @@ def test_another_form_of_an_output_is_accepted_exactly_when_evalplus_accepts_it(
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 -- our own list
     oracle = Oracle("f", 0)
-    outputs = [decode(json.loads(as_bytes(encode(names["f"](n))))) for (n,) in inputs]
+    outputs = [decode(json.loads(packed(encode(names["f"](n))))) for (n,) in inputs]
     assert all(map(oracle.accepts, inputs, outputs, expected)) == (status == PASS)
 
 
