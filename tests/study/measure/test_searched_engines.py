@@ -73,9 +73,12 @@ def test_a_search_on_real_engines_ends_in_a_cell_that_verify_believes_or_says_wh
     rate = found["steady"]
     assert rate is not None
     assert rate.kind in ("at_least", "unknown")  # by how busy the machine is, its generator is late
-    assert {one.rate for one in rate.windows} == {None, 40.0}
+    tried = {window.rate for window in rate.windows if window.rate is not None}
+    assert max(tried) == 40.0
     if rate.confirmed:
         assert has_trace(cells["steady"], "power")
-        assert rate.rate == 40.0
+        assert rate.rate is not None
+        assert rate.rate <= 40.0
+        assert rate.rate == 40.0 or len(tried) > 1, "lower only where windows at the most said nothing"
     assert "find-rate: no rate keeps TTFT up to 20.0 s" in done.stderr
     assert {one.kind for one in verify(run).findings} == {"invalid_cell"}
