@@ -77,10 +77,10 @@ def measure_alone(check: AloneCheck, around: RunDir, executor: Executor, context
     budget = RetryBudget(check.run, check.study.attempts)
     cells = sum(len(unit.cells) for unit in check.units)
     tell(f"  {cells} cells are measured again, each with nobody beside it")
-    order = replace(context.order, study=check.study, run=check.run)
+    study_run = replace(context.study_run, study=check.study, run=check.run)
     ledger = Ledger(check.run, budget, lambda _: None)
     try:
-        measure_units(executor, replace(context, order=order, ledger=ledger), check.units)
+        measure_units(executor, replace(context, study_run=study_run, ledger=ledger), check.units)
     except RunError as error:
         tell(f"  whether engines disturb each other is not known: {error}")
     for key, attempt in budget.given_up().items():

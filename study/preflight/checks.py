@@ -31,8 +31,8 @@ from server.engines.vllm import check_own_arguments, look_at_arguments, vllm_is_
 from server.power.nvidia.inventory import gpu_inventory
 from starwatt_errors import BuildError, EngineError, StarwattError, UsageError
 from study.executors.executor import Executor
-from study.measure.order import Order
 from study.measure.remote_engine import ask_once, check_secrets
+from study.measure.study_run import StudyRun
 from study.plan.lengths import lengths_of
 from study.plan.preparation import preparation, size_words
 from study.preflight.boards import board_problems
@@ -49,7 +49,7 @@ _GIB = 2**30
 class Preflight:
     """A study that has been read, and what is asked of it."""
 
-    order: Order
+    study_run: StudyRun
     executor: Executor
     api_key: str | None
     """What engines would be started with."""
@@ -66,7 +66,7 @@ class Preflight:
             UsageError: the study's file is wrong.
             StarwattError: this machine, or one that it needs, lacks something.
         """
-        refuse(self.order.file, self._problems(only_looking=only_looking))
+        refuse(self.study_run.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
         """The same of prompts alone, once the models are here whose tokenizers count them and make chats of them.
@@ -75,12 +75,15 @@ class Preflight:
             UsageError: a prompt and its answer have no room, or a model that is asked by chat has no template.
         """
         folders = {model: checkpoint.path for (model, _), checkpoint in checkpoints.items()}
-        refuse(self.order.file, [*self._without_room(folders), *_without_template(self.order.study, folders)])
+        refuse(
+            self.study_run.file,
+            [*self._without_room(folders), *_without_template(self.study_run.study, folders)],
+        )
 
     def _problems(self, *, only_looking: bool) -> Iterator[StudyProblem]:
-        study, here = self.order.study, self.executor.here
+        study, here = self.study_run.study, self.executor.here
         yield from found_by((self.executor.checked_field,), self.executor.check)
-        yield from board_problems(study, self.order.run, self.executor, allowed=self.allow_board_control)
+        yield from board_problems(study, self.study_run.run, self.executor, allowed=self.allow_board_control)
         if here:
             yield from missing_devices(study)
             yield from missing_meters(study)
@@ -101,12 +104,12 @@ class Preflight:
             yield from _without_memory(study, models)
         yield from _without_disk(study, models)
         if is_own(study.prompts.dataset):
-            yield from unusable_tests(Path(study.prompts.dataset), self.order.dataset)
+            yield from unusable_tests(Path(study.prompts.dataset), self.study_run.dataset)
         yield from self._elsewhere(ask=only_looking)
 
     def _elsewhere(self, *, ask: bool) -> Iterator[StudyProblem]:
         """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
-        study = self.order.study
+        study = self.study_run.study
         for variant in study.remote:
             field = ("remote", variant)
             try:
@@ -120,16 +123,16 @@ class Preflight:
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
         """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
-        study = self.order.study
+        study = self.study_run.study
         if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
 
     def _beyond(
         self, limit: int, limited_by: str, folders: Mapping[str, Path | None]
     ) -> Iterator[StudyProblem]:
-        study, tasks = self.order.study, self.order.tasks
+        study, tasks = self.study_run.study, self.study_run.tasks
         try:
-            lengths = lengths_of(self.order.run, study, [task.task_id for task in tasks])
+            lengths = lengths_of(self.study_run.run, study, [task.task_id for task in tasks])
         except UsageError as error:
             yield problem_of(("prompts", "output", "recorded"), error)
             return

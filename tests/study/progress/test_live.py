@@ -16,8 +16,8 @@ from starwatt_errors import EngineError, UsageError
 from study.executors.local import LocalExecutor
 from study.executors.loop import measure_all
 from study.measure.engine_session import EngineSession
-from study.measure.order import Order
 from study.measure.retries import Measure
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell
 from study.progress.exporter import Exporter
 from study.progress.live import Snapshot, Watching, look_at
@@ -156,7 +156,7 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
 ) -> None:
     cells = plan(blocks=1)[:3]
     bad, run = cells[1], RunDir(tmp_path)
-    order = Order(study(), run, load_dataset("starwatt-24"), cells)
+    study_run = StudyRun(study(), run, load_dataset("starwatt-24"), cells)
     between: list[dict[str, float]] = []
 
     @contextmanager
@@ -176,10 +176,10 @@ def test_a_cell_that_fails_is_shown_no_longer_and_counted_once_it_is_given_up(
         yield measure
 
     monkeypatch.setattr(EngineSession, "open_engine", open_engine)
-    with _exported(order, 0) as found:
+    with _exported(study_run, 0) as found:
         assert found is not None
         exporter = found
-        measure_all(LocalExecutor(order.study), order, {}, (), exporter)
+        measure_all(LocalExecutor(study_run.study), study_run, {}, (), exporter)
         between.append(scraped(exporter))
     state = "starwatt_cells state={} study=s".format
     assert all(set(one) == {state("planned"), state("done"), state("failed")} for one in between)
