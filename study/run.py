@@ -30,7 +30,7 @@ from study.records.left_boards import put_back_what_was_left
 from study.records.lock import check_folder, locked
 from study.records.manifest import build_manifest
 from study.records.node_manifests import gather_nodes
-from study.records.repeat import Repeated
+from study.records.repeat import WantedStudy
 from study.records.run_id import run_id_of
 from study.records.sessions import earlier_manifest
 from study.records.variants import frozen
@@ -60,22 +60,20 @@ def reckoned(study_run: StudyRun) -> StudyRun:
     return replace(study_run, cells=cells)
 
 
-def forecast_study(
-    study_file: Path, out: Path | None, blocks: int | None = None, *, allow_board_control: bool = False
-) -> Forecast:
+def forecast_study(wanted: WantedStudy) -> Forecast:
     """Forecast what is still to be measured and what it is going to take; starts and writes nothing.
 
     Raises:
         UsageError: the study file is wrong.
     """
-    study_run = StudyRun.read(study_file, out, blocks)
+    study_run = StudyRun.read(wanted.file, wanted.out, wanted.blocks)
     executor = executor_for(study_run.study, study_run.run)
-    check_folder(study_run.run, study_run.study, study_file, grow=blocks is not None)
+    check_folder(study_run.run, study_run.study, wanted.file, grow=wanted.blocks is not None)
     left, todo = study_run.unmeasured(), study_run.todo()
     measured, given_up = len(study_run.cells) - len(left), len(left) - len(todo)
     if not todo and not executor.again():
         return Forecast(measured, given_up)  # on whatever machine: it is only to be read
-    Preflight(study_run, executor, api_key(), allow_board_control).refuse(only_looking=True)
+    Preflight(study_run, executor, api_key(), wanted.allow_board_control).refuse(only_looking=True)
     models, _ = models_of(study_run.study)
     reckoner = reckoner_of(study_run.study, study_run.run, study_run.tasks, models)
     outlook = outlook_of(study_run.study, study_run.run, study_run.dataset, reckoner, models, todo)
@@ -83,22 +81,9 @@ def forecast_study(
 
 
 def run_study(
-    study_file: Path,
-    out: Path | None,
-    *,
-    retry_failed: bool = False,
-    metrics_port: int | None = None,
-    repeated: Repeated | None = None,
-    blocks: int | None = None,
-    allow_board_control: bool = False,
+    wanted: WantedStudy, *, retry_failed: bool = False, metrics_port: int | None = None
 ) -> StudyResult:
     """Run, or resume, the study of a file; with ``retry_failed``, cells that were given up are tried anew.
-
-    With ``repeated`` it is the study of that run, and the manifest says what is not as it was there.
-
-    With ``blocks``, in place of the study's own, a run that has fewer gets those that it lacks.
-
-    With ``allow_board_control`` it may set boards, where it asks for that; without, it is refused.
 
     With ``metrics_port`` its state is served there for Prometheus, on loopback, while it measures.
 
@@ -107,16 +92,17 @@ def run_study(
         RunError: another runner measures there, or nothing at all can be measured.
         StarwattError: a build failed, or the disk is full; what was measured stays.
     """
-    study_run, grow = replace(StudyRun.read(study_file, out, blocks), repeated=repeated), blocks is not None
+    study_run, grow = StudyRun.read(wanted.file, wanted.out, wanted.blocks), wanted.blocks is not None
+    study_run = replace(study_run, repeated=wanted.repeated)
     executor = executor_for(study_run.study, study_run.run)
-    check_folder(study_run.run, study_run.study, study_file, grow=grow)
+    check_folder(study_run.run, study_run.study, wanted.file, grow=grow)
     if study_run.todo() or (retry_failed and study_run.unmeasured()):
         if executor.here:
             put_back_what_was_left(tell)
-        Preflight(study_run, executor, api_key(), allow_board_control).refuse(only_looking=False)
+        Preflight(study_run, executor, api_key(), wanted.allow_board_control).refuse(only_looking=False)
         for variant, control in study_run.study.controls.items():
             tell(f"{variant} is also compared with {control}, from which it differs in one thing alone")
-    claim = locked(study_run.run, study_run.study, study_file, here=executor.here, grow=grow)
+    claim = locked(study_run.run, study_run.study, wanted.file, here=executor.here, grow=grow)
     with told_when_full(study_run.run.root), claim:
         _open(study_run, retry_failed=retry_failed)
         ungraded = _ungraded(study_run.dataset)

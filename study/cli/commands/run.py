@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +68,7 @@ def run(
     from study.cli import run as runs
     from study.records.repeat import wanted_study
 
-    wanted = replace(wanted_study(study, repeat, out, blocks), allow_board_control=allow_board_control)
+    wanted = wanted_study(study, repeat, out, blocks, allow_board_control=allow_board_control)
     if dry_run:
         refuse(
             context, ("metrics_port", "retry_failed"), "says nothing of a --dry-run, which measures nothing"

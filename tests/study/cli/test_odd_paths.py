@@ -22,6 +22,7 @@ from study.exit_codes import interrupted_words
 from study.plan.arrivals import keep_arrivals
 from study.plan.lengths import read_table
 from study.progress.streams import in_words
+from study.records.repeat import WantedStudy
 from study.run import forecast_study
 from tests.golden.world import LOADS, World
 from tests.support.busy import PATIENCE_S
@@ -192,7 +193,7 @@ def test_what_a_study_names_and_is_not_there_is_refused_before_it_starts(
         else STUDY_HERE.replace("  max_tokens: 64", f"  max_tokens: 64{within}")
     )
     with pytest.raises(UsageError) as caught:
-        forecast_study(path, tmp_path / "run")
+        forecast_study(WantedStudy(path, tmp_path / "run"))
     assert str(caught.value).startswith(f"{path}:")
     assert words in str(caught.value)
 

@@ -114,7 +114,7 @@ def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
     keep_arrivals(elsewhere, again.study)
     assert (elsewhere.root / "arrivals" / "open-trace-offsets" / "offsets.csv").is_file()
     with pytest.raises(UsageError, match="--out takes another folder"):
-        repeated.refuse(given)
+        wanted_study(None, given.study, given.root)
 
 
 def test_a_repetition_says_what_differs_and_is_refused_with_other_weights(

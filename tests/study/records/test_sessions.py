@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from starwatt_errors import UsageError
+from study.records.repeat import WantedStudy
 from study.records.sessions import continued, earlier_manifest, known_calibration
 from study.run import run_study
 from tests.golden.world import World
@@ -89,11 +90,11 @@ def test_nodes_that_measured_the_last_cell_after_their_runner_was_killed_are_in_
     file.write_text(run.study.read_text())
     node = {"name": "n1", "gpus": [{"uuid": "GPU-n1"}], "sensor_calibration": {"devices": {"GPU-n1": {}}}}
     write_json(run.nodes / "n1-b1.json", node)
-    run_study(file, run.root)
+    run_study(WantedStudy(file, run.root))
     manifest = read_json(run.manifest)
     assert manifest["nodes"]["n1"]["gpus"] == ["GPU-n1"]
     assert [gpu["uuid"] for gpu in manifest["gpus"]] == ["GPU-n1"]
     assert "GPU-n1" in manifest["sensor_calibration"]["devices"]
     written = run.manifest.stat().st_mtime_ns
-    run_study(file, run.root)
+    run_study(WantedStudy(file, run.root))
     assert run.manifest.stat().st_mtime_ns == written, "nothing is new"
