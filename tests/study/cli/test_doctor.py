@@ -19,7 +19,7 @@ from starwatt_errors import MeterError, UsageError
 from study.cli.commands.doctor import tell_findings
 from study.doctor import checks as doctor
 from study.doctor import environment as surroundings
-from study.doctor.findings import Finding
+from study.doctor.findings import Finding, ok
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from tests.support.command import starwatt
@@ -80,7 +80,7 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     energy = zones(tmp_path) / "energy_uj"
-    assert surroundings.rapl(tmp_path) == Finding("RAPL", "ok", "package-0")
+    assert surroundings.rapl(tmp_path) == ok("package-0")
     read = Path.read_text
 
     def for_root_alone(path: Path, encoding: str | None = None) -> str:
