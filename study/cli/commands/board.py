@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from study.cli.answers import print_answer
 from study.cli.options import JsonFlag, exit_with
@@ -15,7 +15,7 @@ from study.exit_codes import FAILED
 def board(
     restore: Annotated[
         bool,
-        typer.Option("--restore", help="Put boards back that a study left set when it was killed (root)."),
+        Option("--restore", help="Put boards back that a study left set when it was killed (root)."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
