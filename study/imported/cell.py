@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,7 @@ class MadeCell:
             write_parquet(folder / "power.parquet", self.power)
         failed = Counter(status for status in self.requests["status"].to_pylist() if status != "ok")
         record = CellRecord(
-            model=self.key.model,
-            variant=self.key.variant,
-            load=self.key.load,
-            block=self.key.block,
+            **asdict(self.key),
             boot_id=BOOT,
             run_id=run_id,
             files=file_digests(folder),

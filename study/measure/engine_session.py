@@ -29,7 +29,7 @@ from study.plan.cpus import Placement
 from study.plan.engines import settings_of
 from study.progress.display import Display
 from study.progress.exporter import Exporter
-from study.progress.live import Snapshot, Watching
+from study.progress.live import Snapshot, watching
 from traces.board import BoardHeld
 from traces.cell import CoolStart
 from traces.layout import RunDir
@@ -198,7 +198,7 @@ class EngineSession:
             self.exporter.cell(cell.key)
             told.append(self.exporter.saw)
         try:
-            with Watching(self.run.cell(cell.key), *told) if told else nullcontext():
+            with watching(self.run.cell(cell.key), *told) if told else nullcontext():
                 yield
         finally:
             if self.exporter is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,7 @@ def record_cell(
 ) -> CellRecord:
     """Write ``cell.json``, by which the cell counts; ``more`` are fields that neither load nor meter knows."""
     record = CellRecord(
-        model=key.model,
-        variant=key.variant,
-        load=key.load,
-        block=key.block,
+        **asdict(key),
         boot_id=boot_id(),
         files=file_digests(folder),
         phases=outcome.phases,

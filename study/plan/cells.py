@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count, groupby
 
 import numpy as np
@@ -181,6 +181,12 @@ def plan_table(cells: list[PlannedCell]) -> pa.Table:
         "estimated_s": [cell.estimated_s for cell in cells],
     }
     return pa.table(columns, schema=stamped(PLAN))
+
+
+def unplanned_table(keys: Iterable[CellKey]) -> pa.Table:
+    """Make the table of ``plan.parquet`` of cells that no study planned."""
+    rows = [{**asdict(key), "position": position} for position, key in enumerate(keys)]
+    return pa.Table.from_pylist(rows, schema=stamped(PLAN))
 
 
 def shortest_search_s(load: FindRate) -> float:

@@ -20,7 +20,7 @@ from study.measure.retries import Measure
 from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell
 from study.progress.exporter import Exporter
-from study.progress.live import Snapshot, Watching, look_at
+from study.progress.live import Snapshot, look_at, watching
 from study.run import _exported
 from tests.study.plan.test_cells import plan
 from tests.study.records.test_lock import study
@@ -95,7 +95,7 @@ def test_it_looks_again_and_again_and_ends_with_the_cell(tmp_path: Path) -> None
         if len(seen) == 2:
             twice.set()
 
-    with Watching(tmp_path, told):
+    with watching(tmp_path, told):
         assert twice.wait(PATIENCE_S)
     for writer in writers:
         writer.close()
