@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.files.problems import words_of
 from starwatt_errors import UsageError
@@ -29,6 +29,12 @@ class ToolShape(BaseModel):
 
 
 _Shape = TypeVar("_Shape", bound=ToolShape)
+
+
+def at(*places: str, default: Any = None) -> Any:
+    """Read a field from the first of these places that there is, such as ``info.timings.request_start``."""
+    paths = (AliasPath(*place.split(".")) for place in places)
+    return Field(default=default, validation_alias=AliasChoices(*paths))
 
 
 def read_text(path: Path) -> str:
