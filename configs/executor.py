@@ -84,6 +84,11 @@ class SideBySide(StrictModel):
         default=NeighbourCheck(), description="Measures whether neighbours disturb each other; null: no check"
     )
 
+    @property
+    def boards_each(self) -> int:
+        """Return how many boards the smallest slot has; 0: engines of the CPUs."""
+        return min((len(slot.gpus) for slot in self.slots or ()), default=self.gpus_each)
+
     @model_validator(mode="after")
     def _apart(self) -> SideBySide:
         slots = self.slots or ()

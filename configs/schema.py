@@ -307,8 +307,8 @@ class Study(StrictModel):
             raise inconsistent("generator", "takes own: a Locust master serves one cell at a time")
         if "rapl" in self.meter_settings.sources or self.meter_settings.external:
             raise inconsistent("meters", "takes no rapl and no external log here: they see all slots as one")
-        boards = min((len(slot.gpus) for slot in executor.slots or ()), default=executor.gpus_each)
-        if 0 < boards < self.engine.tensor_parallel:  # 0: engines of the CPUs
+        boards = executor.boards_each
+        if 0 < boards < self.engine.tensor_parallel:
             raise inconsistent(
                 "engine.tensor_parallel",
                 f"is {self.engine.tensor_parallel}, and a slot has {boards} boards: name more of them",

@@ -7,8 +7,7 @@ import io
 import re
 from pathlib import Path
 
-import pyarrow.compute as pc
-
+from analysis.accuracy.grades import completed
 from configs.files.strict import MOST_TOKENS
 from configs.files.text_files import TABLE_BYTES, read_text
 from configs.loader import LENGTHS, kept_study
@@ -135,8 +134,7 @@ def _of_run(run: RunDir, model: str) -> dict[str, int]:
             )
         except TraceError:
             continue
-        whole = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-        rows = requests.filter(whole).select(["task_id", "output_tokens"]).to_pylist()
+        rows = completed(requests).select(["task_id", "output_tokens"]).to_pylist()
         return {row["task_id"]: row["output_tokens"] for row in reversed(rows) if row["output_tokens"]}
     raise UsageError(
         f"prompts.output.recorded: {run.root} has no finished cell of its baseline {study.baseline} with {model}"

@@ -161,7 +161,7 @@ class Reckoner:
         return self._engine(cell).boards / self.study.engine.boards
 
     def _in_flight(self, cell: PlannedCell) -> int:
-        return _in_flight(cell.load, self._engine(cell).max_num_seqs)
+        return in_flight(cell.load, self._engine(cell).max_num_seqs)
 
     def _engine(self, cell: PlannedCell) -> EngineSettings:
         return with_arguments(self.study.engine, self._variant(cell).engine_args)
@@ -197,7 +197,8 @@ class Reckoner:
         return pruned_shape(self.shapes.get(cell.model) or _UNKNOWN, self._variant(cell))
 
 
-def _in_flight(load: Load, most: int) -> int:
+def in_flight(load: Load, most: int) -> int:
+    """Return how many requests a load keeps in flight, on an engine that takes ``most`` at once."""
     if isinstance(load, Closed):
         return min(load.concurrency, most)
     return min(load.max_in_flight or most, most) if isinstance(load, Open | FindRate) else 1
