@@ -52,22 +52,27 @@ def measure_unit(root: str, unit: str, keys: Sequence[Sequence[Any]], known_reas
         RunError: another task measures this unit, or nothing of it can be measured.
         StarwattError: as of a study on one machine.
     """
-    run = RunDir(Path(root))
-    measure(run, unit, {CellKey(*key) for key in keys}, tuple(known_reasons), [run.slurm / f"{unit}.lock"])
+    lock = RunDir(Path(root)).slurm / f"{unit}.lock"
+    measure(root, unit, keys, known_reasons, [str(lock)])
 
 
 def measure(
-    run: RunDir, unit: str, wanted: Set[CellKey], known_reasons: tuple[str, ...], locks: Sequence[Path]
+    root: str,
+    unit: str,
+    keys: Sequence[Sequence[Any]],
+    known_reasons: Sequence[str],
+    locks: Sequence[str],
 ) -> None:
-    """Measure what is wanted and not there yet, as the only process that holds ``locks``; raises as ``measure_unit``.
+    """Measure what ``measure_unit`` does, as the only process that holds the files ``locks``; raises as that.
 
     However it ends, the locks are held until everything that it started has ended too.
     """
+    run, wanted = RunDir(Path(root)), {CellKey(*key) for key in keys}
     interrupts.install()  # SIGTERM (preemption, scancel, the time limit, the runner's end) ends it in order
     try:
         with ExitStack() as held:
             for lock in locks:
-                held.enter_context(_held(lock))
+                held.enter_context(_held(Path(lock)))
             held.callback(stop_children, grace_s=_CHILDREN_GRACE_S)
             study_run = _study_run(run, wanted)
             todo, node = study_run.todo(), this_node()
@@ -78,7 +83,7 @@ def measure(
                 # There already: in the store.
                 checkpoints = build_all(study.models, study.own_variants, study.defined)
                 try:
-                    measure_all(LocalExecutor(study), study_run, checkpoints, known_reasons)
+                    measure_all(LocalExecutor(study), study_run, checkpoints, tuple(known_reasons))
                 except ControlError as error:  # here no cell can be measured: no other try will do better
                     _give_up(study_run, error)
                     raise RunError(str(error)) from error

@@ -101,7 +101,6 @@ def sensor_calibration(study: Study) -> dict[str, Any]:
 
 def host() -> dict[str, Any]:
     """Describe this machine, with the same instant on both clocks."""
-    clock = ClockPair.now()
     return {
         "name": platform.node(),
         "system": platform.platform(),
@@ -110,8 +109,7 @@ def host() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "python": platform.python_version(),
         "boot_id": boot_id(),
-        "monotonic_ns": clock.monotonic_ns,
-        "realtime_ns": clock.realtime_ns,
+        **vars(ClockPair.now()),
     }
 
 
