@@ -16,8 +16,7 @@ import psutil
 from configs.datasets import is_own
 from configs.engine.arguments import with_arguments
 from configs.loader import load_variant
-from configs.schema import EngineSettings, Study
-from configs.variant import Variant
+from configs.schema import Study
 from loadgen.planning.recorded import with_lengths
 from server.build.chat_template import has_chat_template
 from server.build.foresight import Known, check_files_of, check_variant, in_store, known_model, source_of
@@ -294,10 +293,14 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Study
         if name not in study.own_variants:
             continue
         variant = load_variant(name, study.defined)
-        room = _room(with_arguments(study.engine, variant.engine_args), boards)
+        settings = with_arguments(study.engine, variant.engine_args)
+        of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
+        room = min(boards) * of_a_copy * settings.gpu_memory_utilization
         for model, known in models.items():
-            size = _weights(known, variant)
-            if size is not None and size > room:
+            if known.shape is None:
+                continue
+            size = weight_bytes(pruned_shape(known.shape, variant), variant)
+            if size > room:
                 words = (
                     f"the weights of {name} of {model} take {size / _GIB:.1f} GiB, and there is room for "
                     f"{room / _GIB:.1f} GiB here: take a smaller model or format, or more engine.tensor_parallel"
@@ -314,13 +317,3 @@ def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyPr
             f"{store_root()}: `starwatt build --prune` frees some, and STARWATT_STORE names a folder on another disk"
         )
         yield StudyProblem(("variants",), words, BuildError)
-
-
-def _room(settings: EngineSettings, boards: list[int]) -> float:
-    """Return the bytes that one copy of the weights may take on the boards of one engine."""
-    of_a_copy = settings.tensor_parallel * settings.pipeline_parallel
-    return min(boards) * of_a_copy * settings.gpu_memory_utilization
-
-
-def _weights(known: Known, variant: Variant) -> float | None:
-    return None if known.shape is None else weight_bytes(pruned_shape(known.shape, variant), variant)

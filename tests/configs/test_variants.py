@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from configs.controls import control_of, with_controls
 from configs.loader import load_variant, variant_names
-from configs.schema import EngineSettings, Study
+from configs.schema import Study
 from configs.variant import Prune, Variant
 from starwatt_errors import UsageError
 
@@ -118,7 +118,7 @@ def test_another_engine_has_the_baselines_weights_on_that_engine_as_its_control(
 
 
 def test_a_control_itself_needs_none() -> None:
-    assert control_of(load_variant("bf16-eager"), load_variant("bf16"), EngineSettings()) is None
+    assert control_of(load_variant("bf16-eager"), load_variant("bf16"), study(["bf16", "bf16-eager"])) is None
 
 
 def test_a_baseline_that_cannot_be_served_as_its_variants_are_is_refused() -> None:

@@ -197,7 +197,7 @@ def test_a_large_download_is_told_before_it_begins(
     monkeypatch.setattr(
         checkpoints, "known_model", lambda model: Known(model, None, fetch_bytes=sizes[model])
     )
-    warn_of_downloads(tuple(sizes), ("bf16", "nf4-bnb"))
+    warn_of_downloads({(model, name): named_variant(name) for model in sizes for name in ("bf16", "nf4-bnb")})
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2
     assert told[0].startswith("about to download large from the hub, 30.0 GB; ")
