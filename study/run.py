@@ -56,7 +56,7 @@ class StudyResult:
 def reckoned(study_run: StudyRun) -> StudyRun:
     """Return the study run with the expected times of its cells."""
     models, _ = models_of(study_run.study)
-    cells = reckoner_of(study_run.study, study_run.run, study_run.tasks, models).estimated(study_run.cells)
+    cells = reckoner_of(study_run, models).estimated(study_run.cells)
     return replace(study_run, cells=cells)
 
 
@@ -75,8 +75,7 @@ def forecast_study(wanted: WantedStudy) -> Forecast:
         return Forecast(measured, given_up)  # on whatever machine: it is only to be read
     Preflight(study_run, executor, api_key(), wanted.allow_board_control).refuse(only_looking=True)
     models, _ = models_of(study_run.study)
-    reckoner = reckoner_of(study_run.study, study_run.run, study_run.tasks, models)
-    outlook = outlook_of(study_run.study, study_run.run, study_run.dataset, reckoner, models, todo)
+    outlook = outlook_of(study_run, reckoner_of(study_run, models), models, todo)
     return forecast(outlook, measured=measured, given_up=given_up)
 
 

@@ -18,6 +18,7 @@ from configs.loader import HERE, STUDIES, dump_study, load_study
 from configs.schema import Study
 from server.build.foresight import known_model
 from study.executors.choice import executor_for
+from study.measure.study_run import StudyRun
 from study.plan.cells import PlannedCell, by_engine_start, plan_cells
 from study.plan.forecast import Forecast, Outlook, forecast, span_words
 from study.plan.rates import Hardware, boards_for, cpus_for
@@ -165,7 +166,7 @@ def test_the_demo_s_recorded_minutes_lie_within_the_range(tmp_path: Path) -> Non
     known = reckoner(study, cpus_for(1))
     cells = plan_cells(study, len(TASKS))
     dataset = load_dataset("starwatt-24")
-    found = forecast(outlook_of(study, RunDir(tmp_path), dataset, known, models, cells))
+    found = forecast(outlook_of(StudyRun(study, RunDir(tmp_path), dataset, cells), known, models, cells))
     assert found.seconds.low < 10 * 60 < found.seconds.high < 60 * 60
 
 
