@@ -119,7 +119,7 @@ def _beside(path: Path, named: Path) -> Path:
 
 
 def _check_random_models(document: Document, study: Study) -> None:
-    """A model that has learnt nothing ends its answers nowhere: their length must come from elsewhere."""
+    """Refuse a model that has learnt nothing without lengths from elsewhere: its answers end nowhere."""
     if study.prompts.output != "natural" or all(map(_has_lengths, study.loads)):
         return
     for index, model in enumerate(study.models):

@@ -93,7 +93,7 @@ class _Named(StrictModel):
 
     @model_validator(mode="after")
     def _not_called_as_another(self) -> Self:
-        """Tables and figures go by names: closed-8 with four in flight would be read as eight."""
+        """Refuse another load's name: tables go by names, and closed-8 with four in flight would be read as eight."""
         if self.name is not None and _USUAL.fullmatch(self.name) and self.name != self.usual_slug:
             raise inconsistent(
                 "name",

@@ -48,7 +48,7 @@ def offsets_of(path: Path, content: str) -> list[int]:
 
 
 def _rows(content: str) -> list[tuple[int, str]]:
-    """Lines with something in them that are no notes, and their numbers."""
+    """Return the lines with something in them that are no notes, with their numbers."""
     numbered = enumerate(content.splitlines(), start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip() and not line.startswith("#")]
 

@@ -270,7 +270,7 @@ class Study(StrictModel):
         self._check_searches()
 
     def _check_searches(self) -> None:
-        """What a load that looks for its rate needs of the study."""
+        """Check what a load that looks for its rate needs of the study."""
         for place, load in enumerate(self.loads):
             if not isinstance(load, FindRate):
                 continue
@@ -316,7 +316,7 @@ class Study(StrictModel):
         self._check_again(executor.neighbours, "executor.neighbours")
 
     def _check_again(self, check: NeighbourCheck | None, at: str) -> None:
-        """A cell that is measured again is one of the study's."""
+        """Check that a cell which is measured again is one of the study's."""
         loads = [load.slug for load in self.loads]
         if check is not None and check.variant not in (None, *self.variants):
             raise inconsistent(f"{at}.variant", f"takes one of {', '.join(self.variants)}")
@@ -347,7 +347,7 @@ class Study(StrictModel):
 
     @property
     def probe_loads(self) -> tuple[tuple[Closed, Prompts], ...]:
-        """Each probe with what it asks; empty where the study has none."""
+        """Return each probe with what it asks; empty where the study has none."""
         if self.probes is None:
             return ()
         wanted = self.probes

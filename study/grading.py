@@ -142,7 +142,7 @@ def _candidates(folder: Path) -> list[Candidate]:
 
 
 def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
-    """With what was graded, and by which tests."""
+    """Write a cell's grades, with what was graded and by which tests."""
     columns = {field.name: [getattr(grade, field.name) for grade in grades] for field in GRADES}
     schema = stamped(GRADES)
     of = {GRADED_REQUESTS: sha256_of(folder / "requests.parquet"), GRADED_BY: dataset.sha256}

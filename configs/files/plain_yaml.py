@@ -41,7 +41,7 @@ for _name, (_form, _) in _PLAIN.items():
 
 
 def dump_yaml(data: Any) -> str:
-    """Plain data as YAML, in the order in which it is."""
+    """Write plain data as YAML, in its order."""
     return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False))
 
 

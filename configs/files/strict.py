@@ -62,7 +62,7 @@ def _checked_path(value: Path) -> Path:
 
 
 def inconsistent(at: str, message: str) -> PydanticCustomError:
-    """Two fields contradict each other; ``at`` is the one to look at, from the model on, with dots between parts."""
+    """Return the error of fields that contradict each other; ``at``: the one to look at, such as ``engine.seed``."""
     return PydanticCustomError("inconsistent", "{message}", {"message": message, "at": at})
 
 

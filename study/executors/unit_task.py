@@ -1,5 +1,5 @@
-"""What a task of a job array does on its node, or a process on its slot: it measures the cells of a unit that are not
-there yet."""
+"""Measure the cells of a unit that are not there yet: what a task of a job array does on its node, or a process on its
+slot."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _study_run(run: RunDir, wanted: Set[CellKey]) -> StudyRun:
 
 @contextmanager
 def _held(lock: Path) -> Iterator[None]:
-    """Nobody else holds it: a process that was thought lost may still be ending, or run."""
+    """Hold a lock that nobody else holds: a process that was thought lost may still be ending, or run."""
     with lock.open("a") as file:
         try:
             if not wait_until(lambda: took_lock(file.fileno()), _ENDING_S, poll_s=0.5):

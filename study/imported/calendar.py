@@ -95,7 +95,7 @@ def _written_s(date: str, zone: str | None, where: str) -> float:
 
 
 def _by_this_boot(last_ns: int, written_s: float | None, where: str) -> Placed:
-    """By this machine's two clocks as they stand now; the file's date must not contradict them."""
+    """Place times by this machine's two clocks as they stand now; the file's date must not contradict them."""
     now = ClockPair.now()
     shift_ns = now.realtime_ns - now.monotonic_ns
     ended_s = (last_ns + shift_ns) * 1e-9

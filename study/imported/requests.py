@@ -53,7 +53,7 @@ class ImportedLoad:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Reason codes of what it does not say."""
+        """Return the reason codes of what it does not say."""
         codes = [] if any(request.due_ns is not None for request in self.requests) else [LAG_UNKNOWN]
         if not any(request.chunk_ns for request in self.requests):
             codes.append(CHUNKS_UNKNOWN)

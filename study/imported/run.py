@@ -156,7 +156,7 @@ def _key(source: Source, order: ImportOrder, taken: Sequence[CellKey]) -> CellKe
 
 
 def _write(run: RunDir, manifest: dict[str, Any], cells: Sequence[MadeCell]) -> None:
-    """The plan comes first: a cell that it lacks is taken for a stranger's."""
+    """Write the plan before the cells: a cell that it lacks is taken for a stranger's."""
     told = {str(cell.key): _words(cell) for cell in cells}
     write_json(run.manifest, {**manifest, "imported": {**manifest["imported"], **told}})
     write_parquet(run.plan, unplanned_table([*run.finished_cells(), *(cell.key for cell in cells)]))

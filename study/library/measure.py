@@ -155,7 +155,7 @@ class Measurement:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """In words, what is there and was not read."""
+        """Say in words what is there and was not read."""
         return () if self._sidecar is None else tuple(self._sidecar.left_out)
 
     @property
@@ -187,7 +187,7 @@ class Measurement:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Codes of docs/reference/reasons.md: why the joules are not to be believed; empty where they are."""
+        """Return why the joules are not to be believed, as codes of docs/reference/reasons.md; empty where they are."""
         return self._first.reasons
 
     @property

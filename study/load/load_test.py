@@ -106,7 +106,7 @@ def refuse_used(out: Path) -> None:
 
 @contextlib.contextmanager
 def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
-    """A load that failed must not block its repetition into the same folder."""
+    """Empty the folder of a load that failed: it must not block its repetition."""
     was_there = out.exists()
     try:
         yield

@@ -100,7 +100,7 @@ def coolest(run: RunDir) -> States:
 
 
 def _file(run: RunDir) -> Path:
-    """Each node's own: they write at the same time."""
+    """Name this node's file: nodes write at the same time."""
     return run.cooldown / f"{this_node().name}.json"
 
 

@@ -67,7 +67,7 @@ class FirstRequests:
 
 
 def _ended(folder: Path) -> pa.Table | None:
-    """Status and words of the requests that have ended by themselves; None where none is written yet."""
+    """Read status and words of the requests that have ended by themselves; None where none is written yet."""
     if not has_trace(folder, "requests"):
         return None
     try:

@@ -66,10 +66,10 @@ class _Here:
 
 class _Unmetered:
     def check_alive(self) -> None:
-        """There is nothing that could die."""
+        """Check nothing: there is nothing that could die."""
 
     def mark(self, phase: str) -> None:
-        """Nobody records."""
+        """Note nothing: nobody records."""
 
 
 def meter_here(
@@ -120,7 +120,7 @@ def meter_there(url: str, token: str, sample_hz: float | None) -> OpenMeter:
 
 
 def no_meter(node: Node | None) -> OpenMeter:
-    """Requests alone, of an engine on ``node``, if that is known: joules are missing, with the reason ``no_power``."""
+    """Record nothing beside an engine on ``node``, if that is known: joules are missing (``no_power``)."""
 
     @contextmanager
     def record(folder: Path, left: Recorded) -> Iterator[CellMeter]:

@@ -87,7 +87,7 @@ def meter_of(study: Study, variant: str, residents: Sequence[int] = ()) -> OpenM
 
 
 def _residents(study: Study, variant: str) -> tuple[int, ...]:
-    """Processes of the study's other engines on this machine: loaded beside this one, and idle while it is asked."""
+    """List the processes of the study's other engines on this machine, which are idle while this one is asked."""
     others = [engine for name, engine in study.remote.items() if name != variant and engine.meter == "local"]
     return tuple(pid for pid in (server_pid(engine.url) for engine in others) if pid is not None)
 

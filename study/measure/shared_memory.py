@@ -59,7 +59,7 @@ def kv_tokens(study: Study, settings: EngineSettings) -> int:
 
 
 def _board_bytes(allotment: Allotment, count: int) -> int:
-    """Memory of the smallest of the boards that an engine gets."""
+    """Return the memory of the smallest of the boards that an engine gets."""
     chosen = allotment.meters.gpus  # none of them where none is to be metered
     ours = [board for board in gpu_inventory() if not chosen or board.uuid in chosen][:count]
     sizes = [board.memory_mib for board in ours if board.memory_mib is not None]

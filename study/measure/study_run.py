@@ -76,6 +76,6 @@ class StudyRun:
         return [cell for cell in self.cells if not self.run.is_measured(cell.key)]
 
     def todo(self) -> list[PlannedCell]:
-        """Of those, the ones that have not failed too often."""
+        """Return the cells that are missing and have not failed too often."""
         given_up = self.budget.given_up()
         return [cell for cell in self.unmeasured() if cell.key not in given_up]

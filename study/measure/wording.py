@@ -35,7 +35,7 @@ def with_wording(spec: LoadSpec, key: str | None) -> LoadSpec:
 
 
 def counted_wording(count: Count, words: Sequence[str] = COMMON_WORDS) -> Wording:
-    """Words that ``count`` counts as one token each; else all of them, as many tokens as they are in the mean."""
+    """Find words that ``count`` counts as one token each; else take all, for their mean number of tokens."""
     overhead = count(_prompt(()))
     if overhead is None:
         return Wording()

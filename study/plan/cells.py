@@ -88,7 +88,7 @@ _Turn = tuple[int, str, str, list[int], np.random.Generator]
 
 
 def _turns(study: Study) -> Iterator[_Turn]:
-    """Turns of engines, in order."""
+    """Yield the turns of engines, in order."""
     if isinstance(study.engine_restarts, Resident):
         yield from _resident_turns(study, study.engine_restarts)
         return
@@ -140,7 +140,7 @@ def _asked(study: Study, block: int) -> list[_Asked]:
 
 
 def _check_count(study: Study) -> None:
-    """Nobody lives to see so many cells measured, and no machine holds their plan."""
+    """Refuse more cells than anybody lives to see measured, and than a plan can hold."""
     loads = len(study.loads) * len(study.board_settings)
     cells = len(study.models) * len(study.variants) * loads * study.blocks
     if cells > _MOST_CELLS:
@@ -195,7 +195,7 @@ def shortest_search_s(load: FindRate) -> float:
 
 
 def _shortest_s(study: Study, load: Load, measure: Measure, tasks: int) -> float:
-    """Phases, and the window that is asked for, with answers that take no time."""
+    """Sum up the phases and the window that is asked for, with answers that take no time."""
     recording = with_lengths(load)
     tasks = tasks if recording is None else len(recording.offsets_ns)
     per_pass_s = tasks / mean_rate(load) if isinstance(load, Open) else 0.0

@@ -23,7 +23,9 @@ _LONGEST = 40  # characters of a value that are shown
 
 
 def forced_lengths(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[str, int]]:
-    """By model's name in paths and task: tokens; empty unless the study takes recorded lengths. The run keeps them.
+    """Return the tokens of each answer, by model's name in paths and by task, and keep them in the run.
+
+    Empty unless the study takes recorded lengths.
 
     Raises:
         UsageError: as ``lengths_of``.
@@ -69,7 +71,7 @@ def lengths_of(run: RunDir, study: Study, tasks: list[str]) -> dict[str, dict[st
 
 
 def recorded_lengths(place: Path, model: str) -> dict[str, int]:
-    """By task, from a table or a run directory.
+    """Read the tokens by task, from a table or a run directory.
 
     Raises:
         UsageError: it is neither, or the run has no natural answers of that model's baseline.

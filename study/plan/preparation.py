@@ -47,12 +47,12 @@ class Preparation:
 
     @property
     def unknown(self) -> tuple[Step, ...]:
-        """Steps whose size is not known yet."""
+        """Return the steps whose size is not known yet."""
         return tuple(step for step in self.steps if step.size_bytes is None)
 
 
 def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_gpu: bool) -> Preparation:
-    """Of every model and variant that is served by our own engines; each checkpoint once."""
+    """Find what is missing of the models and variants that our own engines serve, each checkpoint once."""
     missing: dict[tuple[object, ...], Step] = {}
     for known in models.values():
         for name in study.own_variants:
@@ -71,7 +71,7 @@ def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_g
 
 
 def sizes(steps: Iterable[Step]) -> str:
-    """In words, each with its size."""
+    """Name the steps, each with its size."""
     return ", ".join(
         f"{step.about} ({'size not known' if step.size_bytes is None else size_words(step.size_bytes)})"
         for step in steps
@@ -79,7 +79,7 @@ def sizes(steps: Iterable[Step]) -> str:
 
 
 def size_words(size: float) -> str:
-    """In MB or GB."""
+    """Write a size in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.1f} MB"
 
 

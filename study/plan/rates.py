@@ -117,7 +117,7 @@ def cpus_for(count: int | None) -> Hardware:
 
 
 def overhead(variant: Variant, settings: EngineSettings, hardware: Hardware) -> Overhead:
-    """Of a variant as it is served."""
+    """Return what a step of a variant takes beside reading weights, as it is served."""
     way = "eager" if settings.enforce_eager or variant.enforce_eager else "graphs"
     way = "transformers" if variant.engine == "transformers" else way
     base = (_ON_A_BOARD if hardware.on_gpu else _ON_A_CPU)[way]

@@ -155,7 +155,7 @@ class Reckoner:
         return Span(work / rate.low, work / rate.high)
 
     def _more_boards(self, cell: PlannedCell) -> float:
-        """By what a variant's boards are more than those that the hardware is of."""
+        """Return how many times the hardware's boards a variant has."""
         if not self.hardware.on_gpu:
             return 1.0
         return self._engine(cell).boards / self.study.engine.boards

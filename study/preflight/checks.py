@@ -68,7 +68,7 @@ class Preflight:
         refuse(self.study_run.file, self._problems(only_looking=only_looking))
 
     def refuse_prompts_without_room(self, checkpoints: Mapping[tuple[str, str], Checkpoint]) -> None:
-        """The same of prompts alone, once the models are here whose tokenizers count them and make chats of them.
+        """Refuse prompts without room, once the models are here whose tokenizers count them and make chats of them.
 
         Raises:
             UsageError: a prompt and its answer have no room, or a model that is asked by chat has no template.
@@ -107,7 +107,7 @@ class Preflight:
         yield from self._elsewhere(ask=only_looking)
 
     def _elsewhere(self, *, ask: bool) -> Iterator[StudyProblem]:
-        """Keys and tokens that are missing; with ``ask`` also what engines and meters that run now say against it."""
+        """Find keys and tokens that are missing; with ``ask`` also what engines and meters that run now object to."""
         study = self.study_run.study
         for variant in study.remote:
             field = ("remote", variant)
@@ -121,7 +121,7 @@ class Preflight:
                 yield from self._beyond(engine.served.max_model_len, f"so far does {engine.url} reach", {})
 
     def _without_room(self, folders: Mapping[str, Path | None]) -> Iterator[StudyProblem]:
-        """Requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
+        """Find requests that our own engines would refuse; ``folders``: by model, where its tokenizer lies."""
         study = self.study_run.study
         if any(load_variant(name, study.defined).engine == "vllm" for name in study.own_variants):
             yield from self._beyond(study.engine.max_model_len, "engine.max_model_len", folders)
@@ -177,7 +177,7 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[StudyProblem]]:
 
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[StudyProblem]:
-    """Servers that are not installed, and what they or this hardware can't do."""
+    """Find servers that are not installed, and what they or this hardware can't do."""
     unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
     if unfit:
         yield from unfit
@@ -213,7 +213,7 @@ def _specs(study: Study, api_key: str | None) -> dict[int, EngineSpec]:
 
 
 def _of_their_arguments(specs: Mapping[int, EngineSpec]) -> Iterator[StudyProblem]:
-    """Arguments that vLLM does not take; it is asked once about all of them."""
+    """Find arguments that vLLM does not take; it is asked once about all of them."""
     unanswered = list(found_by(("variants",), partial(look_at_arguments, specs.values())))
     yield from unanswered
     for index, spec in specs.items() if not unanswered else ():
@@ -309,7 +309,7 @@ def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[Study
 
 
 def _without_disk(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
-    """Checkpoints that are to be built, and are more than the disk has room for."""
+    """Find whether the checkpoints that are to be built are more than the disk has room for."""
     needed = preparation(study, models, Store(store_root()), on_gpu=False)
     if needed.disk_bytes > needed.free_bytes:
         words = (

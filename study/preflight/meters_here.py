@@ -27,7 +27,7 @@ def missing_meters(study: Study) -> Iterator[StudyProblem]:
 
 
 def missing_devices(study: Study) -> Iterator[StudyProblem]:
-    """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
+    """Find devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
 
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
     """
@@ -54,7 +54,7 @@ def _follow(log: ExternalLog) -> None:
 
 
 def _open_and_close(settings: Meters) -> None:
-    """The meters that are no logs."""
+    """Open the meters that are no logs, and close them again."""
     sources = tuple(source for source in choose_sources(settings) if source != "external")
     if not sources:
         return

@@ -27,7 +27,7 @@ class StudyProblem:
     """UsageError: the file is wrong; another: this machine, or one that it asks, lacks something."""
 
     def line(self, file: Path) -> str:
-        """File, line and field, then the words."""
+        """Write file, line and field, then the words."""
         return str(refused(file, self.field, self.words))
 
 

@@ -33,7 +33,7 @@ class Snapshot:
 
     @property
     def words(self) -> str:
-        """For a line on a terminal."""
+        """Write it as a line for a terminal."""
         parts = [
             None if self.running is None else f"{self.running:.0f} in flight",
             None if not self.waiting else f"{self.waiting:.0f} waiting",

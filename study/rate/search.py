@@ -137,7 +137,7 @@ class Bracket:
 
     @property
     def unclear(self) -> list[float]:
-        """Rates within the bracket of which nothing can be said."""
+        """Return the rates within the bracket of which nothing can be said."""
         low, top = self.low or 0.0, self.top or math.inf
         return [rate for rate in self._rates(State.UNCLEAR) if low < rate < top]
 
@@ -255,5 +255,5 @@ def _between(bracket: Bracket, highest: float) -> Trial | None:
 
 
 def _rounded(rate: float) -> float:
-    """Three digits, as a rate is read and written."""
+    """Round a rate to three digits, as it is read and written."""
     return float(f"{rate:.3g}")

@@ -31,7 +31,7 @@ class ListedRun:
 
     @property
     def state(self) -> str:
-        """In words."""
+        """Say its state in words."""
         if self.planned is None:
             return "measured" if self.measured else "empty"
         count = f"{self.measured} of {self.planned} cells"

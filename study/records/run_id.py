@@ -13,7 +13,7 @@ from traces.layout import RunDir
 
 
 def new_run_id() -> str:
-    """Sixteen hexadecimal digits that no other run has."""
+    """Draw sixteen hexadecimal digits that no other run has."""
     return secrets.token_hex(8)
 
 

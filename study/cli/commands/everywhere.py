@@ -35,4 +35,4 @@ def everywhere(
         Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end."),
     ] = False,
 ) -> None:
-    """Flags before the command."""
+    """Take the flags before the command."""

@@ -62,7 +62,7 @@ def meter(
     as_json: JsonFlag = False,
     _quiet: Quiet = False,
 ) -> None:
-    """The power sidecar alone: of a COMMAND, its joules and its exit code; else until Ctrl-C, OUT/power.parquet.
+    """Record power: of a COMMAND, its joules and its exit code; else OUT/power.parquet, until Ctrl-C.
 
     With a COMMAND the machine's meters are read from its start to its end, whoever used the power.
     With --serve, an HTTP service in its place; its token is STARWATT_METER_TOKEN, or drawn and printed to stderr.
