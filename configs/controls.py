@@ -1,4 +1,4 @@
-"""Control variants: what is asked about must not be confused with what else differs.
+"""Add control variants: what is asked about must not be confused with what else differs.
 
 LLM.int8 is served without CUDA graphs. Compared with a baseline that has them, its figure would hold both costs.
 Compared with the baseline's own format without graphs (its control), it holds the format's alone.

@@ -1,4 +1,4 @@
-"""Reads study, variant and architecture files; what is wrong becomes one message with file, line and field."""
+"""Read study, variant and architecture files; what is wrong becomes one message with file, line and field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded arrival process: a CSV file with one column, seconds at which requests came."""
+"""Read a recorded arrival process: a CSV file with one column, seconds at which requests came."""
 
 from __future__ import annotations
 

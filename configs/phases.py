@@ -1,4 +1,4 @@
-"""The pydantic models of what surrounds a cell's measured window, in time."""
+"""Say what surrounds a cell's measured window, in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grades the very completions that were measured, after the loads, never beside one."""
+"""Grade the very completions that were measured, after the loads, never beside one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a study: builds what is missing, measures every cell that is missing, then grades and reports."""
+"""Run a study: build what is missing, measure every cell that is missing, then grade and report."""
 
 from __future__ import annotations
 

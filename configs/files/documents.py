@@ -1,4 +1,4 @@
-"""Study, variant and architecture files as plain data that knows the lines of its fields."""
+"""Read study, variant and architecture files as plain data that knows the lines of its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain data out of YAML and JSON: what both may hold, and what neither may."""
+"""Check plain data out of YAML and JSON: what both may hold, and what neither may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording of requests, and what of its file is not in it."""
+"""Put a recording of requests in order, and say what of its file is not in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording as a table: a CSV file whose first line names its columns, as Azure and BurstGPT publish theirs."""
+"""Read a recording as a table: a CSV file whose first line names its columns, as Azure and BurstGPT publish theirs."""
 
 from __future__ import annotations
 

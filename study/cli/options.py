@@ -1,4 +1,4 @@
-"""What options of several commands have in common: how they are declared, refused, and made folders of."""
+"""Declare, refuse and use the options that several commands have."""
 
 from __future__ import annotations
 

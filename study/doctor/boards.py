@@ -1,4 +1,4 @@
-"""What this machine's boards are set to, what they allow, and who has set them: `starwatt board`."""
+"""Say what this machine's boards are set to, what they allow, and who has set them: `starwatt board`."""
 
 from __future__ import annotations
 

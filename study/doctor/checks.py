@@ -1,4 +1,4 @@
-"""``starwatt doctor``: what this machine can do, and the remedy for what it can't."""
+"""Examine what this machine can do, with the remedy for what it can't: ``starwatt doctor``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What disturbs a measurement, or an engine, before it begins: findings of ``starwatt doctor``. Read, never set."""
+"""Find what disturbs a measurement, or an engine, before it begins: for ``starwatt doctor``. Read, never set."""
 
 from __future__ import annotations
 

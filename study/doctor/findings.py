@@ -1,4 +1,4 @@
-"""What ``starwatt doctor`` says of one thing."""
+"""Define what ``starwatt doctor`` says of one thing."""
 
 from __future__ import annotations
 

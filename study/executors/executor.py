@@ -1,4 +1,4 @@
-"""What every executor can do: say what it can run at once, start units of cells, look at them, and end them all.
+"""Define what every executor can do: say what it runs at once, start units of cells, look at them, and end them all.
 
 What belongs to none of them alone (retries, affinity, the ledger, progress) is the loop's: ``study/executors/loop.py``.
 """

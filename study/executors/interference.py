@@ -1,4 +1,4 @@
-"""Whether engines disturb each other: one cell of every block is measured again with nobody beside it (``alone/``).
+"""Measure whether engines disturb each other: one cell of every block again, with nobody beside it (``alone/``).
 
 The others are engines of other slots, or engines that are loaded and asked nothing. The cell is measured on the slot
 that had the block, with the block's own requests, so that the two differ by the neighbours alone;

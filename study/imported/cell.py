@@ -1,4 +1,4 @@
-"""One load and the power beside it become a cell's files: made whole in memory, so that nothing half lies in a run."""
+"""Make a cell's files of one load and the power beside it: whole in memory, so that nothing half lies in a run."""
 
 from __future__ import annotations
 

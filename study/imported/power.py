@@ -1,4 +1,4 @@
-"""Power logs that others wrote, as the readings of an imported cell."""
+"""Read power logs that others wrote, as the readings of an imported cell."""
 
 from __future__ import annotations
 

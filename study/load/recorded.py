@@ -1,4 +1,4 @@
-"""A load test that replays a recording with lengths: what is told and asked before it, and what came of it."""
+"""Prepare a load test that replays a recording with lengths, and say what came of it."""
 
 from __future__ import annotations
 

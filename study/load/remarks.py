@@ -1,4 +1,4 @@
-"""What a person must hear of a load test beside its figures."""
+"""Say what a person must hear of a load test beside its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
+"""Make the figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
 
 from __future__ import annotations
 

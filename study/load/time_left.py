@@ -1,4 +1,4 @@
-"""How much longer a load test takes, from what was asked for, or from its own pace."""
+"""Tell how much longer a load test takes, from what was asked for, or from its own pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures one cell: idle, warm-up, window, drain, idle again, with the sidecar and the scraper beside it."""
+"""Measure one cell: idle, warm-up, window, drain, idle again, with the sidecar and the scraper beside it."""
 
 from __future__ import annotations
 

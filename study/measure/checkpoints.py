@@ -1,4 +1,4 @@
-"""Checkpoints of a study's models and variants, built before anything is measured."""
+"""Build the checkpoints of a study's models and variants before anything is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before an engine starts, its boards cool down to where they were before the others: a hot board draws more.
+"""Let boards cool down before an engine starts, to where they were before the others: a hot board draws more.
 
 Temperature and power are read while no engine of ours runs, and compared with the coolest that each board was at an
 earlier engine start of this run on this boot (``cooldown/NODE.json``). That is the state from which all variants start.

@@ -1,4 +1,4 @@
-"""How far a load is dithered: over whole periods of a power sensor that does not see everything."""
+"""Say how far a load is dithered: over whole periods of a power sensor that does not see everything."""
 
 from __future__ import annotations
 

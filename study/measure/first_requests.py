@@ -1,4 +1,4 @@
-"""A cell whose first requests all fail alike fails at once, with the server's own words: no hour is spent on it."""
+"""Fail a cell at once whose first requests all fail alike, with the server's own words: no hour is spent on it."""
 
 from __future__ import annotations
 

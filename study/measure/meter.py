@@ -1,4 +1,4 @@
-"""What records a cell's power: the sidecar on this machine, a service on another, or nothing."""
+"""Record a cell's power: by the sidecar on this machine, by a service on another, or not at all."""
 
 from __future__ import annotations
 

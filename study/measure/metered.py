@@ -1,4 +1,4 @@
-"""A load between two idle phases, with power recorded beside it: a cell of a study, and a metered ``starwatt load``."""
+"""Drive a load between two idle phases, with power recorded beside it: a cell, or a metered ``starwatt load``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants whose engines run elsewhere: nothing is started, and what is there is measured like any other."""
+"""Measure engines that run elsewhere: nothing is started, and what is there is measured like any other."""
 
 from __future__ import annotations
 

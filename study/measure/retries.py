@@ -1,4 +1,4 @@
-"""Keeps a study going: a cell that fails is tried again, then given up, and the others are measured all the same.
+"""Keep a study going: a cell that fails is tried again, then given up, and the others are measured all the same.
 
 What fails twice of the same cause is not tried a third time: an engine that dies of it, requests that a server refuses.
 """

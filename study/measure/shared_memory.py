@@ -1,4 +1,4 @@
-"""Whether the engines of a study fit beside each other into the memory that they share."""
+"""Check that the engines of a study fit beside each other into the memory that they share."""
 
 from __future__ import annotations
 

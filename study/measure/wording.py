@@ -1,4 +1,4 @@
-"""Which words a prompt of recorded length is made of, and how many: as the server itself counts them.
+"""Find the words that a prompt of recorded length is made of, and how many: as the server itself counts them.
 
 The server is asked before the load, for one token each time, and says how long each prompt was (``usage``). Every word
 is at least one token, so that words which together are as many tokens as words are one token each. Most servers are

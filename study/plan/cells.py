@@ -1,4 +1,4 @@
-"""Which cells a study has, in which order they are measured, and which of them share an engine start."""
+"""Plan which cells a study has, in which order they are measured, and which of them share an engine start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which CPUs the engine and the load generator get."""
+"""Choose the CPUs of the engine and of the load generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study is going to do and to take, before anything is started: ``starwatt run --dry-run``."""
+"""Forecast what a study is going to do and to take, before anything is started: ``starwatt run --dry-run``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded answer lengths: from a table, or from what a finished run's baseline answered."""
+"""Read recorded answer lengths: from a table, or from what a finished run's baseline answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study names of its data must be there: a name that is not would be left out in silence."""
+"""Check that what a study names of its data is there: a name that is not would be left out in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is downloaded and built before a study measures: what of it is missing, how large it is, how long it takes."""
+"""Find what is downloaded and built before a study measures: how large it is, and how long it takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts of one's own in a run: kept beside the study, asked from there, and the same for every cell."""
+"""Keep own prompts in a run, and ask them from there: the same for every cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast engines are, by board and way of serving: what the time of a study is reckoned with before it starts.
+"""Say how fast engines are, by board and way of serving: what a study's time is reckoned with before it starts.
 
 Every range spans what was measured or published of its kind (docs/measurements/forecast.md sets them beside it). They
 are for a plan, and are never part of a result.

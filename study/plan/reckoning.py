@@ -1,4 +1,4 @@
-"""How long cells and engine starts are going to take: reckoned from the model, its format, its engine and the board."""
+"""Reckon how long cells and engine starts take, from the model, its format, its engine and the board."""
 
 from __future__ import annotations
 

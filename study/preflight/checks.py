@@ -1,4 +1,4 @@
-"""What cannot work is refused before hours are spent on it: by ``run`` before its first build, and by ``--dry-run``.
+"""Refuse what cannot work before hours are spent on it: by ``run`` before its first build, and by ``--dry-run``.
 
 The study file has been read by then (``configs/loader.py``). What is looked at here takes the machine, the models and
 the prompts to decide. All that is wrong is told in one message.

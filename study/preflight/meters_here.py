@@ -1,4 +1,4 @@
-"""Whether the meters and devices that a study names are on this machine; meters are opened once, and closed again."""
+"""Check that the meters and devices that a study names are on this machine; meters are opened once, then closed."""
 
 from __future__ import annotations
 

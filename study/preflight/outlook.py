@@ -1,4 +1,4 @@
-"""Puts together what ``--dry-run`` tells: the plan in words, what is still to be done, and what it is going to take."""
+"""Put together what ``--dry-run`` tells: the plan in words, what is still to be done, and what it is going to take."""
 
 from __future__ import annotations
 

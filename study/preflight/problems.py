@@ -1,4 +1,4 @@
-"""What is wrong with a study before it starts: every finding in one message, each with its place in the file."""
+"""Gather what is wrong with a study before it starts: every finding in one message, with its place in the file."""
 
 from __future__ import annotations
 

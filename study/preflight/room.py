@@ -1,4 +1,4 @@
-"""Whether prompts and answers have room in the model's context: a server refuses every request that has not."""
+"""Check that prompts and answers have room in the model's context: a server refuses every request that has not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Own prompts whose tests cannot be right: each canonical solution is run once, in the sandbox, before anything else.
+"""Find own prompts whose tests cannot be right: each canonical solution is run once, in the sandbox, beforehand.
 
 What was run is kept with the verdicts, by its content: the same prompts cost this once.
 """

@@ -1,4 +1,4 @@
-"""What a person sees while something takes longer than a second: a live line on a terminal, plain lines elsewhere."""
+"""Show what takes longer than a second: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

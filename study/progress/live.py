@@ -1,4 +1,4 @@
-"""What a cell that is being measured does right now, read from its growing traces: no engine is asked twice."""
+"""Read what a cell that is being measured does right now from its growing traces: no engine is asked twice."""
 
 from __future__ import annotations
 

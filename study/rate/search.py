@@ -1,4 +1,4 @@
-"""Which rate is tried next, and for how long: decided by what the windows so far say, and by nothing else.
+"""Decide which rate is tried next, and for how long: by what the windows so far say, and by nothing else.
 
 Rates double in short windows until one does not hold; then the bracket between the highest that may hold and the lowest
 that fails is halved in longer ones. A window that says nothing is repeated, longer where more requests would help; a

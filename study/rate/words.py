@@ -1,4 +1,4 @@
-"""A search as a person reads it, and as ``rate.json`` keeps it."""
+"""Write a search as a person reads it, and as ``rate.json`` keeps it."""
 
 from __future__ import annotations
 

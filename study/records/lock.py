@@ -1,4 +1,4 @@
-"""Whose a run directory is: one study's, and one runner's at a time."""
+"""Hold a run directory: it is one study's, and one runner's at a time."""
 
 from __future__ import annotations
 

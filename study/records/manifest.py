@@ -1,4 +1,4 @@
-"""``manifest.json``: what another person needs to know to repeat a run. Never a secret."""
+"""Write ``manifest.json``: what another person needs to know to repeat a run. Never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machines of a run: what each said of itself becomes part of the manifest."""
+"""Gather the machines of a run: what each said of itself becomes part of the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is repeated, perhaps by another person: from its own files, with a note of what is not as it was there."""
+"""Repeat a run, perhaps another person's, from its own files, with a note of what is not as it was there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is called by its cells, so that those of another run of the same study are told from its own."""
+"""Name a run in its cells, so that those of another run of the same study are told from its own."""
 
 from __future__ import annotations
 

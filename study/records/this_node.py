@@ -1,4 +1,4 @@
-"""Which machine this is, as the records of cells name it."""
+"""Name this machine as the records of cells do."""
 
 from __future__ import annotations
 
