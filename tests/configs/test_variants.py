@@ -56,11 +56,12 @@ def test_the_issue_of_formats_is_covered() -> None:
 )
 def test_a_name_describes_a_variant_of_a_preset(name: str, changes: dict[str, object]) -> None:
     base = next(
-        (one for one in sorted(variant_names(), key=len, reverse=True) if name.startswith(one)), "bf16"
+        (preset for preset in sorted(variant_names(), key=len, reverse=True) if name.startswith(preset)),
+        "bf16",
     )
-    found = load_variant(name)
+    variant = load_variant(name)
     expected = load_variant(base).model_copy(update=changes)
-    assert found.model_copy(update={"name": base, "description": expected.description}) == expected
+    assert variant.model_copy(update={"name": base, "description": expected.description}) == expected
 
 
 @pytest.mark.parametrize(

