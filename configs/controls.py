@@ -33,7 +33,7 @@ def with_controls(study: Study) -> Study:
         if name in study.remote:
             continue
         if name not in controls:
-            control = control_of(load_variant(name, study.defined), baseline, study)
+            control = _control_of(load_variant(name, study.defined), baseline, study)
             if control is not None:
                 controls[name] = control
         if name in controls and controls[name] not in variants:
@@ -41,7 +41,7 @@ def with_controls(study: Study) -> Study:
     return study.model_copy(update={"variants": tuple(variants), "controls": controls})
 
 
-def control_of(variant: Variant, baseline: Variant, study: Study) -> str | None:
+def _control_of(variant: Variant, baseline: Variant, study: Study) -> str | None:
     """Return the name of what ``variant`` is to be compared with; None where that is the baseline, or nothing.
 
     Where settings of the engine differ, and more than they, it is the variant's weights with the baseline's settings.

@@ -11,7 +11,7 @@ import yaml
 from pydantic import JsonValue, ValidationError
 
 from configs import loader
-from configs.controls import control_of, with_controls
+from configs.controls import with_controls
 from configs.engine.arguments import flags, other_arguments, with_arguments
 from configs.loader import dump_study, load_setting, load_study, load_variant, named_variant, setting_names
 from configs.schema import EngineSettings, Study
@@ -153,10 +153,10 @@ def test_a_setting_is_compared_with_the_same_weights_without_it(
 
 
 def test_an_argument_that_says_what_the_study_says_is_no_difference() -> None:
-    cached = EngineSettings(prefix_cache=True)
-    awq = load_variant("int4-awq+prefix-cache")
-    assert control_of(awq, load_variant("bf16"), cached) is None
-    assert control_of(awq, load_variant("bf16"), EngineSettings()) == "int4-awq"
+    usual = study(["bf16", "int4-awq+prefix-cache"])
+    cached = usual.model_copy(update={"engine": EngineSettings(prefix_cache=True)})
+    assert with_controls(cached).controls == {}
+    assert with_controls(usual).controls == {"int4-awq+prefix-cache": "int4-awq"}
 
 
 def test_arguments_in_a_file_find_their_control_by_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from configs.controls import control_of, with_controls
+from configs.controls import with_controls
 from configs.loader import load_variant, variant_names
 from configs.schema import Study
 from configs.variant import Prune, Variant
@@ -119,7 +119,7 @@ def test_another_engine_has_the_baselines_weights_on_that_engine_as_its_control(
 
 
 def test_a_control_itself_needs_none() -> None:
-    assert control_of(load_variant("bf16-eager"), load_variant("bf16"), study(["bf16", "bf16-eager"])) is None
+    assert with_controls(study(["bf16", "bf16-eager"])).controls == {}
 
 
 def test_a_baseline_that_cannot_be_served_as_its_variants_are_is_refused() -> None:
