@@ -29,6 +29,7 @@ from study.doctor.environment import (
     rapl,
 )
 from study.doctor.findings import Finding, failed, missing, ok
+from study.plan.preparation import existing_part
 
 _CHECKPOINTS_GIB = 20.0
 _RUNS_GIB = 2.0  # a cell takes a few MiB
@@ -46,16 +47,12 @@ class _Room:
     @property
     def device(self) -> int:
         """Return the file system's number."""
-        return self._existing.stat().st_dev
+        return existing_part(self.folder).stat().st_dev
 
     @property
     def free_gib(self) -> float:
         """Return what this user may still write."""
-        return shutil.disk_usage(self._existing).free / 2**30
-
-    @property
-    def _existing(self) -> Path:
-        return next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return shutil.disk_usage(existing_part(self.folder)).free / 2**30
 
 
 def examine() -> list[Finding]:

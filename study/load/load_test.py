@@ -113,7 +113,9 @@ def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
     except BaseException:
         if not any(_rows(trace) for trace in out.rglob("requests.*")):
             for left in list(out.iterdir()) if was_there else [out]:
-                _remove(left)
+                shutil.rmtree(left, ignore_errors=True)
+                if left.is_file():
+                    left.unlink()
         raise
 
 
@@ -122,13 +124,6 @@ def _rows(trace: Path) -> int:
         return int(open_trace(trace.parent, "requests").read(["role"]).num_rows)
     except TraceError:  # cut off before its first row
         return 0
-
-
-def _remove(left: Path) -> None:
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
 
 
 def _measured(

@@ -66,7 +66,7 @@ def preparation(study: Study, models: Mapping[str, Known], store: Store, *, on_g
         every,
         Span.sum(_seconds(step, on_gpu=on_gpu) for step in every),
         sum(step.size_bytes or 0.0 for step in every),
-        float(shutil.disk_usage(_there(store.root)).free),
+        float(shutil.disk_usage(existing_part(store.root)).free),
     )
 
 
@@ -94,6 +94,6 @@ def _seconds(step: Step, *, on_gpu: bool) -> Span:
     return _PROCESS_S + rate * ((step.parameters or 7e9) / 1e9)
 
 
-def _there(folder: Path) -> Path:
+def existing_part(folder: Path) -> Path:
     """Return the deepest part of a path that exists."""
-    return folder if folder.exists() else _there(folder.absolute().parent)
+    return folder if folder.exists() else existing_part(folder.absolute().parent)
