@@ -59,7 +59,7 @@ def check_of(
         return None  # and the slots are not asked for: a run that is whole needs no board
     here = {slot.name for slot in slots()}
     units = [Unit(f"b{cell.key.block}", [cell], node_of(run, cell)) for cell in left]
-    units = [unit for unit in units if slot_of(unit.home) in here]
+    units = [unit for unit in units if slot_of(unit.node) in here]
     return AloneCheck(_study(study, wanted), RunDir(run.alone), units) if units and len(here) > 1 else None
 
 

@@ -125,5 +125,5 @@ class _Loop:
         )
         left = ledger.lost(unit, problem)
         tell(f"  {ended.process}: unit {unit.name} was lost with {left} cells left{ended.how}")
-        ledger.find_home(unit)
+        ledger.find_node(unit)
         return True

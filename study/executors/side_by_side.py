@@ -91,10 +91,10 @@ class SideBySideExecutor(Executor):
         if not idle or (self.one_by_one and self._busy):
             return []
         there = {slot.name for slot in self.slots}
-        homes = {unit: home for unit in waiting if (home := slot_of(unit.home)) in there}
+        begun_on = {unit: slot for unit in waiting if (slot := slot_of(unit.node)) in there}
         left, places = list(waiting), []
         for name in idle:
-            unit = next((unit for unit in left if homes.get(unit, name) == name), None)
+            unit = next((unit for unit in left if begun_on.get(unit, name) == name), None)
             if unit is not None:
                 left.remove(unit)
                 places.append((name, [unit]))

@@ -112,10 +112,10 @@ class SlurmExecutor(Executor):
             return []
         by_node: dict[str, list[Unit]] = {}
         for unit in waiting:
-            home = "" if unit.home is None else unit.home.name
-            node = home if home and takes_jobs(home) else ""
-            if home and not node:
-                tell(f"  unit {unit.name} was begun on {home}, which takes no jobs: it resumes elsewhere")
+            begun_on = "" if unit.node is None else unit.node.name
+            node = begun_on if begun_on and takes_jobs(begun_on) else ""
+            if begun_on and not node:
+                tell(f"  unit {unit.name} was begun on {begun_on}, which takes no jobs: it resumes elsewhere")
             by_node.setdefault(node, []).append(unit)
         return list(by_node.items())[: 1 if one_by_one else None]
 

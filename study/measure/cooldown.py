@@ -35,7 +35,9 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
-def cool_down(run: RunDir, meters: Meters, wanted: Cooldown, say: Callable[[str], None]) -> CoolStart | None:
+def cool_down(
+    run: RunDir, meters: Meters, wanted: Cooldown, status: Callable[[str], None]
+) -> CoolStart | None:
     """Wait until the boards are as cool as they have been; None where no board says how warm it is.
 
     Raises:
@@ -45,7 +47,7 @@ def cool_down(run: RunDir, meters: Meters, wanted: Cooldown, say: Callable[[str]
         return None
     meter = NvmlMeter(meters.gpus)
     try:
-        start = wait_until_cool(lambda: states(meter), coolest(run), wanted, say)
+        start = wait_until_cool(lambda: states(meter), coolest(run), wanted, status)
     finally:
         meter.close()
     _keep(run, start)
@@ -56,7 +58,7 @@ def wait_until_cool(
     read: Callable[[], States],
     known: States,
     wanted: Cooldown,
-    say: Callable[[str], None],
+    status: Callable[[str], None],
     clock: Clock | None = None,
 ) -> CoolStart:
     """Poll ``read`` once a second until no board is above ``known`` by more than it may, or the time is up."""
@@ -68,7 +70,7 @@ def wait_until_cool(
         waited_s = clock.now_s() - begun_s
         if not above or waited_s >= wanted.timeout_s:
             return CoolStart(waited_s=waited_s, cooled=not above, boards=dict(boards))
-        say(f"cooling down: {'; '.join(above)}")
+        status(f"cooling down: {'; '.join(above)}")
         clock.sleep(_POLL_S)
 
 

@@ -215,11 +215,11 @@ class EngineSession:
         return path
 
 
-def started(spec: EngineSpec, log: Path, announce: Callable[[str], None]) -> Engine:
+def started(spec: EngineSpec, log: Path, status: Callable[[str], None]) -> Engine:
     """Start an engine and return it once it answers; it is stopped again where it never does."""
     engine = Engine.start(spec, log)
     try:
-        engine.wait_ready(announce)
+        engine.wait_ready(status)
     except (EngineError, KeyboardInterrupt):
         engine.stop()
         raise

@@ -155,7 +155,7 @@ def test_a_unit_that_was_begun_goes_on_where_it_was(tmp_path: Path, monkeypatch:
 def test_a_damaged_record_says_no_home_and_ends_nothing(ledger: Ledger, unit: Unit) -> None:
     measured(ledger.run, unit.cells[0])
     [waiting] = ledger.open([unit])
-    assert waiting.home is None
+    assert waiting.node is None
 
 
 def test_alone_is_begun_as_cool_as_beside_others(tmp_path: Path) -> None:
