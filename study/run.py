@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # pandas and scipy take longer than a resume: they wait until
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a finished study leaves."""
+    """Hold what a finished study leaves."""
 
     run: RunDir
     report: Path

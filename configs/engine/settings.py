@@ -8,7 +8,7 @@ from configs.files.strict import LONGEST_S, StrictModel, TimeLimit
 
 
 class EngineSettings(StrictModel):
-    """Equal for all variants of a study; they must allow its highest concurrency."""
+    """Set every engine of a study alike; the settings must allow its highest concurrency."""
 
     max_model_len: int = Field(
         default=2048, ge=16, le=2**24, description="Prompt and answer together, in tokens"

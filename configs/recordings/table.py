@@ -31,7 +31,7 @@ _LONGEST = 40
 
 
 class TableColumns(NamedTuple):
-    """Where in a row the three stand, and what a time's number counts."""
+    """Say where in a row the three stand, and what a time's number counts."""
 
     time: int
     prompt: int

@@ -24,7 +24,7 @@ _CELL = ("model", "variant", "load", "block")
 
 @dataclass(frozen=True)
 class GradeOrder:
-    """What the command line asks for."""
+    """Hold what the command line asks to be graded."""
 
     run_directory: Path | None
     samples: Path | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
+    """Say one thing of a machine: ``state`` is ok, missing (something is not possible here) or failed (mend this)."""
 
     what: str
     """Empty where the check that found it goes by its own name."""

@@ -31,7 +31,7 @@ from traces.layout import RunDir
 
 @dataclass(frozen=True)
 class AloneCheck:
-    """The check of a study: its own little study, and where each cell is measured."""
+    """Hold the check of a study: its own little study, and where each cell is measured."""
 
     study: Study
     run: RunDir

@@ -16,7 +16,7 @@ from study.records.this_node import VARIABLE
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one engine at a time is measured."""
+    """Name a place where one engine at a time is measured."""
 
     name: str
     """``gpu0``, ``gpu2-3`` or ``cpu0``."""

@@ -61,7 +61,7 @@ def node_of(run: RunDir, cell: PlannedCell) -> Node | None:
 
 @dataclass
 class Ledger:
-    """Which cells are there, in a run that others fill; ``advance`` is told of each new one."""
+    """Know which cells are there, in a run that others fill; ``advance`` is told of each new one."""
 
     run: RunDir
     budget: RetryBudget

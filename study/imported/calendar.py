@@ -17,7 +17,7 @@ _DATE = "%Y%m%d-%H%M%S"
 
 @dataclass(frozen=True)
 class Stated:
-    """What the command line says of the requests' clock."""
+    """Hold what the command line says of the requests' clock."""
 
     at_s: float | None = None
     """When the first request was sent, seconds since 1970."""
@@ -29,7 +29,7 @@ class Stated:
 
 @dataclass(frozen=True)
 class Placed:
-    """How requests came to their place on the calendar."""
+    """Say how requests came to their place on the calendar."""
 
     shift_ns: int
     """Is added to their times."""

@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PowerBeside:
-    """What is set beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
+    """Hold the power beside a load: logs, how far their clocks are ahead, and when nothing was asked."""
 
     logs: Sequence[PowerLog]
     clock_offset_s: float

@@ -26,7 +26,7 @@ from traces.schemas import SCHEMA_VERSION
 
 @dataclass(frozen=True)
 class ImportOrder:
-    """What is imported, into which run, and what is stated of it."""
+    """Hold what is imported, into which run, and what is stated of it."""
 
     files: tuple[Path, ...]
     out: Path

@@ -23,7 +23,7 @@ Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class ToolShape(BaseModel):
-    """What we read of an object; tools add fields with every version, and these are theirs."""
+    """Hold what we read of an object; tools add fields with every version, which are left alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 

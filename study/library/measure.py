@@ -34,7 +34,7 @@ boards show the mean of the last second)."""
 
 
 class Doubtful(UserWarning):
-    """The joules of a block that was measured cannot be believed; the words say why."""
+    """Warn that the joules of a block cannot be believed; the words say why."""
 
 
 def measure(
@@ -73,7 +73,7 @@ def _settings(given: Mapping[str, Any]) -> Meters:
 
 
 class Measurement:
-    """The joules of one block; ``joules`` and all else are those of its boundary that comes first (GPU before CPU).
+    """Measure one block; ``joules`` and all else are those of its boundary that comes first (GPU before CPU).
 
     Reading a figure before the block has ended raises ``StarwattError``.
     """

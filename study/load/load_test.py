@@ -51,7 +51,7 @@ _AT_HAND = ("requests", "schedule")
 
 @dataclass(frozen=True)
 class LoadTest:
-    """What a load test leaves in its folder."""
+    """Hold what a load test leaves in its folder."""
 
     summary: dict[str, Any]
     run: RunDir

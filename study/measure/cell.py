@@ -34,7 +34,7 @@ from traces.layout import RunDir
 
 
 class Serving(Protocol):
-    """What is measured: an engine that was started here, or one that runs elsewhere."""
+    """Serve what is measured: an engine that was started here, or one that runs elsewhere."""
 
     @property
     def url(self) -> str:
@@ -50,7 +50,7 @@ class Serving(Protocol):
 
 @dataclass(frozen=True)
 class CellSetup:
-    """What all cells of one engine start share."""
+    """Hold what all cells of one engine start share."""
 
     run: RunDir
     study: Study

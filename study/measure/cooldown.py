@@ -29,7 +29,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Clock:
-    """How time passes; a test has its own."""
+    """Tell how time passes; a test has its own."""
 
     now_s: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep

@@ -46,7 +46,7 @@ class Started:
 
 @dataclass(frozen=True)
 class EngineSession:
-    """What all engine starts of a study share."""
+    """Open the engines of a study, with what all of its engine starts share."""
 
     run: RunDir
     study: Study

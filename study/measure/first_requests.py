@@ -20,7 +20,7 @@ _LONGEST_WORDS = 600
 
 
 class FirstRequests:
-    """Watches the requests of one cell until one of them is answered."""
+    """Watch the requests of one cell until one of them is answered."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -23,7 +23,7 @@ from traces.remote import PowerClock
 
 @dataclass
 class Recorded:
-    """What a recording leaves beside its trace; filled in when it has ended."""
+    """Hold what a recording leaves beside its trace; filled in when it has ended."""
 
     summary: Mapping[str, Any] = field(default_factory=dict)
     node: Node | None = None
@@ -40,7 +40,7 @@ class Recorded:
 
 
 class CellMeter(Protocol):
-    """A recording that is under way."""
+    """Watch a recording that is under way."""
 
     def check_alive(self) -> None:
         """Raise MeterError where it is not."""

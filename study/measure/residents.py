@@ -29,7 +29,7 @@ _CPUS_A_START = 1
 
 @dataclass
 class Residents:
-    """The engines of one process, until ``close``."""
+    """Keep the engines of one process loaded, until ``close``."""
 
     session: EngineSession
     restarts: Resident

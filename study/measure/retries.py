@@ -23,7 +23,7 @@ _TRIED_AGAIN = (EngineError, LoadError, MeterError)
 
 @dataclass(frozen=True)
 class RetryBudget:
-    """How often a cell is tried, counted over all runners of this directory."""
+    """Bound how often a cell is tried, counted over all runners of this directory."""
 
     run: RunDir
     most: int

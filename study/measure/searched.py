@@ -60,7 +60,7 @@ class _Window:
 
 @dataclass
 class _Windows:
-    """Measures windows of a search, each in a folder of its own within the cell's."""
+    """Measure windows of a search, each in a folder of its own within the cell's."""
 
     setup: CellSetup
     cell: PlannedCell

@@ -21,7 +21,7 @@ from traces.layout import RunDir
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study file, read, and what it comes to in its run directory."""
+    """Hold a study file that was read, and what it comes to in its run directory."""
 
     study: Study
     run: RunDir

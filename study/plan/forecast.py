@@ -23,7 +23,7 @@ _MINUTE_S, _HOUR_MIN, _DAY_H = 100, 100, 24
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of the cells that are not measured yet."""
+    """Say what the cells that are not measured yet are going to take."""
 
     measured: int
     given_up: int
@@ -98,7 +98,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a forecast is made from."""
+    """Hold what a forecast is made from."""
 
     units: Sequence[Sequence[PlannedCell]]
     """What is left; cells of a unit follow each other, ``at_once`` units are measured side by side."""

@@ -36,7 +36,7 @@ _A_STEP_S = Span(0.1, 0.8)
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is missing."""
+    """Say what is missing before a study measures."""
 
     steps: tuple[Step, ...]
     seconds: Span

@@ -19,7 +19,7 @@ from study.plan.span import NOTHING, Span
 
 @dataclass(frozen=True)
 class Hardware:
-    """What one engine computes on."""
+    """Describe what one engine computes on."""
 
     words: str
     bandwidth: Span
@@ -63,7 +63,7 @@ _CPU_GFLOP_S = {"amx_bf16": Span(1000.0, 100.0), "avx512f": Span(150.0, 25.0), "
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a step takes beside reading weights, in ms: once, for each layer, and for each sequence in it."""
+    """Say what a step takes beside reading weights, in ms: once, for each layer, and for each sequence in it."""
 
     once: Span
     a_layer: Span

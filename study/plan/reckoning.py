@@ -51,7 +51,7 @@ _ELSEWHERE_S = Span(0.0, 5.0)
 
 @dataclass
 class Reckoner:
-    """What the cells of a study share."""
+    """Reckon the cells and engine starts of a study, with what they share."""
 
     study: Study
     tasks: Sequence[Task]

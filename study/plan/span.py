@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """From ``low`` to ``high``."""
+    """Range from ``low`` to ``high``."""
 
     low: float
     high: float

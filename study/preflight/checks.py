@@ -46,7 +46,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Preflight:
-    """A study that has been read, and what is asked of it."""
+    """Check a study that has been read, by what is asked of it."""
 
     study_run: StudyRun
     executor: Executor

@@ -15,7 +15,7 @@ from study.preflight.problems import Field, StudyProblem
 
 @dataclass(frozen=True)
 class AskedTask:
-    """What a load asks of one task."""
+    """Say what a load asks of one task."""
 
     task_id: str
     text: str

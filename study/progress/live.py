@@ -22,7 +22,7 @@ _MOST_BYTES = 4 << 20  # reading more every second would take a core from what i
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The last five seconds; None is what no trace tells."""
+    """Hold the last five seconds of a cell; None is what no trace tells."""
 
     running: float | None = None  # requests
     waiting: float | None = None  # requests

@@ -51,7 +51,7 @@ class JudgedWindow:
 
 
 class State(Enum):
-    """What is known of a rate."""
+    """Say what is known of a rate."""
 
     HOLDS = "holds"
     PROMISES = "held in a window too short to tell"
@@ -92,7 +92,7 @@ def agrees(in_time: Sequence[JudgedWindow], wanted: float) -> bool:
 
 @dataclass(frozen=True)
 class Bracket:
-    """What is known of the rates that were tried."""
+    """Hold what is known of the rates that were tried."""
 
     states: dict[float, State]
 
@@ -149,7 +149,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a search is bound by."""
+    """Hold what a search is bound by."""
 
     wanted: float
     """A rate holds from this share of good requests on."""

@@ -69,7 +69,7 @@ def take_over(source: RunDir, run: RunDir, *names: str) -> None:
 
 @dataclass(frozen=True)
 class WantedStudy:
-    """What the command line of ``starwatt run`` asks for."""
+    """Hold what the command line of ``starwatt run`` asks for."""
 
     file: Path
     out: Path | None = None
