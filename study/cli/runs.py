@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from traces.layout import RunDir
 
 _WIDTH = 200
 """Of a line, where it is no terminal's."""
+_UNITS = ("B", "kB", "MB", "GB")
 
 
 def list_runs(folder: Path, *, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
     for title in ("run", "state", "size", "answer"):
         table.add_column(title)
     for run, answer in runs:
-        table.add_row(*map(Text, (str(run.path), run.state, decimal(run.size_bytes), answer or "–")))
+        table.add_row(*map(Text, (str(run.path), run.state, size_words(run.size_bytes), answer or "–")))
     Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
@@ -55,6 +55,15 @@ def answer_of(run: RunDir) -> str | None:
         return next((line.text for line in headline_of(read_results(OpenedRun(run)))), None)
     except StarwattError as error:
         return f"its tables cannot be read: {error}"
+
+
+def size_words(size_bytes: float) -> str:
+    """Write a size such as ``12 MB``."""
+    for unit in _UNITS[:-1]:
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} {_UNITS[-1]}"
 
 
 def _record(run: ListedRun, answer: str | None) -> dict[str, object]:
