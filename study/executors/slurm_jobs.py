@@ -1,10 +1,9 @@
-"""The jobs of a run: how they are asked for, which were submitted, and where they print."""
+"""The jobs of a run: how they are asked for, and which were submitted."""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from configs.executor import Slurm
@@ -58,8 +57,3 @@ def sbatch_parameters(name: str, settings: Slurm, node: str | None = None) -> di
         "additional_parameters": dict(settings.options),
     }
     return {name: value for name, value in parameters.items() if value is not None}
-
-
-def log_of(run: RunDir, job: str) -> Path:
-    """Find the file of what a task printed."""
-    return run.slurm / f"{job}_0_log.out"

@@ -85,16 +85,12 @@ def measure(
                 try:
                     measure_all(LocalExecutor(study), study_run, checkpoints, tuple(known_reasons))
                 except ControlError as error:  # here no cell can be measured: no other try will do better
-                    _give_up(study_run, error)
+                    for cell in study_run.todo():
+                        note_attempt(run, Attempt.now(cell.key, str(error), cause=error.cause, final=True))
                     raise RunError(str(error)) from error
     except KeyboardInterrupt:
         tell("ended from outside: cancelled, preempted, or at its time limit")
         raise SystemExit(INTERRUPTED) from None
-
-
-def _give_up(study_run: StudyRun, error: ControlError) -> None:
-    for cell in study_run.todo():
-        note_attempt(study_run.run, Attempt.now(cell.key, str(error), cause=error.cause, final=True))
 
 
 def _study_run(run: RunDir, wanted: Set[CellKey]) -> StudyRun:

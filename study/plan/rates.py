@@ -92,7 +92,7 @@ _MORE_ON_A_CPU = Span(0.4, 2.5)
 
 def boards_for(names: Sequence[str], settings: EngineSettings) -> Hardware:
     """Return the boards of one engine, by their names in NVML; without any, one that is not known."""
-    rows = [row for name in names for row in [_row(name)] if row is not None]
+    rows = [row for name in names for row in _BOARDS if re.search(row[0], name)]
     low, high = (rows[0], rows[0]) if rows else _ANY_BOARD
     parts = settings.boards
     return Hardware(
@@ -127,7 +127,3 @@ def overhead(variant: Variant, settings: EngineSettings, hardware: Hardware) -> 
         return Overhead(base.once, base.a_layer + slower, base.a_sequence)
     more = _MORE_A_LAYER[variant.engine, quantization.bits] if hardware.on_gpu else _MORE_ON_A_CPU
     return Overhead(base.once, base.a_layer + more, base.a_sequence)
-
-
-def _row(name: str) -> tuple[str, float, float] | None:
-    return next((row for row in _BOARDS if re.search(row[0], name)), None)
