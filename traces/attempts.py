@@ -10,18 +10,17 @@ import os
 from datetime import UTC, datetime
 from typing import IO, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from starwatt_errors import TraceError
 from traces.atomic import written
 from traces.layout import CellKey, RunDir
 from traces.problems import wrong_field
+from traces.record import Record
 
 
-class Attempt(BaseModel):
+class Attempt(Record):
     """One try that failed."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     model: str
     variant: str

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from traces.atomic import write_parquet
 from traces.clock import boot_id, now_ns
+from traces.record import Record
 from traces.streams import read_trace
 
 
@@ -22,7 +23,7 @@ class Told(NamedTuple):
     had_ns: int
 
 
-class ClockOffset(BaseModel):
+class ClockOffset(Record):
     """Another host's CLOCK_MONOTONIC minus ours, by the exchange with the shortest round trip of several.
 
     The true offset lies within ``uncertainty_ns`` (half of that round trip) of ``offset_ns``, however unequal the two
@@ -30,8 +31,6 @@ class ClockOffset(BaseModel):
     times of asking and of having the answer, and t1, t2 its times of question and answer, the offset is
     ((t1 - t0) + (t2 - t3)) / 2 and the round trip (t3 - t0) - (t2 - t1) (RFC 5905).
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     at_ns: int = Field(description="When, by our clock")
     offset_ns: int = Field(description="That clock minus ours")
@@ -60,10 +59,8 @@ class ClockOffset(BaseModel):
         return self.offset_ns + self.uncertainty_ns
 
 
-class PowerClock(BaseModel):
+class PowerClock(Record):
     """Another host's clock, by which ``power`` and ``occupancy``, or a worker's requests, were recorded."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     boot_id: str = Field(description="Of the host that recorded power")
     start: ClockOffset
