@@ -7,21 +7,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatch
-from analysis.report.figures.captions import (
-    Scene,
-    each_in_words,
-    few,
-    interval_words,
-    names_in,
-    reach,
-    said,
-    with_interval,
-)
+from analysis.report.figures.axes import interval, legend_above, mark, scaled, swatches
+from analysis.report.figures.captions import Scene, each_in_words, few, interval_words, names_in, reach, said
 from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import GREY
-from analysis.results.headline import significant
 from analysis.results.points import Bounds, Point
+from analysis.results.sentences import mean_words, significant
 
 _SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
 _MOST_LISTED = 12
@@ -44,7 +35,7 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
     words = each_in_words(
         points,
         lambda point: (
-            f"{with_interval(point, 'j_per_request')} joules at {significant(point.mean('e2e_p50_ms'))} milliseconds"
+            f"{mean_words(point, 'j_per_request')} joules at {significant(point.mean('e2e_p50_ms'))} milliseconds"
         ),
     )
     return Drawing(
@@ -78,7 +69,7 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
 
     words = each_in_words(
         points,
-        lambda point: f"{with_interval(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
+        lambda point: f"{mean_words(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
     )
     unsolved = _listed([f"{point.variant} under {point.load}" for point in graded if point not in solved])
     return Drawing(
@@ -129,7 +120,7 @@ def _scatter(
     variants, loads = names_in(points)
     legend_above(
         figure,
-        [(swatch(scene.palette.variant(name)), name) for name in variants],
+        swatches(scene.palette, variants),
         [(mark(None, scene.palette.shape(name)), name) for name in loads],
     )
 
