@@ -41,13 +41,6 @@ class Work:
     part: Floats | None = None  # (4,) of the part of the tokens that was asked for; no prompt is in it
 
 
-def work_of(requests: Requests, window: Window, stretches: int) -> Work:
-    """Count the work of every request inside ``window``, in a pass of its own over all chunks (``WorkCount``)."""
-    count = WorkCount(requests, window, stretches)
-    requests.chunks.show(count)
-    return count.work
-
-
 class WorkCount:
     """Add up the work of every request inside a window.
 
