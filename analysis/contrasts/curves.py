@@ -13,7 +13,7 @@ from analysis.cells.context import Context
 from analysis.cells.rows import Row
 from analysis.contrasts.paired_blocks import CellFigures, key_of, value_row
 from analysis.contrasts.starts import means_of
-from analysis.contrasts.statistics import MIN_BLOCKS, agree, geometric_mean, student_t
+from analysis.contrasts.statistics import MIN_BLOCKS, geometric_mean, student_t, why_no_interval
 from analysis.keys import Condition, MeterKey
 from traces.layout import board_of
 
@@ -91,7 +91,6 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     fine = np.array([np.interp(at, np.log(concurrency), block) for block in logs])
     mean = fine.mean(axis=0)
     turns = np.flatnonzero(np.sign(mean[1:]) * np.sign(mean[:-1]) < 0)
-    enough = logs.shape[0] >= MIN_BLOCKS
     if not turns.size:
         return Crossing(None, None, None, "no_crossover")
     if turns.size > 1:
@@ -99,10 +98,8 @@ def crossing(concurrency: Floats, logs: Floats) -> Crossing:
     place = int(turns[0])
     share = mean[place] / (mean[place] - mean[place + 1])
     value = float(np.exp(at[place] + share * (at[place + 1] - at[place])))
-    if not enough:
-        return Crossing(value, None, None, "too_few_blocks")
-    if all(map(agree, logs.T)):
-        return Crossing(value, None, None, "blocks_agree")
+    if (why := why_no_interval(logs.shape[0] - 1, logs.T)) is not None:
+        return Crossing(value, None, None, why)
     centre, half = student_t(fine.T)
     possible = [place, place + 1, *np.flatnonzero(np.abs(centre) <= half).tolist()]
     first, last = min(possible), max(possible)

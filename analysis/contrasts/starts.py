@@ -15,12 +15,11 @@ from scipy.special import stdtrit
 from analysis.arrays import Floats
 from analysis.contrasts.statistics import (
     BOTH_SIDES,
-    MIN_BLOCKS,
     RatioEstimate,
-    agree,
     estimate_of,
     logs_of,
     paired_ratio,
+    why_no_interval,
 )
 
 MIN_STARTS = 3
@@ -101,10 +100,7 @@ def within_starts(logs: Floats, starts: Sequence[int]) -> tuple[Floats, Floats]:
 def _of_these_starts(logs: Floats, starts: Sequence[int]) -> RatioEstimate:
     count = len(set(starts))
     why = "one_engine_start" if count == 1 else "too_few_starts"
-    lacking = (
-        "too_few_blocks" if logs.size - count < MIN_BLOCKS - 1 else "blocks_agree" if agree(logs) else None
-    )
-    if lacking is not None:
+    if (lacking := why_no_interval(logs.size - count, [logs])) is not None:
         centre = float(means_of(logs, starts).mean())
         return replace(estimate_of(centre, logs.size), reasons=(lacking, why))
     mean, half = within_starts(logs, starts)

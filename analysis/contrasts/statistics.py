@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,6 +51,13 @@ def agree(values: Floats) -> bool:
     return float(np.ptp(values)) <= ROUNDING * max(1.0, float(np.abs(values).max()))
 
 
+def why_no_interval(freedom: int, groups: Iterable[Floats]) -> str | None:
+    """Say why groups of values with so many degrees of freedom have no interval; None where they have one."""
+    if freedom < MIN_BLOCKS - 1:
+        return "too_few_blocks"
+    return "blocks_agree" if all(map(agree, groups)) else None
+
+
 def student_t(logs: Floats) -> tuple[Floats, Floats]:
     """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
@@ -74,10 +81,8 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
         return no_ratio("no_valid_block")
     logs = logs_of(numerators) - logs_of(denominators)
     centre, blocks = float(logs.mean()), int(logs.size)
-    if blocks < MIN_BLOCKS:
-        return estimate_of(centre, blocks, reason="too_few_blocks")
-    if agree(logs):
-        return estimate_of(centre, blocks, reason="blocks_agree")
+    if (why := why_no_interval(blocks - 1, [logs])) is not None:
+        return estimate_of(centre, blocks, reason=why)
     estimate = estimate_of(centre, blocks, half=float(student_t(logs)[1]), p=p_value(logs))
     return replace(estimate, minimum_detectable=float(np.exp(minimum_detectable(logs))))
 
@@ -155,10 +160,8 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
     sides = [*plus, *minus]
     centre = float(sum(logs.mean() for logs in plus) - sum(logs.mean() for logs in minus))
     blocks = min(logs.size for logs in sides)
-    if blocks < MIN_BLOCKS:
-        return estimate_of(centre, blocks, reason="too_few_blocks")
-    if all(map(agree, sides)):
-        return estimate_of(centre, blocks, reason="blocks_agree")
+    if (why := why_no_interval(blocks - 1, sides)) is not None:
+        return estimate_of(centre, blocks, reason=why)
     errors = [float(logs.var(ddof=1)) / logs.size for logs in sides]
     error = sum(errors)
     freedom = error**2 / sum(
