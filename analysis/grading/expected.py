@@ -19,7 +19,17 @@ _DIGEST = b'["#"'
 
 
 @dataclass(frozen=True)
-class Expected:
+class AboutOutputs:
+    """Hold what is known of n outputs beside the outputs themselves."""
+
+    ends: tuple[int, ...]  # (n,) of each frame
+    floats: tuple[bool, ...]  # (n,)
+    same_is_right: tuple[bool, ...]  # (n,)
+    cpu_s: tuple[float, ...]  # (n,)
+
+
+@dataclass(frozen=True)
+class Expected(AboutOutputs):
     """A list of n inputs and, for each, the frame in which its output came, whether evalplus calls it floats, whether
     an output with the same encoding is right without a look at it, and the CPU seconds that it took.
 
@@ -28,10 +38,6 @@ class Expected:
 
     read_inputs: Callable[[], bytes]
     read_frames: Callable[[], bytes]
-    ends: tuple[int, ...]  # (n,) of each frame
-    floats: tuple[bool, ...]  # (n,)
-    same_is_right: tuple[bool, ...]  # (n,)
-    cpu_s: tuple[float, ...]  # (n,)
 
     @cached_property
     def inputs(self) -> bytes:
