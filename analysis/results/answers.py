@@ -40,15 +40,13 @@ class Answer:
 
 def answers_in(run: OpenedRun, results: Results, model: str) -> tuple[Answer, ...]:
     """Answer for one model of a run, by what its study says of loads and bounds."""
-    slo = run.context.slo
-    slo_ms = slo.bounds_ms if slo else None
-    return answers_of(results, model, run.context.concurrency, slo_ms, run.context.searched)
+    context = run.context
+    return answers_of(results, model, context.concurrency, context.slo_ms, context.searched)
 
 
 def answer_between(run: OpenedRun, results: Results) -> Answer | None:
     """Set the models of a run beside each other, within its study's bounds; None of a single one."""
-    slo = run.context.slo
-    return between_models(results, slo.bounds_ms if slo else None, run.context.searched)
+    return between_models(results, run.context.slo_ms, run.context.searched)
 
 
 def answers_of(
