@@ -80,7 +80,7 @@ class Outcome:
     cpu_s: float
 
 
-class Sandbox:
+class Sandbox(contextlib.AbstractContextManager["Sandbox"]):
     """One process tree that candidates run in. Used by one thread; ``kill`` may be called from any."""
 
     def __init__(
@@ -217,9 +217,6 @@ class Sandbox:
         self.closed = True
         self.kill()
         self._resources.close()
-
-    def __enter__(self) -> Sandbox:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -13,6 +13,7 @@ from analysis.report.figures.drawing import Drawing
 from analysis.report.figures.looks import GREY
 from analysis.results.points import Bounds, Point
 from analysis.results.sentences import mean_words, significant
+from starwatt_errors import first_few
 
 _SOLVED, _PASSED = "j_per_solved_task", "pass_at_1_plus"
 _MOST_LISTED = 12
@@ -71,7 +72,9 @@ def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
         points,
         lambda point: f"{mean_words(point, _SOLVED)} joules at pass@1 {significant(point.mean(_PASSED))}",
     )
-    unsolved = _listed([f"{point.variant} under {point.load}" for point in graded if point not in solved])
+    unsolved = first_few(
+        [f"{point.variant} under {point.load}" for point in graded if point not in solved], _MOST_LISTED
+    )
     return Drawing(
         name=f"solved-{model}",
         title=f"J per solved task against pass@1{scene.note}",
@@ -132,8 +135,3 @@ def _within(ends: Bounds | None, most: float | None) -> Bounds | None:
 def _ends_at_one(axes: Axes, shares: Sequence[float]) -> None:
     least = min(1.0, *shares)
     axes.set_xlim(max(0.0, least - max(0.08, 0.1 * (1 - least))), 1.0)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_LISTED
-    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
