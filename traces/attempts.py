@@ -52,7 +52,7 @@ class Attempt(Record):
 
     @property
     def key(self) -> CellKey:
-        """The cell."""
+        """Return the cell."""
         return CellKey(self.model, self.variant, self.load, self.block)
 
 
@@ -78,7 +78,7 @@ def _cut_torn_line(file: IO[bytes]) -> None:
 
 
 def read_attempts(run: RunDir) -> dict[CellKey, list[Attempt]]:
-    """Failed tries by cell, oldest first; a line that was torn by a kill is left out."""
+    """Return failed tries by cell, oldest first; a line that was torn by a kill is left out."""
     try:
         lines = run.attempts.read_bytes().splitlines()
     except FileNotFoundError:

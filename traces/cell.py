@@ -202,7 +202,7 @@ class CellRecord(Record):
 
     @property
     def key(self) -> CellKey:
-        """The cell that it says it is of."""
+        """Return the cell that it says it is of."""
         return CellKey(self.model, self.variant, self.load, self.block)
 
 
@@ -247,7 +247,7 @@ def read_record(folder: Path) -> CellRecord:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of the traces in a cell's folder, by file name.
+    """Return SHA-256 of the traces in a cell's folder, by file name.
 
     Raises:
         TraceError: one cannot be read.

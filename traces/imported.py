@@ -46,5 +46,5 @@ class Imported(Record):
 
     @property
     def clock_uncertainty_s(self) -> float | None:
-        """The largest of its logs; None without one."""
+        """Return the largest of its logs; None without one."""
         return max((log.clock_uncertainty_s for log in self.logs), default=None)

@@ -50,12 +50,12 @@ class ClockOffset(Record):
 
     @property
     def lowest_ns(self) -> int:
-        """The smallest offset that is possible."""
+        """Return the smallest offset that is possible."""
         return self.offset_ns - self.uncertainty_ns
 
     @property
     def highest_ns(self) -> int:
-        """The largest offset that is possible."""
+        """Return the largest offset that is possible."""
         return self.offset_ns + self.uncertainty_ns
 
 
@@ -101,7 +101,7 @@ class PowerClock(Record):
 
     @property
     def shift_ns(self) -> int:
-        """``middle_ns``; 0 where it may be the very clock of the machine that asks."""
+        """Return ``middle_ns``; 0 where it may be the very clock of the machine that asks."""
         lowest, highest = self.bounds_ns
         return 0 if self.boot_id == boot_id() and lowest <= 0 <= highest else self.middle_ns
 

@@ -66,7 +66,7 @@ class PhaseFit:
 
 
 def stretches_of(seconds: float) -> int:
-    """Into how many stretches a window is cut for the fit."""
+    """Say into how many stretches a window is cut for the fit."""
     return int(np.clip(seconds // STRETCH_S, 1, MOST_STRETCHES))
 
 

@@ -68,7 +68,7 @@ class WorkCount:
 
     @property
     def work(self) -> Work:
-        """What was counted, once all chunks were seen."""
+        """Return what was counted, once all chunks were seen."""
         edges_s = np.linspace(0.0, self._window.seconds, len(self._per_stretch) + 1)
         part = None if self._part is None else self._of_part
         return Work(self._per_request, self._per_stretch, edges_s, part)

@@ -71,7 +71,7 @@ class Context:
 
     @property
     def slo(self) -> Slo | None:
-        """What a good request keeps, by the study, or by a load test's own ``--slo``."""
+        """Return what a good request keeps, by the study, or by a load test's own ``--slo``."""
         if self.study is not None:
             return self.study.slo
         bounds_ms = self.manifest.get("slo_ms")
@@ -110,7 +110,7 @@ class Context:
 
     @property
     def baseline(self) -> str | None:
-        """The variant that the others are compared with."""
+        """Return the variant that the others are compared with."""
         return self.study.baseline if self.study else None
 
     @property

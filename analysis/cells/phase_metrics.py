@@ -90,7 +90,7 @@ class PhaseFigures:
 
 
 def keep(result: CellResult, *, valid: bool) -> PhasePart | None:
-    """None where the cell has no requests at all."""
+    """Keep what the rule needs of a cell; None where it has no requests at all."""
     if result.measured is None:
         return None
     said = result.record is not None and result.record.served.speculation is not None

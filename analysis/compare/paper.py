@@ -50,7 +50,7 @@ class PaperFigure:
 
 
 def read_runs(path: Path = RUNS) -> dict[Configuration, np.ndarray]:
-    """GPU, CPU, RAM and total of every run, Wh, (runs, 4) by configuration.
+    """Return GPU, CPU, RAM and total of every run, Wh, (runs, 4) by configuration.
 
     Raises:
         TraceError: the file is missing, or a row cannot be read.
@@ -92,6 +92,6 @@ def _order(name: Configuration) -> tuple[str, int, int, str]:
 
 
 def spread(values: Iterable[float]) -> str | None:
-    """Smallest to largest in percent, or None of nothing: what a range in an abstract is."""
+    """Return smallest to largest in percent, or None of nothing: what a range in an abstract is."""
     known = sorted(values)
     return None if not known else f"{known[0] * 100:+.0f} to {known[-1] * 100:+.0f} %"

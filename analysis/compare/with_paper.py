@@ -113,7 +113,7 @@ class _Both:
         return answers(self.context, self.paper)[0]
 
     def joules(self, configuration: Configuration, view: View) -> list[float]:
-        """J/request of the paper's runs."""
+        """Return J/request of the paper's runs."""
         joules: list[float] = (self.paper[configuration][:, view.column] * _J_PER_WH / REQUESTS).tolist()
         return joules
 

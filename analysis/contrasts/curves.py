@@ -41,7 +41,7 @@ class Saturation:
 
     @property
     def half_at(self) -> float:
-        """The concurrency at which both cost the same; NaN where a request costs nothing of its own."""
+        """Return the concurrency at which both cost the same; NaN where a request costs nothing of its own."""
         return self.shared_j / self.own_j if self.own_j > 0 else np.nan
 
 
@@ -53,7 +53,7 @@ _PARTS: dict[str, Callable[[Saturation], float]] = {
 
 
 def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[Row]:
-    """``saturation`` of each variant, and ``crossover`` of each but the baseline."""
+    """Return ``saturation`` of each variant, and ``crossover`` of each but the baseline."""
     rows: list[Row] = []
     curves = {(side.model, side.variant, board_of(side.load) or "") for side in figures.sides}
     for model, variant, board in sorted(curves):
@@ -67,7 +67,7 @@ def curve_rows(figures: CellFigures, meter: MeterKey, context: Context) -> list[
 
 
 def saturation(concurrency: Floats, joules: Floats) -> Saturation:
-    """Least squares of relative errors, neither part negative.
+    """Fit by least squares of relative errors, neither part negative.
 
     What a step costs for its weights is shared by the batch, the rest is a request's own: so joules fall as 1 over
     the concurrency towards ``own_j``.

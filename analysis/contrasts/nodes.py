@@ -31,7 +31,7 @@ _Unit = tuple[int, str]  # a block on a node
 
 
 def node_rows(rows: Sequence[Row], nodes: Mapping[CellKey, str]) -> list[Row]:
-    """Rows of ``tables/nodes``: of each side on each node, and of each node; none where a run has a single node."""
+    """Make ``tables/nodes``: each side on each node, and each node; no rows where a run has a single node."""
     names = sorted(set(nodes.values()))
     if len(names) < 2:
         return []

@@ -59,7 +59,7 @@ def why_no_interval(freedom: int, groups: Iterable[Floats]) -> str | None:
 
 
 def student_t(logs: Floats) -> tuple[Floats, Floats]:
-    """Means (...) and half-widths (...) of Student's t intervals over the last axis of ``logs`` (..., k), k > 1."""
+    """Return means (...) and half-widths (...) of t intervals over the last axis of ``logs`` (..., k), k > 1."""
     blocks = logs.shape[-1]
     quantile = float(stdtrit(blocks - 1, BOTH_SIDES))
     return logs.mean(axis=-1), quantile * logs.std(axis=-1, ddof=1) / np.sqrt(blocks)
@@ -112,7 +112,7 @@ def estimate_of(
 
 
 def logs_of(values: Sequence[float]) -> Floats:
-    """Natural logarithms (k,) of positive values."""
+    """Return natural logarithms (k,) of positive values."""
     return np.log(np.asarray(values, dtype=np.float64))
 
 
@@ -172,7 +172,7 @@ def _welch(plus: Sequence[Floats], minus: Sequence[Floats]) -> RatioEstimate:
 
 
 def p_value(logs: Floats) -> float:
-    """Two-sided, Student's t: how likely values as far from 0 are where their mean is 0; they must not all be equal."""
+    """Compute p, two-sided by Student's t, of a mean as far from 0 as that of these values, not all of them equal."""
     error = float(logs.std(ddof=1)) / np.sqrt(logs.size)
     return float(2 * stdtr(logs.size - 1, -abs(float(logs.mean())) / error))
 
@@ -190,7 +190,7 @@ def minimum_detectable(values: Floats) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (Holm 1979): the chance of any false finding in the family is at most the level."""
+    """Adjust by Holm's step-down (Holm 1979): the chance of any false finding in the family is at most the level."""
     order = np.argsort(p_values, kind="stable")
     count, highest = len(p_values), 0.0
     adjusted = [0.0] * count

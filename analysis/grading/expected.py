@@ -41,12 +41,12 @@ class Expected(AboutOutputs):
 
     @cached_property
     def inputs(self) -> bytes:
-        """A JSON list of them, each a list of arguments."""
+        """Return a JSON list of them, each a list of arguments."""
         return self.read_inputs()
 
     @cached_property
     def frames(self) -> bytes:
-        """One after the other, as they were sent."""
+        """Return them one after the other, as they were sent."""
         return self.read_frames()
 
     def output(self, index: int) -> Any:
@@ -76,7 +76,7 @@ class Expected(AboutOutputs):
 
     @property
     def encoded_bytes(self) -> tuple[int, ...]:
-        """How much a right candidate encodes for each output: its frame, or what is behind a digest."""
+        """Return how much a right candidate encodes for each output: its frame, or what is behind a digest."""
         return tuple(map(self._encoded_bytes, range(len(self.ends))))
 
     def _encoded_bytes(self, index: int) -> int:
@@ -88,7 +88,7 @@ class Expected(AboutOutputs):
 
     @property
     def cpu_limits_s(self) -> tuple[float, ...]:
-        """The CPU seconds that a candidate may take for each input."""
+        """Return the CPU seconds that a candidate may take for each input."""
         return tuple(max(_MIN_LIMIT_S, _REFERENCE_FACTOR * seconds) for seconds in self.cpu_s)
 
 

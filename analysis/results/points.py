@@ -100,7 +100,7 @@ class Results:
 
     @cached_property
     def damaged(self) -> frozenset[CellKey]:
-        """Cells of which nothing is to be believed."""
+        """Return cells of which nothing is to be believed."""
         return frozenset(
             CellKey(row["model"], row["variant"], row["load"], row["block"])
             for row in self.cell_rows

@@ -182,7 +182,7 @@ class _Tally:
         return is_chunk
 
     def tokens(self) -> tuple[int | None, list[int] | None]:
-        """Tokens of the answer and of each of its chunks."""
+        """Return tokens of the answer and of each of its chunks."""
         return Counts(self._counts, self._brings, self._after).read()
 
 

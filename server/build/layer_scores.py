@@ -17,7 +17,7 @@ from server.build.families.loading import load_tokenizer
 
 
 def block_influence(states: torch.Tensor) -> list[float]:
-    """1 - mean over tokens of the cosine of a layer's input and output (ShortGPT, arXiv 2403.03853, equation 1).
+    """Return 1 - mean over tokens of the cosine of a layer's input and output (ShortGPT, arXiv 2403.03853, equation 1).
 
     ``states``: (layers + 1, tokens, hidden), the input of each layer and the output of the last.
     """
@@ -79,5 +79,5 @@ def sample_states(model: PreTrainedModel, source: Path, *, last_token_only: bool
 
 
 def mean_scores(scores: Iterable[list[float]]) -> list[float]:
-    """Layer by layer over samples of the same length."""
+    """Average scores layer by layer over samples of the same length."""
     return torch.tensor(list(scores), dtype=torch.float64).mean(0).tolist()  # type: ignore[no-any-return]

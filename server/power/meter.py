@@ -75,12 +75,12 @@ class BoardsMeter:
 
     @property
     def devices(self) -> list[Device]:
-        """Every board that is read, named by its UUID."""
+        """Return every board that is read, named by its UUID."""
         return [board.device for board in self._boards]
 
     @property
     def named(self) -> list[str]:
-        """The same for people."""
+        """Name them for people."""
         return [board.name for board in self._boards]
 
     def read(self, *, slow: bool) -> list[Reading]:
@@ -107,7 +107,7 @@ class Meter(Protocol):
         """Return the devices that it reads, in the order of its readings."""
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """Readings of every device, each timed by itself.
+        """Return readings of every device, each timed by itself.
 
         ``slow``: those too that are read at a gentler rate (a GPU's energy counter, temperature and clocks).
 

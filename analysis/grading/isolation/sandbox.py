@@ -65,7 +65,7 @@ class Job:
 
     @property
     def cpu_s(self) -> int:
-        """CPU seconds of the whole run, as evalplus bounds it: the sum of the calls' limits, at most 60 s."""
+        """Return CPU seconds of the whole run, as evalplus bounds it: the sum of the calls' limits, at most 60 s."""
         return int(min(60.0, sum(self.cpu_limits_s))) + 2
 
 

@@ -84,7 +84,7 @@ def width_pt(text: str, size: float) -> float:
 
 
 def room_pt(figure: Figure) -> float:
-    """About how wide a figure's axes are, in points."""
+    """Say about how wide a figure's axes are, in points."""
     return float(figure.get_figwidth()) * 72 - _BESIDE_PT
 
 
@@ -157,7 +157,7 @@ def tick_names(axes: Axes, figure: Figure, names: Sequence[str]) -> None:
 
 
 def spread_apart(places: Sequence[float], least: float, low: float, high: float) -> list[float] | None:
-    """Places of labels, as near to where they belong as they can be at least ``least`` apart, within two ends.
+    """Place labels as near to where they belong as they can be at least ``least`` apart, within two ends.
 
     None where there is no room for them, or one would be moved by more than two of that.
     """

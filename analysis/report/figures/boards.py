@@ -32,7 +32,7 @@ class _Curve:
 
 
 def joules_over_limits(scene: Scene, model: str) -> Drawing | None:
-    """J/request above, median latency below, over the power limit and over the locked clock, as far as they vary."""
+    """Draw J/request above, median latency below, over the power limit and the locked clock, as far as they vary."""
     set_boards = [
         point for point in scene.points_with(model, _JOULES, _LATENCY) if board_of(point.load) is not None
     ]

@@ -32,7 +32,7 @@ def scene_of(results: Results, note: str, concurrency: Callable[[str], int | Non
 
 
 def said(label: str, note: str) -> str:
-    """An axis says by itself that it is estimated: a figure may be cut out of its page."""
+    """Label an axis, which says by itself that it is estimated: a figure may be cut out of its page."""
     return f"estimated {label}" if note else label
 
 
@@ -58,7 +58,7 @@ def few(points: Sequence[Point], *, by_load: bool = True) -> tuple[list[Point], 
 
 
 def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
-    """Variants and loads, each once, in the points' order."""
+    """Name variants and loads, each once, in the points' order."""
     return (
         list(dict.fromkeys(point.variant for point in points)),
         list(dict.fromkeys(point.load for point in points)),
@@ -66,7 +66,7 @@ def names_in(points: Sequence[Point]) -> tuple[list[str], list[str]]:
 
 
 def short_names(devices: Sequence[str]) -> list[str]:
-    """Devices by as much of their names' beginnings as tells them apart; whole where they are short (UUIDs are not)."""
+    """Name devices by as much of their beginnings as tells them apart; whole where they are short (UUIDs are not)."""
     for length in range(_SHORT, max(map(len, devices), default=0)):
         names = [device if len(device) <= length else f"{device[:length]}…" for device in devices]
         if len(set(names)) == len(names):

@@ -29,7 +29,7 @@ _GROUP = 0.84  # of the space of a load, what its columns take
 
 
 def joules_by_variant(scene: Scene, model: str) -> Drawing | None:
-    """Columns of J/request: net below, idle hatched above, the interval in the middle, a dot a block beside it."""
+    """Draw columns of J/request: net below, idle hatched above, the interval in the middle, a dot a block beside it."""
     points, left_out = few(scene.points_with(model, "j_per_request"), by_load=False)
     if not points:
         return None

@@ -17,7 +17,7 @@ _BAR_IN, _GAP = 0.13, 1.0  # a bar's height in inches, and the gap between two l
 
 
 def joules_of_requests(scene: Scene, model: str) -> Drawing | None:
-    """Where nine of ten requests lie, and the middle one: a group a load, a bar a variant."""
+    """Draw where nine of ten requests lie, and the middle one: a group a load, a bar a variant."""
     rule = max(_RULES, key=lambda rule: len(scene.points_with(model, _quantile(rule, 50))))
     points, left_out = few(scene.points_with(model, _quantile(rule, 50)), by_load=False)
     if not points:

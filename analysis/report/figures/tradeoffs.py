@@ -20,7 +20,7 @@ _MOST_LISTED = 12
 
 
 def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
-    """J/request over the median end-to-end latency: a colour a variant, a shape a load."""
+    """Draw J/request over the median end-to-end latency: a colour a variant, a shape a load."""
     points, left_out = few(scene.points_with(model, "j_per_request", "e2e_p50_ms"))
     if not points:
         return None
@@ -51,7 +51,7 @@ def joules_against_latency(scene: Scene, model: str) -> Drawing | None:
 
 
 def joules_against_accuracy(scene: Scene, model: str) -> Drawing | None:
-    """J per solved task over pass@1, which ends at 1; the line joins what nothing else beats on both."""
+    """Draw J per solved task over pass@1, which ends at 1; the line joins what nothing else beats on both."""
     solved = scene.points_with(model, _PASSED, _SOLVED)
     if len(solved) < 2:
         return None

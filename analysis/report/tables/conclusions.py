@@ -143,7 +143,7 @@ def _curve(contrast: Contrast) -> str:
 
 
 def tests_table(results: Results, model: str) -> TextTable:
-    """Each comparison as one of a family."""
+    """Show each comparison as one of a family."""
     rows = [
         contrast for contrast in results.of(model, *_PRIMARY) if _primary(contrast, "_p") in contrast.metrics
     ]
@@ -156,7 +156,7 @@ def rates_table(results: Results, model: str) -> TextTable:
 
 
 def curves_table(results: Results, model: str) -> TextTable:
-    """Joules over concurrency."""
+    """Show joules over concurrency."""
     crossovers = {_curve(contrast): contrast for contrast in results.of(model, "crossover")}
     columns: Columns[Contrast] = (
         *_CURVES,
@@ -167,7 +167,7 @@ def curves_table(results: Results, model: str) -> TextTable:
 
 
 def accuracy_table(results: Results, model: str) -> TextTable:
-    """pass@1 task by task, and answers that changed."""
+    """Show pass@1 task by task, and answers that changed."""
     return table_of(_ACCURACY, results.of(model, "accuracy_vs_baseline", "accuracy_vs_single"), 3)
 
 

@@ -20,7 +20,7 @@ _JOULES = ("j_per_request_outside_solution_phase", "j_per_request_outside_soluti
 
 
 def outside_table(run: OpenedRun, results: Results, model: str) -> TextTable:
-    """Variant x load of a study that asks by chat; empty of any other, and where no share is known."""
+    """Show variant x load of a study that asks by chat; empty of any other, and where no share is known."""
     columns: Columns[Point] = (
         VARIANT,
         LOAD,

@@ -42,7 +42,7 @@ _BOUNDARIES = ("j_per_request", "j_per_request_idle", "j_per_request_net", "powe
 
 
 def main_table(results: Results, model: str) -> TextTable:
-    """Variant x load: what it costs, how fast it is, what it solves, and what was left out."""
+    """Show variant x load: what it costs, how fast it is, what it solves, and what was left out."""
     mark = " (memorised)" if model in results.memorised else ""
     points = results.points_of(model)
     columns: Columns[Point] = (
@@ -63,7 +63,7 @@ def main_table(results: Results, model: str) -> TextTable:
 
 
 def latency_table(results: Results, model: str) -> TextTable:
-    """Variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
+    """Show variant x load: TTFT, TPOT, ITL and the whole request, in milliseconds; means of the blocks' percentiles."""
     columns: Columns[Point] = (
         VARIANT,
         LOAD,
@@ -80,7 +80,7 @@ def _mean_of(name: str) -> Callable[[Point], str]:
 
 
 def contrast_tables(results: Results, model: str) -> dict[str, TextTable]:
-    """Batched against single-stream, variants against the baseline and their controls; those with rows."""
+    """Show batched against single-stream, variants against the baseline and their controls; those with rows."""
     tables = {
         kind: table_of(_contrast_columns(kind, names), results.of(model, kind), 2)
         for kind, names in _CONTRASTS.items()
@@ -110,7 +110,7 @@ def _ratio(contrast: Contrast, name: str) -> str:
 
 
 def pair_table(results: Results) -> TextTable:
-    """Gross, idle and net of every boundary and source, side by side and never summed."""
+    """Show gross, idle and net of every boundary and source, side by side and never summed."""
     labels = ("model", "variant", "load", "boundary", "source")
     sums: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for row in results.cell_rows:

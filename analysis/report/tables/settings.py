@@ -23,7 +23,7 @@ _CACHED, _KEPT, _A_DRAFT = "prompt_cached_share", "draft_accepted_share", "token
 
 
 def settings_table(results: Results, model: str, records: Mapping[CellKey, CellRecord]) -> TextTable:
-    """Variant x load: its engine arguments, prompt tokens from the cache, and drafted tokens that were kept."""
+    """Show variant x load: its engine arguments, prompt tokens from the cache, and drafted tokens that were kept."""
     given = {
         key.variant: record.served.engine_args
         for key, record in records.items()

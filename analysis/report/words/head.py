@@ -49,7 +49,7 @@ def length_words(run: OpenedRun) -> str:
 
 
 def engines(records: Mapping[CellKey, CellRecord]) -> list[str]:
-    """Engine, version and model implementation, each combination once."""
+    """Name engine, version and model implementation, each combination once."""
     named = {_engine(record.served) for record in records.values()} - {""}
     # cells of one engine say more and less of it: the most that any says
     return sorted(name for name in named if not any(other.startswith(f"{name} ") for other in named))

@@ -42,7 +42,7 @@ class BoardMeter:
         self._counter = Accumulator()
 
     def read(self) -> Reading:
-        """Power now and on average."""
+        """Read power now and on average."""
         before_ns = now_ns()
         now_w, average_w = self._power()
         after_ns = now_ns()

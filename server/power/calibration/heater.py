@@ -128,7 +128,7 @@ def _work(device: str, size: int) -> None:
 
 
 def main() -> None:
-    """Entry of the child process."""
+    """Run the child process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", required=True)
     parser.add_argument("--size", type=int, default=SIZE)
