@@ -103,12 +103,12 @@ class CellResult:
 
     @property
     def primary(self) -> BoundaryEnergy | None:
-        """The boundary that per-request joules are given for."""
+        """Return the boundary that per-request joules are given for."""
         return primary(list(self.energies))
 
     @property
     def unknown(self) -> frozenset[str]:
-        """Reason codes of what a cell that others measured does not say."""
+        """Return reason codes of what a cell that others measured does not say."""
         imported = self.record.imported if self.record else None
         return frozenset(imported.unknown) if imported else frozenset()
 

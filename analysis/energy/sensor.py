@@ -54,7 +54,7 @@ class Gain:
     offset_half_w: float | None = BOARD_OFFSET_W
 
     def applied(self, shown_j: Floats | float, seconds: Floats | float) -> Any:
-        """True joules of as many seconds."""
+        """Correct the joules that a board showed over so many seconds."""
         return shown_j * self.factor + self.offset_w * seconds
 
 

@@ -30,7 +30,7 @@ class Choice(msgspec.Struct, gc=False):
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer: a completion has none."""
+        """Return what the model wrote before its answer: a completion has none."""
         return ""
 
     @property
@@ -61,12 +61,12 @@ class ChatChoice(msgspec.Struct, gc=False):
 
     @property
     def text(self) -> str:
-        """What belongs to the answer itself, a refusal too."""
+        """Return what belongs to the answer itself, a refusal too."""
         return "" if self.delta is None else (self.delta.content or "") + (self.delta.refusal or "")
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer; a server may send it under two names at once."""
+        """Return what the model wrote before its answer; a server may send it under two names at once."""
         delta = self.delta
         return "" if delta is None else delta.reasoning_content or delta.reasoning or delta.thinking or ""
 

@@ -54,7 +54,7 @@ class _Inflating:
         self._member = zlib.decompressobj(header)
 
     def take(self, piece: bytes) -> bytes:
-        """What a piece adds; what follows the last member and is none is left out, as by gzip."""
+        """Return what a piece adds; what follows the last member and is none is left out, as by gzip."""
         plain = b""
         while piece:
             if self._member.eof:

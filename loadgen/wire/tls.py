@@ -99,7 +99,7 @@ class Tls:
 
     @property
     def functions(self) -> TlsFunctions:
-        """What ``wire.c`` calls."""
+        """Return what ``wire.c`` calls."""
         names = ("SSL_read", "SSL_write", "SSL_get_error", "ERR_clear_error")
         return TlsFunctions(*(ctypes.cast(getattr(self._c, name), c_void_p) for name in names))
 

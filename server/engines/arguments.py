@@ -45,7 +45,7 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """What the answer depends on."""
+        """Digest what the answer depends on."""
         text = json.dumps([asdict(self), repr(this_machine())], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

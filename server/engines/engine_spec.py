@@ -45,5 +45,5 @@ class EngineSpec:
 
     @property
     def served(self) -> EngineSettings:
-        """The settings, with those that the variant has of its own."""
+        """Return the settings, with those that the variant has of its own."""
         return with_arguments(self.settings, self.variant.engine_args)

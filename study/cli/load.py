@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.requests.columns import Requests, read_columns
-from analysis.results.headline import significant
+from analysis.results.sentences import significant
 from configs.loads import FindRate
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError

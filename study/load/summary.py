@@ -10,7 +10,8 @@ from rich.table import Table
 from analysis.requests.columns import Requests
 from analysis.requests.latency import latencies, latency_spreads, slo_share
 from analysis.requests.window import Window, WindowShare, measured_window, shares_in
-from analysis.results.headline import ESTIMATED, significant
+from analysis.results.headline import ESTIMATED
+from analysis.results.sentences import significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
 from traces.layout import RunDir

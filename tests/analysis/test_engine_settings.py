@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.attribution.phase import PhaseFit
-from analysis.cells.cell import analyse_cell
+from analysis.attribution.phase import PhaseFit, PhaseRows
+from analysis.cells.cell import CellResult, analyse_cell
 from analysis.cells.context import read_context
-from analysis.cells.phase_metrics import fit_variants, keep
+from analysis.cells.phase_metrics import FitRow, fit_variants, keep
 from analysis.report import write_report
 from analysis.tables import analyze
 from tests.golden.world import World, write_rows
@@ -44,14 +44,21 @@ def test_the_rule_phase_has_no_figures_under_speculation_and_the_others_stand(sm
     assert "phase does not hold, in_flight and tokens do" in text
 
 
+def _fit_row(result: CellResult, *, counts: bool) -> FitRow:
+    part = keep(result, valid=counts)
+    assert part is not None
+    assert part.input is not None
+    rows = PhaseRows(part.key.load, part.input.work.stretches, part.input.busy_j)
+    return FitRow(part.key, rows, part.counts, part.speculates)
+
+
 def test_one_cell_that_speculates_keeps_its_whole_variant_from_the_fit(small: World) -> None:
     context, _ = read_context(small.run)
     results = [analyse_cell(small.run, key, context) for key in small.cell_keys()]
-    cells = [cell for cell in (keep(one, valid=True) for one in results) if cell is not None]
+    cells = [_fit_row(result, counts=True) for result in results]
     assert {fit.reason for fit in fit_variants(cells).values()} != {"phase_speculation"}
     served(small, speculation="ngram")
-    again = keep(analyse_cell(small.run, small.cell_keys()[0], context), valid=False)
-    assert again is not None
+    again = _fit_row(analyse_cell(small.run, small.cell_keys()[0], context), counts=False)
     assert set(fit_variants([*cells[1:], again]).values()) == {PhaseFit(None, None, "phase_speculation")}
 
 

@@ -37,7 +37,7 @@ class PowerTrace:
 
 
 def power_over_time(traces: Sequence[PowerTrace], model: str, note: str) -> Drawing | None:
-    """Small multiples, a panel a load: watts over seconds, phases shaded and named once above."""
+    """Draw small multiples, a panel a load: watts over seconds, phases shaded and named once above."""
     shown = [trace for trace in traces if any(series.power_w.size for series in trace.series)]
     if not shown:
         return None

@@ -11,9 +11,6 @@ from server.power.logs.reader import Line, Reader
 class PtDaemon(Reader):
     """SPEC PTDaemon's log (MLPerf Power's spl.txt): ``Time,07-02-2021 17:39:13.000,Watts,8.03,Volts,...``."""
 
-    def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
-
     def line(self, text: str, number: int) -> Line | None:
         """Read names and values in turn; a value below zero says that the analyser had none."""
         if not text.strip():
@@ -32,7 +29,7 @@ class DcgmiDmon(Reader):
     """``dcgmi dmon -e 155``: columns of blanks, a header that comes again and again, and no time but one put before."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._power: int | None = None
         self.power_name: str | None = None
 
@@ -62,7 +59,7 @@ class NvidiaDmon(Reader):
     """``nvidia-smi dmon -s p -o DT``: columns of blanks or commas, a header that comes again and again."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._names: list[str] = []
         self.power_name = "pwr"
 
@@ -92,7 +89,7 @@ class Ipmitool(Reader):
     """``ipmitool dcmi power reading`` again and again: a block of lines each, with the BMC's own time."""
 
     def __init__(self, log: ExternalLog) -> None:
-        super().__init__(log, known=True)
+        super().__init__(log)
         self._watts: float | None = None
         self._at_s: float | None = None
 

@@ -40,7 +40,7 @@ class LogFormat(Protocol):
 class Reader:
     """Hold what all forms have in common: the study's words, and errors that name the line."""
 
-    def __init__(self, log: ExternalLog, *, known: bool) -> None:
+    def __init__(self, log: ExternalLog, *, known: bool = True) -> None:
         self.log = log
         self._zone = log.zone or ("local" if known else None)
         self._devices: set[str] = set()

@@ -47,11 +47,11 @@ class Table(Reader):
 
     @property
     def power_name(self) -> str | None:
-        """The column that power is read from, once its header has been."""
+        """Return the column that power is read from, once its header has been."""
         return None if self._power is None else self._names[self._power]
 
     def line(self, text: str, number: int) -> Line | None:
-        """The header gives None."""
+        """Read a line; the header gives None."""
         if not text.strip() or (self._known and text.startswith("#")):
             if text.startswith("#"):
                 self._names = []  # InfluxDB's annotations come before a header of their own

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.attribution.phase import PhaseCosts, PhaseInput, PhaseRows, by_phase, fit_phase
+from analysis.attribution.phase import PhaseCosts, PhaseFit, PhaseInput, PhaseRows, fit_phase
 from analysis.attribution.rules import by_tokens, flights, in_flight
-from analysis.attribution.steps import work_of
+from analysis.cells.phase_metrics import PhaseCells, phase_figures
 from analysis.energy.integral import Curve
 from analysis.requests.columns import Requests
 from analysis.requests.window import Window, shares_in
-from tests.support.builders import MS, SECOND, columns, request
+from tests.support.builders import MS, SECOND, columns, request, work_of
+from traces.layout import CellKey
 
 WINDOW = Window(10 * SECOND, 20 * SECOND)
 COSTS = PhaseCosts(np.array([1.0, 0.1, 0.01, 1e-4]), 1.0, None, 1, True)
@@ -66,12 +67,27 @@ def test_every_rule_conserves_whatever_the_traces_are_like(
     splits = (
         in_flight(lives, [curve]),
         by_tokens(shares_in(requests, WINDOW).tokens, curve.total_j),
-        by_phase(cell, COSTS),
     )
     for split in splits:
         assert split.total_j == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
         assert np.isfinite(split.energy_j).all()
         assert (split.energy_j >= -1e-9 * curve.total_j).all()
+    key = CellKey("m", "v", "closed-8", 1)
+    cells = PhaseCells(
+        keys=[key],
+        against=[()],
+        known=np.array([True]),
+        work=work.requests,
+        starts=np.array([0, requests.count]),
+        measured=requests.measured,
+        outside_work=np.full((1, 4), np.nan),
+        outside_known=np.array([np.nan]),
+        total_j=np.array([cell.total_j]),
+        idle_j=np.array([cell.idle_j]),
+    )
+    figures = phase_figures(cells, {("m", "v", ""): PhaseFit(COSTS, None, None)})
+    assert figures.values[0, :3].sum() == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
+    assert (figures.request_j >= -1e-9 * curve.total_j).all()
     assert cell.busy_j.sum() + cell.idle_j == pytest.approx(curve.total_j, rel=1e-9, abs=1e-9)
     assert work.stretches.sum(axis=0) == pytest.approx(work.requests.sum(axis=0), rel=1e-9)
 

@@ -22,8 +22,9 @@ from analysis.report.figures.lines import in_flight_over_time
 from analysis.report.figures.looks import MOST_VARIANTS
 from analysis.report.figures.tradeoffs import joules_against_accuracy, pareto
 from analysis.report.words.excluded import excluded, noted
-from analysis.results.headline import ESTIMATED, MEMORISED, headline, significant
+from analysis.results.headline import ESTIMATED, MEMORISED, headline
 from analysis.results.points import Point, Results, read_results
+from analysis.results.sentences import significant
 from analysis.tables import analyze, read_table
 from tests.golden.engine import Load
 from tests.golden.world import LOADS, Sensor, World, write_rows
