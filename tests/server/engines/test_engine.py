@@ -258,6 +258,14 @@ def test_a_share_of_several_caches_is_their_mean() -> None:
     assert parse_metrics(both) == {"kv_cache_usage": pytest.approx(0.7)}
 
 
+@pytest.mark.parametrize("names", [("gpu",), ("gpu", "kv"), ("kv", "gpu")])
+def test_a_cache_that_has_its_former_name_is_read_and_one_with_both_names_once(
+    names: tuple[str, ...],
+) -> None:
+    shown = [f'vllm:{name}_cache_usage_perc{{engine="{n}"}} 0.{n}5' for name in names for n in (2, 4)]
+    assert parse_metrics("\n".join(shown)) == {"kv_cache_usage": pytest.approx(0.35)}
+
+
 def test_metrics_are_summed_over_label_sets_and_what_is_missing_is_left_out() -> None:
     assert parse_metrics(METRICS) == {
         "running": 5.0, "waiting": 7.0, "kv_cache_usage": 0.25, "generation_tokens_total": 1.5e6,
