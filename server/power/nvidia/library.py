@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from server.power.nvidia.binding import pynvml
@@ -104,10 +104,12 @@ class Place:
     """A board as NVML counts it; without a handle it does not answer, and ``problem`` says how."""
 
     number: int
-    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as CUDA counts by PCI bus, hidden ones too; boards of others are not counted."""
     handle: Any = None
     uuid: str = ""
     problem: str | None = None
+    of_others: bool = False
+    """Whether this process may not open it, as boards of other jobs on one node."""
 
     def __str__(self) -> str:
         return f"GPU {self.number} ({self.uuid})" if self.uuid else f"GPU {self.number}"
@@ -162,10 +164,15 @@ class Place:
 def places() -> list[Place]:
     """Return every board that NVML counts; one that does not answer takes no other with it.
 
+    Boards that this process may not open are left out beside those that it may: a scheduler's control groups keep them
+    for other jobs, and CUDA counts without them.
+
     Raises:
         NVMLError: NVML does not even count them.
     """
-    return [_place(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    every = [_place(number) for number in range(pynvml.nvmlDeviceGetCount())]
+    ours = [place for place in every if not place.of_others]
+    return [replace(place, number=number) for number, place in enumerate(ours)] or every
 
 
 def _place(number: int) -> Place:
@@ -173,7 +180,7 @@ def _place(number: int) -> Place:
         handle = pynvml.nvmlDeviceGetHandleByIndex(number)
         return Place(number, handle, text(pynvml.nvmlDeviceGetUUID(handle)))
     except pynvml.NVMLError as error:
-        return Place(number, problem=in_words(error))
+        return Place(number, problem=in_words(error), of_others=error.value == _NO_PERMISSION)
 
 
 def text(value: str | bytes) -> str:

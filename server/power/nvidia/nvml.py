@@ -17,7 +17,7 @@ class Board:
     """One GPU of this machine."""
 
     number: int
-    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as CUDA counts by PCI bus, hidden ones too."""
     uuid: str
     name: str
 
@@ -58,7 +58,7 @@ class NvmlMeter:
 
     @property
     def numbers(self) -> list[int]:
-        """The same as nvidia-smi, and CUDA by PCI bus, count them."""
+        """The same as CUDA counts them by PCI bus."""
         return [board.number for board in self._boards]
 
     @property
