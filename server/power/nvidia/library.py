@@ -21,8 +21,8 @@ _Answer = TypeVar("_Answer")
 SUCCESS = 0
 (_UNINITIALIZED, _INVALID_ARGUMENT, _NOT_SUPPORTED, _NO_PERMISSION, _INSUFFICIENT_POWER, _DRIVER_NOT_LOADED, _IRQ_ISSUE,
  _LIBRARY_NOT_FOUND, _FUNCTION_NOT_FOUND, _CORRUPTED_INFOROM, _GPU_IS_LOST, _RESET_REQUIRED, _VERSION_MISMATCH,
- _ARGUMENT_VERSION_MISMATCH, _DEPRECATED, _GPU_NOT_FOUND, _UNKNOWN,
- ) = (1, 2, 3, 4, 8, 9, 11, 12, 13, 14, 15, 16, 18, 25, 26, 28, 999)  # fmt: skip
+ _ARGUMENT_VERSION_MISMATCH, _DEPRECATED, _NOT_READY, _GPU_NOT_FOUND, _UNKNOWN,
+ ) = (1, 2, 3, 4, 8, 9, 11, 12, 13, 14, 15, 16, 18, 25, 26, 27, 28, 999)  # fmt: skip
 
 POWER_INSTANT, POWER_AVERAGE = 186, 185
 """NVML_FI_DEV_POWER_INSTANT, NVML_FI_DEV_POWER_AVERAGE."""
@@ -42,6 +42,7 @@ _REMEDIES = {
     _CORRUPTED_INFOROM: f"its own store of settings is damaged: {_RESTART}, or have it replaced",
     _GPU_IS_LOST: f"it has fallen off the bus (dmesg says why): {_RESTART}",
     _RESET_REQUIRED: f"nvidia-smi --gpu-reset (root), or {_RESTART}",
+    _NOT_READY: "confidential computing holds it back: nvidia-smi conf-compute -srs 1 (root)",
     _UNKNOWN: "does nvidia-smi work? A container that has lost its devices must be started anew",
 }
 

@@ -37,6 +37,7 @@ from tests.golden.nvml.world import (
     LOST,
     MISMATCH,
     NO_PERMISSION,
+    NOT_READY,
     NOT_SUPPORTED,
     POWERLESS,
     RESET_REQUIRED,
@@ -75,6 +76,7 @@ def of_first(meter: NvmlMeter, *, slow: bool = False) -> Reading:
     [
         (LOST, "GPU 0: GPU is lost; it has fallen off the bus"),
         (UNKNOWN, "GPU 0: Unknown Error; does nvidia-smi work"),
+        (NOT_READY, "GPU 0: .*; confidential computing holds it back"),
         (IRQ_ISSUE, "GPU 0: .*; the kernel has trouble with its interrupts"),
         (INSUFFICIENT_POWER, "GPU 0: .*; its power cables are not plugged in"),
     ],

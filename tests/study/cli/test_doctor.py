@@ -314,6 +314,17 @@ def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
     assert "modelled" in found.detail or "rapl" in found.detail
 
 
+@pytest.mark.usefixtures("nvml_here")
+@pytest.mark.parametrize("visible", ["", "NoDevFiles"])
+def test_boards_that_are_hidden_are_not_called_a_driver_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = doctor._gpus()
+    assert found.detail == f"none of 2 is visible: CUDA_VISIBLE_DEVICES is {visible!r}"
+    assert found.state == "missing"
+
+
 def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:
     package = zones(tmp_path)
     dram = tmp_path / "intel-rapl:0:0"
