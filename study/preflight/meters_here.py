@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 
 from configs.meters import ExternalLog, Meters
@@ -12,6 +13,7 @@ from server.power.logs.external import ExternalMeter
 from server.power.meters import choose_sources, open_meters
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.rapl import find_zones
+from starwatt_errors import MeterError
 from study.preflight.problems import StudyProblem, found_by
 
 
@@ -37,7 +39,7 @@ def missing_devices(study: Study) -> Iterator[StudyProblem]:
     if not (meters.gpus or meters.gain):
         return
     gpus = [gpu.uuid for gpu in gpu_inventory()]
-    every = [*gpus, *(zone.name for zone in find_zones()), *(log.device for log in meters.external)]
+    every = [*gpus, *_zones(), *(log.device for log in meters.external)]
     named: list[tuple[str, int | str, str, list[str], str]] = [
         ("gpus", place, uuid, gpus, "the UUID of a GPU that is here")
         for place, uuid in enumerate(meters.gpus or ())
@@ -47,6 +49,12 @@ def missing_devices(study: Study) -> Iterator[StudyProblem]:
         if name not in known:
             words = f"takes {what}: {', '.join(known) or 'there is none'} (given: {name!r})"
             yield StudyProblem(("meters", field, place), words)
+
+
+def _zones() -> list[str]:
+    with suppress(MeterError):  # whoever names RAPL is told by the meter itself
+        return [zone.name for zone in find_zones()]
+    return []
 
 
 def _follow(log: ExternalLog) -> None:

@@ -76,6 +76,13 @@ def zones(root: Path) -> Path:
     return package
 
 
+def test_zones_that_a_container_hides_are_missing_and_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "devices" / "intel-rapl:0")
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, "this container hides the zones" in found.detail) == ("missing", True)
+    assert "docker run --security-opt systempaths=unconfined" in found.remedy
+
+
 def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
