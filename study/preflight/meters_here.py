@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 from configs.meters import ExternalLog, Meters
@@ -58,7 +58,8 @@ def _zones() -> list[str]:
 
 
 def _follow(log: ExternalLog) -> None:
-    ExternalMeter(log).close()
+    with closing(ExternalMeter(log)) as meter:
+        meter.read(slow=False)  # its last lines, which may be of several devices
 
 
 def _open_and_close(settings: Meters) -> None:
