@@ -19,8 +19,7 @@ from study.preflight.problems import StudyProblem, found_by
 
 def missing_meters(study: Study) -> Iterator[StudyProblem]:
     """Find what is named and is not here; nothing where no engine is metered here."""
-    metered_here = study.own_variants or any(named.meter == "local" for named in study.remote.values())
-    if not metered_here:
+    if not study.measures_here:
         return
     settings = study.meter_settings
     for index, log in enumerate(settings.external):

@@ -144,6 +144,11 @@ def test_boards_of_which_none_answers_are_an_error_and_not_an_estimate(nvml_here
         assert not isinstance(raised.value, NoDriverError)
 
 
+def test_boards_that_are_not_to_be_metered_may_fail(nvml_here: GoldenBoards) -> None:
+    nvml_here.strike("handle", LOST)
+    assert "nvml" not in choose_sources(Meters(gpus=()))
+
+
 def test_a_board_that_comes_back_is_read_again(nvml_here: GoldenBoards) -> None:
     nvml_here.strike("handle", RESET_REQUIRED, board=0)
     with metered() as meter:
