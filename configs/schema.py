@@ -341,6 +341,11 @@ class Study(StrictModel):
         return tuple(name for name in self.variants if name not in self.remote)
 
     @property
+    def measures_here(self) -> bool:
+        """Say whether the power of any of its engines is read by the meters of the machine that measures."""
+        return bool(self.own_variants) or any(engine.meter == "local" for engine in self.remote.values())
+
+    @property
     def board_settings(self) -> tuple[BoardSetting | None, ...]:
         """Return the settings that each load is measured at; None alone where the study leaves the boards alone."""
         return self.board or (None,)

@@ -25,7 +25,7 @@ class Allotment:
     meters: Meters
     """Those that read these boards."""
     numbers: tuple[int, ...] | None = None
-    """What it is given to see, as nvidia-smi counts; None: all that this process sees, the environment as it is."""
+    """What it is given to see, as CUDA counts; None: all that this process sees, the environment as it is."""
     reasons: tuple[str, ...] = ()
     """Why the joules of these boards are not the engine's."""
 

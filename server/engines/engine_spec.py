@@ -39,7 +39,7 @@ class EngineSpec:
     cpus: Sequence[int] | None = None
     seed: int = 0
     boards: tuple[int, ...] | None = None
-    """Those that it gets to see, as nvidia-smi counts; None: all that this process sees."""
+    """Those that it gets to see, as CUDA counts; None: all that this process sees."""
     share: Share | None = None
     """Of these boards' memory; None: what the settings say, for it is alone there."""
 

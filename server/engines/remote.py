@@ -37,6 +37,8 @@ class RemoteEngine:
     """The name that requests use; None until it was asked for the only one that it lists."""
     api_key: str | None = field(default=None, repr=False)
     served: Served = field(default_factory=Served)
+    by_proxy: bool = False
+    """Whether it is asked by the proxy that the environment names, as a load may be."""
     _looked_s: float = 0.0
 
     def wait_ready(self, wait_s: float, announce: Callable[[str], None] = lambda _: None) -> None:
@@ -119,7 +121,7 @@ class RemoteEngine:
 
     def _get(self, path: str) -> bytes:
         try:
-            return answer_of(self.url + path, _TIMEOUT_S, self.api_key)
+            return answer_of(self.url + path, _TIMEOUT_S, self.api_key, by_proxy=self.by_proxy)
         except urllib.error.HTTPError as error:
             if error.code in (401, 403):
                 raise EngineError(

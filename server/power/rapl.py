@@ -28,6 +28,18 @@ class UnreadableZoneError(MeterError):
         super().__init__(f"RAPL: {path} may only be read by root; {self.remedy}")
 
 
+class MaskedZonesError(MeterError):
+    """The kernel offers zones, and this container hides their files; ``remedy`` is what shows them."""
+
+    def __init__(self, root: Path) -> None:
+        self.why = f"this container hides the zones of {root}"
+        self.remedy = (
+            "docker run --security-opt systempaths=unconfined, or podman run --security-opt "
+            "unmask=/sys/devices/virtual/powercap"
+        )
+        super().__init__(f"RAPL: {self.why}: {self.remedy}")
+
+
 @dataclass(frozen=True)
 class Zone:
     """One zone of the kernel's tree that is a package or a memory."""
@@ -71,9 +83,16 @@ class _Counter:
 
 
 def find_zones(root: Path = POWERCAP) -> list[Zone]:
-    """Find every package and DRAM zone, in the kernel's order; empty where the kernel offers none."""
+    """Find every package and DRAM zone, in the kernel's order; empty where the kernel offers none.
+
+    Raises:
+        MaskedZonesError: they are hidden, as from most containers.
+    """
     zones: list[Zone] = []
-    for folder in sorted(root.glob("intel-rapl:*"), key=_place):  # AMD's zones have that name too
+    folders = sorted(root.glob("intel-rapl:*"), key=_place)  # AMD's zones have that name too
+    if folders and not any(folder.exists() for folder in folders):
+        raise MaskedZonesError(root)
+    for folder in folders:
         kind = _read(folder / "name")
         if kind.startswith("package"):
             zones.append(Zone(folder, kind, "cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from loadgen.wire.tls import openssl
 from server.build.store import store_root
 from server.power.meters import available_sources, boards_left_out
 from server.power.nvidia.binding import BindingError
-from server.power.nvidia.inventory import gpu_inventory, silent_gpus
+from server.power.nvidia.inventory import gpu_inventory, hidden_gpus, silent_gpus
 from starwatt_errors import LoadError, StarwattError
 from study.doctor.environment import (
     amd_gpus,
@@ -90,6 +91,12 @@ def _finding(name: str, check: Callable[[], Finding], before: Sequence[Finding])
 
 def _gpus() -> Finding:
     gpus = gpu_inventory()
+    if not gpus and (hidden := hidden_gpus()):
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return Finding(
+            "GPUs", "missing", f"none of {hidden} is visible: CUDA_VISIBLE_DEVICES is {shown!r}",
+            "unset it, or name boards in it; as it is the CPU engine serves, and power is then an estimate",
+        )  # fmt: skip
     if not gpus:
         return missing("no NVIDIA driver answers", "the CPU engine serves; power is then an estimate")
     boards = ", ".join(f"{gpu.name} ({gpu.uuid}, driver {gpu.driver})" for gpu in gpus)

@@ -21,7 +21,7 @@ from server.power.control.put_back import how_to, left_behind
 from server.power.nvidia.exclusivity import Watch, named
 from server.power.nvidia.inventory import gpu_inventory
 from server.power.nvidia.library import NoDriverError, opened
-from server.power.rapl import POWERCAP, RaplMeter, UnreadableZoneError, find_zones
+from server.power.rapl import POWERCAP, MaskedZonesError, RaplMeter, UnreadableZoneError, find_zones
 from study.doctor.findings import Finding, failed, missing, ok
 
 _CPUFREQ = Path("/sys/devices/system/cpu/cpufreq")
@@ -92,6 +92,8 @@ def rapl(root: Path = POWERCAP) -> Finding:
         if not find_zones(root):
             return ok("the kernel offers no zone (a virtual machine rarely does)")
         meter = RaplMeter(root)
+    except MaskedZonesError as error:
+        return missing(f"{error.why}: CPU and DRAM would not be measured", error.remedy)
     except UnreadableZoneError as error:
         return missing(
             f"{error.path} may only be read by root: CPU and DRAM would not be measured", error.remedy

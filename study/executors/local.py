@@ -41,9 +41,10 @@ class LocalExecutor(Executor):
 
     def site(self) -> Site:
         """Look at the boards that its engine takes, or else at the CPUs."""
-        study, here = self.study, gpu_inventory()
+        study = self.study
         if study.remote:
             return Site(boards_for((), study.engine))
+        here = gpu_inventory()
         chosen = study.meter_settings.gpus
         boards = [gpu for gpu in here if chosen is None or gpu.uuid in chosen]
         if here:

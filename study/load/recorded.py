@@ -13,10 +13,12 @@ from analysis.accuracy.grades import completed
 from configs.datasets import Dataset
 from configs.loads import Load, Open
 from configs.recordings import Recording
+from loadgen.planning.payload import Endpoint
 from loadgen.planning.recorded import with_lengths
 from loadgen.spec import LoadSpec
 from server.engines.remote import RemoteEngine
 from starwatt_errors import EngineError, UsageError
+from study.measure.one_request import goes_by_proxy
 from study.measure.wording import with_wording, wording_words
 from study.progress.display import tell
 
@@ -52,7 +54,8 @@ def refuse_beyond(recording: Recording, limit: int) -> None:
 
 def _context_of(spec: LoadSpec, key: str | None) -> int | None:
     """Return the tokens of prompt and answer together; None where the server does not say."""
-    engine = RemoteEngine(spec.url.rstrip("/").removesuffix("/v1"), spec.model, key)
+    root = Endpoint.parse(spec.url, spec.endpoint).root
+    engine = RemoteEngine(root, spec.model, key, by_proxy=goes_by_proxy(spec.client))
     try:
         engine.wait_ready(0)
     except EngineError:

@@ -178,13 +178,15 @@ def models_of(study: Study) -> tuple[dict[str, Known], list[StudyProblem]]:
 
 def _of_the_engines(study: Study, api_key: str | None) -> Iterator[StudyProblem]:
     """Find servers that are not installed, and what they or this hardware can't do."""
-    unfit = list(found_by(("variants",), check_environment)) if study.own_variants else []
+    if not study.own_variants:
+        return
+    unfit = list(found_by(("variants",), check_environment))
     if unfit:
         yield from unfit
         return
     machine = this_machine()
     boards = max(len(machine.gpus), 1)
-    if study.engine.tensor_parallel > boards and study.own_variants:
+    if study.engine.tensor_parallel > boards:
         words = f"takes at most {boards}: {len(machine.gpus)} GPUs are here (it is {study.engine.tensor_parallel})"
         yield StudyProblem(("engine", "tensor_parallel"), words)
         return
@@ -278,10 +280,12 @@ def _has_template(folder: Path | None) -> bool:
 
 def _without_memory(study: Study, models: Mapping[str, Known]) -> Iterator[StudyProblem]:
     """Find the variants whose weights alone are more than there is room for, and a KV cache that is."""
+    if not study.own_variants:
+        return
     boards = [gpu.memory_mib * 2**20 for gpu in gpu_inventory() if gpu.memory_mib is not None]
     memory = psutil.virtual_memory().total
     cache = study.engine.cpu_kvcache_gib * _GIB
-    if not boards and study.own_variants and cache > memory:
+    if not boards and cache > memory:
         words = (
             f"takes at most {memory // _GIB}: so much memory is here (it is {study.engine.cpu_kvcache_gib})"
         )

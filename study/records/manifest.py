@@ -45,13 +45,14 @@ def build_manifest(
 ) -> dict[str, Any]:
     """Gather host, devices, versions and digests; ``checkpoints`` by (model, variant), ``earlier``: what is continued.
 
-    Where a cluster measures, and not all is ``here``, boards and sensors are its nodes' to tell
-    (``study/records/node_manifests.py``).
+    Where a cluster measures, and not all is ``here``, boards and sensors are its nodes' to tell, and those of engines
+    elsewhere are their meters' (``study/records/node_manifests.py``): this machine's serve nothing and are left out.
 
     Raises:
         UsageError: tasks, weights or variants are not those that were measured before.
     """
-    gpus = [asdict(gpu) for gpu in gpu_inventory()] if here else []
+    metered = here and study.measures_here
+    gpus = [asdict(gpu) for gpu in gpu_inventory()] if metered else []
     manifest = {
         **description(dataset, study.seed),
         "gpus": gpus,
@@ -66,15 +67,15 @@ def build_manifest(
         },
         "variants": variants_as_run(study),
         "meters": {
-            "available": available_sources(),
-            "used": choose_sources(study.meter_settings),
+            "available": available_sources() if study.measures_here else {},
+            "used": choose_sources(study.meter_settings) if study.measures_here else [],
             "settings": study.meter_settings.model_dump(mode="json"),
         },
         "cpus": vars(place(study)) if here else None,
     }
     manifest = continued(manifest, earlier)
-    known = known_calibration(manifest["host"], gpus, earlier) if here else None
-    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if here else None}
+    known = known_calibration(manifest["host"], gpus, earlier) if metered else None
+    return {**manifest, "sensor_calibration": (known or sensor_calibration(study)) if metered else None}
 
 
 def description(dataset: Dataset, seed: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class BoardMeter:
 
     @property
     def number(self) -> int:
-        """Return its number, as nvidia-smi counts."""
+        """Return its number, as CUDA counts by PCI bus."""
         return self._place.number
 
     @property

@@ -17,7 +17,7 @@ class Board:
     """One GPU of this machine."""
 
     number: int
-    """Its number as nvidia-smi counts: by PCI bus, hidden ones too."""
+    """Its number as CUDA counts by PCI bus, hidden ones too."""
     uuid: str
     name: str
 
@@ -51,7 +51,7 @@ class NvmlMeter(BoardsMeter):
             boards, left_out = _open_boards(gpus)
             super().__init__(boards, nvml.pop_all(), left_out)
         self.numbers = [board.number for board in boards]
-        """The boards as nvidia-smi, and CUDA by PCI bus, count them."""
+        """The boards as CUDA counts them by PCI bus."""
 
 
 def _open_boards(gpus: Sequence[str] | None) -> tuple[list[BoardMeter], tuple[str, ...]]:

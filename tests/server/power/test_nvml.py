@@ -37,6 +37,7 @@ from tests.golden.nvml.world import (
     LOST,
     MISMATCH,
     NO_PERMISSION,
+    NOT_READY,
     NOT_SUPPORTED,
     POWERLESS,
     RESET_REQUIRED,
@@ -75,7 +76,7 @@ def of_first(meter: NvmlMeter, *, slow: bool = False) -> Reading:
     [
         (LOST, "GPU 0: GPU is lost; it has fallen off the bus"),
         (UNKNOWN, "GPU 0: Unknown Error; does nvidia-smi work"),
-        (NO_PERMISSION, "GPU 0: Insufficient Permissions; this user may not open /dev/nvidia"),
+        (NOT_READY, "GPU 0: .*; confidential computing holds it back"),
         (IRQ_ISSUE, "GPU 0: .*; the kernel has trouble with its interrupts"),
         (INSUFFICIENT_POWER, "GPU 0: .*; its power cables are not plugged in"),
     ],
@@ -108,6 +109,30 @@ def test_a_number_still_means_the_same_board_beside_one_that_is_lost(
         assert [(gpu.number, gpu.uuid) for gpu in visible_gpus()] == [(1, B)]
 
 
+def test_boards_that_a_job_may_not_open_are_anothers_and_numbers_are_cudas(
+    nvml_here: GoldenBoards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvml_here.strike("handle", NO_PERMISSION, board=0)
+    for visible in (None, "0", B):
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [(gpu.number, gpu.uuid) for gpu in visible_gpus()] == [(0, B)]
+        assert silent_gpus() == boards_left_out() == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(NvmlError, match=f"there is no GPU 1 here; there is {B}$"):
+        visible_gpus()
+
+
+def test_boards_that_this_user_may_not_open_at_all_are_an_error_with_its_remedy(
+    nvml_here: GoldenBoards,
+) -> None:
+    nvml_here.strike("handle", NO_PERMISSION)
+    with pytest.raises(
+        NvmlError, match=r"GPU 1: Insufficient Permissions; this user may not open /dev/nvidia"
+    ):
+        visible_gpus()
+
+
 def test_boards_of_which_none_answers_are_an_error_and_not_an_estimate(nvml_here: GoldenBoards) -> None:
     nvml_here.strike("handle", LOST)
     asks: Sequence[Callable[[], object]] = (
@@ -117,6 +142,11 @@ def test_boards_of_which_none_answers_are_an_error_and_not_an_estimate(nvml_here
         with pytest.raises(NvmlError, match=r"GPU 0: GPU is lost.*GPU 1: GPU is lost") as raised:
             ask()
         assert not isinstance(raised.value, NoDriverError)
+
+
+def test_boards_that_are_not_to_be_metered_may_fail(nvml_here: GoldenBoards) -> None:
+    nvml_here.strike("handle", LOST)
+    assert "nvml" not in choose_sources(Meters(gpus=()))
 
 
 def test_a_board_that_comes_back_is_read_again(nvml_here: GoldenBoards) -> None:

@@ -14,7 +14,7 @@ from analysis.energy.integral import PowerSeries
 from analysis.energy.mirrors import without_mirrors
 from analysis.requests.window import Window
 from server.power.meter import Reading
-from server.power.rapl import RaplMeter, find_zones
+from server.power.rapl import MaskedZonesError, RaplMeter, find_zones
 from server.power.rapl_mirrors import find_mirrors
 from starwatt_errors import MeterError
 from tests.support.builders import SECOND
@@ -81,6 +81,20 @@ def test_zones_keep_the_kernel_s_names_and_order(tmp_path: Path) -> None:
     zone(tmp_path, "intel-rapl:10", "package-2", 11)
     zone(tmp_path, "intel-rapl-mmio:0", "package-0", 8)
     assert names(tmp_path) == ["package-1", "dram-1", "package-0", "dram-0", "package-2"]
+
+
+def masked(tmp_path: Path) -> Path:
+    """The links of the kernel's tree, as a container shows them: what they lead to is hidden."""
+    root = tmp_path / "class"
+    root.mkdir()
+    for folder in ("intel-rapl", "intel-rapl:0", "intel-rapl:0:0"):
+        (root / folder).symlink_to(tmp_path / "devices" / folder)
+    return root
+
+
+def test_zones_that_a_container_hides_are_told_with_what_shows_them(tmp_path: Path) -> None:
+    with pytest.raises(MaskedZonesError, match=r"this container hides the zones .*systempaths=unconfined"):
+        RaplMeter(masked(tmp_path))
 
 
 def test_zones_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

@@ -78,6 +78,13 @@ def zones(root: Path) -> Path:
     return package
 
 
+def test_zones_that_a_container_hides_are_missing_and_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "devices" / "intel-rapl:0")
+    found = surroundings.rapl(tmp_path)
+    assert (found.state, "this container hides the zones" in found.detail) == ("missing", True)
+    assert "docker run --security-opt systempaths=unconfined" in found.remedy
+
+
 def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +327,17 @@ def test_boards_that_fail_or_tell_no_power_are_named_beside_those_that_do(
     assert finding.state == "missing"
     assert "GPU-mute" in finding.detail
     assert "modelled" in finding.detail or "rapl" in finding.detail
+
+
+@pytest.mark.usefixtures("nvml_here")
+@pytest.mark.parametrize("visible", ["", "NoDevFiles"])
+def test_boards_that_are_hidden_are_not_called_a_driver_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = doctor._gpus()
+    assert found.detail == f"none of 2 is visible: CUDA_VISIBLE_DEVICES is {visible!r}"
+    assert found.state == "missing"
 
 
 def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -> None:

@@ -13,11 +13,14 @@ from typer.testing import CliRunner
 from configs.loader import load_study
 from starwatt_errors import UsageError
 from study.cli.app import app
+from study.load.recorded import prepared
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
+from tests.server.engines.test_asking import answering
 from tests.server.power.conftest import A
 from tests.support.busy import says
 from tests.support.command import starwatt
+from tests.support.driving import make_spec
 from traces.layout import RunDir
 from traces.streams import read_trace
 
@@ -75,6 +78,28 @@ def test_a_recording_is_replayed_and_what_its_lengths_came_to_is_said(
     graded = CliRunner().invoke(app, ["grade", str(out), "--json"])
     assert graded.exit_code == 0
     assert "nothing is graded (made_up_prompts): burst.csv has lengths alone" in graded.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "models"),
+    [
+        ("http://engine.invalid:8000", "http://engine.invalid:8000/v1/models"),
+        ("http://engine.invalid/api/v1/", "http://engine.invalid/api/v1/models"),
+        ("http://engine.invalid/v1/completions", "http://engine.invalid/v1/models"),
+        ("http://engine.invalid/v1/completions?version=1", "http://engine.invalid/v1/models"),
+    ],
+)
+def test_a_server_s_context_is_asked_by_the_load_s_own_way_and_of_its_own_address(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, given: str, models: str
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    listed = {"data": [{"id": "m", "max_model_len": 2048}]}
+    with answering({models: json.dumps(listed).encode()}) as (proxy, _):
+        monkeypatch.setenv("http_proxy", proxy)
+        load = {"kind": "open", "trace": str(recording)}
+        with pytest.raises(UsageError, match="1 of 3 requests have no room in 2048 tokens"):
+            prepared(make_spec(given, load, client="aiohttp"), None)
 
 
 def study_of(folder: Path, url: str, most_tokens: int | None) -> Path:

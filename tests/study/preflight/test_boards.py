@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from server.engines import boards as of_engines
 from server.power.control.board import ControlError
 from server.power.control.hold import hold_boards
 from server.power.control.journal import note, noted, read
+from server.power.rapl import find_zones
 from starwatt_errors import LoadError, RunError
 from study.cli.app import app
 from study.doctor.boards import boards_here, line_of
 from study.doctor.environment import boards_as_found
 from study.executors.local import LocalExecutor
 from study.measure.board_control import held_boards
+from study.preflight import meters_here
 from study.preflight.boards import board_problems
+from study.preflight.meters_here import missing_devices
 from study.records.left_boards import put_back_what_was_left
 from tests.golden.nvml.world import NO_PERMISSION, NOT_SUPPORTED, GoldenBoards
 from tests.server.power.conftest import A, B, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
@@ -217,3 +221,13 @@ def test_a_machine_without_boards_is_refused(tmp_path: Path, monkeypatch: pytest
     assert said(capped) == [("board", "takes an NVIDIA board, and none is here")]
     with pytest.raises(ControlError, match="no NVIDIA board"):
         held_boards(capped, RunDir(Path("runs/x"))).__enter__()
+
+
+def test_zones_of_rapl_that_a_container_hides_keep_no_study_from_naming_its_boards(
+    boards: GoldenBoards,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "hidden")
+    monkeypatch.setattr(meters_here, "find_zones", partial(find_zones, tmp_path))
+    assert [problem.words for problem in missing_devices(study(meters={"gpus": [A]}))] == []

@@ -11,8 +11,11 @@ from configs.controls import with_controls
 from configs.datasets import load_dataset
 from configs.loader import load_study
 from configs.loads import Open
+from configs.schema import Study
 from server.build.store import Checkpoint
+from server.power.nvidia.library import NvmlError
 from starwatt_errors import UsageError
+from study.executors.local import LocalExecutor
 from study.measure.study_run import StudyRun
 from study.plan.arrivals import as_kept, keep_arrivals
 from study.plan.lengths import forced_lengths
@@ -20,6 +23,8 @@ from study.records.lock import locked
 from study.records.manifest import build_manifest
 from study.records.repeat import Repeated, wanted_study
 from study.records.sessions import continued
+from tests.golden.nvml.world import MISMATCH, GoldenBoards
+from tests.server.power.conftest import nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
 from traces.atomic import write_json
 from traces.layout import RunDir
 
@@ -88,6 +93,31 @@ def test_the_manifest_says_what_a_repetition_needs_and_no_secret(
         "variants",
     ):
         assert part in manifest
+
+
+@pytest.mark.parametrize("meter", [None, "http://127.0.0.1:9"])
+def test_boards_of_a_machine_that_measures_none_of_its_own_may_fail_and_are_not_in_its_record(
+    study_file: Path,
+    nvml_here: GoldenBoards,  # noqa: F811
+    meter: str | None,
+) -> None:
+    read = load_study(study_file)
+    fields = {
+        "variants": ["far"],
+        "baseline": "far",
+        "remote": {"far": {"url": "http://far:1", "meter": meter}},
+    }
+    far = Study.model_validate(
+        {**read.model_dump(), **fields, "loads": [{"kind": "single_stream"}], "meters": {}}
+    )
+    dataset = load_dataset("starwatt-24")
+    nvml_here.strike("init", MISMATCH)
+    manifest = build_manifest(far, dataset, {})
+    assert (manifest["gpus"], manifest["meters"]["used"], manifest["sensor_calibration"]) == ([], [], None)
+    assert not LocalExecutor(far).site().boards
+    local = {"far": {"url": "http://far:1", "meter": "local"}}
+    with pytest.raises(NvmlError, match="version mismatch"):
+        build_manifest(Study.model_validate({**far.model_dump(), "remote": local}), dataset, {})
 
 
 def test_a_run_that_was_given_to_somebody_else_is_repeated_from_its_own_files(
