@@ -26,7 +26,7 @@ from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from analysis.requests.window import Window, WindowShare, measured_window, rated, shares_in
 from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import (
     board_checks,
@@ -72,6 +72,7 @@ class Measured:
     requests: Requests
     window: Window
     share: WindowShare
+    rated: WindowShare  # what its rates are of: the same, but for open loads of short answers
     latency: Latencies
     accuracy: Accuracy
     outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
@@ -163,7 +164,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         checks.append(clock_check(record.power_clock, window))
     seen = look_again(requests, window, grades)
     share = shares_in(requests, window)
-    measured = Measured(requests, window, share, latency, accuracy, seen.outside, seen.itl_ms)
+    rates = rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
+    measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
