@@ -10,6 +10,7 @@ from typing import Any
 import platformdirs
 import pyarrow as pa
 
+from analysis.accuracy.grader import GRADED_IN, GRADER_VERSION, grader_of, is_older
 from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, completed, read_grades
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from analysis.runs.identity import misplaced_cells
@@ -27,7 +28,7 @@ from traces.streams import has_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Return the finished cells without grades.
+    """Return the finished cells without grades, or with those of an older grader.
 
     But for probes, whose answers are cut off or run on, for random weights, for prompts without tests, and for cells
     that are damaged: the analysis names these.
@@ -35,9 +36,7 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
     return [
         key
         for key in sound_cells(run)
-        if not is_probe(key.load)
-        and not has_trace(run.cell(key), "grades")
-        and not _not_for_grading(run.cell(key))
+        if not is_probe(key.load) and not _is_graded(run.cell(key)) and not _not_for_grading(run.cell(key))
     ]
 
 
@@ -126,6 +125,16 @@ def why_no_sandbox() -> str | None:
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
 
 
+def _is_graded(folder: Path) -> bool:
+    """Say whether verdicts are there, and are this grader's as far as they say; the analysis names what is damaged."""
+    if not has_trace(folder, "grades"):
+        return False
+    try:
+        return not is_older(grader_of(open_trace(folder, "grades").schema.metadata))
+    except TraceError:
+        return True
+
+
 def _not_for_grading(folder: Path) -> bool:
     try:
         record = read_cell(folder)
@@ -142,9 +151,13 @@ def _candidates(folder: Path) -> list[Candidate]:
 
 
 def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
-    """Write a cell's grades, with what was graded and by which tests."""
+    """Write a cell's grades, with what was graded, by which tests and by which grader."""
     columns = {field.name: [getattr(grade, field.name) for grade in grades] for field in GRADES}
     schema = stamped(GRADES)
-    of = {GRADED_REQUESTS: sha256_of(folder / "requests.parquet"), GRADED_BY: dataset.sha256}
+    of = {
+        GRADED_REQUESTS: sha256_of(folder / "requests.parquet"),
+        GRADED_BY: dataset.sha256,
+        GRADED_IN: str(GRADER_VERSION),
+    }
     schema = schema.with_metadata({**schema.metadata, **of})
     write_parquet(folder / "grades.parquet", pa.table(columns, schema=schema))

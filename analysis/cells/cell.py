@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from analysis.accuracy.grader import GRADER_VERSION, grader_of, is_older
 from analysis.accuracy.grades import read_grades
 from analysis.accuracy.outside import Outside
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
@@ -26,7 +27,7 @@ from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from analysis.requests.window import Window, WindowShare, measured_window, rated, shares_in
 from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import (
     board_checks,
@@ -39,6 +40,7 @@ from analysis.validity.highest_rate import rate_checks
 from analysis.validity.imported import imported_checks
 from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
+    OLDER_GRADER,
     RECOMPUTED,
     Check,
     energy_checks,
@@ -72,6 +74,7 @@ class Measured:
     requests: Requests
     window: Window
     share: WindowShare
+    rated: WindowShare  # what its rates are of: the same, but for open loads of short answers
     latency: Latencies
     accuracy: Accuracy
     outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
@@ -149,7 +152,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     accuracy = cell_accuracy(grades, requests, record.validity)
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     latency = latencies(requests, context.most_in_flight(key.load))
-    checks = _of_requests(requests, latency, record, context)
+    checks = [*_of_requests(requests, latency, record, context), *_of_the_grader(grades)]
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
@@ -163,7 +166,8 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         checks.append(clock_check(record.power_clock, window))
     seen = look_again(requests, window, grades)
     share = shares_in(requests, window)
-    measured = Measured(requests, window, share, latency, accuracy, seen.outside, seen.itl_ms)
+    rates = rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
+    measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
@@ -203,6 +207,15 @@ def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, con
         may_fail=record.rate is not None,
     )
     return [*checks, *rate_checks(record.rate, requests)]
+
+
+def _of_the_grader(grades: pa.Table | None) -> list[Check]:
+    version = None if grades is None else grader_of(grades.schema.metadata)
+    if version is None or not is_older(version):
+        return []
+    return [
+        Check(OLDER_GRADER, False, float(version), "grader version", lo=float(GRADER_VERSION), noted=True)
+    ]
 
 
 def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:

@@ -160,9 +160,23 @@ class Context:
         named = self._load(load)
         if isinstance(named, Open | FindRate):
             return named.max_in_flight
-        asked = self.manifest.get("load")  # a load test on its own has no study
-        cap = asked["load"].get("max_in_flight") if isinstance(asked, dict) and "load" in asked else None
+        cap = self._load_tested.get("max_in_flight")
         return cap if isinstance(cap, int) else None
+
+    def qps(self, load: str) -> float | None:
+        """Return the rate that was asked of an open load; None where a file gave its times, or it was searched."""
+        named = self._load(load)
+        if named is not None:
+            return named.qps if isinstance(named, Open) else None
+        rate = self._load_tested.get("qps")
+        return rate if isinstance(rate, int | float) and rate > 0 else None
+
+    @property
+    def _load_tested(self) -> Mapping[str, Any]:
+        """What the manifest of a load test on its own, which has no study, says of its load."""
+        asked = self.manifest.get("load")
+        load = asked.get("load") if isinstance(asked, dict) else None
+        return load if isinstance(load, dict) else {}
 
     def concurrency(self, load: str) -> int | None:
         """Say how many requests a single-stream or closed load keeps in flight; None for others."""

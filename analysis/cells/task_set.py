@@ -28,4 +28,5 @@ class TaskSet:
 
     def words(self, tasks: int) -> str:
         """Return ``24 of 164 tasks of humaneval+``."""
-        return f"{self.count(tasks)} tasks" + (f" of {self.name}" if self.name else "")
+        count = self.count(tasks)
+        return f"{count} task{'s' if count != '1' else ''}" + (f" of {self.name}" if self.name else "")

@@ -48,7 +48,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         note=note,
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
-        reasons=REASONS,
+        no_joules=comparison.no_joules,
         links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),

@@ -229,13 +229,14 @@ def _best(
     metric = "j_per_request_in_slo" if slo_ms else "j_per_request"
     if len(points) < 2:
         return None
-    best = _least(points, metric)
+    best, known = _least(points, metric), sum(point.mean(metric) is not None for point in points)
+    valid = "all" if known == len(points) else f"the {known} of {len(points)} whose joules are known"
     bounds = bounds_words(slo_ms)
-    if best is None:
+    if best is None or (known < 2 and not slo_ms):
         return f"No variant and load is known to have kept {bounds} for any request" if slo_ms else None
     passed, share = best.mean(_PASSED), best.mean("slo_share")
     least = "least joules per solved task" if passed else "least joules per request"
-    within = f"within {bounds}" if slo_ms else "of all, as the study names no latency bounds (slo)"
+    within = f"within {bounds}" if slo_ms else f"of {valid}, as the study names no latency bounds (slo)"
     joules = f"{mean_words(best, metric, level='95 %: ')} {results.joules_words}"
     parts = [f"{joules}{' that kept them' if slo_ms else ''}"]
     parts += [f"{percent(share)} % of its requests did"] if slo_ms and share is not None else []

@@ -26,6 +26,8 @@ LAG_SHARE = 0.05  # ... or this share of the median latency, where that is more
 RATE_BOUND = 0.99
 MIN_S_SLACK = 0.02  # the runner ends a pass by its own clock: this much below min_s is still whole
 
+OLDER_GRADER = "graded_by_older"
+
 EXPLANATIONS = {
     "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
     "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
@@ -68,6 +70,7 @@ EXPLANATIONS = {
     "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
     "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
+    OLDER_GRADER: "An older grader than this starwatt's judged the answers: starwatt grade judges them again.",
     "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "no_rate_holds": "At no rate, or not even one at a time, were enough requests good: there is none to measure at.",

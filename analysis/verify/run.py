@@ -22,7 +22,7 @@ from analysis.report import page_of
 from analysis.requests.columns import read_columns
 from analysis.requests.window import measured_window
 from analysis.runs.identity import misplaced_cells
-from analysis.tables import Tables, compute, read_table
+from analysis.tables import Tables, compute, older_graders, read_table
 from analysis.validity.reasons import UNGRADABLE, in_words
 from analysis.verify.finding import Finding
 from analysis.verify.imported import imported_remarks
@@ -75,7 +75,7 @@ def verify(run: RunDir, progress: Callable[[int, int], None] | None = None) -> V
         *_superfluous(run, computed),
         *_report(run),
     ]
-    remarks = tuple(imported_remarks(run))
+    remarks = (*older_graders(computed.tables["cells"]), *imported_remarks(run))
     return Verification(computed.summary.cells, computed.summary.requests, tuple(findings), remarks)
 
 

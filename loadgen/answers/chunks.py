@@ -27,6 +27,7 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     index: int = 0
     error: Any = None
+    usage: Any = None
 
     @property
     def apart(self) -> str:
@@ -58,6 +59,7 @@ class ChatChoice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     index: int = 0
     error: Any = None
+    usage: Any = None
 
     @property
     def text(self) -> str:
@@ -103,6 +105,7 @@ class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] = []
     usage: Usage | None = None
     error: Any = None
+    x_groq: Any = None
 
 
 class ChatChunk(msgspec.Struct, gc=False):
@@ -111,6 +114,7 @@ class ChatChunk(msgspec.Struct, gc=False):
     choices: list[ChatChoice] = []
     usage: Usage | None = None
     error: Any = None
+    x_groq: Any = None
 
 
 AnyChoice = Choice | ChatChoice
@@ -163,9 +167,9 @@ def is_of_a_completion(data: bytes) -> bool:
 
 def is_plain(chunk: AnyChunk) -> bool:
     """Say whether an event that decoded strictly holds nothing that this leaves out."""
-    if any(choice.error is not None for choice in chunk.choices):
+    if any(choice.error is not None or choice.usage is not None for choice in chunk.choices):
         return False
-    return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
+    return chunk.error is None and chunk.x_groq is None and (bool(chunk.choices) or chunk.usage is not None)
 
 
 def _read_liberally(event: StreamEvent, api: Api) -> AnyChunk | None:
@@ -225,8 +229,8 @@ def _loaded(data: bytes) -> Any:
 
 
 def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
-    choices, usage = value.get("choices"), value.get("usage")
-    if choices is None and usage is None:
+    choices, usage = value.get("choices"), _usage_in(value)
+    if choices is None and value.get("usage") is None and usage is None:
         return None
     if not isinstance(choices or [], list):
         raise NotACompletionError("an event is not the JSON of a completion: its choices are no list")
@@ -235,7 +239,7 @@ def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
     for choice in choices or []:
         if (said := error_in(choice)) is not None:
             raise _error_of(said)
-    return api.chunk([api.choice(choice) for choice in choices or []], _usage(usage))
+    return api.chunk([api.choice(choice) for choice in choices or []], usage)
 
 
 def _choice(value: dict[str, Any]) -> Choice:
@@ -293,6 +297,16 @@ def _finish_reason(value: Any) -> str | None:
     """SGLang's own is an object with a type."""
     said = value.get("type") if isinstance(value, dict) else value
     return None if not said else said if isinstance(said, str) else str(said)
+
+
+def _usage_in(value: dict[str, Any]) -> Usage | None:
+    """Read the counts of an event: beside its choices, else in the last that has them (Moonshot) or Groq's own."""
+    beside, choices = _usage(value.get("usage")), value.get("choices")
+    places = [value, *reversed(choices if isinstance(choices, list) else []), value.get("x_groq")]
+    found = (_usage(place.get("usage")) for place in places if isinstance(place, dict))
+    return next(
+        (usage for usage in found if usage is not None and usage.completion_tokens is not None), beside
+    )
 
 
 def _usage(value: Any) -> Usage | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.files.problems import words_of
+from configs.files.text_files import encoding_of, read_packed
 from starwatt_errors import UsageError
 from study.imported.requests import LATEST_S
 
@@ -18,6 +19,7 @@ MomentNs = Annotated[int, Field(ge=0, le=round(LATEST_S * 1e9))]
 """The same in nanoseconds."""
 Span = Annotated[float, Field(ge=0, le=1e9)]
 """A duration, in whatever unit its tool has."""
+_MOST_BYTES = 1 << 30
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of tokens."""
 
@@ -38,15 +40,14 @@ def at(*places: str, default: Any = None) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Return the whole of a file.
+    """Return the whole of a file, unpacked where its name ends in .gz.
 
     Raises:
         UsageError: it cannot be read, is empty, or is no text.
     """
+    raw = read_packed(path, _MOST_BYTES)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: is no text: JSON, JSON Lines or CSV of a load generator is read"

@@ -14,7 +14,6 @@ from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
-from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.recorded import with_lengths
 from loadgen.process import run_load
 from loadgen.result import LoadResult
@@ -156,8 +155,8 @@ def _summary(
     spec: LoadSpec, outcome: LoadResult, requests: Requests, slo_ms: Mapping[str, float] | None
 ) -> dict[str, Any]:
     load = spec.load
-    most = load.max_in_flight if isinstance(load, Open) else None
-    mean_gap_s = 1 / mean_rate(load) if isinstance(load, Open) else 0.0
+    open_load = load if isinstance(load, Open) else None
+    most = None if open_load is None else open_load.max_in_flight
     return {
         "schema_version": SCHEMA_VERSION,
         "url": shown_url(spec.url),
@@ -171,7 +170,7 @@ def _summary(
         "invalid": generator_problems(requests, is_open=load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
         "recording": _of_the_recording(spec, requests.trace),
-        "metrics": summarise(requests, slo_ms, most, mean_gap_s=mean_gap_s),
+        "metrics": summarise(requests, slo_ms, most, open_load=open_load),
     }
 
 

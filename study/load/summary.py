@@ -9,11 +9,12 @@ from rich.table import Table
 
 from analysis.requests.columns import Requests
 from analysis.requests.latency import latencies, latency_spreads, slo_share
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from analysis.requests.window import WindowShare, measured_window, rated, shares_in
 from analysis.results.headline import ESTIMATED
 from analysis.results.sentences import significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
+from configs.loads import Open
 from traces.layout import RunDir
 
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
@@ -31,17 +32,17 @@ def summarise(
     slo_ms: Mapping[str, float] | None = None,
     most_in_flight: int | None = None,
     *,
-    mean_gap_s: float = 0.0,
+    open_load: Open | None = None,
 ) -> dict[str, Any]:
     """Counts, rates and latencies (milliseconds) of the measured requests, as the tables of a run define them.
 
-    Rates are over the window; of an open load, whose requests are ``mean_gap_s`` apart in the mean, at least to such a
-    gap after the last one was due: N requests fill N gaps. None where nothing was completed.
+    Rates are over the window, those of an ``open_load`` over at least N gaps for N requests. None where nothing was
+    completed.
 
     ``not_streamed`` counts answers whose tokens came all at once. Where most did, there is no time between tokens.
     With ``slo_ms`` (bounds by latency) there is ``goodput``.
     """
-    latency, share = latencies(requests, most_in_flight), _rated(requests, mean_gap_s)
+    latency, share = latencies(requests, most_in_flight), _rated(requests, open_load)
     metrics: dict[str, Any] = {
         "measured_requests": int(requests.measured.sum()),
         "completed_requests": int(requests.completed.sum()),
@@ -59,14 +60,13 @@ def summarise(
     return metrics
 
 
-def _rated(requests: Requests, mean_gap_s: float) -> WindowShare | None:
+def _rated(requests: Requests, open_load: Open | None) -> WindowShare | None:
     """Return what the rates are of; None where nothing was completed."""
     window = measured_window(requests)
     if window is None:
         return None
-    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
-    end_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
-    return shares_in(requests, Window(window.start_ns, end_ns))
+    share = shares_in(requests, window)
+    return share if open_load is None else rated(requests, share, open_load.qps)
 
 
 def generator_problems(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from configs.files.csv_lines import is_before_a_header, separator_of, split
 from configs.meters import ExternalLog
 from server.power.logs.programs import DcgmiDmon, Ipmitool, NvidiaDmon, PtDaemon
 from server.power.logs.reader import LogFormat
-from server.power.logs.table import Columns, Table, is_before_a_header, separator_of, split
+from server.power.logs.table import Columns, Table
 
 _TABLES: dict[str, Columns] = {
     "nvidia-smi": Columns(

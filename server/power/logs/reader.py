@@ -51,10 +51,10 @@ class Reader:
         """Say whether its lines name their devices, once one has been read."""
         return self.log.select is not None or bool(self._devices)
 
-    def seconds(self, text: str, line: str, number: int) -> float:
-        """Return a time by the log's clock; MeterError where it is none."""
+    def seconds(self, text: str, line: str, number: int, unit_s: float | None = None) -> float:
+        """Return a time by the log's clock, a count of ``unit_s`` where its column says so; MeterError: it is none."""
         try:
-            return seconds(text, self._zone)
+            return seconds(text, self._zone, unit_s)
         except ValueError as error:
             raise self.wrong(number, line, f"its time is not understood ({error})") from None
 

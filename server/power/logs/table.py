@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.files.csv_lines import is_before_a_header, separator_of, split
+from configs.files.instants import NS_PER_S, titled, unit_ns_of
 from configs.files.values import WATTS, is_missing, watts_of
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
@@ -44,6 +46,7 @@ class Table(Reader):
         self._unit: int | None = None
         self._date: int | None = None
         self._unit_w = 1.0
+        self._unit_s: float | None = None
 
     @property
     def power_name(self) -> str | None:
@@ -71,7 +74,7 @@ class Table(Reader):
         at = fields[self._time]
         if self._date is not None and _TIME_OF_DAY.fullmatch(at):
             at = f"{fields[self._date]} {at}"
-        return Line(self.seconds(at, text, number), power_w, joules)
+        return Line(self.seconds(at, text, number, self._unit_s), power_w, joules)
 
     def _fields(self, text: str, number: int) -> list[str]:
         try:
@@ -111,7 +114,7 @@ class Table(Reader):
             raise MeterError(
                 f"{log.file}: has several columns {', '.join(twice)}: give each a name of its own"
             )
-        self._time = self._names.index(time)
+        self._time, self._unit_s = self._names.index(time), _unit_s_of(time)
         self._power, self._energy = self._place(power), self._place(log.energy_column)
         self._device = self._place(self._first(self._columns.device))
         self._refuse_select_of_nothing()
@@ -145,8 +148,8 @@ class Table(Reader):
         name: str | None = getattr(self.log, field)
         if name is None or name in self._names or name != type(self.log).model_fields[field].default:
             return name
-        only = self._only_power() if field == "power_column" else None
-        return self._first(usual) or only or name
+        other = self._only_power() if field == "power_column" else self._with_unit(usual)
+        return self._first(usual) or other or name
 
     def _place(self, column: str | None) -> int | None:
         return None if column is None else self._names.index(column)
@@ -164,25 +167,18 @@ class Table(Reader):
         lower = {name.lower(): name for name in reversed(self._names)}
         return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
 
+    def _with_unit(self, usual: Sequence[str]) -> str | None:
+        """Return the first column that is called as usual with a unit behind it: ``time (min)``."""
+        divided = [(titled(name), name) for name in self._names]
+        return next((name for (plain, unit), name in divided if unit and plain in usual), None)
+
     def _only_power(self) -> str | None:
         """Return the one column that is called power or watts."""
         columns = [name for name in self._names if re.search(r"power|watt", name, re.IGNORECASE)]
         return columns[0] if len(columns) == 1 else None
 
 
-def is_before_a_header(line: str) -> bool:
-    """Say whether a line is empty, a remark, or Excel's word on the separator."""
-    remark = line.startswith("#") and split(line, separator_of(line)) == [line.strip()]
-    return not line.strip() or remark or re.fullmatch(r"\W?sep=.\W?", line.strip()) is not None
-
-
-def separator_of(header: str) -> str:
-    """Return the first of tab, semicolon and comma that a header has."""
-    return next((mark for mark in ("\t", ";") if mark in header), ",")
-
-
-def split(text: str, separator: str) -> list[str]:
-    """Return a line's fields; csv.Error where it is no CSV."""
-    return [
-        field.strip() for field in next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
-    ]
+def _unit_s_of(title: str) -> float | None:
+    """Return what a column of times counts by its title, in seconds; None of one that says seconds, or nothing."""
+    unit_ns = unit_ns_of(title)
+    return None if unit_ns == NS_PER_S else unit_ns / NS_PER_S

@@ -132,6 +132,16 @@ def test_the_best_is_what_solves_a_task_for_least_and_keeps_the_bounds() -> None
     assert "No variant and load is known" in unkept.sentences[0]
 
 
+def test_the_best_is_said_to_be_of_those_whose_joules_are_known_and_of_a_single_one_nothing_is_said() -> None:
+    unknown = Point("m", "fp8", "closed-64", 3, {"e2e_p50_ms": (200.0,)}, {})
+    points = [point("bf16", "closed-64", 3.0), point("bf16", "closed-8", 4.0), unknown]
+    (best,) = answers_of(results(points, []), "m", IN_FLIGHT.get)
+    assert "of the 2 of 3 whose joules are known, as the study" in best.sentences[0]
+    (every,) = answers_of(results(points[:2], []), "m", IN_FLIGHT.get)
+    assert "of all, as the study" in every.sentences[0]
+    assert answers_of(results(points[1:], []), "m", IN_FLIGHT.get) == ()
+
+
 def of(model: str, one: Point) -> Point:
     return replace(one, model=model)
 

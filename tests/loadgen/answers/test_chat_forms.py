@@ -100,6 +100,23 @@ FORMS: dict[str, Case] = {
         event({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}), delta({"content": "a"}),
         delta({"content": "b"}, "stop", content_filter_results={}), DONE,
     ], chunk_tokens=None, output_tokens=None),
+    "Moonshot, counts within the choice": Case([
+        delta(ROLE), delta({"content": "a"}), delta({"content": "b"}),
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop",
+                            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}]}), DONE,
+    ], chunk_tokens=None),
+    "Moonshot, null counts beside the choices": Case([
+        delta(ROLE), delta({"content": "a"}), delta({"content": "b"}),
+        event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop",
+                            "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}}], "usage": None}),
+        DONE,
+    ], chunk_tokens=None),
+    "Groq, counts under a name of its own": Case([
+        delta(ROLE, x_groq={"id": "req_1"}), delta({"content": "a"}), delta({"content": "b"}),
+        delta({}, "stop", x_groq={"id": "req_1", "usage": {
+            "queue_time": 0.02, "prompt_tokens": 5, "prompt_time": 0.01, "completion_tokens": 2, "total_tokens": 7,
+        }}), DONE,
+    ], chunk_tokens=None),
     "LM Studio, no counts": Case([
         delta({"role": "assistant", "content": "a"}), delta({"role": "assistant", "content": "b"}),
         delta({}, "stop"), DONE,

@@ -67,6 +67,19 @@ def test_a_server_that_refuses_for_another_reason_is_told_so_and_asked_for_count
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 429, 500, 502, 503])
+def test_a_failure_that_quotes_the_request_teaches_nothing(status: int) -> None:
+    asking, request = Asking(), request_of("a", stream_options=OPTIONS)
+    for said in (f"try again; you sent {OPTIONS}", None):
+        exchange = Exchange()
+        made = []
+        for form in asking.forms(request, exchange):
+            made.append(form)
+            exchange.error = said
+            exchange.status, exchange.http_status = ("http_error", status) if said else ("ok", 200)
+        assert made == [request], "it is asked for counts, once"
+
+
 #: Words of servers that know no options of streams at all.
 UNKNOWN = (
     b"{'type': 'extra_forbidden', 'loc': ('body', 'stream_options'), 'msg': 'Extra inputs are not permitted'}",

@@ -201,6 +201,24 @@ def test_times_are_read_as_programs_write_them(written: str) -> None:
     assert line.at_s == pytest.approx(AT, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("title", "written"),
+    [
+        ("time (min)", "29692468.5"),
+        ("timestamp_h", "494874.475"),
+        ("Time [s]", "1781548110"),
+        ("time_ms", "1781548110000"),
+        ("timestamp (ns)", "1781548110000000000"),
+        ("time (min)", "2026-06-15T18:28:30Z"),
+    ],
+)
+def test_a_count_is_of_what_its_column_says(title: str, written: str) -> None:
+    [line] = lines(f"{title},power_w\n{written},412.5\n")
+    assert line.at_s == pytest.approx(AT + 30, abs=1e-3)
+    [named] = lines("elapsed_minutes,power_w\n1.5,412.5\n", time_column="elapsed_minutes")
+    assert named.at_s == 90
+
+
 def test_a_date_and_a_time_of_day_may_have_a_column_each() -> None:
     assert lines("Date,Time,Power (W)\n2026-06-15,18:28:00,5\n") == [Line(AT, 5.0)]
 

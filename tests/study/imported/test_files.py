@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +181,39 @@ def test_a_csv_file_takes_what_it_has_and_leaves_the_rest_null(tmp_path: Path) -
         None,
     )
     assert (bad.status, bad.error, bad.due_ns) == ("timeout", "gave up", 1_795_685_400_250_000_000)
+
+
+ROWS = "start,end,output_tokens\n1795685400,1795685401.5,7\n1795685402,1795685403,8\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.csv.gz", gzip.compress(ROWS.encode())),
+        ("r.csv", ROWS.encode("utf-16")),
+        ("r.csv", ROWS.replace(",", "\t").encode("utf-16")),
+        ("r.csv", ("\ufeffsep=;\r\n" + ROWS.replace(",", ";").replace("1.5", "1,5")).encode()),
+        ("r.csv", ("# of the staging host\n\n# two requests\n" + ROWS).encode()),
+        ("r.csv", ROWS.replace(",", "|").encode()),
+    ],
+)
+def test_a_csv_file_may_be_packed_in_utf_16_or_begin_with_remarks(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    first, second = only(tmp_path / name).requests
+    assert (first.sent_ns, first.end_ns) == (1_795_685_400 * 10**9, 17_956_854_015 * 10**8)
+    assert (first.output_tokens, second.output_tokens) == (7, 8)
+
+
+def test_a_wrong_line_is_named_by_its_number_in_the_file_whatever_stands_before_the_header(
+    tmp_path: Path,
+) -> None:
+    for text in (f"# here\n\n{ROWS}soon,1,2\n", "# nothing else\n\n"):
+        (tmp_path / "r.csv").write_text(text)
+        words = "line 6: start 'soon' is no time" if "soon" in text else "has no column start, end"
+        with pytest.raises(UsageError, match=words):
+            read_loads(tmp_path / "r.csv", None)
 
 
 def test_counts_are_read_as_pandas_writes_them_where_one_is_missing(tmp_path: Path) -> None:
