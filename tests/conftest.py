@@ -43,10 +43,11 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let it never look through them again, and keep what was imported for them."""
+    """Let it never look through them again, seldom for young cycles, and keep what was imported for the tests."""
     session.config.stash[IMPORTED] = [name for name in SLOW_TO_IMPORT if name in sys.modules]
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000)
     gc.enable()
 
 
