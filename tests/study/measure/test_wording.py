@@ -12,7 +12,6 @@ from configs.recordings import Lengths
 from loadgen.answers.continuous_usage import FIELD
 from loadgen.planning.made_up import MadeUpText
 from loadgen.spec import COMMON_WORDS, Wording
-from server.build.tokenizer import fit_tokenizer
 from study.measure.wording import Count, counted_wording, with_wording, wording_words
 from tests.support.driving import SINGLE, make_spec
 from tests.support.server import Answer, Asked, TruthServer
@@ -62,6 +61,8 @@ def test_a_server_that_counts_nothing_is_said_to_have_checked_nothing() -> None:
 
 
 def test_prompts_made_of_the_words_of_a_small_vocabulary_have_their_lengths_to_the_token() -> None:
+    from server.build.tokenizer import fit_tokenizer  # imports transformers and torch
+
     corpus = [
         "the list of numbers is in the string and a value is for it to return " * 3,
         " as be at this by from",
