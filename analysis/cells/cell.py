@@ -166,9 +166,9 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         checks.append(clock_check(record.power_clock, window))
     seen = look_again(requests, window, grades)
     share = shares_in(requests, window)
-    rates = rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
+    rates = _rates(requests, share, key.load, context)
     measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
-    if measured.share.output_tokens is None:
+    if share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
     checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
@@ -195,6 +195,11 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         phase=phase,
         trends=trends,
     )
+
+
+def _rates(requests: Requests, share: WindowShare, load: str, context: Context) -> WindowShare:
+    """Return what requests and tokens a second are of: an open load's window may be too short for its last gap."""
+    return rated(requests, share, context.qps(load)) if context.is_open(load) else share
 
 
 def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:
