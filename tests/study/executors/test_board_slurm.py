@@ -62,7 +62,7 @@ def test_limits_are_put_back_by_the_next_task_where_slurm_killed_one_outright(
     assert world.runner is not None
     until(lambda: limit_w() == 300.0, world.runner, world.log)
     [job] = slurm.running()
-    reapers, processes = of_the_task(world, "undertaker"), of_the_task(world)
+    reapers, processes = of_the_task(world, "reaper"), of_the_task(world)
     assert reapers
     # All of the task, and first who would put the board back when it is gone.
     for process in (*reapers, *processes):

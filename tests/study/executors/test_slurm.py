@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from study.executors.slurm_jobs import log_of
 from tests.golden.elsewhere import EngineElsewhere
 from tests.golden.nvml.world import BoardModel, GoldenBoards
 from tests.support.busy import PATIENCE_S
@@ -95,9 +94,8 @@ def test_a_study_is_whole_although_a_task_is_lost_another_preempted_and_the_runn
     until(lambda: len(slurm.running()) == 3 and runner.begun(), first, runner.log)
     assert {node for _, node in slurm.tasks().values()} == {"n1", "n2", "n3"}
     preempted, lost = runner.job_of("b1"), runner.job_of("b2")
-    until(
-        lambda: "unit b2:" in log_of(runner.run, lost).read_text(), first, runner.log
-    )  # it hears a SIGTERM now
+    printed = runner.run.slurm / f"{lost}_0_log.out"
+    until(lambda: "unit b2:" in printed.read_text(), first, runner.log)  # it hears a SIGTERM now
     slurm.ask("scontrol", "requeue", preempted)
     slurm.ask("scancel", lost)
     until(lambda: runner.log.read_text().count("submitted: ") == 2, first, runner.log)
