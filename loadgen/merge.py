@@ -38,7 +38,7 @@ _COUNTS = ("connections_opened_late", "connections_open_most", "resent")
 
 @dataclass(frozen=True)
 class Merged:
-    """What became of several workers' traces."""
+    """A merged trace: its rows, and when its measured requests went."""
 
     rows: int
     measured: Instants

@@ -33,7 +33,7 @@ class ImportedLog(Record):
 
 
 class Imported(Record):
-    """Where an imported cell comes from; its times are nanoseconds since 1970."""
+    """The origin of an imported cell; its times are nanoseconds since 1970."""
 
     tool: str = Field(description="What made the requests, as far as its file says")
     version: str | None = Field(default=None, description="Of that tool; null: its file does not say")

@@ -162,8 +162,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     series, boards = _series(power), boards_seen(occupancy, window)
     of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
-    if record.power_clock is not None:
-        checks.append(clock_check(record.power_clock, window))
+    checks += [] if record.power_clock is None else [clock_check(record.power_clock, window)]
     seen = look_again(requests, window, grades)
     share = shares_in(requests, window)
     rates = _rates(requests, share, key.load, context)

@@ -105,7 +105,15 @@ def estimate_of(
     reason: str | None = None,
     p: float | None = None,
 ) -> RatioEstimate:
-    """Make an estimate from the logarithm of a ratio and half its interval's width, or the reason why it has none."""
+    """Make an estimate from the logarithm of a ratio and half its interval's width, or the reason why it has none.
+
+    Args:
+        centre: the ratio's natural logarithm.
+        blocks: how many values it is of.
+        half: half the width of the interval of the logarithm.
+        reason: the code of why there is no interval.
+        p: of the ratio against 1.
+    """
     lo, hi = (None, None) if half is None else (float(np.exp(centre - half)), float(np.exp(centre + half)))
     reasons = () if reason is None else (reason,)
     return RatioEstimate(float(np.exp(centre)), lo, hi, blocks, reasons, p=p, half_log=half)

@@ -60,7 +60,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class Said:
-    """What is stated of a log's readings, where nothing was watched."""
+    """A statement on a log's readings, where nothing was watched."""
 
     averages_s: float | None  # each is the mean over so long; None: since the one before
     clock_uncertainty_s: float  # half-width of what is not known of their place in time

@@ -56,7 +56,7 @@ class Slab:
 
 
 class Viewer(Protocol):
-    """What looks at chunks."""
+    """A computation over chunks, slab by slab."""
 
     def see(self, slab: Slab) -> None:
         """Look at the next slab."""

@@ -41,7 +41,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class Identity:
-    """What the files of one cell say of where they belong."""
+    """The place in a study that the files of one cell say they belong to."""
 
     unreadable: str | None = None  # its record cannot be read, or its files are not those that it names
     run_id: str | None = None

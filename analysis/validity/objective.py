@@ -44,7 +44,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one window says of its rate."""
+    """The verdict of one window on its rate."""
 
     says: Says
     why: str | None

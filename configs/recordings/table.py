@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,18 +51,23 @@ def columns_of(text: str) -> TableColumns | None:
         names = split(first, separator)
     except csv.Error:
         return None
-    plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
     titles = [titled(name) for name in names]
-    times = ["" if unit_ns and not name else name or None for name, unit_ns in titles]
-    places = [
-        next((found.index(name) for name in known if name in found), None)
-        for found, known in ((times, ("", *_TIMES)), (plain, _PROMPTS), (plain, _OUTPUTS))
-    ]
+    places = _places(names, titles)
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
     unit_ns = titles[time][1] or NS_PER_S
     return TableColumns(time, prompt, output, unit_ns, tuple(names), before, separator)
+
+
+def _places(names: Sequence[str], titles: Sequence[tuple[str, int | None]]) -> list[int | None]:
+    """Find the columns of times, prompts and outputs by their names; None for what no column is named after."""
+    plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
+    times = ["" if unit_ns and not name else name or None for name, unit_ns in titles]
+    return [
+        next((titled_so.index(name) for name in known if name in titled_so), None)
+        for titled_so, known in ((times, ("", *_TIMES)), (plain, _PROMPTS), (plain, _OUTPUTS))
+    ]
 
 
 def lines_of_table(path: Path, text: str) -> list[RequestLine]:

@@ -41,7 +41,7 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """What one event adds to one answer of a chat. Servers have three names for what a model thinks aloud."""
+    """The part of a chat's answer that one event adds. Servers have three names for what a model thinks aloud."""
 
     content: str | None = None
     refusal: str | None = None
@@ -123,7 +123,7 @@ AnyChunk = Chunk | ChatChunk
 
 @dataclass(frozen=True)
 class Api:
-    """How the events of one API are read."""
+    """The rules by which the events of one API are read."""
 
     strict: msgspec.json.Decoder[Any]
     choice: Callable[[dict[str, Any]], AnyChoice]

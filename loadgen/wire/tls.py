@@ -74,7 +74,7 @@ class Secured:
 
 
 class Tls:
-    """What connections to one host have in common: whom they trust, and the name that they ask for."""
+    """The settings that connections to one host share: whom they trust, and the name that they ask for."""
 
     def __init__(self, host: str) -> None:
         """Find OpenSSL, and what this machine trusts (``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, as everywhere).

@@ -34,7 +34,7 @@ _known: dict[str, str | None] = {}
 
 @dataclass(frozen=True)
 class Asked:
-    """What vLLM is asked about."""
+    """A question to vLLM about its arguments."""
 
     args: Mapping[str, JsonValue]
     """The arguments that a variant has of its own."""

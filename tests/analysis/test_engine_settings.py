@@ -35,9 +35,9 @@ def test_the_rule_phase_has_no_figures_under_speculation_and_the_others_stand(sm
     served(small, speculation="ngram", engine_args={"speculative_config": {"method": "ngram"}})
     assert analyze(small.run).invalid == ()
     for name in ("phase_step_j", "energy_phase_measured_j", "phase_condition"):
-        found = row(small.run, "closed-8", name)
-        assert math.isnan(found.value)
-        assert "phase_speculation" in found.reasons
+        line = row(small.run, "closed-8", name)
+        assert math.isnan(line.value)
+        assert "phase_speculation" in line.reasons
     for rule in ("in_flight", "tokens"):
         assert row(small.run, "closed-8", f"energy_{rule}_measured_j").valid
     text = write_report(small.run).read_text()
@@ -66,10 +66,10 @@ def test_what_was_drafted_is_counted_within_the_window_alone(small: World) -> No
     key = small.cell_keys()[1]
     truth, folder = small.truth[key], small.run.cell(key)
     rows = read_trace(folder, "engine").to_pylist()
-    for one in rows:
-        inside = truth.start_ns <= one["t_ns"]
-        one.update(zip(COUNTERS, (110.0, 550.0, 330.0) if inside else (10.0, 50.0, 30.0), strict=True))
-    assert any(one["drafts_total"] == 10 for one in rows), "the engine was looked at before the window too"
+    for reading in rows:
+        inside = truth.start_ns <= reading["t_ns"]
+        reading.update(zip(COUNTERS, (110.0, 550.0, 330.0) if inside else (10.0, 50.0, 30.0), strict=True))
+    assert any(look["drafts_total"] == 10 for look in rows), "the engine was looked at before the window too"
     write_rows(folder, "engine", ENGINE, rows)
     analyze(small.run)
     assert row(small.run, "closed-8", "draft_accepted_share").value == pytest.approx(300 / 500)
@@ -89,7 +89,7 @@ def test_hits_of_a_prefix_cache_spoil_a_cell_unless_it_was_asked_for(small: Worl
     half = pa.array([count // 2 for count in table.column("prompt_tokens").to_pylist()], pa.int32())
     table = table.set_column(table.schema.get_field_index("cached_tokens"), "cached_tokens", half)
     pq.write_table(table, folder / "requests.parquet")
-    invalid = {reason for one in analyze(small.run).invalid for reason in one.reasons}
+    invalid = {reason for cell in analyze(small.run).invalid for reason in cell.reasons}
     assert invalid == (set() if asked else {"prefix_cache_hit"})
     share = row(small.run, "closed-8", "prompt_cached_share")
     assert share.valid == asked

@@ -13,7 +13,7 @@ _SHORT = 12  # GPU-1a2b3c4d: nvidia-smi's own short form
 
 @dataclass(frozen=True)
 class Scene:
-    """What a run's figures are drawn from."""
+    """The data that a run's figures are drawn from."""
 
     results: Results
     note: str  # after titles: that the joules are estimated, or nothing

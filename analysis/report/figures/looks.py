@@ -57,7 +57,7 @@ def look_of(k: int) -> Look:
 
 @dataclass(frozen=True)
 class Palette:
-    """How the variants and loads of a run look, in all of its figures."""
+    """The colours and shapes of a run's variants and loads, in all of its figures."""
 
     variants: Sequence[str]
     loads: Sequence[str]

@@ -27,7 +27,7 @@ _PANEL_IN = 1.75  # of one load: power, and below it the requests in flight
 
 @dataclass(frozen=True)
 class PowerTrace:
-    """What the power figure shows of one cell."""
+    """The curves of one cell in the power figure."""
 
     label: str
     series: tuple[PowerSeries, ...]

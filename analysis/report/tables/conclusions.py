@@ -88,7 +88,7 @@ _RATES: Columns[Contrast] = (
     ),
 )
 _CURVES: Columns[Contrast] = (
-    ("variant", lambda contrast: _fitted({"variant": contrast.variant, "load": contrast.load})),
+    ("variant", lambda contrast: _fitted(contrast.variant, contrast.load)),
     *each_of(["saturation_own", "saturation_shared", "saturation_half_at"], _interval),
     *each_of(["saturation_misfit"], _percent),
 )
@@ -115,7 +115,7 @@ _COSTS = (
     "phase_condition",
 )
 _ATTRIBUTION: Columns[Mapping[str, _Row]] = (
-    ("variant", lambda fit: _fitted(fit["phase_condition"])),
+    ("variant", lambda fit: _fitted(fit["phase_condition"]["variant"], fit["phase_condition"]["load"])),
     *((metric(name).label, lambda fit, name=name: significant(fit[name]["value"])) for name in _COSTS),
     (metric("phase_holdout_error").label, lambda fit: percent(fit["phase_holdout_error"]["value"])),
     ("reasons", lambda fit: ", ".join(fit["phase_condition"]["reasons"])),
@@ -131,15 +131,10 @@ _STEADINESS: Columns[tuple[tuple[str, str], Mapping[str, float]]] = (
 )
 
 
-def _fitted(row: _Row) -> str:
-    """Name what the rule was fitted to: a variant, at a setting of the boards where there are several."""
-    board = board_of(row["load"])
-    return str(row["variant"]) if board is None else f"{row['variant']} at {board}"
-
-
-def _curve(contrast: Contrast) -> str:
-    """Name what a curve over concurrency is of, likewise."""
-    return _fitted({"variant": contrast.variant, "load": contrast.load})
+def _fitted(variant: str, load: str) -> str:
+    """Name what a rule or a curve was fitted to: a variant, at a setting of the boards where there are several."""
+    board = board_of(load)
+    return variant if board is None else f"{variant} at {board}"
 
 
 def tests_table(results: Results, model: str) -> TextTable:
@@ -157,10 +152,15 @@ def rates_table(results: Results, model: str) -> TextTable:
 
 def curves_table(results: Results, model: str) -> TextTable:
     """Show joules over concurrency."""
-    crossovers = {_curve(contrast): contrast for contrast in results.of(model, "crossover")}
+    crossovers = {
+        _fitted(contrast.variant, contrast.load): contrast for contrast in results.of(model, "crossover")
+    }
     columns: Columns[Contrast] = (
         *_CURVES,
-        ("costs less than the baseline", lambda contrast: _crossover(crossovers.get(_curve(contrast)))),
+        (
+            "costs less than the baseline",
+            lambda contrast: _crossover(crossovers.get(_fitted(contrast.variant, contrast.load))),
+        ),
         ("reasons", lambda contrast: contrast.why("saturation_own")),
     )
     return table_of(columns, results.of(model, "saturation"), 1)
@@ -176,7 +176,7 @@ def attribution_table(results: Results, model: str) -> TextTable:
     fits: dict[str, dict[str, _Row]] = {}
     for row in results.cell_rows:
         if row["model"] == model and row["metric"].startswith("phase_"):
-            fits.setdefault(_fitted(row), {})[row["metric"]] = row
+            fits.setdefault(_fitted(row["variant"], row["load"]), {})[row["metric"]] = row
     return table_of(_ATTRIBUTION, [fits[name] for name in sorted(fits)], 1)
 
 

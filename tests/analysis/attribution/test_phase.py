@@ -99,9 +99,9 @@ def test_a_token_is_a_share_of_its_step_and_attends_to_all_before_it() -> None:
         request(1, 10_500, 13_500, chunk_ns=[t * MS for t in alone], chunk_tokens=[1, 1, 1], prompt_tokens=7),
         request(2, 12_600, 14_500, chunk_ns=[t * MS for t in together], chunk_tokens=[1, 1], prompt_tokens=5),
     ]
-    found = work_of(columns(*rows), WINDOW, 10)
-    assert found.requests.tolist() == [[2.5, 3.0, 7.0, 7.0 + 8.0 + 9.0], [1.5, 2.0, 5.0, 5.0 + 6.0]]
-    assert found.stretches[:, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    work = work_of(columns(*rows), WINDOW, 10)
+    assert work.requests.tolist() == [[2.5, 3.0, 7.0, 7.0 + 8.0 + 9.0], [1.5, 2.0, 5.0, 5.0 + 6.0]]
+    assert work.stretches[:, 0].tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_a_prompt_counts_where_its_first_token_came_and_without_what_was_cached() -> None:
@@ -142,8 +142,8 @@ def test_known_costs_come_back_and_predict_the_load_that_was_left_out() -> None:
 
 def test_one_load_alone_or_too_little_of_it_is_not_identified() -> None:
     rng = np.random.default_rng(4)
-    one = cell("single-stream", rng, 1.0, 0.1, np.array([1.2, 0.03, 0.006, 0.0]))
-    fit = fit_phase([one])
+    single = cell("single-stream", rng, 1.0, 0.1, np.array([1.2, 0.03, 0.006, 0.0]))
+    fit = fit_phase([single])
     assert (fit.costs, fit.reason) == (None, "phase_not_identified")
     assert fit.condition is not None
     assert fit.condition > 60

@@ -42,7 +42,7 @@ def rows(rng: np.random.Generator) -> list[Row]:
         kind = rng.choice(["told", "not told", "nonsense"], p=[0.7, 0.2, 0.1])
         tokens = None if kind == "not told" else [*(tokens or []), 1] if kind == "nonsense" else tokens
         end = int(chunks[-1]) if count else (sent + 50) * MS
-        one = request(
+        row = request(
             identity,
             sent,
             0,
@@ -56,7 +56,7 @@ def rows(rng: np.random.Generator) -> list[Row]:
             status="ok" if rng.random() > 0.1 else "timeout",
             chunk_chars=None,
         )
-        made.append(one)
+        made.append(row)
     return made
 
 

@@ -80,7 +80,7 @@ def zones(root: Path) -> Path:
 
 def test_zones_that_a_container_hides_are_missing_and_no_failure(tmp_path: Path) -> None:
     (tmp_path / "intel-rapl:0").symlink_to(tmp_path / "devices" / "intel-rapl:0")
-    found = surroundings.rapl(tmp_path)
+    found = environment.rapl(tmp_path)
     assert (found.state, "this container hides the zones" in found.detail) == ("missing", True)
     assert "docker run --security-opt systempaths=unconfined" in found.remedy
 
