@@ -14,7 +14,8 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.results import tell_invalid
 from study.exit_codes import INTERRUPTED, INVALID
-from study.load.load_test import load_test, refuse_used
+from study.load.folder import take
+from study.load.load_test import load_test
 from study.load.remarks import remarks
 from study.load.summary import energy_words, summary_table
 from study.progress.display import console, tell
@@ -84,7 +85,7 @@ def look_for_rate(base: LoadSpec, wanted: FindRate, out: Path, meter_at: str | N
         LoadError: the endpoint cannot be reached, or answers nothing.
     """
     _refuse_meter(meter_at)
-    refuse_used(out)
+    take(out)
     if meter_at == "local":
         put_back_what_was_left(tell)
     runs: dict[Trial | None, RunDir] = {}

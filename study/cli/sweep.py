@@ -13,7 +13,7 @@ from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
 from study.cli.load import Driven, drive
 from study.exit_codes import INTERRUPTED
-from study.load.load_test import refuse_used
+from study.load.folder import take
 from study.load.summary import shown
 from study.progress.display import console, tell
 from traces.atomic import write_json
@@ -32,7 +32,7 @@ def run_sweep(
     folders = [spec.load.slug for spec in specs]
     if len(set(folders)) < len(folders):
         raise UsageError(f"--qps: names a rate twice ({', '.join(folders)})")
-    refuse_used(out)
+    take(out)
     done: dict[str, Driven] = {}
     code = 0
     for folder, spec in zip(folders, specs, strict=True):
