@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starwatt_errors import counted
+
 _MOST_KINDS = 5
 _LONGEST_WORDS = 300
 _NOT_THERE = (404, 405)
@@ -91,10 +93,10 @@ def _words_of_a_problem(problem: Mapping[str, Any]) -> str:
 def _words_of(kind: Mapping[str, Any], asked_at: str | None) -> str:
     at = f" (asked: {asked_at})" if asked_at and kind["http_status"] in _NOT_THERE else ""
     http = "" if kind["http_status"] is None else f" (HTTP {kind['http_status']})"
-    count = f"{kind['count']} request{'' if kind['count'] == 1 else 's'}"
     measured = kind.get("measured", kind["count"])
     others = "" if measured == kind["count"] else f", {measured or 'none'} of them measured"
-    return f"{count}{others}: {kind['status']}{http}: {kind['error'] or 'without a word'}{at}"
+    failed = f"{counted(kind['count'], 'request')}{others}: {kind['status']}{http}"
+    return f"{failed}: {kind['error'] or 'without a word'}{at}"
 
 
 def _one_line(words: str) -> str:
