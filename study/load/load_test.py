@@ -23,6 +23,7 @@ from server.power.meters import choose_sources
 from server.power.nvidia.inventory import gpu_inventory
 from server.process.guard import GUARD
 from starwatt_errors import MeterError
+from study.load.called import AS_SERVED, Called
 from study.load.folder import emptied_unless_requests_came, take
 from study.load.metering import PHASES, meter_of, told_once
 from study.load.model_trial import refuse_unknown_model
@@ -42,11 +43,10 @@ from study.records.manifest import description
 from study.records.run_id import new_run_id
 from traces.atomic import write_json, write_parquet
 from traces.cell import Served
-from traces.layout import CellKey, RunDir, model_slug
+from traces.layout import CellKey, RunDir
 from traces.pieces import Trace, open_trace
 from traces.schemas import SCHEMA_VERSION
 
-VARIANT = "endpoint"
 _AT_HAND = ("requests", "schedule")
 """Traces that lie in the folder of the load test too."""
 
@@ -62,7 +62,12 @@ class LoadTest:
 
 
 def load_test(
-    spec: LoadSpec, out: Path, *, meter_at: str | None, slo_ms: Mapping[str, float] | None = None
+    spec: LoadSpec,
+    out: Path,
+    *,
+    meter_at: str | None,
+    slo_ms: Mapping[str, float] | None = None,
+    called: Called = AS_SERVED,
 ) -> LoadTest:
     """Drive ``spec`` and leave a run of one cell in ``out``, and ``summary.json``; Ctrl-C ends it with these.
 
@@ -75,13 +80,13 @@ def load_test(
         MeterError: no meter answers.
         KeyboardInterrupt: Ctrl-C came before the first request.
     """
-    key = api_key()
+    key, cell = api_key(), called.key(spec)
     take(out)
     refuse_unknown_model(spec, key)
     if spec.endpoint == "chat":
         refuse_without_chat(spec.url, spec.model, key, client=spec.client)
     spec = prepared(spec, key)
-    run, cell = RunDir(out), CellKey(model_slug(spec.model), VARIANT, spec.load.slug, spec.block)
+    run = RunDir(out)
     with emptied_unless_requests_came(out):
         if with_lengths(spec.load) is None:
             keep_prompts(run, spec.prompts.dataset)

@@ -36,7 +36,7 @@ def refuse_unknown_model(spec: LoadSpec, key: str | None) -> None:
     refused = _refusal(endpoint, spec, key)
     if refused is not None:
         raise UsageError(
-            f"--model {spec.model}: {url_of(endpoint)} has no such model ({refused}); {endpoint.root}/v1/models lists: "
+            f"model {spec.model}: {url_of(endpoint)} has no such model ({refused}); {endpoint.root}/v1/models lists: "
             f"{first_few(listed, _MOST_NAMED)}"
         )
 
