@@ -179,6 +179,7 @@ def test_a_preset_runs_by_its_name_and_others_are_named(tmp_path: Path) -> None:
     assert (named["cells"], named["plan"][:3]) == (preset["cells"], preset["plan"][:3])
     told = str(CliRunner().invoke(app, ["run", "demoo"]).exception)
     assert told.startswith("there is no file demoo and no preset of this name; presets: batching, demo, ")
+    assert told.endswith("; did you mean demo?")
 
 
 def test_a_variant_is_a_name_or_a_file(tmp_path: Path) -> None:
