@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,14 @@ def test_a_server_that_counts_no_tokens_is_why_there_are_none_and_the_folder_is_
         told = said(Path("out"), server.url, "--single-stream")
     assert ("tokens_unknown" in told) == (usage == "none")
     assert "written: out (starwatt report out)" in told
+
+
+def test_runs_lists_those_of_a_sweep_and_says_what_a_load_test_completed(tmp_path: Path) -> None:
+    with TruthServer() as server:
+        said(tmp_path / "runs" / "sweep", server.url, "--qps", "30,60")
+        said(tmp_path / "runs" / "one", server.url, "--single-stream")
+    listed = json.loads(CliRunner().invoke(app, ["runs", str(tmp_path / "runs"), "--json"]).output)
+    assert {str(Path(run["run"]).relative_to(tmp_path / "runs")) for run in listed} == {
+        "one", "sweep/open-30-poisson", "sweep/open-60-poisson",
+    }  # fmt: skip
+    assert all(run["answer"].startswith("4 of 4 requests, ") for run in listed)
