@@ -9,6 +9,8 @@ from analysis.verify.run import Verification
 from configs.differences import changes
 from study.cli.compare import _words_of
 from study.cli.results import _verified_in_sum
+from study.plan.forecast import Forecast
+from study.plan.span import Span
 
 INVALID = Finding("invalid_cell", "m/bf16/closed-8/b2", "the watts drift (not_steady)")
 
@@ -37,3 +39,10 @@ def test_compare_says_which_run_alone_has_a_field_without_what_it_holds() -> Non
     assert [_words_of(change, "one", "two") for change in changes(before, after)] == [
         "seed is 2, in one 1", "only one says here", "only two says host",
     ]  # fmt: skip
+
+
+def test_one_thing_is_not_told_in_the_plural() -> None:
+    assert Forecast(0, 0, cells=1, engine_starts=1, seconds=Span(60, 60)).lines()[0] == (
+        "1 cell to measure, 1 engine start"
+    )
+    assert "2 cells to measure, 3 engine starts" in Forecast(0, 0, cells=2, engine_starts=3).lines()
