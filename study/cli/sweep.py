@@ -11,7 +11,7 @@ from rich.table import Table
 from loadgen.spec import LoadSpec
 from starwatt_errors import StarwattError, UsageError
 from study.cli.answers import print_json
-from study.cli.load import Driven, drive
+from study.cli.load import Driven, drive, run_load_test
 from study.exit_codes import INTERRUPTED
 from study.load.called import Called
 from study.load.folder import take
@@ -22,7 +22,7 @@ from traces.atomic import write_json
 _SEE_ABOVE = " *"
 
 
-def run_sweep(
+def run_loads(
     specs: Sequence[LoadSpec],
     out: Path,
     meter_at: str | None,
@@ -31,13 +31,16 @@ def run_sweep(
     *,
     as_json: bool,
 ) -> int:
-    """Drive the loads one after the other into folders in ``out``, and ``out/sweep.json``; returns the worst exit code.
+    """Drive one load into ``out``, or several one after the other; returns the (worst) exit code.
 
-    A load that was interrupted, or in which nothing was completed, ends the sweep.
+    Several lie in folders of ``out``, with ``out/sweep.json``; one that was interrupted, or in which nothing was
+    completed, ends them.
 
     Raises:
         UsageError: ``out`` is not empty, or a rate is named twice.
     """
+    if len(specs) == 1:
+        return run_load_test(specs[0], out, meter_at, slo, called, as_json=as_json)
     folders = [spec.load.slug for spec in specs]
     if len(set(folders)) < len(folders):
         raise UsageError(f"--qps: names a rate twice ({', '.join(folders)})")

@@ -81,9 +81,8 @@ def amd_gpus() -> Finding:
         with closing(AmdMeter()) as meter:
             read, left_out = ", ".join(meter.named), "; ".join(meter.left_out)
     except NoAmdError as error:
-        return ok(
-            f"none that is read: {str(error).partition(' (')[0]}"
-        )  # not what a loader says of each place
+        # Brackets hold what a loader says of each place that it has looked in.
+        return ok(f"none that is read: {str(error).partition(' (')[0]}")
     said = f"{read}; left out: {left_out}" if left_out else read
     return ok(f"{said}; an engine on them is yours to start (remote:)")
 

@@ -224,9 +224,8 @@ def started(spec: EngineSpec, log: Path, status: Callable[[str], None]) -> Engin
         engine.stop()
         raise
     except KeyboardInterrupt:
-        tell(
-            f"stopping: ending the engine of {spec.variant.name}"
-        )  # one that is importing takes its time to hear it
+        # One that is importing takes its time to hear it.
+        tell(f"stopping: ending the engine of {spec.variant.name}")
         engine.stop()
         raise
     return engine
