@@ -112,7 +112,9 @@ def test_the_keyboard_reaches_every_page_of_the_navigation_and_opens_it(browser:
 
 
 @pytest.mark.parametrize("served", [True, False], ids=["served", "opened as a file"])
-def test_the_search_finds_a_page_by_keyboard(browser: Browser, site: Path, address: str, served: bool) -> None:
+def test_the_search_finds_a_page_by_keyboard(
+    browser: Browser, site: Path, address: str, served: bool
+) -> None:
     page, troubles = blank(browser)
     page.goto(f"{address}/index.html" if served else (site / "index.html").as_uri())
     page.keyboard.press("/")
