@@ -1,4 +1,4 @@
-"""Latency of requests and throughput of a cell; milliseconds, from ``scheduled_ns`` on.
+"""Latency, throughput and the share of requests within the SLO; milliseconds, from ``scheduled_ns`` on.
 
 Counting from the scheduled time keeps a late generator from hiding a slow server; how late it was is
 ``dispatch_lag``.
@@ -34,7 +34,7 @@ class Latencies:
 
 
 def latencies(requests: Requests, most_in_flight: int | None = None) -> Latencies:
-    """Per-request latencies of all completed requests; inter-token gaps of the measured ones alone.
+    """Compute the latencies of all completed requests; inter-token gaps of the measured ones alone.
 
     Where most completed ones came at once, nothing was streamed, and there is no time between tokens.
 

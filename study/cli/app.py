@@ -99,7 +99,7 @@ def _exit_code() -> int:
 
 
 def _refuse_what_is_not_utf8(words: list[str]) -> None:
-    """Names that are not UTF-8 stand in no JSON and no Parquet file, and so in no run."""
+    """Refuse names that are not UTF-8: no JSON and no Parquet file holds them, and so no run."""
     for word in words:
         if not word.isascii() and word.encode(errors="replace") != word.encode(errors="surrogateescape"):
             raise UsageError(
@@ -108,7 +108,7 @@ def _refuse_what_is_not_utf8(words: list[str]) -> None:
 
 
 def _ended(end: SystemExit | ImportError) -> int:
-    """Typer makes a SystemExit of a KeyboardInterrupt, an extension that is being imported an ImportError."""
+    """Return the exit code: of a KeyboardInterrupt typer makes a SystemExit, and an import an ImportError."""
     if isinstance(end, ImportError) and not interrupts.struck():
         raise end
     code = INTERRUPTED if isinstance(end, ImportError) else end.code

@@ -96,9 +96,9 @@ def test_a_server_is_asked_as_the_load_asks_it(tmp_path: Path, endpoint: str) ->
     with TruthServer(told) as server:
         spec = make_spec(server.url, {"kind": "open", "trace": str(tmp_path / "day.csv")}, endpoint=endpoint)
         assert spec.continuous_usage
-        found = with_wording(spec, "sk-key").wording
+        wording = with_wording(spec, "sk-key").wording
         assert with_wording(make_spec(server.url, SINGLE), None).wording is None
-    assert found == Wording(words=COMMON_WORDS, overhead_tokens=MARKS + 1, counted="exactly")
+    assert wording == Wording(words=COMMON_WORDS, overhead_tokens=MARKS + 1, counted="exactly")
     assert len(server.asked) == 3
     assert {(asked.body["max_tokens"], asked.headers["authorization"]) for asked in server.asked} == {
         (1, "Bearer sk-key")
