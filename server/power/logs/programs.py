@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 
 from configs.meters import ExternalLog
 from server.power.logs.reader import Line, Reader
+
+_NO_CLOCK = ("Unspecified", "Unknown", "Pre-Init")
+_ZONE = re.compile(r" (?!(?:UTC|GMT|AM|PM)$)([A-Z]{3,5})$")
 
 
 class PtDaemon(Reader):
@@ -102,7 +106,17 @@ class Ipmitool(Reader):
         if name == "Instantaneous power reading":
             self._watts, self._at_s = self.figure(value, text, number, unit_w=1.0), None
         elif name == "IPMI timestamp":
-            self._at_s = self.seconds(value, text, number)
+            self._at_s = self._time(value.partition("Sampling period")[0].strip(), text, number)
         elif name == "Power reading state is":
             return Line(self._at_s, self._watts if value == "activated" else None)
         return None
+
+    def _time(self, value: str, text: str, number: int) -> float | None:
+        """Read the BMC's time; None where nobody has set its clock. Release 1.8.19 names its zone."""
+        if value.startswith(_NO_CLOCK):
+            return None
+        zone = _ZONE.search(value)
+        if zone is not None and self.log.zone is None and zone[1] not in time.tzname:
+            why = f"its time is in {zone[1]}, which is not this machine's zone: say which it is (zone)"
+            raise self.wrong(number, text, why)
+        return self.seconds(_ZONE.sub("", value), text, number)

@@ -211,6 +211,36 @@ def test_what_stands_before_a_log_s_own_words_hides_its_form_from_nobody() -> No
     assert lines("Mon Jun 15 18:28:00 UTC 2026\n" + IPMITOOL)[0] == Line(AT, 8.03)
 
 
+@pytest.mark.parametrize(
+    ("written", "at_s"),
+    [
+        ("06/15/2026 18:28:00 UTC    Sampling period:                          00000001 Seconds.", AT),
+        ("06/15/26 18:28:00 UTC", AT),
+        ("06/15/2026 06:28:00 PM EDT    Sampling period:                          00000001 Seconds.", AT),
+        ("Unspecified    Sampling period:                          00000001 Seconds.", None),
+        ("Pre-Init 00:00:12", None),
+    ],
+)
+def test_a_bmcs_time_is_read_as_each_release_of_ipmitool_writes_it(written: str, at_s: float | None) -> None:
+    [line] = lines(
+        f"    Instantaneous power reading:                     8.03 Watts\n    IPMI timestamp:  {written}\n"
+        "    Power reading state is:                   activated\n"
+    )
+    assert line == Line(at_s, 8.03)
+
+
+def test_a_bmcs_time_in_a_zone_that_is_not_this_machines_wants_it_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.tzname", ("CET", "CEST"))
+    log = ExternalLog(file=Path("wall.csv"), format="ipmitool-dcmi")
+    rows = ["Instantaneous power reading: 8 Watts\n", "IPMI timestamp: 06/15/2026 02:28:00 PM EDT\n"]
+    with pytest.raises(
+        MeterError, match=r"its time is in EDT, which is not this machine's zone: say which it is"
+    ):
+        read(log, rows)
+
+
 def test_times_without_a_year_are_of_the_nearest_one() -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     text = f"#Entity POWER\n{now:%b %d %H:%M:%S} GPU 0 70.5\n"
