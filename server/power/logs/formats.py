@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from configs.meters import ExternalLog
-from server.power.logs.programs import DcgmiDmon, Ipmitool, NvidiaDmon, PtDaemon
+from server.power.logs.programs import DcgmiDmon, FreeIpmi, Ipmitool, NvidiaDmon, PtDaemon
 from server.power.logs.reader import LogFormat
 from server.power.logs.table import Columns, Table, is_before_a_header, separator_of, split
 
@@ -32,12 +32,14 @@ _PROGRAMS: dict[str, Callable[[ExternalLog], LogFormat]] = {
     "dcgmi-dmon": DcgmiDmon,
     "nvidia-dmon": NvidiaDmon,
     "ipmitool-dcmi": Ipmitool,
+    "ipmi-dcmi": FreeIpmi,
 }
 _FIRST_LINES = {
     "ptdaemon": r"Time,[^,]+,Watts,",
     "dcgmi-dmon": r".*#\s*Entity\b",
     "nvidia-dmon": r"#\s*(Date\W+)?(Time\W+)?gpu\b",
     "ipmitool-dcmi": r"Instantaneous power reading\s*:",
+    "ipmi-dcmi": r"Current Power\s*:",
     "influxdb": r"#(group|datatype|default)\b",
 }
 

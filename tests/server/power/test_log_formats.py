@@ -63,6 +63,20 @@ IPMITOOL = "".join(
         (("8.03", "activated"), ("0", "deactivated"), ("1012.5", "activated"))
     )
 )
+FREEIPMI = "".join(
+    f"""
+Current Power                        : {watts} Watts
+Minimum Power over sampling duration : 1 watts
+Maximum Power over sampling duration : 1400 watts
+Average Power over sampling duration : 350 watts
+Time Stamp                           : 06/15/2026 - 18:28:0{second}
+Statistics reporting time period     : 1473439000 milliseconds
+Power Measurement                    : {state}
+"""
+    for second, (watts, state) in enumerate(
+        (("8.03", "Active"), ("0", "Not Available"), ("1012.5", "Active"))
+    )
+)
 EAR = """\
 JOBID;STEPID;NODENAME;DC_NODE_POWER_W;DRAM_POWER_W;PCK_POWER_W;ITERATIONS;TIMESTAMP
 41;0;node7;8.03;11.2;90.1;12;1781548080
@@ -86,7 +100,8 @@ sensor.rack_power,1012.5,2026-06-15T18:28:02.000Z
 """
 KNOWN = {
     "ptdaemon": PTDAEMON, "nvidia-smi": NVIDIA_SMI, "dcgmi-dmon": DCGMI, "nvidia-dmon": NVIDIA_DMON,
-    "ipmitool-dcmi": IPMITOOL, "ear": EAR, "influxdb": INFLUXDB, "home-assistant": HOME_ASSISTANT,
+    "ipmitool-dcmi": IPMITOOL, "ipmi-dcmi": FREEIPMI, "ear": EAR, "influxdb": INFLUXDB,
+    "home-assistant": HOME_ASSISTANT,
 }  # fmt: skip
 
 
