@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,6 +28,9 @@ _NEVER_NULL = frozenset({
     "reference_variant", "reference_load", "request_id", "samples", "graded",
 })  # fmt: skip
 _LARGEST = 1e100  # a bound that says nothing may be large; no figure can be drawn of what is beyond
+_WITH_ONE_END = ("allowed", "search")
+"""Kinds of intervals: what a check allows, and a rate that never failed."""
+_CROSSOVER = "crossover_concurrency"  # whose ends may lie beyond what was measured
 _OF_A_MACHINE = frozenset({"variant", "load"})  # null in the rows of ``nodes`` that are of no side
 
 
@@ -51,7 +56,7 @@ def read_table(run: RunDir, name: str) -> pa.Table:
     holes = [column for column in schema.names if column in known and table[column].null_count]
     if holes:
         raise TraceError(f"{path}: has rows without {', '.join(holes)}; starwatt analyze makes it again")
-    if (contradiction := _contradiction(table)) is not None:
+    if (contradiction := next(_contradictions(table), None)) is not None:
         raise TraceError(f"{path}: {contradiction}; starwatt analyze makes it again")
     try:
         return checked(path, table, schema, largest=_LARGEST)
@@ -59,17 +64,31 @@ def read_table(run: RunDir, name: str) -> pa.Table:
         raise TraceError(f"{error}; starwatt analyze makes it again") from error
 
 
-def _contradiction(table: pa.Table) -> str | None:
-    """Say what contradicts itself in rows that somebody rewrote; None where nothing does."""
+def _has_half_an_interval(table: pa.Table) -> bool:
+    """Say whether an end is missing that could be missing of no interval of this kind."""
+    half = table.filter(pc.xor(table["lo"].is_null(), table["hi"].is_null()))
+    may_be = pc.is_in(half["interval_kind"], pa.array(_WITH_ONE_END))
+    return bool(pc.any(pc.and_not(pc.invert(may_be), pc.equal(half["metric"], _CROSSOVER))).as_py())
+
+
+def _contradictions(table: pa.Table) -> Iterator[str]:
+    """Yield what contradicts itself in rows that somebody rewrote."""
     names = set(table.schema.names)
+    for column in (field.name for field in table.schema if pa.types.is_floating(field.type)):
+        if pc.any(pc.invert(pc.is_finite(table[column]))).as_py():
+            yield f"has numbers in {column} that are none (NaN, infinity)"
     if "boundary" in names and pc.any(pc.xor(table["boundary"].is_null(), table["source"].is_null())).as_py():
-        return "has rows with one of boundary and source, which come together"
+        yield "has rows with one of boundary and source, which come together"
     if {"metric", "value", "valid"} <= names:
         lost = pc.and_(table["valid"], table["value"].is_null())
         if pc.any(pc.and_not(lost, pc.starts_with(table["metric"], "check:"))).as_py():
-            return "has valid rows without value"
+            yield "has valid rows without value"
+    if {"lo", "hi", "interval_kind"} <= names:
+        if pc.any(pc.greater(table["lo"], table["hi"])).as_py():
+            yield "has intervals that end before they begin"
+        if _has_half_an_interval(table):
+            yield "has rows with one end of an interval"
     if "graded" in names:
         uncounted = pc.or_(table["base_passed"].is_null(), table["plus_passed"].is_null())
         if pc.any(pc.and_(table["graded"], uncounted)).as_py():
-            return "has graded tasks without base_passed or plus_passed"
-    return None
+            yield "has graded tasks without base_passed or plus_passed"

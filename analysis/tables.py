@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from analysis.accuracy.completions import Answers
+from analysis.accuracy.grader import GRADER_VERSION
 from analysis.accuracy.verdicts import MADE_UP, accuracy_table
 from analysis.cells.columns import rows_of
 from analysis.cells.context import Context, read_context
@@ -33,6 +35,7 @@ from analysis.runs.inputs import KEY, inputs_of
 from analysis.runs.provenance import read_plan
 from analysis.summary import SUMMARISED, summary_table
 from analysis.table_files import MEMORISED, SCHEMAS, read_table
+from analysis.validity.reasons import OLDER_GRADER
 from configs.loads import is_probe
 from starwatt_errors import TraceError
 from traces.atomic import atomic_path, write_parquet
@@ -44,7 +47,7 @@ OPTIONAL = frozenset({"nodes", "neighbours"})
 """Tables that only some runs have."""
 _BESIDE = frozenset({*COMPARED, "window_s"})
 """What engines beside each other are compared by: where a figure is missing, the cell's window says why."""
-__all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "read_table"]
+__all__ = ["AnalysisSummary", "Tables", "analyze", "compute", "older_graders", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Tables:
 
     @property
     def in_short(self) -> pa.Table:
-        """What ``summary.csv`` holds: a row a variant and load."""
+        """Return what ``summary.csv`` holds: a row a variant and load."""
         cells = rows_of(self.tables["cells"], SUMMARISED)
         return summary_table(cells, self.tables["accuracy"].to_pylist(), self.context)
 
@@ -145,7 +148,7 @@ def compute(
         invalid=tuple(cell for cell in made.invalid if cell is not None),
         requests=tables["requests"].num_rows,
         contrasts=len(contrasts),
-        warnings=warnings,
+        warnings=(*warnings, *older_graders(tables["cells"])),
     )
     return Tables(stamped, summary, context)
 
@@ -180,6 +183,17 @@ def _parts(
     if kept is not None:
         kept.keep(cells.read)
     return cells.parts
+
+
+def older_graders(cells: pa.Table) -> Iterator[str]:
+    """Yield a sentence where cells keep the verdicts of an older grader."""
+    versions = cells.filter(pc.equal(cells["metric"], f"check:{OLDER_GRADER}"))["value"].to_pylist()
+    for version in sorted(set(versions)):
+        count = versions.count(version)
+        yield (
+            f"{count} cell{'s were' if count > 1 else ' was'} graded by version {version:.0f} of the grader, and this "
+            f"starwatt has {GRADER_VERSION}: starwatt grade judges the same answers again"
+        )
 
 
 def _rows_alone(alone: RunDir, kept_in: Callable[[RunDir, Context], Kept] | None) -> list[Row]:

@@ -1,4 +1,4 @@
-"""A recorded arrival process: a CSV file with one column, seconds at which requests came."""
+"""Read a recorded arrival process: a CSV file with one column, seconds at which requests came."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+from configs.files.csv_lines import is_before_a_header
 from configs.files.instants import NS_PER_S, Instants, unit_ns_of
 from configs.files.strict import LONGEST_S
 from starwatt_errors import UsageError
@@ -48,9 +49,13 @@ def offsets_of(path: Path, content: str) -> list[int]:
 
 
 def _rows(content: str) -> list[tuple[int, str]]:
-    """Lines with something in them that are no notes, and their numbers."""
+    """Return the lines with something in them that are no notes, with their numbers."""
     numbered = enumerate(content.splitlines(), start=1)
-    return [(number, line.strip()) for number, line in numbered if line.strip() and not line.startswith("#")]
+    return [
+        (number, line.strip())
+        for number, line in numbered
+        if not line.startswith("#") and not is_before_a_header(line)
+    ]
 
 
 def _why_none(text: str, at_ns: int | None) -> str:

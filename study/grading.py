@@ -1,4 +1,4 @@
-"""Grades the very completions that were measured, after the loads, never beside one."""
+"""Grade the very completions that were measured, after the loads, never beside one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import platformdirs
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, read_grades
+from analysis.accuracy.grader import GRADED_IN, GRADER_VERSION, grader_of, is_older
+from analysis.accuracy.grades import GRADED_BY, GRADED_REQUESTS, completed, read_grades
 from analysis.grading import Candidate, Grade, grade, sandbox_status
 from analysis.runs.identity import misplaced_cells
 from configs.datasets import Dataset
@@ -28,7 +28,7 @@ from traces.streams import has_trace, stamped
 
 
 def ungraded_cells(run: RunDir) -> list[CellKey]:
-    """Return the finished cells without grades.
+    """Return the finished cells without grades, or with those of an older grader.
 
     But for probes, whose answers are cut off or run on, for random weights, for prompts without tests, and for cells
     that are damaged: the analysis names these.
@@ -36,9 +36,7 @@ def ungraded_cells(run: RunDir) -> list[CellKey]:
     return [
         key
         for key in sound_cells(run)
-        if not is_probe(key.load)
-        and not has_trace(run.cell(key), "grades")
-        and not _not_for_grading(run.cell(key))
+        if not is_probe(key.load) and not _is_graded(run.cell(key)) and not _not_for_grading(run.cell(key))
     ]
 
 
@@ -127,6 +125,16 @@ def why_no_sandbox() -> str | None:
     return None if status.ok else f"{status.reason}\n  {status.remedy}"
 
 
+def _is_graded(folder: Path) -> bool:
+    """Say whether verdicts are there, and are this grader's as far as they say; the analysis names what is damaged."""
+    if not has_trace(folder, "grades"):
+        return False
+    try:
+        return not is_older(grader_of(open_trace(folder, "grades").schema.metadata))
+    except TraceError:
+        return True
+
+
 def _not_for_grading(folder: Path) -> bool:
     try:
         record = read_cell(folder)
@@ -138,15 +146,18 @@ def _not_for_grading(folder: Path) -> bool:
 def _candidates(folder: Path) -> list[Candidate]:
     """Return the whole answers to measured requests."""
     requests = open_trace(folder, "requests").read(["request_id", "task_id", "role", "status", "completion"])
-    wanted = pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    rows = requests.filter(wanted).select(["request_id", "task_id", "completion"]).to_pylist()
-    return [Candidate(**row) for row in rows]
+    rows = completed(requests).select(["request_id", "task_id", "completion"])
+    return [Candidate(**row) for row in rows.to_pylist()]
 
 
 def _write(folder: Path, grades: list[Grade], dataset: Dataset) -> None:
-    """With what was graded, and by which tests."""
+    """Write a cell's grades, with what was graded, by which tests and by which grader."""
     columns = {field.name: [getattr(grade, field.name) for grade in grades] for field in GRADES}
     schema = stamped(GRADES)
-    of = {GRADED_REQUESTS: sha256_of(folder / "requests.parquet"), GRADED_BY: dataset.sha256}
+    of = {
+        GRADED_REQUESTS: sha256_of(folder / "requests.parquet"),
+        GRADED_BY: dataset.sha256,
+        GRADED_IN: str(GRADER_VERSION),
+    }
     schema = schema.with_metadata({**schema.metadata, **of})
     write_parquet(folder / "grades.parquet", pa.table(columns, schema=schema))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from analysis.accuracy.grader import GRADER_VERSION, grader_of, is_older
 from analysis.accuracy.grades import read_grades
 from analysis.accuracy.outside import Outside
 from analysis.accuracy.verdicts import Accuracy, cell_accuracy
@@ -26,7 +27,7 @@ from analysis.energy.sensor import Said, Sensors
 from analysis.requests.columns import Requests, read_columns
 from analysis.requests.gaps import Spread
 from analysis.requests.latency import Latencies, latencies
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
+from analysis.requests.window import Window, WindowShare, measured_window, rated, shares_in
 from analysis.validity.clocks import clock_check, on_our_clock
 from analysis.validity.gpu_conditions import (
     board_checks,
@@ -39,6 +40,7 @@ from analysis.validity.highest_rate import rate_checks
 from analysis.validity.imported import imported_checks
 from analysis.validity.lengths import length_checks
 from analysis.validity.reasons import (
+    OLDER_GRADER,
     RECOMPUTED,
     Check,
     energy_checks,
@@ -72,6 +74,7 @@ class Measured:
     requests: Requests
     window: Window
     share: WindowShare
+    rated: WindowShare  # what its rates are of: the same, but for open loads of short answers
     latency: Latencies
     accuracy: Accuracy
     outside: Outside | None = None  # tokens outside of the code that was graded; None: nothing is graded
@@ -103,12 +106,12 @@ class CellResult:
 
     @property
     def primary(self) -> BoundaryEnergy | None:
-        """The boundary that per-request joules are given for."""
+        """Return the boundary that per-request joules are given for."""
         return primary(list(self.energies))
 
     @property
     def unknown(self) -> frozenset[str]:
-        """Reason codes of what a cell that others measured does not say."""
+        """Return reason codes of what a cell that others measured does not say."""
         imported = self.record.imported if self.record else None
         return frozenset(imported.unknown) if imported else frozenset()
 
@@ -149,7 +152,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     accuracy = cell_accuracy(grades, requests, record.validity)
     taken_over = [code for code in record.validity if code not in RECOMPUTED]
     latency = latencies(requests, context.most_in_flight(key.load))
-    checks = _of_requests(requests, latency, record, context)
+    checks = [*_of_requests(requests, latency, record, context), *_of_the_grader(grades)]
     window = measured_window(requests)
     if window is None:
         codes = _codes(checks, [*taken_over, "no_completed_request"])
@@ -159,12 +162,12 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     series, boards = _series(power), boards_seen(occupancy, window)
     of_engine, engines = of_the_engine(series, boards), readings_of_the_engine(power, series, boards)
     checks += [*occupancy_checks(occupancy, window, boards_of(of_engine)), *throttle_checks(engines, window)]
-    if record.power_clock is not None:
-        checks.append(clock_check(record.power_clock, window))
+    checks += [] if record.power_clock is None else [clock_check(record.power_clock, window)]
     seen = look_again(requests, window, grades)
     share = shares_in(requests, window)
-    measured = Measured(requests, window, share, latency, accuracy, seen.outside, seen.itl_ms)
-    if measured.share.output_tokens is None:
+    rates = _rates(requests, share, key.load, context)
+    measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
+    if share.output_tokens is None:
         taken_over.append("tokens_unknown")
     beside = residents_checks(record.audit.residents_cpu_share, _cpus(record, context))
     checks += [*length_checks(requests), *imported_checks(record.imported, requests, window), *beside]
@@ -193,6 +196,11 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     )
 
 
+def _rates(requests: Requests, share: WindowShare, load: str, context: Context) -> WindowShare:
+    """Return what requests and tokens a second are of: an open load's window may be too short for its last gap."""
+    return rated(requests, share, context.qps(load)) if context.is_open(load) else share
+
+
 def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:
     checks = request_checks(
         requests,
@@ -203,6 +211,15 @@ def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, con
         may_fail=record.rate is not None,
     )
     return [*checks, *rate_checks(record.rate, requests)]
+
+
+def _of_the_grader(grades: pa.Table | None) -> list[Check]:
+    version = None if grades is None else grader_of(grades.schema.metadata)
+    if version is None or not is_older(version):
+        return []
+    return [
+        Check(OLDER_GRADER, False, float(version), "grader version", lo=float(GRADER_VERSION), noted=True)
+    ]
 
 
 def failures_of(run: RunDir) -> Mapping[CellKey, Sequence[Attempt]]:

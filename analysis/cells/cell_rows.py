@@ -106,8 +106,8 @@ def _throughput(rows: Rows, measured: Measured, reasons: list[str]) -> None:
         "requests_in_window": share.requests,
         "output_tokens_in_window": tokens,
         "tokens_per_request": ratio(tokens, share.requests),
-        "request_rate": share.request_rate,
-        "output_token_rate": share.output_token_rate,
+        "request_rate": measured.rated.request_rate,
+        "output_token_rate": measured.rated.output_token_rate,
         "finish_length_share": mean((finished[told] == "length").astype(np.float64)),
     }
     for name, value in values.items():

@@ -94,6 +94,15 @@ class Comparison:
     others: tuple[Beside, ...]
     results: tuple[Results, ...] = field(repr=False)
 
+    @property
+    def no_joules(self) -> str:
+        """Say why no joules are compared; empty where they are."""
+        if self.pair is not None:
+            return ""
+        names = [name for name, results in zip(self.names, self.results, strict=True) if not results.pairs]
+        has = "have" if len(names) > 1 else "has"
+        return f"{' and '.join(names)} {has} none" if names else REASONS["no_common_boundary"].rstrip(".")
+
     def of(self, metric: str) -> tuple[Difference, ...]:
         """Return the differences in one metric."""
         return tuple(difference for difference in self.differences if difference.metric == metric)
@@ -160,13 +169,16 @@ def _differences(reference: _Run, run: _Run, meter: MeterKey | None, *, paired: 
         if mine is None:
             continue
         once = any(side.context.started_once(theirs.variant) for side in (reference, run))
-        for name in RATIOS:
-            estimate = _estimate(reference, run, theirs, mine, name, meter, paired=paired)
+        estimates = {
+            name: _estimate(reference, run, theirs, mine, name, meter, paired=paired) for name in RATIOS
+        }
+        if not any(estimates.values()):  # nothing completed: it is said, and not left out
+            why = sorted({*theirs.why(theirs.reasons), *mine.why(mine.reasons)})
+            estimates["j_per_request"] = no_ratio(*why or ("no_valid_block",))
+        for name, estimate in estimates.items():
             if estimate is not None:
-                estimate = without_interval(estimate) if once else estimate
-                yield Difference(
-                    run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), estimate
-                )
+                shown = without_interval(estimate) if once else estimate
+                yield Difference(run.name, *theirs.condition, name, theirs.mean(name), mine.mean(name), shown)
         ours, originals = (side.opened.passed.get(theirs.condition) for side in (run, reference))
         if ours is not None and originals is not None:
             before, after = (float(np.mean(list(shares.values()))) for shares in (originals, ours))
@@ -183,17 +195,24 @@ def without_interval(estimate: RatioEstimate) -> RatioEstimate:
 def _estimate(
     reference: _Run, run: _Run, theirs: Point, mine: Point, name: str, meter: MeterKey | None, *, paired: bool
 ) -> RatioEstimate | None:
-    """One metric of a condition that both have; None where neither has it, and nothing says why."""
-    if metric(name).each_boundary and meter is None:
-        return no_ratio("no_common_boundary")
-    of = meter if metric(name).each_boundary else None
-    values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
+    """Compare one metric of a condition that both have; None where neither has it, and nothing says why."""
     why = sorted({*theirs.why([name]), *mine.why([name])})
+    each_boundary = metric(name).each_boundary
+    if each_boundary and meter is None:
+        return _without_meter(why, reference, run)
+    of = meter if each_boundary else None
+    values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     if values and references:
         starts = [side.context.counted_by(theirs.variant) for side in (run, reference)]
         alike = all(starts[0](block) == starts[1](block) for block in {*values, *references})
         return _ratio(values, references, starts, paired=paired and alike)
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+
+
+def _without_meter(why: Sequence[str], reference: _Run, run: _Run) -> RatioEstimate:
+    """Say why no joules are compared: one run has none, and why, or they were measured at different boundaries."""
+    unmetered = not (reference.results.pairs and run.results.pairs)
+    return no_ratio(*(why if unmetered and why else ("no_common_boundary",)))
 
 
 def _ratio(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Part of every cache key: raised whenever a verdict could come out differently.
-GRADER_VERSION = 7
-
 Spans = tuple[tuple[int, int], ...]
 """Of characters, each with its start and the place after its end."""
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from analysis.grading.types import GRADER_VERSION
+from analysis.accuracy.grader import GRADER_VERSION
 from configs import prompt_format
 
 

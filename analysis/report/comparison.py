@@ -17,8 +17,8 @@ from analysis.report.figures.ratios import RatioMark, ratio_plot, rows_height
 from analysis.report.pages.templates import rendered
 from analysis.report.tables.table import TextTable
 from analysis.report.words.gains import beside_words
-from analysis.results.headline import ESTIMATED, significant, with_bounds
-from analysis.results.sentences import effect_words
+from analysis.results.headline import ESTIMATED
+from analysis.results.sentences import effect_words, significant, with_bounds
 from analysis.validity.reasons import EXPLANATIONS
 from traces.atomic import write_text
 
@@ -48,7 +48,7 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         note=note,
         estimated=comparison.estimated,
         estimated_words=ESTIMATED,
-        reasons=REASONS,
+        no_joules=comparison.no_joules,
         links=[section for section in _SECTIONS if drawing or section[0] != "figures"],
         asked=asked_lines(comparison),
         lines=answer_lines(comparison),

@@ -4,6 +4,9 @@ The window runs from the moment the first measured request was sent to the end o
 by the measured set alone, never by looking at power or throughput. Loads keep their occupancy with warm-up
 requests before it and filler after, so requests straddle both edges: of those, the share of their output
 tokens that arrived inside counts.
+
+Rates have the window's seconds as well, but for an open load whose answers take less than the gap to the next request:
+its N requests have N-1 gaps between them, and their rate is that of N.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from analysis.arrays import Bools, Floats
 from analysis.requests.columns import Requests
 from analysis.requests.inside import Window
 
-__all__ = ["Window", "WindowShare", "measured_window", "shares_in"]
+__all__ = ["Window", "WindowShare", "measured_window", "rated", "shares_in"]
 
 
 @dataclass(frozen=True)
@@ -29,28 +32,28 @@ class WindowShare:
 
     @property
     def requests(self) -> float:
-        """Requests' worth of output in the window: the denominator of J/request."""
+        """Return requests' worth of output in the window: the denominator of J/request."""
         return float(self.share.sum())
 
     @property
     def output_tokens(self) -> float | None:
-        """Output tokens in the window, or None where some request's tokens are not known."""
+        """Return output tokens in the window, or None where some request's tokens are not known."""
         total = float(self.tokens.sum())
         return total if np.isfinite(total) else None
 
     @property
     def request_rate(self) -> float:
-        """Requests' worth of output a second."""
+        """Return requests' worth of output a second."""
         return self.requests / self.window.seconds
 
     @property
     def output_token_rate(self) -> float | None:
-        """Output tokens a second, or None where some request's are not known."""
+        """Return output tokens a second, or None where some request's are not known."""
         tokens = self.output_tokens
         return None if tokens is None else tokens / self.window.seconds
 
     def goodput(self, slo_share: float | None) -> float | None:
-        """Requests a second that kept every bound, by their share of those that completed."""
+        """Return requests a second that kept every bound, by their share of those that completed."""
         return None if slo_share is None else slo_share * self.request_rate
 
 
@@ -89,6 +92,22 @@ def shares_in(requests: Requests, window: Window) -> WindowShare:
     share = np.where(cut, _share_of_aborted(requests, counts, within, tokens), share)
     tokens = np.where(counts | cut, np.where(cut & np.isnan(tokens), within, tokens), 0.0)
     return WindowShare(window, share, tokens)
+
+
+def rated(requests: Requests, share: WindowShare, qps: float | None) -> WindowShare:
+    """Return what the rates of an open load are of: its window, but at least N mean gaps for its N requests.
+
+    Without the last gap one request at 1/s that takes 10 ms would be 100/s.
+
+    Args:
+        requests: the whole load's.
+        share: of its window.
+        qps: the rate that was asked for; None where it was drawn from a file or searched, and requests alone tell it.
+    """
+    window, due_ns = share.window, requests.scheduled_ns[requests.measured & requests.timed]
+    gap_ns = 1e9 / qps if qps else float(np.ptp(due_ns)) / max(due_ns.size - 1, 1)
+    end_ns = max(window.end_ns, int(due_ns.max()) + round(gap_ns))
+    return share if end_ns == window.end_ns else shares_in(requests, Window(window.start_ns, end_ns))
 
 
 def _time_inside(requests: Requests, window: Window) -> Floats:

@@ -26,6 +26,8 @@ LAG_SHARE = 0.05  # ... or this share of the median latency, where that is more
 RATE_BOUND = 0.99
 MIN_S_SLACK = 0.02  # the runner ends a pass by its own clock: this much below min_s is still whole
 
+OLDER_GRADER = "graded_by_older"
+
 EXPLANATIONS = {
     "generator_lagged": "The load generator sent requests late: p99 of sent - scheduled is above its bound.",
     "rate_not_reached": "Requests went out at less than 99 % of the scheduled rate.",
@@ -68,6 +70,7 @@ EXPLANATIONS = {
     "made_up_prompts": "The prompts were made up to recorded lengths, so that no answer can be graded.",
     "lengths_not_kept": "Prompts or answers were not as long as the recording that was replayed.",
     "not_graded": "Completions have not been graded (yet): starwatt grade.",
+    OLDER_GRADER: "An older grader than this starwatt's judged the answers: starwatt grade judges them again.",
     "solution_unknown": "Which tokens belong to the code that was graded is not known: starwatt grade, or no counts.",
     "not_positive": "A value is zero or below (net of idle), so it has no ratio.",
     "no_rate_holds": "At no rate, or not even one at a time, were enough requests good: there is none to measure at.",
@@ -159,7 +162,7 @@ def request_checks(
     prefix_cache: bool = False,
     may_fail: bool = False,
 ) -> list[Check]:
-    """Checks that need the requests alone; lag is judged for open loads only, and rates where nothing caps them.
+    """Check what takes the requests alone; lag is judged for open loads only, and rates where nothing caps them.
 
     With ``prefix_cache`` the study asks that prompts be reused, and hits are noted. With ``may_fail`` requests that
     failed are a part of what was looked for, and are noted.
@@ -217,7 +220,7 @@ def engine_check(engine: pa.Table, window: Window) -> Check:
 
 
 def energy_checks(energy: BoundaryEnergy) -> list[Check]:
-    """Checks of one (boundary, source) over the window."""
+    """Check one (boundary, source) over the window."""
     bound_s = max(device.series.gap_bound_s for device in energy.devices)
     disagrees = "counter_disagrees" in energy.reasons
     samples, few = float(energy.samples), energy.samples < MIN_SAMPLES

@@ -1,4 +1,4 @@
-"""Times as recordings have them: numbers since something, or dates with up to nine decimals."""
+"""Read times as recordings have them: numbers since something, or dates with up to nine decimals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from functools import lru_cache
 from types import MappingProxyType
 
 NS_PER_S = 10**9
-UNITS = MappingProxyType({"s": NS_PER_S, "ms": 10**6, "us": 10**3, "ns": 1})
+UNITS = MappingProxyType(
+    {"s": NS_PER_S, "ms": 10**6, "us": 10**3, "ns": 1, "min": 60 * NS_PER_S, "h": 3600 * NS_PER_S}
+)
 """Nanoseconds of what a number may count, by the endings of names."""
 _SINCE_1970 = (1e17, UNITS["ns"]), (1e14, UNITS["us"]), (1e11, UNITS["ms"]), (1e9, UNITS["s"])
 """From which number on it counts from 1970, and what: 1e9 s is in 2001, 1e11 s would be in 5138."""
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PREFIXES = {"m": "ms", "milli": "ms", "u": "us", "\u03bc": "us", "micro": "us", "n": "ns", "nano": "ns"}
-_TITLE = re.compile(rf"(?:(?<![a-z])|(?<=time|tamp))({'|'.join(_PREFIXES)})s(?:ec(?:ond)?s?)?\W*$")
+_TITLE = re.compile(
+    rf"(?:(?<![a-z])|(?<=time|tamp))(?:({'|'.join(_PREFIXES)})s(?:ec(?:ond)?s?)?|(min)(?:ute)?s?|(h)(?:(?:ou)?rs?)?|(s)(?:ec(?:ond)?s?)?)\W*$"
+)
 _DATED = 0  # in place of what numbers count
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,2})?", re.ASCII)
 _DATE = re.compile(
@@ -63,9 +67,19 @@ class Instants:
 
 
 def unit_ns_of(title: str) -> int:
-    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``t [millis]``); else of a second."""
-    said = _TITLE.search(_HUMP.sub(" ", title).casefold())
-    return NS_PER_S if said is None else UNITS[_PREFIXES[said[1]]]
+    """Return the nanoseconds of what a column counts by its title (``time_ms``, ``t [min]``); else of a second."""
+    return titled(title)[1] or NS_PER_S
+
+
+def titled(title: str) -> tuple[str, int | None]:
+    """Divide a column's title into the letters of its name, and the nanoseconds of its unit; None: it has no unit."""
+    words = _HUMP.sub(" ", title).casefold()
+    said = _TITLE.search(words)
+    name = re.sub(r"[^a-z]", "", words if said is None else words[: said.start()])
+    if said is None:
+        return name, None
+    prefix, *others = said.groups()
+    return name, UNITS[_PREFIXES[prefix] if prefix else next(filter(None, others))]
 
 
 def _date_ns(found: re.Match[str]) -> int | None:

@@ -1,7 +1,8 @@
-"""Reads the text of a file that a person wrote: with a bound, and whatever is odd about it becomes a sentence."""
+"""Read the text of a file that a person wrote: with a bound, and whatever is odd about it becomes a sentence."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import stat
@@ -80,6 +81,27 @@ def read_text(path: Path, most_bytes: int = CONFIG_BYTES) -> str:
         UsageError: as ``read_bytes``, or it is no UTF-8 text (with its line).
     """
     return decoded(path, read_bytes(path, most_bytes))
+
+
+def read_table(path: Path, most_bytes: int = TABLE_BYTES) -> str:
+    """Return the text of a table or a log that a program wrote, unpacked where its name ends in .gz.
+
+    It is UTF-8, or UTF-16 with its byte order mark, as PowerShell's > and Excel write.
+
+    Raises:
+        UsageError: as ``read_packed``, or it is no such text (with its line).
+    """
+    raw = read_packed(path, most_bytes)
+    try:
+        return raw.decode(encoding_of(raw))
+    except UnicodeDecodeError:
+        return decoded(path, raw)  # which says where
+
+
+def encoding_of(raw: bytes) -> str:
+    """Return UTF-16 for lines that begin with its byte order mark, UTF-8 for whatever else."""
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if marked and (b"\n\0" in raw or b"\0\n" in raw) else "utf-8-sig"
 
 
 def decoded(path: Path, raw: bytes) -> str:

@@ -101,10 +101,11 @@ def watts_of(name: str) -> float | None:
     return None
 
 
-def seconds(text: str, zone: str | None) -> float:
+def seconds(text: str, zone: str | None, unit_s: float | None = None) -> float:
     """Read a time as seconds since 1970; ``zone`` is that of times that name none: ``local``, or an IANA name.
 
-    A count from 1970 may be of seconds or of thousandths, millionths or billionths of them.
+    A count is of ``unit_s``; where that is not known, its size says whether it is of seconds or of thousandths,
+    millionths or billionths of them.
 
     Raises:
         ValueError: it is none, or names no zone where none is given.
@@ -112,7 +113,7 @@ def seconds(text: str, zone: str | None) -> float:
     text = text.strip()
     if _EPOCH.fullmatch(text):
         count = float(text.replace(",", "."))
-        return count * next((part for least, part in _PARTS if abs(count) >= least), 1.0)
+        return count * (unit_s or next((part for least, part in _PARTS if abs(count) >= least), 1.0))
     at = _calendar(text)
     if at.year not in _YEARS:  # the system's calendar ends where a zone would leave the years 1 to 9999
         raise ValueError("its year is none of measurements")

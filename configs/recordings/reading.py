@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from configs.files.text_files import TABLE_BYTES, decoded, read_packed
+from configs.files.text_files import read_table
 from configs.offsets import offsets_of
 from configs.recordings.json_lines import is_json_lines, lines_of_json
 from configs.recordings.recording import Recording, recording_of
@@ -33,7 +33,7 @@ def read_recording(path: Path, most_tokens: int | None = None) -> Recording:
 @lru_cache(maxsize=8)
 def _read(path: Path, most_tokens: int | None, _version: tuple[int, int]) -> Recording:
     """Read a file once, however often it is asked for: some hold a million requests."""
-    text = decoded(path, read_packed(path, TABLE_BYTES))
+    text = read_table(path)
     if is_json_lines(text):
         return recording_of(path, lines_of_json(path, text), most_tokens)
     if text.lstrip().startswith("["):

@@ -27,10 +27,11 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     index: int = 0
     error: Any = None
+    usage: Any = None
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer: a completion has none."""
+        """Return what the model wrote before its answer: a completion has none."""
         return ""
 
     @property
@@ -40,7 +41,7 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Delta(msgspec.Struct, gc=False):
-    """What one event adds to one answer of a chat. Servers have three names for what a model thinks aloud."""
+    """The part of a chat's answer that one event adds. Servers have three names for what a model thinks aloud."""
 
     content: str | None = None
     refusal: str | None = None
@@ -58,15 +59,16 @@ class ChatChoice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     index: int = 0
     error: Any = None
+    usage: Any = None
 
     @property
     def text(self) -> str:
-        """What belongs to the answer itself, a refusal too."""
+        """Return what belongs to the answer itself, a refusal too."""
         return "" if self.delta is None else (self.delta.content or "") + (self.delta.refusal or "")
 
     @property
     def apart(self) -> str:
-        """What the model wrote before its answer; a server may send it under two names at once."""
+        """Return what the model wrote before its answer; a server may send it under two names at once."""
         delta = self.delta
         return "" if delta is None else delta.reasoning_content or delta.reasoning or delta.thinking or ""
 
@@ -103,6 +105,7 @@ class Chunk(msgspec.Struct, gc=False):
     choices: list[Choice] = []
     usage: Usage | None = None
     error: Any = None
+    x_groq: Any = None
 
 
 class ChatChunk(msgspec.Struct, gc=False):
@@ -111,6 +114,7 @@ class ChatChunk(msgspec.Struct, gc=False):
     choices: list[ChatChoice] = []
     usage: Usage | None = None
     error: Any = None
+    x_groq: Any = None
 
 
 AnyChoice = Choice | ChatChoice
@@ -119,7 +123,7 @@ AnyChunk = Chunk | ChatChunk
 
 @dataclass(frozen=True)
 class Api:
-    """How the events of one API are read."""
+    """The rules by which the events of one API are read."""
 
     strict: msgspec.json.Decoder[Any]
     choice: Callable[[dict[str, Any]], AnyChoice]
@@ -163,9 +167,9 @@ def is_of_a_completion(data: bytes) -> bool:
 
 def is_plain(chunk: AnyChunk) -> bool:
     """Say whether an event that decoded strictly holds nothing that this leaves out."""
-    if any(choice.error is not None for choice in chunk.choices):
+    if any(choice.error is not None or choice.usage is not None for choice in chunk.choices):
         return False
-    return chunk.error is None and (bool(chunk.choices) or chunk.usage is not None)
+    return chunk.error is None and chunk.x_groq is None and (bool(chunk.choices) or chunk.usage is not None)
 
 
 def _read_liberally(event: StreamEvent, api: Api) -> AnyChunk | None:
@@ -225,8 +229,8 @@ def _loaded(data: bytes) -> Any:
 
 
 def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
-    choices, usage = value.get("choices"), value.get("usage")
-    if choices is None and usage is None:
+    choices, usage = value.get("choices"), _usage_in(value)
+    if choices is None and value.get("usage") is None and usage is None:
         return None
     if not isinstance(choices or [], list):
         raise NotACompletionError("an event is not the JSON of a completion: its choices are no list")
@@ -235,7 +239,7 @@ def _chunk(value: dict[str, Any], api: Api) -> AnyChunk | None:
     for choice in choices or []:
         if (said := error_in(choice)) is not None:
             raise _error_of(said)
-    return api.chunk([api.choice(choice) for choice in choices or []], _usage(usage))
+    return api.chunk([api.choice(choice) for choice in choices or []], usage)
 
 
 def _choice(value: dict[str, Any]) -> Choice:
@@ -293,6 +297,16 @@ def _finish_reason(value: Any) -> str | None:
     """SGLang's own is an object with a type."""
     said = value.get("type") if isinstance(value, dict) else value
     return None if not said else said if isinstance(said, str) else str(said)
+
+
+def _usage_in(value: dict[str, Any]) -> Usage | None:
+    """Read the counts of an event: beside its choices, else in the last that has them (Moonshot) or Groq's own."""
+    beside, choices = _usage(value.get("usage")), value.get("choices")
+    places = [value, *reversed(choices if isinstance(choices, list) else []), value.get("x_groq")]
+    found = (_usage(place.get("usage")) for place in places if isinstance(place, dict))
+    return next(
+        (usage for usage in found if usage is not None and usage.completion_tokens is not None), beside
+    )
 
 
 def _usage(value: Any) -> Usage | None:

@@ -12,6 +12,8 @@ from loadgen.clients.exchange import Exchange
 OPTIONS, FIELD = "stream_options", "continuous_usage_stats"
 _LEFT_OUT = (FIELD, OPTIONS)
 """What may be left out, the least first: counts with every chunk, or all counts."""
+_OF_THE_REQUEST = (400, 422)
+"""Refusals of what was asked. A server that is busy (429), lets nobody in or fails (5xx) may quote the request too."""
 _LENGTH = re.compile(rb"(?<=\r\nContent-Length: )\d+")
 
 
@@ -52,7 +54,7 @@ class Asking:
 
     def _refused(self, request: bytes, exchange: Exchange, left_out: str | None) -> str | None:
         """Return the least that an answer refuses by name, of what was asked for and is not left out already."""
-        if exchange.status != "http_error":
+        if exchange.status != "http_error" or exchange.http_status not in _OF_THE_REQUEST:
             return None
         left = _LEFT_OUT if left_out is None else _LEFT_OUT[_LEFT_OUT.index(left_out) + 1 :]
         said = exchange.error or ""
@@ -66,7 +68,7 @@ class AskingClient:
         self._asking = Asking()
 
     async def complete(self, request: bytes, exchange: Exchange) -> None:
-        """One request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
+        """Make one request, head and body; how it went is said in ``exchange``. It counts as sent when it was first."""
         for form in self._asking.forms(request, exchange):
             await self._complete_once(form, exchange)
 

@@ -54,7 +54,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them: without the port that is usual."""
+        """Return host and port as the Host header has them: without the port that is usual."""
         return authority(self.scheme, self.host, self.port)
 
     @property
@@ -67,7 +67,7 @@ class Endpoint:
 
     @property
     def scheme(self) -> str:
-        """``http`` or ``https``."""
+        """Return ``http`` or ``https``."""
         return "https" if self.tls else "http"
 
 

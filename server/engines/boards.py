@@ -58,7 +58,7 @@ def allot(meters: Meters, engine: EngineSettings) -> Allotment:
 
 @lru_cache(maxsize=8)
 def readable(gpus: tuple[str, ...] | None) -> Mapping[str, int]:
-    """UUIDs of the boards whose power is read, with their numbers; empty without any.
+    """Return UUIDs of the boards whose power is read, with their numbers; empty without any.
 
     Found once a process: were a board left out that is lost on the way, joules of later cells would be those of fewer
     boards.

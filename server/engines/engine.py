@@ -6,11 +6,11 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
-from typing import Protocol, Self
+from typing import Protocol
 
 import platformdirs
 import psutil
@@ -56,7 +56,7 @@ ADAPTERS: dict[str, Adapter] = {"vllm": Vllm(), "transformers": TransformersServ
 
 
 @dataclass
-class Engine:
+class Engine(AbstractContextManager["Engine"]):
     """A started server; use as a context manager. ``served`` is known once ``wait_ready`` returned."""
 
     spec: EngineSpec
@@ -67,7 +67,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """The endpoint, without ``/v1``."""
+        """Return the endpoint, without ``/v1``."""
         host = f"[{self.spec.host}]" if ":" in self.spec.host else self.spec.host
         return f"http://{host}:{self.spec.port}"
 
@@ -136,9 +136,6 @@ class Engine:
         """Stop the server and everything it started, and remove its temporary files."""
         stop_group(self.process, grace_s=STOP_GRACE_S)
         self._temporaries.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

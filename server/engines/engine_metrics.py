@@ -36,7 +36,7 @@ _SAMPLE = re.compile(r"(?P<name>[\w:]+)(?:\{.*\})?\s+(?P<value>\S+)")  # a time 
 
 
 def parse_metrics(text: str) -> dict[str, float]:
-    """Our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
+    """Return our columns from Prometheus text, summed over label sets; a metric that is missing is left out.
 
     A share of each engine's own cache is no sum: with data parallelism it is their mean. A server that writes a metric
     by its former name too, as vLLM does for some releases, is read once.

@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several engines on the same boards gets of their memory."""
+    """One engine's part of the memory of boards that several are on."""
 
     utilization: float
     """Of each board: all that it takes."""
@@ -45,5 +45,5 @@ class EngineSpec:
 
     @property
     def served(self) -> EngineSettings:
-        """The settings, with those that the variant has of its own."""
+        """Return the settings, with those that the variant has of its own."""
         return with_arguments(self.settings, self.variant.engine_args)

@@ -14,7 +14,7 @@ from typing import Any
 from server.engines.asking import answer_of
 from server.engines.engine_metrics import finite
 from server.process.waiting import ask_until
-from starwatt_errors import EngineError
+from starwatt_errors import EngineError, first_few
 from traces.cell import Served
 
 _TIMEOUT_S = 5.0
@@ -88,8 +88,7 @@ class RemoteEngine:
         wanted = (
             "serves several models: say which by model:" if self.model is None else f"has no {self.model}"
         )
-        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        lists = f"{', '.join(names[:_MOST_NAMED])}{more}"
+        lists = first_few(names, _MOST_NAMED)
         raise EngineError(f"{self.url}: {wanted} (it lists: {lists})", cause=f"{self.url}: {wanted}")
 
     def _description(self, chosen: dict[str, Any]) -> Served:

@@ -20,7 +20,7 @@ from starwatt_errors import MeterError
 
 
 def available_sources() -> dict[Source, str]:
-    """Measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed.
+    """Return measuring sources that answer here, with what they found; ``modelled`` is always possible and not listed.
 
     Raises:
         NvmlError: there is a driver, but neither it nor a board of it answers.
@@ -55,7 +55,7 @@ def _packages() -> dict[Source, str]:
 
 
 def choose_sources(settings: Meters) -> list[Source]:
-    """``auto`` is every measuring source that answers, or ``modelled`` where none does; and the logs that are named."""
+    """Choose sources: ``auto`` is every measuring one that answers, or ``modelled``; and the logs that are named."""
     if settings.sources != "auto":
         return list(settings.sources)
     there = _packages() if settings.gpus == () else available_sources()  # boards that are not wanted may fail

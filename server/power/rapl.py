@@ -58,7 +58,7 @@ class Zone:
         return max(self._constraints_w("power_limit_uw"), default=None)
 
     def most_w(self) -> float:
-        """More than it can draw: three times the highest power or limit that the kernel names."""
+        """Return more than it can draw: three times the highest power or limit that the kernel names."""
         named_w = [*self._constraints_w("max_power_uw"), *self._constraints_w("power_limit_uw")]
         return _LIMIT_FACTOR * max(named_w) if named_w else _MOST_W
 
@@ -136,15 +136,15 @@ class RaplMeter:
 
     @property
     def devices(self) -> list[Device]:
-        """Packages and DRAM zones."""
+        """Return packages and DRAM zones."""
         return [counter.device for counter in self._counters]
 
     def read(self, *, slow: bool) -> list[Reading]:
-        """Energy since the first reading, and the mean power since the last one; with ``slow``, power limits."""
+        """Read the energy since the first reading, and the mean power since the last; with ``slow``, power limits."""
         return [_read_counter(counter, slow=slow) for counter in self._counters]
 
     def close(self) -> None:
-        """Nothing stays open between readings."""
+        """Do nothing: nothing stays open between readings."""
 
 
 def _open(zones: list[Zone]) -> list[_Counter]:

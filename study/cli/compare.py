@@ -119,7 +119,7 @@ def _table(comparison: Comparison, name: str) -> Table:
 
 
 def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> Table:
-    """Some columns of a table; figures stand to the right."""
+    """Lay out some columns of a table, figures to the right."""
     table = Table(title=title)
     for place in places:
         table.add_column(content.header[place], justify="left" if place < content.labels else "right")
@@ -130,7 +130,7 @@ def _in_the_terminal(title: str, content: TextTable, places: Iterable[int]) -> T
 
 def _of_which_joules(comparison: Comparison) -> str:
     if comparison.pair is None:
-        return "no joules: the runs have no boundary in common"
+        return f"no joules: {comparison.no_joules}"
     boundary, source = comparison.pair
     note = f" ({ESTIMATED})" if comparison.estimated else ""
     return f"joules of the boundary {boundary}, by {source}{note}"

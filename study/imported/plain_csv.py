@@ -9,8 +9,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from configs.files.csv_lines import before_the_header, separator_of
 from configs.files.values import is_missing, seconds
-from server.power.logs.table import separator_of
 from starwatt_errors import UsageError
 from study.imported.requests import LATEST_S, ImportedLoad, Request, nanoseconds
 from traces.schemas import STATUSES
@@ -28,7 +28,9 @@ def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
         UsageError: it lacks start or end, or a field is not understood.
     """
     lines = text.splitlines()
-    rows = csv.DictReader(lines, delimiter=separator_of(lines[0]), skipinitialspace=True)
+    before = before_the_header(lines)
+    header = lines[before] if before < len(lines) else ""
+    rows = csv.DictReader(lines[before:], delimiter=separator_of(header), skipinitialspace=True)
     names = [name.strip().lower() for name in rows.fieldnames or ()]
     rows.fieldnames = names
     twice = sorted({name for name in names if name in TAKEN and names.count(name) > 1})
@@ -42,16 +44,16 @@ def csv_load(text: str, path: Path, zone: str | None) -> ImportedLoad:
             "it could be was recognised either (vllm bench serve, GuideLLM, aiperf)"
         )
     try:
-        requests = [_request(row, _Line(f"{path}, line {rows.line_num}", zone)) for row in rows]
+        requests = [_request(row, _Line(f"{path}, line {before + rows.line_num}", zone)) for row in rows]
     except csv.Error as error:
-        raise UsageError(f"{path}, line {rows.line_num}: is no CSV: {error}") from error
+        raise UsageError(f"{path}, line {before + rows.line_num}: is no CSV: {error}") from error
     if not requests:
         raise UsageError(f"{path}: has a header and no requests")
     return ImportedLoad(TOOL, None, tuple(requests))
 
 
 class _Line:
-    """Reads the fields of one line."""
+    """Read the fields of one line."""
 
     def __init__(self, where: str, zone: str | None) -> None:
         self._where, self._zone = where, zone

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from configs.files.problems import words_of
+from configs.files.text_files import encoding_of, read_packed
 from starwatt_errors import UsageError
 from study.imported.requests import LATEST_S
 
@@ -18,12 +19,13 @@ MomentNs = Annotated[int, Field(ge=0, le=round(LATEST_S * 1e9))]
 """The same in nanoseconds."""
 Span = Annotated[float, Field(ge=0, le=1e9)]
 """A duration, in whatever unit its tool has."""
+_MOST_BYTES = 1 << 30
 Tokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of tokens."""
 
 
 class ToolShape(BaseModel):
-    """What we read of an object; tools add fields with every version, and these are theirs."""
+    """Hold what we read of an object; tools add fields with every version, which are left alone."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -31,16 +33,21 @@ class ToolShape(BaseModel):
 _Shape = TypeVar("_Shape", bound=ToolShape)
 
 
+def at(*places: str, default: Any = None) -> Any:
+    """Read a field from the first of these places that there is, such as ``info.timings.request_start``."""
+    paths = (AliasPath(*place.split(".")) for place in places)
+    return Field(default=default, validation_alias=AliasChoices(*paths))
+
+
 def read_text(path: Path) -> str:
-    """Return the whole of a file.
+    """Return the whole of a file, unpacked where its name ends in .gz.
 
     Raises:
         UsageError: it cannot be read, is empty, or is no text.
     """
+    raw = read_packed(path, _MOST_BYTES)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        text = raw.decode(encoding_of(raw))
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: is no text: JSON, JSON Lines or CSV of a load generator is read"

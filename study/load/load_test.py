@@ -9,14 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from analysis.requests.columns import Requests, read_columns
 from configs.addresses import shown_url
 from configs.datasets import load_dataset
 from configs.loads import Open
 from configs.meters import Meters
-from loadgen.planning.arrivals import mean_rate
 from loadgen.planning.recorded import with_lengths
 from loadgen.process import run_load
 from loadgen.result import LoadResult
@@ -35,6 +32,7 @@ from study.measure.chat_trial import refuse_without_chat
 from study.measure.meter import Recorded
 from study.measure.metered import metered, record_cell
 from study.measure.secrets import api_key
+from study.plan.cells import unplanned_table
 from study.plan.prompts import NO_TESTS, codes_of, keep_prompts
 from study.progress.display import Display, tell
 from study.records.manifest import description
@@ -43,8 +41,7 @@ from traces.atomic import write_json, write_parquet
 from traces.cell import Served
 from traces.layout import CellKey, RunDir, model_slug
 from traces.pieces import Trace, open_trace
-from traces.schemas import PLAN, SCHEMA_VERSION
-from traces.streams import stamped
+from traces.schemas import SCHEMA_VERSION
 
 VARIANT = "endpoint"
 _AT_HAND = ("requests", "schedule")
@@ -53,7 +50,7 @@ _AT_HAND = ("requests", "schedule")
 
 @dataclass(frozen=True)
 class LoadTest:
-    """What a load test leaves in its folder."""
+    """Hold what a load test leaves in its folder."""
 
     summary: dict[str, Any]
     run: RunDir
@@ -108,14 +105,16 @@ def refuse_used(out: Path) -> None:
 
 @contextlib.contextmanager
 def _emptied_unless_requests_came(out: Path) -> Iterator[None]:
-    """A load that failed must not block its repetition into the same folder."""
+    """Empty the folder of a load that failed: it must not block its repetition."""
     was_there = out.exists()
     try:
         yield
     except BaseException:
         if not any(_rows(trace) for trace in out.rglob("requests.*")):
             for left in list(out.iterdir()) if was_there else [out]:
-                _remove(left)
+                shutil.rmtree(left, ignore_errors=True)
+                if left.is_file():
+                    left.unlink()
         raise
 
 
@@ -124,13 +123,6 @@ def _rows(trace: Path) -> int:
         return int(open_trace(trace.parent, "requests").read(["role"]).num_rows)
     except TraceError:  # cut off before its first row
         return 0
-
-
-def _remove(left: Path) -> None:
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
 
 
 def _measured(
@@ -163,8 +155,8 @@ def _summary(
     spec: LoadSpec, outcome: LoadResult, requests: Requests, slo_ms: Mapping[str, float] | None
 ) -> dict[str, Any]:
     load = spec.load
-    most = load.max_in_flight if isinstance(load, Open) else None
-    mean_gap_s = 1 / mean_rate(load) if isinstance(load, Open) else 0.0
+    open_load = load if isinstance(load, Open) else None
+    most = None if open_load is None else open_load.max_in_flight
     return {
         "schema_version": SCHEMA_VERSION,
         "url": shown_url(spec.url),
@@ -178,7 +170,7 @@ def _summary(
         "invalid": generator_problems(requests, is_open=load.kind == "open", most_in_flight=most),
         "slo_ms": None if slo_ms is None else dict(slo_ms),
         "recording": _of_the_recording(spec, requests.trace),
-        "metrics": summarise(requests, slo_ms, most, mean_gap_s=mean_gap_s),
+        "metrics": summarise(requests, slo_ms, most, open_load=open_load),
     }
 
 
@@ -224,24 +216,18 @@ def _record(
         **(power if metered else {}),
     }
     write_json(run.manifest, manifest)
-    plan = pa.Table.from_pylist([{**asdict(key), "position": 0}], schema=stamped(PLAN))
-    write_parquet(run.plan, plan)
+    write_parquet(run.plan, unplanned_table([key]))
 
 
 def _meters_here(recorded: Recorded) -> dict[str, Any]:
     """Describe what is metered; where a board fails now, the load that was measured is kept without."""
-    problem = recorded.problem
-    gpus: list[dict[str, Any]] = []
-    used = calibration = None
     try:
-        gpus, used, calibration = (
-            [asdict(gpu) for gpu in gpu_inventory()],
-            choose_sources(Meters()),
-            calibrate(recorded.boards),
-        )
+        gpus, used = [asdict(gpu) for gpu in gpu_inventory()], choose_sources(Meters())
+        meters = {"used": used, "problem": recorded.problem}
+        return {"gpus": gpus, "meters": meters, "sensor_calibration": calibrate(recorded.boards)}
     except MeterError as error:
-        problem = problem or str(error)
-    return {"gpus": gpus, "meters": {"used": used, "problem": problem}, "sensor_calibration": calibration}
+        meters = {"used": None, "problem": recorded.problem or str(error)}
+        return {"gpus": [], "meters": meters, "sensor_calibration": None}
 
 
 def _meters_there(host: Mapping[str, Any], recorded: Recorded) -> dict[str, Any]:

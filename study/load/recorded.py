@@ -1,4 +1,4 @@
-"""A load test that replays a recording with lengths: what is told and asked before it, and what came of it."""
+"""Prepare a load test that replays a recording with lengths, and say what came of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.accuracy.grades import completed
 from configs.datasets import Dataset
 from configs.loads import Load, Open
 from configs.recordings import Recording
@@ -77,9 +78,7 @@ def lengths_kept(requests: pa.Table) -> dict[str, Any] | None:
 
     ``largest`` is in tokens, of the server's count less what was asked; None where the server counts nothing.
     """
-    done = requests.filter(
-        pc.and_(pc.equal(requests["role"], "measured"), pc.equal(requests["status"], "ok"))
-    )
+    done = completed(requests)
     if requests["asked_prompt_tokens"].null_count == len(requests):
         return None
     kept: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
+"""Make the figures of one load test: ``summary.json`` and the table that ``starwatt load`` prints."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from rich.table import Table
 
 from analysis.requests.columns import Requests
 from analysis.requests.latency import latencies, latency_spreads, slo_share
-from analysis.requests.window import Window, WindowShare, measured_window, shares_in
-from analysis.results.headline import ESTIMATED, significant
+from analysis.requests.window import WindowShare, measured_window, rated, shares_in
+from analysis.results.headline import ESTIMATED
+from analysis.results.sentences import significant
 from analysis.tables import read_table
 from analysis.validity.reasons import EXPLANATIONS, request_checks
+from configs.loads import Open
 from traces.layout import RunDir
 
 _OF_THE_GENERATOR = {"generator_lagged", "rate_not_reached"}
@@ -30,17 +32,17 @@ def summarise(
     slo_ms: Mapping[str, float] | None = None,
     most_in_flight: int | None = None,
     *,
-    mean_gap_s: float = 0.0,
+    open_load: Open | None = None,
 ) -> dict[str, Any]:
     """Counts, rates and latencies (milliseconds) of the measured requests, as the tables of a run define them.
 
-    Rates are over the window; of an open load, whose requests are ``mean_gap_s`` apart in the mean, at least to such a
-    gap after the last one was due: N requests fill N gaps. None where nothing was completed.
+    Rates are over the window, those of an ``open_load`` over at least N gaps for N requests. None where nothing was
+    completed.
 
     ``not_streamed`` counts answers whose tokens came all at once. Where most did, there is no time between tokens.
     With ``slo_ms`` (bounds by latency) there is ``goodput``.
     """
-    latency, share = latencies(requests, most_in_flight), _rated(requests, mean_gap_s)
+    latency, share = latencies(requests, most_in_flight), _rated(requests, open_load)
     metrics: dict[str, Any] = {
         "measured_requests": int(requests.measured.sum()),
         "completed_requests": int(requests.completed.sum()),
@@ -58,14 +60,13 @@ def summarise(
     return metrics
 
 
-def _rated(requests: Requests, mean_gap_s: float) -> WindowShare | None:
+def _rated(requests: Requests, open_load: Open | None) -> WindowShare | None:
     """Return what the rates are of; None where nothing was completed."""
     window = measured_window(requests)
     if window is None:
         return None
-    last_due_ns = int(requests.scheduled_ns[requests.measured & requests.timed].max())
-    end_ns = max(window.end_ns, last_due_ns + round(mean_gap_s * 1e9))
-    return shares_in(requests, Window(window.start_ns, end_ns))
+    share = shares_in(requests, window)
+    return share if open_load is None else rated(requests, share, open_load.qps)
 
 
 def generator_problems(
@@ -94,16 +95,16 @@ def summary_table(summary: dict[str, Any]) -> Table:
         table.add_column(column, justify="left" if not column else "right")
     for name, title in LATENCIES.items():
         spread = metrics[f"{name}_ms"]
-        table.add_row(f"{title} (ms)", *(_shown(spread[key]) for key in ("mean", "p50", "p90", "p99")))
+        table.add_row(f"{title} (ms)", *(shown(spread[key]) for key in ("mean", "p50", "p90", "p99")))
     table.add_section()
-    table.add_row("requests/s", _shown(metrics["request_rate"]))
-    table.add_row("output tokens/s", _shown(metrics["output_token_rate"]))
+    table.add_row("requests/s", shown(metrics["request_rate"]))
+    table.add_row("output tokens/s", shown(metrics["output_token_rate"]))
     if "goodput" in metrics:
         bounds = ", ".join(f"{name} {bound:g} ms" for name, bound in summary["slo_ms"].items())
-        table.add_row(f"goodput (requests/s; {bounds})", _shown(metrics["goodput"]))
+        table.add_row(f"goodput (requests/s; {bounds})", shown(metrics["goodput"]))
     audit = summary["audit"]
     if audit["offered_rate"] is not None:
-        table.add_row("offered requests/s", _shown(audit["offered_rate"]))
+        table.add_row("offered requests/s", shown(audit["offered_rate"]))
     for name in ("connections_open_most", "connections_opened_late", "resent"):
         if audit[name]:
             table.add_row(name.replace("_", " "), str(audit[name]))
@@ -127,5 +128,6 @@ def energy_words(run: RunDir) -> list[str]:
     ]
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Write a figure of a load test for the terminal."""
     return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""One request to an endpoint, outside of any load, and its whole answer."""
+"""Send one request to an endpoint, outside of any load, and read its whole answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the meters and devices that a study names are on this machine; meters are opened once, and closed again."""
+"""Check that the meters and devices that a study names are on this machine; meters are opened once, then closed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def missing_meters(study: Study) -> Iterator[StudyProblem]:
 
 
 def missing_devices(study: Study) -> Iterator[StudyProblem]:
-    """Devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
+    """Find devices that ``meters`` names and none of this machine's meters reads: they would be left out in silence.
 
     Other machines' devices are known when their meters answer: nothing is said where one of them measures.
     """
@@ -62,7 +62,7 @@ def _follow(log: ExternalLog) -> None:
 
 
 def _open_and_close(settings: Meters) -> None:
-    """The meters that are no logs."""
+    """Open the meters that are no logs, and close them again."""
     sources = tuple(source for source in choose_sources(settings) if source != "external")
     if not sources:
         return

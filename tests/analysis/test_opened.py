@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,16 @@ def test_a_run_that_is_not_analysed_is_when_it_is_opened(tmp_path: Path) -> None
     [
         ("cells", "boundary", None, "one of boundary and source"),
         ("cells", "boundary", "elsewhere", "one of boundary and source"),
+        ("cells", "value", math.inf, "numbers in value that are none"),
+        ("cells", "hi", math.nan, "numbers in hi that are none"),
         ("contrasts", "value", None, "valid rows without value"),
+        ("contrasts", "hi", None, "one end of an interval"),
+        ("contrasts", "hi", -1.0, "intervals that end before they begin"),
         ("accuracy", "plus_passed", None, "graded tasks without base_passed or plus_passed"),
     ],
 )
 def test_a_table_whose_rows_somebody_rewrote_is_refused_in_words_and_made_again(
-    runs: list[RunDir], name: str, column: str, value: str | None, why: str
+    runs: list[RunDir], name: str, column: str, value: float | str | None, why: str
 ) -> None:
     path = runs[0].table(name)
     whole = load_parquet(path)

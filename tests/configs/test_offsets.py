@@ -16,7 +16,7 @@ OF_A_STUDY = ("qps: 6", "trace: arrivals/day.csv")
 
 
 @pytest.mark.parametrize(
-    "text", ["0\n0.5\n0.5\n2\n", "seconds\n10\n10.5\n\n10.5\n12", "\ufeff1e3\r\n1000.5\r\n1000.5\r\n1002",
+    "text", ["0\n0.5\n0.5\n2\n", "sep=;\nseconds\n10\n10.5\n\n10.5\n12", "\ufeff1e3\r\n1000.5\r\n1000.5\r\n1002",
      "time (ms)\n0\n500\n500\n2000\n", "arrival_us\n7\n500007\n500007\n2000007\n",
      "1700158623500\n1700158624000\n1700158624000\n1700158625500\n",
      "2023-11-16 18:17:03.5\n2023-11-16 18:17:04\n2023-11-16 19:17:04+01:00\n2023-11-16T18:17:05.5000000Z\n"],
@@ -54,6 +54,8 @@ def test_a_file_that_is_no_schedule_is_refused_with_its_line(tmp_path: Path, tex
 @pytest.mark.parametrize(
     ("part", "titles"),
     [
+        (60 * 10**9, "time_min t(min) minutes elapsedMinutes elapsed_mins Time[Min]"),
+        (3600 * 10**9, "hours elapsed_hours t(h) time_hr hrs"),
         (10**6, "timestampMs timestampms arrival_MS time(milliseconds) t[msec] time_millis"),
         (10**3, "t_(\u00b5s) t_(\u03bcs) microseconds arrivalMicros usec"),
         (1, "startNanos nanoseconds time_ns"),

@@ -53,7 +53,7 @@ class ExternalMeter:
 
     @property
     def devices(self) -> list[Device]:
-        """The one device that the log is of."""
+        """Return the one device that the log is of."""
         return [self._device]
 
     def read(self, *, slow: bool) -> list[Reading]:  # noqa: ARG002 -- all of it is cheap

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from configs.files.text_files import read_packed
+from configs.files.text_files import encoding_of, read_packed
 from configs.meters import ExternalLog
 from server.power.logs.formats import format_of, recognised
 from server.power.logs.reader import Line
@@ -61,8 +60,7 @@ def _whole_lines(log: ExternalLog) -> list[str]:
         raw = read_packed(log.file, _MOST_BYTES)
     except UsageError as error:
         raise MeterError(str(error)) from error
-    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell's > writes
-    text = raw.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    text = raw.decode(encoding_of(raw), errors="replace")
     if not text.strip():
         raise MeterError(f"{log.file}: is empty")
     texts = text.splitlines()

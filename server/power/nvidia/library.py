@@ -63,7 +63,7 @@ class PassingError(NvmlError):
 
 @contextmanager
 def opened() -> Iterator[None]:
-    """NVML, for the block.
+    """Open NVML for the block.
 
     Raises:
         NoDriverError: there is none.
@@ -145,7 +145,7 @@ class Place:
             raise PassingError(f"NVML: {self}: {_name(call)}: {error}") from error
 
     def watts(self, fields: list[Any]) -> list[float | None]:
-        """Power by field values: None for those that the board does not offer; errors as of ``demand``.
+        """Read power by field values: None for those that the board does not offer; errors as of ``demand``.
 
         PassingError only where none of them has a value.
         """
@@ -192,7 +192,7 @@ def milli(value: int | None) -> float | None:
 
 
 def text(value: str | bytes) -> str:
-    """NVML's strings, whichever way this pynvml hands them out."""
+    """Decode NVML's strings, whichever way this pynvml hands them out."""
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

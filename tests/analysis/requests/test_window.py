@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.requests.window import Window, measured_window, shares_in
+from analysis.requests.window import Window, measured_window, rated, shares_in
 from tests.support.builders import MS, columns, request
 
 
@@ -35,6 +35,27 @@ def test_a_straddling_request_counts_by_its_tokens_inside() -> None:
     shares = shares_in(columns(straddling), Window(200 * MS, 900 * MS))
     assert shares.share.tolist() == [0.25]
     assert shares.tokens.tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("due_ms", "takes_ms", "qps", "seconds"),
+    [
+        ((0, 100), 10, 10, 0.2),  # two requests fill two gaps, not one and an answer
+        ((0, 100), 10, None, 0.2),  # a rate that was recorded or searched: by the gaps themselves
+        ((0,), 10, 10, 0.1),
+        ((0,), 10, None, 0.01),  # nothing tells of a gap
+        ((0, 100), 450, 10, 0.55),  # a server that takes longer sets the time
+    ],
+)
+def test_the_rate_of_an_open_load_is_over_at_least_as_many_gaps_as_requests(
+    due_ms: tuple[int, ...], takes_ms: int, qps: float | None, seconds: float
+) -> None:
+    requests = columns(*(request(number, at, at + takes_ms) for number, at in enumerate(due_ms)))
+    window = measured_window(requests)
+    assert window is not None
+    rates = rated(requests, shares_in(requests, window), qps)
+    assert rates.request_rate == pytest.approx(len(due_ms) / seconds)
+    assert rates.output_token_rate == pytest.approx(10 * len(due_ms) / seconds)
 
 
 def test_chunks_count_equally_where_their_tokens_are_not_known() -> None:

@@ -60,6 +60,10 @@ def read(folder: Path, text: str, name: str = "day.csv", most_tokens: int | None
         ("output_tokens,prompt_tokens,timestamp_ms\n2,10,500\n3,11,501\n", [0, 1], [(10, 2), (11, 3)]),
         ("seconds,prompt_tokens,output_tokens\n0,2,3\n1.5e-05,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
         ("Arrival Time (\u00b5s),prompt_tokens,output_tokens\n0,2,3\n15,4,5\n", [0, 0.015], [(2, 3), (4, 5)]),
+        ("elapsed_minutes,prompt_tokens,output_tokens\n5,2,3\n5.5,4,5\n", [0, 30_000], [(2, 3), (4, 5)]),
+        ("hours,prompt_tokens,output_tokens\n5,2,3\n5.5,4,5\n", [0, 1_800_000], [(2, 3), (4, 5)]),
+        ("sep=;\nTime (min);prompt_tokens;output_tokens\n0,5;2;3\n0,75;4;5\n", [0, 15_000], [(2, 3), (4, 5)]),
+        ("# of May\n\nseconds\tprompt_tokens\toutput_tokens\n0.5\t2\t3\n# noon\n1\t4\t5\n", [0, 500], [(2, 3), (4, 5)]),
         (AZURE_2024.replace("+00:00", "+00"), [0, 7.405, 990.07], [(2162, 5), (2399, 6), (10, 7)]),
         (MOONCAKE, [0, 0, 3052.5], [(6758, 500), (7322, 490), (90, 3)]),
         ("\ufeff\n" + MOONCAKE.replace("\n", "\r\n"), [0, 0, 3052.5], [(6758, 500), (7322, 490), (90, 3)]),
@@ -71,7 +75,8 @@ def test_times_and_lengths_are_read_as_they_are_published(
 ) -> None:
     recording = read(tmp_path, text)
     assert list(recording.offsets_ns) == [round(ms * MS) for ms in offsets_ms]
-    assert [(one.prompt_tokens, one.output_tokens) for one in recording.lengths or ()] == lengths
+    told = [(request.prompt_tokens, request.output_tokens) for request in recording.lengths or ()]
+    assert told == lengths
 
 
 @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
@@ -107,13 +112,13 @@ def test_blocks_are_those_of_the_file_or_the_largest_that_fit(tmp_path: Path) ->
     assert (mooncake.block_tokens, bailian.block_tokens) == (512, 16)
     assert mooncake.remarks == []
     assert "blocks of 16 tokens" in bailian.remarks[0]
-    assert [one.block_ids for one in mooncake.lengths or ()] == [(0, 1, 2), (0, 14), ()]
+    assert [request.block_ids for request in mooncake.lengths or ()] == [(0, 1, 2), (0, 14), ()]
 
 
 def test_times_that_fall_are_put_in_order_and_said(tmp_path: Path) -> None:
     recording = read(tmp_path, "time,input_tokens,output_tokens\n3,30,1\n1,10,1\n2,20,1\n")
     assert recording.offsets_ns == (0, 1000 * MS, 2000 * MS)
-    assert [one.prompt_tokens for one in recording.lengths or ()] == [10, 20, 30]
+    assert [request.prompt_tokens for request in recording.lengths or ()] == [10, 20, 30]
     assert "put in the order of their times" in recording.remarks[0]
 
 

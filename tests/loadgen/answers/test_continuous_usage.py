@@ -32,7 +32,7 @@ def strict(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
     """Answers where the field is not there."""
     if FIELD in body["stream_options"]:
         return [refused(400, REFUSAL)]
-    return stream([*(token(one) for one in prompt), token("", None, "stop"), total(len(prompt))])
+    return stream([*(token(letter) for letter in prompt), token("", None, "stop"), total(len(prompt))])
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -59,12 +59,25 @@ def test_a_server_that_refuses_for_another_reason_is_told_so_and_asked_for_count
         return [refused(422, b"prompt is too long; body: " + json.dumps(body).encode())]
 
     server.begin(angry)
-    rows = rows_of(client, server.url, [request_of(one, stream_options=OPTIONS) for one in ("bad", "good")])
+    rows = rows_of(client, server.url, [request_of(name, stream_options=OPTIONS) for name in ("bad", "good")])
     assert [row["status"] for row in rows] == ["http_error", "ok"]
     assert "too long" in rows[0]["error"]
     assert [asked.get("stream_options") for asked in server.asked] == [
         OPTIONS, {"include_usage": True}, None, OPTIONS,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 429, 500, 502, 503])
+def test_a_failure_that_quotes_the_request_teaches_nothing(status: int) -> None:
+    asking, request = Asking(), request_of("a", stream_options=OPTIONS)
+    for said in (f"try again; you sent {OPTIONS}", None):
+        exchange = Exchange()
+        made = []
+        for form in asking.forms(request, exchange):
+            made.append(form)
+            exchange.error = said
+            exchange.status, exchange.http_status = ("http_error", status) if said else ("ok", 200)
+        assert made == [request], "it is asked for counts, once"
 
 
 #: Words of servers that know no options of streams at all.
@@ -83,7 +96,7 @@ def test_a_server_without_options_of_streams_is_asked_without_any(
     def plain(prompt: str, body: dict[str, Any]) -> Sequence[Step]:
         if STREAM_OPTIONS in body:
             return [refused(400, words)]
-        return stream([*(token(one) for one in prompt), token("", None, "stop")])
+        return stream([*(token(letter) for letter in prompt), token("", None, "stop")])
 
     server.begin(plain)
     requests = [request_of(prompt, stream_options=OPTIONS) for prompt in ("abc", "de")]

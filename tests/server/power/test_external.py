@@ -83,8 +83,8 @@ def test_the_calendar_is_understood_and_a_counter_counts_from_its_first_line(tmp
     at = datetime.now(UTC).isoformat()
     log.write(f"{at},12.5,hall", f"{at.replace('+00:00', 'Z')},12.501,hall", f"{at},,hall")
     readings = meter.read(slow=False)
-    assert [one.energy_j for one in readings] == [0.0, pytest.approx(3600.0), None]
-    assert {one.power_w for one in readings} == {None}
+    assert [reading.energy_j for reading in readings] == [0.0, pytest.approx(3600.0), None]
+    assert {reading.power_w for reading in readings} == {None}
     assert readings[0].device.name == "rack"
     log.closing.close()
 
@@ -180,10 +180,10 @@ def test_joules_at_the_wall_through_the_real_sidecar(log: Log, tmp_path: Path) -
     [series] = read_series(read_trace(tmp_path, "power"))
     first, last = 5, int((series.t_ns[-1] - begun_ns) / SECOND * 10) - 5
     window = Window(begun_ns + first * SECOND // 10, begun_ns + last * SECOND // 10)
-    found = device_energy(series, window, Sensors({}, settings))
-    assert found.reasons == ()
-    assert found.energy_j == pytest.approx(0.1 * sum(watts[first:last]), rel=0.02)
-    assert found.error_j is not None
+    energy = device_energy(series, window, Sensors({}, settings))
+    assert energy.reasons == ()
+    assert energy.energy_j == pytest.approx(0.1 * sum(watts[first:last]), rel=0.02)
+    assert energy.error_j is not None
     vague = settings.model_copy(update={"external": (log.settings(clock_uncertainty_s=1.0),)})
     assert "clock_uncertain" in device_energy(series, window, Sensors({}, vague)).reasons
 

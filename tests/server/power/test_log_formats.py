@@ -113,8 +113,8 @@ def lines(text: str, **options: object) -> list[Line]:
 
 def read(log: ExternalLog, rows: Sequence[str]) -> list[Line]:
     form = format_of(log, rows[:8])
-    found = [form.line(row.rstrip("\n"), number) for number, row in enumerate(rows, 1)]
-    return [line for line in found if line is not None]
+    readings = [form.line(row.rstrip("\n"), number) for number, row in enumerate(rows, 1)]
+    return [line for line in readings if line is not None]
 
 
 @pytest.mark.parametrize("name", list(KNOWN))
@@ -214,6 +214,24 @@ def test_a_column_of_units_is_that_of_each_line() -> None:
 def test_times_are_read_as_programs_write_them(written: str) -> None:
     [line] = lines(f"time;power_w\n{written};5\n")
     assert line.at_s == pytest.approx(AT, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("title", "written"),
+    [
+        ("time (min)", "29692468.5"),
+        ("timestamp_h", "494874.475"),
+        ("Time [s]", "1781548110"),
+        ("time_ms", "1781548110000"),
+        ("timestamp (ns)", "1781548110000000000"),
+        ("time (min)", "2026-06-15T18:28:30Z"),
+    ],
+)
+def test_a_count_is_of_what_its_column_says(title: str, written: str) -> None:
+    [line] = lines(f"{title},power_w\n{written},412.5\n")
+    assert line.at_s == pytest.approx(AT + 30, abs=1e-3)
+    [named] = lines("elapsed_minutes,power_w\n1.5,412.5\n", time_column="elapsed_minutes")
+    assert named.at_s == 90
 
 
 def test_a_date_and_a_time_of_day_may_have_a_column_each() -> None:
@@ -319,7 +337,7 @@ def test_a_live_log_in_this_machine_s_own_zone_becomes_readings_and_gaps(tmp_pat
     now = datetime.now(ZoneInfo("UTC")).astimezone()
     with path.open("a") as file:
         file.write(f"{now:%Y/%m/%d %H:%M:%S.%f}, 250.00 W\n{now:%Y/%m/%d %H:%M:%S.%f}, [Unknown Error]\n")
-    assert [one.power_w for one in meter.read(slow=False)] == [250.0, None]
+    assert [reading.power_w for reading in meter.read(slow=False)] == [250.0, None]
     meter.close()
 
 
@@ -354,5 +372,5 @@ def test_a_long_log_s_header_is_known_though_its_old_lines_are_passed_over(tmp_p
     assert meter.read(slow=False) == []
     with path.open("a") as file:
         file.write(f"{time.time()};0,25\n")
-    assert [one.power_w for one in meter.read(slow=False)] == [250.0]
+    assert [reading.power_w for reading in meter.read(slow=False)] == [250.0]
     meter.close()

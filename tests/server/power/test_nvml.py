@@ -189,7 +189,12 @@ def test_a_call_that_fails_once_is_a_null_in_that_reading_alone(
 ) -> None:
     def missing() -> set[str]:
         fast, slow = of_first(meter), of_first(meter, slow=True)
-        told = {name for one in (fast, slow) for name in Reading.__slots__ if getattr(one, name) is not None}
+        told = {
+            name
+            for reading in (fast, slow)
+            for name in Reading.__slots__
+            if getattr(reading, name) is not None
+        }
         return set(Reading.__slots__) - told
 
     with metered() as meter:
@@ -214,9 +219,12 @@ def test_a_list_of_processes_that_fails_proves_nothing(nvml_here: GoldenBoards) 
     nvml_here.run_on(os.getpid())
     with opened():
         watch = Watch(os.getpid(), [A])
-        assert [(one.state, one.engine) for one in watch.look()] == [("exclusive", True), ("unknown", False)]
+        assert [(look.state, look.engine) for look in watch.look()] == [
+            ("exclusive", True),
+            ("unknown", False),
+        ]
         nvml_here.strike("processes", UNKNOWN)
-        assert {(one.state, one.pids, one.engine) for one in watch.look()} == {("unknown", (), None)}
+        assert {(look.state, look.pids, look.engine) for look in watch.look()} == {("unknown", (), None)}
 
 
 def test_a_studys_other_engines_are_no_strangers_and_a_board_of_theirs_is_not_the_engines(
@@ -262,7 +270,7 @@ def test_a_board_that_tells_no_power_spoils_no_other(
     golden_boards(nvml_library, tmp_path, monkeypatch, [MUTE, BoardModel(A), counting])
     with metered() as meter:
         assert names(meter) == [A, B]
-        assert {one.device.name for one in meter.read(slow=True)} == {A, B}
+        assert {reading.device.name for reading in meter.read(slow=True)} == {A, B}
         assert [told.partition(",")[0] for told in meter.left_out] == [f"GPU 0 ({C})"]
     with pytest.raises(NoPowerReadingError, match="offers neither"):
         NvmlMeter([A, C])
@@ -351,10 +359,10 @@ def test_a_board_that_fails_under_calibration_costs_the_others_nothing(
 ) -> None:
     nvml_here.strike("fields", LOST, board=0, after_calls=6)
     monkeypatch.setattr(calibration, "WATCH_S", 0.3)
-    found = calibrate()
-    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in found["devices"][A]["reasons"]["board"]
-    assert found["devices"][B]["idle_w"] == 150.0
-    assert any("GPU is lost" in line for line in calibration.words(found))
+    measured = calibrate()
+    assert f"GPU 0 ({A}): nvmlDeviceGetFieldValues: GPU is lost" in measured["devices"][A]["reasons"]["board"]
+    assert measured["devices"][B]["idle_w"] == 150.0
+    assert any("GPU is lost" in line for line in calibration.words(measured))
 
 
 @pytest.mark.parametrize("offers", [INSTANT, AVERAGE, 0])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analysis.accuracy.grader import GRADER_VERSION, grader_of
 from analysis.tables import read_table
 from starwatt_errors import UsageError
 from study.cli.app import app
@@ -187,10 +188,10 @@ def test_every_command_that_reads_runs_reads_a_load_test_without_a_meter_and_say
     out, again = tmp_path / "out", tmp_path / "again"
     with TruthServer(lambda _: Answer(tokens=5, gap_s=0.005)) as server:
         done = starwatt(
-            "load", "--url", server.url, "--model", "m", "--concurrency", 2, "--requests", 24, "--slo", "ttft=600s",
+            "load", "--url", server.url, "--model", "m", "--qps", 40, "--requests", 24, "--slo", "ttft=600s",
             "--out", out, "--json",
         )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, INVALID), done.stderr  # a busy machine is late
     shutil.copytree(out, again)
 
     def code(*words: str) -> int:
@@ -203,7 +204,8 @@ def test_every_command_that_reads_runs_reads_a_load_test_without_a_meter_and_say
     assert code("compare", str(out), str(again), "--out", str(tmp_path / "page.html")) == 0
     run, metrics = RunDir(out), json.loads(done.stdout)["metrics"]
     [key] = run.finished_cells()
-    assert read_trace(run.cell(key), "grades").num_rows == 24
+    grades = read_trace(run.cell(key), "grades")
+    assert (grades.num_rows, grader_of(grades.schema.metadata)) == (24, GRADER_VERSION)
     rows = {row["metric"]: row for row in read_table(run, "cells").to_pylist()}
     assert "no_power" in rows["j_per_request"]["reasons"]
     for name in ("request_rate", "output_token_rate"):

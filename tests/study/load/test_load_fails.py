@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from analysis.requests.columns import read_columns
+from configs.loads import Open
 from starwatt_errors import UsageError
 from study.cli.app import app
 from study.load.remarks import first_errors, remarks
@@ -120,7 +121,9 @@ def test_ctrl_c_leaves_figures_that_can_be_analysed(tmp_path: Path, meter: tuple
         assert max(power) > completed[10]["end_ns"]
         assert not [*folder.glob("*.arrows"), *folder.glob(".*")], "the sidecar has finished its files"
         assert not [
-            one for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or ())
+            left
+            for left in psutil.process_iter(["cmdline"])
+            if str(out) in " ".join(left.info["cmdline"] or ())
         ]
         assert CliRunner().invoke(app, ["analyze", str(out)]).exit_code in (0, 3)
 
@@ -203,11 +206,11 @@ def test_answers_that_come_all_at_once_have_no_time_between_tokens(apart_ns: int
 
 def test_the_rate_of_a_short_open_load_is_not_more_than_was_offered() -> None:
     # Requests every 10 ms that take 9 ms: two fill 20 ms.
-    two = table({}, {})
-    assert summarise(two, mean_gap_s=0.01)["request_rate"] == pytest.approx(100)
-    assert summarise(table({}), mean_gap_s=0.01)["request_rate"] == pytest.approx(100)
+    two, asked = table({}, {}), Open(kind="open", qps=100)
+    assert summarise(two, open_load=asked)["request_rate"] == pytest.approx(100)
+    assert summarise(table({}), open_load=asked)["request_rate"] == pytest.approx(100)
     slow = table({}, {"e2e_ms": 990})
-    assert summarise(slow, mean_gap_s=0.01)["request_rate"] == pytest.approx(2)
+    assert summarise(slow, open_load=asked)["request_rate"] == pytest.approx(2)
 
 
 def test_the_time_that_is_left_of_a_load_is_what_was_asked_for_or_its_own_pace(

@@ -143,7 +143,7 @@ def test_a_study_replays_a_recording_keeps_it_and_compares_it_with_no_other_load
     contrasts = pq.read_table(run.table("contrasts")).to_pylist()
     assert not [row for row in contrasts if row["contrast"] in ("batched_vs_single", "accuracy_vs_single")]
     verified = json.loads(CliRunner().invoke(app, ["verify", str(run.root), "--json"]).stdout)
-    assert {found["kind"] for found in verified["findings"]} <= {"invalid_cell", "not_graded"}
+    assert {finding["kind"] for finding in verified["findings"]} <= {"invalid_cell", "not_graded"}
     report = run.report.read_text(encoding="utf-8")
     assert "made_up_prompts" in report
     assert "lengths_not_kept" in report
