@@ -1,4 +1,4 @@
-"""Latency of requests and throughput of a cell; milliseconds, from ``scheduled_ns`` on.
+"""Latency, throughput and the share of requests within the SLO; milliseconds, from ``scheduled_ns`` on.
 
 Counting from the scheduled time keeps a late generator from hiding a slow server; how late it was is
 ``dispatch_lag``.

@@ -1,4 +1,4 @@
-"""The window of a cell, recomputed from its requests, and what of each request fell into it.
+"""The window of a cell, recomputed from its requests; what of each request fell into it; rates and goodput.
 
 The window runs from the moment the first measured request was sent to the end of the last one. It is fixed
 by the measured set alone, never by looking at power or throughput. Loads keep their occupancy with warm-up
