@@ -165,8 +165,7 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
     if record.power_clock is not None:
         checks.append(clock_check(record.power_clock, window))
     seen = look_again(requests, window, grades)
-    share = shares_in(requests, window)
-    rates = rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
+    share, rates = _shares(requests, window, key, context)
     measured = Measured(requests, window, share, rates, latency, accuracy, seen.outside, seen.itl_ms)
     if measured.share.output_tokens is None:
         taken_over.append("tokens_unknown")
@@ -195,6 +194,14 @@ def analyse_cell(run: RunDir, key: CellKey, context: Context, files: CellFiles |
         phase=phase,
         trends=trends,
     )
+
+
+def _shares(
+    requests: Requests, window: Window, key: CellKey, context: Context
+) -> tuple[WindowShare, WindowShare]:
+    """Return what fell into the window, and what the load's rates are of."""
+    share = shares_in(requests, window)
+    return share, rated(requests, share, context.qps(key.load)) if context.is_open(key.load) else share
 
 
 def _of_requests(requests: Requests, latency: Latencies, record: CellRecord, context: Context) -> list[Check]:

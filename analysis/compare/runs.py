@@ -199,8 +199,7 @@ def _estimate(
     """One metric of a condition that both have; None where neither has it, and nothing says why."""
     why = sorted({*theirs.why([name]), *mine.why([name])})
     if metric(name).each_boundary and meter is None:
-        unmetered = not (reference.results.pairs and run.results.pairs)
-        return no_ratio(*(why if unmetered and why else ("no_common_boundary",)))
+        return _no_joules(reference, run, why)
     of = meter if metric(name).each_boundary else None
     values, references = (side.results.by_block(theirs.condition, name, of) for side in (run, reference))
     if values and references:
@@ -208,6 +207,12 @@ def _estimate(
         alike = all(starts[0](block) == starts[1](block) for block in {*values, *references})
         return _ratio(values, references, starts, paired=paired and alike)
     return no_ratio(*why or ("no_valid_block",)) if values or references or why else None
+
+
+def _no_joules(reference: _Run, run: _Run, why: Sequence[str]) -> RatioEstimate:
+    """Say that a run has no joules at all, by its own reasons; or that both have, and of other boundaries."""
+    both = reference.results.pairs and run.results.pairs
+    return no_ratio(*(why if why and not both else ("no_common_boundary",)))
 
 
 def _ratio(
@@ -243,20 +248,30 @@ def _beside(
     tasks = [estimate.blocks for estimate in of_passed if estimate.blocks]
     gains = gains_beside((reference.context, run.context), (reference.results, run.results), meter)
     asked = asked_otherwise(reference.opened, run.opened, gains, meter)
-    other_tasks = tasks_between((reference.name, run.name), reference.opened, run.opened)
-    studies = (reference.study, run.study)
     return Beside(
         run.name,
         paired=paired,
         missing=tuple(side for side in sides[0] if side not in sides[1]),
         added=tuple(side for side in sides[1] if side not in sides[0]),
-        study=tuple(changes(*studies)) if all(studies) else (),
+        study=_study_changes(reference, run),
         machine=tuple(change for change in machine if not _says_nothing(change)),
         tasks=run.results.task_set.words(min(tasks)) if tasks else "",
         gains=gains,
         asked=asked,
-        other_tasks="" if any(change.field.startswith("prompts") for change in asked) else other_tasks,
+        other_tasks=_other_tasks(reference, run, asked),
     )
+
+
+def _study_changes(reference: _Run, run: _Run) -> tuple[Change, ...]:
+    """List what differs between two studies; nothing where one of them is not known."""
+    return tuple(changes(reference.study, run.study)) if reference.study and run.study else ()
+
+
+def _other_tasks(reference: _Run, run: _Run, asked: Sequence[Change]) -> str:
+    """Say where they answered other tasks, unless they were asked otherwise, which is said."""
+    if any(change.field.startswith("prompts") for change in asked):
+        return ""
+    return tasks_between((reference.name, run.name), reference.opened, run.opened)
 
 
 def _says_nothing(change: Change) -> bool:

@@ -52,8 +52,7 @@ def columns_of(text: str) -> TableColumns | None:
     except csv.Error:
         return None
     plain = [re.sub(r"[^a-z]", "", name.casefold()) for name in names]
-    titles = [titled(name) for name in names]
-    times = ["" if unit_ns and not name else name or None for name, unit_ns in titles]
+    times, units_ns = _times_in(names)
     places = [
         next((found.index(name) for name in known if name in found), None)
         for found, known in ((times, ("", *_TIMES)), (plain, _PROMPTS), (plain, _OUTPUTS))
@@ -61,8 +60,14 @@ def columns_of(text: str) -> TableColumns | None:
     if None in places:
         return None
     time, prompt, output = (place for place in places if place is not None)
-    unit_ns = titles[time][1] or NS_PER_S
-    return TableColumns(time, prompt, output, unit_ns, tuple(names), before, separator)
+    return TableColumns(time, prompt, output, units_ns[time], tuple(names), before, separator)
+
+
+def _times_in(names: list[str]) -> tuple[list[str | None], list[int]]:
+    """Name each column without its unit, "" where it is a unit alone, None where it has no name; and its unit."""
+    titles = [titled(name) for name in names]
+    plain = [name if name or unit_ns else None for name, unit_ns in titles]
+    return plain, [unit_ns or NS_PER_S for _, unit_ns in titles]
 
 
 def lines_of_table(path: Path, text: str) -> list[RequestLine]:
