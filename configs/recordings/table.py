@@ -55,7 +55,7 @@ def columns_of(text: str) -> TableColumns | None:
     times, units_ns = _times_in(names)
     places = [
         next((found.index(name) for name in known if name in found), None)
-        for found, known in ((times, ("", *_TIMES)), (plain, _PROMPTS), (plain, _OUTPUTS))
+        for found, known in ((times, (*_TIMES, "")), (plain, _PROMPTS), (plain, _OUTPUTS))
     ]
     if None in places:
         return None
